@@ -1,0 +1,26 @@
+# LibTorch unpacked from the torch wheel by ./dev (scripts/libtorch.sh): headers and the CPU libraries.
+# Makes the target LibTorch::cpu. The wheel's own TorchConfig.cmake demands a CUDA toolkit, hence this module.
+# CUDA's libraries are opened at run time (server/model/device.cc), so nothing here depends on them.
+find_path(LIBTORCH_INCLUDE_DIR ATen/ATen.h HINTS "$ENV{LIBTORCH}/include" "${LIBTORCH}/include" NO_DEFAULT_PATH)
+find_library(LIBTORCH_CPU_LIBRARY torch_cpu HINTS "$ENV{LIBTORCH}/lib" "${LIBTORCH}/lib" NO_DEFAULT_PATH)
+find_library(LIBTORCH_C10_LIBRARY c10 HINTS "$ENV{LIBTORCH}/lib" "${LIBTORCH}/lib" NO_DEFAULT_PATH)
+
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(LibTorch
+  REASON_FAILURE_MESSAGE "set LIBTORCH to the folder ./dev unpacked it to, or build with ./dev"
+  REQUIRED_VARS LIBTORCH_CPU_LIBRARY LIBTORCH_C10_LIBRARY LIBTORCH_INCLUDE_DIR)
+
+if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
+  get_filename_component(libtorch_lib_dir "${LIBTORCH_CPU_LIBRARY}" DIRECTORY)
+  add_library(LibTorch::c10 SHARED IMPORTED)
+  set_target_properties(LibTorch::c10 PROPERTIES
+    IMPORTED_LOCATION "${LIBTORCH_C10_LIBRARY}"
+    INTERFACE_INCLUDE_DIRECTORIES "${LIBTORCH_INCLUDE_DIR}")
+  add_library(LibTorch::cpu SHARED IMPORTED)
+  set_target_properties(LibTorch::cpu PROPERTIES
+    IMPORTED_LOCATION "${LIBTORCH_CPU_LIBRARY}"
+    INTERFACE_LINK_LIBRARIES LibTorch::c10
+    # at::parallel_for is a header that uses OpenMP; the wheel's own libgomp is the one that gets loaded.
+    INTERFACE_COMPILE_OPTIONS "-fopenmp"
+    INTERFACE_LINK_OPTIONS "-Wl,-rpath-link,${libtorch_lib_dir};-L${libtorch_lib_dir};-l:libgomp.so.1")
+endif()

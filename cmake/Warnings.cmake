@@ -1,0 +1,16 @@
+# Warnings are errors in the project's own targets: link varserve::warnings PRIVATE.
+add_library(varserve_warnings INTERFACE)
+add_library(varserve::warnings ALIAS varserve_warnings)
+target_compile_options(varserve_warnings INTERFACE -Wall -Wextra -Werror -Wnon-virtual-dtor -Woverloaded-virtual)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(varserve_warnings INTERFACE -Wthread-safety)
+endif()
+
+# varserve_library(NAME SOURCES ... DEPS ...): one static library per folder; includes are relative to the root.
+function(varserve_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_library(varserve_${name} STATIC ${ARG_SOURCES})
+  add_library(varserve::${name} ALIAS varserve_${name})
+  target_include_directories(varserve_${name} PUBLIC ${CMAKE_SOURCE_DIR})
+  target_link_libraries(varserve_${name} PUBLIC ${ARG_DEPS} PRIVATE varserve::warnings)
+endfunction()

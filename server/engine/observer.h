@@ -1,0 +1,38 @@
+// Events of the engine that metrics are made of. Called on the engine's thread; no method may block.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/time/time.h"
+
+namespace varserve::engine {
+
+class EngineObserver {
+ public:
+  virtual ~EngineObserver() = default;
+
+  // State after a step or a change of the queue.
+  struct Load {
+    int running = 0;
+    int waiting = 0;
+    int64_t waiting_tokens = 0;
+    int used_blocks = 0;  // referenced by running sequences
+    int cached_blocks = 0;  // kept for later requests, free to take
+    int total_blocks = 0;
+  };
+  virtual void OnLoad(const Load& load) = 0;
+
+  // A request looked up its prompt in the prefix cache: tokens asked for, tokens found.
+  virtual void OnPrefixLookup(int64_t queried_tokens, int64_t hit_tokens) = 0;
+
+  // A step ended.
+  struct Step {
+    int decode_tokens = 0;
+    int prefill_tokens = 0;
+    absl::Duration duration;
+    bool failed = false;
+  };
+  virtual void OnStep(const Step& step) = 0;
+};
+
+}  // namespace varserve::engine

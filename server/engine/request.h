@@ -1,0 +1,69 @@
+// What a caller hands to the engine and what comes back. Plain data and one interface; no torch, no gRPC.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "server/base/prompt.h"
+#include "server/engine/var_report.h"
+#include "server/engine/var_settings.h"
+
+namespace varserve::engine {
+
+// Meanings and ranges as in GenerateOptions of proto/varserve/v1/inference.proto; already checked.
+struct SamplingParams {
+  int max_tokens = 256;
+  float temperature = 0.0F;  // 0: greedy
+  float top_p = 1.0F;
+  int top_k = 0;  // 0: all
+  float repetition_penalty = 1.0F;
+  uint64_t seed = 0;
+  int logprobs = -1;  // number of alternatives; -1: no log-probabilities at all
+  bool ignore_eos = false;
+};
+
+struct GenerationRequest {
+  std::string id;
+  std::shared_ptr<const Prompt> prompt;
+  SamplingParams sampling;
+  VarSettings var;
+  std::vector<int> map_layers;  // layers averaged in attention maps; empty: no maps are made
+  absl::Time deadline = absl::InfiniteFuture();
+};
+
+enum class FinishReason : uint8_t { kStop, kStopString, kLength };
+
+struct Token {
+  int32_t id = 0;
+  float logprob = 0.0F;                           // only if asked for
+  std::vector<std::pair<int32_t, float>> top;     // alternatives, most probable first
+};
+
+struct StartedInfo {
+  int cached_tokens = 0;  // leading prompt tokens taken from the prefix cache
+  absl::Duration queue_time;
+};
+
+enum class SinkVerdict : uint8_t { kContinue, kStop };
+
+// Receives one request's output. The engine calls it on its own thread, one call at a time, in the order
+// OnStarted OnToken* (OnFinished | OnFailed); OnFailed may also come first. Nothing is called after the last one,
+// and the engine drops its reference then. No method may block.
+class OutputSink {
+ public:
+  virtual ~OutputSink() = default;
+  virtual void OnStarted(const StartedInfo& info) = 0;
+  // kStop ends the request with FinishReason::kStopString after this token.
+  virtual SinkVerdict OnToken(const Token& token) = 0;
+  // `report` is null where the request's VAR mode is OFF.
+  virtual void OnFinished(FinishReason reason, std::unique_ptr<const VarReport> report) = 0;
+  virtual void OnFailed(const absl::Status& status) = 0;
+};
+
+}  // namespace varserve::engine
