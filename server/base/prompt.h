@@ -29,9 +29,9 @@ struct ImageSpan {
 };
 
 struct Prompt {
-  std::vector<int32_t> token_ids;                              // visual tokens hold the placeholder's id
-  std::vector<ImageSpan> spans;                                // in prompt order, one per image
-  std::vector<std::shared_ptr<const ProcessedImage>> images;   // images[i] fills spans[i]
+  std::vector<int32_t> token_ids;                             // visual tokens hold the placeholder's id
+  std::vector<ImageSpan> spans;                               // in prompt order, one per image
+  std::vector<std::shared_ptr<const ProcessedImage>> images;  // images[i] fills spans[i]
 
   int size() const { return static_cast<int>(token_ids.size()); }
 

@@ -1,9 +1,11 @@
-// The CPU's inner loops: linear layers, norms, rotary embedding and attention rows on raw pointers, without torch.
+// The CPU's inner loops: linear layers, norms, rotary embedding and attention rows on raw pointers, without
+// torch.
 //
-// Activations are float32 throughout; weights and the KV cache are stored as float32, bfloat16 or float16 and widened in
-// registers, so that a step costs one pass over the bytes as stored and no precision beyond the storage.
-// Every function computes a range of independent pieces; callers split the ranges over threads. A piece's result
-// depends on its own inputs only, bit for bit: not on the range, the number of rows beside it or the threads.
+// Activations are float32 throughout; weights and the KV cache are stored as float32, bfloat16 or float16 and
+// widened in registers, so that a step costs one pass over the bytes as stored and no precision beyond the
+// storage. Every function computes a range of independent pieces; callers split the ranges over threads. A
+// piece's result depends on its own inputs only, bit for bit: not on the range, the number of rows beside it
+// or the threads.
 //
 // All functions are thread-safe as long as their outputs do not overlap. Pointers need no alignment.
 // Shapes: R rows, K inputs, N outputs, C width, H heads, Hkv KV heads, D head size, L decoder layers.
@@ -17,7 +19,7 @@ enum class StorageType : uint8_t { kFloat32, kBFloat16, kFloat16 };
 
 // y = x W^T + bias, or y += x W^T + bias.
 struct LinearArgs {
-  const float* x = nullptr;     // [R, K], rows x_stride apart
+  const float* x = nullptr;     // [R, K], rows x_stride apart; with bfloat16 weights as pair_inputs made it
   const void* w = nullptr;      // [N, K] of w_type, contiguous
   const float* bias = nullptr;  // [N] or null
   float* y = nullptr;           // [R, N], rows y_stride apart
@@ -40,19 +42,19 @@ struct RmsNormArgs {
   // D_sink and where phi goes; no phi if num_sink_dimensions is 0.
   const int32_t* sink_dimensions = nullptr;
   int num_sink_dimensions = 0;
-  const int64_t* slots = nullptr;       // [R] row -> slot in the KV pool
-  float* phi = nullptr;                 // plane p, slot s: phi[p * phi_plane_stride + s]
+  const int64_t* slots = nullptr;  // [R] row -> slot in the KV pool
+  float* phi = nullptr;            // plane p, slot s: phi[p * phi_plane_stride + s]
   int64_t phi_plane_stride = 0;
-  float phi_eps[2] = {0.0F, 0.0F};      // of each plane
+  float phi_eps[2] = {0.0F, 0.0F};  // of each plane
 };
 
 // Rotates q and k of packed [q | k | v] rows, leaves q in place and writes k and v into the KV pool.
 struct RopeStoreArgs {
-  float* qkv = nullptr;             // [R, (H + 2 Hkv) D]
-  const float* cos = nullptr;       // [R, D / 2]
-  const float* sin = nullptr;       // [R, D / 2]
-  const int64_t* slots = nullptr;   // [R] slot in the pool: block * block_size + offset
-  void* k_pool = nullptr;           // [blocks, Hkv, block_size, D] of kv_type
+  float* qkv = nullptr;            // [R, (H + 2 Hkv) D]
+  const float* cos = nullptr;      // [R, D / 2]
+  const float* sin = nullptr;      // [R, D / 2]
+  const int64_t* slots = nullptr;  // [R] slot in the pool: block * block_size + offset
+  void* k_pool = nullptr;          // [blocks, Hkv, block_size, D] of kv_type
   void* v_pool = nullptr;
   StorageType kv_type = StorageType::kFloat32;
   int heads = 0;
@@ -68,18 +70,18 @@ struct SiluMulArgs {
   int width = 0;             // I
 };
 
-// One row of attention: one query token, all heads. VAR applies where first_layer <= layer <= last_layer; a row
-// that is not eligible, or whose request has VAR off, has an empty range.
+// One row of attention: one query token, all heads. VAR applies where first_layer <= layer <= last_layer; a
+// row that is not eligible, or whose request has VAR off, has an empty range.
 struct AttentionRow {
-  int32_t sequence = 0;    // index into AttentionArgs::sequences
-  int32_t num_slots = 0;   // it attends to slots [0, num_slots)
+  int32_t sequence = 0;   // index into AttentionArgs::sequences
+  int32_t num_slots = 0;  // it attends to slots [0, num_slots)
   int32_t first_layer = 1;
   int32_t last_layer = 0;
   int32_t sink_slots = 0;  // only slots below can be sinks
   int32_t map = -1;        // index into AttentionArgs::maps, or -1
   float tau = 0.0F;        // sink: phi >= tau
   float rho = 0.0F;
-  float p = 0.0F;          // 0: only measure
+  float p = 0.0F;  // 0: only measure
   float min_visual_attention = 0.0F;
   bool authors_code = false;  // head test of the authors' code, and its plane of phi
 };
@@ -100,11 +102,11 @@ struct RowSums {
 };
 
 struct AttentionArgs {
-  const float* q = nullptr;       // [R, H, D], rows q_stride apart, rotated
+  const float* q = nullptr;  // [R, H, D], rows q_stride apart, rotated
   int64_t q_stride = 0;
-  const void* k_pool = nullptr;   // [blocks, Hkv, block_size, D] of kv_type
+  const void* k_pool = nullptr;  // [blocks, Hkv, block_size, D] of kv_type
   const void* v_pool = nullptr;
-  const float* phi = nullptr;     // [2, blocks * block_size], planes phi_plane_stride apart
+  const float* phi = nullptr;  // [2, blocks * block_size], planes phi_plane_stride apart
   int64_t phi_plane_stride = 0;
   StorageType kv_type = StorageType::kFloat32;
   int heads = 0;
@@ -112,25 +114,32 @@ struct AttentionArgs {
   int head_dim = 0;
   int block_size = 0;
   int layer = 0;
-  float scale = 1.0F;             // of q k
-  const AttentionRow* rows = nullptr;            // [R]
+  float scale = 1.0F;                  // of q k
+  const AttentionRow* rows = nullptr;  // [R]
   const AttentionSequence* sequences = nullptr;
-  float* out = nullptr;           // [R, H, D]
-  RowSums* sums = nullptr;        // [R, Hkv]; written only for rows whose VAR range holds the layer
-  // Attention before and after VAR summed over the group's heads, added to maps[row.map][kv_head]: two runs of
-  // map_slots values. Null where no row has a map or the layer is not one to map.
-  float* maps = nullptr;          // [maps, Hkv, 2, map_slots]
+  float* out = nullptr;     // [R, H, D]
+  RowSums* sums = nullptr;  // [R, Hkv]; written only for rows whose VAR range holds the layer
+  // Attention before and after VAR summed over the group's heads, added to maps[row.map][kv_head]: two runs
+  // of map_slots values. Null where no row has a map or the layer is not one to map.
+  float* maps = nullptr;  // [maps, Hkv, 2, map_slots]
   int64_t map_slots = 0;
 };
+
+// Inputs of a row as pair_inputs leaves it.
+inline int PairedInputs(int count) { return (count + 15) / 16 * 16; }
 
 // Floats of scratch one thread needs for rows that see up to max_slots slots.
 inline int64_t AttentionScratch(const AttentionArgs& a, int max_slots) {
   const int64_t padded = (max_slots + a.block_size - 1) / a.block_size * a.block_size;
-  return (a.heads / a.kv_heads + 1) * padded;
+  const int group = a.heads / a.kv_heads;
+  return (group + 1) * padded + group * PairedInputs(a.head_dim);
 }
 
 struct CpuKernels {
   const char* name;
+  // Puts one row of `count` inputs into the order the bfloat16 linear kernel reads: of each sixteen the even
+  // ones, then the odd ones. `paired` holds `count` rounded up to sixteen; what is filled up is 0.
+  void (*pair_inputs)(const float* x, int count, float* paired);
   // Outputs [out_begin, out_end) of rows [row_begin, row_end).
   void (*linear)(const LinearArgs&, int row_begin, int row_end, int out_begin, int out_end);
   void (*rms_norm)(const RmsNormArgs&, int row_begin, int row_end);

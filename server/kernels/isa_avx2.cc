@@ -10,8 +10,8 @@
 namespace varserve::kernels {
 
 const CpuKernels* Avx2Kernels() {
-  static constexpr CpuKernels kKernels = {"avx2",          avx2::Linear,  avx2::RmsNorm,
-                                          avx2::RopeStore, avx2::SiluMul, avx2::Attention};
+  static constexpr CpuKernels kKernels = {"avx2",          avx2::PairInputs, avx2::Linear,   avx2::RmsNorm,
+                                          avx2::RopeStore, avx2::SiluMul,    avx2::Attention};
   const bool supported =
       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   return supported ? &kKernels : nullptr;

@@ -1,5 +1,5 @@
-// Row by row: RMS norm with phi, rotary embedding with the write into the KV pool, gated activation. Included only by
-// isa_*.cc.
+// Row by row: RMS norm with phi, rotary embedding with the write into the KV pool, gated activation. Included
+// only by isa_*.cc.
 #pragma once
 
 #include "server/kernels/cpu_kernels.h"
@@ -30,7 +30,8 @@ static void RmsNorm(const RmsNormArgs& a, int row_begin, int row_end) {
         largest = magnitude > largest ? magnitude : largest;
       }
       for (int plane = 0; plane < 2; ++plane) {
-        a.phi[plane * a.phi_plane_stride + a.slots[r]] = largest / __builtin_sqrtf(mean_square + a.phi_eps[plane]);
+        a.phi[plane * a.phi_plane_stride + a.slots[r]] =
+            largest / __builtin_sqrtf(mean_square + a.phi_eps[plane]);
       }
     }
 
@@ -87,9 +88,12 @@ static void RopeStoreTyped(const RopeStoreArgs& a, int row_begin, int row_end) {
 
 static void RopeStore(const RopeStoreArgs& a, int row_begin, int row_end) {
   switch (a.kv_type) {
-    case StorageType::kFloat32: return RopeStoreTyped<float>(a, row_begin, row_end);
-    case StorageType::kBFloat16: return RopeStoreTyped<BFloat16>(a, row_begin, row_end);
-    case StorageType::kFloat16: return RopeStoreTyped<Float16>(a, row_begin, row_end);
+    case StorageType::kFloat32:
+      return RopeStoreTyped<float>(a, row_begin, row_end);
+    case StorageType::kBFloat16:
+      return RopeStoreTyped<BFloat16>(a, row_begin, row_end);
+    case StorageType::kFloat16:
+      return RopeStoreTyped<Float16>(a, row_begin, row_end);
   }
 }
 

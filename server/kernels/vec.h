@@ -1,6 +1,6 @@
-// Eight float lanes by compiler vector extensions. Included only by isa_*.cc, once per instruction set: everything
-// lives in the namespace VARSERVE_ISA and no standard library template is used, so that no two translation units share
-// code compiled for different processors.
+// Eight float lanes by compiler vector extensions. Included only by isa_*.cc, once per instruction set:
+// everything lives in the namespace VARSERVE_ISA and no standard library template is used, so that no two
+// translation units share code compiled for different processors.
 #pragma once
 
 #include <cstdint>
@@ -51,8 +51,8 @@ VARSERVE_INLINE Vec Load(const Float16* p) {
   HalfVec half;
   std::memcpy(&half, p, sizeof(half));
   const UintVec bits = __builtin_convertvector(half, UintVec);
-  // Exponent and mantissa moved into place are off by 2^112, which a multiplication mends, subnormals included;
-  // infinity and NaN need the full exponent.
+  // Exponent and mantissa moved into place are off by 2^112, which a multiplication mends, subnormals
+  // included; infinity and NaN need the full exponent.
   const UintVec magnitude = (bits & 0x7fffU) << 13;
   const UintVec scaled = AsBits(AsFloat(magnitude) * 0x1p112F);
   const UintVec special = reinterpret_cast<UintVec>(magnitude >= (0x7c00U << 13)) & 0x7f800000U;
@@ -90,6 +90,15 @@ VARSERVE_INLINE void Store(Float16* p, Vec v) {
 #endif
 }
 
+// Makes the compiler load a value once, where it would rather read memory again at each use.
+VARSERVE_INLINE void KeepInRegister(Vec& v) {
+#ifdef __AVX2__
+  asm("" : "+x"(v));
+#else
+  (void)v;
+#endif
+}
+
 // The first n < 8 lanes; the others read as 0 and are not written.
 template <typename T>
 VARSERVE_INLINE Vec LoadPart(const T* p, int n) {
@@ -104,14 +113,20 @@ VARSERVE_INLINE void StorePart(T* p, Vec v, int n) {
   std::memcpy(p, lanes, n * sizeof(T));
 }
 
-// Adds the lanes in a fixed order.
-VARSERVE_INLINE float Sum(Vec v) {
-  typedef float Quad __attribute__((vector_size(16)));
-  Quad low, high;
-  std::memcpy(&low, &v, sizeof(low));
-  std::memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof(low), sizeof(high));
-  low += high;
-  return (low[0] + low[2]) + (low[1] + low[3]);
+// Adds the lanes in the order ((0+1)+(2+3)) + ((4+5)+(6+7)).
+VARSERVE_INLINE float Sum(Vec v) { return ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7])); }
+
+// The sums of four vectors, each in the order of Sum().
+typedef float Quad __attribute__((vector_size(16)));
+VARSERVE_INLINE Quad Sum4(Vec a, Vec b, Vec c, Vec d) {
+  // Within each half: pairs of a and b, pairs of c and d, then pairs of pairs.
+  const Vec ab = __builtin_shufflevector(a, b, 0, 2, 8, 10, 4, 6, 12, 14) +
+                 __builtin_shufflevector(a, b, 1, 3, 9, 11, 5, 7, 13, 15);
+  const Vec cd = __builtin_shufflevector(c, d, 0, 2, 8, 10, 4, 6, 12, 14) +
+                 __builtin_shufflevector(c, d, 1, 3, 9, 11, 5, 7, 13, 15);
+  const Vec abcd = __builtin_shufflevector(ab, cd, 0, 2, 8, 10, 4, 6, 12, 14) +
+                   __builtin_shufflevector(ab, cd, 1, 3, 9, 11, 5, 7, 13, 15);
+  return __builtin_shufflevector(abcd, abcd, 0, 1, 2, 3) + __builtin_shufflevector(abcd, abcd, 4, 5, 6, 7);
 }
 
 VARSERVE_INLINE Vec Max(Vec a, Vec b) { return a > b ? a : b; }
@@ -122,7 +137,8 @@ VARSERVE_INLINE float MaxLane(Vec v) {
   return best;
 }
 
-// e^x within 2 ulp for x <= 88; 0 below -87.3, NaN for NaN. Cody-Waite reduction and a polynomial of degree 6.
+// e^x within 2 ulp for x <= 88; 0 below -87.3, NaN for NaN. Cody-Waite reduction and a polynomial of
+// degree 6.
 VARSERVE_INLINE Vec Exp(Vec x) {
   const Vec clamped = x < -87.33F ? Splat(-87.33F) : x;
   const Vec scaled = clamped * 1.44269504088896341F;

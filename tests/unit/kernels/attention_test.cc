@@ -10,8 +10,11 @@ using AttentionTest = KernelTest;
 constexpr int kLayer = 2;
 
 std::vector<AttentionShape> Shapes() {
-  return {{4, 4, 16, StorageType::kFloat32}, {6, 2, 64, StorageType::kBFloat16}, {9, 3, 24, StorageType::kFloat32},
-          {5, 1, 40, StorageType::kFloat16}, {4, 2, 128, StorageType::kBFloat16}};
+  return {{4, 4, 16, StorageType::kFloat32},
+          {6, 2, 64, StorageType::kBFloat16},
+          {9, 3, 24, StorageType::kFloat32},
+          {5, 1, 40, StorageType::kFloat16},
+          {4, 2, 128, StorageType::kBFloat16}};
 }
 
 // Bits, not values: NaN and signed zeros count too.
@@ -60,7 +63,8 @@ TEST_P(AttentionTest, EqualsTheSlowReference) {
           ASSERT_NEAR(sums.visual_after, expected.visual_after, 1e-5);
           (expected.image_centric_heads > 0 ? image_centric : not_image_centric) += 1;
         }
-        const float* map = result.maps.data() + (static_cast<size_t>(r) * s.kv_heads + kv) * 2 * result.map_slots;
+        const float* map =
+            result.maps.data() + (static_cast<size_t>(r) * s.kv_heads + kv) * 2 * result.map_slots;
         for (int slot = 0; slot < result.map_slots; ++slot) {
           ASSERT_NEAR(map[slot], before[slot], 1e-5);
           ASSERT_NEAR(map[result.map_slots + slot], after[slot], 1e-5);
@@ -82,9 +86,12 @@ AttentionWorld With(AttentionWorld world, Change change) {
 TEST_P(AttentionTest, ZeroPIsTheIdentityBitForBit) {
   for (const AttentionShape& shape : Shapes()) {
     const AttentionWorld world(shape, random_, 3, 12);
-    const auto off = With(world, [](AttentionRow& row) { row.first_layer = 1, row.last_layer = 0; }).Run(kernels(), kLayer);
-    const auto zero = With(world, [](AttentionRow& row) { row.p = 0, row.first_layer = 0, row.last_layer = 9; })
-                          .Run(kernels(), kLayer);
+    const auto off = With(world, [](AttentionRow& row) {
+                       row.first_layer = 1, row.last_layer = 0;
+                     }).Run(kernels(), kLayer);
+    const auto zero = With(world, [](AttentionRow& row) {
+                        row.p = 0, row.first_layer = 0, row.last_layer = 9;
+                      }).Run(kernels(), kLayer);
     EXPECT_TRUE(SameBits(off.out.data(), zero.out.data(), off.out.size()));
   }
 }
@@ -92,9 +99,12 @@ TEST_P(AttentionTest, ZeroPIsTheIdentityBitForBit) {
 TEST_P(AttentionTest, RowsOutsideTheirLayersAreUntouchedBitForBit) {
   for (const AttentionShape& shape : Shapes()) {
     const AttentionWorld world(shape, random_, 3, 12);
-    const auto off = With(world, [](AttentionRow& row) { row.first_layer = 1, row.last_layer = 0; }).Run(kernels(), kLayer);
-    const auto on = With(world, [](AttentionRow& row) { row.p = 1, row.first_layer = kLayer + 1, row.last_layer = 9; })
-                        .Run(kernels(), kLayer);
+    const auto off = With(world, [](AttentionRow& row) {
+                       row.first_layer = 1, row.last_layer = 0;
+                     }).Run(kernels(), kLayer);
+    const auto on = With(world, [](AttentionRow& row) {
+                      row.p = 1, row.first_layer = kLayer + 1, row.last_layer = 9;
+                    }).Run(kernels(), kLayer);
     EXPECT_TRUE(SameBits(off.out.data(), on.out.data(), off.out.size()));
   }
 }
@@ -102,9 +112,14 @@ TEST_P(AttentionTest, RowsOutsideTheirLayersAreUntouchedBitForBit) {
 TEST_P(AttentionTest, HeadsThatAreNotImageCentricAreUntouchedBitForBit) {
   for (const AttentionShape& shape : Shapes()) {
     const AttentionWorld world(shape, random_, 3, 12);
-    const auto off = With(world, [](AttentionRow& row) { row.first_layer = 1, row.last_layer = 0; }).Run(kernels(), kLayer);
-    const auto on = With(world, [](AttentionRow& row) { row.first_layer = 0, row.last_layer = 9; }).Run(kernels(), kLayer);
-    const AttentionWorld changed = With(world, [](AttentionRow& row) { row.first_layer = 0, row.last_layer = 9; });
+    const auto off = With(world, [](AttentionRow& row) {
+                       row.first_layer = 1, row.last_layer = 0;
+                     }).Run(kernels(), kLayer);
+    const auto on = With(world, [](AttentionRow& row) {
+                      row.first_layer = 0, row.last_layer = 9;
+                    }).Run(kernels(), kLayer);
+    const AttentionWorld changed =
+        With(world, [](AttentionRow& row) { row.first_layer = 0, row.last_layer = 9; });
     for (int r = 0; r < 12; ++r) {
       for (int head = 0; head < shape.heads; ++head) {
         const auto truth = changed.Truth(r, head, kLayer);
@@ -128,7 +143,8 @@ TEST_P(AttentionTest, RowDoesNotDependOnItsNeighbours) {
       alone.q.assign(world.q.begin() + r * size, world.q.begin() + (r + 1) * size);
       const auto result = alone.Run(kernels(), kLayer);
       EXPECT_TRUE(SameBits(result.out.data(), &together.out[r * size], size));
-      EXPECT_TRUE(std::memcmp(result.sums.data(), &together.sums[r * shape.kv_heads], shape.kv_heads * sizeof(RowSums)) == 0);
+      EXPECT_TRUE(std::memcmp(result.sums.data(), &together.sums[r * shape.kv_heads],
+                              shape.kv_heads * sizeof(RowSums)) == 0);
     }
   }
 }
@@ -152,10 +168,12 @@ TEST_P(AttentionTest, NoNanWhenEveryVisualTokenOrNoneIsASink) {
   for (const float tau : {0.0F, 1e9F}) {
     for (const AttentionShape& shape : Shapes()) {
       const AttentionWorld world = With(AttentionWorld(shape, random_, 3, 12), [tau](AttentionRow& row) {
-        row.tau = tau, row.p = 1, row.rho = 0, row.min_visual_attention = 0, row.first_layer = 0, row.last_layer = 9;
+        row.tau = tau, row.p = 1, row.rho = 0, row.min_visual_attention = 0, row.first_layer = 0,
+        row.last_layer = 9;
       });
       const auto result = world.Run(kernels(), kLayer);
-      EXPECT_TRUE(std::all_of(result.out.begin(), result.out.end(), [](float x) { return std::isfinite(x); }));
+      EXPECT_TRUE(
+          std::all_of(result.out.begin(), result.out.end(), [](float x) { return std::isfinite(x); }));
     }
   }
 }

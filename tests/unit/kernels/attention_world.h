@@ -1,5 +1,5 @@
-// Random sequences in KV blocks and rows that attend to them, and a slow reference written from docs/var.md alone: loops
-// in double precision over logical tokens.
+// Random sequences in KV blocks and rows that attend to them, and a slow reference written from docs/var.md
+// alone: loops in double precision over logical tokens.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +25,7 @@ struct AttentionWorld {
 
   struct Sequence {
     int text_before = 0;
-    int visual = 0;   // prefix: text_before + visual tokens, then empty slots up to a whole block
+    int visual = 0;  // prefix: text_before + visual tokens, then empty slots up to a whole block
     int text_after = 0;
     int more_visual = 0;  // a second image inside the suffix
     std::vector<int32_t> blocks;
@@ -36,7 +36,9 @@ struct AttentionWorld {
   };
 
   AttentionWorld(const AttentionShape& s, std::mt19937& random, int num_sequences, int num_rows) : shape(s) {
-    const auto pick = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
+    const auto pick = [&](int low, int high) {
+      return std::uniform_int_distribution<int>(low, high)(random);
+    };
     std::vector<Sequence> made(num_sequences);
     int num_blocks = 3;
     for (Sequence& q : made) {
@@ -110,9 +112,9 @@ struct AttentionWorld {
   }
 
   struct Output {
-    std::vector<float> out;   // [R, H, D]
+    std::vector<float> out;     // [R, H, D]
     std::vector<RowSums> sums;  // [R, Hkv]
-    std::vector<float> maps;  // [R, Hkv, 2, num_slots of the longest sequence]
+    std::vector<float> maps;    // [R, Hkv, 2, num_slots of the longest sequence]
     int map_slots = 0;
   };
 
@@ -130,30 +132,45 @@ struct AttentionWorld {
     result.maps.resize(rows.size() * shape.kv_heads * 2 * result.map_slots);
     std::vector<AttentionSequence> views;
     for (const Sequence& sequence : sequences) {
-      views.push_back({sequence.blocks.data(), sequence.is_visual.data(), sequence.empty_begin, sequence.empty_end});
+      views.push_back(
+          {sequence.blocks.data(), sequence.is_visual.data(), sequence.empty_begin, sequence.empty_end});
     }
-    AttentionArgs args{.q = q.data(), .q_stride = shape.heads * shape.head_dim, .k_pool = k_pool.bytes.data(),
-                       .v_pool = v_pool.bytes.data(), .phi = phi.data(), .phi_plane_stride = num_slots,
-                       .kv_type = shape.type, .heads = shape.heads, .kv_heads = shape.kv_heads,
-                       .head_dim = shape.head_dim, .block_size = kBlockSize, .layer = layer, .scale = Scale(),
-                       .rows = rows.data(), .sequences = views.data(), .out = result.out.data(),
-                       .sums = result.sums.data(), .maps = result.maps.data(), .map_slots = result.map_slots};
+    AttentionArgs args{.q = q.data(),
+                       .q_stride = shape.heads * shape.head_dim,
+                       .k_pool = k_pool.bytes.data(),
+                       .v_pool = v_pool.bytes.data(),
+                       .phi = phi.data(),
+                       .phi_plane_stride = num_slots,
+                       .kv_type = shape.type,
+                       .heads = shape.heads,
+                       .kv_heads = shape.kv_heads,
+                       .head_dim = shape.head_dim,
+                       .block_size = kBlockSize,
+                       .layer = layer,
+                       .scale = Scale(),
+                       .rows = rows.data(),
+                       .sequences = views.data(),
+                       .out = result.out.data(),
+                       .sums = result.sums.data(),
+                       .maps = result.maps.data(),
+                       .map_slots = result.map_slots};
     const auto scratch = std::make_unique<float[]>(AttentionScratch(args, result.map_slots));
     const int pieces = static_cast<int>(rows.size()) * shape.kv_heads;
-    for (int piece = 0; piece < pieces; piece += 3) kernels.attention(args, scratch.get(), piece, std::min(piece + 3, pieces));
+    for (int piece = 0; piece < pieces; piece += 3)
+      kernels.attention(args, scratch.get(), piece, std::min(piece + 3, pieces));
     return result;
   }
 
   float Scale() const { return 1.0F / std::sqrt(static_cast<float>(shape.head_dim)); }
 
   struct HeadTruth {
-    std::vector<double> out;      // [D]
-    std::vector<double> before;   // attention per slot
+    std::vector<double> out;     // [D]
+    std::vector<double> before;  // attention per slot
     std::vector<double> after;
     bool image_centric = false;
     double omega = 0.0;
     double visual_before = 0.0;
-    double margin = 1e9;          // distance of the head test from its threshold
+    double margin = 1e9;  // distance of the head test from its threshold
   };
 
   HeadTruth Truth(int r, int head, int layer) const {
@@ -161,8 +178,11 @@ struct AttentionWorld {
     const Sequence& sequence = sequences[row.sequence];
     const int kv_head = head / (shape.heads / shape.kv_heads);
     const auto at = [&](int slot, int d) {
-      return ((static_cast<int64_t>(sequence.blocks[slot / kBlockSize]) * shape.kv_heads + kv_head) * kBlockSize +
-              slot % kBlockSize) * shape.head_dim + d;
+      return ((static_cast<int64_t>(sequence.blocks[slot / kBlockSize]) * shape.kv_heads + kv_head) *
+                  kBlockSize +
+              slot % kBlockSize) *
+                 shape.head_dim +
+             d;
     };
     HeadTruth truth;
     truth.before.assign(sequence.is_visual.size(), 0.0);
@@ -175,7 +195,8 @@ struct AttentionWorld {
     std::vector<double> scores(truth.before.size());
     for (const int slot : tokens) {
       for (int d = 0; d < shape.head_dim; ++d) {
-        scores[slot] += static_cast<double>(q[(r * shape.heads + head) * shape.head_dim + d]) * k_pool.values[at(slot, d)];
+        scores[slot] += static_cast<double>(q[(r * shape.heads + head) * shape.head_dim + d]) *
+                        k_pool.values[at(slot, d)];
       }
       scores[slot] /= std::sqrt(static_cast<double>(shape.head_dim));
       largest = std::max(largest, scores[slot]);
@@ -190,7 +211,8 @@ struct AttentionWorld {
     double n_v = 0.0;
     bool has_visual_sink = false;
     const auto sink = [&](int slot) {
-      const int64_t index = static_cast<int64_t>(sequence.blocks[slot / kBlockSize]) * kBlockSize + slot % kBlockSize;
+      const int64_t index =
+          static_cast<int64_t>(sequence.blocks[slot / kBlockSize]) * kBlockSize + slot % kBlockSize;
       return phi[(row.authors_code ? num_slots : 0) + index] >= row.tau && slot < row.sink_slots;
     };
     for (const int slot : tokens) {
@@ -202,7 +224,8 @@ struct AttentionWorld {
     const double m_v = m_vs + m_vn;
     truth.visual_before = m_v;
     if (layer >= row.first_layer && layer <= row.last_layer) {
-      const double ratio = row.authors_code ? 1.0 - m_vs / (m_v + n_v * 1e-6) : (m_v > 0.0 ? m_vn / m_v : 0.0);
+      const double ratio =
+          row.authors_code ? 1.0 - m_vs / (m_v + n_v * 1e-6) : (m_v > 0.0 ? m_vn / m_v : 0.0);
       truth.image_centric = m_v >= row.min_visual_attention && m_vn > 0.0 && ratio >= row.rho &&
                             (!row.authors_code || has_visual_sink);
       truth.margin = std::min(std::abs(m_v - row.min_visual_attention), std::abs(ratio - row.rho));

@@ -32,7 +32,9 @@ class KernelTest : public testing::TestWithParam<const CpuKernels*> {
   std::mt19937 random_{7};
 };
 
-inline std::string KernelName(const testing::TestParamInfo<const CpuKernels*>& info) { return info.param->name; }
+inline std::string KernelName(const testing::TestParamInfo<const CpuKernels*>& info) {
+  return info.param->name;
+}
 
 // float -> bfloat16 bits by the definition: nearest, ties to even.
 inline uint16_t BFloat16Bits(float x) {
@@ -80,8 +82,10 @@ inline Stored Store(const std::vector<float>& values, StorageType type) {
       std::memcpy(&bits, &values[i], sizeof(bits));
       bits &= 0xffffe000;
       const int exponent = static_cast<int>((bits >> 23) & 255) - 127 + 15;
-      halves[i] = exponent <= 0 ? 0
-                                : static_cast<uint16_t>(((bits >> 16) & 0x8000) | (exponent << 10) | ((bits >> 13) & 1023));
+      halves[i] =
+          exponent <= 0
+              ? 0
+              : static_cast<uint16_t>(((bits >> 16) & 0x8000) | (exponent << 10) | ((bits >> 13) & 1023));
       stored.values[i] = FromFloat16(halves[i]);
     }
   }

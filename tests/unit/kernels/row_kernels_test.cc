@@ -17,9 +17,17 @@ TEST_P(RowKernelsTest, RmsNormAndPhi) {
     const std::vector<int32_t> dims = {1, 5};
     const std::vector<int64_t> slots = {4, 0, 7};
     std::vector<float> phi(2 * 10, -1.0F);
-    RmsNormArgs args{.x = x.data(), .weight = weight.data(), .y = y.data(), .width = width, .eps = 1e-5F,
-                     .sink_dimensions = dims.data(), .num_sink_dimensions = 2, .slots = slots.data(), .phi = phi.data(),
-                     .phi_plane_stride = 10, .phi_eps = {1e-5F, 0.5F}};
+    RmsNormArgs args{.x = x.data(),
+                     .weight = weight.data(),
+                     .y = y.data(),
+                     .width = width,
+                     .eps = 1e-5F,
+                     .sink_dimensions = dims.data(),
+                     .num_sink_dimensions = 2,
+                     .slots = slots.data(),
+                     .phi = phi.data(),
+                     .phi_plane_stride = 10,
+                     .phi_eps = {1e-5F, 0.5F}};
     kernels().rms_norm(args, 0, kRows);
     std::vector<float> expected_phi(2 * 10, -1.0F);
     for (int r = 0; r < kRows; ++r) {
@@ -56,9 +64,17 @@ TEST_P(RowKernelsTest, RopeRotatesHalvesAndStoresKAndV) {
   const std::vector<int64_t> slots = {3, 17, 8};
   std::vector<float> k(3 * kKvHeads * kBlockSize * kDim, -9.0F);
   std::vector<float> v = k;
-  RopeStoreArgs args{.qkv = qkv.data(), .cos = cos.data(), .sin = sin.data(), .slots = slots.data(), .k_pool = k.data(),
-                     .v_pool = v.data(), .kv_type = StorageType::kFloat32, .heads = kHeads, .kv_heads = kKvHeads,
-                     .head_dim = kDim, .block_size = kBlockSize};
+  RopeStoreArgs args{.qkv = qkv.data(),
+                     .cos = cos.data(),
+                     .sin = sin.data(),
+                     .slots = slots.data(),
+                     .k_pool = k.data(),
+                     .v_pool = v.data(),
+                     .kv_type = StorageType::kFloat32,
+                     .heads = kHeads,
+                     .kv_heads = kKvHeads,
+                     .head_dim = kDim,
+                     .block_size = kBlockSize};
   kernels().rope_store(args, 0, kRows);
   int untouched = 0;
   for (const float value : k) untouched += value == -9.0F ? 1 : 0;
@@ -78,7 +94,8 @@ TEST_P(RowKernelsTest, RopeRotatesHalvesAndStoresKAndV) {
         }
         const bool is_k = h < kHeads + kKvHeads;
         const int kv_head = is_k ? h - kHeads : h - kHeads - kKvHeads;
-        const int64_t at = ((slots[r] / kBlockSize * kKvHeads + kv_head) * kBlockSize + slots[r] % kBlockSize) * kDim + i;
+        const int64_t at =
+            ((slots[r] / kBlockSize * kKvHeads + kv_head) * kBlockSize + slots[r] % kBlockSize) * kDim + i;
         EXPECT_NEAR(is_k ? k[at] : v[at], is_k ? rotated : head[i], 1e-6);
       }
     }
