@@ -206,7 +206,7 @@ static void AttentionTyped(const AttentionArgs& a, float* scratch, int piece_beg
     const int padded = (row.num_slots + a.block_size - 1) / a.block_size * a.block_size;
     const int64_t head = static_cast<int64_t>(kv_head) * group;
     const float* q = a.q + r * a.q_stride + head * a.head_dim;
-    float* out = a.out + (static_cast<int64_t>(r) * a.heads + head) * a.head_dim;
+    float* out = a.out + r * a.out_stride + head * a.head_dim;
     float* weights = scratch;                // [group, padded]
     float* sink = weights + group * padded;  // [padded]
     float* paired = sink + padded;           // [group, PairedInputs(D)]
@@ -215,7 +215,7 @@ static void AttentionTyped(const AttentionArgs& a, float* scratch, int piece_beg
     for (int g = 0; g < group; ++g) {
       Softmax(weights + g * padded, a.scale, row.num_slots, padded, sequence.empty_begin, sequence.empty_end);
     }
-    float* map = a.maps == nullptr || row.map < 0
+    float* map = row.map < 0 || a.map_flags[row.map] == 0
                      ? nullptr
                      : a.maps + (static_cast<int64_t>(row.map) * a.kv_heads + kv_head) * 2 * a.map_slots;
     if (map != nullptr) {

@@ -135,6 +135,7 @@ struct AttentionWorld {
       views.push_back(
           {sequence.blocks.data(), sequence.is_visual.data(), sequence.empty_begin, sequence.empty_end});
     }
+    const std::vector<uint8_t> flags(rows.size(), 1);
     AttentionArgs args{.q = q.data(),
                        .q_stride = shape.heads * shape.head_dim,
                        .k_pool = k_pool.bytes.data(),
@@ -150,9 +151,9 @@ struct AttentionWorld {
                        .scale = Scale(),
                        .rows = rows.data(),
                        .sequences = views.data(),
-                       .out = result.out.data(),
+                       .out = result.out.data(), .out_stride = shape.heads * shape.head_dim,
                        .sums = result.sums.data(),
-                       .maps = result.maps.data(),
+                       .maps = result.maps.data(), .map_flags = flags.data(),
                        .map_slots = result.map_slots};
     const auto scratch = std::make_unique<float[]>(AttentionScratch(args, result.map_slots));
     const int pieces = static_cast<int>(rows.size()) * shape.kv_heads;
