@@ -6,6 +6,9 @@
 namespace varserve::attention {
 
 // Slot s of a sequence's block table lies in block table[s / block_size] at offset s % block_size.
+// Epsilon of phi in the authors' code; the paper's variant takes the model's own.
+inline constexpr float kAuthorsCodeEps = 1e-6F;
+
 struct KvLayer {
   at::Tensor k;    // [blocks, Hkv, block_size, D] in the serving dtype
   at::Tensor v;    // [blocks, Hkv, block_size, D]
