@@ -131,14 +131,20 @@ void Engine::Run() {
     if (end <= clock_->Now()) {
       core_.FailAll(absl::UnavailableError("server: is shutting down; try another replica"), round);
     }
+    core_.Admit(round);
+    LeaveQueue(round);
     core_.Step(round);
-    absl::MutexLock lock(&mu_);
     Account(round);
   }
 }
 
-void Engine::Account(const EngineCore::Round& round) {
+void Engine::LeaveQueue(const EngineCore::Round& round) {
+  absl::MutexLock lock(&mu_);
   for (const QueuedRequest& request : round.left_queue) queue_.Leave(request);
+}
+
+void Engine::Account(const EngineCore::Round& round) {
+  absl::MutexLock lock(&mu_);
   queue_.OnRound(round.stats);
   requests_ -= round.ended;
   failed_steps_ = round.step_failed ? failed_steps_ + 1 : 0;

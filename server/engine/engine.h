@@ -83,7 +83,8 @@ class Engine {
   absl::Status Validate(const GenerationRequest& request) const;
   void Run() ABSL_LOCKS_EXCLUDED(mu_);
   bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void Account(const EngineCore::Round& round) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void LeaveQueue(const EngineCore::Round& round) ABSL_LOCKS_EXCLUDED(mu_);
+  void Account(const EngineCore::Round& round) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Constant after construction.
   const ModelFacts& facts_;

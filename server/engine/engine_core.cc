@@ -65,10 +65,21 @@ void EngineCore::FailExpired(Round& round) {
   }
 }
 
-void EngineCore::Step(Round& round) {
+void EngineCore::Admit(Round& round) {
   if (const std::vector<BlockId> tainted = scheduler_.TakeTainted(); !tainted.empty())
     runner_->ClearBlocks(tainted);
-  Admit(round);
+  const absl::Time now = clock_->Now();
+  for (const Sequence* sequence : scheduler_.Admit()) {
+    round.left_queue.push_back(sequence->queued());
+    ++round.stats.admitted;
+    round.stats.cached_tokens += sequence->num_cached;
+    observer_->OnPrefixLookup(sequence->prompt_size(), sequence->num_cached);
+    sinks_.at(sequence->id)
+        ->OnStarted({.cached_tokens = sequence->num_cached, .queue_time = now - sequence->arrival});
+  }
+}
+
+void EngineCore::Step(Round& round) {
   if (const StepPlan plan = scheduler_.Plan(); !plan.steps.empty()) round.step_failed = !Execute(plan, round);
 
   const KvBlockPool& pool = scheduler_.pool();
@@ -79,18 +90,6 @@ void EngineCore::Step(Round& round) {
                             .total_blocks = pool.num_blocks()};
   for (const Sequence* sequence : scheduler_.waiting()) load.waiting_tokens += sequence->prompt_size();
   observer_->OnLoad(load);
-}
-
-void EngineCore::Admit(Round& round) {
-  const absl::Time now = clock_->Now();
-  for (const Sequence* sequence : scheduler_.Admit()) {
-    round.left_queue.push_back(sequence->queued());
-    ++round.stats.admitted;
-    round.stats.cached_tokens += sequence->num_cached;
-    observer_->OnPrefixLookup(sequence->prompt_size(), sequence->num_cached);
-    sinks_.at(sequence->id)
-        ->OnStarted({.cached_tokens = sequence->num_cached, .queue_time = now - sequence->arrival});
-  }
 }
 
 bool EngineCore::Execute(const StepPlan& plan, Round& round) {

@@ -43,13 +43,14 @@ class EngineCore {
   void FailAll(const absl::Status& status, Round& round);
   // Ends requests whose deadline has passed.
   void FailExpired(Round& round);
-  // One step of all sequences, if there is any.
+  // Starts the requests that may run.
+  void Admit(Round& round);
+  // One step of all that run, if anything does.
   void Step(Round& round);
 
   const Scheduler& scheduler() const { return scheduler_; }
 
  private:
-  void Admit(Round& round);
   // Execute and Apply tell whether anything succeeded.
   bool Execute(const StepPlan& plan, Round& round);
   absl::StatusOr<StepOutput> TimedExecute(const StepPlan& plan, Round& round);

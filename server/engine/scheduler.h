@@ -36,8 +36,8 @@ struct SchedulerOptions {
 
 // What a step brought its sequence.
 struct Progress {
-  std::optional<Token> token = {};          // the next token of the answer
-  std::optional<FinishReason> finish = {};  // the answer is complete, with `token` if there is one
+  std::optional<Token> token;          // the next token of the answer
+  std::optional<FinishReason> finish;  // the answer is complete, with `token` if there is one
 };
 
 class Scheduler {
