@@ -26,6 +26,11 @@ class SlotLayout {
   int padding() const { return padding_; }
   // Slot of token `position`.
   int SlotOf(int position) const { return position < prefix_size_ ? position : position + padding_; }
+  // First token of block `block`; the block's tokens end where those of the next block begin.
+  int FirstToken(int block) const {
+    const int slot = block * block_size_;
+    return slot < prefix_size_ ? slot : slot - padding_;
+  }
   // Slots that hold the first `num_tokens` tokens, empty ones included.
   int NumSlots(int num_tokens) const { return num_tokens == 0 ? 0 : SlotOf(num_tokens - 1) + 1; }
   int NumBlocks(int num_tokens) const { return (NumSlots(num_tokens) + block_size_ - 1) / block_size_; }
