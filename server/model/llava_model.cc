@@ -1,7 +1,5 @@
 #include "server/model/llava_model.h"
 
-#include <ATen/core/grad_mode.h>
-
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
@@ -43,7 +41,6 @@ absl::StatusOr<std::unique_ptr<const LlavaModel>> LlavaModel::Load(const Options
   model->ops_ = fused ? MakeFusedOps() : MakeTensorOps();
   model->attention_ = fused ? attention::MakeFusedAttention() : attention::MakeTensorAttention(device);
   RETURN_IF_ERROR(CatchTorchErrors([&]() -> absl::Status {
-    const at::NoGradGuard no_grad;
     WeightLoader weights(checkpoint, device, dtype);
     const at::ScalarType activation_dtype = model->ops_->ActivationDtype(dtype);
     model->tower_ = std::make_unique<VisionTower>(c, options.image_height, options.image_width, weights, *model->ops_,

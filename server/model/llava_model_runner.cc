@@ -69,7 +69,6 @@ absl::StatusOr<std::unique_ptr<LlavaModelRunner>> LlavaModelRunner::Create(std::
 absl::StatusOr<StepOutput> LlavaModelRunner::Execute(const StepPlan& plan) {
   StepOutput output;
   RETURN_IF_ERROR(CatchTorchErrors([&] {
-    const at::NoGradGuard no_grad;
     EncodeImages(plan);
     output = Run(plan);
     return absl::OkStatus();
@@ -77,7 +76,10 @@ absl::StatusOr<StepOutput> LlavaModelRunner::Execute(const StepPlan& plan) {
   return output;
 }
 
-void LlavaModelRunner::ClearBlocks(absl::Span<const engine::BlockId> blocks) { cache_->Clear(blocks); }
+void LlavaModelRunner::ClearBlocks(absl::Span<const engine::BlockId> blocks) {
+  const c10::InferenceMode inference;
+  cache_->Clear(blocks);
+}
 
 void LlavaModelRunner::EncodeImages(const StepPlan& plan) {
   for (const SequenceStep& step : plan.steps) {

@@ -1,5 +1,6 @@
 #include "server/model/torch_errors.h"
 
+#include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 
 #include <exception>
@@ -11,6 +12,7 @@ namespace varserve::model {
 
 absl::Status CatchTorchErrors(const std::function<absl::Status()>& body) {
   try {
+    const c10::InferenceMode inference;
     return body();
   } catch (const c10::OutOfMemoryError& error) {
     return absl::ResourceExhaustedError(absl::StrCat("out of device memory: ", error.what_without_backtrace()));
