@@ -56,8 +56,7 @@ absl::StatusOr<std::unique_ptr<LlavaModelRunner>> LlavaModelRunner::Create(std::
                     .num_kv_blocks = num_kv_blocks,
                     .block_size = static_cast<int>(KvCache::kBlockSize),
                     .block_bytes = KvCache::BlockBytes(c, m.dtype()),
-                    // Enough tokens to be bound by arithmetic; more only delays the tokens of running sequences.
-                    .prefill_chunk = m.device().is_cpu() ? 64 : 512,
+                    .prefill_chunk = PrefillChunk(m.device()),
                     .has_var_profile = m.var_profile().has_value()};
   RETURN_IF_ERROR(CatchTorchErrors([&] {
     runner->cache_ = std::make_unique<KvCache>(c, num_kv_blocks, m.dtype(), m.device());

@@ -18,6 +18,9 @@ class LlavaModelRunner : public engine::ModelRunner {
   // Allocates the KV pool. RESOURCE_EXHAUSTED where it does not fit.
   static absl::StatusOr<std::unique_ptr<LlavaModelRunner>> Create(std::unique_ptr<const LlavaModel> model, int num_kv_blocks);
 
+  // Tokens to prefill at once: enough to be bound by arithmetic; more only delays the tokens of running sequences.
+  static int PrefillChunk(at::Device device) { return device.is_cpu() ? 64 : 512; }
+
   const engine::ModelFacts& facts() const override { return facts_; }
   absl::StatusOr<engine::StepOutput> Execute(const engine::StepPlan& plan) override;
   void Release(engine::SequenceId sequence) override { features_.erase(sequence); }
