@@ -1,6 +1,7 @@
 #include "server/preprocess/image_resize.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -29,6 +30,8 @@ struct Axis {
   std::vector<int16_t> weights;  // [outputs, max_size]
   int max_size = 0;
   int precision = 0;
+
+  const int16_t* weights_of(size_t i) const { return weights.data() + i * max_size; }
 };
 
 // Finds the weights of single output pixels in floating point.
@@ -105,25 +108,53 @@ inline uint8_t ToByte(int sum, int precision) {
   return static_cast<uint8_t>(std::clamp(sum >> precision, 0, 255));
 }
 
-// in: [width, 3], out: [outputs, 3]
-void ResizeRow(const uint8_t* in, const Axis& axis, uint8_t* out) {
-  const int half = 1 << (axis.precision - 1);
-  for (size_t i = 0; i < axis.begin.size(); ++i, out += 3) {
-    const uint8_t* pixel = in + static_cast<ptrdiff_t>(axis.begin[i]) * 3;
-    const int16_t* weights = axis.weights.data() + i * axis.max_size;
-    int red = half;
-    int green = half;
-    int blue = half;
-    for (int j = 0; j < axis.size[i]; ++j, pixel += 3) {
-      red += weights[j] * pixel[0];
-      green += weights[j] * pixel[1];
-      blue += weights[j] * pixel[2];
+// Resizes rows one after the other. Channels are taken apart into 16 bit planes and weights padded to whole
+// blocks, so that the sums run over contiguous 16 bit values, which compilers turn into multiply-add
+// instructions.
+class RowResizer {
+ public:
+  explicit RowResizer(const Axis& axis)
+      : first_(axis.begin.front()),
+        num_pixels_(axis.begin.back() + axis.size.back() - first_),
+        num_weights_((axis.max_size + kBlock - 1) / kBlock * kBlock),
+        precision_(axis.precision) {
+    for (size_t i = 0; i < axis.begin.size(); ++i) {
+      begin_.push_back(axis.begin[i] - first_);
+      weights_.insert(weights_.end(), axis.weights_of(i), axis.weights_of(i) + axis.max_size);
+      weights_.resize((i + 1) * num_weights_);
     }
-    out[0] = ToByte(red, axis.precision);
-    out[1] = ToByte(green, axis.precision);
-    out[2] = ToByte(blue, axis.precision);
+    for (auto& plane : planes_) plane.resize(num_pixels_ + num_weights_);
   }
-}
+
+  // in: [width, 3], out: [outputs, 3]
+  void Resize(const uint8_t* in, uint8_t* out) {
+    in += static_cast<ptrdiff_t>(first_) * 3;
+    for (int x = 0; x < num_pixels_; ++x) {
+      for (int c = 0; c < 3; ++c) planes_[c][x] = in[3 * x + c];
+    }
+    for (size_t i = 0; i < begin_.size(); ++i) {
+      const int16_t* const weights = weights_.data() + i * num_weights_;
+      for (int c = 0; c < 3; ++c) {
+        const int16_t* const values = planes_[c].data() + begin_[i];
+        int sum = 1 << (precision_ - 1);
+        for (int j = 0; j < num_weights_; ++j) sum += weights[j] * values[j];
+        out[3 * i + c] = ToByte(sum, precision_);
+      }
+    }
+  }
+
+ private:
+  static constexpr int kBlock = 8;
+
+  int first_;       // input pixel in use
+  int num_pixels_;  // input pixels in use
+  int num_weights_;
+  int precision_;
+  std::vector<int> begin_;        // of each output, counted from first_
+  std::vector<int16_t> weights_;  // [outputs, num_weights_]
+  std::array<std::vector<int16_t>, 3>
+      planes_;  // [num_pixels_ + num_weights_], zero where the last weights reach to
+};
 
 // out[i] = sum over rows of weights[row] * in[row][i]; in: [rows, row_size]
 void SumRows(const uint8_t* in, int rows, size_t row_size, const int16_t* weights, int precision,
@@ -140,16 +171,16 @@ void SumRows(const uint8_t* in, int rows, size_t row_size, const int16_t* weight
 RgbImage ResizeWidth(const RgbImage& image, int64_t full_width, ResizeFilter filter, int64_t x, int width,
                      int64_t y, int height) {
   RgbImage resized{width, height, std::vector<uint8_t>(static_cast<size_t>(width) * height * 3)};
-  const Axis axis = full_width == image.width ? Axis{} : MakeAxis(image.width, full_width, filter, x, width);
-  for (int row = 0; row < height; ++row) {
-    const uint8_t* in = image.rgb.data() + (y + row) * image.width * 3;
-    uint8_t* out = resized.rgb.data() + static_cast<size_t>(row) * width * 3;
-    if (full_width == image.width) {
-      std::copy_n(in + x * 3, static_cast<size_t>(width) * 3, out);
-    } else {
-      ResizeRow(in, axis, out);
-    }
+  const size_t row_size = static_cast<size_t>(width) * 3;
+  const auto row_of = [&](int row) { return image.rgb.data() + (y + row) * image.width * 3; };
+  if (full_width == image.width) {
+    for (int row = 0; row < height; ++row)
+      std::copy_n(row_of(row) + x * 3, row_size, &resized.rgb[row * row_size]);
+    return resized;
   }
+  const Axis axis = MakeAxis(image.width, full_width, filter, x, width);
+  RowResizer resizer(axis);
+  for (int row = 0; row < height; ++row) resizer.Resize(row_of(row), &resized.rgb[row * row_size]);
   return resized;
 }
 
@@ -170,8 +201,7 @@ RgbImage ResizeWindow(const RgbImage& image, int64_t width, int64_t height, Resi
   std::vector<int> sums(row_size);
   for (int y = 0; y < window.height; ++y) {
     SumRows(strip.rgb.data() + (axis.begin[y] - first_row) * row_size, axis.size[y], row_size,
-            axis.weights.data() + static_cast<size_t>(y) * axis.max_size, axis.precision, sums,
-            resized.rgb.data() + y * row_size);
+            axis.weights_of(y), axis.precision, sums, resized.rgb.data() + y * row_size);
   }
   return resized;
 }

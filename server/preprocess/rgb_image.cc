@@ -12,6 +12,27 @@ inline uint8_t DivideBy255(int x) {
   return static_cast<uint8_t>((x + (x >> 8)) >> 8);
 }
 
+// out: [height, width, 3]; its pixel (x, y) is at in + x * step_x + y * step_y.
+void CopyPixels(const uint8_t* in, ptrdiff_t step_x, ptrdiff_t step_y, int width, int height, uint8_t* out) {
+  // In tiles: of a transposed picture each pixel of a row lies in another cache line.
+  constexpr int kTile = 64;
+  for (int top = 0; top < height; top += kTile) {
+    for (int left = 0; left < width; left += kTile) {
+      const int bottom = std::min(top + kTile, height);
+      const int right = std::min(left + kTile, width);
+      for (int y = top; y < bottom; ++y) {
+        uint8_t* to = out + (static_cast<ptrdiff_t>(y) * width + left) * 3;
+        const uint8_t* from = in + left * step_x + y * step_y;
+        for (int x = left; x < right; ++x, to += 3, from += step_x) {
+          to[0] = from[0];
+          to[1] = from[1];
+          to[2] = from[2];
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 
 RgbImage LayOnWhite(int width, int height, absl::Span<const uint8_t> rgba) {
@@ -42,18 +63,7 @@ RgbImage Upright(RgbImage image, int orientation) {
 
   RgbImage upright{is_transposed ? image.height : image.width, is_transposed ? image.width : image.height,
                    std::vector<uint8_t>(image.rgb.size())};
-  // In tiles: of a transposed picture each pixel of a row lies in another cache line.
-  constexpr int kTile = 32;
-  for (int top = 0; top < upright.height; top += kTile) {
-    for (int left = 0; left < upright.width; left += kTile) {
-      const int right = std::min(left + kTile, upright.width);
-      for (int y = top; y < std::min(top + kTile, upright.height); ++y) {
-        uint8_t* out = upright.rgb.data() + (static_cast<ptrdiff_t>(y) * upright.width + left) * column;
-        const uint8_t* in = first + left * step_x + y * step_y;
-        for (int x = left; x < right; ++x, out += column, in += step_x) std::copy_n(in, column, out);
-      }
-    }
-  }
+  CopyPixels(first, step_x, step_y, upright.width, upright.height, upright.rgb.data());
   return upright;
 }
 
