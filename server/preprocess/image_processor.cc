@@ -1,0 +1,157 @@
+#include "server/preprocess/image_processor.h"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "nlohmann/json.hpp"
+#include "server/base/status_macros.h"
+#include "server/preprocess/image_processor_config.h"
+#include "server/preprocess/model_files.h"
+
+namespace varserve::preprocess {
+namespace {
+
+constexpr char kProcessorFile[] = "processor_config.json";
+constexpr char kPreprocessorFile[] = "preprocessor_config.json";
+
+// Longest edge a picture may be resized to. Only the part that is kept is computed, so memory is no concern;
+// but beyond this the picture is a line, of which the crop keeps nothing.
+constexpr int64_t kMaxResizedEdge = int64_t{1} << 23;
+
+Digest DigestOf(const ProcessedImage& image) {
+  Digest digest{};
+  const int32_t size[] = {image.height, image.width};
+  EVP_MD_CTX* const context = EVP_MD_CTX_new();
+  EVP_DigestInit_ex(context, EVP_sha256(), nullptr);
+  EVP_DigestUpdate(context, size, sizeof(size));
+  EVP_DigestUpdate(context, image.pixels.data(), image.pixels.size() * sizeof(float));
+  EVP_DigestFinal_ex(context, digest.data(), nullptr);
+  EVP_MD_CTX_free(context);
+  return digest;
+}
+
+// Along one axis: which part of the resized picture is kept, and how many pixels of padding stand before it.
+struct Crop {
+  int64_t begin = 0;
+  int size = 0;
+  int padding = 0;
+};
+
+Crop CenterCrop(int64_t resized, int cropped) {
+  if (resized >= cropped) return {(resized - cropped) / 2, cropped, 0};
+  return {0, static_cast<int>(resized), (cropped - static_cast<int>(resized)) / 2};
+}
+
+}  // namespace
+
+absl::StatusOr<ImageProcessor> ImageProcessor::Load(const std::filesystem::path& model_dir) {
+  for (const char* file : {kProcessorFile, kPreprocessorFile}) {
+    absl::StatusOr<nlohmann::json> json = ReadModelJson(model_dir, file);
+    if (absl::IsNotFound(json.status())) continue;
+    if (!json.ok()) return json.status();
+    const bool is_nested = file == kProcessorFile;
+    if (is_nested && !json->contains("image_processor")) continue;
+    absl::StatusOr<ImageProcessor> processor = FromConfig(is_nested ? json->at("image_processor") : *json);
+    if (!processor.ok()) return InFile(file, processor.status());
+    return processor;
+  }
+  return absl::NotFoundError(absl::StrCat("image processor: neither ", kPreprocessorFile,
+                                          " nor an image_processor in ", kProcessorFile,
+                                          " found in the model directory ", model_dir.string()));
+}
+
+absl::StatusOr<ImageProcessor> ImageProcessor::FromConfig(const nlohmann::json& json) {
+  ASSIGN_OR_RETURN(const ImageProcessorConfig config, ParseImageProcessorConfig(json));
+  ImageProcessor processor;
+  processor.pad_to_square_ = config.pad_to_square;
+  processor.resize_ = config.do_resize;
+  processor.filter_ = config.filter;
+  processor.shortest_edge_ = config.shortest_edge;
+  processor.resize_height_ = config.resize_height;
+  processor.resize_width_ = config.resize_width;
+  if (config.do_center_crop) {
+    processor.height_ = config.crop_height;
+    processor.width_ = config.crop_width;
+  } else if (config.do_resize && !config.shortest_edge.has_value()) {
+    processor.height_ = config.resize_height;
+    processor.width_ = config.resize_width;
+  } else if (config.do_resize && config.pad_to_square) {
+    processor.height_ = processor.width_ = *config.shortest_edge;
+  } else {
+    return absl::FailedPreconditionError(
+        "do_center_crop, size: pictures would come out in different sizes; the vision tower takes one size "
+        "only");
+  }
+  for (int c = 0; c < 3; ++c) {
+    processor.padding_color_[c] = static_cast<uint8_t>(std::clamp(config.mean[c] * 255.0, 0.0, 255.0));
+    for (int value = 0; value < 256; ++value) processor.normalized_[c][value] = config.Normalize(c, value);
+  }
+  return processor;
+}
+
+absl::StatusOr<ProcessedImage> ImageProcessor::Process(const RgbImage& image) const {
+  absl::StatusOr<RgbImage> cropped = pad_to_square_ && image.width != image.height
+                                         ? ResizeAndCrop(PadToSquare(image))
+                                         : ResizeAndCrop(image);
+  if (!cropped.ok()) return cropped.status();
+  ProcessedImage processed;
+  processed.height = height_;
+  processed.width = width_;
+  const size_t num_pixels = static_cast<size_t>(height_) * width_;
+  processed.pixels.resize(num_pixels * 3);
+  for (int c = 0; c < 3; ++c) {
+    float* const plane = processed.pixels.data() + c * num_pixels;
+    for (size_t i = 0; i < num_pixels; ++i) plane[i] = normalized_[c][cropped->rgb[i * 3 + c]];
+  }
+  processed.digest = DigestOf(processed);
+  return processed;
+}
+
+RgbImage ImageProcessor::PadToSquare(const RgbImage& image) const {
+  const int edge = std::max(image.width, image.height);
+  RgbImage square{edge, edge, std::vector<uint8_t>(static_cast<size_t>(edge) * edge * 3)};
+  for (size_t i = 0; i < square.rgb.size(); ++i) square.rgb[i] = padding_color_[i % 3];
+  const int left = (edge - image.width) / 2;
+  const int top = (edge - image.height) / 2;
+  const size_t row_size = static_cast<size_t>(image.width) * 3;
+  for (int y = 0; y < image.height; ++y) {
+    std::copy_n(image.rgb.data() + y * row_size, row_size,
+                square.rgb.data() + (static_cast<size_t>(top + y) * edge + left) * 3);
+  }
+  return square;
+}
+
+ImageProcessor::Size ImageProcessor::ResizedSize(const RgbImage& image) const {
+  if (!resize_) return {image.height, image.width};
+  if (!shortest_edge_.has_value()) return {resize_height_, resize_width_};
+  const int64_t edge = *shortest_edge_;
+  if (image.width <= image.height) return {edge * image.height / image.width, edge};
+  return {edge, edge * image.width / image.height};
+}
+
+absl::StatusOr<RgbImage> ImageProcessor::ResizeAndCrop(const RgbImage& image) const {
+  const Size resized = ResizedSize(image);
+  if (std::max(resized.height, resized.width) > kMaxResizedEdge) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "image: %d x %d pixels are too long and thin to be resized; cut it", image.width, image.height));
+  }
+  const Crop rows = CenterCrop(resized.height, height_);
+  const Crop cols = CenterCrop(resized.width, width_);
+  RgbImage part = ResizeWindow(image, resized.width, resized.height, filter_,
+                               {cols.begin, rows.begin, cols.size, rows.size});
+  if (rows.size == height_ && cols.size == width_) return part;
+  RgbImage padded{width_, height_, std::vector<uint8_t>(static_cast<size_t>(height_) * width_ * 3)};  // black
+  for (int y = 0; y < rows.size; ++y) {
+    std::copy_n(part.rgb.data() + static_cast<size_t>(y) * cols.size * 3, static_cast<size_t>(cols.size) * 3,
+                padded.rgb.data() + (static_cast<size_t>(rows.padding + y) * width_ + cols.padding) * 3);
+  }
+  return padded;
+}
+
+}  // namespace varserve::preprocess

@@ -1,0 +1,44 @@
+// Everything between a request's text and pictures and the model's prompt, loaded from one model directory.
+// Thread-safe.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "server/base/prompt.h"
+#include "server/preprocess/chat_template.h"
+#include "server/preprocess/image_decoder.h"
+#include "server/preprocess/image_processor.h"
+#include "server/preprocess/prompt_builder.h"
+#include "server/preprocess/tokenizer.h"
+
+namespace varserve::preprocess {
+
+class Preprocessor {
+ public:
+  // Errors name the file that is missing or wrong.
+  static absl::StatusOr<std::unique_ptr<const Preprocessor>> Load(const std::filesystem::path& model_dir,
+                                                                  const ImageLayout& image_layout);
+
+  // Decodes a picture and makes the vision tower's input of it. INVALID_ARGUMENT beginning with "image".
+  absl::StatusOr<std::shared_ptr<const ProcessedImage>> ProcessImage(absl::string_view bytes,
+                                                                     const ImageLimits& limits) const;
+
+  const Tokenizer& tokenizer() const { return tokenizer_; }
+  const ChatTemplate& chat_template() const { return chat_template_; }
+  const ImageProcessor& image_processor() const { return image_processor_; }
+  const PromptBuilder& prompt_builder() const { return prompt_builder_; }
+
+ private:
+  Preprocessor(Tokenizer tokenizer, ChatTemplate chat_template, const ImageProcessor& image_processor,
+               const ImageLayout& image_layout);
+
+  const Tokenizer tokenizer_;
+  const ChatTemplate chat_template_;
+  const ImageProcessor image_processor_;
+  const PromptBuilder prompt_builder_;  // points to the members above
+};
+
+}  // namespace varserve::preprocess

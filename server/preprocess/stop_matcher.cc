@@ -1,0 +1,44 @@
+#include "server/preprocess/stop_matcher.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+
+namespace varserve::preprocess {
+
+std::string StopMatcher::Add(absl::string_view text) {
+  if (stopped_) return "";
+  pending_.append(text.data(), text.size());
+
+  size_t first_begin = std::string::npos;
+  size_t first_end = std::string::npos;
+  for (const std::string& stop : stop_strings_) {
+    const size_t begin = pending_.find(stop);
+    if (begin == std::string::npos) continue;
+    const size_t end = begin + stop.size();
+    if (end < first_end || (end == first_end && begin < first_begin)) {
+      first_begin = begin;
+      first_end = end;
+    }
+  }
+  if (first_end != std::string::npos) {
+    stopped_ = true;
+    pending_.resize(first_begin);
+    return std::exchange(pending_, "");
+  }
+
+  size_t held = 0;  // the longest end of the text that begins a stop string
+  for (const std::string& stop : stop_strings_) {
+    for (size_t size = std::min(stop.size() - 1, pending_.size()); size > held; --size) {
+      if (absl::EndsWith(pending_, absl::string_view(stop).substr(0, size))) held = size;
+    }
+  }
+  std::string sent = pending_.substr(0, pending_.size() - held);
+  pending_.erase(0, sent.size());
+  return sent;
+}
+
+std::string StopMatcher::Finish() { return std::exchange(pending_, ""); }
+
+}  // namespace varserve::preprocess
