@@ -44,7 +44,7 @@ absl::StatusOr<Prompt> PlaceImages(const std::vector<int32_t>& token_ids, const 
                                    absl::Span<const std::shared_ptr<const ProcessedImage>> images) {
   Prompt prompt;
   prompt.images.assign(images.begin(), images.end());
-  const int num_visual_tokens = layout.rows * layout.cols;
+  const int num_visual_tokens = layout.num_tokens;
   prompt.token_ids.reserve(token_ids.size() + images.size() * num_visual_tokens);
   for (const int32_t id : token_ids) {
     if (id != layout.token_id) {
