@@ -6,10 +6,12 @@
 #include <cstdio>
 #include <ctime>
 #include <exception>
+#include <thread>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/base/status_macros.h"
 #include "server/config.h"
 #include "server/passive_openmp.h"
 #include "server/rpc/bearer_tokens.h"
