@@ -85,9 +85,11 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
                                                         .cols = m->grid_cols()}));
 
   // 2. Memory.
+  engine::SchedulerOptions scheduler = config.scheduler;
+  if (scheduler.max_running == 0) scheduler.max_running = m->device().is_cpu() ? 16 : 64;
   const int prefill_chunk = model::LlavaModelRunner::PrefillChunk(m->device());
-  const model::StepLimits limits{.max_running = config.scheduler.max_running,
-                                 .prefill_budget = config.scheduler.prefill_budget.value_or(prefill_chunk)};
+  const model::StepLimits limits{.max_running = scheduler.max_running,
+                                 .prefill_budget = scheduler.prefill_budget.value_or(prefill_chunk)};
   ASSIGN_OR_RETURN(const model::MemoryPlan plan, model::PlanMemory(model::MeasureNeeds(*m, limits, config.memory_budget)));
   std::fprintf(stderr, "memory\n%s", plan.ToTable().c_str());
   ASSIGN_OR_RETURN(serving->runner_, model::LlavaModelRunner::Create(std::move(m), static_cast<int>(plan.num_blocks)));
@@ -103,7 +105,7 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
                              .device = description.device(),
                              .version = kVersion,
                              .num_layers = loaded.config().decoder.num_hidden_layers});
-  engine::EngineOptions engine_options{.scheduler = config.scheduler,
+  engine::EngineOptions engine_options{.scheduler = scheduler,
                                        .queue = config.queue,
                                        .model_fingerprint = Fingerprint(config, loaded)};
   if (config.prefix_cache_bytes >= 0) {

@@ -16,6 +16,8 @@
 namespace varserve::model {
 namespace {
 
+constexpr int kOrdinaryTokens = 2048;  // of a prompt with pictures and its answer
+
 // Bytes this process may still take: the control group's limit less its use, or what the machine has.
 int64_t FreeHostBytes() {
   int64_t free = 0;
@@ -96,7 +98,10 @@ MemoryNeeds MeasureNeeds(const LlavaModel& model, const StepLimits& limits, int6
                            : float_bytes * 4 * step_tokens * d.num_attention_heads * static_cast<int64_t>(d.max_position_embeddings);
   needs.step = activations + logits + evidence + rows;
   needs.block_bytes = KvCache::BlockBytes(d, model.dtype());
-  needs.most_blocks = static_cast<int64_t>(limits.max_running) * (d.max_position_embeddings / KvCache::kBlockSize + 2);
+  // Where nothing else is said, sequences of ordinary length for all of the batch; a machine may have other uses for the rest.
+  const int64_t longest = budget > 0 ? d.max_position_embeddings : std::min(d.max_position_embeddings, kOrdinaryTokens);
+  needs.most_blocks = std::max(limits.max_running * (longest / KvCache::kBlockSize + 2),
+                               static_cast<int64_t>(d.max_position_embeddings) / KvCache::kBlockSize + 2);
   needs.budget = budget > 0 ? budget : needs.weights + FreeBytes(model.device()) / 10 * 9;
   return needs;
 }
