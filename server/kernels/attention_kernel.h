@@ -24,7 +24,8 @@ VARSERVE_INLINE void Scores(const AttentionArgs& a, const AttentionSequence& seq
   for (int first = 0; first < padded; first += a.block_size) {
     const int64_t block = sequence.blocks[first / a.block_size];
     const T* k = static_cast<const T*>(a.k_pool) + (block * a.kv_heads + kv_head) * a.block_size * a.head_dim;
-    Block(q, q_stride, group, k, a.head_dim, a.block_size, a.head_dim, scores + first, padded);
+    Block</*PREFETCH=*/false>(q, q_stride, group, k, a.head_dim, a.block_size, a.head_dim, scores + first,
+                              padded);
   }
 }
 

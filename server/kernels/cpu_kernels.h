@@ -117,12 +117,12 @@ struct AttentionArgs {
   float scale = 1.0F;                  // of q k
   const AttentionRow* rows = nullptr;  // [R]
   const AttentionSequence* sequences = nullptr;
-  float* out = nullptr;     // [R, H, D], rows out_stride apart
+  float* out = nullptr;  // [R, H, D], rows out_stride apart
   int64_t out_stride = 0;
   RowSums* sums = nullptr;  // [R, Hkv]; written only for rows whose VAR range holds the layer
-  // Attention before and after VAR summed over the group's heads, added to maps[row.map][kv_head]: two runs of
-  // map_slots values. Only for maps whose flag is set: those that average this layer.
-  float* maps = nullptr;  // [maps, Hkv, 2, map_slots]
+  // Attention before and after VAR summed over the group's heads, added to maps[row.map][kv_head]: two runs
+  // of map_slots values. Only for maps whose flag is set: those that average this layer.
+  float* maps = nullptr;               // [maps, Hkv, 2, map_slots]
   const uint8_t* map_flags = nullptr;  // [maps]
   int64_t map_slots = 0;
 };

@@ -51,7 +51,7 @@ static void PairInputs(const float* x, int count, float* paired) {
 }
 
 // Adds rows x weights over inputs [0, count), count <= kKBlock, to a ROWS x OUTS tile of y.
-template <int ROWS, int OUTS, typename W>
+template <bool PREFETCH, int ROWS, int OUTS, typename W>
 VARSERVE_INLINE void Tile(const float* x, int64_t x_stride, const W* w, int64_t w_stride, int count, float* y,
                           int64_t y_stride) {
   constexpr int kInputs = Step<W>::kInputs;
@@ -69,7 +69,13 @@ VARSERVE_INLINE void Tile(const float* x, int64_t x_stride, const W* w, int64_t 
     }
   };
   int k = 0;
-  for (; k + kInputs <= count; k += kInputs) add(x + k, x_stride, w + k, w_stride);
+  for (; k + kInputs <= count; k += kInputs) {
+    // Weights straight from memory: fetch the next tile's while this one is computed.
+    if constexpr (PREFETCH) {
+      for (int j = 0; j < OUTS; ++j) __builtin_prefetch(w + (j + OUTS) * w_stride + k);
+    }
+    add(x + k, x_stride, w + k, w_stride);
+  }
   if (const int rest = count - k; rest > 0) {
     // Paired inputs are filled up already, others are not.
     const int inputs = kInputs > kLanes ? kInputs : rest;
@@ -89,33 +95,35 @@ VARSERVE_INLINE void Tile(const float* x, int64_t x_stride, const W* w, int64_t 
 }
 
 // Any number of outputs out of tiles; ROWS x OUTS accumulators fill the registers.
-template <int ROWS, int OUTS, typename W>
+template <bool PREFETCH, int ROWS, int OUTS, typename W>
 VARSERVE_INLINE void Rows(const float* x, int64_t x_stride, const W* w, int64_t w_stride, int outs, int count,
                           float* y, int64_t y_stride) {
   int n = 0;
   for (; n + OUTS <= outs; n += OUTS) {
-    Tile<ROWS, OUTS>(x, x_stride, w + n * w_stride, w_stride, count, y + n, y_stride);
+    Tile<PREFETCH, ROWS, OUTS>(x, x_stride, w + n * w_stride, w_stride, count, y + n, y_stride);
   }
-  for (; n < outs; ++n) Tile<ROWS, 1>(x, x_stride, w + n * w_stride, w_stride, count, y + n, y_stride);
+  for (; n < outs; ++n)
+    Tile<PREFETCH, ROWS, 1>(x, x_stride, w + n * w_stride, w_stride, count, y + n, y_stride);
 }
 
-template <typename W>
+template <bool PREFETCH, typename W>
 static void Block(const float* x, int64_t x_stride, int rows, const W* w, int64_t w_stride, int outs,
                   int count, float* y, int64_t y_stride) {
   int m = 0;
   constexpr int kOuts =
       Step<W>::kInputs > kLanes ? 2 : 3;  // accumulators, weights, an input and a mask in 16 registers
   for (; m + 4 <= rows; m += 4)
-    Rows<4, kOuts>(x + m * x_stride, x_stride, w, w_stride, outs, count, y + m * y_stride, y_stride);
+    Rows<PREFETCH, 4, kOuts>(x + m * x_stride, x_stride, w, w_stride, outs, count, y + m * y_stride,
+                             y_stride);
   const float* last_x = x + m * x_stride;
   float* last_y = y + m * y_stride;
   switch (rows - m) {
     case 3:
-      return Rows<3, 3>(last_x, x_stride, w, w_stride, outs, count, last_y, y_stride);
+      return Rows<PREFETCH, 3, 3>(last_x, x_stride, w, w_stride, outs, count, last_y, y_stride);
     case 2:
-      return Rows<2, 4>(last_x, x_stride, w, w_stride, outs, count, last_y, y_stride);
+      return Rows<PREFETCH, 2, 4>(last_x, x_stride, w, w_stride, outs, count, last_y, y_stride);
     case 1:
-      return Rows<1, 4>(last_x, x_stride, w, w_stride, outs, count, last_y, y_stride);
+      return Rows<PREFETCH, 1, 4>(last_x, x_stride, w, w_stride, outs, count, last_y, y_stride);
     default:
       return;
   }
@@ -153,12 +161,12 @@ static void LinearTyped(const LinearArgs& a, int row_begin, int row_end, int out
   }
   if (rows <= kFewRows) {
     // Few outputs at a time over all inputs: the weights stream through once, in long runs.
-    constexpr int kOuts = 12;
+    constexpr int kOuts = 4;
     for (int n = out_begin; n < out_end; n += kOuts) {
       const int outs = Min(kOuts, out_end - n);
       for (int k = 0; k < a.in; k += kKBlock) {
-        Block(x + k, a.x_stride, rows, w + static_cast<int64_t>(n) * a.in + k, a.in, outs,
-              Min(kKBlock, a.in - k), y + n, a.y_stride);
+        Block</*PREFETCH=*/true>(x + k, a.x_stride, rows, w + static_cast<int64_t>(n) * a.in + k, a.in, outs,
+                                 Min(kKBlock, a.in - k), y + n, a.y_stride);
       }
     }
     return;
@@ -172,8 +180,8 @@ static void LinearTyped(const LinearArgs& a, int row_begin, int row_end, int out
       Widen(w + static_cast<int64_t>(n) * a.in + k, a.in, outs, count, widened);
       constexpr int kInputs = Step<W>::kInputs;
       const int inputs = kInputs > kLanes ? (count + kInputs - 1) / kInputs * kInputs : count;
-      Block(x + k, a.x_stride, rows, static_cast<const float*>(widened), kKBlock, outs, inputs, y + n,
-            a.y_stride);
+      Block</*PREFETCH=*/false>(x + k, a.x_stride, rows, static_cast<const float*>(widened), kKBlock, outs,
+                                inputs, y + n, a.y_stride);
     }
   }
 }

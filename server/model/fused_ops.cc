@@ -17,6 +17,7 @@ using kernels::GetCpuKernels;
 constexpr int64_t kOutputs = 96;
 constexpr int64_t kRows = 256;
 constexpr int64_t kFewRows = 16;
+constexpr int64_t kFewOutputs = 12;
 
 class FusedOps : public LayerOps {
  public:
@@ -107,7 +108,7 @@ class FusedOps : public LayerOps {
       args.x_stride = paired.size(1);
     }
     const int64_t rows_each = args.rows <= kFewRows ? args.rows : kRows;
-    const int64_t outputs_each = args.rows <= kFewRows ? 12 : kOutputs;
+    const int64_t outputs_each = args.rows <= kFewRows ? kFewOutputs : kOutputs;
     const int64_t row_pieces = (args.rows + rows_each - 1) / std::max<int64_t>(rows_each, 1);
     const int64_t output_pieces = (args.out + outputs_each - 1) / outputs_each;
     // Consecutive pieces of a thread that share their rows go to the kernel as one range of outputs.
