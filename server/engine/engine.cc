@@ -36,6 +36,12 @@ absl::Status Engine::Validate(const GenerationRequest& request) const {
   if (request.var.measured() && !facts_.has_var_profile) {
     return absl::FailedPreconditionError("var.mode: the model has no VAR profile; use OFF");
   }
+  if (request.var.first_layer < 0 || request.var.first_layer > request.var.last_layer ||
+      request.var.last_layer >= facts_.num_layers) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("var.last_layer: layers ", request.var.first_layer, " to ", request.var.last_layer,
+                     " are not within the model's 0 to ", facts_.num_layers - 1));
+  }
   return absl::OkStatus();
 }
 

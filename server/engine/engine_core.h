@@ -51,7 +51,7 @@ class EngineCore {
   const Scheduler& scheduler() const { return scheduler_; }
 
  private:
-  // Execute and Apply tell whether anything succeeded.
+  // Execute and Apply tell whether anything succeeded. Execute tries again as said above.
   bool Execute(const StepPlan& plan, Round& round);
   absl::StatusOr<StepOutput> TimedExecute(const StepPlan& plan, Round& round);
   bool Apply(const StepPlan& plan, StepOutput output, Round& round);
