@@ -83,9 +83,8 @@ absl::StatusOr<std::vector<SequenceId>> Engine::Submit(std::vector<Submission> g
 
 void Engine::Cancel(SequenceId id) {
   absl::MutexLock lock(&mu_);
-  if (requests_ == 0) return;
+  if (requests_ == 0) return;  // otherwise the thread is awake
   cancelled_.push_back(id);
-  wake_.Signal();
 }
 
 void Engine::Drain(absl::Time deadline) {
@@ -153,7 +152,7 @@ void Engine::Account(const EngineCore::Round& round) {
   absl::MutexLock lock(&mu_);
   queue_.OnRound(round.stats);
   requests_ -= round.ended;
-  failed_steps_ = round.step_failed ? failed_steps_ + 1 : 0;
+  if (round.step_succeeded) failed_steps_ = *round.step_succeeded ? 0 : failed_steps_ + 1;
   last_progress_ = clock_->Now();
   if (requests_ == 0) finished_.SignalAll();
 }

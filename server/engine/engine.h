@@ -1,5 +1,5 @@
 // The continuous-batching engine: a thread-safe front, and the one thread that runs steps while there are
-// requests. Thread-safe, but no method may be called from an OutputSink except Submit and Cancel.
+// requests. Thread-safe, but Drain and Stop must not be called from an OutputSink.
 //
 // A request is accepted or refused by Submit, at once. From then on its sink hears of it, on the engine's
 // thread, until it ends. Cancellation, deadlines and the drain are seen between two steps, wherever the

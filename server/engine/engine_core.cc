@@ -80,7 +80,9 @@ void EngineCore::Admit(Round& round) {
 }
 
 void EngineCore::Step(Round& round) {
-  if (const StepPlan plan = scheduler_.Plan(); !plan.steps.empty()) round.step_failed = !Execute(plan, round);
+  if (const StepPlan plan = scheduler_.Plan(); !plan.steps.empty()) {
+    round.step_succeeded = Execute(plan, round);
+  }
 
   const KvBlockPool& pool = scheduler_.pool();
   EngineObserver::Load load{.running = static_cast<int>(scheduler_.running().size()),
