@@ -36,6 +36,12 @@ absl::Status Engine::Validate(const GenerationRequest& request) const {
   if (request.var.measured() && !facts_.has_var_profile) {
     return absl::FailedPreconditionError("var.mode: the model has no VAR profile; use OFF");
   }
+  if (request.var.first_layer < 0 || request.var.first_layer > request.var.last_layer ||
+      request.var.last_layer >= facts_.num_layers) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("var.last_layer: layers ", request.var.first_layer, " to ", request.var.last_layer,
+                     " are not within the model's 0 to ", facts_.num_layers - 1));
+  }
   return absl::OkStatus();
 }
 
@@ -77,9 +83,8 @@ absl::StatusOr<std::vector<SequenceId>> Engine::Submit(std::vector<Submission> g
 
 void Engine::Cancel(SequenceId id) {
   absl::MutexLock lock(&mu_);
-  if (requests_ == 0) return;
+  if (requests_ == 0) return;  // otherwise the thread is awake
   cancelled_.push_back(id);
-  wake_.Signal();
 }
 
 void Engine::Drain(absl::Time deadline) {
@@ -147,7 +152,7 @@ void Engine::Account(const EngineCore::Round& round) {
   absl::MutexLock lock(&mu_);
   queue_.OnRound(round.stats);
   requests_ -= round.ended;
-  failed_steps_ = round.step_failed ? failed_steps_ + 1 : 0;
+  if (round.step_succeeded) failed_steps_ = *round.step_succeeded ? 0 : failed_steps_ + 1;
   last_progress_ = clock_->Now();
   if (requests_ == 0) finished_.SignalAll();
 }

@@ -1,5 +1,5 @@
 // The continuous-batching engine: a thread-safe front, and the one thread that runs steps while there are
-// requests. Thread-safe, but no method may be called from an OutputSink except Submit and Cancel.
+// requests. Thread-safe, but Drain and Stop must not be called from an OutputSink.
 //
 // A request is accepted or refused by Submit, at once. From then on its sink hears of it, on the engine's
 // thread, until it ends. Cancellation, deadlines and the drain are seen between two steps, wherever the
@@ -47,7 +47,7 @@ class Engine {
   // Accepts a group of requests, all or none, and returns their ids in order; the sinks may be called before
   // this returns. Takes microseconds. Refuses with
   //   UNAVAILABLE          draining or stopped
-  //   INVALID_ARGUMENT     no prompt, or no room in the context for one token behind it
+  //   INVALID_ARGUMENT     no prompt, no room in the context for one token behind it, no such VAR layers
   //   FAILED_PRECONDITION  VAR is to be measured but the model has no VAR profile
   //   RESOURCE_EXHAUSTED   the queue is full, with a retry delay (retry_delay.h); or, without one, never fits
   //   DEADLINE_EXCEEDED    passed, or out of reach for the first token

@@ -32,7 +32,7 @@ EngineCore::EngineCore(const SchedulerOptions& options, ModelRunner* runner, Eng
     : runner_(runner), observer_(observer), clock_(clock), scheduler_(options, runner->facts()) {}
 
 void EngineCore::Add(std::unique_ptr<Sequence> sequence, std::shared_ptr<OutputSink> sink) {
-  sinks_.emplace(sequence->id, std::move(sink));
+  sinks_[sequence->id] = std::move(sink);
   scheduler_.Add(std::move(sequence));
 }
 
@@ -66,8 +66,8 @@ void EngineCore::FailExpired(Round& round) {
 }
 
 void EngineCore::Admit(Round& round) {
-  if (const std::vector<BlockId> tainted = scheduler_.TakeTainted(); !tainted.empty())
-    runner_->ClearBlocks(tainted);
+  const std::vector<BlockId> tainted = scheduler_.TakeTainted();
+  if (!tainted.empty()) runner_->ClearBlocks(tainted);
   const absl::Time now = clock_->Now();
   for (const Sequence* sequence : scheduler_.Admit()) {
     round.left_queue.push_back(sequence->queued());
@@ -80,7 +80,9 @@ void EngineCore::Admit(Round& round) {
 }
 
 void EngineCore::Step(Round& round) {
-  if (const StepPlan plan = scheduler_.Plan(); !plan.steps.empty()) round.step_failed = !Execute(plan, round);
+  if (const StepPlan plan = scheduler_.Plan(); !plan.steps.empty()) {
+    round.step_succeeded = Execute(plan, round);
+  }
 
   const KvBlockPool& pool = scheduler_.pool();
   EngineObserver::Load load{.running = static_cast<int>(scheduler_.running().size()),
@@ -97,16 +99,13 @@ bool EngineCore::Execute(const StepPlan& plan, Round& round) {
   if (output.ok()) return Apply(plan, *std::move(output), round);
 
   const std::vector<StepPlan> plans = SplitBySequence(plan);
-  bool succeeded = false;
-  for (const StepPlan& alone : plans) {
-    if (plans.size() > 1) output = TimedExecute(alone, round);
-    if (output.ok()) {
-      succeeded |= Apply(alone, *std::move(output), round);
-    } else {
-      const Sequence& sequence = *scheduler_.Find(alone.steps.front().sequence);
-      Remove(sequence, Scheduler::BlockContent::kSuspect, round)->OnFailed(FaultOf(output.status()));
-    }
+  if (plans.size() == 1) {
+    const Sequence& sequence = *scheduler_.Find(plan.steps.front().sequence);
+    Remove(sequence, Scheduler::BlockContent::kSuspect, round)->OnFailed(FaultOf(output.status()));
+    return false;
   }
+  bool succeeded = false;
+  for (const StepPlan& alone : plans) succeeded |= Execute(alone, round);
   return succeeded;
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -34,7 +35,7 @@ class EngineCore {
   struct Round {
     std::vector<QueuedRequest> left_queue;  // admitted, or ended while they waited
     int ended = 0;                          // sequences
-    bool step_failed = false;               // there was a step, and nothing of it succeeded
+    std::optional<bool> step_succeeded;     // at least for one sequence; not set: there was no step
     RoundStats stats;
   };
 
@@ -51,7 +52,7 @@ class EngineCore {
   const Scheduler& scheduler() const { return scheduler_; }
 
  private:
-  // Execute and Apply tell whether anything succeeded.
+  // Execute and Apply tell whether anything succeeded. Execute tries again as said above.
   bool Execute(const StepPlan& plan, Round& round);
   absl::StatusOr<StepOutput> TimedExecute(const StepPlan& plan, Round& round);
   bool Apply(const StepPlan& plan, StepOutput output, Round& round);

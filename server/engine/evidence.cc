@@ -45,7 +45,8 @@ bool MayBeSink(const GenerationRequest& request, int position) {
 
 }  // namespace
 
-Evidence::Evidence(const ModelFacts& facts) : num_layers_(facts.num_layers), blocks_(facts.num_kv_blocks) {}
+Evidence::Evidence(const ModelFacts& facts)
+    : num_layers_(facts.num_layers), phi_size_(kNumPhiPlanes * num_layers_), blocks_(facts.num_kv_blocks) {}
 
 void Evidence::Record(const SequenceStep& step, const SlotLayout& layout, const SequenceResult& result) {
   const GenerationRequest& request = *step.request;
@@ -53,20 +54,21 @@ void Evidence::Record(const SequenceStep& step, const SlotLayout& layout, const 
   if (step.begin >= layout.prefix_size() && !request.var.measured()) return;
   if (result.phi.empty()) return;
 
-  const int num_tokens = step.end - step.begin;
+  const size_t block_size = layout.block_size();
+  const size_t num_tokens = step.end - step.begin;
   auto row = result.rows.begin();
-  for (int t = 0; t < num_tokens; ++t) {
-    const int position = step.begin + t;
-    const int slot = layout.SlotOf(position) % layout.block_size();
-    Block& block = blocks_[step.blocks[layout.SlotOf(position) / layout.block_size()]];
-    block.phi.resize(layout.block_size() * kNumPhiPlanes * num_layers_);
-    for (int i = 0; i < kNumPhiPlanes * num_layers_; ++i) {
-      block.phi[slot * kNumPhiPlanes * num_layers_ + i] = result.phi[i * num_tokens + t];
+  for (size_t t = 0; t < num_tokens; ++t) {
+    const int position = step.begin + static_cast<int>(t);
+    const size_t slot = layout.SlotOf(position) % block_size;
+    Block& block = blocks_[step.blocks[layout.SlotOf(position) / block_size]];
+    block.phi.resize(block_size * phi_size_);
+    for (size_t i = 0; i < phi_size_; ++i) {
+      block.phi[slot * phi_size_ + i] = result.phi[i * num_tokens + t];
     }
     if (!result.rows.empty() && IsEligible(*request.prompt, position)) {
-      block.rows.resize(layout.block_size() * num_layers_);
-      std::copy_n(row, num_layers_, block.rows.begin() + slot * num_layers_);
-      row += num_layers_;
+      block.rows.resize(block_size * num_layers_);
+      std::copy_n(row, num_layers_, &block.rows[slot * num_layers_]);
+      row += static_cast<ptrdiff_t>(num_layers_);
     }
   }
 }
@@ -75,7 +77,8 @@ VarReport Evidence::Report(const GenerationRequest& request, const SlotLayout& l
                            absl::Span<const BlockId> blocks, int num_tokens) const {
   const Prompt& prompt = *request.prompt;
   const VarSettings& var = request.var;
-  const int plane = static_cast<int>(var.variant);
+  const size_t block_size = layout.block_size();
+  const auto plane = static_cast<size_t>(var.variant);
 
   VarReport report;
   report.settings = var;
@@ -85,12 +88,12 @@ VarReport Evidence::Report(const GenerationRequest& request, const SlotLayout& l
     report.layers.emplace_back().layer = layer;
 
   for (int position = 0; position < num_tokens; ++position) {
-    const int slot = layout.SlotOf(position) % layout.block_size();
-    const Block& block = blocks_[blocks[layout.SlotOf(position) / layout.block_size()]];
+    const size_t slot = layout.SlotOf(position) % block_size;
+    const Block& block = blocks_[blocks[layout.SlotOf(position) / block_size]];
     const std::optional<VisualToken> visual = FindVisualToken(prompt, position);
 
     VarReport::VisualSink sink;
-    const float* phi = block.phi.data() + (slot * kNumPhiPlanes + plane) * num_layers_;  // [num_layers]
+    const float* phi = &block.phi[slot * phi_size_ + plane * num_layers_];  // [num_layers]
     for (VarReport::Layer& layer : report.layers) {
       if (!MayBeSink(request, position) || !IsSink(var, phi[layer.layer])) continue;
       ++(visual ? layer.visual_sinks : layer.text_sinks);
@@ -105,7 +108,7 @@ VarReport Evidence::Report(const GenerationRequest& request, const SlotLayout& l
     }
     if (!IsEligible(prompt, position)) continue;
     SharesMean row_mean;
-    const AttentionShares* row = block.rows.data() + slot * num_layers_;  // [num_layers]
+    const AttentionShares* row = &block.rows[slot * num_layers_];  // [num_layers]
     for (size_t i = 0; i < layer_means.size(); ++i) {
       const AttentionShares& shares = row[report.layers[i].layer];
       row_mean.Add(shares);

@@ -3,6 +3,7 @@
 // its evidence along. Engine thread only.
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -31,7 +32,8 @@ class Evidence {
     std::vector<AttentionShares> rows;  // [block_size, num_layers], of eligible tokens
   };
 
-  const int num_layers_;
+  const size_t num_layers_;
+  const size_t phi_size_;  // of one token: kNumPhiPlanes * num_layers_
   std::vector<Block> blocks_;
 };
 

@@ -18,8 +18,8 @@
 namespace varserve::engine {
 
 struct QueueLimits {
-  int max_waiting = 256;                    // requests
-  int64_t max_waiting_tokens = 256 * 1024;  // of their prompts
+  int max_waiting = 256;                // requests
+  int64_t max_waiting_tokens = 262144;  // of their prompts
 };
 
 // What the policy knows of a request.

@@ -140,9 +140,9 @@ absl::StatusOr<Progress> Scheduler::Apply(const SequenceStep& step, SequenceResu
   const bool is_eos = std::find(eos.begin(), eos.end(), result.token->id) != eos.end();
   if (is_eos && !sequence.request.sampling.ignore_eos) return Progress{.finish = FinishReason::kStop};
   sequence.generated.push_back(result.token->id);
-  Progress progress{.token = std::move(result.token)};
-  if (sequence.num_tokens() == sequence.max_size) progress.finish = FinishReason::kLength;
-  return progress;
+  const bool is_last = sequence.num_tokens() == sequence.max_size;
+  return Progress{.token = std::move(result.token),
+                  .finish = is_last ? std::optional(FinishReason::kLength) : std::nullopt};
 }
 
 absl::Status Scheduler::CheckResult(const SequenceStep& step, const SequenceResult& result) const {

@@ -251,7 +251,7 @@ TEST(EngineCoreTest, FailedStepEndsOnlyTheSequenceThatFailsAlone) {
     const bool poisoned = Holds(plan, 2) && harness.record(2).tokens.size() == 2;
     return poisoned ? absl::UnknownError("kernel launch") : absl::OkStatus();
   };
-  while (!harness.record(2).ended()) EXPECT_FALSE(harness.Round().step_failed);
+  while (!harness.record(2).ended()) EXPECT_EQ(harness.Round().step_succeeded, true);
   EXPECT_TRUE(absl::IsInternal(*harness.record(2).failed));
   EXPECT_THAT(std::string(harness.record(2).failed->message()), HasSubstr("kernel launch"));
   const auto failed_steps = std::count_if(harness.observer.steps.begin(), harness.observer.steps.end(),
@@ -283,7 +283,7 @@ TEST(EngineCoreTest, LoneSequenceIsNotTriedAgain) {
   CoreHarness harness;
   harness.Add(MakeRequest(Picture(1), 6));
   harness.fault = [](const StepPlan&) { return absl::InternalError("broken"); };
-  EXPECT_TRUE(harness.Round().step_failed);
+  EXPECT_EQ(harness.Round().step_succeeded, false);
   EXPECT_EQ(harness.runner.counts().steps, 1);
   EXPECT_TRUE(absl::IsInternal(*harness.record(1).failed));
   EXPECT_FALSE(GetRetryDelay(*harness.record(1).failed).has_value());
@@ -310,7 +310,7 @@ TEST(EngineCoreTest, NonFiniteLogitsEndOneRequestAndForgetItsPrefix) {
   harness.runner.non_finite = [&harness](const SequenceStep& step) {
     return step.sequence == 1 && harness.record(1).tokens.size() == 4;
   };
-  while (!harness.record(1).ended()) EXPECT_FALSE(harness.Round().step_failed);
+  while (!harness.record(1).ended()) EXPECT_EQ(harness.Round().step_succeeded, true);
   EXPECT_TRUE(absl::IsInternal(*harness.record(1).failed));
   ASSERT_FALSE(harness.record(2).ended());
   // Sequence 2 goes on with the prefix they share, but nobody gets it anew.

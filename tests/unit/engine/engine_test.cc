@@ -94,6 +94,10 @@ class EngineTest : public ::testing::Test {
     gate_.WaitForArrival();
     return submitted;
   }
+  // Until new requests are refused because of a drain or stop that another thread has called.
+  void WaitUntilShuttingDown() {
+    while (!absl::IsUnavailable(Submit(MakeRequest(Text(8, 3), 1)).status)) std::this_thread::yield();
+  }
 
   FakeClock clock_;
   RecordingObserver observer_;
@@ -151,6 +155,7 @@ TEST_F(EngineTest, RefusesWhatCannotBeServed) {
       {MakeRequest(Text(60), 1), absl::StatusCode::kInvalidArgument, "prompt: has 60 tokens"},
       {MakeRequest(Text(8), 0), absl::StatusCode::kInvalidArgument, "max_tokens: "},
       {MakeRequest(Text(8), 1, kOn), absl::StatusCode::kFailedPrecondition, "var.mode: "},
+      {MakeRequest(Text(8), 1, {.last_layer = 4}), absl::StatusCode::kInvalidArgument, "var.last_layer: "},
       {MakeRequest(Text(8), 34), absl::StatusCode::kResourceExhausted,
        "max_tokens: prompt and answer take 11 KV blocks"},
       {expired, absl::StatusCode::kDeadlineExceeded, "deadline: "},
@@ -255,9 +260,7 @@ TEST_F(EngineTest, DrainFinishesWhatWasAcceptedAndRefusesTheRest) {
   const Submitted running = SubmitAndBlock(MakeRequest(Text(8, 1), 10));
   const Submitted waiting = Submit(MakeRequest(Text(8, 2), 10));
   std::thread drain([this] { engine_->Drain(absl::InfiniteFuture()); });
-  while (Submit(MakeRequest(Text(8, 3), 1)).status.ok())
-    std::this_thread::yield();  // until the drain has begun
-  EXPECT_TRUE(absl::IsUnavailable(Submit(MakeRequest(Text(8, 3), 1)).status));
+  WaitUntilShuttingDown();
   gate_.Open();
   drain.join();
   EXPECT_THAT(running.sink->record().tokens, SizeIs(10));
@@ -272,12 +275,12 @@ TEST_F(EngineTest, DrainEndsWhatIsLeftAtItsDeadline) {
   const Submitted running = SubmitAndBlock(MakeRequest(Text(8, 1), 100));
   const Submitted waiting = Submit(MakeRequest(Text(8, 2), 100));
   std::thread drain([this, deadline = clock_.Now() + absl::Seconds(5)] { engine_->Drain(deadline); });
-  while (Submit(MakeRequest(Text(8, 3), 1)).status.ok()) std::this_thread::yield();
+  WaitUntilShuttingDown();
   gate_.Open();
   drain.join();
-  EXPECT_TRUE(absl::IsUnavailable(*running.sink->record().failed));
+  EXPECT_TRUE(absl::IsUnavailable(running.sink->record().failed.value()));
   EXPECT_THAT(running.sink->record().tokens, SizeIs(5));
-  EXPECT_TRUE(absl::IsUnavailable(*waiting.sink->record().failed));
+  EXPECT_TRUE(absl::IsUnavailable(waiting.sink->record().failed.value()));
   StopAndCheck();
 }
 
@@ -286,11 +289,11 @@ TEST_F(EngineTest, StopEndsEverything) {
   const Submitted running = SubmitAndBlock(MakeRequest(Text(8, 1), 100));
   const Submitted waiting = Submit(MakeRequest(Text(8, 2), 100));
   std::thread stop([this] { engine_->Stop(); });
-  while (Submit(MakeRequest(Text(8, 3), 1)).status.ok()) std::this_thread::yield();
+  WaitUntilShuttingDown();
   gate_.Open();
   stop.join();
-  EXPECT_TRUE(absl::IsUnavailable(*running.sink->record().failed));
-  EXPECT_TRUE(absl::IsUnavailable(*waiting.sink->record().failed));
+  EXPECT_TRUE(absl::IsUnavailable(running.sink->record().failed.value()));
+  EXPECT_TRUE(absl::IsUnavailable(waiting.sink->record().failed.value()));
   EXPECT_TRUE(absl::IsUnavailable(Submit(MakeRequest(Text(8), 1)).status));
   engine_->Cancel(running.id);
   engine_->Drain(absl::InfiniteFuture());
