@@ -20,9 +20,10 @@ namespace {
 constexpr char kProcessorFile[] = "processor_config.json";
 constexpr char kPreprocessorFile[] = "preprocessor_config.json";
 
-// Longest edge a picture may be resized to. Only the part that is kept is computed, so memory is no concern;
-// but beyond this the picture is a line, of which the crop keeps nothing.
+// A picture this long and thin is a line, of which the crop keeps nothing. Only what is kept is computed, so
+// memory is no concern, but time is: of finding the weights, and of resizing what padding adds.
 constexpr int64_t kMaxResizedEdge = int64_t{1} << 23;
+constexpr int64_t kMaxPaddedPixels = int64_t{1} << 27;
 
 Digest DigestOf(const ProcessedImage& image) {
   Digest digest{};
@@ -96,10 +97,7 @@ absl::StatusOr<ImageProcessor> ImageProcessor::FromConfig(const nlohmann::json& 
 }
 
 absl::StatusOr<ProcessedImage> ImageProcessor::Process(const RgbImage& image) const {
-  absl::StatusOr<RgbImage> cropped = pad_to_square_ && image.width != image.height
-                                         ? ResizeAndCrop(PadToSquare(image))
-                                         : ResizeAndCrop(image);
-  if (!cropped.ok()) return cropped.status();
+  ASSIGN_OR_RETURN(const RgbImage cropped, ResizeAndCrop(image));
   ProcessedImage processed;
   processed.height = height_;
   processed.width = width_;
@@ -107,43 +105,39 @@ absl::StatusOr<ProcessedImage> ImageProcessor::Process(const RgbImage& image) co
   processed.pixels.resize(num_pixels * 3);
   for (int c = 0; c < 3; ++c) {
     float* const plane = processed.pixels.data() + c * num_pixels;
-    for (size_t i = 0; i < num_pixels; ++i) plane[i] = normalized_[c][cropped->rgb[i * 3 + c]];
+    for (size_t i = 0; i < num_pixels; ++i) plane[i] = normalized_[c][cropped.rgb[i * 3 + c]];
   }
   processed.digest = DigestOf(processed);
   return processed;
 }
 
-RgbImage ImageProcessor::PadToSquare(const RgbImage& image) const {
+Canvas ImageProcessor::Pad(const RgbImage& image) const {
+  if (!pad_to_square_) return {&image, image.width, image.height};
   const int edge = std::max(image.width, image.height);
-  RgbImage square{edge, edge, std::vector<uint8_t>(static_cast<size_t>(edge) * edge * 3)};
-  for (size_t i = 0; i < square.rgb.size(); ++i) square.rgb[i] = padding_color_[i % 3];
-  const int left = (edge - image.width) / 2;
-  const int top = (edge - image.height) / 2;
-  const size_t row_size = static_cast<size_t>(image.width) * 3;
-  for (int y = 0; y < image.height; ++y) {
-    std::copy_n(image.rgb.data() + y * row_size, row_size,
-                square.rgb.data() + (static_cast<size_t>(top + y) * edge + left) * 3);
-  }
-  return square;
+  return {&image, edge, edge, (edge - image.width) / 2, (edge - image.height) / 2, padding_color_};
 }
 
-ImageProcessor::Size ImageProcessor::ResizedSize(const RgbImage& image) const {
-  if (!resize_) return {image.height, image.width};
+ImageProcessor::Size ImageProcessor::ResizedSize(const Canvas& canvas) const {
+  if (!resize_) return {canvas.height, canvas.width};
   if (!shortest_edge_.has_value()) return {resize_height_, resize_width_};
   const int64_t edge = *shortest_edge_;
-  if (image.width <= image.height) return {edge * image.height / image.width, edge};
-  return {edge, edge * image.width / image.height};
+  if (canvas.width <= canvas.height) return {edge * canvas.height / canvas.width, edge};
+  return {edge, edge * canvas.width / canvas.height};
 }
 
 absl::StatusOr<RgbImage> ImageProcessor::ResizeAndCrop(const RgbImage& image) const {
-  const Size resized = ResizedSize(image);
-  if (std::max(resized.height, resized.width) > kMaxResizedEdge) {
+  const Canvas canvas = Pad(image);
+  const Size resized = ResizedSize(canvas);
+  const bool is_padded = canvas.width != image.width || canvas.height != image.height;
+  if (std::max(image.height, image.width) > kMaxEdge ||
+      std::max(resized.height, resized.width) > kMaxResizedEdge ||
+      (is_padded && static_cast<int64_t>(canvas.width) * canvas.height > kMaxPaddedPixels)) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "image: %d x %d pixels are too long and thin to be resized; cut it", image.width, image.height));
   }
   const Crop rows = CenterCrop(resized.height, height_);
   const Crop cols = CenterCrop(resized.width, width_);
-  RgbImage part = ResizeWindow(image, resized.width, resized.height, filter_,
+  RgbImage part = ResizeWindow(canvas, resized.width, resized.height, filter_,
                                {cols.begin, rows.begin, cols.size, rows.size});
   if (rows.size == height_ && cols.size == width_) return part;
   RgbImage padded{width_, height_, std::vector<uint8_t>(static_cast<size_t>(height_) * width_ * 3)};  // black

@@ -42,9 +42,9 @@ class ImageProcessor {
 
   ImageProcessor() = default;
 
-  RgbImage PadToSquare(const RgbImage& image) const;
-  // Size to resize an image to, before cropping.
-  Size ResizedSize(const RgbImage& image) const;
+  Canvas Pad(const RgbImage& image) const;
+  // Size to resize to, before cropping.
+  Size ResizedSize(const Canvas& canvas) const;
   // [height_, width_, 3], in 8 bit
   absl::StatusOr<RgbImage> ResizeAndCrop(const RgbImage& image) const;
 

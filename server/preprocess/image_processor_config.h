@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "nlohmann/json_fwd.hpp"
-#include "server/preprocess/image_resize.h"
+#include "server/preprocess/resize_weights.h"
 
 namespace varserve::preprocess {
 

@@ -4,13 +4,23 @@
 // Thread-safe.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
+#include "server/preprocess/resize_weights.h"
 #include "server/preprocess/rgb_image.h"
 
 namespace varserve::preprocess {
 
-enum class ResizeFilter : uint8_t { kBilinear, kBicubic };
+// A picture on a colored background, without the background taking memory.
+struct Canvas {
+  const RgbImage* image = nullptr;
+  int width = 0;
+  int height = 0;
+  int left = 0;  // where the picture lies, all of it inside
+  int top = 0;
+  std::array<uint8_t, 3> color{};
+};
 
 struct Rectangle {
   int64_t x = 0;
@@ -19,9 +29,9 @@ struct Rectangle {
   int height = 0;
 };
 
-// The part `window` of `image` resized to width x height; nothing else of it is computed. The window lies
+// The part `window` of the canvas resized to width x height; nothing else of it is computed. The window lies
 // inside.
-RgbImage ResizeWindow(const RgbImage& image, int64_t width, int64_t height, ResizeFilter filter,
+RgbImage ResizeWindow(const Canvas& canvas, int64_t width, int64_t height, ResizeFilter filter,
                       const Rectangle& window);
 
 }  // namespace varserve::preprocess

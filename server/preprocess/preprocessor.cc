@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
 
 namespace varserve::preprocess {
@@ -12,8 +13,16 @@ absl::StatusOr<std::unique_ptr<const Preprocessor>> Preprocessor::Load(const std
   ASSIGN_OR_RETURN(Tokenizer tokenizer, Tokenizer::Load(model_dir, image_layout.token_id));
   ASSIGN_OR_RETURN(ChatTemplate chat_template, ChatTemplate::Load(model_dir));
   ASSIGN_OR_RETURN(const ImageProcessor image_processor, ImageProcessor::Load(model_dir));
-  return absl::WrapUnique(
+  auto preprocessor = absl::WrapUnique(
       new const Preprocessor(std::move(tokenizer), std::move(chat_template), image_processor, image_layout));
+  // Templates are only found out to be wrong when they are used: better now than at the first request.
+  const absl::StatusOr<Prompt> prompt = preprocessor->prompt_builder().Build(
+      {{Role::kUser, {ImagePart(), "What is this?"}}}, {std::make_shared<const ProcessedImage>()});
+  if (!prompt.ok()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "chat template: it cannot be used with an image and a question: ", prompt.status().message()));
+  }
+  return preprocessor;
 }
 
 Preprocessor::Preprocessor(Tokenizer tokenizer, ChatTemplate chat_template,

@@ -18,7 +18,7 @@ namespace varserve::preprocess {
 
 class Preprocessor {
  public:
-  // Errors name the file that is missing or wrong.
+  // Errors name the file that is missing or wrong; a chat template that has no place for an image is.
   static absl::StatusOr<std::unique_ptr<const Preprocessor>> Load(const std::filesystem::path& model_dir,
                                                                   const ImageLayout& image_layout);
 

@@ -29,7 +29,8 @@ RgbImage Decode(const std::string& file) {
   return image.value_or(RgbImage());
 }
 
-// The 8 bit pixels of a case: what is left when values are neither rescaled nor normalized. [height, width, 3]
+// The 8 bit pixels of a case: what is left when values are neither rescaled nor normalized. [height, width,
+// 3]
 std::string Process8Bit(const Json& golden) {
   Json config = Goldens()["configs"][golden["config"].get<std::string>()];
   config["do_rescale"] = false;
@@ -60,7 +61,8 @@ TEST_P(ImageGoldenTest, EqualsTransformers) {
     const int difference = static_cast<uint8_t>(pixels[i]) - static_cast<uint8_t>(expected[i]);
     max_difference = std::max(max_difference, std::abs(difference));
   }
-  // Resizing is exact; decoders of lossy formats may round differently from one version of a library to the next.
+  // Resizing is exact; decoders of lossy formats may round differently from one version of a library to the
+  // next.
   const std::string file = GetParam()["file"];
   const bool is_lossy = absl::EndsWith(file, ".jpg") || absl::EndsWith(file, ".webp");
   EXPECT_LE(max_difference, is_lossy ? 1 : 0);
@@ -74,8 +76,8 @@ std::string CaseName(const testing::TestParamInfo<Json>& info) {
   return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ImageGoldenTest, testing::ValuesIn(Goldens()["cases"].begin(), Goldens()["cases"].end()),
-                         CaseName);
+INSTANTIATE_TEST_SUITE_P(All, ImageGoldenTest,
+                         testing::ValuesIn(Goldens()["cases"].begin(), Goldens()["cases"].end()), CaseName);
 
 TEST(ImageGoldenTest, FloatPixelsAreBitForBitTransformers) {
   for (const Json& golden : Goldens()["hashes"]) {

@@ -11,7 +11,9 @@
 
 namespace varserve::preprocess {
 
-inline std::filesystem::path GoldenDir() { return std::filesystem::path(VARSERVE_SOURCE_DIR) / "tests/golden"; }
+inline std::filesystem::path GoldenDir() {
+  return std::filesystem::path(VARSERVE_SOURCE_DIR) / "tests/golden";
+}
 
 inline std::string ReadFile(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -19,6 +21,8 @@ inline std::string ReadFile(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-inline nlohmann::json ReadJson(const std::filesystem::path& path) { return nlohmann::json::parse(ReadFile(path)); }
+inline nlohmann::json ReadJson(const std::filesystem::path& path) {
+  return nlohmann::json::parse(ReadFile(path));
+}
 
 }  // namespace varserve::preprocess

@@ -1,5 +1,7 @@
 //! Finds the texts of special tokens in a text that shall not have any.
 
+use std::ops::Range;
+
 use aho_corasick::{AhoCorasick, BuildError, MatchKind};
 
 pub struct SpecialText {
@@ -13,24 +15,24 @@ impl SpecialText {
         Ok(Self { texts, automaton })
     }
 
-    /// Byte offsets of one character of every special text that stands in `text` whole, or that could come about
-    /// where an end of `text` is put beside other text.
-    pub fn offsets(&self, text: &str) -> Vec<usize> {
-        let mut offsets: Vec<usize> = self.automaton.find_overlapping_iter(text).map(|m| m.start()).collect();
+    /// Bytes of `text` that are a special text, or a part of one that could come about where an end of `text` is put
+    /// beside other text.
+    pub fn find(&self, text: &str) -> Vec<Range<usize>> {
+        let mut found: Vec<_> = self.automaton.find_overlapping_iter(text).map(|m| m.range()).collect();
         for special in &self.texts {
             if special.contains(text) {
-                offsets.push(0);
+                found.push(0..text.len());
             }
             for (cut, _) in special.char_indices().skip(1) {
                 let (head, tail) = special.split_at(cut);
                 if text.starts_with(tail) {
-                    offsets.push(0);
+                    found.push(0..tail.len());
                 }
                 if text.ends_with(head) {
-                    offsets.push(text.len() - head.len());
+                    found.push(text.len() - head.len()..text.len());
                 }
             }
         }
-        offsets
+        found
     }
 }

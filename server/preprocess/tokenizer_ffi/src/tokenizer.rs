@@ -114,13 +114,18 @@ impl ChatTokenizer {
         if text.is_empty() {
             return Ok(Vec::new());
         }
-        let mut offsets = self.special_text.offsets(text);
         let normalized = normalize(&self.inner, text)?;
-        for offset in self.normalized_special_text.offsets(normalized.get()) {
-            let character = normalized.get()[offset..].chars().next().map_or(0, char::len_utf8);
-            let original = normalized.convert_offsets(Range::Normalized(offset..offset + character));
-            offsets.push(original.map_or(0, |range| range.start));
-        }
+        let in_normalized = self.normalized_special_text.find(normalized.get());
+        let ranges = in_normalized.into_iter().filter_map(|range| normalized.convert_offsets(Range::Normalized(range)));
+        // One character of each is enough. White space is left alone: templates strip it, and a special token written
+        // by the template may take in what stands beside it.
+        let mut offsets: Vec<usize> = self
+            .special_text
+            .find(text)
+            .into_iter()
+            .chain(ranges)
+            .filter_map(|range| Some(range.start + text.get(range)?.find(|c: char| !c.is_whitespace())?))
+            .collect();
         offsets.sort_unstable();
         offsets.dedup();
         Ok(offsets)

@@ -1,0 +1,99 @@
+#include "server/preprocess/resize_weights.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace varserve::preprocess {
+namespace {
+
+double Bilinear(double x) {
+  x = std::abs(x);
+  return x < 1.0 ? 1.0 - x : 0.0;
+}
+
+// Keys' cubic with a = -1/2, as Pillow has it.
+double Bicubic(double x) {
+  constexpr double a = -0.5;
+  x = std::abs(x);
+  if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
+  if (x < 2.0) return (((x - 5.0) * x + 8.0) * x - 4.0) * a;
+  return 0.0;
+}
+
+// Finds the weights of single output pixels in floating point.
+class Sampler {
+ public:
+  Sampler(int64_t input, int64_t output, ResizeFilter filter)
+      : input_(input),
+        filter_(filter),
+        scale_(static_cast<double>(input) / static_cast<double>(output)),
+        stretch_(std::max(scale_, 1.0)),
+        support_(stretch_ * (filter == ResizeFilter::kBicubic ? 2.0 : 1.0)),
+        weights_(static_cast<size_t>(std::ceil(support_)) * 2 + 1) {}
+
+  void MoveTo(int64_t output_pixel) {
+    const double center = scale_ * (static_cast<double>(output_pixel) + 0.5);
+    begin_ = std::max<int64_t>(static_cast<int64_t>(center - support_ + 0.5), 0);
+    size_ = static_cast<int>(std::min(static_cast<int64_t>(center + support_ + 0.5), input_) - begin_);
+    size_ = std::min(size_, max_size());
+    total_ = 0.0;
+    largest_ = 0.0;
+    for (int i = 0; i < size_; ++i) {
+      const double x = (static_cast<double>(begin_ + i) - center + 0.5) * (1.0 / stretch_);
+      weights_[i] = filter_ == ResizeFilter::kBicubic ? Bicubic(x) : Bilinear(x);
+      total_ += weights_[i];
+      largest_ = std::max(largest_, weights_[i]);
+    }
+  }
+
+  int begin() const { return static_cast<int>(begin_); }
+  int size() const { return size_; }
+  int max_size() const { return static_cast<int>(weights_.size()); }
+  double weight(int i) const { return weights_[i] / total_; }
+  double max_weight() const { return largest_ / total_; }
+
+ private:
+  int64_t input_;
+  ResizeFilter filter_;
+  double scale_;
+  double stretch_;  // of the filter, over several input pixels where the picture becomes smaller
+  double support_;
+  std::vector<double> weights_;  // of input pixels begin_ .. begin_ + size_ - 1; they sum up to total_
+  int64_t begin_ = 0;
+  int size_ = 0;
+  double total_ = 1.0;
+  double largest_ = 0.0;
+};
+
+}  // namespace
+
+ResizeWeights MakeResizeWeights(int64_t input, int64_t output, ResizeFilter filter, int64_t first,
+                                int count) {
+  Sampler sampler(input, output, filter);
+  // The largest weight anywhere decides how many bits the weights have, also where only a part is computed.
+  double max_weight = 0.0;
+  for (int64_t i = 0; i < output; ++i) {
+    sampler.MoveTo(i);
+    max_weight = std::max(max_weight, sampler.max_weight());
+  }
+  ResizeWeights result;
+  while (result.precision < 22 && static_cast<int>(0.5 + max_weight * (2 << result.precision)) < (1 << 15)) {
+    ++result.precision;
+  }
+
+  result.max_size = sampler.max_size();
+  result.weights.resize(static_cast<size_t>(count) * result.max_size);
+  for (int i = 0; i < count; ++i) {
+    sampler.MoveTo(first + i);
+    result.begin.push_back(sampler.begin());
+    result.size.push_back(sampler.size());
+    for (int j = 0; j < sampler.size(); ++j) {
+      const double scaled = sampler.weight(j) * (1 << result.precision);
+      result.weights[static_cast<size_t>(i) * result.max_size + j] =
+          static_cast<int16_t>(scaled < 0.0 ? scaled - 0.5 : scaled + 0.5);
+    }
+  }
+  return result;
+}
+
+}  // namespace varserve::preprocess

@@ -1,0 +1,140 @@
+// Configurations and sizes; that pixels are right is image_golden_test's.
+#include "server/preprocess/image_processor.h"
+
+#include <fstream>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "tests/unit/preprocess/test_files.h"
+
+namespace varserve::preprocess {
+namespace {
+
+using Json = nlohmann::json;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+Json ClipConfig(const Json& changes = Json::object()) {
+  Json config = {{"image_processor_type", "CLIPImageProcessor"},
+                 {"size", {{"shortest_edge", 8}}},
+                 {"crop_size", {{"height", 8}, {"width", 8}}}};
+  config.update(changes);
+  return config;
+}
+
+RgbImage Grey(int width, int height, uint8_t value) {
+  return {width, height, std::vector<uint8_t>(static_cast<size_t>(width) * height * 3, value)};
+}
+
+struct WrongConfig {
+  Json changes;
+  const char* message;  // its beginning
+};
+
+TEST(ImageProcessorTest, RefusesWhatItDoesNotKnow) {
+  const WrongConfig cases[] = {
+      {{{"image_processor_type", "SiglipImageProcessor"}},
+       "image_processor_type: must be CLIPImageProcessor"},
+      {{{"image_processor_type", nullptr}}, "image_processor_type"},
+      {{{"size", {{"longest_edge", 8}}}}, "size: not known here: {\"longest_edge\":8}"},
+      {{{"size", {{"shortest_edge", 8}, {"longest_edge", 9}}}}, "size"},
+      {{{"size", {{"height", 8}}}}, "size"},
+      {{{"size", {{"height", 0}, {"width", 8}}}}, "size: must be an integer from 1"},
+      {{{"size", {{"shortest_edge", 1 << 20}}}}, "size: must be an integer from 1"},
+      {{{"size", "8"}}, "size"},
+      {{{"crop_size", {{"shortest_edge", 8}}}}, "crop_size"},
+      {{{"crop_size", 8.5}}, "crop_size"},
+      {{{"resample", 1}}, "resample: only 2 (bilinear) and 3 (bicubic) are known here, not 1"},
+      {{{"do_resize", "yes"}}, "do_resize: must be true or false"},
+      {{{"do_pad", true}, {"pad_size", {{"height", 9}, {"width", 9}}}}, "pad_size"},
+      {{{"rescale_factor", 0}}, "rescale_factor"},
+      {{{"image_mean", {0.5, 0.5}}}, "image_mean: must be three numbers"},
+      {{{"image_std", {0.5, 0.5, 0.0}}}, "image_std: must be positive"},
+      {{{"do_center_crop", false}}, "do_center_crop, size: pictures would come out in different sizes"},
+  };
+  for (const WrongConfig& wrong : cases) {
+    const absl::StatusOr<ImageProcessor> processor = ImageProcessor::FromConfig(ClipConfig(wrong.changes));
+    EXPECT_EQ(processor.status().code(), absl::StatusCode::kFailedPrecondition) << wrong.changes;
+    EXPECT_THAT(std::string(processor.status().message()), StartsWith(wrong.message));
+  }
+  EXPECT_FALSE(ImageProcessor::FromConfig(Json::array()).ok());
+}
+
+TEST(ImageProcessorTest, KnowsTheSizeOfItsResults) {
+  const struct {
+    Json changes;
+    int height;
+    int width;
+  } cases[] = {
+      {Json::object(), 8, 8},
+      {{{"crop_size", 6}}, 6, 6},
+      {{{"crop_size", {{"height", 4}, {"width", 10}}}}, 4, 10},
+      {{{"size", {{"height", 5}, {"width", 7}}}, {"do_center_crop", false}}, 5, 7},
+      {{{"image_processor_type", "LlavaImageProcessorFast"}, {"do_pad", true}, {"do_center_crop", false}},
+       8,
+       8},
+      {{{"image_processor_type", "BitImageProcessor"}, {"crop_size", nullptr}, {"size", nullptr}}, 224, 224},
+  };
+  for (const auto& expected : cases) {
+    const absl::StatusOr<ImageProcessor> processor = ImageProcessor::FromConfig(ClipConfig(expected.changes));
+    ASSERT_TRUE(processor.ok()) << processor.status();
+    EXPECT_EQ(processor->height(), expected.height);
+    EXPECT_EQ(processor->width(), expected.width);
+    for (const auto& [width, height] : {std::pair(1, 1), {3, 50}, {50, 3}, {8, 8}, {1, 10'000}}) {
+      const absl::StatusOr<ProcessedImage> image = processor->Process(Grey(width, height, 9));
+      ASSERT_TRUE(image.ok()) << image.status();
+      EXPECT_EQ(image->height, expected.height);
+      EXPECT_EQ(image->width, expected.width);
+      EXPECT_EQ(image->pixels.size(), size_t{3} * expected.height * expected.width);
+    }
+  }
+}
+
+TEST(ImageProcessorTest, RefusesALine) {
+  const ImageProcessor cropping = *ImageProcessor::FromConfig(ClipConfig({{"size", 224}}));
+  const ImageProcessor padding = *ImageProcessor::FromConfig(
+      ClipConfig({{"image_processor_type", "LlavaImageProcessor"}, {"do_pad", true}}));
+  EXPECT_TRUE(cropping.Process(Grey(30'000, 1, 0)).ok());
+  EXPECT_TRUE(padding.Process(Grey(1, 2'000, 0)).ok());
+  for (const auto& status :
+       {cropping.Process(Grey(50'000, 1, 0)).status(), padding.Process(Grey(12'000, 1, 0)).status()}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("pixels are too long and thin"));
+  }
+}
+
+TEST(ImageProcessorTest, DigestIsOfContentAndSize) {
+  const absl::StatusOr<ImageProcessor> processor = ImageProcessor::FromConfig(ClipConfig());
+  const absl::StatusOr<ImageProcessor> wide =
+      ImageProcessor::FromConfig(ClipConfig({{"crop_size", {{"height", 4}, {"width", 16}}}, {"size", 16}}));
+  ASSERT_TRUE(processor.ok() && wide.ok());
+  const Digest digest = processor->Process(Grey(20, 10, 7))->digest;
+  EXPECT_EQ(processor->Process(Grey(9, 9, 7))->digest, digest);  // the same pixels once processed
+  EXPECT_NE(processor->Process(Grey(20, 10, 8))->digest, digest);
+  EXPECT_NE(wide->Process(Grey(20, 10, 7))->digest, digest);  // the same pixels in another shape
+}
+
+TEST(ImageProcessorTest, LoadsFromEitherFile) {
+  const std::filesystem::path dir = testing::TempDir() + "/image_processor_test";
+  std::filesystem::remove_all(dir);
+  std::filesystem::create_directory(dir);
+  EXPECT_THAT(std::string(ImageProcessor::Load(dir).status().message()),
+              HasSubstr("neither preprocessor_config.json nor an image_processor in processor_config.json"));
+  std::ofstream(dir / "preprocessor_config.json") << ClipConfig({{"crop_size", 5}});
+  EXPECT_EQ(ImageProcessor::Load(dir)->height(), 5);
+  std::ofstream(dir / "processor_config.json") << Json{{"processor_class", "LlavaProcessor"}};
+  EXPECT_EQ(ImageProcessor::Load(dir)->height(), 5);
+  std::ofstream(dir / "processor_config.json") << Json{{"image_processor", ClipConfig({{"crop_size", 6}})}};
+  EXPECT_EQ(ImageProcessor::Load(dir)->height(), 6);
+  std::ofstream(dir / "processor_config.json") << Json{{"image_processor", ClipConfig({{"resample", 5}})}};
+  EXPECT_THAT(std::string(ImageProcessor::Load(dir).status().message()),
+              StartsWith("processor_config.json: resample"));
+  std::ofstream(dir / "processor_config.json") << "{";
+  EXPECT_THAT(std::string(ImageProcessor::Load(dir).status().message()),
+              StartsWith("processor_config.json: not a JSON object"));
+}
+
+}  // namespace
+}  // namespace varserve::preprocess

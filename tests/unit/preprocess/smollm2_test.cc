@@ -1,0 +1,34 @@
+// The embedded model's own tokenizer, too large to be a golden: the ids transformers gives for tests/golden's
+// texts.
+#include <string>
+
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "server/preprocess/detokenizer.h"
+#include "server/preprocess/preprocessor.h"
+#include "tests/unit/preprocess/test_files.h"
+
+namespace varserve::preprocess {
+namespace {
+
+TEST(SmolLm2Test, TokenizesAsTransformers) {
+  const std::filesystem::path dir = VARSERVE_EMBEDDED_MODEL;
+  const int32_t image_token_id = ReadJson(dir / "config.json")["image_token_index"];
+  const auto preprocessor = Preprocessor::Load(dir, {image_token_id, 1, 1});
+  ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
+  const Tokenizer& tokenizer = (*preprocessor)->tokenizer();
+  for (const nlohmann::json& golden : ReadJson(GoldenDir() / "text/smollm2.json")) {
+    const std::string text = golden["text"];
+    const absl::StatusOr<std::vector<int32_t>> ids = tokenizer.Encode(text, {});
+    ASSERT_TRUE(ids.ok()) << ids.status();
+    EXPECT_EQ(nlohmann::json(*ids), golden["ids"]) << text;
+    Detokenizer detokenizer(&tokenizer);
+    std::string streamed;
+    for (const int32_t id : *ids) streamed += *detokenizer.Add(id);
+    streamed += *detokenizer.Finish();
+    EXPECT_EQ(streamed, *tokenizer.Decode(*ids, /*skip_special_tokens=*/true));
+  }
+}
+
+}  // namespace
+}  // namespace varserve::preprocess
