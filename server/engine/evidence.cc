@@ -101,10 +101,12 @@ VarReport Evidence::Report(const GenerationRequest& request, const SlotLayout& l
       sink.max_phi = std::max(sink.max_phi, phi[layer.layer]);
     }
     if (visual && sink.layers > 0) {
+      const ImageSpan& span = prompt.spans[visual->image];
+      const int place = position - span.grid_begin();
       sink.image = visual->image;
-      sink.row = visual->index / prompt.spans[visual->image].cols;
-      sink.col = visual->index % prompt.spans[visual->image].cols;
-      report.visual_sinks.push_back(sink);
+      sink.row = place / span.cols;
+      sink.col = place % span.cols;
+      if (place >= 0) report.visual_sinks.push_back(sink);  // a class token has no place in the grid
     }
     if (!IsEligible(prompt, position)) continue;
     SharesMean row_mean;

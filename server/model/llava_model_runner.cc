@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "server/base/status_macros.h"
+#include "server/engine/visual_tokens.h"
 #include "server/model/sampler.h"
 #include "server/model/torch_errors.h"
 
@@ -190,7 +191,7 @@ StepOutput LlavaModelRunner::Run(const StepPlan& plan) {
     }
     if (place.rows && step.request->var.measured()) {
       for (int64_t t = 0; t < count; ++t) {
-        if (!IsEligible(prompt, step.begin + static_cast<int>(t))) continue;
+        if (!engine::IsEligible(prompt, step.begin + static_cast<int>(t))) continue;
         for (int64_t l = 0; l < layers; ++l) {
           const float* sums = host_sums + (l * num_rows + place.first + t) * 4;
           const auto h = static_cast<float>(heads);

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "server/engine/visual_tokens.h"
+
 namespace varserve::model {
 namespace {
 
@@ -13,11 +15,6 @@ using engine::GenerationRequest;
 using engine::SequenceStep;
 using engine::SlotLayout;
 using engine::VarVariant;
-
-bool IsVisual(const Prompt& prompt, int position) {
-  return std::any_of(prompt.spans.begin(), prompt.spans.end(),
-                     [position](const ImageSpan& span) { return position >= span.begin && position < span.end; });
-}
 
 int32_t TokenAt(const SequenceStep& step, int position) {
   const std::vector<int32_t>& prompt = step.request->prompt->token_ids;
@@ -42,7 +39,7 @@ RowBatch::Sequence SequenceOf(const SequenceStep& step, const SlotLayout& layout
 AttentionRow RowOf(const GenerationRequest& request, int position, const SlotLayout& layout) {
   AttentionRow row;
   row.num_slots = layout.SlotOf(position) + 1;
-  if (!request.var.measured() || !IsEligible(*request.prompt, position)) return row;
+  if (!request.var.measured() || !engine::IsEligible(*request.prompt, position)) return row;
   const engine::VarSettings& var = request.var;
   row.authors_code = var.variant == VarVariant::kAuthorsCode;
   row.first_layer = var.first_layer;
@@ -57,10 +54,6 @@ AttentionRow RowOf(const GenerationRequest& request, int position, const SlotLay
 }
 
 }  // namespace
-
-bool IsEligible(const Prompt& prompt, int position) {
-  return !prompt.spans.empty() && position >= prompt.prefix_size() && !IsVisual(prompt, position);
-}
 
 StepInput::StepInput(const engine::StepPlan& plan, int num_layers, int64_t block_size) {
   places.resize(plan.steps.size());

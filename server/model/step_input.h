@@ -33,7 +33,4 @@ struct StepInput {
   std::vector<absl::Span<const engine::BlockId>> prefix_blocks;
 };
 
-// Whether VAR may change or measure this token's row: a text token with a visual token before it.
-bool IsEligible(const Prompt& prompt, int position);
-
 }  // namespace varserve::model

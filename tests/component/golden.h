@@ -1,0 +1,50 @@
+// Reads tests/golden/data.
+#pragma once
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "server/engine/request.h"
+#include "server/model/safetensors.h"
+#include "tests/testing/tiny_model.h"
+
+namespace varserve::testing {
+
+class Golden {
+ public:
+  explicit Golden(const std::string& name)
+      : file_(*model::SafetensorsFile::Open(std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/data/" + name + ".safetensors")) {}
+
+  at::Tensor Get(const std::string& name) const {
+    const model::TensorInfo& info = file_->tensors().at(name);
+    return at::from_blob(const_cast<void*>(file_->Data(info)), info.shape,
+                         at::TensorOptions().dtype(info.dtype == "I64" ? at::kLong : at::kFloat))
+        .clone();
+  }
+  std::vector<int32_t> Ids(const std::string& name) const {
+    const at::Tensor stored = Get(name);
+    std::vector<int32_t> ids;
+    for (int64_t i = 0; i < stored.numel(); ++i) ids.push_back(static_cast<int32_t>(stored[i].item<int64_t>()));
+    return ids;
+  }
+
+ private:
+  std::unique_ptr<model::SafetensorsFile> file_;
+};
+
+// Logits cannot be had from a runner, log-probabilities of all tokens can.
+inline at::Tensor AllLogprobs(const engine::Token& token) {
+  at::Tensor logprobs = at::full({static_cast<int64_t>(token.top.size())}, NAN);
+  for (const auto& [id, value] : token.top) logprobs[id] = value;
+  return logprobs;
+}
+
+inline double LargestDifference(const at::Tensor& a, const at::Tensor& b) {
+  return a.numel() == 0 ? 0.0 : (a - b).abs().max().item<double>();
+}
+
+}  // namespace varserve::testing

@@ -1,0 +1,85 @@
+// The model against transformers' values: picture features, logits at every position of the prompt, 32 greedy steps.
+#include "server/model/llava_model_runner.h"
+#include "tests/component/golden.h"
+#include "tests/testing/runner_driver.h"
+
+namespace varserve::model {
+namespace {
+
+using testing::Golden;
+using testing::RunnerDriver;
+using testing::TinyModel;
+
+constexpr double kTolerance = 2e-4;
+constexpr int kVocabulary = 160;
+
+class ModelGoldenTest : public ::testing::TestWithParam<std::tuple<std::string, bool>> {
+ protected:
+  const std::string name_ = std::get<0>(GetParam());
+  const TinyModel tiny_{name_};
+  const Golden golden_{name_};
+
+  std::unique_ptr<LlavaModelRunner> Runner() const {
+    return *LlavaModelRunner::Create(tiny_.Load(/*tensor_operators=*/std::get<1>(GetParam())), 64);
+  }
+  engine::GenerationRequest Request() const {
+    std::vector<std::vector<int>> spans;
+    const at::Tensor stored = golden_.Get("spans");
+    for (int64_t i = 0; i < stored.size(0); ++i) {
+      spans.emplace_back();
+      for (int64_t j = 0; j < 4; ++j) spans.back().push_back(static_cast<int>(stored[i][j].item<int64_t>()));
+    }
+    engine::GenerationRequest request;
+    request.prompt = tiny_.MakePrompt(golden_.Ids("input_ids"), spans);
+    request.sampling.logprobs = kVocabulary;
+    return request;
+  }
+};
+
+TEST_P(ModelGoldenTest, PictureFeatures) {
+  const auto model = tiny_.Load(std::get<1>(GetParam()));
+  const at::Tensor expected = golden_.Get("image_features");
+  for (int64_t i = 0; i < expected.size(0); ++i) {
+    const auto picture = tiny_.Picture(static_cast<int>(i));
+    const at::Tensor pixels =
+        at::from_blob(const_cast<float*>(picture->pixels.data()), {3, picture->height, picture->width});
+    EXPECT_LT(testing::LargestDifference(model->EncodeImage(pixels), expected[i]), kTolerance);
+  }
+}
+
+TEST_P(ModelGoldenTest, LogitsAtEveryPositionOfThePrompt) {
+  const auto runner = Runner();
+  RunnerDriver driver(*runner, Request());
+  const at::Tensor expected = golden_.Get("prompt_logits").log_softmax(-1);
+  for (int t = 0; t < driver.request().prompt->size(); ++t) {
+    driver.Run(t + 1, /*sample=*/true);
+    ASSERT_LT(testing::LargestDifference(testing::AllLogprobs(driver.sampled().back()), expected[t]), kTolerance) << t;
+  }
+}
+
+TEST_P(ModelGoldenTest, GreedySteps) {
+  const auto runner = Runner();
+  RunnerDriver driver(*runner, Request());
+  const int prefix = driver.request().prompt->prefix_size();
+  const int size = driver.request().prompt->size();
+  for (int chunk = 7; chunk < prefix; chunk += 7) driver.Run(chunk, false);
+  driver.Run(prefix, prefix == size);
+  if (prefix < size) driver.Run(size, true);
+  while (driver.generated().size() < 32 && !HasFatalFailure()) driver.Run(driver.position() + 1, true);
+  EXPECT_EQ(driver.generated(), golden_.Ids("tokens"));
+  const at::Tensor expected = golden_.Get("step_logits").log_softmax(-1);
+  for (size_t i = 0; i < 32; ++i) {
+    EXPECT_LT(testing::LargestDifference(testing::AllLogprobs(driver.sampled()[i]), expected[static_cast<int64_t>(i)]), kTolerance)
+        << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, ModelGoldenTest,
+                         ::testing::Combine(::testing::Values("clip_mha", "clip_gqa", "dinov2_gqa", "llama3_rope"),
+                                            ::testing::Bool()),
+                         [](const auto& info) {
+                           return std::get<0>(info.param) + (std::get<1>(info.param) ? "_tensor" : "_fused");
+                         });
+
+}  // namespace
+}  // namespace varserve::model

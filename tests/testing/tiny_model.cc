@@ -1,0 +1,130 @@
+#include "tests/testing/tiny_model.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <fstream>
+#include <numeric>
+
+namespace varserve::testing {
+namespace {
+
+using nlohmann::json;
+
+uint64_t Fnv1a64(const std::string& text) {
+  uint64_t hash = 0xcbf29ce484222325U;
+  for (const unsigned char c : text) hash = (hash ^ c) * 0x100000001b3U;
+  return hash;
+}
+
+uint64_t SplitMix64(uint64_t z) {
+  z += 0x9e3779b97f4a7c15U;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
+  return z ^ (z >> 31);
+}
+
+// offset + scale * (2 u - 1), u uniform in [0, 1) by name and index.
+float HashValue(const std::string& name, uint64_t i, float scale, float offset) {
+  const float u = static_cast<float>(SplitMix64(Fnv1a64(name) + i) >> 40) * 0x1p-24F;
+  return offset + scale * (2.0F * u - 1.0F);
+}
+
+int64_t Elements(const std::vector<int64_t>& shape) {
+  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+}
+
+FileTensor Fill(const json& spec) {
+  FileTensor tensor;
+  tensor.shape = spec["shape"].get<std::vector<int64_t>>();
+  const auto name = spec["name"].get<std::string>();
+  for (int64_t i = 0; i < Elements(tensor.shape); ++i) {
+    tensor.values.push_back(HashValue(name, i, spec["scale"].get<float>(), spec["offset"].get<float>()));
+  }
+  const int64_t row_size = static_cast<int64_t>(tensor.values.size()) / tensor.shape[0];
+  if (spec.contains("rows")) {
+    for (const auto& [row, factor] : spec["rows"].items()) {
+      for (int64_t i = 0; i < row_size; ++i) tensor.values[std::stoll(row) * row_size + i] *= factor.get<float>();
+    }
+  }
+  if (spec.contains("cells")) {
+    for (const json& cell : spec["cells"]) {
+      int64_t index = 0;
+      for (size_t d = 0; d < tensor.shape.size(); ++d) index = index * tensor.shape[d] + cell[d].get<int64_t>();
+      tensor.values[index] = cell.back().get<float>();
+    }
+  }
+  return tensor;
+}
+
+json ReadSpec(const std::string& name) {
+  return json::parse(std::ifstream(std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/models/" + name + ".json"));
+}
+
+}  // namespace
+
+void WriteSafetensors(const std::string& path, const FileTensors& tensors) {
+  json header = json::object();
+  int64_t offset = 0;
+  for (const auto& [name, tensor] : tensors) {
+    const int64_t size = static_cast<int64_t>(tensor.values.size() * sizeof(float));
+    header[name] = {{"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + size}}};
+    offset += size;
+  }
+  const std::string text = header.dump();
+  const uint64_t length = text.size();
+  std::ofstream file(path, std::ios::binary);
+  file.write(reinterpret_cast<const char*>(&length), sizeof(length));
+  file << text;
+  for (const auto& [name, tensor] : tensors) {
+    file.write(reinterpret_cast<const char*>(tensor.values.data()),
+               static_cast<std::streamsize>(tensor.values.size() * sizeof(float)));
+  }
+}
+
+TinyModel::TinyModel(const std::string& name) : spec_(ReadSpec(name)) {
+  dir_.Write("config.json", spec_["config"].dump());
+  dir_.Write("var_profile.json", spec_["profile"].dump());
+  for (const json& tensor : spec_["tensors"]) weights_.emplace(tensor["name"].get<std::string>(), Fill(tensor));
+  WriteSafetensors(dir() + "/model.safetensors", weights_);
+}
+
+model::LlavaModel::Options TinyModel::Options() const {
+  model::LlavaModel::Options options;
+  options.model_dir = dir();
+  options.device = "cpu";
+  options.dtype = "float32";
+  options.image_height = options.image_width = image_size();
+  return options;
+}
+
+std::unique_ptr<const model::LlavaModel> TinyModel::Load(bool tensor_operators, const std::string& dtype) const {
+  model::LlavaModel::Options options = Options();
+  options.tensor_operators = tensor_operators;
+  options.dtype = dtype;
+  auto model = model::LlavaModel::Load(options);
+  EXPECT_TRUE(model.ok()) << model.status();
+  return *std::move(model);
+}
+
+std::shared_ptr<const ProcessedImage> TinyModel::Picture(int n) const {
+  auto image = std::make_shared<ProcessedImage>();
+  image->height = image->width = image_size();
+  const int64_t size = 3 * static_cast<int64_t>(image_size()) * image_size();
+  for (int64_t i = 0; i < size; ++i) image->pixels.push_back(HashValue("pixel_values", n * size + i, 2.0F, 0.0F));
+  image->digest.fill(static_cast<uint8_t>(n + 1));
+  return image;
+}
+
+std::shared_ptr<const Prompt> TinyModel::MakePrompt(const std::vector<int32_t>& token_ids,
+                                                    const std::vector<std::vector<int>>& spans) const {
+  auto prompt = std::make_shared<Prompt>();
+  prompt->token_ids = token_ids;
+  for (const std::vector<int>& s : spans) {
+    prompt->images.push_back(Picture(static_cast<int>(prompt->spans.size())));
+    prompt->spans.push_back({.begin = s[0], .end = s[1], .rows = s[2], .cols = s[3]});
+  }
+  return prompt;
+}
+
+}  // namespace varserve::testing

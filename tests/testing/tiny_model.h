@@ -1,0 +1,53 @@
+// The tiny models of tests/golden: model directories written from their specs (tests/golden/README.md), so that no weights are
+// stored.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "server/base/prompt.h"
+#include "server/model/llava_model.h"
+#include "tests/testing/temp_dir.h"
+
+namespace varserve::testing {
+
+// A tensor as it goes into a file.
+struct FileTensor {
+  std::vector<int64_t> shape;
+  std::vector<float> values;
+};
+using FileTensors = std::map<std::string, FileTensor>;
+
+// Writes them as float32 safetensors.
+void WriteSafetensors(const std::string& path, const FileTensors& tensors);
+
+class TinyModel {
+ public:
+  // `name`: of tests/golden/models/NAME.json.
+  explicit TinyModel(const std::string& name);
+
+  const std::string& dir() const { return dir_.path(); }
+  const nlohmann::json& spec() const { return spec_; }
+  int image_size() const { return spec_["image_size"].get<int>(); }
+  const FileTensors& weights() const { return weights_; }
+
+  model::LlavaModel::Options Options() const;
+  std::unique_ptr<const model::LlavaModel> Load(bool tensor_operators = false, const std::string& dtype = "float32") const;
+
+  // The n-th of the model's made-up pictures.
+  std::shared_ptr<const ProcessedImage> Picture(int n) const;
+  // A prompt with pictures 0, 1, ... at `spans`, each [begin, end, rows, cols].
+  std::shared_ptr<const Prompt> MakePrompt(const std::vector<int32_t>& token_ids,
+                                           const std::vector<std::vector<int>>& spans) const;
+
+ private:
+  const TempDir dir_;
+  const nlohmann::json spec_;
+  FileTensors weights_;
+};
+
+}  // namespace varserve::testing
