@@ -103,7 +103,7 @@ void VisionTower::LoadDinov2(WeightLoader& weights) {
 
 at::Tensor VisionTower::Embed(const at::Tensor& pixels) const {
   const int64_t patch = config_.patch_size;
-  const at::Tensor patches = pixels.to(patch_embedding_.weight.device())
+  const at::Tensor patches = pixels.to(patch_embedding_.weight.device(), /*non_blocking=*/true)
                                  .view({3, rows_, patch, cols_, patch})
                                  .permute({1, 3, 0, 2, 4})
                                  .reshape({static_cast<int64_t>(rows_) * cols_, -1})

@@ -1,0 +1,205 @@
+// What a request gets does not depend on what runs beside it, nor on how its prefill is cut.
+#include <random>
+
+#include "server/base/clock.h"
+#include "server/engine/engine.h"
+#include "server/model/llava_model_runner.h"
+#include "tests/component/golden.h"
+#include "tests/testing/recording_sink.h"
+#include "tests/testing/runner_driver.h"
+
+namespace varserve::model {
+namespace {
+
+using engine::GenerationRequest;
+using testing::RunnerDriver;
+using testing::TinyModel;
+
+constexpr int kPlaceholder = 159;
+constexpr int kVisual = 16;  // tokens of a picture of clip_gqa
+
+struct IgnoreEvents : engine::EngineObserver {
+  void OnLoad(const Load&) override {}
+  void OnPrefixLookup(int64_t, int64_t) override {}
+  void OnStep(const Step&) override {}
+};
+
+// Requests of all kinds: lengths, pictures, VAR settings, samplers.
+std::vector<GenerationRequest> MixedRequests(const TinyModel& tiny, int count) {
+  std::mt19937 random(11);
+  const auto pick = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
+  std::vector<GenerationRequest> requests;
+  for (int i = 0; i < count; ++i) {
+    std::vector<int32_t> ids;
+    std::vector<std::vector<int>> spans;
+    const auto text = [&](int n) {
+      for (int t = 0; t < n; ++t) ids.push_back(pick(1, 158));
+    };
+    text(pick(0, 6));
+    for (int images = pick(0, 2); images > 0; --images) {
+      spans.push_back({static_cast<int>(ids.size()), static_cast<int>(ids.size()) + kVisual, 4, 4});
+      ids.insert(ids.end(), kVisual, kPlaceholder);
+      text(pick(0, 4));
+    }
+    text(pick(1, 40));
+    GenerationRequest request;
+    request.prompt = tiny.MakePrompt(ids, spans);
+    request.sampling = {.max_tokens = pick(1, 24),
+                        .temperature = i % 3 == 0 ? 0.0F : 0.8F,
+                        .top_p = i % 4 == 0 ? 0.9F : 1.0F,
+                        .top_k = i % 5 == 0 ? 20 : 0,
+                        .repetition_penalty = i % 7 == 0 ? 1.3F : 1.0F,
+                        .seed = static_cast<uint64_t>(i),
+                        .ignore_eos = true};
+    request.var = {.mode = static_cast<engine::VarMode>(i % 3),
+                   .variant = i % 2 == 0 ? engine::VarVariant::kPaper : engine::VarVariant::kAuthorsCode,
+                   .tau = 3.0F,
+                   .rho = 0.3F,
+                   .p = 0.6F,
+                   .min_visual_attention = 0.05F,
+                   .first_layer = 0,
+                   .last_layer = 2};
+    requests.push_back(std::move(request));
+  }
+  return requests;
+}
+
+class BatchingTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  const TinyModel tiny_{"clip_gqa"};
+  std::unique_ptr<LlavaModelRunner> Runner(bool tensor_operators = false) const {
+    return *LlavaModelRunner::Create(tiny_.Load(tensor_operators, GetParam()), 600);
+  }
+};
+
+// Through the engine with its prefix cache, mixed steps and chunks. 32 bit and 16 bit storage alike, to the last bit: the
+// tokens of sampled requests would differ otherwise.
+TEST_P(BatchingTest, ThirtyTwoRequestsTogetherEqualOneByOne) {
+  const std::vector<GenerationRequest> requests = MixedRequests(tiny_, 32);
+  const auto runner = Runner();
+  IgnoreEvents observer;
+  const MonotonicClock clock;
+  const auto run = [&](bool together) {
+    engine::Engine engine({.scheduler = {.max_running = 12}}, runner.get(), &observer, &clock);
+    std::vector<std::shared_ptr<testing::RecordingSink>> sinks;
+    for (const GenerationRequest& request : requests) {
+      sinks.push_back(std::make_shared<testing::RecordingSink>());
+      EXPECT_TRUE(engine.Submit({{request, sinks.back()}}).ok());
+      if (!together) sinks.back()->WaitUntilEnded();
+    }
+    std::vector<testing::RecordingSink::Record> records;
+    for (const auto& sink : sinks) records.push_back(sink->WaitUntilEnded());
+    return records;
+  };
+  const auto alone = run(false);
+  const auto together = run(true);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    ASSERT_FALSE(together[i].failed.has_value()) << *together[i].failed;
+    EXPECT_EQ(together[i].tokens, alone[i].tokens) << i;
+    ASSERT_EQ(together[i].report == nullptr, alone[i].report == nullptr);
+    if (together[i].report == nullptr) continue;
+    EXPECT_EQ(together[i].report->totals.redistributed, alone[i].report->totals.redistributed) << i;
+    EXPECT_EQ(together[i].report->visual_sink_tokens, alone[i].report->visual_sink_tokens) << i;
+  }
+}
+
+std::vector<engine::Token> LastTokens(const std::vector<std::unique_ptr<RunnerDriver>>& drivers) {
+  std::vector<engine::Token> tokens;
+  for (const auto& driver : drivers) tokens.push_back(driver->sampled().back());
+  return tokens;
+}
+
+// Runs all requests side by side, four tokens each, and returns each one's last token with all its log-probabilities.
+std::vector<engine::Token> SideBySide(LlavaModelRunner& runner, const std::vector<GenerationRequest>& requests) {
+  std::vector<std::unique_ptr<RunnerDriver>> drivers;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    GenerationRequest request = requests[i];
+    request.sampling = {.logprobs = 160};
+    drivers.push_back(std::make_unique<RunnerDriver>(runner, request, i + 1, static_cast<int>(i) * 16));
+    const Prompt& prompt = *request.prompt;
+    if (prompt.prefix_size() < prompt.size()) drivers.back()->Run(prompt.prefix_size(), false);
+  }
+  for (int step = 0; step < 4; ++step) {
+    engine::StepPlan plan;
+    for (const auto& driver : drivers) {
+      const int end = step == 0 ? driver->request().prompt->size() : driver->position() + 1;
+      plan.steps.push_back(driver->Step(end, /*sample=*/true));
+    }
+    const auto output = runner.Execute(plan);
+    EXPECT_TRUE(output.ok()) << output.status();
+    for (size_t i = 0; i < drivers.size(); ++i) drivers[i]->Apply(plan.steps[i], output->results[i]);
+  }
+  return LastTokens(drivers);
+}
+
+TEST_P(BatchingTest, VarOfOneRequestChangesNoBitOfAnother) {
+  for (const bool tensor_operators : {false, true}) {
+    const auto runner = Runner(tensor_operators && GetParam() == "float32");
+    std::vector<GenerationRequest> requests = MixedRequests(tiny_, 12);
+    std::vector<GenerationRequest> half_off = requests;
+    std::vector<GenerationRequest> all_off = requests;
+    for (size_t i = 0; i < requests.size(); ++i) {
+      half_off[i].var.mode = i % 2 == 0 ? engine::VarMode::kOff : engine::VarMode::kOn;
+      half_off[i].var.p = 1.0F;
+      all_off[i].var.mode = engine::VarMode::kOff;
+    }
+    const auto mixed = SideBySide(*runner, half_off);
+    const auto off = SideBySide(*runner, all_off);
+    bool changed = false;
+    for (size_t i = 0; i < requests.size(); ++i) {
+      if (i % 2 == 0) {
+        EXPECT_EQ(mixed[i].top, off[i].top) << i;
+      }
+      changed |= mixed[i].top != off[i].top;
+    }
+    EXPECT_TRUE(changed);  // the others were changed indeed
+  }
+}
+
+TEST_P(BatchingTest, ObserveAndZeroPEqualOffBitForBit) {
+  const auto runner = Runner();
+  std::vector<GenerationRequest> off = MixedRequests(tiny_, 12);
+  std::vector<GenerationRequest> observe = off;
+  std::vector<GenerationRequest> zero = off;
+  for (size_t i = 0; i < off.size(); ++i) {
+    off[i].var.mode = engine::VarMode::kOff;
+    observe[i].var.mode = engine::VarMode::kObserve;
+    zero[i].var.mode = engine::VarMode::kOn;
+    zero[i].var.p = 0.0F;
+  }
+  const auto expected = SideBySide(*runner, off);
+  const auto observed = SideBySide(*runner, observe);
+  const auto zeroed = SideBySide(*runner, zero);
+  for (size_t i = 0; i < off.size(); ++i) {
+    EXPECT_EQ(observed[i].top, expected[i].top) << i;
+    EXPECT_EQ(zeroed[i].top, expected[i].top) << i;
+  }
+}
+
+TEST_P(BatchingTest, TokensAfterThePictureMayBeCutAnyway) {
+  const auto runner = Runner();
+  for (const GenerationRequest& mixed : MixedRequests(tiny_, 12)) {
+    GenerationRequest request = mixed;
+    request.sampling = {.logprobs = 160};
+    const int prefix = request.prompt->prefix_size();
+    const int size = request.prompt->size();
+    if (prefix == size) continue;
+    std::vector<std::pair<int32_t, float>> expected;
+    for (const int chunk : {1, 3, 64}) {
+      RunnerDriver driver(*runner, request);
+      driver.Run(prefix, false);
+      while (driver.position() < size) {
+        const int end = std::min(size, driver.position() + chunk);
+        driver.Run(end, end == size);
+      }
+      if (expected.empty()) expected = driver.sampled().back().top;
+      EXPECT_EQ(driver.sampled().back().top, expected) << "chunks of " << chunk;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Dtypes, BatchingTest, ::testing::Values("float32", "bfloat16", "float16"),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace varserve::model
