@@ -19,8 +19,8 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
   add_library(LibTorch::cpu SHARED IMPORTED)
   set_target_properties(LibTorch::cpu PROPERTIES
     IMPORTED_LOCATION "${LIBTORCH_CPU_LIBRARY}"
-    INTERFACE_LINK_LIBRARIES LibTorch::c10
     # at::parallel_for is a header that uses OpenMP; the wheel's own libgomp is the one that gets loaded.
+    INTERFACE_LINK_LIBRARIES "LibTorch::c10;${libtorch_lib_dir}/libgomp.so.1"
     INTERFACE_COMPILE_OPTIONS "-fopenmp"
-    INTERFACE_LINK_OPTIONS "-Wl,-rpath-link,${libtorch_lib_dir};-L${libtorch_lib_dir};-l:libgomp.so.1")
+    INTERFACE_LINK_OPTIONS "-Wl,-rpath-link,${libtorch_lib_dir}")
 endif()

@@ -20,18 +20,21 @@ struct ProcessedImage {
   Digest digest{};            // of height, width and pixels: equal digests, equal visual tokens
 };
 
-// The visual tokens of one image inside the prompt: [begin, end), row by row over a grid of `rows` x `cols`.
+// The visual tokens of one image inside the prompt: [begin, end), row by row over a grid of `rows` x `cols`. Models that keep
+// the vision tower's class token have it first, before the grid.
 struct ImageSpan {
   int begin = 0;
   int end = 0;
   int rows = 0;
   int cols = 0;
+
+  int grid_begin() const { return end - rows * cols; }
 };
 
 struct Prompt {
-  std::vector<int32_t> token_ids;                              // visual tokens hold the placeholder's id
-  std::vector<ImageSpan> spans;                                // in prompt order, one per image
-  std::vector<std::shared_ptr<const ProcessedImage>> images;   // images[i] fills spans[i]
+  std::vector<int32_t> token_ids;                             // visual tokens hold the placeholder's id
+  std::vector<ImageSpan> spans;                               // in prompt order, one per image
+  std::vector<std::shared_ptr<const ProcessedImage>> images;  // images[i] fills spans[i]
 
   int size() const { return static_cast<int>(token_ids.size()); }
 

@@ -16,7 +16,7 @@ class EngineObserver {
     int running = 0;
     int waiting = 0;
     int64_t waiting_tokens = 0;
-    int used_blocks = 0;  // referenced by running sequences
+    int used_blocks = 0;    // referenced by running sequences
     int cached_blocks = 0;  // kept for later requests, free to take
     int total_blocks = 0;
   };

@@ -41,8 +41,8 @@ enum class FinishReason : uint8_t { kStop, kStopString, kLength };
 
 struct Token {
   int32_t id = 0;
-  float logprob = 0.0F;                           // only if asked for
-  std::vector<std::pair<int32_t, float>> top;     // alternatives, most probable first
+  float logprob = 0.0F;                        // only if asked for
+  std::vector<std::pair<int32_t, float>> top;  // alternatives, most probable first
 };
 
 struct StartedInfo {
@@ -53,8 +53,8 @@ struct StartedInfo {
 enum class SinkVerdict : uint8_t { kContinue, kStop };
 
 // Receives one request's output. The engine calls it on its own thread, one call at a time, in the order
-// OnStarted OnToken* (OnFinished | OnFailed); OnFailed may also come first. Nothing is called after the last one,
-// and the engine drops its reference then. No method may block.
+// OnStarted OnToken* (OnFinished | OnFailed); OnFailed may also come first. Nothing is called after the last
+// one, and the engine drops its reference then. No method may block.
 class OutputSink {
  public:
   virtual ~OutputSink() = default;

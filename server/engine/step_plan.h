@@ -1,5 +1,5 @@
-// What one step computes, and what came out: plain data between the scheduler, which decides, and the model runner,
-// which only executes.
+// What one step computes, and what came out: plain data between the scheduler, which decides, and the model
+// runner, which only executes.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ namespace varserve::engine {
 
 using SequenceId = uint64_t;  // unique for the life of an engine
 
-// Tokens [begin, end) of one sequence: one token in decode, a chunk in prefill. A chunk lies either wholly before or
-// wholly behind the prefix's end. One step may hold several chunks of one sequence, in order.
+// Tokens [begin, end) of one sequence: one token in decode, a chunk in prefill. A chunk lies either wholly
+// before or wholly behind the prefix's end. One step may hold several chunks of one sequence, in order.
 struct SequenceStep {
   SequenceId sequence = 0;
   const GenerationRequest* request = nullptr;  // lives as long as the sequence
@@ -25,8 +25,9 @@ struct SequenceStep {
   int begin = 0;
   int end = 0;
   absl::Span<const BlockId> blocks;  // block table, covers at least tokens [0, end)
-  std::vector<int> encode_images;    // indices of prompt images to run through the vision tower before this chunk
-  bool sample = false;               // token end-1 is the last known one: its logits give the next token
+  std::vector<int>
+      encode_images;    // indices of prompt images to run through the vision tower before this chunk
+  bool sample = false;  // token end-1 is the last known one: its logits give the next token
 };
 
 struct StepPlan {
@@ -38,7 +39,8 @@ struct StepPlan {
   }
 };
 
-// phi is kept for both variants, whose epsilons differ (docs/var.md): index with static_cast<int>(VarVariant).
+// phi is kept for both variants, whose epsilons differ (docs/var.md): index with
+// static_cast<int>(VarVariant).
 inline constexpr int kNumPhiPlanes = 2;
 
 struct SequenceResult {
@@ -46,8 +48,8 @@ struct SequenceResult {
   std::optional<Token> token;  // if the step was to sample
   // phi of the step's tokens, [kNumPhiPlanes, layers, end - begin]; empty if the model has no VAR profile.
   std::vector<float> phi;
-  // For each eligible token of the step and each layer, [tokens, layers]; layers outside the setting's range are 0.
-  // Empty if the request's VAR mode is OFF or no token of the step is eligible.
+  // For each eligible token of the step and each layer, [tokens, layers]; layers outside the setting's range
+  // are 0. Empty if the request's VAR mode is OFF or no token of the step is eligible.
   std::vector<AttentionShares> rows;
   // Attention over the prompt's visual tokens if the step samples and the request asked for maps.
   std::optional<VarReport::Map> map;

@@ -1,5 +1,5 @@
-// What VAR found and did in one request, as the engine adds it up; rpc/ turns it into varserve.v1.VarReport, whose
-// comments give meanings and units. Plain data.
+// What VAR found and did in one request, as the engine adds it up; rpc/ turns it into varserve.v1.VarReport,
+// whose comments give meanings and units. Plain data.
 #pragma once
 
 #include <cstdint>
@@ -45,8 +45,8 @@ struct VarReport {
   int64_t eligible_rows = 0;
   double visual_sink_tokens = 0.0;  // mean over the VAR layers
   double text_sink_tokens = 0.0;
-  AttentionShares totals;            // mean over eligible rows and VAR layers
-  std::vector<Layer> layers;         // the VAR layers
+  AttentionShares totals;     // mean over eligible rows and VAR layers
+  std::vector<Layer> layers;  // the VAR layers
   std::vector<VisualSink> visual_sinks;
   std::vector<Row> rows;
   std::vector<Map> maps;

@@ -1,5 +1,5 @@
-// The effective VAR setting of one request: every knob has its value. Plain data; meanings and ranges are those of
-// proto/varserve/v1/var.proto.
+// The effective VAR setting of one request: every knob has its value. Plain data; meanings and ranges are
+// those of proto/varserve/v1/var.proto.
 #pragma once
 
 #include <cstdint>

@@ -16,9 +16,11 @@
 
 namespace varserve::preprocess {
 
-// How an image appears in the prompt: rows x cols times its placeholder.
+// How an image appears in the prompt: num_tokens times its placeholder; the last rows x cols of them are a
+// grid.
 struct ImageLayout {
   int32_t token_id = 0;
+  int num_tokens = 0;
   int rows = 0;
   int cols = 0;
 };

@@ -29,7 +29,7 @@ struct Model {
   Model()
       : tokenizer(*Tokenizer::Load(kDir, kImage)),
         chat_template(*ChatTemplate::Load(kDir)),
-        builder(&tokenizer, &chat_template, {kImage, 1, 1}) {}
+        builder(&tokenizer, &chat_template, {.token_id = kImage, .num_tokens = 1, .rows = 1, .cols = 1}) {}
 
   // tests/golden: BOS from the tokenizer, a placeholder for each image, an EOS behind each answer.
   static constexpr char kDir[] = VARSERVE_SOURCE_DIR "/tests/golden/text/llama";

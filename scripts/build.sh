@@ -1,0 +1,27 @@
+# Sourced by ../dev: configures and builds.
+
+# ensure_build PRESET [TARGET...]: builds what is not built. Sets BUILD.
+ensure_build() {
+  local preset=$1
+  shift
+  ensure_packages "$ROOT/scripts/packages.txt"
+  ensure_cargo
+  [[ $preset == *-core ]] || ensure_libtorch
+  BUILD="$ROOT/build/$preset"
+  local launcher=()
+  command -v ccache >/dev/null && launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+  if [[ ! -f $BUILD/build.ninja ]] || ! grep -q "LIBTORCH_INCLUDE_DIR:PATH=${LIBTORCH:-}" "$BUILD/CMakeCache.txt"; then
+    say "configuring build/$preset"
+    rm -f "$BUILD/CMakeCache.txt"
+    LIBTORCH="${LIBTORCH:-}" cmake -S "$ROOT" --preset "$preset" "${launcher[@]}" >"$BUILD.log" 2>&1 || {
+      tail -n 30 "$BUILD.log" >&2
+      die "cmake failed; the whole log is build/$preset.log"
+    }
+  fi
+  if ninja -C "$BUILD" -n "$@" | grep -q 'no work to do'; then
+    say "build/$preset is up to date"
+  else
+    say "building build/$preset"
+    ninja -C "$BUILD" "$@" || die "the build failed"
+  fi
+}

@@ -1,0 +1,46 @@
+# Sourced by ../dev: what has to be on the machine.
+
+# ensure_packages FILE: installs the Debian packages it lists, as root or with sudo; otherwise prints the line to type.
+ensure_packages() {
+  local package missing=()
+  command -v dpkg-query >/dev/null || return 0 # not Debian: cmake says what is missing
+  while read -r package; do
+    [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+  done < <(grep -v '^#' "$1" | tr ' ' '\n')
+  [[ ${#missing[@]} -eq 0 ]] && return 0
+  local install=(apt-get install --yes --no-install-recommends "${missing[@]}")
+  if [[ $EUID -eq 0 ]]; then
+    say "installing ${#missing[@]} Debian packages"
+    apt-get update --quiet=2 && DEBIAN_FRONTEND=noninteractive "${install[@]}" --quiet=2 >/dev/null
+  elif command -v sudo >/dev/null && sudo --non-interactive true 2>/dev/null; then
+    say "installing ${#missing[@]} Debian packages with sudo"
+    sudo apt-get update --quiet=2 && sudo env DEBIAN_FRONTEND=noninteractive "${install[@]}" --quiet=2 >/dev/null
+  else
+    die "Debian packages are missing; type this line, then the same command again:
+  sudo apt-get update && sudo ${install[*]}"
+  fi
+}
+
+# A Rust compiler of the machine's own, else Debian's newer one.
+ensure_cargo() {
+  command -v cargo >/dev/null && return
+  local list
+  list=$(mktemp)
+  echo "cargo-web rustc-web" >"$list"
+  ensure_packages "$list"
+  rm -f "$list"
+}
+
+# ensure_venv NAME LOCK [PIP ARGUMENT...]: a Python environment in the cache with exactly what LOCK pins. Sets PYTHON.
+ensure_venv() {
+  local name=$1 lock=$2 id
+  shift 2
+  id=$(cat "$lock" <(echo "$*") | sha256sum | cut -c1-12)
+  PYTHON="$CACHE/python-$name-$id/bin/python"
+  [[ -f $CACHE/python-$name-$id/.complete ]] && return
+  say "making the Python environment \"$name\""
+  rm -rf "$CACHE/python-$name-$id"
+  python3 -m venv "$CACHE/python-$name-$id"
+  "$PYTHON" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: --no-deps -r "$lock" "$@"
+  touch "$CACHE/python-$name-$id/.complete"
+}

@@ -1,0 +1,54 @@
+// Attention of the decoder, the seam between plain and VAR attention (var.md; docs/var.md in the repository).
+//
+// A sequence's prefix, everything up to its image's end, cannot be changed by VAR: it goes through AttendPrefix, plain
+// flash attention. All other tokens, of all sequences of the step and whatever their VAR setting, are rows of one
+// AttendRows call: their weights are formed explicitly in float32 and VAR parameters are data, row by row.
+//
+// Letters: B sequences, R rows, Tq query tokens, Tk key tokens, H heads, Hkv KV heads, D head size, L layers.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "server/attention/kv_layer.h"
+#include "server/attention/row_batch.h"
+
+namespace varserve::attention {
+
+// Prepared form of a RowBatch for a backend (device copies, views). Valid for one step.
+class PreparedRows {
+ public:
+  virtual ~PreparedRows() = default;
+};
+
+// Thread-compatible; const after construction.
+class AttentionBackend {
+ public:
+  virtual ~AttentionBackend() = default;
+
+  // `batch` must outlive the result.
+  virtual std::unique_ptr<PreparedRows> Prepare(const RowBatch& batch, int64_t block_size) const = 0;
+  // Into how many groups this backend splits the heads' sums (RowEvidence).
+  virtual int64_t evidence_groups(int64_t kv_heads) const = 0;
+
+  // out[r] = attention of row r over its slots, with VAR where the row's range holds `layer`. K, V and phi of every slot
+  // a row sees must be in `kv`. Does not synchronize with the host.
+  //   q, out: [R, H, D] float, rows may be strided, heads contiguous
+  virtual void AttendRows(const PreparedRows& rows, int layer, const at::Tensor& q, const KvLayer& kv, at::Tensor out,
+                          RowEvidence& evidence) const = 0;
+};
+
+// Kernels on the CPU: one pass per row and KV head over K and V as stored.
+std::unique_ptr<AttentionBackend> MakeFusedAttention();
+// Tensor operators, on any device; the slow reference of the other, and what CUDA runs.
+std::unique_ptr<AttentionBackend> MakeTensorAttention(at::Device device);
+
+// Causal attention of a prefix chunk, without VAR: token i of the chunk sees prefix tokens [0, start + i].
+//   q: [Tq, H, D]   blocks: [ceil((start + Tq) / block_size)] int64 on the device   => [Tq, H, D]
+at::Tensor AttendPrefix(const at::Tensor& q, const KvLayer& kv, const at::Tensor& blocks, int64_t start);
+
+}  // namespace varserve::attention

@@ -1,0 +1,215 @@
+#include "server/config.h"
+
+#include <absl/flags/flag.h>
+#include <absl/flags/parse.h>
+#include <absl/flags/usage.h>
+#include <absl/flags/usage_config.h>
+#include <absl/strings/match.h>
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/strip.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <limits>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "server/base/cpu_quota.h"
+#include "server/base/status_macros.h"
+#include "server/version.h"
+
+ABSL_FLAG(std::string, model, "", "Hugging Face LLaVA directory. Default: $VARSERVE_MODEL");
+ABSL_FLAG(std::string, model_name, "", "Name in replies and metrics. Default: the directory's name");
+ABSL_FLAG(std::string, device, "auto", "auto, cpu, cuda or cuda:N");
+ABSL_FLAG(std::string, dtype, "auto", "Of weights and KV cache: auto, float32, bfloat16 or float16");
+ABSL_FLAG(int, threads, 0, "Threads that compute. Default: the container's CPU quota");
+ABSL_FLAG(std::string, memory_budget, "", "Memory for everything, like 20G or 800M. Default: most of what is free");
+ABSL_FLAG(std::string, prefix_cache, "", "Most memory for cached prefixes, like 2G; 0: none. Default: the unused KV cache");
+
+ABSL_FLAG(std::string, listen, "0.0.0.0:50051", "host:port of gRPC; port 0 picks a free one");
+ABSL_FLAG(std::string, metrics_listen, "0.0.0.0:9464", "host:port of /metrics for Prometheus; empty: none");
+ABSL_FLAG(std::string, tls_cert, "", "PEM file with the server's certificate chain; read again when it changes");
+ABSL_FLAG(std::string, tls_key, "", "PEM file with its private key");
+ABSL_FLAG(std::string, tls_client_ca, "", "PEM file; clients must show a certificate signed by it (mTLS)");
+ABSL_FLAG(std::string, token_file, "", "File of bearer tokens, one a line; read again when it changes");
+
+ABSL_FLAG(int, max_running, 0, "Requests in the batch. Default: 16 on a CPU, 64 on a GPU");
+ABSL_FLAG(int, max_waiting, 256, "Requests in the queue; more are refused");
+ABSL_FLAG(int64_t, max_waiting_tokens, 256 * 1024, "Prompt tokens in the queue; more are refused");
+ABSL_FLAG(int, prefill_budget, 0, "Prompt tokens computed per step beside decoding. Default: the device's");
+ABSL_FLAG(int, worker_threads, 0, "Threads that decode images and tokenize. Default: like --threads, at most 4");
+ABSL_FLAG(absl::Duration, write_timeout, absl::Seconds(60), "An answer nobody reads for so long is cancelled");
+ABSL_FLAG(double, drain_seconds, 30, "Time running requests get after SIGTERM");
+ABSL_FLAG(absl::Duration, watchdog, absl::Seconds(120), "Work without a finished step for so long is not healthy");
+
+ABSL_FLAG(int, max_images, 8, "Images per request");
+ABSL_FLAG(std::string, max_image_bytes, "20M", "Encoded size of an image");
+ABSL_FLAG(int64_t, max_image_pixels, 64'000'000, "Width times height of an image");
+ABSL_FLAG(std::string, max_message_bytes, "64M", "Size of a request");
+ABSL_FLAG(std::string, max_map_bytes, "4M", "Attention maps in one reply");
+ABSL_FLAG(int, max_concurrent_streams, 1000, "Calls at a time on one connection");
+
+ABSL_FLAG(std::string, var_mode, "off", "VAR of requests that say nothing: off, observe or on");
+ABSL_FLAG(std::string, var_preset, "general", "and their preset: general, hallucination or vision_centric");
+ABSL_FLAG(std::vector<std::string>, sink_dimensions, {}, "Sink dimensions of the VAR profile, like 1415,2533");
+ABSL_FLAG(double, tau, 0, "Sink threshold of the VAR profile");
+
+ABSL_FLAG(std::string, log_format, "text", "text or json");
+ABSL_FLAG(std::string, log_level, "info", "debug, info, warning or error");
+
+namespace varserve {
+namespace {
+
+absl::Status Invalid(absl::string_view flag, absl::string_view problem) {
+  return absl::InvalidArgumentError(absl::StrCat("--", flag, ": ", problem));
+}
+
+// "20G", "800M", "1000": bytes.
+absl::StatusOr<int64_t> Bytes(absl::string_view flag, absl::string_view text) {
+  constexpr std::pair<absl::string_view, int> kUnits[] = {{"K", 10}, {"M", 20}, {"G", 30}, {"T", 40}};
+  absl::string_view number = text;
+  int shift = 0;
+  for (const auto& [unit, bits] : kUnits) {
+    if (absl::ConsumeSuffix(&number, unit)) {
+      shift = bits;
+      break;
+    }
+  }
+  double value = 0;
+  if (!absl::SimpleAtod(number, &value) || value < 0 || value > 1e12) {
+    return Invalid(flag, absl::StrCat("\"", text, "\" is no size like 20G, 800M or 1000"));
+  }
+  return static_cast<int64_t>(value * static_cast<double>(int64_t{1} << shift));
+}
+
+absl::Status AtLeast(absl::string_view flag, int64_t value, int64_t least) {
+  return value >= least ? absl::OkStatus() : Invalid(flag, absl::StrCat(value, " is not at least ", least));
+}
+
+absl::Status ReadModelFlags(ServerConfig& c) {
+  c.model.model_dir = absl::GetFlag(FLAGS_model);
+  if (c.model.model_dir.empty()) {
+    const char* from_environment = std::getenv("VARSERVE_MODEL");
+    if (from_environment == nullptr) return Invalid("model", "is missing: the directory of the model to serve");
+    c.model.model_dir = from_environment;
+  }
+  c.model.device = absl::GetFlag(FLAGS_device);
+  c.model.dtype = absl::GetFlag(FLAGS_dtype);
+  c.model_name = absl::GetFlag(FLAGS_model_name);
+  if (c.model_name.empty()) {
+    const std::filesystem::path path = std::filesystem::weakly_canonical(c.model.model_dir);
+    c.model_name = path.filename().string();
+  }
+  for (const std::string& text : absl::GetFlag(FLAGS_sink_dimensions)) {
+    int32_t dimension = 0;
+    if (!absl::SimpleAtoi(text, &dimension)) return Invalid("sink_dimensions", absl::StrCat("\"", text, "\" is no number"));
+    c.model.var_profile.sink_dimensions.push_back(dimension);
+  }
+  if (const double tau = absl::GetFlag(FLAGS_tau); tau != 0) {
+    if (!(tau > 0)) return Invalid("tau", "is not greater than 0");
+    c.model.var_profile.tau = static_cast<float>(tau);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadVarFlags(ServerConfig& c) {
+  const std::string mode = absl::GetFlag(FLAGS_var_mode);
+  const std::string preset = absl::GetFlag(FLAGS_var_preset);
+  if (mode == "off") {
+    c.var_mode = v1::VAR_MODE_OFF;
+  } else if (mode == "observe") {
+    c.var_mode = v1::VAR_MODE_OBSERVE;
+  } else if (mode == "on") {
+    c.var_mode = v1::VAR_MODE_ON;
+  } else {
+    return Invalid("var_mode", absl::StrCat("\"", mode, "\" is not off, observe or on"));
+  }
+  if (preset == "general") {
+    c.var_preset = v1::VAR_PRESET_GENERAL;
+  } else if (preset == "hallucination") {
+    c.var_preset = v1::VAR_PRESET_HALLUCINATION;
+  } else if (preset == "vision_centric") {
+    c.var_preset = v1::VAR_PRESET_VISION_CENTRIC;
+  } else {
+    return Invalid("var_preset", absl::StrCat("\"", preset, "\" is not general, hallucination or vision_centric"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadLimitFlags(ServerConfig& c) {
+  RETURN_IF_ERROR(AtLeast("max_images", absl::GetFlag(FLAGS_max_images), 1));
+  RETURN_IF_ERROR(AtLeast("max_image_pixels", absl::GetFlag(FLAGS_max_image_pixels), 1));
+  c.limits.set_max_images(static_cast<uint32_t>(absl::GetFlag(FLAGS_max_images)));
+  c.limits.set_max_image_pixels(static_cast<uint64_t>(absl::GetFlag(FLAGS_max_image_pixels)));
+  ASSIGN_OR_RETURN(const int64_t image_bytes, Bytes("max_image_bytes", absl::GetFlag(FLAGS_max_image_bytes)));
+  ASSIGN_OR_RETURN(const int64_t message_bytes, Bytes("max_message_bytes", absl::GetFlag(FLAGS_max_message_bytes)));
+  ASSIGN_OR_RETURN(const int64_t map_bytes, Bytes("max_map_bytes", absl::GetFlag(FLAGS_max_map_bytes)));
+  if (message_bytes > std::numeric_limits<int32_t>::max()) return Invalid("max_message_bytes", "is over 2G");
+  c.limits.set_max_image_bytes(static_cast<uint64_t>(image_bytes));
+  c.limits.set_max_message_bytes(static_cast<uint64_t>(message_bytes));
+  c.limits.set_max_map_bytes(static_cast<uint64_t>(map_bytes));
+  c.limits.set_max_settings(rpc::kMaxSettings);
+  c.grpc.max_message_bytes = message_bytes;
+
+  RETURN_IF_ERROR(AtLeast("max_running", absl::GetFlag(FLAGS_max_running), 0));
+  RETURN_IF_ERROR(AtLeast("max_waiting", absl::GetFlag(FLAGS_max_waiting), 0));
+  RETURN_IF_ERROR(AtLeast("max_waiting_tokens", absl::GetFlag(FLAGS_max_waiting_tokens), 0));
+  RETURN_IF_ERROR(AtLeast("prefill_budget", absl::GetFlag(FLAGS_prefill_budget), 0));
+  RETURN_IF_ERROR(AtLeast("max_concurrent_streams", absl::GetFlag(FLAGS_max_concurrent_streams), 1));
+  c.scheduler.max_running = absl::GetFlag(FLAGS_max_running);
+  if (absl::GetFlag(FLAGS_prefill_budget) > 0) c.scheduler.prefill_budget = absl::GetFlag(FLAGS_prefill_budget);
+  c.queue.max_waiting = absl::GetFlag(FLAGS_max_waiting);
+  c.queue.max_waiting_tokens = absl::GetFlag(FLAGS_max_waiting_tokens);
+  c.grpc.max_concurrent_streams = absl::GetFlag(FLAGS_max_concurrent_streams);
+  if (const std::string text = absl::GetFlag(FLAGS_memory_budget); !text.empty()) {
+    ASSIGN_OR_RETURN(c.memory_budget, Bytes("memory_budget", text));
+  }
+  if (const std::string text = absl::GetFlag(FLAGS_prefix_cache); !text.empty()) {
+    ASSIGN_OR_RETURN(c.prefix_cache_bytes, Bytes("prefix_cache", text));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<ServerConfig> ReadCommandLine(int argc, char** argv) {
+  absl::SetProgramUsageMessage(
+      "Serves a LLaVA model over gRPC with Visual Attention Redistribution switched per request.\n"
+      "  varserve-server --model DIR [flags]");
+  absl::FlagsUsageConfig usage;
+  usage.contains_help_flags = [](absl::string_view file) { return absl::EndsWith(file, "server/config.cc"); };
+  usage.contains_helpshort_flags = usage.contains_help_flags;
+  usage.version_string = [] { return absl::StrCat("varserve-server ", kVersion, "\n"); };
+  absl::SetFlagsUsageConfig(usage);
+  const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
+  if (rest.size() > 1) return absl::InvalidArgumentError(absl::StrCat("unexpected argument \"", rest[1], "\"; see --help"));
+
+  ServerConfig c;
+  RETURN_IF_ERROR(ReadModelFlags(c));
+  RETURN_IF_ERROR(ReadVarFlags(c));
+  RETURN_IF_ERROR(ReadLimitFlags(c));
+  RETURN_IF_ERROR(AtLeast("threads", absl::GetFlag(FLAGS_threads), 0));
+  RETURN_IF_ERROR(AtLeast("worker_threads", absl::GetFlag(FLAGS_worker_threads), 0));
+  c.threads = absl::GetFlag(FLAGS_threads) > 0 ? absl::GetFlag(FLAGS_threads) : CpuQuota();
+  c.worker_threads =
+      absl::GetFlag(FLAGS_worker_threads) > 0 ? absl::GetFlag(FLAGS_worker_threads) : std::min(c.threads, 4);
+  c.grpc.listen = absl::GetFlag(FLAGS_listen);
+  c.grpc.tls_cert = absl::GetFlag(FLAGS_tls_cert);
+  c.grpc.tls_key = absl::GetFlag(FLAGS_tls_key);
+  c.grpc.tls_client_ca = absl::GetFlag(FLAGS_tls_client_ca);
+  c.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
+  c.token_file = absl::GetFlag(FLAGS_token_file);
+  c.write_timeout = absl::GetFlag(FLAGS_write_timeout);
+  c.drain = absl::Seconds(absl::GetFlag(FLAGS_drain_seconds));
+  c.watchdog = absl::GetFlag(FLAGS_watchdog);
+  if (c.write_timeout <= absl::ZeroDuration()) return Invalid("write_timeout", "is not greater than 0");
+  if (c.watchdog <= absl::ZeroDuration()) return Invalid("watchdog", "is not greater than 0");
+  if (!(absl::GetFlag(FLAGS_drain_seconds) >= 0)) return Invalid("drain_seconds", "is less than 0");
+  c.log_format = absl::GetFlag(FLAGS_log_format);
+  c.log_level = absl::GetFlag(FLAGS_log_level);
+  return c;
+}
+
+}  // namespace varserve

@@ -1,0 +1,44 @@
+// The server's command line, read and checked once. Plain data.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/engine/engine.h"
+#include "server/model/llava_model.h"
+#include "server/rpc/grpc_server.h"
+#include "server/rpc/request_options.h"
+
+namespace varserve {
+
+struct ServerConfig {
+  model::LlavaModel::Options model;
+  std::string model_name;
+  int threads = 1;
+  int64_t memory_budget = 0;        // bytes; 0: what is free
+  int64_t prefix_cache_bytes = -1;  // -1: whatever of the KV pool is not in use
+
+  rpc::GrpcServerOptions grpc;
+  std::string metrics_listen;       // empty: no metrics
+  std::string token_file;
+  int worker_threads = 2;
+  absl::Duration write_timeout;
+  absl::Duration drain;
+  absl::Duration watchdog;
+
+  engine::SchedulerOptions scheduler;
+  engine::QueueLimits queue;
+  v1::Model::Limits limits;
+  v1::VarMode var_mode = v1::VAR_MODE_OFF;
+  v1::VarPreset var_preset = v1::VAR_PRESET_GENERAL;
+
+  std::string log_format;
+  std::string log_level;
+};
+
+// Messages name the flag.
+absl::StatusOr<ServerConfig> ReadCommandLine(int argc, char** argv);
+
+}  // namespace varserve

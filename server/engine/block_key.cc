@@ -1,0 +1,90 @@
+#include "server/engine/block_key.h"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <new>
+#include <string>
+#include <type_traits>
+
+#include "server/engine/visual_tokens.h"
+
+namespace varserve::engine {
+namespace {
+
+enum class Region : uint8_t { kPrefix, kSuffix, kMeasuredSuffix };
+enum class Run : uint8_t { kText, kVisual };
+
+template <typename T>
+void Append(std::string& bytes, const T& value) {
+  static_assert(std::has_unique_object_representations_v<T> || std::is_same_v<T, float>,
+                "padding is not content");
+  bytes.append(reinterpret_cast<const char*>(&value), sizeof(value));
+}
+
+void AppendSettings(std::string& bytes, const VarSettings& var) {
+  Append(bytes, var.mode);
+  Append(bytes, var.variant);
+  Append(bytes, var.tau);
+  Append(bytes, var.rho);
+  Append(bytes, var.p);
+  Append(bytes, var.min_visual_attention);
+  Append(bytes, var.first_layer);
+  Append(bytes, var.last_layer);
+}
+
+Digest Sha256(const std::string& bytes) {
+  Digest digest;
+  // Fails only for want of memory.
+  if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), nullptr, EVP_sha256(), nullptr) != 1) {
+    throw std::bad_alloc();
+  }
+  return digest;
+}
+
+}  // namespace
+
+Digest BlockKey(const Digest& previous, const GenerationRequest& request, absl::Span<const int32_t> generated,
+                int begin, int end) {
+  const Prompt& prompt = *request.prompt;
+  std::string bytes(reinterpret_cast<const char*>(previous.data()), previous.size());
+  // Prefix and suffix are computed by different kernels: equal tokens, but not always equal bits.
+  if (begin < prompt.prefix_size()) {
+    Append(bytes, Region::kPrefix);
+  } else if (!request.var.measured()) {
+    Append(bytes, Region::kSuffix);
+  } else {
+    Append(bytes, Region::kMeasuredSuffix);
+    AppendSettings(bytes, request.var);
+  }
+  Append(bytes, end - begin);
+  for (int position = begin; position < end;) {
+    if (const auto visual = FindVisualToken(prompt, position)) {
+      const int run_end = std::min(end, prompt.spans[visual->image].end);
+      Append(bytes, Run::kVisual);
+      Append(bytes, prompt.images[visual->image]->digest);
+      Append(bytes, visual->index);
+      Append(bytes, run_end - position);
+      position = run_end;
+    } else {
+      Append(bytes, Run::kText);
+      Append(bytes,
+             position < prompt.size() ? prompt.token_ids[position] : generated[position - prompt.size()]);
+      ++position;
+    }
+  }
+  return Sha256(bytes);
+}
+
+std::vector<Digest> PromptBlockKeys(const Digest& model_fingerprint, const GenerationRequest& request,
+                                    const SlotLayout& layout) {
+  std::vector<Digest> keys;
+  for (int block = 0;; ++block) {
+    const int begin = layout.FirstToken(block);
+    const int end = layout.FirstToken(block + 1);
+    if (end > request.prompt->size()) return keys;
+    keys.push_back(BlockKey(keys.empty() ? model_fingerprint : keys.back(), request, {}, begin, end));
+  }
+}
+
+}  // namespace varserve::engine

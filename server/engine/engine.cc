@@ -1,0 +1,160 @@
+#include "server/engine/engine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/base/status_macros.h"
+
+namespace varserve::engine {
+
+Engine::Engine(const EngineOptions& options, ModelRunner* runner, EngineObserver* observer,
+               const Clock* clock)
+    : facts_(runner->facts()),
+      model_fingerprint_(options.model_fingerprint),
+      clock_(clock),
+      core_(options.scheduler, runner, observer, clock),
+      queue_(options.queue),
+      last_progress_(clock->Now()),
+      thread_([this] { Run(); }) {}
+
+Engine::~Engine() { Stop(); }
+
+absl::Status Engine::Validate(const GenerationRequest& request) const {
+  if (request.prompt == nullptr || request.prompt->size() == 0) {
+    return absl::InvalidArgumentError("prompt: has no tokens; send at least one");
+  }
+  if (request.prompt->size() >= facts_.context) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("prompt: has ", request.prompt->size(),
+                     " tokens, which leave no room for an answer in the context of ", facts_.context,
+                     "; send less text or fewer images"));
+  }
+  if (request.sampling.max_tokens < 1) {
+    return absl::InvalidArgumentError("max_tokens: is less than 1; ask for at least one token");
+  }
+  if (request.var.measured() && !facts_.has_var_profile) {
+    return absl::FailedPreconditionError("var.mode: the model has no VAR profile; use OFF");
+  }
+  if (request.var.first_layer < 0 || request.var.first_layer > request.var.last_layer ||
+      request.var.last_layer >= facts_.num_layers) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("var.last_layer: layers ", request.var.first_layer, " to ", request.var.last_layer,
+                     " are not within the model's 0 to ", facts_.num_layers - 1));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<SequenceId>> Engine::Submit(std::vector<Submission> group) {
+  std::vector<Accepted> accepted;
+  std::vector<QueuedRequest> queued;
+  absl::Time deadline = absl::InfiniteFuture();
+  for (Submission& submission : group) {
+    RETURN_IF_ERROR(Validate(submission.request));
+    deadline = std::min(deadline, submission.request.deadline);
+    auto sequence = std::make_unique<Sequence>(std::move(submission.request), facts_, model_fingerprint_);
+    if (sequence->num_blocks() > facts_.num_kv_blocks) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "max_tokens: prompt and answer take ", sequence->num_blocks(), " KV blocks of ", facts_.block_size,
+          " tokens, the server has ", facts_.num_kv_blocks, "; ask for fewer tokens"));
+    }
+    queued.push_back(sequence->queued());
+    accepted.push_back({.sequence = std::move(sequence), .sink = std::move(submission.sink)});
+  }
+  const absl::Time now = clock_->Now();
+  if (deadline <= now) return absl::DeadlineExceededError("deadline: has passed; give more time");
+
+  std::vector<SequenceId> ids;
+  absl::MutexLock lock(&mu_);
+  if (state_ != State::kServing)
+    return absl::UnavailableError("server: is shutting down; try another replica");
+  RETURN_IF_ERROR(queue_.Enter(queued, deadline, now));
+  if (requests_ == 0) last_progress_ = now;
+  requests_ += static_cast<int>(accepted.size());
+  for (Accepted& a : accepted) {
+    a.sequence->id = next_id_++;
+    a.sequence->arrival = now;
+    ids.push_back(a.sequence->id);
+    inbox_.push_back(std::move(a));
+  }
+  wake_.Signal();
+  return ids;
+}
+
+void Engine::Cancel(SequenceId id) {
+  absl::MutexLock lock(&mu_);
+  if (requests_ == 0) return;  // otherwise the thread is awake
+  cancelled_.push_back(id);
+}
+
+void Engine::Drain(absl::Time deadline) {
+  absl::MutexLock lock(&mu_);
+  state_ = std::max(state_, State::kDraining);
+  drain_deadline_ = std::min(drain_deadline_, deadline);
+  while (requests_ > 0) finished_.Wait(&mu_);
+}
+
+void Engine::Stop() {
+  {
+    absl::MutexLock lock(&mu_);
+    state_ = State::kStopping;
+    wake_.Signal();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+Engine::Health Engine::health() const {
+  absl::MutexLock lock(&mu_);
+  return {.working = requests_ > 0, .last_progress = last_progress_, .failed_steps = failed_steps_};
+}
+
+bool Engine::stuck(absl::Duration threshold) const {
+  const Health now = health();
+  return now.working && clock_->Now() - now.last_progress >= threshold;
+}
+
+bool Engine::HasWork() const { return requests_ > 0 || state_ == State::kStopping; }
+
+void Engine::Run() {
+  for (bool stopping = false; !stopping;) {
+    std::vector<Accepted> inbox;
+    std::vector<SequenceId> cancelled;
+    absl::Time end;
+    {
+      absl::MutexLock lock(&mu_);
+      while (!HasWork()) wake_.Wait(&mu_);
+      inbox.swap(inbox_);
+      cancelled.swap(cancelled_);
+      stopping = state_ == State::kStopping;
+      end = stopping ? absl::InfinitePast() : drain_deadline_;
+    }
+    EngineCore::Round round;
+    for (Accepted& a : inbox) core_.Add(std::move(a.sequence), std::move(a.sink));
+    for (const SequenceId id : cancelled)
+      core_.Fail(id, absl::CancelledError("request: was cancelled"), round);
+    core_.FailExpired(round);
+    if (end <= clock_->Now()) {
+      core_.FailAll(absl::UnavailableError("server: is shutting down; try another replica"), round);
+    }
+    core_.Admit(round);
+    LeaveQueue(round);
+    core_.Step(round);
+    Account(round);
+  }
+}
+
+void Engine::LeaveQueue(const EngineCore::Round& round) {
+  absl::MutexLock lock(&mu_);
+  for (const QueuedRequest& request : round.left_queue) queue_.Leave(request);
+}
+
+void Engine::Account(const EngineCore::Round& round) {
+  absl::MutexLock lock(&mu_);
+  queue_.OnRound(round.stats);
+  requests_ -= round.ended;
+  if (round.step_succeeded) failed_steps_ = *round.step_succeeded ? 0 : failed_steps_ + 1;
+  last_progress_ = clock_->Now();
+  if (requests_ == 0) finished_.SignalAll();
+}
+
+}  // namespace varserve::engine

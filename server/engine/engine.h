@@ -1,0 +1,113 @@
+// The continuous-batching engine: a thread-safe front, and the one thread that runs steps while there are
+// requests. Thread-safe, but Drain and Stop must not be called from an OutputSink.
+//
+// A request is accepted or refused by Submit, at once. From then on its sink hears of it, on the engine's
+// thread, until it ends. Cancellation, deadlines and the drain are seen between two steps, wherever the
+// request is.
+#pragma once
+
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "server/base/clock.h"
+#include "server/base/prompt.h"
+#include "server/engine/engine_core.h"
+#include "server/engine/model_runner.h"
+#include "server/engine/observer.h"
+#include "server/engine/queue_policy.h"
+#include "server/engine/request.h"
+#include "server/engine/scheduler.h"
+
+namespace varserve::engine {
+
+struct EngineOptions {
+  SchedulerOptions scheduler;
+  QueueLimits queue;
+  Digest model_fingerprint{};  // equal only for models that compute the same K and V
+};
+
+struct Submission {
+  GenerationRequest request;
+  std::shared_ptr<OutputSink> sink;
+};
+
+class Engine {
+ public:
+  // Starts the thread. The pointers must outlive the engine.
+  Engine(const EngineOptions& options, ModelRunner* runner, EngineObserver* observer, const Clock* clock);
+  ~Engine();  // Stop()
+
+  // Accepts a group of requests, all or none, and returns their ids in order; the sinks may be called before
+  // this returns. Takes microseconds. Refuses with
+  //   UNAVAILABLE          draining or stopped
+  //   INVALID_ARGUMENT     no prompt, no room in the context for one token behind it, no such VAR layers
+  //   FAILED_PRECONDITION  VAR is to be measured but the model has no VAR profile
+  //   RESOURCE_EXHAUSTED   the queue is full, with a retry delay (retry_delay.h); or, without one, never fits
+  //   DEADLINE_EXCEEDED    passed, or out of reach for the first token
+  absl::StatusOr<std::vector<SequenceId>> Submit(std::vector<Submission> group) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Ends a request with CANCELLED; no effect where it has ended.
+  void Cancel(SequenceId id) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Refuses new requests, lets the accepted ones go on until `deadline`, then ends the rest with UNAVAILABLE.
+  // Returns when none is left; a step that hangs holds it up.
+  void Drain(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Ends every request with UNAVAILABLE after the step that runs, and the thread. Not to be called twice at a
+  // time.
+  void Stop() ABSL_LOCKS_EXCLUDED(mu_);
+
+  struct Health {
+    bool working = false;      // there are requests
+    absl::Time last_progress;  // when a step ended last, or the first of these requests came
+    int failed_steps = 0;      // in a row, of which nothing succeeded
+  };
+  Health health() const ABSL_LOCKS_EXCLUDED(mu_);
+  // There are requests, and no step has ended for so long.
+  bool stuck(absl::Duration threshold) const ABSL_LOCKS_EXCLUDED(mu_);
+
+ private:
+  struct Accepted {
+    std::unique_ptr<Sequence> sequence;
+    std::shared_ptr<OutputSink> sink;
+  };
+  enum class State { kServing, kDraining, kStopping };
+
+  absl::Status Validate(const GenerationRequest& request) const;
+  void Run() ABSL_LOCKS_EXCLUDED(mu_);
+  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void LeaveQueue(const EngineCore::Round& round) ABSL_LOCKS_EXCLUDED(mu_);
+  void Account(const EngineCore::Round& round) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Constant after construction.
+  const ModelFacts& facts_;
+  const Digest model_fingerprint_;
+  const Clock* const clock_;
+
+  // Engine thread only.
+  EngineCore core_;
+
+  mutable absl::Mutex mu_;
+  absl::CondVar wake_;      // there is work for the thread
+  absl::CondVar finished_;  // requests_ became 0
+  State state_ ABSL_GUARDED_BY(mu_) = State::kServing;
+  absl::Time drain_deadline_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
+  QueuePolicy queue_ ABSL_GUARDED_BY(mu_);
+  SequenceId next_id_ ABSL_GUARDED_BY(mu_) = 1;
+  std::vector<Accepted> inbox_ ABSL_GUARDED_BY(mu_);        // not yet seen by the thread
+  std::vector<SequenceId> cancelled_ ABSL_GUARDED_BY(mu_);  // not yet seen by the thread
+  int requests_ ABSL_GUARDED_BY(mu_) = 0;                   // accepted and not ended
+  absl::Time last_progress_ ABSL_GUARDED_BY(mu_);
+  int failed_steps_ ABSL_GUARDED_BY(mu_) = 0;
+
+  std::thread thread_;
+};
+
+}  // namespace varserve::engine

@@ -1,0 +1,169 @@
+#include "server/engine/engine_core.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/engine/retry_delay.h"
+
+namespace varserve::engine {
+namespace {
+
+// One plan per sequence. The steps of a sequence stand together.
+std::vector<StepPlan> SplitBySequence(const StepPlan& plan) {
+  std::vector<StepPlan> plans;
+  for (const SequenceStep& step : plan.steps) {
+    if (plans.empty() || plans.back().steps.front().sequence != step.sequence) plans.emplace_back();
+    plans.back().steps.push_back(step);
+  }
+  return plans;
+}
+
+// What the client of a failed step gets to know.
+absl::Status FaultOf(const absl::Status& status) {
+  const std::string message = absl::StrCat("model: ", status.message());
+  if (!absl::IsResourceExhausted(status)) return absl::InternalError(message);
+  return WithRetryDelay(absl::ResourceExhaustedError(message), kDefaultRetryDelay);
+}
+
+}  // namespace
+
+EngineCore::EngineCore(const SchedulerOptions& options, ModelRunner* runner, EngineObserver* observer,
+                       const Clock* clock)
+    : runner_(runner), observer_(observer), clock_(clock), scheduler_(options, runner->facts()) {}
+
+void EngineCore::Add(std::unique_ptr<Sequence> sequence, std::shared_ptr<OutputSink> sink) {
+  sinks_[sequence->id] = std::move(sink);
+  scheduler_.Add(std::move(sequence));
+}
+
+void EngineCore::Fail(SequenceId id, const absl::Status& status, Round& round) {
+  if (const Sequence* sequence = scheduler_.Find(id)) {
+    Remove(*sequence, Scheduler::BlockContent::kValid, round)->OnFailed(status);
+  }
+}
+
+void EngineCore::FailAll(const absl::Status& status, Round& round) {
+  while (!scheduler_.waiting().empty()) Fail(scheduler_.waiting().back()->id, status, round);
+  while (!scheduler_.running().empty()) Fail(scheduler_.running().back()->id, status, round);
+}
+
+void EngineCore::FailExpired(Round& round) {
+  const absl::Time now = clock_->Now();
+  std::vector<const Sequence*> expired;
+  for (const Sequence* sequence : scheduler_.waiting()) {
+    if (sequence->request.deadline <= now) expired.push_back(sequence);
+  }
+  for (const Sequence* sequence : scheduler_.running()) {
+    if (sequence->request.deadline <= now) expired.push_back(sequence);
+  }
+  for (const Sequence* sequence : expired) {
+    const std::string when = sequence->blocks.empty()
+                                 ? "while the request waited"
+                                 : absl::StrCat("after ", sequence->generated.size(), " generated tokens");
+    Fail(sequence->id,
+         absl::DeadlineExceededError(absl::StrCat("deadline: passed ", when, "; give more time")), round);
+  }
+}
+
+void EngineCore::Admit(Round& round) {
+  const std::vector<BlockId> tainted = scheduler_.TakeTainted();
+  if (!tainted.empty()) runner_->ClearBlocks(tainted);
+  const absl::Time now = clock_->Now();
+  for (const Sequence* sequence : scheduler_.Admit()) {
+    round.left_queue.push_back(sequence->queued());
+    ++round.stats.admitted;
+    round.stats.cached_tokens += sequence->num_cached;
+    observer_->OnPrefixLookup(sequence->prompt_size(), sequence->num_cached);
+    sinks_.at(sequence->id)
+        ->OnStarted({.cached_tokens = sequence->num_cached, .queue_time = now - sequence->arrival});
+  }
+}
+
+void EngineCore::Step(Round& round) {
+  if (const StepPlan plan = scheduler_.Plan(); !plan.steps.empty()) {
+    round.step_succeeded = Execute(plan, round);
+  }
+
+  const KvBlockPool& pool = scheduler_.pool();
+  EngineObserver::Load load{.running = static_cast<int>(scheduler_.running().size()),
+                            .waiting = static_cast<int>(scheduler_.waiting().size()),
+                            .used_blocks = pool.num_held(),
+                            .cached_blocks = pool.num_cached(),
+                            .total_blocks = pool.num_blocks()};
+  for (const Sequence* sequence : scheduler_.waiting()) load.waiting_tokens += sequence->prompt_size();
+  observer_->OnLoad(load);
+}
+
+bool EngineCore::Execute(const StepPlan& plan, Round& round) {
+  absl::StatusOr<StepOutput> output = TimedExecute(plan, round);
+  if (output.ok()) return Apply(plan, *std::move(output), round);
+
+  const std::vector<StepPlan> plans = SplitBySequence(plan);
+  if (plans.size() == 1) {
+    const Sequence& sequence = *scheduler_.Find(plan.steps.front().sequence);
+    Remove(sequence, Scheduler::BlockContent::kSuspect, round)->OnFailed(FaultOf(output.status()));
+    return false;
+  }
+  bool succeeded = false;
+  for (const StepPlan& alone : plans) succeeded |= Execute(alone, round);
+  return succeeded;
+}
+
+absl::StatusOr<StepOutput> EngineCore::TimedExecute(const StepPlan& plan, Round& round) {
+  const absl::Time begin = clock_->Now();
+  absl::StatusOr<StepOutput> output = runner_->Execute(plan);
+  EngineObserver::Step step{.duration = clock_->Now() - begin};
+  if (output.ok() && output->results.size() != plan.steps.size()) {
+    output = absl::InternalError(absl::StrCat("runner returned ", output->results.size(), " results for ",
+                                              plan.steps.size(), " steps"));
+  }
+  for (const SequenceStep& s : plan.steps) {
+    const bool decode = s.begin >= s.request->prompt->size();
+    (decode ? step.decode_tokens : step.prefill_tokens) += s.end - s.begin;
+  }
+  step.failed = !output.ok();
+  if (output.ok()) round.stats.prefill_tokens += step.prefill_tokens;
+  round.stats.step_duration += step.duration;
+  observer_->OnStep(step);
+  return output;
+}
+
+bool EngineCore::Apply(const StepPlan& plan, StepOutput output, Round& round) {
+  bool succeeded = false;
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const Sequence* sequence = scheduler_.Find(plan.steps[i].sequence);
+    if (sequence == nullptr) continue;  // an earlier chunk of it failed
+    absl::StatusOr<Progress> progress = scheduler_.Apply(plan.steps[i], std::move(output.results[i]));
+    if (!progress.ok()) {
+      Remove(*sequence, Scheduler::BlockContent::kSuspect, round)->OnFailed(FaultOf(progress.status()));
+      continue;
+    }
+    succeeded = true;
+    if (progress->token && sinks_.at(sequence->id)->OnToken(*progress->token) == SinkVerdict::kStop) {
+      progress->finish = FinishReason::kStopString;
+    }
+    if (progress->finish) Finish(*sequence, *progress->finish, round);
+  }
+  return succeeded;
+}
+
+void EngineCore::Finish(const Sequence& sequence, FinishReason reason, Round& round) {
+  std::unique_ptr<VarReport> report;
+  if (sequence.request.var.measured()) report = scheduler_.Report(sequence.id);
+  Remove(sequence, Scheduler::BlockContent::kValid, round)->OnFinished(reason, std::move(report));
+}
+
+std::shared_ptr<OutputSink> EngineCore::Remove(const Sequence& sequence, Scheduler::BlockContent content,
+                                               Round& round) {
+  const SequenceId id = sequence.id;
+  if (sequence.blocks.empty()) {
+    round.left_queue.push_back(sequence.queued());
+  } else {
+    runner_->Release(id);
+  }
+  ++round.ended;
+  scheduler_.Remove(id, content);
+  return std::move(sinks_.extract(id).mapped());
+}
+
+}  // namespace varserve::engine

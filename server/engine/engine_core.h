@@ -1,0 +1,70 @@
+// The engine without its thread: holds the accepted requests and works on them round by round, each round
+// being admit, plan, execute, apply, observe. Calls the sinks, the runner and the observer. Engine thread
+// only.
+//
+// A step that fails with several sequences is executed again for each of them alone; only those that fail
+// alone end, with INTERNAL, or RESOURCE_EXHAUSTED if the runner says so.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/base/clock.h"
+#include "server/engine/model_runner.h"
+#include "server/engine/observer.h"
+#include "server/engine/queue_policy.h"
+#include "server/engine/request.h"
+#include "server/engine/scheduler.h"
+
+namespace varserve::engine {
+
+class EngineCore {
+ public:
+  // The pointers must outlive the core.
+  EngineCore(const SchedulerOptions& options, ModelRunner* runner, EngineObserver* observer,
+             const Clock* clock);
+
+  void Add(std::unique_ptr<Sequence> sequence, std::shared_ptr<OutputSink> sink);
+
+  // What a round did.
+  struct Round {
+    std::vector<QueuedRequest> left_queue;  // admitted, or ended while they waited
+    int ended = 0;                          // sequences
+    std::optional<bool> step_succeeded;     // at least for one sequence; not set: there was no step
+    RoundStats stats;
+  };
+
+  // Ends a request with this status; no effect where it has ended already.
+  void Fail(SequenceId id, const absl::Status& status, Round& round);
+  void FailAll(const absl::Status& status, Round& round);
+  // Ends requests whose deadline has passed.
+  void FailExpired(Round& round);
+  // Starts the requests that may run.
+  void Admit(Round& round);
+  // One step of all that run, if anything does.
+  void Step(Round& round);
+
+  const Scheduler& scheduler() const { return scheduler_; }
+
+ private:
+  // Execute and Apply tell whether anything succeeded. Execute tries again as said above.
+  bool Execute(const StepPlan& plan, Round& round);
+  absl::StatusOr<StepOutput> TimedExecute(const StepPlan& plan, Round& round);
+  bool Apply(const StepPlan& plan, StepOutput output, Round& round);
+  void Finish(const Sequence& sequence, FinishReason reason, Round& round);
+  // Frees what a sequence holds and hands out its sink, to be told how it ended.
+  std::shared_ptr<OutputSink> Remove(const Sequence& sequence, Scheduler::BlockContent content, Round& round);
+
+  ModelRunner* const runner_;
+  EngineObserver* const observer_;
+  const Clock* const clock_;
+  Scheduler scheduler_;
+  absl::flat_hash_map<SequenceId, std::shared_ptr<OutputSink>> sinks_;
+};
+
+}  // namespace varserve::engine

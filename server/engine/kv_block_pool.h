@@ -1,0 +1,81 @@
+// Integer accounting of the KV pool: which block is held by how many sequences, which holds findable content,
+// which is free. Knows no tensors. Thread-compatible.
+//
+// Every block is in exactly one state:
+//   held     by one or more sequences; findable by its key once published
+//   cached   held by nobody, findable until it is taken for other content, least recently used first
+//   free     content of no use
+//   tainted  free, but its content may be not finite: to be cleared first
+// A key is besides *pending* while the sequence that announced it computes the block, so that others can wait
+// for it.
+#pragma once
+
+#include <list>
+#include <optional>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/types/span.h"
+#include "server/base/prompt.h"
+#include "server/engine/slot_layout.h"
+#include "server/engine/step_plan.h"
+
+namespace varserve::engine {
+
+class KvBlockPool {
+ public:
+  KvBlockPool(int num_blocks, int max_cached);
+
+  // The held or cached block that was published under `key`.
+  std::optional<BlockId> Find(const Digest& key) const;
+  // Adds a holder to a held or cached block.
+  void Hold(BlockId block);
+  // Takes a free block, or else the least recently used cached one, for one holder. REQUIRES: num_available()
+  // > 0.
+  BlockId Allocate();
+  // Takes a holder away. Without holders a published block is cached (at most max_cached are), another one
+  // free.
+  void Release(BlockId block);
+
+  // Makes a held block findable, unless another block already is under this key.
+  void Publish(BlockId block, const Digest& key);
+  // A held block's content must not be used any more: not findable from now on, tainted once nobody holds it.
+  void Taint(BlockId block);
+  // Tainted blocks, which are free from now on. The caller clears them before anything runs.
+  std::vector<BlockId> TakeTainted();
+
+  bool IsPending(const Digest& key) const { return pending_.contains(key); }
+  // `owner` is going to publish `key`. No effect where the key is pending already.
+  void Announce(const Digest& key, SequenceId owner) { pending_.try_emplace(key, owner); }
+  // `owner` gave up. No effect where it is not the one who announced `key`.
+  void Withdraw(const Digest& key, SequenceId owner);
+
+  int num_holders(BlockId block) const { return blocks_[block].holders; }
+  int num_available() const { return num_free() + num_cached(); }
+  int num_free() const { return static_cast<int>(free_.size()); }
+  int num_cached() const { return static_cast<int>(cached_.size()); }
+  int num_tainted() const { return static_cast<int>(tainted_.size()); }
+  int num_pending() const { return static_cast<int>(pending_.size()); }
+  int num_blocks() const { return static_cast<int>(blocks_.size()); }
+  int num_held() const { return num_blocks() - num_free() - num_cached() - num_tainted(); }
+
+ private:
+  struct Block {
+    int holders = 0;
+    bool tainted = false;
+    std::optional<Digest> key;
+    std::list<BlockId>::iterator cached;  // valid while cached
+  };
+  bool IsCached(const Block& block) const { return block.holders == 0 && block.key.has_value(); }
+  void Forget(Block& block);
+
+  const int max_cached_;
+  std::vector<Block> blocks_;
+  std::vector<BlockId> free_;
+  std::list<BlockId> cached_;  // least recently used first
+  std::vector<BlockId> tainted_;
+  absl::flat_hash_map<Digest, BlockId> by_key_;
+  absl::flat_hash_map<Digest, SequenceId> pending_;
+};
+
+}  // namespace varserve::engine

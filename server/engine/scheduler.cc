@@ -1,0 +1,205 @@
+#include "server/engine/scheduler.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/base/status_macros.h"
+#include "server/engine/block_key.h"
+#include "server/engine/visual_tokens.h"
+
+namespace varserve::engine {
+namespace {
+
+SequenceStep MakeStep(const Sequence& sequence, int begin, int end) {
+  return {.sequence = sequence.id,
+          .request = &sequence.request,
+          .generated = sequence.generated,
+          .begin = begin,
+          .end = end,
+          .blocks = sequence.blocks,
+          .encode_images = sequence.ImagesToEncode(begin, end),
+          .sample = end == sequence.num_tokens()};
+}
+
+// Tokens of the prefill budget a step uses up.
+int Cost(const SequenceStep& step) {
+  int cost = step.end - step.begin;
+  for (const int image : step.encode_images) {
+    const ImageSpan& span = step.request->prompt->spans[image];
+    cost += span.end - span.begin;
+  }
+  return cost;
+}
+
+// The authors' code never takes a generated token for a sink, but does take the same token of a later prompt
+// for one: then K, V and evidence behind it differ.
+bool MayBeShared(const Sequence& sequence, int block_end) {
+  const VarSettings& var = sequence.request.var;
+  return block_end <= sequence.prompt_size() || !var.measured() || var.variant != VarVariant::kAuthorsCode;
+}
+
+}  // namespace
+
+Scheduler::Scheduler(const SchedulerOptions& options, const ModelFacts& facts)
+    : facts_(facts),
+      max_running_(options.max_running),
+      prefill_budget_(options.prefill_budget.value_or(facts.prefill_chunk)),
+      pool_(facts.num_kv_blocks, options.prefix_cache_blocks.value_or(facts.num_kv_blocks)),
+      evidence_(facts) {}
+
+void Scheduler::Add(std::unique_ptr<Sequence> sequence) {
+  waiting_.push_back(sequence.get());
+  const SequenceId id = sequence->id;
+  sequences_.emplace(id, std::move(sequence));
+}
+
+std::vector<const Sequence*> Scheduler::Admit() {
+  std::vector<const Sequence*> admitted;
+  for (auto it = waiting_.begin();
+       it != waiting_.end() && static_cast<int>(running_.size()) < max_running_;) {
+    const Admission admission = TryAdmit(**it);
+    if (admission == Admission::kNoMemory) break;
+    if (admission == Admission::kPrefixPending) {
+      ++it;
+      continue;
+    }
+    running_.push_back(*it);
+    admitted.push_back(*it);
+    it = waiting_.erase(it);
+  }
+  return admitted;
+}
+
+Scheduler::Admission Scheduler::TryAdmit(Sequence& sequence) {
+  if (sequence.awaited && pool_.IsPending(*sequence.awaited)) return Admission::kPrefixPending;
+  std::vector<BlockId> hits;
+  int hits_to_revive = 0;  // of the hits, those nobody holds
+  for (int block = 0; block < sequence.num_shareable_blocks(); ++block) {
+    const Digest& key = sequence.block_keys[block];
+    const std::optional<BlockId> hit = pool_.Find(key);
+    if (!hit) {
+      if (block >= sequence.num_prefix_blocks() || !pool_.IsPending(key)) break;
+      sequence.awaited = key;
+      return Admission::kPrefixPending;
+    }
+    hits.push_back(*hit);
+    if (pool_.num_holders(*hit) == 0) ++hits_to_revive;
+  }
+  const int num_hits = static_cast<int>(hits.size());
+  if (sequence.num_blocks() - num_hits > pool_.num_available() - hits_to_revive) return Admission::kNoMemory;
+
+  for (const BlockId hit : hits) pool_.Hold(hit);
+  sequence.blocks = std::move(hits);
+  while (static_cast<int>(sequence.blocks.size()) < sequence.num_blocks())
+    sequence.blocks.push_back(pool_.Allocate());
+  for (int block = num_hits; block < sequence.num_prefix_blocks(); ++block) {
+    pool_.Announce(sequence.block_keys[block], sequence.id);
+  }
+  sequence.num_published = num_hits;
+  sequence.num_cached = sequence.num_computed = sequence.layout.FirstToken(num_hits);
+  return Admission::kAdmitted;
+}
+
+StepPlan Scheduler::Plan() const {
+  StepPlan plan;
+  for (const Sequence* sequence : running_) {
+    if (!sequence->prefilling()) {
+      plan.steps.push_back(MakeStep(*sequence, sequence->num_computed, sequence->num_tokens()));
+    }
+  }
+  int budget = prefill_budget_;
+  bool first_chunk = true;
+  bool encodes_images = false;
+  for (const Sequence* sequence : running_) {
+    for (int begin = sequence->num_computed; begin < sequence->prompt_size();) {
+      SequenceStep step = MakeStep(*sequence, begin, sequence->ChunkEnd(begin, facts_.prefill_chunk));
+      const int cost = Cost(step);
+      const bool second_image = encodes_images && !step.encode_images.empty();
+      if (!first_chunk && (cost > budget || second_image)) return plan;
+      first_chunk = false;
+      encodes_images |= !step.encode_images.empty();
+      budget -= cost;
+      begin = step.end;
+      plan.steps.push_back(std::move(step));
+    }
+  }
+  return plan;
+}
+
+absl::StatusOr<Progress> Scheduler::Apply(const SequenceStep& step, SequenceResult result) {
+  RETURN_IF_ERROR(CheckResult(step, result));
+  Sequence& sequence = *sequences_.at(step.sequence);
+  evidence_.Record(step, sequence.layout, result);
+  sequence.num_computed = step.end;
+  PublishCompleteBlocks(sequence);
+  if (result.map) sequence.maps.push_back(*std::move(result.map));
+  if (!step.sample) return Progress{};
+
+  const std::vector<int32_t>& eos = facts_.eos_token_ids;
+  const bool is_eos = std::find(eos.begin(), eos.end(), result.token->id) != eos.end();
+  if (is_eos && !sequence.request.sampling.ignore_eos) return Progress{.finish = FinishReason::kStop};
+  sequence.generated.push_back(result.token->id);
+  const bool is_last = sequence.num_tokens() == sequence.max_size;
+  return Progress{.token = std::move(result.token),
+                  .finish = is_last ? std::optional(FinishReason::kLength) : std::nullopt};
+}
+
+absl::Status Scheduler::CheckResult(const SequenceStep& step, const SequenceResult& result) const {
+  RETURN_IF_ERROR(result.status);
+  size_t eligible = 0;
+  for (int position = step.begin; position < step.end; ++position) {
+    eligible += IsEligible(*step.request->prompt, position);
+  }
+  const size_t phi = facts_.has_var_profile ? kNumPhiPlanes * facts_.num_layers * (step.end - step.begin) : 0;
+  const size_t rows = step.request->var.measured() ? eligible * facts_.num_layers : 0;
+  if (result.phi.size() != phi || result.rows.size() != rows || result.token.has_value() != step.sample) {
+    return absl::InternalError(absl::StrCat("model runner: returned ", result.phi.size(), " phi, ",
+                                            result.rows.size(), " rows and ", result.token.has_value(),
+                                            " tokens, expected ", phi, ", ", rows, " and ", step.sample));
+  }
+  return absl::OkStatus();
+}
+
+void Scheduler::PublishCompleteBlocks(Sequence& sequence) {
+  for (;; ++sequence.num_published) {
+    const int block = sequence.num_published;
+    const int end = sequence.layout.FirstToken(block + 1);
+    if (end > sequence.num_computed || !MayBeShared(sequence, end)) return;
+    std::vector<Digest>& keys = sequence.block_keys;
+    if (static_cast<int>(keys.size()) == block) {
+      keys.push_back(BlockKey(keys.back(), sequence.request, sequence.generated,
+                              sequence.layout.FirstToken(block), end));
+    }
+    pool_.Publish(sequence.blocks[block], keys[block]);
+  }
+}
+
+std::unique_ptr<VarReport> Scheduler::Report(SequenceId id) {
+  Sequence& sequence = *sequences_.at(id);
+  auto report = std::make_unique<VarReport>(
+      evidence_.Report(sequence.request, sequence.layout, sequence.blocks, sequence.num_computed));
+  report->maps = std::move(sequence.maps);
+  return report;
+}
+
+void Scheduler::Remove(SequenceId id, BlockContent content) {
+  const auto it = sequences_.find(id);
+  Sequence& sequence = *it->second;
+  std::erase(waiting_, &sequence);
+  std::erase(running_, &sequence);
+  for (const Digest& key : sequence.block_keys) pool_.Withdraw(key, id);
+  // Last block first: a chain is of use from its first block on, so its end is to be taken first.
+  for (auto block = sequence.blocks.rbegin(); block != sequence.blocks.rend(); ++block) {
+    if (content == BlockContent::kSuspect) pool_.Taint(*block);
+    pool_.Release(*block);
+  }
+  sequences_.erase(it);
+}
+
+const Sequence* Scheduler::Find(SequenceId id) const {
+  const auto it = sequences_.find(id);
+  return it == sequences_.end() ? nullptr : it->second.get();
+}
+
+}  // namespace varserve::engine

@@ -1,0 +1,10 @@
+#include "server/kernels/cpu_kernels.h"
+
+namespace varserve::kernels {
+
+const CpuKernels& GetCpuKernels() {
+  static const CpuKernels& chosen = Avx2Kernels() != nullptr ? *Avx2Kernels() : *BaselineKernels();
+  return chosen;
+}
+
+}  // namespace varserve::kernels

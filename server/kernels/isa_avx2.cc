@@ -1,0 +1,25 @@
+// The kernels for x86-64-v3 processors (AVX2, FMA, F16C), compiled with these instructions on.
+#include "server/kernels/cpu_kernels.h"
+
+#ifdef __AVX2__
+#define VARSERVE_ISA avx2
+#include "server/kernels/attention_kernel.h"
+#include "server/kernels/linear_kernel.h"
+#include "server/kernels/row_kernels.h"
+
+namespace varserve::kernels {
+
+const CpuKernels* Avx2Kernels() {
+  static constexpr CpuKernels kKernels = {"avx2",          avx2::PairInputs, avx2::Linear,   avx2::RmsNorm,
+                                          avx2::RopeStore, avx2::SiluMul,    avx2::Attention};
+  const bool supported =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  return supported ? &kKernels : nullptr;
+}
+
+}  // namespace varserve::kernels
+#else
+namespace varserve::kernels {
+const CpuKernels* Avx2Kernels() { return nullptr; }
+}  // namespace varserve::kernels
+#endif

@@ -1,0 +1,16 @@
+// The kernels for any x86-64 or other processor the compiler targets by default.
+#define VARSERVE_ISA baseline
+#include "server/kernels/attention_kernel.h"
+#include "server/kernels/linear_kernel.h"
+#include "server/kernels/row_kernels.h"
+
+namespace varserve::kernels {
+
+const CpuKernels* BaselineKernels() {
+  static constexpr CpuKernels kKernels = {"baseline",         baseline::PairInputs, baseline::Linear,
+                                          baseline::RmsNorm,  baseline::RopeStore,  baseline::SiluMul,
+                                          baseline::Attention};
+  return &kKernels;
+}
+
+}  // namespace varserve::kernels

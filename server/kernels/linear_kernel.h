@@ -1,0 +1,200 @@
+// y = x W^T (+ bias) for weights stored row by row, [N, K]: both operands run along K, so vectors run along K
+// too and nothing needs repacking. Included only by isa_*.cc.
+//
+// Each output is one chain of operations: eight lanes over kKBlock inputs, the sum of the lanes, added to the
+// output, next block. Every path below follows it, whatever the tile, so an output's bits depend on its row
+// and its weights alone.
+//
+// Inputs are taken in steps of kStep. With bfloat16 weights a step is a vector of sixteen: its even weights
+// become floats by a shift, its odd ones by a mask, one instruction each. The inputs come in the same order
+// (PairInputs).
+#pragma once
+
+#include "server/kernels/cpu_kernels.h"
+#include "server/kernels/vec.h"
+
+namespace varserve::kernels::VARSERVE_ISA {
+
+inline constexpr int kKBlock = 512;  // inputs per partial sum; four rows of them stay in the L1 cache
+inline constexpr int kNBlock =
+    96;  // weight rows widened at once: kNBlock * kKBlock floats stay in the L2 cache
+inline constexpr int kFewRows =
+    16;  // up to so many rows, widening in registers is cheaper than into a buffer
+
+// A step's weights as floats, part by part.
+template <typename W>
+struct Step {
+  static constexpr int kInputs = kLanes;
+  VARSERVE_INLINE Vec Part(const W* w, int /*part*/) { return Load(w); }
+};
+template <>
+struct Step<BFloat16> {
+  static constexpr int kInputs = 2 * kLanes;
+  VARSERVE_INLINE Vec Part(const BFloat16* w, int part) {
+    UintVec pairs;
+    std::memcpy(&pairs, w, sizeof(pairs));
+    return AsFloat(part == 0 ? pairs << 16 : pairs & 0xffff0000U);
+  }
+};
+
+// Reorders each sixteen inputs to the even ones, then the odd ones; the last ones are filled up with zeros.
+static void PairInputs(const float* x, int count, float* paired) {
+  for (int k = 0; k < count; k += 2 * kLanes) {
+    const int rest = count - k;
+    const Vec low = rest >= kLanes ? Load(x + k) : LoadPart(x + k, rest);
+    const Vec high = rest >= 2 * kLanes ? Load(x + k + kLanes)
+                     : rest > kLanes    ? LoadPart(x + k + kLanes, rest - kLanes)
+                                        : Vec{};
+    Store(paired + k, __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14));
+    Store(paired + k + kLanes, __builtin_shufflevector(low, high, 1, 3, 5, 7, 9, 11, 13, 15));
+  }
+}
+
+// Adds rows x weights over inputs [0, count), count <= kKBlock, to a ROWS x OUTS tile of y.
+template <bool PREFETCH, int ROWS, int OUTS, typename W>
+VARSERVE_INLINE void Tile(const float* x, int64_t x_stride, const W* w, int64_t w_stride, int count, float* y,
+                          int64_t y_stride) {
+  constexpr int kInputs = Step<W>::kInputs;
+  Vec acc[ROWS * OUTS] = {};
+  const auto add = [&acc](const float* inputs, int64_t input_stride, const W* weights, int64_t weight_stride)
+      __attribute__((always_inline)) {
+    for (int part = 0; part < kInputs / kLanes; ++part) {
+      Vec weight[OUTS];
+      for (int j = 0; j < OUTS; ++j) weight[j] = Step<W>::Part(weights + j * weight_stride, part);
+      for (int i = 0; i < ROWS; ++i) {
+        Vec input = Load(inputs + i * input_stride + part * kLanes);
+        KeepInRegister(input);
+        for (int j = 0; j < OUTS; ++j) acc[j * ROWS + i] += input * weight[j];
+      }
+    }
+  };
+  int k = 0;
+  for (; k + kInputs <= count; k += kInputs) {
+    // Weights straight from memory: fetch the next tile's while this one is computed.
+    if constexpr (PREFETCH) {
+      for (int j = 0; j < OUTS; ++j) __builtin_prefetch(w + (j + OUTS) * w_stride + k);
+    }
+    add(x + k, x_stride, w + k, w_stride);
+  }
+  if (const int rest = count - k; rest > 0) {
+    // Paired inputs are filled up already, others are not.
+    const int inputs = kInputs > kLanes ? kInputs : rest;
+    float last_x[ROWS * kInputs] = {};
+    W last_w[OUTS * kInputs] = {};
+    for (int i = 0; i < ROWS; ++i)
+      std::memcpy(last_x + i * kInputs, x + i * x_stride + k, inputs * sizeof(float));
+    for (int j = 0; j < OUTS; ++j) std::memcpy(last_w + j * kInputs, w + j * w_stride + k, rest * sizeof(W));
+    add(last_x, kInputs, last_w, kInputs);
+  }
+  int n = 0;
+  for (; n + 4 <= ROWS * OUTS; n += 4) {
+    const Quad sums = Sum4(acc[n], acc[n + 1], acc[n + 2], acc[n + 3]);
+    for (int i = 0; i < 4; ++i) y[(n + i) % ROWS * y_stride + (n + i) / ROWS] += sums[i];
+  }
+  for (; n < ROWS * OUTS; ++n) y[n % ROWS * y_stride + n / ROWS] += Sum(acc[n]);
+}
+
+// Any number of outputs out of tiles; ROWS x OUTS accumulators fill the registers.
+template <bool PREFETCH, int ROWS, int OUTS, typename W>
+VARSERVE_INLINE void Rows(const float* x, int64_t x_stride, const W* w, int64_t w_stride, int outs, int count,
+                          float* y, int64_t y_stride) {
+  int n = 0;
+  for (; n + OUTS <= outs; n += OUTS) {
+    Tile<PREFETCH, ROWS, OUTS>(x, x_stride, w + n * w_stride, w_stride, count, y + n, y_stride);
+  }
+  for (; n < outs; ++n)
+    Tile<PREFETCH, ROWS, 1>(x, x_stride, w + n * w_stride, w_stride, count, y + n, y_stride);
+}
+
+template <bool PREFETCH, typename W>
+static void Block(const float* x, int64_t x_stride, int rows, const W* w, int64_t w_stride, int outs,
+                  int count, float* y, int64_t y_stride) {
+  int m = 0;
+  constexpr int kOuts =
+      Step<W>::kInputs > kLanes ? 2 : 3;  // accumulators, weights, an input and a mask in 16 registers
+  for (; m + 4 <= rows; m += 4)
+    Rows<PREFETCH, 4, kOuts>(x + m * x_stride, x_stride, w, w_stride, outs, count, y + m * y_stride,
+                             y_stride);
+  const float* last_x = x + m * x_stride;
+  float* last_y = y + m * y_stride;
+  switch (rows - m) {
+    case 3:
+      return Rows<PREFETCH, 3, 3>(last_x, x_stride, w, w_stride, outs, count, last_y, y_stride);
+    case 2:
+      return Rows<PREFETCH, 2, 4>(last_x, x_stride, w, w_stride, outs, count, last_y, y_stride);
+    case 1:
+      return Rows<PREFETCH, 1, 4>(last_x, x_stride, w, w_stride, outs, count, last_y, y_stride);
+    default:
+      return;
+  }
+}
+
+// Weights as floats in the order of the parts, rows kKBlock apart, whole steps.
+template <typename W>
+static void Widen(const W* w, int64_t w_stride, int outs, int count, float* widened) {
+  constexpr int kInputs = Step<W>::kInputs;
+  const auto step = [](const W* from, float* to) __attribute__((always_inline)) {
+    for (int part = 0; part < kInputs / kLanes; ++part) Store(to + part * kLanes, Step<W>::Part(from, part));
+  };
+  for (int j = 0; j < outs; ++j, w += w_stride, widened += kKBlock) {
+    int k = 0;
+    for (; k + kInputs <= count; k += kInputs) step(w + k, widened + k);
+    if (k < count) {
+      W last[kInputs] = {};
+      std::memcpy(last, w + k, (count - k) * sizeof(W));
+      step(last, widened + k);
+    }
+  }
+}
+
+template <typename W>
+static void LinearTyped(const LinearArgs& a, int row_begin, int row_end, int out_begin, int out_end) {
+  const W* w = static_cast<const W*>(a.w);
+  const int rows = row_end - row_begin;
+  const float* x = a.x + row_begin * a.x_stride;
+  float* y = a.y + row_begin * a.y_stride;
+  for (int m = 0; m < rows; ++m) {
+    float* out = y + m * a.y_stride;
+    for (int n = out_begin; n < out_end; ++n) {
+      out[n] = (a.accumulate ? out[n] : 0.0F) + (a.bias != nullptr ? a.bias[n] : 0.0F);
+    }
+  }
+  if (rows <= kFewRows) {
+    // Few outputs at a time over all inputs: the weights stream through once, in long runs.
+    constexpr int kOuts = 4;
+    for (int n = out_begin; n < out_end; n += kOuts) {
+      const int outs = Min(kOuts, out_end - n);
+      for (int k = 0; k < a.in; k += kKBlock) {
+        Block</*PREFETCH=*/true>(x + k, a.x_stride, rows, w + static_cast<int64_t>(n) * a.in + k, a.in, outs,
+                                 Min(kKBlock, a.in - k), y + n, a.y_stride);
+      }
+    }
+    return;
+  }
+  alignas(32) float
+      widened[kNBlock * kKBlock];  // float weights too: in the buffer no two rows fall on one cache set
+  for (int n = out_begin; n < out_end; n += kNBlock) {
+    const int outs = Min(kNBlock, out_end - n);
+    for (int k = 0; k < a.in; k += kKBlock) {
+      const int count = Min(kKBlock, a.in - k);
+      Widen(w + static_cast<int64_t>(n) * a.in + k, a.in, outs, count, widened);
+      constexpr int kInputs = Step<W>::kInputs;
+      const int inputs = kInputs > kLanes ? (count + kInputs - 1) / kInputs * kInputs : count;
+      Block</*PREFETCH=*/false>(x + k, a.x_stride, rows, static_cast<const float*>(widened), kKBlock, outs,
+                                inputs, y + n, a.y_stride);
+    }
+  }
+}
+
+static void Linear(const LinearArgs& a, int row_begin, int row_end, int out_begin, int out_end) {
+  switch (a.w_type) {
+    case StorageType::kFloat32:
+      return LinearTyped<float>(a, row_begin, row_end, out_begin, out_end);
+    case StorageType::kBFloat16:
+      return LinearTyped<BFloat16>(a, row_begin, row_end, out_begin, out_end);
+    case StorageType::kFloat16:
+      return LinearTyped<Float16>(a, row_begin, row_end, out_begin, out_end);
+  }
+}
+
+}  // namespace varserve::kernels::VARSERVE_ISA

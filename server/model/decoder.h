@@ -1,0 +1,75 @@
+// The language model: a Llama decoder over the tokens of one step, whatever sequences they belong to.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+#include <vector>
+
+#include "server/attention/attention_backend.h"
+#include "server/model/checkpoint.h"
+#include "server/model/kv_cache.h"
+#include "server/model/layer_ops.h"
+#include "server/model/model_config.h"
+#include "server/model/rotary.h"
+
+namespace varserve::model {
+
+// A chunk of one sequence's prefix among the step's tokens.
+struct PrefixChunk {
+  int64_t first = 0;   // index of its first token in the step
+  int64_t count = 0;
+  int64_t start = 0;   // position of its first token in the sequence
+  at::Tensor blocks;   // [n] int64, the sequence's blocks up to the chunk's end
+};
+
+// One step's tokens: first the R rows that attend explicitly, then the prefix chunks. N tokens, S of them sampled.
+struct DecoderInput {
+  at::Tensor hidden;     // [N, C] embeddings; overwritten
+  at::Tensor positions;  // [N] int64
+  at::Tensor slots;      // [N] int64, where each token's K, V and phi go
+  at::Tensor sampled;    // [S] int64, tokens whose logits are wanted
+  const attention::PreparedRows* rows = nullptr;
+  int64_t num_rows = 0;  // R
+  std::vector<PrefixChunk> prefix;
+};
+
+// Const after construction; thread-compatible.
+class Decoder {
+ public:
+  // Sink dimensions are empty where the model has no VAR profile.
+  Decoder(const DecoderConfig& config, const std::vector<int32_t>& sink_dimensions, WeightLoader& weights, const LayerOps& ops,
+          const attention::AttentionBackend& attention, at::ScalarType activation_dtype, at::Device device);
+
+  // token_ids: [N] int64 => [N, C] in the activation dtype
+  at::Tensor Embed(const at::Tensor& token_ids) const;
+  // Writes K, V and phi of the tokens, fills the rows' evidence. => logits [S, V] float32; undefined if S is 0.
+  // Does not synchronize with the host.
+  at::Tensor Forward(DecoderInput input, KvCache& cache, attention::RowEvidence& evidence) const;
+
+ private:
+  struct Layer {
+    at::Tensor input_layernorm;           // [C] float32
+    LinearWeights qkv_proj;               // [(H + 2 Hkv) D, C]
+    LinearWeights o_proj;                 // [C, H D]
+    at::Tensor post_attention_layernorm;  // [C] float32
+    LinearWeights gate_up_proj;           // [2 I, C]
+    LinearWeights down_proj;              // [C, I]
+  };
+  // Attention of all tokens at layer l. qkv: [N, (H + 2 Hkv) D], rotated => [N, H D]
+  at::Tensor Attend(int l, const at::Tensor& qkv, const DecoderInput& input, attention::KvLayer& kv,
+                    attention::RowEvidence& evidence) const;
+
+  const DecoderConfig config_;
+  const LayerOps& ops_;
+  const attention::AttentionBackend& attention_;
+  const at::ScalarType dtype_;
+  SinkTarget sinks_;
+  RotaryTable rotary_;
+  at::Tensor embed_tokens_;  // [V, C]
+  std::vector<Layer> layers_;
+  at::Tensor norm_;          // [C] float32
+  LinearWeights lm_head_;    // [V, C]
+};
+
+}  // namespace varserve::model

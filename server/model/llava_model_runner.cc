@@ -1,0 +1,226 @@
+#include "server/model/llava_model_runner.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "server/base/status_macros.h"
+#include "server/model/sampler.h"
+#include "server/model/torch_errors.h"
+
+namespace varserve::model {
+namespace {
+
+using engine::AttentionShares;
+using engine::SequenceResult;
+using engine::SequenceStep;
+using engine::StepOutput;
+using engine::StepPlan;
+
+at::Tensor ToDevice(const std::vector<int64_t>& values, at::Device device) {
+  return at::tensor(values, at::kLong).to(device, /*non_blocking=*/true);
+}
+
+// Tensors brought to the host in one copy, read one after the other as float32.
+class HostReader {
+ public:
+  explicit HostReader(const std::vector<at::Tensor>& tensors) {
+    std::vector<at::Tensor> flat;
+    for (const at::Tensor& t : tensors) {
+      if (t.defined()) flat.push_back(t.to(at::kFloat).reshape({-1}));
+    }
+    values_ = flat.empty() ? at::empty({0}) : at::cat(flat).cpu();
+  }
+  const float* Take(int64_t count) {
+    const float* values = values_.const_data_ptr<float>() + position_;
+    position_ += count;
+    return values;
+  }
+
+ private:
+  at::Tensor values_;
+  int64_t position_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<LlavaModelRunner>> LlavaModelRunner::Create(std::unique_ptr<const LlavaModel> model,
+                                                                           int num_kv_blocks) {
+  std::unique_ptr<LlavaModelRunner> runner(new LlavaModelRunner(std::move(model)));
+  const LlavaModel& m = *runner->model_;
+  const DecoderConfig& c = m.config().decoder;
+  runner->facts_ = {.num_layers = c.num_hidden_layers,
+                    .num_heads = c.num_attention_heads,
+                    .context = c.max_position_embeddings,
+                    .eos_token_ids = m.config().eos_token_ids,
+                    .num_kv_blocks = num_kv_blocks,
+                    .block_size = static_cast<int>(KvCache::kBlockSize),
+                    .block_bytes = KvCache::BlockBytes(c, m.dtype()),
+                    .prefill_chunk = PrefillChunk(m.device()),
+                    .has_var_profile = m.var_profile().has_value()};
+  RETURN_IF_ERROR(CatchTorchErrors([&] {
+    runner->cache_ = std::make_unique<KvCache>(c, num_kv_blocks, m.dtype(), m.device());
+    return absl::OkStatus();
+  }));
+  return runner;
+}
+
+absl::StatusOr<StepOutput> LlavaModelRunner::Execute(const StepPlan& plan) {
+  StepOutput output;
+  RETURN_IF_ERROR(CatchTorchErrors([&] {
+    EncodeImages(plan);
+    output = Run(plan);
+    return absl::OkStatus();
+  }));
+  return output;
+}
+
+void LlavaModelRunner::ClearBlocks(absl::Span<const engine::BlockId> blocks) {
+  const c10::InferenceMode inference;
+  cache_->Clear(blocks);
+}
+
+void LlavaModelRunner::EncodeImages(const StepPlan& plan) {
+  for (const SequenceStep& step : plan.steps) {
+    for (const int image : step.encode_images) {
+      const ProcessedImage& source = *step.request->prompt->images[image];
+      const at::Tensor pixels = at::from_blob(const_cast<float*>(source.pixels.data()), {3, source.height, source.width});
+      features_[step.sequence][image] = model_->EncodeImage(pixels);
+    }
+  }
+}
+
+void LlavaModelRunner::PlaceFeatures(const SequenceStep& step, int64_t first, at::Tensor& embeddings) {
+  const std::vector<ImageSpan>& spans = step.request->prompt->spans;
+  for (size_t i = 0; i < spans.size(); ++i) {
+    const int begin = std::max(step.begin, spans[i].begin);
+    const int end = std::min(step.end, spans[i].end);
+    if (begin >= end) continue;
+    const at::Tensor& features = features_.at(step.sequence).at(static_cast<int>(i));  // [P, C]
+    embeddings.narrow(0, first + begin - step.begin, end - begin).copy_(features.narrow(0, begin - spans[i].begin, end - begin));
+  }
+}
+
+StepOutput LlavaModelRunner::Run(const StepPlan& plan) {
+  const at::Device device = model_->device();
+  const Decoder& decoder = model_->decoder();
+  const int64_t layers = facts_.num_layers;
+  const int64_t heads = facts_.num_heads;
+
+  // 1. Tokens, their places and what they attend to.
+  StepInput step_input(plan, facts_.num_layers, KvCache::kBlockSize);
+  const at::Tensor slots = ToDevice(step_input.slots, device);
+  at::Tensor embeddings = decoder.Embed(ToDevice(step_input.token_ids, device));  // [N, C]
+  for (size_t i = 0; i < plan.steps.size(); ++i) PlaceFeatures(plan.steps[i], step_input.places[i].first, embeddings);
+  for (size_t i = 0; i < step_input.prefix.size(); ++i) {
+    const auto& blocks = step_input.prefix_blocks[i];
+    step_input.prefix[i].blocks = ToDevice({blocks.begin(), blocks.end()}, device);
+  }
+
+  // 2. The decoder.
+  attention::RowEvidence evidence(step_input.batch, layers,
+                                  model_->attention().evidence_groups(model_->config().decoder.num_key_value_heads), device);
+  const auto rows = model_->attention().Prepare(step_input.batch, KvCache::kBlockSize);
+  const at::Tensor logits = decoder.Forward({.hidden = embeddings,
+                                             .positions = ToDevice(step_input.positions, device),
+                                             .slots = slots,
+                                             .sampled = ToDevice(step_input.sampled, device),
+                                             .rows = rows.get(),
+                                             .num_rows = step_input.batch.num_rows(),
+                                             .prefix = step_input.prefix},
+                                            *cache_, evidence);  // [S, V]
+  evidence.Reduce();
+
+  // 3. Everything the host needs, in one copy. Token ids below 2^24 are exact in float32.
+  std::vector<int64_t> whole_rows;  // sampled tokens that need all logits
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    if (plan.steps[i].sample && NeedsLogits(plan.steps[i].request->sampling)) {
+      whole_rows.push_back(step_input.places[i].sampled);
+    }
+  }
+  at::Tensor largest;
+  at::Tensor largest_id;
+  at::Tensor whole;
+  if (logits.defined()) {
+    std::tie(largest, largest_id) = logits.max(1);
+    if (!whole_rows.empty()) whole = logits.index_select(0, ToDevice(whole_rows, device));
+  }
+  const bool has_phi = facts_.has_var_profile;
+  const at::Tensor phi = has_phi ? cache_->PhiOf(slots) : at::Tensor();  // [L, 2, N]
+  HostReader host({largest, largest_id, whole, phi, evidence.sums, evidence.maps});
+
+  // 4. Per sequence results.
+  const auto num_sampled = static_cast<int64_t>(step_input.sampled.size());
+  const auto num_tokens = static_cast<int64_t>(step_input.token_ids.size());
+  const int64_t num_rows = step_input.batch.num_rows();
+  const int64_t vocabulary = logits.defined() ? logits.size(1) : 0;
+  const float* host_largest = host.Take(num_sampled);
+  const float* host_largest_id = host.Take(num_sampled);
+  const float* host_whole = host.Take(static_cast<int64_t>(whole_rows.size()) * vocabulary);
+  const float* host_phi = host.Take(has_phi ? layers * engine::kNumPhiPlanes * num_tokens : 0);
+  const float* host_sums = host.Take(layers * num_rows * 4);
+  const int64_t map_slots = step_input.batch.max_slots();
+  const float* host_maps = host.Take(step_input.batch.num_maps() * 2 * map_slots);
+
+  StepOutput output;
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const SequenceStep& step = plan.steps[i];
+    const StepInput::Place& place = step_input.places[i];
+    const Prompt& prompt = *step.request->prompt;
+    const int64_t count = step.end - step.begin;
+    SequenceResult result;
+    if (step.sample) {
+      if (!std::isfinite(host_largest[place.sampled])) {
+        result.status = absl::InternalError("model: the logits are not finite");
+      } else if (NeedsLogits(step.request->sampling)) {
+        result.token = Sample({host_whole, static_cast<size_t>(vocabulary)}, step.request->sampling, prompt.token_ids,
+                              step.generated);
+      } else {
+        result.token = engine::Token{.id = static_cast<int32_t>(host_largest_id[place.sampled]), .logprob = 0.0F, .top = {}};
+      }
+      if (NeedsLogits(step.request->sampling)) host_whole += vocabulary;
+    }
+    if (has_phi) {
+      for (int plane = 0; plane < engine::kNumPhiPlanes; ++plane) {
+        for (int64_t l = 0; l < layers; ++l) {
+          const float* from = host_phi + (l * engine::kNumPhiPlanes + plane) * num_tokens + place.first;
+          result.phi.insert(result.phi.end(), from, from + count);
+        }
+      }
+    }
+    if (place.rows && step.request->var.measured()) {
+      for (int64_t t = 0; t < count; ++t) {
+        if (!IsEligible(prompt, step.begin + static_cast<int>(t))) continue;
+        for (int64_t l = 0; l < layers; ++l) {
+          const float* sums = host_sums + (l * num_rows + place.first + t) * 4;
+          const auto h = static_cast<float>(heads);
+          result.rows.push_back({sums[0] / h, sums[1] / h, sums[2] / h, sums[3] / h});
+        }
+      }
+    }
+    if (place.map >= 0) {
+      const engine::SlotLayout layout(prompt.prefix_size(), KvCache::kBlockSize);
+      const float scale = 1.0F / static_cast<float>(heads * static_cast<int64_t>(step.request->map_layers.size()));
+      const float* before = host_maps + place.map * 2 * map_slots;
+      engine::VarReport::Map map{.position = step.end - 1, .before = {}, .after = {}};
+      for (const ImageSpan& span : prompt.spans) {
+        for (int t = span.begin; t < span.end; ++t) {
+          map.before.push_back(before[layout.SlotOf(t)] * scale);
+          map.after.push_back(before[map_slots + layout.SlotOf(t)] * scale);
+        }
+      }
+      result.map = std::move(map);
+    }
+    // Visual tokens in the cache are not needed again.
+    const auto features = features_.find(step.sequence);
+    if (features != features_.end()) {
+      for (size_t image = 0; image < prompt.spans.size(); ++image) {
+        if (prompt.spans[image].end <= step.end) features->second.erase(static_cast<int>(image));
+      }
+    }
+    output.results.push_back(std::move(result));
+  }
+  return output;
+}
+
+}  // namespace varserve::model

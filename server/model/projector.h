@@ -1,0 +1,24 @@
+// multi_modal_projector: two linear layers with GELU between, from the vision tower's width to the decoder's.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "server/model/checkpoint.h"
+#include "server/model/layer_ops.h"
+#include "server/model/model_config.h"
+
+namespace varserve::model {
+
+// Const after construction.
+class Projector {
+ public:
+  Projector(const ModelConfig& config, WeightLoader& weights, const LayerOps& ops);
+  at::Tensor Forward(const at::Tensor& features) const;  // [P, Cv] => [P, C]
+
+ private:
+  const LayerOps& ops_;
+  LinearWeights linear_1_;  // [C, Cv]
+  LinearWeights linear_2_;  // [C, C]
+};
+
+}  // namespace varserve::model

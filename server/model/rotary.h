@@ -1,0 +1,22 @@
+// Rotary position embedding: cosines and sines of every position, computed once at load.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "server/model/layer_ops.h"
+#include "server/model/model_config.h"
+
+namespace varserve::model {
+
+class RotaryTable {
+ public:
+  RotaryTable(const RopeConfig& config, int head_dim, int max_positions, at::Device device);
+  // positions: [N] int64 on the device
+  Rotary At(const at::Tensor& positions) const;
+
+ private:
+  at::Tensor cos_;  // [max_positions, D / 2] float32
+  at::Tensor sin_;
+};
+
+}  // namespace varserve::model

@@ -1,0 +1,117 @@
+#include "server/model/step_input.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace varserve::model {
+namespace {
+
+using attention::AttentionRow;
+using attention::RowBatch;
+using engine::GenerationRequest;
+using engine::SequenceStep;
+using engine::SlotLayout;
+using engine::VarVariant;
+
+bool IsVisual(const Prompt& prompt, int position) {
+  return std::any_of(prompt.spans.begin(), prompt.spans.end(),
+                     [position](const ImageSpan& span) { return position >= span.begin && position < span.end; });
+}
+
+int32_t TokenAt(const SequenceStep& step, int position) {
+  const std::vector<int32_t>& prompt = step.request->prompt->token_ids;
+  const auto p = static_cast<size_t>(position);
+  return p < prompt.size() ? prompt[p] : step.generated[p - prompt.size()];
+}
+
+RowBatch::Sequence SequenceOf(const SequenceStep& step, const SlotLayout& layout) {
+  RowBatch::Sequence sequence;
+  const int num_blocks = layout.NumBlocks(step.end);
+  sequence.blocks.assign(step.blocks.begin(), step.blocks.begin() + num_blocks);
+  sequence.visual.assign(static_cast<size_t>(num_blocks) * layout.block_size(), 0.0F);
+  for (const ImageSpan& span : step.request->prompt->spans) {
+    for (int t = span.begin; t < std::min(span.end, step.end); ++t) sequence.visual[layout.SlotOf(t)] = 1.0F;
+  }
+  sequence.empty_begin = layout.prefix_size();
+  sequence.empty_end = layout.prefix_size() + layout.padding();
+  return sequence;
+}
+
+// Everything but the row's place and map: what the request's VAR setting means for one token.
+AttentionRow RowOf(const GenerationRequest& request, int position, const SlotLayout& layout) {
+  AttentionRow row;
+  row.num_slots = layout.SlotOf(position) + 1;
+  if (!request.var.measured() || !IsEligible(*request.prompt, position)) return row;
+  const engine::VarSettings& var = request.var;
+  row.authors_code = var.variant == VarVariant::kAuthorsCode;
+  row.first_layer = var.first_layer;
+  row.last_layer = var.last_layer;
+  // The authors' code finds sinks once, in the prompt, and compares strictly.
+  row.sink_slots = row.authors_code ? layout.NumSlots(request.prompt->size()) : std::numeric_limits<int32_t>::max();
+  row.tau = row.authors_code ? std::nextafter(var.tau, std::numeric_limits<float>::infinity()) : var.tau;
+  row.rho = var.rho;
+  row.p = var.mode == engine::VarMode::kOn ? var.p : 0.0F;
+  row.min_visual_attention = var.min_visual_attention;
+  return row;
+}
+
+}  // namespace
+
+bool IsEligible(const Prompt& prompt, int position) {
+  return !prompt.spans.empty() && position >= prompt.prefix_size() && !IsVisual(prompt, position);
+}
+
+StepInput::StepInput(const engine::StepPlan& plan, int num_layers, int64_t block_size) {
+  places.resize(plan.steps.size());
+  batch.map_flags.resize(num_layers);
+  const auto layout_of = [&](const SequenceStep& step) {
+    return SlotLayout(step.request->prompt->prefix_size(), static_cast<int>(block_size));
+  };
+  const auto add_tokens = [&](const SequenceStep& step, const SlotLayout& layout, Place& place) {
+    place.first = static_cast<int64_t>(token_ids.size());
+    for (int t = step.begin; t < step.end; ++t) {
+      const int slot = layout.SlotOf(t);
+      token_ids.push_back(TokenAt(step, t));
+      positions.push_back(t);
+      slots.push_back(step.blocks[slot / block_size] * block_size + slot % block_size);
+    }
+    if (step.sample) {
+      place.sampled = static_cast<int64_t>(sampled.size());
+      sampled.push_back(static_cast<int64_t>(token_ids.size()) - 1);
+    }
+  };
+
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const SequenceStep& step = plan.steps[i];
+    const SlotLayout layout = layout_of(step);
+    if (step.begin < layout.prefix_size()) continue;
+    Place& place = places[i];
+    place.rows = true;
+    add_tokens(step, layout, place);
+    RowBatch::Sequence sequence = SequenceOf(step, layout);
+    sequence.num_rows = step.end - step.begin;
+    for (int t = step.begin; t < step.end; ++t) {
+      AttentionRow row = RowOf(*step.request, t, layout);
+      row.sequence = static_cast<int32_t>(batch.sequences.size());
+      batch.rows.push_back(row);
+    }
+    if (step.sample && !step.request->map_layers.empty() && step.request->var.measured()) {
+      place.map = batch.num_maps();
+      batch.rows.back().map = static_cast<int32_t>(place.map);
+      for (std::vector<uint8_t>& flags : batch.map_flags) flags.push_back(0);
+      for (const int layer : step.request->map_layers) batch.map_flags[layer].back() = 1;
+    }
+    batch.sequences.push_back(std::move(sequence));
+  }
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const SequenceStep& step = plan.steps[i];
+    const SlotLayout layout = layout_of(step);
+    if (step.begin >= layout.prefix_size()) continue;
+    add_tokens(step, layout, places[i]);
+    prefix.push_back({places[i].first, step.end - step.begin, step.begin, {}});
+    prefix_blocks.push_back(step.blocks.subspan(0, layout.NumBlocks(step.end)));
+  }
+}
+
+}  // namespace varserve::model

@@ -1,0 +1,39 @@
+// Turns a step plan into tensors: which tokens run, where their K and V go, what their rows attend to.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "server/attention/row_batch.h"
+#include "server/engine/step_plan.h"
+#include "server/model/decoder.h"
+
+namespace varserve::model {
+
+// The tokens of a step, packed in the decoder's order. Host data but for what says "device".
+struct StepInput {
+  // Where one SequenceStep's tokens stand among the packed ones.
+  struct Place {
+    int64_t first = 0;         // index of its first token
+    bool rows = false;         // whether they are rows (else a prefix chunk)
+    int64_t sampled = -1;      // index among the sampled tokens
+    int64_t map = -1;          // index among the maps
+  };
+
+  explicit StepInput(const engine::StepPlan& plan, int num_layers, int64_t block_size);
+
+  std::vector<Place> places;         // one per SequenceStep
+  std::vector<int64_t> token_ids;    // [N]
+  std::vector<int64_t> positions;    // [N]
+  std::vector<int64_t> slots;        // [N] in the KV pool
+  std::vector<int64_t> sampled;      // [S]
+  attention::RowBatch batch;
+  std::vector<PrefixChunk> prefix;   // blocks not set
+  std::vector<absl::Span<const engine::BlockId>> prefix_blocks;
+};
+
+// Whether VAR may change or measure this token's row: a text token with a visual token before it.
+bool IsEligible(const Prompt& prompt, int position);
+
+}  // namespace varserve::model

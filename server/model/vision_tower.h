@@ -1,0 +1,56 @@
+// The vision tower: a vision transformer, CLIP's or DINOv2's, up to the hidden states LLaVA takes its features from.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/model/checkpoint.h"
+#include "server/model/layer_ops.h"
+#include "server/model/model_config.h"
+
+namespace varserve::model {
+
+// Const after construction; thread-compatible. Letters: P patches, T = 1 + P tokens (class token first), Cv width.
+class VisionTower {
+ public:
+  // For images of image_height x image_width pixels, both multiples of the patch size. CLIP needs its own image size;
+  // DINOv2's position embeddings are interpolated. Errors show in the loader's status.
+  VisionTower(const ModelConfig& config, int image_height, int image_width, WeightLoader& weights, const LayerOps& ops,
+              at::ScalarType activation_dtype);
+
+  // pixels: [3, image_height, image_width] float32 on any device
+  // => [P, Cv * number of feature layers] in the activation dtype; with the class token in front if it is kept
+  at::Tensor Forward(const at::Tensor& pixels) const;
+
+ private:
+  struct Layer {
+    at::Tensor norm1_weight, norm1_bias, norm2_weight, norm2_bias;  // [Cv] float32
+    LinearWeights qkv;                                              // [3 Cv, Cv]
+    LinearWeights out, fc1, fc2;
+    at::Tensor scale1, scale2;  // [Cv] float32, DINOv2's layer scale; undefined for CLIP
+  };
+
+  void LoadClip(WeightLoader& weights);
+  void LoadDinov2(WeightLoader& weights);
+  at::Tensor Embed(const at::Tensor& pixels) const;                   // => [T, Cv]
+  at::Tensor Attend(const Layer& layer, const at::Tensor& x) const;   // [T, Cv] => [T, Cv]
+  at::Tensor Norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const;
+
+  const VisionConfig config_;
+  const std::vector<int> feature_layers_;
+  const bool drop_class_token_;
+  const int rows_;  // patches down
+  const int cols_;  // patches across
+  const LayerOps& ops_;
+  const at::ScalarType dtype_;
+
+  LinearWeights patch_embedding_;       // [Cv, 3 * patch * patch]
+  at::Tensor class_embedding_;          // [1, Cv] float32
+  at::Tensor position_embedding_;       // [T, Cv] float32
+  at::Tensor pre_norm_weight_, pre_norm_bias_;  // CLIP only
+  std::vector<Layer> layers_;           // as many as the features need
+};
+
+}  // namespace varserve::model

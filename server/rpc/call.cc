@@ -1,0 +1,75 @@
+#include "server/rpc/call.h"
+
+#include <algorithm>
+#include <chrono>
+#include <random>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "server/rpc/status_mapping.h"
+
+namespace varserve::rpc {
+namespace {
+
+constexpr size_t kMaxRequestId = 128;
+
+std::string RandomId() {
+  thread_local std::mt19937_64 random{std::random_device{}()};
+  return absl::StrCat(absl::Hex(random(), absl::kZeroPad16));
+}
+
+std::string MetadataValue(const grpc::CallbackServerContext& context, const char* key) {
+  const auto it = context.client_metadata().find(key);
+  return it == context.client_metadata().end() ? "" : std::string(it->second.data(), it->second.size());
+}
+
+// version-trace id-parent id-flags, lower case hex (W3C Trace Context).
+bool IsTraceparent(const std::string& text) {
+  if (text.size() != 55 || text[2] != '-' || text[35] != '-' || text[52] != '-') return false;
+  return std::all_of(text.begin(), text.end(), [](unsigned char c) {
+    return c == '-' || absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f');
+  });
+}
+
+}  // namespace
+
+absl::StatusOr<CallMetadata> ReadMetadata(grpc::CallbackServerContext* context, const Clock& clock) {
+  CallMetadata metadata;
+  metadata.arrival = clock.Now();
+  metadata.request_id = MetadataValue(*context, "x-request-id");
+  if (metadata.request_id.size() > kMaxRequestId ||
+      !std::all_of(metadata.request_id.begin(), metadata.request_id.end(), [](unsigned char c) { return c > 32 && c < 127; })) {
+    return absl::InvalidArgumentError("x-request-id: is not up to 128 printable ASCII characters without spaces");
+  }
+  if (metadata.request_id.empty()) metadata.request_id = RandomId();
+  metadata.traceparent = MetadataValue(*context, "traceparent");
+  if (!IsTraceparent(metadata.traceparent)) metadata.traceparent.clear();
+  const auto deadline = context->deadline();
+  if (deadline != std::chrono::system_clock::time_point::max()) metadata.deadline = metadata.arrival + absl::FromChrono(deadline - std::chrono::system_clock::now());
+  context->AddInitialMetadata("x-request-id", metadata.request_id);
+  if (!metadata.traceparent.empty()) context->AddInitialMetadata("traceparent", metadata.traceparent);
+  return metadata;
+}
+
+void Call::Expect(int generations) {
+  absl::MutexLock lock(&mu_);
+  expected_ = generations;
+}
+
+void Call::GenerationEnded() {
+  {
+    absl::MutexLock lock(&mu_);
+    if (--expected_ > 0) return;
+  }
+  stream_->End(grpc::Status::OK);
+}
+
+void Call::Fail(const absl::Status& status) { stream_->Abort(ToGrpcStatus(status)); }
+
+void Call::CancelWithCall(engine::Engine& engine, std::vector<engine::SequenceId> sequences) {
+  stream_->NotifyWhenCancelled([&engine, sequences = std::move(sequences)] {
+    for (const engine::SequenceId id : sequences) engine.Cancel(id);
+  });
+}
+
+}  // namespace varserve::rpc

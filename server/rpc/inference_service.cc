@@ -1,0 +1,172 @@
+#include "server/rpc/inference_service.h"
+
+#include <random>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/base/status_macros.h"
+#include "server/engine/retry_delay.h"
+#include "server/rpc/request_parser.h"
+#include "server/rpc/status_mapping.h"
+
+namespace varserve::rpc {
+namespace {
+
+uint64_t RandomSeed() {
+  thread_local std::mt19937_64 random{std::random_device{}()};
+  return random();
+}
+
+// Decodes the request's pictures.
+absl::StatusOr<std::vector<std::shared_ptr<const ProcessedImage>>> ProcessPictures(const ServingModel& model,
+                                                                                   const ChatRequest& chat) {
+  const v1::Model::Limits& limits = model.description.limits();
+  if (chat.pictures.size() > limits.max_images()) {
+    return absl::InvalidArgumentError(absl::StrCat(chat.pictures[limits.max_images()].field, ": at most ", limits.max_images(),
+                                                   " images per request (Limits.max_images)"));
+  }
+  const preprocess::ImageLimits image_limits{.max_bytes = limits.max_image_bytes(),
+                                             .max_pixels = static_cast<int64_t>(limits.max_image_pixels())};
+  std::vector<std::shared_ptr<const ProcessedImage>> images;
+  for (const ChatRequest::Picture& picture : chat.pictures) {
+    auto image = model.preprocessor->ProcessImage(*picture.bytes, image_limits);
+    if (!image.ok()) return Prefixed(absl::StrCat(picture.field, ": "), image.status());
+    images.push_back(*std::move(image));
+  }
+  return images;
+}
+
+}  // namespace
+
+InferenceService::InferenceService(const ServiceOptions& options)
+    : options_(options), watchdog_(options.write_timeout), workers_(options.worker_threads, options.max_preprocessing) {}
+
+void InferenceService::Serve(std::shared_ptr<const ServingModel> model) {
+  absl::MutexLock lock(&mu_);
+  model_ = std::move(model);
+}
+
+void InferenceService::Refuse(std::string reason) {
+  absl::MutexLock lock(&mu_);
+  model_.reset();
+  refusal_ = std::move(reason);
+}
+
+absl::StatusOr<InferenceService::ModelRef> InferenceService::Admit(const grpc::CallbackServerContext& context) const {
+  if (options_.tokens != nullptr) RETURN_IF_ERROR(options_.tokens->Check(context.client_metadata()));
+  absl::MutexLock lock(&mu_);
+  if (model_ == nullptr) return absl::UnavailableError(refusal_);
+  return model_;
+}
+
+InferenceService::Stream* InferenceService::Answer(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  return Start<v1::AnswerRequest>("Answer", context, request);
+}
+InferenceService::Stream* InferenceService::Caption(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  return Start<v1::CaptionRequest>("Caption", context, request);
+}
+InferenceService::Stream* InferenceService::Generate(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  return Start<v1::GenerateRequest>("Generate", context, request);
+}
+InferenceService::Stream* InferenceService::Compare(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  return Start<v1::CompareRequest>("Compare", context, request);
+}
+
+template <typename Request>
+InferenceService::Stream* InferenceService::Start(const char* method, grpc::CallbackServerContext* context,
+                                                  const grpc::ByteBuffer* bytes) {
+  constexpr bool kCompare = std::is_same_v<Request, v1::CompareRequest>;
+  const std::shared_ptr<StreamReactor> stream =
+      StreamReactor::Create(kCompare ? StreamReactor::Framing::kCompare : StreamReactor::Framing::kGenerate);
+  absl::StatusOr<ModelRef> model = Admit(*context);
+  absl::StatusOr<CallMetadata> metadata = model.ok() ? ReadMetadata(context, *(*model)->services.clock) : absl::StatusOr<CallMetadata>(model.status());
+  if (!metadata.ok()) {
+    stream->End(ToGrpcStatus(metadata.status()));
+    return stream.get();
+  }
+  watchdog_.Watch(stream);
+  auto call = std::make_shared<Call>(method, *std::move(metadata), stream);
+  const bool accepted = workers_.Submit([call, model = *model, bytes = *bytes] {
+    if (call->stream().cancelled()) return;
+    engine::VarMode mode = engine::VarMode::kOff;
+    Request request;
+    absl::Status status = ParseRequest(bytes, request);
+    if (status.ok()) {
+      const absl::StatusOr<ChatRequest> chat = ReadChat(request);
+      status = chat.ok() ? Submit(model, call, *chat, mode) : chat.status();
+    }
+    if (status.ok()) return;
+    AccountRefusal(model->services, *call, mode, status);
+    call->Fail(status);
+  });
+  if (!accepted) {
+    const absl::Status status = engine::WithRetryDelay(
+        absl::ResourceExhaustedError("the server is busy: too many requests wait for preprocessing"), engine::kDefaultRetryDelay);
+    AccountRefusal((*model)->services, *call, engine::VarMode::kOff, status);
+    call->Fail(status);
+  }
+  return stream.get();
+}
+
+absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_ptr<Call>& call, const ChatRequest& chat,
+                                      engine::VarMode& mode) {
+  // 1. What costs nothing to check.
+  const v1::Model::Decoder& decoder = model->description.decoder();
+  ASSIGN_OR_RETURN(const SamplingRequest sampling,
+                   ReadGenerateOptions(*chat.options, static_cast<int>(decoder.vocabulary()), RandomSeed()));
+  std::vector<VarRequest> settings;
+  for (const v1::VarOptions* options : chat.settings) {
+    ASSIGN_OR_RETURN(VarRequest setting, ReadVarOptions(*options, model->var_defaults));
+    settings.push_back(std::move(setting));
+  }
+  mode = settings.front().settings.mode;
+
+  // 2. Pictures and prompt.
+  const absl::Time start = model->services.clock->Now();
+  ASSIGN_OR_RETURN(const auto images, ProcessPictures(*model, chat));
+  std::optional<absl::Duration> image_time;
+  if (!images.empty()) image_time = model->services.clock->Now() - start;
+  ASSIGN_OR_RETURN(Prompt built, model->preprocessor->prompt_builder().Build(chat.messages, images));
+  const auto prompt = std::make_shared<const Prompt>(std::move(built));
+  const int room = static_cast<int>(decoder.context()) - prompt->size();
+  if (room < 1) {
+    return absl::InvalidArgumentError(absl::StrCat(chat.text_field, ": the prompt takes ", prompt->size(),
+                                                   " tokens, which leaves no room in the model's context of ",
+                                                   decoder.context()));
+  }
+
+  // 3. To the engine, all settings or none.
+  std::vector<engine::Submission> group;
+  for (size_t i = 0; i < settings.size(); ++i) {
+    engine::GenerationRequest request{.id = call->metadata().request_id,
+                                      .prompt = prompt,
+                                      .sampling = sampling.params,
+                                      .var = settings[i].settings,
+                                      .map_layers = settings[i].map_layers,
+                                      .deadline = call->metadata().deadline};
+    request.sampling.max_tokens = std::min(request.sampling.max_tokens, room);
+    GenerationSpec spec{.setting = static_cast<uint32_t>(i),
+                        .prompt = prompt,
+                        .stop = sampling.stop,
+                        .effective_var = settings[i].effective,
+                        .mode = settings[i].settings.mode,
+                        .logprobs = sampling.params.logprobs >= 0,
+                        .image_time = image_time};
+    group.push_back({std::move(request), std::make_shared<Generation>(model->services, call, std::move(spec))});
+  }
+  call->Expect(static_cast<int>(group.size()));
+  ASSIGN_OR_RETURN(std::vector<engine::SequenceId> ids, model->engine->Submit(std::move(group)));
+  call->CancelWithCall(*model->engine, std::move(ids));
+  return absl::OkStatus();
+}
+
+grpc::ServerUnaryReactor* InferenceService::GetModel(grpc::CallbackServerContext* context,
+                                                     const v1::GetModelRequest* /*request*/, v1::Model* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  const absl::StatusOr<ModelRef> model = Admit(*context);
+  if (model.ok()) *response = (*model)->description;
+  reactor->Finish(ToGrpcStatus(model.status()));
+  return reactor;
+}
+
+}  // namespace varserve::rpc

@@ -1,0 +1,24 @@
+// The engine's VarReport as the message of the API.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "server/base/prompt.h"
+#include "server/engine/var_report.h"
+#include "server/preprocess/tokenizer.h"
+#include "varserve/v1/var.pb.h"
+
+namespace varserve::rpc {
+
+struct ReportContext {
+  const Prompt& prompt;
+  const std::vector<int32_t>& generated;  // token ids
+  const preprocess::Tokenizer& tokenizer;
+  const v1::VarOptions& effective;
+  int64_t max_map_bytes = 0;
+};
+
+v1::VarReport ToProto(const engine::VarReport& report, const ReportContext& context);
+
+}  // namespace varserve::rpc

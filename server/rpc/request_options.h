@@ -1,0 +1,42 @@
+// What a caller may set, checked and turned into the engine's own types. Errors are INVALID_ARGUMENT beginning with the field's
+// name, FAILED_PRECONDITION where the model has no VAR profile.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/engine/request.h"
+#include "server/engine/var_settings.h"
+#include "varserve/v1/inference.pb.h"
+
+namespace varserve::rpc {
+
+struct SamplingRequest {
+  engine::SamplingParams params;
+  std::vector<std::string> stop;
+};
+
+// `random_seed` is taken where the caller sets none.
+absl::StatusOr<SamplingRequest> ReadGenerateOptions(const v1::GenerateOptions& options, int vocabulary, uint64_t random_seed);
+
+// What the model and the server's flags say about VAR.
+struct VarDefaults {
+  v1::VarMode mode = v1::VAR_MODE_OFF;
+  v1::VarPreset preset = v1::VAR_PRESET_GENERAL;
+  std::optional<float> profile_tau;  // none: the model has no VAR profile
+  int num_layers = 0;
+};
+
+struct VarRequest {
+  engine::VarSettings settings;
+  v1::VarDetail detail = v1::VAR_DETAIL_LAYERS;
+  std::vector<int> map_layers;  // not empty exactly where the detail is MAPS and the mode is not OFF
+  v1::VarOptions effective;     // the same, every field set
+};
+
+absl::StatusOr<VarRequest> ReadVarOptions(const v1::VarOptions& options, const VarDefaults& defaults);
+
+}  // namespace varserve::rpc

@@ -1,0 +1,17 @@
+// absl::Status to gRPC: the one place where it happens.
+#pragma once
+
+#include <grpcpp/support/status.h>
+
+#include "absl/status/status.h"
+
+namespace varserve::rpc {
+
+// Same code and message, the message cut to 1024 bytes. A retry delay (server/engine/retry_delay.h) becomes a
+// google.rpc.RetryInfo in the status details.
+grpc::Status ToGrpcStatus(const absl::Status& status);
+
+// "INVALID_ARGUMENT: options.top_p: ..." becomes "... settings[2].top_p: ..." and so on: puts `prefix` before the message.
+absl::Status Prefixed(absl::string_view prefix, const absl::Status& status);
+
+}  // namespace varserve::rpc

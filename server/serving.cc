@@ -1,0 +1,149 @@
+#include "server/serving.h"
+
+#include <ATen/Parallel.h>
+#include <openssl/sha.h>
+
+#include <cstdio>
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "server/base/status_macros.h"
+#include "server/model/device.h"
+#include "server/model/memory_plan.h"
+#include "server/version.h"
+#include "server/warm_up.h"
+
+namespace varserve {
+namespace {
+
+v1::Model Describe(const ServerConfig& config, const model::LlavaModel& m, const preprocess::Preprocessor& preprocessor) {
+  const model::DecoderConfig& d = m.config().decoder;
+  v1::Model description;
+  description.set_name(config.model_name);
+  description.set_dtype(model::DtypeName(m.dtype()));
+  description.set_device(m.device().str());
+  description.set_server_version(kVersion);
+  v1::Model::Decoder& decoder = *description.mutable_decoder();
+  decoder.set_layers(static_cast<uint32_t>(d.num_hidden_layers));
+  decoder.set_width(static_cast<uint32_t>(d.hidden_size));
+  decoder.set_heads(static_cast<uint32_t>(d.num_attention_heads));
+  decoder.set_kv_heads(static_cast<uint32_t>(d.num_key_value_heads));
+  decoder.set_head_dim(static_cast<uint32_t>(d.head_dim));
+  decoder.set_vocabulary(static_cast<uint32_t>(d.vocab_size));
+  decoder.set_context(static_cast<uint32_t>(d.max_position_embeddings));
+  v1::Model::VisionTower& tower = *description.mutable_vision_tower();
+  tower.set_kind(m.config().vision.name());
+  tower.set_image_height(static_cast<uint32_t>(preprocessor.image_processor().height()));
+  tower.set_image_width(static_cast<uint32_t>(preprocessor.image_processor().width()));
+  tower.set_patch_size(static_cast<uint32_t>(m.config().vision.patch_size));
+  tower.set_visual_tokens(static_cast<uint32_t>(m.num_visual_tokens()));
+  tower.set_rows(static_cast<uint32_t>(m.grid_rows()));
+  tower.set_columns(static_cast<uint32_t>(m.grid_cols()));
+  description.set_chat_template(preprocessor.chat_template().source());
+  *description.mutable_limits() = config.limits;
+  if (m.var_profile().has_value()) {
+    v1::VarProfile& profile = *description.mutable_var_profile();
+    for (const int32_t dimension : m.var_profile()->sink_dimensions) {
+      profile.add_sink_dimensions(static_cast<uint32_t>(dimension));
+    }
+    profile.set_tau(m.var_profile()->tau);
+    profile.set_source(m.var_profile()->source);
+    profile.set_decoder(m.var_profile()->decoder);
+  }
+  return description;
+}
+
+// Equal only for models that compute the same K and V.
+Digest Fingerprint(const ServerConfig& config, const model::LlavaModel& m) {
+  const std::string text = absl::StrCat(config.model.model_dir, "|", m.device().str(), "|", model::DtypeName(m.dtype()));
+  Digest digest;
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
+  return digest;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& config, telemetry::Logger* logger) {
+  const absl::Time start = absl::Now();
+  at::set_num_threads(config.threads);
+  auto serving = absl::WrapUnique(new Serving());
+
+  // 1. Files.
+  const std::string& dir = config.model.model_dir;
+  ASSIGN_OR_RETURN(const model::ModelConfig model_config, model::ModelConfig::Load(dir));
+  ASSIGN_OR_RETURN(const preprocess::ImageProcessor image_processor, preprocess::ImageProcessor::Load(dir));
+  model::LlavaModel::Options options = config.model;
+  options.image_height = image_processor.height();
+  options.image_width = image_processor.width();
+  ASSIGN_OR_RETURN(std::unique_ptr<const model::LlavaModel> m, model::LlavaModel::Load(options));
+  ASSIGN_OR_RETURN(serving->preprocessor_,
+                   preprocess::Preprocessor::Load(dir, {.token_id = model_config.image_token_id,
+                                                        .num_tokens = m->num_visual_tokens(),
+                                                        .rows = m->grid_rows(),
+                                                        .cols = m->grid_cols()}));
+
+  // 2. Memory.
+  engine::SchedulerOptions scheduler = config.scheduler;
+  if (scheduler.max_running == 0) scheduler.max_running = m->device().is_cpu() ? 16 : 64;
+  const int prefill_chunk = model::LlavaModelRunner::PrefillChunk(m->device());
+  const model::StepLimits limits{.max_running = scheduler.max_running,
+                                 .prefill_budget = scheduler.prefill_budget.value_or(prefill_chunk)};
+  ASSIGN_OR_RETURN(const model::MemoryPlan plan, model::PlanMemory(model::MeasureNeeds(*m, limits, config.memory_budget)));
+  std::fprintf(stderr, "memory\n%s", plan.ToTable().c_str());
+  ASSIGN_OR_RETURN(serving->runner_, model::LlavaModelRunner::Create(std::move(m), static_cast<int>(plan.num_blocks)));
+  const model::LlavaModel& loaded = serving->runner_->model();
+
+  // 3. A first pass, then the engine.
+  const absl::Time loaded_at = absl::Now();
+  RETURN_IF_ERROR(WarmUp(*serving->preprocessor_, *serving->runner_));
+  const v1::Model description = Describe(config, loaded, *serving->preprocessor_);
+  serving->metrics_ = std::make_unique<telemetry::Metrics>(
+      telemetry::ModelLabels{.model = config.model_name,
+                             .dtype = description.dtype(),
+                             .device = description.device(),
+                             .version = kVersion,
+                             .num_layers = loaded.config().decoder.num_hidden_layers});
+  engine::EngineOptions engine_options{.scheduler = scheduler,
+                                       .queue = config.queue,
+                                       .model_fingerprint = Fingerprint(config, loaded)};
+  if (config.prefix_cache_bytes >= 0) {
+    engine_options.scheduler.prefix_cache_blocks =
+        static_cast<int>(config.prefix_cache_bytes / serving->runner_->facts().block_bytes);
+  }
+  serving->engine_ = std::make_unique<engine::Engine>(engine_options, serving->runner_.get(), serving->metrics_.get(),
+                                                      &serving->clock_);
+
+  // 4. What the service needs.
+  auto serving_model = std::make_shared<rpc::ServingModel>();
+  serving_model->engine = serving->engine_.get();
+  serving_model->preprocessor = serving->preprocessor_.get();
+  serving_model->description = description;
+  serving_model->var_defaults = {.mode = config.var_mode,
+                                 .preset = config.var_preset,
+                                 .profile_tau = std::nullopt,
+                                 .num_layers = loaded.config().decoder.num_hidden_layers};
+  if (loaded.var_profile().has_value()) serving_model->var_defaults.profile_tau = loaded.var_profile()->tau;
+  const absl::StatusOr<rpc::VarRequest> default_var = rpc::ReadVarOptions({}, serving_model->var_defaults);
+  if (!default_var.ok()) return absl::FailedPreconditionError("--var_mode: this model has no VAR profile; only off works");
+  *serving_model->description.mutable_default_var() = default_var->effective;
+  serving_model->services = {.tokenizer = &serving->preprocessor_->tokenizer(),
+                             .metrics = serving->metrics_.get(),
+                             .logger = logger,
+                             .clock = &serving->clock_,
+                             .model_name = config.model_name,
+                             .max_map_bytes = static_cast<int64_t>(config.limits.max_map_bytes())};
+  serving->model_ = std::move(serving_model);
+
+  logger->Info("model loaded", {{"model", config.model_name},
+                                {"dtype", description.dtype()},
+                                {"device", description.device()},
+                                {"threads", static_cast<int64_t>(config.threads)},
+                                {"load_seconds", absl::ToDoubleSeconds(loaded_at - start)},
+                                {"warm_up_seconds", absl::ToDoubleSeconds(absl::Now() - loaded_at)},
+                                {"var_profile", description.has_var_profile() ? description.var_profile().source() : "none"}});
+  return serving;
+}
+
+}  // namespace varserve

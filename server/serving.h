@@ -1,0 +1,39 @@
+// A loaded model with everything that serves it, in the order it has to be built and taken down.
+#pragma once
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "server/base/clock.h"
+#include "server/config.h"
+#include "server/engine/engine.h"
+#include "server/model/llava_model_runner.h"
+#include "server/preprocess/preprocessor.h"
+#include "server/rpc/inference_service.h"
+#include "server/telemetry/logging.h"
+#include "server/telemetry/metrics.h"
+
+namespace varserve {
+
+class Serving {
+ public:
+  // Loads the model, plans the memory, warms up. Takes seconds to minutes. Errors name the flag, file or field.
+  static absl::StatusOr<std::unique_ptr<Serving>> Load(const ServerConfig& config, telemetry::Logger* logger);
+
+  engine::Engine& engine() { return *engine_; }
+  telemetry::Metrics& metrics() { return *metrics_; }
+  // What the service needs; valid as long as this object.
+  std::shared_ptr<const rpc::ServingModel> model() const { return model_; }
+
+ private:
+  Serving() = default;
+
+  MonotonicClock clock_;
+  std::unique_ptr<const preprocess::Preprocessor> preprocessor_;
+  std::unique_ptr<model::LlavaModelRunner> runner_;
+  std::unique_ptr<telemetry::Metrics> metrics_;
+  std::unique_ptr<engine::Engine> engine_;
+  std::shared_ptr<const rpc::ServingModel> model_;
+};
+
+}  // namespace varserve

@@ -1,0 +1,52 @@
+#include "server/warm_up.h"
+
+#include <memory>
+#include <numeric>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "server/base/status_macros.h"
+
+namespace varserve {
+
+absl::Status WarmUp(const preprocess::Preprocessor& preprocessor, engine::ModelRunner& runner) {
+  ProcessedImage picture;
+  picture.height = preprocessor.image_processor().height();
+  picture.width = preprocessor.image_processor().width();
+  picture.pixels.assign(static_cast<size_t>(3) * picture.height * picture.width, 0.0F);
+  const preprocess::Message question{preprocess::Role::kUser, {preprocess::ImagePart{}, "What is in the image?"}};
+  ASSIGN_OR_RETURN(Prompt built, preprocessor.prompt_builder().Build(
+                                     {&question, 1}, {{std::make_shared<const ProcessedImage>(std::move(picture))}}));
+  engine::GenerationRequest request;
+  request.prompt = std::make_shared<const Prompt>(std::move(built));
+  const int prompt_size = request.prompt->size();
+  const int prefix_size = request.prompt->prefix_size();
+  const engine::SlotLayout layout(prefix_size, runner.facts().block_size);
+  const int num_blocks = layout.NumBlocks(prompt_size + 1);
+  if (num_blocks > runner.facts().num_kv_blocks) {
+    return absl::ResourceExhaustedError(absl::StrCat("memory_budget: the KV cache of ", runner.facts().num_kv_blocks,
+                                                     " blocks cannot hold one question about one image, ", num_blocks));
+  }
+  std::vector<engine::BlockId> blocks(num_blocks);
+  std::iota(blocks.begin(), blocks.end(), 0);
+
+  const auto run = [&](std::vector<engine::SequenceStep> steps) -> absl::StatusOr<int32_t> {
+    for (engine::SequenceStep& step : steps) {
+      step.request = &request;
+      step.blocks = blocks;
+    }
+    steps.back().sample = true;
+    ASSIGN_OR_RETURN(const engine::StepOutput output, runner.Execute({.steps = steps}));
+    RETURN_IF_ERROR(output.results.back().status);
+    return output.results.back().token->id;
+  };
+  ASSIGN_OR_RETURN(const int32_t first, run({{.begin = 0, .end = prefix_size, .encode_images = {0}},
+                                             {.begin = prefix_size, .end = prompt_size}}));
+  const std::vector<int32_t> generated = {first};
+  RETURN_IF_ERROR(run({{.generated = generated, .begin = prompt_size, .end = prompt_size + 1}}).status());
+  runner.Release(0);
+  runner.ClearBlocks(blocks);
+  return absl::OkStatus();
+}
+
+}  // namespace varserve

@@ -1,0 +1,219 @@
+"""Writes models/ and data/ of this folder, or with --check compares them with what it computes."""
+
+import argparse
+import json
+import pathlib
+import random
+from dataclasses import asdict, dataclass
+
+import model_specs
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+from tiny_model import MODELS, build, load_spec, pixel_values
+from var_cases import ADJACENT_IMAGES, CASES, IMAGE_FIRST, ONE_IMAGE
+from var_reference import PAPER, Decoder, Prompt, VarSettings, generate
+from var_report import report_tensors
+
+DATA = pathlib.Path(__file__).parent / "data"
+MODEL_LAYOUTS = {
+    "clip_mha": ONE_IMAGE,
+    "clip_gqa": ADJACENT_IMAGES,
+    "dinov2_gqa": IMAGE_FIRST,
+    "llama3_rope": ONE_IMAGE,
+}
+MODEL_TOKENS = 32
+VAR_TOKENS = 16
+MIN_GAP = 2e-4  # of sink tests and head decisions
+MIN_GREEDY_GAP = 1e-3  # of logits
+MAX_SEEDS = 200
+TOLERANCE = 1e-4  # of --check: another processor rounds otherwise
+OFF = VarSettings("OFF", PAPER, 0.0, 0.0, 0.0, 0.0, 0, 0)
+
+
+@dataclass
+class Golden:
+    prompt: Prompt
+    facts: dict  # for JSON
+    tensors: dict  # float32 and int64
+    serves: bool  # every decision in it is clear, and it shows what it has to show
+
+
+def make_prompt(layout, spec, seed):
+    """Text tokens are drawn by `seed`; the layout's items are explained in var_cases.py."""
+    rng = random.Random(seed)
+    side = spec["image_size"] // spec["config"]["vision_config"]["patch_size"]
+    num_visual = side * side + (spec["config"]["vision_feature_select_strategy"] == "full")
+    input_ids, spans = [], []
+    for item in layout:
+        if item == "bos":
+            input_ids.append(model_specs.BOS)
+        elif item == ".":
+            input_ids.append(rng.choice(model_specs.SINK_TOKENS[1:]))
+        elif item == "image":
+            spans.append([len(input_ids), len(input_ids) + num_visual, side, side])
+            input_ids += [model_specs.IMAGE_TOKEN] * num_visual
+        else:
+            input_ids += [rng.randrange(3, model_specs.IMAGE_TOKEN) for _ in range(item)]
+    return Prompt(input_ids, spans)
+
+
+class TinyLlava:
+    """One tiny model, in transformers and in the reference."""
+
+    def __init__(self, name):
+        self.spec = load_spec(name)
+        self.model = build(self.spec)
+        self.decoder = Decoder(self.model, self.spec["profile"]["sink_dimensions"])
+
+    def pixel_values(self, prompt):
+        return torch.from_numpy(pixel_values(len(prompt.spans), self.spec["image_size"]))
+
+    @torch.no_grad()
+    def image_features(self, prompt):
+        """[n, P, C]"""
+        if not prompt.spans:
+            return np.zeros((0, 0, self.decoder.config.hidden_size))
+        output = self.model.get_image_features(self.pixel_values(prompt), return_dict=True)
+        return torch.stack(list(output.pooler_output)).numpy()
+
+    @torch.no_grad()
+    def transformers_output(self, prompt, tokens):
+        input_ids = torch.tensor([prompt.input_ids + tokens])
+        return self.model(
+            input_ids=input_ids,
+            pixel_values=self.pixel_values(prompt),
+            use_cache=False,
+            output_hidden_states=True,
+        )
+
+    def model_golden(self, prompt):
+        """What transformers says, greedily."""
+        tokens, step_logits = [], []
+        for _ in range(MODEL_TOKENS):
+            output = self.transformers_output(prompt, tokens)
+            step_logits.append(output.logits[0, -1].numpy())
+            tokens.append(int(step_logits[-1].argmax()))
+        self.check_reference(prompt, tokens[:-1], output)
+        second, best = np.sort(step_logits, axis=-1)[:, -2:].T
+        greedy_gap = float((best - second).min())
+        tensors = {
+            "input_ids": np.array(prompt.input_ids),
+            "spans": np.array(prompt.spans),
+            "image_features": self.image_features(prompt),
+            "prompt_logits": output.logits[0, : len(prompt.input_ids)].numpy(),
+            "tokens": np.array(tokens),
+            "step_logits": np.stack(step_logits),
+        }
+        return Golden(prompt, {"greedy_gap": greedy_gap}, tensors, greedy_gap >= MIN_GREEDY_GAP)
+
+    def check_reference(self, prompt, tokens, output):
+        """Without VAR the reference is the model, as far as float32 goes."""
+        embeddings = self.decoder.embed(prompt, self.image_features(prompt), tokens)
+        evidence = self.decoder.forward(embeddings, prompt, OFF)
+        np.testing.assert_allclose(evidence.logits, output.logits[0].numpy(), rtol=0, atol=3e-5)
+        for layer, hidden_states in enumerate(output.hidden_states[:-1]):
+            phi = self.decoder.phi(hidden_states[0].numpy(), OFF)
+            np.testing.assert_allclose(evidence.phi[layer], phi, rtol=0, atol=1e-5)
+
+    def var_golden(self, case, prompt):
+        """What the reference says, greedily."""
+        settings = case.var_settings(self.spec)
+        generation = generate(self.decoder, prompt, self.image_features(prompt), settings, VAR_TOKENS)
+        evidence = generation.evidence
+        facts = {
+            "name": case.name,
+            "input_ids": prompt.input_ids,
+            "spans": prompt.spans,
+            "settings": asdict(settings),
+            "gap": float(evidence.gap),
+            "greedy_gap": generation.greedy_gap,
+        }
+        tensors = {
+            "suffix_logits": evidence.logits[prompt.prefix_size() : len(prompt.input_ids)].astype(np.float32),
+            "tokens": np.array(generation.tokens),
+            "step_logits": generation.step_logits.astype(np.float32),
+            **report_tensors(prompt, settings, evidence, self.decoder.config.num_attention_heads, case.maps),
+        }
+        serves = (
+            evidence.gap >= MIN_GAP
+            and generation.greedy_gap >= MIN_GREEDY_GAP
+            and all(condition(prompt, settings, generation) for condition in case.shows)
+        )
+        return Golden(prompt, facts, {f"{case.name}/{name}": t for name, t in tensors.items()}, serves)
+
+    def first_that_serves(self, layout, make_golden):
+        goldens = (make_golden(make_prompt(layout, self.spec, seed)) for seed in range(MAX_SEEDS))
+        return next(golden for golden in goldens if golden.serves)
+
+
+def cases_of(name):
+    return [case for case in CASES if case.model == name]
+
+
+def write(name):
+    (MODELS / f"{name}.json").write_text(model_specs.to_json(model_specs.specs()[name]))
+    llava = TinyLlava(name)
+
+    golden = llava.first_that_serves(MODEL_LAYOUTS[name], llava.model_golden)
+    metadata = {key: str(value) for key, value in golden.facts.items()}
+    save_file(golden.tensors, DATA / f"{name}.safetensors", metadata)
+
+    facts, tensors = [], {}
+    for case in cases_of(name):
+        golden = llava.first_that_serves(
+            case.layout, lambda prompt, case=case: llava.var_golden(case, prompt)
+        )
+        facts.append(golden.facts)
+        tensors.update(golden.tensors)
+    save_file(tensors, DATA / f"{name}.var.safetensors")
+    lines = ",\n".join("  " + json.dumps(entry, allow_nan=False) for entry in facts)
+    (DATA / f"{name}.var.json").write_text(f"[\n{lines}\n]\n")
+
+
+def check(name):
+    if (MODELS / f"{name}.json").read_text() != model_specs.to_json(model_specs.specs()[name]):
+        raise AssertionError(f"{name}: the stored spec is not what model_specs.py makes")
+    llava = TinyLlava(name)
+
+    stored = load_file(DATA / f"{name}.safetensors")
+    with safe_open(DATA / f"{name}.safetensors", "np") as f:
+        stored_facts = {key: float(value) for key, value in f.metadata().items()}
+    golden = llava.model_golden(Prompt(stored["input_ids"].tolist(), stored["spans"].tolist()))
+    compare(name, golden, stored_facts, stored)
+
+    stored = load_file(DATA / f"{name}.var.safetensors")
+    stored_facts = json.loads((DATA / f"{name}.var.json").read_text())
+    for case, facts in zip(cases_of(name), stored_facts, strict=True):
+        of_case = {key: tensor for key, tensor in stored.items() if key.startswith(f"{case.name}/")}
+        compare(case.name, llava.var_golden(case, Prompt(facts["input_ids"], facts["spans"])), facts, of_case)
+
+
+def compare(name, golden, facts, tensors):
+    if not golden.serves:
+        raise AssertionError(f"{name}: the prompt does not serve any more")
+    if golden.facts.keys() != facts.keys() or golden.tensors.keys() != tensors.keys():
+        raise AssertionError(f"{name}: other contents are stored")
+    for key, value in facts.items():
+        if key.endswith("gap"):
+            np.testing.assert_allclose(
+                golden.facts[key], value, rtol=0, atol=TOLERANCE, err_msg=f"{name}: {key}"
+            )
+        elif golden.facts[key] != value:
+            raise AssertionError(f"{name}: another {key} is stored")
+    for key, tensor in tensors.items():
+        computed = golden.tensors[key]
+        if (computed.dtype, computed.shape) != (tensor.dtype, tensor.shape):
+            raise AssertionError(f"{name}: {key} is {tensor.dtype} {tensor.shape}")
+        atol = 0 if tensor.dtype == np.int64 else TOLERANCE
+        np.testing.assert_allclose(computed, tensor, rtol=0, atol=atol, err_msg=f"{name}: {key}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, fail where something differs")
+    run = check if parser.parse_args().check else write
+    for model_name in MODEL_LAYOUTS:
+        run(model_name)
+        print(f"{model_name}: {'as stored' if run is check else 'written'}")

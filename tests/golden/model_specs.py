@@ -1,0 +1,226 @@
+"""The specs of the tiny models (models/*.json): names and shapes from transformers, scales chosen here.
+
+Scales are powers of two: then the product in a tensor's formula is exact, and fusing it with the addition
+changes no bit.
+"""
+
+import json
+import re
+import tempfile
+
+from safetensors import safe_open
+from transformers import LlavaConfig, LlavaForConditionalGeneration
+
+BOS = 1
+IMAGE_TOKEN = 159
+# Text tokens with huge values in the sink dimensions, as BOS and punctuation have them in trained decoders.
+SINK_TOKENS = (BOS, 13, 28, 47, 66, 85, 104, 123, 142)
+
+# (pattern of the name, scale, offset); the first match counts.
+SCALES = (
+    (r"norm\d*\.weight", 0.25, 1.0),
+    (r"lambda1", 0.25, 0.75),
+    (r"bias", 0.125, 0.0),
+    (r"embed_tokens", 0.5, 0.0),
+    (r"lm_head", 0.5, 0.0),
+    (r"class_embedding|cls_token|mask_token|position_embedding", 1.0, 0.0),
+    (r"patch_embedding", 0.125, 0.0),
+    (r"language_model.*(o_proj|down_proj)", 0.125, 0.0),
+    (r"", 0.25, 0.0),
+)
+
+
+def hub_names(name):
+    """As llava-hf/llava-1.5-7b-hf was published (transformers before 4.52)."""
+    name = re.sub(r"^lm_head", "language_model.lm_head", name)
+    name = re.sub(r"^model\.language_model", "language_model.model", name)
+    name = re.sub(r"^model\.vision_tower", "vision_tower.vision_model", name)
+    return re.sub(r"^model\.", "", name)
+
+
+def module_names(name):
+    """The modules' own names in transformers 4.52 to 4.57, where a CLIP tower has an inner vision_model."""
+    return re.sub(r"^model\.vision_tower", "model.vision_tower.vision_model", name)
+
+
+def stored_tensors(config, naming):
+    """Names and shapes of a checkpoint's tensors, in order; naming None: as this transformers writes them."""
+    model = LlavaForConditionalGeneration(LlavaConfig(**config))
+    if naming:  # tied weights are listed once
+        return {naming(name): list(p.shape) for name, p in model.named_parameters()}
+    with tempfile.TemporaryDirectory() as directory:
+        model.save_pretrained(directory)
+        with safe_open(f"{directory}/model.safetensors", "pt") as f:
+            return {name: f.get_slice(name).get_shape() for name in f.keys()}
+
+
+def make_spec(config, naming, image_size, sinks, tau):
+    """`sinks`: {sink dimension: (value in the embeddings of SINK_TOKENS, gate)}.
+
+    The projector makes the visual sinks: the hidden unit of the same index drives a sink dimension, and its
+    bias, `gate`, closes it for most visual tokens.
+    """
+    tensors = []
+    for name, shape in stored_tensors(config, naming).items():
+        scale, offset = next((s, o) for pattern, s, o in SCALES if re.search(pattern, name))
+        tensor = {"name": name, "shape": shape, "scale": scale, "offset": offset}
+        if "embed_tokens" in name:
+            # Signs and sizes differ, so that not all sinks look alike.
+            tensor["cells"] = [
+                [token, dimension, value * (1.0 - 0.125 * (i % 4)) * (-1) ** (i // 4 % 2)]
+                for dimension, (value, _) in sinks.items()
+                for i, token in enumerate(SINK_TOKENS)
+            ]
+        elif name.endswith("linear_1.weight"):
+            tensor["rows"] = {str(dimension): 4.0 for dimension in sinks}
+        elif name.endswith("linear_1.bias"):
+            tensor["cells"] = [[dimension, gate] for dimension, (_, gate) in sinks.items()]
+        elif name.endswith("linear_2.weight"):
+            tensor["cells"] = [[dimension, dimension, 8.0] for dimension in sinks]
+        elif re.search(r"(language_model|model)\.norm\.weight$", name):
+            # Otherwise the sink dimensions alone would decide the next token.
+            tensor["cells"] = [[dimension, 0.00390625] for dimension in sinks]
+        tensors.append(tensor)
+    return {
+        "config": config,
+        "tensors": tensors,
+        "profile": {"sink_dimensions": list(sinks), "tau": tau},
+        "image_size": image_size,
+    }
+
+
+def clip_tower(image_size, patch_size, num_hidden_layers):
+    return {
+        "model_type": "clip_vision_model",
+        "hidden_act": "quick_gelu",
+        "hidden_size": 32,
+        "image_size": image_size,
+        "intermediate_size": 64,
+        "layer_norm_eps": 1e-05,
+        "num_attention_heads": 2,
+        "num_channels": 3,
+        "num_hidden_layers": num_hidden_layers,
+        "patch_size": patch_size,
+        "projection_dim": 32,
+    }
+
+
+def llava(vision_config, text_config, vision_feature_layer, vision_feature_select_strategy="default"):
+    return {
+        "architectures": ["LlavaForConditionalGeneration"],
+        "image_token_index": IMAGE_TOKEN,
+        "model_type": "llava",
+        "projector_hidden_act": "gelu",
+        "text_config": {
+            "architectures": ["LlamaForCausalLM"],
+            "bos_token_id": BOS,
+            "eos_token_id": 2,
+            "hidden_act": "silu",
+            "max_position_embeddings": 512,
+            "model_type": "llama",
+            "vocab_size": 160,
+            **text_config,
+        },
+        "vision_config": vision_config,
+        "vision_feature_layer": vision_feature_layer,
+        "vision_feature_select_strategy": vision_feature_select_strategy,
+    }
+
+
+def specs():
+    # Multi-head attention; what the config leaves out has to be taken from defaults, as in the published one.
+    clip_mha = llava(
+        clip_tower(image_size=28, patch_size=7, num_hidden_layers=3),
+        {
+            "hidden_size": 64,
+            "intermediate_size": 96,
+            "num_attention_heads": 4,
+            "num_hidden_layers": 4,
+            "rms_norm_eps": 1e-05,
+        },
+        vision_feature_layer=-2,
+    )
+    # rms_norm_eps is large, so that phi of the two variants differs.
+    clip_gqa = llava(
+        clip_tower(image_size=28, patch_size=7, num_hidden_layers=2),
+        {
+            "hidden_size": 96,
+            "intermediate_size": 112,
+            "num_attention_heads": 6,
+            "num_hidden_layers": 4,
+            "num_key_value_heads": 2,
+            "rms_norm_eps": 0.01,
+            "rope_scaling": None,
+            "rope_theta": 1000000.0,
+            "tie_word_embeddings": True,
+        },
+        vision_feature_layer=-2,
+    )
+    clip_gqa["tie_word_embeddings"] = True
+    # The tower's position grid is 10 x 10, the pictures have 6 x 6 patches.
+    dinov2_gqa = llava(
+        {
+            "model_type": "dinov2",
+            "hidden_act": "gelu",
+            "hidden_size": 48,
+            "image_size": 70,
+            "layer_norm_eps": 1e-06,
+            "mlp_ratio": 2,
+            "num_attention_heads": 3,
+            "num_channels": 3,
+            "num_hidden_layers": 3,
+            "patch_size": 7,
+            "qkv_bias": True,
+            "use_swiglu_ffn": False,
+        },
+        {
+            "head_dim": 16,
+            "hidden_size": 64,
+            "intermediate_size": 96,
+            "num_attention_heads": 4,
+            "num_hidden_layers": 5,
+            "num_key_value_heads": 2,
+            "rms_norm_eps": 1e-05,
+            "rope_parameters": {"rope_theta": 100000.0, "rope_type": "default"},
+            "tie_word_embeddings": False,
+        },
+        vision_feature_layer=-1,
+    )
+    # Of the twelve frequencies one is kept, two are blended, the others are divided; the class token is kept.
+    llama3_rope = llava(
+        clip_tower(image_size=35, patch_size=7, num_hidden_layers=4),
+        {
+            "head_dim": 24,
+            "hidden_size": 72,
+            "intermediate_size": 96,
+            "num_attention_heads": 6,
+            "num_hidden_layers": 5,
+            "num_key_value_heads": 3,
+            "rms_norm_eps": 1e-05,
+            "rope_parameters": {
+                "factor": 8.0,
+                "high_freq_factor": 4.0,
+                "low_freq_factor": 1.0,
+                "original_max_position_embeddings": 64,
+                "rope_theta": 500000.0,
+                "rope_type": "llama3",
+            },
+            "tie_word_embeddings": False,
+        },
+        vision_feature_layer=[-2, -1],
+        vision_feature_select_strategy="full",
+    )
+    return {
+        "clip_mha": make_spec(clip_mha, hub_names, 28, {9: (32.0, -4.5), 42: (6.0, -6.0)}, 3.25),
+        "clip_gqa": make_spec(clip_gqa, module_names, 28, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
+        "dinov2_gqa": make_spec(dinov2_gqa, None, 42, {5: (32.0, -11.0), 58: (6.0, -10.0)}, 3.25),
+        "llama3_rope": make_spec(llama3_rope, None, 35, {0: (32.0, -11.5), 71: (6.0, -14.5)}, 4.0),
+    }
+
+
+def to_json(spec):
+    """One tensor a line."""
+    head = {key: value for key, value in spec.items() if key != "tensors"}
+    text = json.dumps(head, indent=1)[:-2]
+    lines = ",\n".join("  " + json.dumps(tensor) for tensor in spec["tensors"])
+    return f'{text},\n "tensors": [\n{lines}\n ]\n}}\n'

@@ -1,0 +1,70 @@
+"""Tiny LLaVA models without weights in the repository: every tensor comes from a hash of its name.
+
+A spec (models/NAME.json) names the tensors of a Hugging Face LLaVA directory; README.md says how they are
+filled, so that Python and C++ build the same model bit for bit.
+"""
+
+import json
+import pathlib
+import tempfile
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from transformers import LlavaForConditionalGeneration
+
+MODELS = pathlib.Path(__file__).parent / "models"
+
+
+def uniform(name, count):
+    """`count` numbers of [0, 1), multiples of 2^-24: float64 [count]."""
+    state = 0xCBF29CE484222325  # 64 bit FNV-1a
+    for byte in name.encode("ascii"):
+        state = ((state ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
+    with np.errstate(over="ignore"):  # splitmix64, modulo 2^64
+        z = np.uint64(state) + np.arange(count, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+    return (z >> np.uint64(40)).astype(np.float64) * 2.0**-24
+
+
+def fill(name, shape, scale, offset, rows=None, cells=()):
+    """The tensor a spec describes, float32."""
+    signed = (2.0 * uniform(name, int(np.prod(shape))) - 1.0).astype(np.float32)  # exact
+    values = (np.float32(offset) + np.float32(scale) * signed).reshape(shape)
+    for row, factor in (rows or {}).items():
+        values[int(row)] *= np.float32(factor)
+    for *index, value in cells:
+        values[tuple(index)] = np.float32(value)
+    return values
+
+
+def pixel_values(num_images, image_size):
+    """[num_images, 3, image_size, image_size]; the first images are the same whatever their number."""
+    return fill("pixel_values", (num_images, 3, image_size, image_size), scale=2.0, offset=0.0)
+
+
+def load_spec(name):
+    return json.loads((MODELS / f"{name}.json").read_text())
+
+
+def write_checkpoint(spec, directory):
+    """Writes the spec as a Hugging Face model directory."""
+    directory = pathlib.Path(directory)
+    (directory / "config.json").write_text(json.dumps(spec["config"]))
+    tensors = {t["name"]: torch.from_numpy(fill(**t)) for t in spec["tensors"]}
+    save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+
+
+def build(spec):
+    """The model as transformers reads it from such a directory: float32, eager attention."""
+    with tempfile.TemporaryDirectory() as directory:
+        write_checkpoint(spec, directory)
+        model, info = LlavaForConditionalGeneration.from_pretrained(
+            directory, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
+        )
+    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if info[problem]:
+            raise ValueError(f"{problem}: {sorted(info[problem])}")
+    return model.eval()

@@ -1,0 +1,243 @@
+"""The decoder with Visual Attention Redistribution, written to be read: no cache, row by row, head by head.
+
+Every hidden state is computed anew for every generated token, in float64, so that what is stored is right to
+float32's last digits. Only the weights and the image features come from transformers.
+Letters: T tokens, C width, H heads, D head size, L layers, V vocabulary.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+PAPER = "PAPER"
+AUTHORS_CODE = "AUTHORS_CODE"
+
+
+@dataclass(frozen=True)
+class VarSettings:
+    mode: str  # OFF, OBSERVE or ON
+    variant: str
+    tau: float
+    rho: float
+    p: float
+    min_visual_attention: float
+    first_layer: int
+    last_layer: int
+
+    def covers(self, layer):
+        return self.mode != "OFF" and self.first_layer <= layer <= self.last_layer
+
+
+@dataclass(frozen=True)
+class Prompt:
+    input_ids: list  # visual tokens hold the placeholder's id
+    spans: list  # [begin, end, rows, cols] of each image's visual tokens
+
+    def is_visual(self, position):
+        return any(begin <= position < end for begin, end, _, _ in self.spans)
+
+    def is_eligible(self, position):
+        """A text token behind a visual one."""
+        return not self.is_visual(position) and any(self.is_visual(j) for j in range(position))
+
+    def prefix_size(self):
+        """Tokens before the first eligible one."""
+        eligible = (i for i in range(len(self.input_ids)) if self.is_eligible(i))
+        return next(eligible, len(self.input_ids))
+
+
+@dataclass
+class HeadShares:
+    """One eligible row, one head, one layer."""
+
+    image_centric: bool
+    omega: float  # attention moved
+    visual_before: float
+    visual_after: float
+
+
+@dataclass
+class Evidence:
+    """Of one forward pass over T tokens. Rows, layers and heads that VAR does not cover have no shares."""
+
+    logits: np.ndarray  # [T, V]
+    phi: np.ndarray  # [L, T], of the variant
+    sinks: np.ndarray  # [L, T], false in layers that VAR does not cover
+    shares: dict = field(default_factory=dict)  # {(row, layer): [HeadShares] * H}
+    attention: dict = field(default_factory=dict)  # {(row, layer): [(before, after)] * H}, each [row + 1]
+    gap: float = math.inf  # least distance of a sink test or head decision from where it would turn
+
+
+def inverse_frequencies(config):
+    """Of rotary embedding, [D / 2]: default or llama3 rope scaling."""
+    rope = config.rope_parameters
+    frequencies = rope["rope_theta"] ** (-np.arange(0, config.head_dim, 2) / config.head_dim)
+    if rope["rope_type"] == "default":
+        return frequencies
+    if rope["rope_type"] != "llama3":
+        raise ValueError(f"rope_type: {rope['rope_type']} is not known")
+    # Turns over the context of the first training: many: keep; few: divide by the factor; between: blend.
+    turns = rope["original_max_position_embeddings"] * frequencies / (2 * math.pi)
+    low, high = rope["low_freq_factor"], rope["high_freq_factor"]
+    keep = np.clip((turns - low) / (high - low), 0.0, 1.0)
+    return keep * frequencies + (1.0 - keep) * frequencies / rope["factor"]
+
+
+def rotate(x, angles):
+    """x [T, H, D], angles [T, D / 2]; component c turns together with component c + D / 2."""
+    first, second = np.split(x, 2, axis=-1)
+    cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
+    return np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+
+
+def rms(x, eps):
+    return np.sqrt((x * x).mean(axis=-1, keepdims=True) + eps)
+
+
+def silu(x):
+    return x / (1 + np.exp(-x))
+
+
+def softmax(x):
+    exp = np.exp(x - x.max())
+    return exp / exp.sum()
+
+
+def head_decision(settings, m_v, m_vs, m_vn, num_visual, visual_sink_seen):
+    """Whether the head is image-centric for the row, and how far that is from turning."""
+    paper = settings.variant == PAPER
+    if m_vn == 0 or not (paper or visual_sink_seen):
+        return False, math.inf
+    margins = [
+        m_v - settings.min_visual_attention,
+        m_vn / m_v - settings.rho if paper else 1 - settings.rho - m_vs / (m_v + num_visual * 1e-6),
+    ]
+    # Passed: the nearer test could turn it. Failed: the farther one still holds it.
+    return min(margins) >= 0, abs(min(margins))
+
+
+def redistribute(settings, a, visual, sink):
+    """One row of one head: attention a [row + 1], two masks over the same tokens => a', HeadShares, gap."""
+    m_v = a[visual].sum()
+    m_vs = a[visual & sink].sum()
+    m_vn = a[visual & ~sink].sum()
+    m_ts = a[sink & ~visual].sum()
+    image_centric, gap = head_decision(settings, m_v, m_vs, m_vn, visual.sum(), (visual & sink).any())
+    if not image_centric or settings.mode == "OBSERVE":
+        return a, HeadShares(image_centric, 0.0, m_v, m_v), gap
+
+    omega = settings.p * (m_vs + m_ts)
+    after = a.copy()
+    after[sink] *= 1 - settings.p
+    after[visual & ~sink] *= 1 + omega / m_vn
+    if abs(after.sum() - 1) > 1e-9:
+        raise AssertionError(f"a row sums to {after.sum()}")
+    return after, HeadShares(True, omega, m_v, after[visual].sum()), gap
+
+
+class Decoder:
+    """A LLaVA model's language model."""
+
+    def __init__(self, model, sink_dimensions):
+        self.config = model.config.text_config
+        self.sink_dimensions = sink_dimensions
+        state = {name: tensor.numpy().astype(np.float64) for name, tensor in model.state_dict().items()}
+        prefix = "model.language_model."
+        self.weights = {name[len(prefix) :]: w for name, w in state.items() if name.startswith(prefix)}
+        self.lm_head = state["lm_head.weight"]
+
+    def embed(self, prompt, image_features, generated=()):
+        """[T, C]: image_features [n, P, C] stand where the prompt has visual tokens."""
+        x = self.weights["embed_tokens.weight"][[*prompt.input_ids, *generated]]
+        for (begin, end, _, _), features in zip(prompt.spans, image_features, strict=True):
+            x[begin:end] = features
+        return x
+
+    def forward(self, x, prompt, settings):
+        """x [T, C]: the prompt and the tokens generated so far."""
+        num_tokens, layers = len(x), self.config.num_hidden_layers
+        visual = np.array([prompt.is_visual(i) for i in range(num_tokens)])
+        may_be_sink = np.ones(num_tokens, bool)
+        if settings.variant == AUTHORS_CODE:  # finds sinks once, in the prompt
+            may_be_sink[len(prompt.input_ids) :] = False
+
+        evidence = Evidence(
+            logits=None, phi=np.zeros((layers, num_tokens)), sinks=np.zeros((layers, num_tokens), bool)
+        )
+        for layer in range(layers):
+            phi = self.phi(x, settings)
+            sink = (phi >= settings.tau if settings.variant == PAPER else phi > settings.tau) & may_be_sink
+            evidence.phi[layer] = phi
+            if settings.covers(layer):
+                evidence.sinks[layer] = sink
+                evidence.gap = min(evidence.gap, np.abs(phi - settings.tau)[may_be_sink].min())
+            x = x + self.attention(layer, x, prompt, settings, visual, sink, evidence)
+            x = x + self.mlp(layer, x)
+        evidence.logits = self.norm("norm", x) @ self.lm_head.T
+        return evidence
+
+    def phi(self, x, settings):
+        eps = self.config.rms_norm_eps if settings.variant == PAPER else 1e-6
+        return (np.abs(x[:, self.sink_dimensions]) / rms(x, eps)).max(axis=-1)
+
+    def norm(self, name, x):
+        return self.weights[f"{name}.weight"] * (x / rms(x, self.config.rms_norm_eps))
+
+    def linear(self, name, x):
+        return x @ self.weights[f"{name}.weight"].T
+
+    def mlp(self, layer, x):
+        mlp = f"layers.{layer}.mlp"
+        h = self.norm(f"layers.{layer}.post_attention_layernorm", x)
+        return self.linear(
+            f"{mlp}.down_proj", silu(self.linear(f"{mlp}.gate_proj", h)) * self.linear(f"{mlp}.up_proj", h)
+        )
+
+    def attention(self, layer, x, prompt, settings, visual, sink, evidence):
+        """[T, C]; leaves what VAR saw and did in `evidence`."""
+        heads, kv_heads = self.config.num_attention_heads, self.config.num_key_value_heads
+        head_dim, num_tokens = self.config.head_dim, len(x)
+        attn = f"layers.{layer}.self_attn"
+        h = self.norm(f"layers.{layer}.input_layernorm", x)
+        q = self.linear(f"{attn}.q_proj", h).reshape(num_tokens, heads, head_dim)
+        k = self.linear(f"{attn}.k_proj", h).reshape(num_tokens, kv_heads, head_dim)
+        v = self.linear(f"{attn}.v_proj", h).reshape(num_tokens, kv_heads, head_dim)
+        angles = np.arange(num_tokens)[:, None] * inverse_frequencies(self.config)
+        q, k = rotate(q, angles), rotate(k, angles)
+
+        out = np.zeros_like(q)  # [T, H, D]
+        for row in range(num_tokens):
+            seen = slice(0, row + 1)
+            covered = settings.covers(layer) and prompt.is_eligible(row)
+            for head in range(heads):
+                kv_head = head // (heads // kv_heads)
+                a = softmax(k[seen, kv_head] @ q[row, head] / math.sqrt(head_dim))  # [row + 1]
+                if covered:
+                    before = a
+                    a, shares, gap = redistribute(settings, a, visual[seen], sink[seen])
+                    evidence.shares.setdefault((row, layer), []).append(shares)
+                    evidence.attention.setdefault((row, layer), []).append((before, a))
+                    evidence.gap = min(evidence.gap, gap)
+                out[row, head] = a @ v[seen, kv_head]
+        return self.linear(f"{attn}.o_proj", out.reshape(num_tokens, heads * head_dim))
+
+
+@dataclass
+class Generation:
+    tokens: list
+    step_logits: np.ndarray  # [steps, V]
+    greedy_gap: float  # least distance of a step's best logit from its second
+    evidence: Evidence  # of the last pass: the prompt and all generated tokens but the last
+
+
+def generate(decoder, prompt, image_features, settings, num_tokens):
+    """Greedy decoding that stops at nothing."""
+    tokens, step_logits, greedy_gap = [], [], math.inf
+    for _ in range(num_tokens):
+        evidence = decoder.forward(decoder.embed(prompt, image_features, tokens), prompt, settings)
+        step_logits.append(evidence.logits[-1])
+        second, best = np.sort(step_logits[-1])[-2:]
+        greedy_gap = min(greedy_gap, best - second)
+        tokens.append(int(step_logits[-1].argmax()))
+    return Generation(tokens, np.stack(step_logits), float(greedy_gap), evidence)

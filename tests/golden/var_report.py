@@ -1,0 +1,68 @@
+"""What VAR found and did in one request, as the API's VarReport defines it, from the reference's evidence."""
+
+import numpy as np
+
+
+def report_tensors(prompt, settings, evidence, num_heads, with_maps):
+    """{name: float32 or int64}; README.md gives names, shapes and meanings."""
+    num_layers, num_tokens = evidence.phi.shape
+    var_layers = range(settings.first_layer, settings.last_layer + 1)
+    visual = np.array([prompt.is_visual(i) for i in range(num_tokens)])
+    rows = [row for row in range(num_tokens) if prompt.is_eligible(row)]
+
+    decisions = np.zeros((len(rows), num_layers, num_heads), np.int64)
+    shares = np.zeros((len(rows), num_layers, 4))
+    for i, row in enumerate(rows):
+        for layer in var_layers:
+            of_heads = evidence.shares[row, layer]
+            decisions[i, layer] = [s.image_centric for s in of_heads]
+            shares[i, layer, 0] = np.mean([s.image_centric for s in of_heads])
+            shares[i, layer, 1] = np.mean([s.omega for s in of_heads], dtype=float)
+            shares[i, layer, 2] = np.mean([s.visual_before for s in of_heads], dtype=float)
+            shares[i, layer, 3] = np.mean([s.visual_after for s in of_heads], dtype=float)
+
+    layers = np.zeros((num_layers, 6))
+    layers[:, 0] = (evidence.sinks & visual).sum(axis=1)
+    layers[:, 1] = (evidence.sinks & ~visual).sum(axis=1)
+    if rows:
+        layers[:, 2:] = shares.mean(axis=0)
+
+    visual_sinks = find_visual_sinks(prompt, evidence)
+    means = layers[var_layers].mean(axis=0)
+    tensors = {
+        "phi": evidence.phi,
+        "decisions": decisions,
+        "shares": shares,
+        "layers": layers,
+        "visual_sinks": visual_sinks,
+        "totals": np.array([*means[:2], len(visual_sinks), *means[2:], len(rows)]),
+    }
+    if with_maps:
+        map_rows = [row for row in rows if row >= len(prompt.input_ids) - 1]
+        for stage, name in enumerate(("map_before", "map_after")):
+            maps = [visual_attention(evidence, row, var_layers, visual, stage) for row in map_rows]
+            tensors[name] = np.stack(maps)
+    return {name: t if t.dtype == np.int64 else t.astype(np.float32) for name, t in tensors.items()}
+
+
+def visual_attention(evidence, row, layers, visual, stage):
+    """[visual tokens], mean over layers and heads, before (stage 0) or after (1) redistribution."""
+    attention = [of_head[stage] for layer in layers for of_head in evidence.attention[row, layer]]
+    return np.mean(attention, axis=0)[visual[: row + 1]]
+
+
+def find_visual_sinks(prompt, evidence):
+    """[n, 5]: image, row, column, number of layers, largest phi over these layers."""
+    found = []
+    for image, (begin, end, rows, cols) in enumerate(prompt.spans):
+        grid_begin = end - rows * cols  # behind the class token, if that is kept
+        if evidence.sinks[:, begin:grid_begin].any():
+            raise AssertionError("the class token is a sink, but has no place in the grid")
+        for place in range(rows * cols):
+            position = grid_begin + place
+            sink = evidence.sinks[:, position]
+            if sink.any():
+                found.append(
+                    [image, place // cols, place % cols, sink.sum(), evidence.phi[sink, position].max()]
+                )
+    return np.array(found).reshape(-1, 5)

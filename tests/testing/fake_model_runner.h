@@ -1,0 +1,74 @@
+// A ModelRunner without a model. For every slot of every KV block it keeps a hash of the logical context that
+// was written there, and at each step it fails the test unless all earlier slots of every sequence hold what
+// that sequence must find there; so a wrong share, an early free, a stale or uncleared block is caught. The
+// next token, phi and the attention rows are functions of the context alone: what is right does not depend on
+// batch, chunks or hits. Called by one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "server/engine/model_runner.h"
+
+namespace varserve::testing {
+
+class FakeModelRunner final : public engine::ModelRunner {
+ public:
+  // Facts of a small model with a VAR profile.
+  static engine::ModelFacts SmallFacts();
+
+  explicit FakeModelRunner(engine::ModelFacts facts);
+
+  // Faults. Asked before a step is executed; an error is returned after garbage was written.
+  std::function<absl::Status(const engine::StepPlan&)> fault;
+  // Tells whether this step's values come out not finite.
+  std::function<bool(const engine::SequenceStep&)> non_finite;
+  // Changes what is returned.
+  std::function<void(engine::StepOutput&)> edit_output;
+
+  const engine::ModelFacts& facts() const override { return facts_; }
+  absl::StatusOr<engine::StepOutput> Execute(const engine::StepPlan& plan) override;
+  void Release(engine::SequenceId sequence) override;
+  void ClearBlocks(absl::Span<const engine::BlockId> blocks) override;
+
+  // What was computed so far; failed steps count.
+  struct Counts {
+    int steps = 0;
+    int prefill_tokens = 0;
+    int encoded_images = 0;
+    int cleared_blocks = 0;
+  };
+  const Counts& counts() const { return counts_; }
+  // Sequences not released yet.
+  size_t num_sequences() const { return sequences_.size(); }
+
+ private:
+  struct Slot {
+    uint64_t content = 0;  // 0: never written, or cleared
+    engine::SequenceId writer = 0;
+    bool garbage = false;
+  };
+  struct SequenceState {
+    std::vector<uint64_t> contents;  // of each position, given all before it
+    std::map<int, int> encoded_at;   // image -> begin of the chunk it was encoded for
+  };
+
+  void CheckPlan(const engine::StepPlan& plan) const;
+  void CheckSlots(const engine::SequenceStep& step, const SequenceState& state) const;
+  void EncodeImages(const engine::SequenceStep& step, SequenceState& state);
+  void Write(const engine::SequenceStep& step, const SequenceState& state, bool garbage);
+  engine::SequenceResult Result(const engine::SequenceStep& step, const SequenceState& state) const;
+  SequenceState& StateOf(const engine::SequenceStep& step);
+  size_t IndexOf(const engine::SequenceStep& step, int slot) const;  // into slots_
+
+  const engine::ModelFacts facts_;
+  std::vector<Slot> slots_;  // [num_kv_blocks, block_size]
+  std::unordered_map<engine::SequenceId, SequenceState> sequences_;
+  Counts counts_;
+};
+
+}  // namespace varserve::testing

@@ -1,0 +1,186 @@
+// Seeded random walks over submissions, cancellations, deadlines, faults and steps; invariants after every
+// one.
+#include <map>
+#include <random>
+#include <set>
+
+#include "gtest/gtest.h"
+#include "tests/unit/engine/engine_testing.h"
+
+namespace varserve::engine {
+namespace {
+
+class RandomWalk {
+ public:
+  explicit RandomWalk(uint32_t seed)
+      : random_(seed),
+        harness_(Facts(),
+                 {.max_running = Pick(1, 12),
+                  .prefill_budget = Pick(1, 40),
+                  .prefix_cache_blocks = Pick(0, 1) == 0 ? std::nullopt : std::optional(Pick(0, 20))}) {
+    harness_.fault = [this](const StepPlan& plan) { return Execute(plan); };
+    harness_.runner.non_finite = [this](const SequenceStep&) { return Pick(0, 400) == 0; };
+  }
+
+  void Run(int operations) {
+    for (int i = 0; i < operations && !::testing::Test::HasFailure(); ++i) {
+      switch (Pick(0, 9)) {
+        case 0:
+        case 1:
+        case 2:
+          Submit();
+          break;
+        case 3:
+          Cancel();
+          break;
+        case 4:
+          harness_.clock.Advance(absl::Milliseconds(Pick(0, 50)));
+          break;
+        default:
+          Round();
+      }
+      CheckInvariants(harness_.core.scheduler(), harness_.options, harness_.runner.facts());
+    }
+    while (!harness_.idle() && !::testing::Test::HasFailure()) Round();
+    EXPECT_EQ(harness_.runner.num_sequences(), 0U);
+    EXPECT_EQ(harness_.core.scheduler().pool().num_held(), 0);
+    EXPECT_EQ(harness_.core.scheduler().pool().num_pending(), 0);
+    EXPECT_GT(harness_.observer.hit, 0);
+    CheckAnswers();
+  }
+
+ private:
+  static ModelFacts Facts() {
+    ModelFacts facts = FakeModelRunner::SmallFacts();
+    facts.num_kv_blocks = 48;
+    facts.context = 120;
+    return facts;
+  }
+
+  int Pick(int low, int high) { return std::uniform_int_distribution<int>(low, high)(random_); }
+
+  void Submit() {
+    static constexpr VarSettings kSettings[] = {kOff, kObserve, kOn, kAuthors};
+    PromptBuilder prompt;
+    prompt.Text(Pick(1, 2) * 3, 1);
+    if (Pick(0, 4) > 0) prompt.Image(static_cast<uint8_t>(Pick(1, 3)), 3, Pick(1, 2) * 3);
+    if (Pick(0, 4) > 0) prompt.Text(Pick(1, 12), Pick(0, 1));
+    if (Pick(0, 4) == 0) prompt.Image(static_cast<uint8_t>(Pick(1, 3)), 2, 2);
+    GenerationRequest request = MakeRequest(prompt.Build(), Pick(1, 25), kSettings[Pick(0, 3)]);
+    request.sampling.ignore_eos = Pick(0, 1) == 0;
+    if (Pick(0, 9) == 0) request.deadline = harness_.clock.Now() + absl::Milliseconds(Pick(0, 500));
+    requests_.push_back(request);
+    harness_.Add(request);
+  }
+
+  void Cancel() {
+    if (requests_.empty()) return;
+    EngineCore::Round round;
+    harness_.core.Fail(Pick(1, static_cast<int>(requests_.size())), absl::CancelledError("test"), round);
+  }
+
+  void Round() {
+    executed_ = false;
+    const EngineCore::Round round = harness_.Round();
+    if (round.stats.admitted > 0) {
+      EXPECT_TRUE(executed_);
+    }
+  }
+
+  absl::Status Execute(const StepPlan& plan) {
+    if (!executed_) CheckFirstPlan(plan);
+    executed_ = true;
+    return Pick(0, 30) == 0 ? absl::InternalError("random fault") : absl::OkStatus();
+  }
+
+  // Of a round, not of its retries: called between planning and applying.
+  void CheckFirstPlan(const StepPlan& plan) {
+    const Scheduler& scheduler = harness_.core.scheduler();
+    std::set<SequenceId> planned;
+    int cost = 0;
+    int chunks = 0;
+    int images = 0;
+    for (const SequenceStep& step : plan.steps) {
+      planned.insert(step.sequence);
+      if (step.begin >= step.request->prompt->size()) continue;
+      ++chunks;
+      cost += step.end - step.begin;
+      images += step.encode_images.empty() ? 0 : 1;
+      for (const int image : step.encode_images) {
+        cost += step.request->prompt->spans[image].end - step.request->prompt->spans[image].begin;
+      }
+    }
+    if (chunks > 1) {
+      EXPECT_LE(cost, *harness_.options.prefill_budget);
+    }
+    EXPECT_LE(images, 1);
+
+    bool earlier_prefill_left_out = false;
+    bool any_prefill = false;
+    for (const Sequence* sequence : scheduler.running()) {
+      const bool is_planned = planned.contains(sequence->id);
+      if (!sequence->prefilling()) {
+        EXPECT_TRUE(is_planned) << "decode was starved";
+        continue;
+      }
+      any_prefill = true;
+      if (is_planned) {
+        EXPECT_FALSE(earlier_prefill_left_out) << "not first come, first served";
+      }
+      earlier_prefill_left_out |= !is_planned;
+    }
+    if (any_prefill) {
+      EXPECT_GT(chunks, 0) << "prefill was starved";
+    }
+
+    // Whoever was admitted now may have passed only those that wait for a prefix.
+    for (const Sequence* waiting : scheduler.waiting()) {
+      for (const Sequence* running : scheduler.running()) {
+        if (running->id < waiting->id || seen_running_.contains(running->id)) continue;
+        EXPECT_TRUE(waiting->awaited && scheduler.pool().IsPending(*waiting->awaited));
+      }
+    }
+    for (const Sequence* running : scheduler.running()) seen_running_.insert(running->id);
+  }
+
+  // What was answered is what a sequence alone answers, as far as it got.
+  void CheckAnswers() {
+    int finished = 0;
+    for (size_t i = 0; i < requests_.size(); ++i) {
+      const RecordingSink::Record record = harness_.record(i + 1);
+      ASSERT_TRUE(record.ended());
+      GenerationRequest request = requests_[i];
+      request.deadline = absl::InfiniteFuture();
+      CoreHarness alone(Facts());
+      alone.Add(request);
+      alone.RunUntilIdle();
+      std::vector<int32_t> tokens = alone.record(1).tokens;
+      if (record.finish) {
+        ++finished;
+        if (record.report) {
+          EXPECT_EQ(ToText(*record.report), ToText(*alone.record(1).report));
+        }
+      } else {
+        ASSERT_LE(record.tokens.size(), tokens.size());
+        tokens.resize(record.tokens.size());
+      }
+      EXPECT_EQ(record.tokens, tokens) << "sequence " << i + 1;
+    }
+    EXPECT_GT(finished, 0);
+  }
+
+  std::mt19937 random_;
+  CoreHarness harness_;
+  std::vector<GenerationRequest> requests_;
+  std::set<SequenceId> seen_running_;
+  bool executed_ = false;
+};
+
+class RandomWalkTest : public ::testing::TestWithParam<uint32_t> {};
+
+TEST_P(RandomWalkTest, KeepsTheInvariants) { RandomWalk(GetParam()).Run(2000); }
+
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomWalkTest, ::testing::Range<uint32_t>(1, 7));
+
+}  // namespace
+}  // namespace varserve::engine

@@ -1,0 +1,100 @@
+#include "server/model/model_config.h"
+
+#include <gmock/gmock.h>
+
+#include "tests/testing/temp_dir.h"
+
+namespace varserve::model {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// config.json as llava-hf/llava-1.5-7b-hf has it: most fields are left to the defaults.
+constexpr char kOldHub[] = R"({
+  "architectures": ["LlavaForConditionalGeneration"], "ignore_index": -100, "image_token_index": 32000,
+  "model_type": "llava", "pad_token_id": 32001, "projector_hidden_act": "gelu",
+  "text_config": {"_name_or_path": "lmsys/vicuna-7b-v1.5", "architectures": ["LlamaForCausalLM"],
+                  "max_position_embeddings": 4096, "model_type": "llama", "rms_norm_eps": 1e-05,
+                  "torch_dtype": "float16", "vocab_size": 32064},
+  "torch_dtype": "float16",
+  "vision_config": {"hidden_size": 1024, "image_size": 336, "intermediate_size": 4096, "model_type": "clip_vision_model",
+                    "num_attention_heads": 16, "num_hidden_layers": 24, "patch_size": 14, "projection_dim": 768,
+                    "vocab_size": 32000},
+  "vision_feature_layer": -2, "vision_feature_select_strategy": "default", "vocab_size": 32064})";
+
+absl::StatusOr<ModelConfig> Load(const std::string& config, const std::string& generation = "") {
+  const testing::TempDir dir;
+  dir.Write("config.json", config);
+  if (!generation.empty()) dir.Write("generation_config.json", generation);
+  return ModelConfig::Load(dir.path());
+}
+
+std::string Problem(const std::string& config) { return std::string(Load(config).status().message()); }
+
+TEST(ModelConfigTest, ReadsLlavaAsDownloaded) {
+  const auto c = Load(kOldHub, R"({"eos_token_id": [2, 7]})");
+  ASSERT_TRUE(c.ok()) << c.status();
+  EXPECT_EQ(c->decoder.hidden_size, 4096);
+  EXPECT_EQ(c->decoder.num_hidden_layers, 32);
+  EXPECT_EQ(c->decoder.num_key_value_heads, 32);
+  EXPECT_EQ(c->decoder.head_dim, 128);
+  EXPECT_EQ(c->decoder.vocab_size, 32064);
+  EXPECT_EQ(c->decoder.rms_norm_eps, 1e-5);
+  EXPECT_EQ(c->decoder.rope.theta, 10000.0);
+  EXPECT_FALSE(c->decoder.tie_word_embeddings);
+  EXPECT_EQ(c->vision.image_size, 336);
+  EXPECT_TRUE(c->vision.quick_gelu);
+  EXPECT_THAT(c->vision_feature_layers, ElementsAre(23));  // -2 of 25 hidden states
+  EXPECT_TRUE(c->drop_class_token);
+  EXPECT_EQ(c->image_token_id, 32000);
+  EXPECT_EQ(c->dtype, "float16");
+  EXPECT_THAT(c->eos_token_ids, ElementsAre(2, 7));
+}
+
+TEST(ModelConfigTest, ReadsNewerFields) {
+  const auto c = Load(R"({"model_type": "llava", "dtype": "bfloat16", "image_token_id": 99, "tie_word_embeddings": true,
+    "vision_feature_layer": [-2, 1], "vision_feature_select_strategy": "full", "multimodal_projector_bias": false,
+    "vision_config": {"model_type": "dinov2", "hidden_size": 384, "num_attention_heads": 6, "patch_size": 14, "image_size": 518},
+    "text_config": {"model_type": "llama", "hidden_size": 576, "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 100,
+                    "eos_token_id": 5, "head_dim": 72,
+                    "rope_parameters": {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 32.0, "low_freq_factor": 1.0,
+                                        "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}}})");
+  ASSERT_TRUE(c.ok()) << c.status();
+  EXPECT_EQ(c->vision.kind, VisionConfig::Kind::kDinov2);
+  EXPECT_EQ(c->vision.intermediate_size, 4 * 384);
+  EXPECT_THAT(c->vision_feature_layers, ElementsAre(11, 1));
+  EXPECT_FALSE(c->drop_class_token);
+  EXPECT_FALSE(c->projector_bias);
+  EXPECT_EQ(c->image_token_id, 99);
+  EXPECT_TRUE(c->decoder.tie_word_embeddings);
+  EXPECT_EQ(c->decoder.head_dim, 72);
+  EXPECT_EQ(c->decoder.rope.type, RopeConfig::Type::kLlama3);
+  EXPECT_EQ(c->decoder.rope.factor, 32.0);
+  EXPECT_EQ(c->dtype, "bfloat16");
+  EXPECT_THAT(c->eos_token_ids, ElementsAre(5));
+}
+
+TEST(ModelConfigTest, NamesFileAndField) {
+  EXPECT_TRUE(absl::IsNotFound(ModelConfig::Load("/nowhere").status()));
+  EXPECT_THAT(Problem("not json"), HasSubstr("config.json: is not a JSON object"));
+  EXPECT_THAT(Problem(R"({"model_type": "qwen2_vl"})"), HasSubstr("model_type is \"qwen2_vl\"; this server loads LLaVA"));
+  const auto with = [](const std::string& vision, const std::string& text, const std::string& rest = "") {
+    return Problem(R"({"model_type": "llava", "vision_config": {)" + vision + R"(}, "text_config": {)" + text + "}" + rest + "}");
+  };
+  EXPECT_THAT(with(R"("model_type": "siglip_vision_model")", ""), HasSubstr("vision_config: model_type is \"siglip_vision_model\""));
+  EXPECT_THAT(with(R"("hidden_act": "relu")", ""), HasSubstr("vision_config: hidden_act is \"relu\""));
+  EXPECT_THAT(with(R"("hidden_size": "big")", ""), HasSubstr("vision_config: hidden_size is not an integer"));
+  EXPECT_THAT(with(R"("hidden_size": 0)", ""), HasSubstr("hidden_size is 0, not in [1"));
+  EXPECT_THAT(with("", R"("model_type": "mistral")"), HasSubstr("text_config: model_type is \"mistral\"; supported: llama"));
+  EXPECT_THAT(with("", R"("attention_bias": true)"), HasSubstr("attention_bias is true"));
+  EXPECT_THAT(with("", R"("num_key_value_heads": 5)"), HasSubstr("num_attention_heads is not a multiple"));
+  EXPECT_THAT(with("", R"("head_dim": 20)"), HasSubstr("head_dim is 20, not a multiple of 8"));
+  EXPECT_THAT(with("", R"("rope_scaling": {"type": "yarn"})"), HasSubstr("rope_scaling: rope_type is \"yarn\""));
+  EXPECT_THAT(with("", "", R"(, "vision_feature_layer": 99)"), HasSubstr("vision_feature_layer is 99, but the tower has 13"));
+  EXPECT_THAT(with("", "", R"(, "projector_hidden_act": "silu")"), HasSubstr("projector_hidden_act is \"silu\""));
+  EXPECT_THAT(with("", "", R"(, "image_token_index": 32000)"), HasSubstr("image_token_index is 32000, not in [0, 31999]"));
+}
+
+}  // namespace
+}  // namespace varserve::model

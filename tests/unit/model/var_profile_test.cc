@@ -1,0 +1,73 @@
+#include "server/model/var_profile.h"
+
+#include <gmock/gmock.h>
+
+#include "tests/testing/temp_dir.h"
+
+namespace varserve::model {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+DecoderConfig Vicuna7B() {
+  DecoderConfig c;
+  c.hidden_size = 4096;
+  c.intermediate_size = 11008;
+  c.num_hidden_layers = 32;
+  c.num_attention_heads = 32;
+  c.num_key_value_heads = 32;
+  return c;
+}
+
+TEST(VarProfileTest, PublishedDecodersAreKnownByTheirShape) {
+  const testing::TempDir dir;
+  const auto profile = FindVarProfile(dir.path(), Vicuna7B(), {});
+  ASSERT_TRUE(profile.ok() && profile->has_value());
+  EXPECT_THAT((*profile)->sink_dimensions, ElementsAre(1415, 2533));
+  EXPECT_EQ((*profile)->tau, 20.0F);
+  EXPECT_THAT((*profile)->source, HasSubstr("2503.03321"));
+}
+
+TEST(VarProfileTest, OtherDecodersHaveNone) {
+  const testing::TempDir dir;
+  DecoderConfig c = Vicuna7B();
+  c.num_hidden_layers = 31;
+  EXPECT_EQ(FindVarProfile(dir.path(), c, {}).value(), std::nullopt);
+  EXPECT_THAT(FindVarProfile(dir.path(), c, {.sink_dimensions = {}, .tau = 5.0F}).status().message(), HasSubstr("no VAR profile"));
+}
+
+TEST(VarProfileTest, TheDirectoryOverridesTheTableAndFlagsOverrideBoth) {
+  const testing::TempDir dir;
+  dir.Write("var_profile.json", R"({"sink_dimensions": [7, 9], "tau": 15.5, "source": "calibrated", "decoder": "mine"})");
+  auto profile = FindVarProfile(dir.path(), Vicuna7B(), {}).value();
+  EXPECT_THAT(profile->sink_dimensions, ElementsAre(7, 9));
+  EXPECT_EQ(profile->tau, 15.5F);
+  EXPECT_EQ(profile->source, "model directory: calibrated");
+  EXPECT_EQ(profile->decoder, "mine");
+
+  profile = FindVarProfile(dir.path(), Vicuna7B(), {.sink_dimensions = {3}, .tau = 2.0F}).value();
+  EXPECT_THAT(profile->sink_dimensions, ElementsAre(3));
+  EXPECT_EQ(profile->tau, 2.0F);
+  EXPECT_EQ(profile->source, "flag --sink_dimensions");
+
+  profile = FindVarProfile(dir.path(), Vicuna7B(), {.sink_dimensions = {}, .tau = 2.0F}).value();
+  EXPECT_THAT(profile->sink_dimensions, ElementsAre(7, 9));
+  EXPECT_THAT(profile->source, HasSubstr("tau from flag"));
+}
+
+TEST(VarProfileTest, SaysWhatIsWrong) {
+  const testing::TempDir dir;
+  const auto problem = [&](const std::string& json) {
+    dir.Write("var_profile.json", json);
+    return std::string(FindVarProfile(dir.path(), Vicuna7B(), {}).status().message());
+  };
+  EXPECT_THAT(problem("[]"), HasSubstr("var_profile.json: is not a JSON object"));
+  EXPECT_THAT(problem("{}"), HasSubstr("sink_dimensions is empty"));
+  EXPECT_THAT(problem(R"({"sink_dimensions": [4096]})"), HasSubstr("4096 is not in [0, 4095]"));
+  EXPECT_THAT(problem(R"({"sink_dimensions": [1], "tau": 0})"), HasSubstr("tau is not greater than 0"));
+  EXPECT_THAT(problem(R"({"sink_dimensions": ["x"]})"), HasSubstr("sink_dimensions is not an integer"));
+}
+
+}  // namespace
+}  // namespace varserve::model
