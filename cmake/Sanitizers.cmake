@@ -4,6 +4,12 @@ if(VARSERVE_SANITIZE)
   add_link_options(-fsanitize=${VARSERVE_SANITIZE})
 endif()
 
+# libFuzzer finds its way by the edges that instrumented code counts; the targets themselves link its main().
+if(VARSERVE_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+  add_link_options(-fsanitize=fuzzer-no-link)
+endif()
+
 if(VARSERVE_SANITIZE STREQUAL "thread")
   add_library(varserve_tsan_absl_mutex STATIC ${CMAKE_SOURCE_DIR}/cmake/tsan_absl_mutex.cc)
   link_libraries(varserve_tsan_absl_mutex)

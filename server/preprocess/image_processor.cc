@@ -21,7 +21,7 @@ constexpr char kProcessorFile[] = "processor_config.json";
 constexpr char kPreprocessorFile[] = "preprocessor_config.json";
 
 // A picture this long and thin is a line, of which the crop keeps nothing. Only what is kept is computed, so
-// memory is no concern, but time is: of finding the weights, and of resizing what padding adds.
+// memory is no concern, but time is: of finding the weights, and of resizing rows, padded ones above all.
 constexpr int kMaxEdge = 1 << 17;
 constexpr int64_t kMaxResizedEdge = int64_t{1} << 23;
 constexpr int64_t kMaxPaddedPixels = int64_t{1} << 27;

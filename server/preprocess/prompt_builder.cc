@@ -44,15 +44,14 @@ absl::StatusOr<Prompt> PlaceImages(const std::vector<int32_t>& token_ids, const 
                                    absl::Span<const std::shared_ptr<const ProcessedImage>> images) {
   Prompt prompt;
   prompt.images.assign(images.begin(), images.end());
-  const int num_visual_tokens = layout.num_tokens;
-  prompt.token_ids.reserve(token_ids.size() + images.size() * num_visual_tokens);
+  prompt.token_ids.reserve(token_ids.size() + images.size() * layout.num_tokens);
   for (const int32_t id : token_ids) {
     if (id != layout.token_id) {
       prompt.token_ids.push_back(id);
       continue;
     }
     const int begin = prompt.size();
-    prompt.token_ids.insert(prompt.token_ids.end(), num_visual_tokens, id);
+    prompt.token_ids.insert(prompt.token_ids.end(), layout.num_tokens, id);
     prompt.spans.push_back({begin, prompt.size(), layout.rows, layout.cols});
   }
   if (prompt.spans.size() != images.size()) {

@@ -16,7 +16,8 @@
 
 namespace varserve::preprocess {
 
-// How an image appears in the prompt: num_tokens times its placeholder; the last rows x cols of them are a grid.
+// How an image appears in the prompt: num_tokens times its placeholder; the last rows x cols of them are a
+// grid.
 struct ImageLayout {
   int32_t token_id = 0;
   int num_tokens = 0;

@@ -6,6 +6,12 @@
 namespace varserve::preprocess {
 namespace {
 
+// As the reference rounds: half up, and towards zero where the result is negative.
+int64_t RoundHalfUp(double x) {
+  const double shifted = x + 0.5;
+  return static_cast<int64_t>(shifted);
+}
+
 double Bilinear(double x) {
   x = std::abs(x);
   return x < 1.0 ? 1.0 - x : 0.0;
@@ -33,8 +39,8 @@ class Sampler {
 
   void MoveTo(int64_t output_pixel) {
     const double center = scale_ * (static_cast<double>(output_pixel) + 0.5);
-    begin_ = std::max<int64_t>(static_cast<int64_t>(center - support_ + 0.5), 0);
-    size_ = static_cast<int>(std::min(static_cast<int64_t>(center + support_ + 0.5), input_) - begin_);
+    begin_ = std::max<int64_t>(RoundHalfUp(center - support_), 0);
+    size_ = static_cast<int>(std::min(RoundHalfUp(center + support_), input_) - begin_);
     size_ = std::min(size_, max_size());
     total_ = 0.0;
     largest_ = 0.0;
@@ -77,7 +83,7 @@ ResizeWeights MakeResizeWeights(int64_t input, int64_t output, ResizeFilter filt
     max_weight = std::max(max_weight, sampler.max_weight());
   }
   ResizeWeights result;
-  while (result.precision < 22 && static_cast<int>(0.5 + max_weight * (2 << result.precision)) < (1 << 15)) {
+  while (result.precision < 22 && RoundHalfUp(max_weight * (2 << result.precision)) < (1 << 15)) {
     ++result.precision;
   }
 
@@ -90,7 +96,7 @@ ResizeWeights MakeResizeWeights(int64_t input, int64_t output, ResizeFilter filt
     for (int j = 0; j < sampler.size(); ++j) {
       const double scaled = sampler.weight(j) * (1 << result.precision);
       result.weights[static_cast<size_t>(i) * result.max_size + j] =
-          static_cast<int16_t>(scaled < 0.0 ? scaled - 0.5 : scaled + 0.5);
+          static_cast<int16_t>(scaled < 0.0 ? -RoundHalfUp(-scaled) : RoundHalfUp(scaled));
     }
   }
   return result;

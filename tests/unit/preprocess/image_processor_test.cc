@@ -82,7 +82,7 @@ TEST(ImageProcessorTest, KnowsTheSizeOfItsResults) {
     ASSERT_TRUE(processor.ok()) << processor.status();
     EXPECT_EQ(processor->height(), expected.height);
     EXPECT_EQ(processor->width(), expected.width);
-    for (const auto& [width, height] : {std::pair(1, 1), {3, 50}, {50, 3}, {8, 8}, {1, 10'000}}) {
+    for (const auto& [width, height] : {std::pair(1, 1), {3, 50}, {50, 3}, {8, 8}, {1, 2'000}}) {
       const absl::StatusOr<ProcessedImage> image = processor->Process(Grey(width, height, 9));
       ASSERT_TRUE(image.ok()) << image.status();
       EXPECT_EQ(image->height, expected.height);

@@ -28,7 +28,7 @@ class PreprocessorTest : public testing::Test {
   }
 
   const std::filesystem::path dir_ = testing::TempDir() + "/preprocessor_test";
-  ImageLayout layout_{0, 2, 2};
+  ImageLayout layout_{.token_id = 0, .num_tokens = 4, .rows = 2, .cols = 2};
 };
 
 TEST_F(PreprocessorTest, MakesAPromptOfAPictureAndAQuestion) {

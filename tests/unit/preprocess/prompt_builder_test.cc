@@ -40,7 +40,10 @@ class PromptBuilderTest : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     const std::filesystem::path dir = GoldenDir() / "text" / GetParam();
-    layout_ = {ReadJson(dir / "config.json")["image_token_index"], 2, 3};
+    layout_ = {.token_id = ReadJson(dir / "config.json")["image_token_index"],
+               .num_tokens = 7,
+               .rows = 2,
+               .cols = 3};
     SetTemplate(ReadFile(dir / "chat_template.jinja"));
   }
 
@@ -79,13 +82,13 @@ TEST_P(PromptBuilderTest, GivesEveryImageItsVisualTokens) {
   int last_end = 0;
   for (const ImageSpan& span : prompt->spans) {
     EXPECT_GE(span.begin, last_end);
-    EXPECT_EQ(span.end - span.begin, 6);
+    EXPECT_EQ(span.end - span.begin, 7);
     EXPECT_EQ(span.rows, 2);
     EXPECT_EQ(span.cols, 3);
     for (int i = span.begin; i < span.end; ++i) EXPECT_EQ(prompt->token_ids[i], layout_.token_id);
     last_end = span.end;
   }
-  EXPECT_EQ(std::count(prompt->token_ids.begin(), prompt->token_ids.end(), layout_.token_id), 18);
+  EXPECT_EQ(std::count(prompt->token_ids.begin(), prompt->token_ids.end(), layout_.token_id), 21);
 }
 
 TEST_P(PromptBuilderTest, PlaceholdersMustMatchImages) {
@@ -168,8 +171,9 @@ TEST(LlamaPromptBuilderTest, BosStandsOnce) {
   const Tokenizer tokenizer = LoadTestTokenizer("llama");
   const auto first_two = [&](const char* source, const char* text) {
     const absl::StatusOr<ChatTemplate> chat_template = ChatTemplate::Compile(source);
-    const Prompt prompt = *PromptBuilder(&tokenizer, &*chat_template, {*tokenizer.TokenToId("<image>"), 1, 1})
-                               .Build({{Role::kUser, {text}}}, {});
+    const Prompt prompt =
+        *PromptBuilder(&tokenizer, &*chat_template, {.token_id = *tokenizer.TokenToId("<image>")})
+             .Build({{Role::kUser, {text}}}, {});
     return std::vector<int32_t>(prompt.token_ids.begin(), prompt.token_ids.begin() + 2);
   };
   const int32_t bos = 1;

@@ -14,7 +14,8 @@ namespace {
 TEST(SmolLm2Test, TokenizesAsTransformers) {
   const std::filesystem::path dir = VARSERVE_EMBEDDED_MODEL;
   const int32_t image_token_id = ReadJson(dir / "config.json")["image_token_index"];
-  const auto preprocessor = Preprocessor::Load(dir, {image_token_id, 1, 1});
+  const auto preprocessor =
+      Preprocessor::Load(dir, {.token_id = image_token_id, .num_tokens = 1, .rows = 1, .cols = 1});
   ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
   const Tokenizer& tokenizer = (*preprocessor)->tokenizer();
   for (const nlohmann::json& golden : ReadJson(GoldenDir() / "text/smollm2.json")) {

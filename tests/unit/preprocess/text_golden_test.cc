@@ -17,8 +17,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kRows = 2;
-constexpr int kCols = 2;
+constexpr int kVisualTokens = 4;  // make_text_goldens.py
 
 std::vector<Message> ToMessages(const Json& json) {
   static const std::map<std::string, Role> roles = {
@@ -50,7 +49,8 @@ class TextGoldenTest : public testing::TestWithParam<const char*> {
   void SetUp() override {
     const std::filesystem::path dir = GoldenDir() / "text" / GetParam();
     const int32_t token_id = ReadJson(dir / "config.json")["image_token_index"];
-    auto loaded = Preprocessor::Load(dir, {token_id, kRows, kCols});
+    auto loaded =
+        Preprocessor::Load(dir, {.token_id = token_id, .num_tokens = kVisualTokens, .rows = 2, .cols = 2});
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     preprocessor_ = *std::move(loaded);
     for (Json& golden : prompts_) {

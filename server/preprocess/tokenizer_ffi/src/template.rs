@@ -12,8 +12,8 @@ use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter};
 
 const NAME: &str = "chat_template";
-/// What one rendering may cost; a template that loops without end stops here. About 20 M instructions or 1 GB of text.
-const FUEL: u64 = 20_000_000;
+/// What one rendering may cost; a template that loops without end stops here. About 10 M instructions or 600 MB of text.
+const FUEL: u64 = 10_000_000;
 /// Marks errors that the template itself raised, with `raise_exception`.
 const RAISED: &str = "raise_exception: ";
 
