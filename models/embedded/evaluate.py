@@ -18,7 +18,12 @@ from scenes.photographs import SUBJECTS, read_photographs
 from training.processes import start_process
 from training.sources import Sources
 
-PHOTOGRAPH_QUESTIONS = ("What is in the image?", "Describe the image.", "Is there a cat?", "Is there a rocket?")
+PHOTOGRAPH_QUESTIONS = (
+    "What is in the image?",
+    "Describe the image.",
+    "Is there a cat?",
+    "Is there a rocket?",
+)
 
 
 class Results:
@@ -64,7 +69,11 @@ def examine(answerer: Answerer, split: Split, sources: Sources, per_kind: int) -
         replies = answerer.answer(sheet.scene.picture, [question.text for question in sheet.questions])
         results.add(sheet, replies)
         if sheet.index % 20 == 0:
-            print(f"{split.name}: scene {sheet.index}, {results.asked.total()} questions", file=sys.stderr, flush=True)
+            print(
+                f"{split.name}: scene {sheet.index}, {results.asked.total()} questions",
+                file=sys.stderr,
+                flush=True,
+            )
     return results
 
 
@@ -105,7 +114,9 @@ def main() -> int:
     parser.add_argument("--packages", type=Path, required=True, metavar="DIR", help="as for train.py")
     parser.add_argument("--cache", type=Path, required=True, metavar="DIR", help="where drawings are kept")
     parser.add_argument("--split", choices=[*SPLITS, "all"], default="all", help="default: %(default)s")
-    parser.add_argument("--per-kind", type=int, default=200, help="questions of each kind (default: %(default)s)")
+    parser.add_argument(
+        "--per-kind", type=int, default=200, help="questions of each kind (default: %(default)s)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every question and reply")
     args = parser.parse_args()
 

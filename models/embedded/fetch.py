@@ -24,11 +24,15 @@ def fetch(folder: Path) -> None:
             subprocess.run([sys.executable, "-m", "pip", *command], check=True)
     for emoji_set in EMOJI_SETS:
         if not (folder / emoji_set.file).exists():
-            subprocess.run(["npm", "pack", "--silent", "--pack-destination", str(folder), emoji_set.package], check=True)
+            subprocess.run(
+                ["npm", "pack", "--silent", "--pack-destination", str(folder), emoji_set.package], check=True
+            )
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, metavar="DIR")
     try:
         fetch(parser.parse_args().folder)

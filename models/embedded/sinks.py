@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Study the attention sinks of a model built by build.py, and what VAR does to its answers.
 
- 1. phi of every token by layer, on held-out scenes: which tokens are sinks, whether they lie on background, whether
+ 1. phi of every token by layer, on held-out scenes: which tokens are sinks, whether they lie on background,
+ whether
     they stay from layer to layer, how much attention they take. Drawn as a figure.
  2. Answers with the visual sinks masked out, against as many random other visual tokens masked out.
  3. Answers under VAR, with and without the test of heads.
@@ -61,22 +62,29 @@ def observe(answerer: VarAnswerer, scene: Scene) -> Observation:
     return Observation(phi, num_visual, (covered == 0).flatten())
 
 
-def describe_sinks(observations: list[Observation], shares: list[Shares], tau: float) -> list[dict[str, float]]:
+def describe_sinks(
+    observations: list[Observation], shares: list[Shares], tau: float
+) -> list[dict[str, float]]:
     """One row per layer, means over scenes."""
     rows = []
     for layer, share in enumerate(shares):
         visual = [seen.phi[layer, : seen.num_visual] for seen in observations]
         text = [seen.phi[layer, seen.num_visual :] for seen in observations]
         sinks = [phi >= tau for phi in visual]
-        on_background = sum((sink & seen.background).sum() for sink, seen in zip(sinks, observations, strict=True))
+        on_background = sum(
+            (sink & seen.background).sum() for sink, seen in zip(sinks, observations, strict=True)
+        )
         total = sum(sink.sum() for sink in sinks)
         rows.append(
             {
                 "layer": layer,
                 "visual_sinks": total / len(observations),
                 "on_background": on_background / total if total else float("nan"),
-                "smallest_sink_phi": min((phi[sink].min() for phi, sink in zip(visual, sinks) if sink.any()), default=0),
-                "largest_other_phi": max(phi[~sink].max() for phi, sink in zip(visual, sinks)),
+                "smallest_sink_phi": min(
+                    (phi[sink].min() for phi, sink in zip(visual, sinks, strict=True) if sink.any()),
+                    default=0,
+                ),
+                "largest_other_phi": max(phi[~sink].max() for phi, sink in zip(visual, sinks, strict=True)),
                 "first_text_phi": np.mean([phi[0] for phi in text]),
                 "largest_other_text_phi": max(phi[1:].max() for phi in text),
                 "attention_on_visual": share.visual / share.rows,
@@ -115,7 +123,7 @@ def draw(observations: list[Observation], tau: float, path: Path) -> None:
         axes.scatter(x, phi, s=size, c=color, label=label, alpha=0.5, linewidths=0, rasterized=True)
     axes.axhline(tau, color="black", linewidth=0.8, linestyle="--", label=f"tau = {tau:g}")
     axes.set(xlabel="decoder layer", ylabel="phi at the layer's input", xlim=(-0.7, layers - 0.3))
-    axes.legend(loc="center right", markerscale=3)
+    figure.legend(loc="outside lower center", ncols=4, markerscale=3, frameon=False)
     figure.savefig(path, dpi=110)
 
 
@@ -152,14 +160,22 @@ def observe_all(answerer: VarAnswerer, maker: SceneMaker, number: int) -> list[O
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="what build.py wrote")
     parser.add_argument("--packages", type=Path, required=True, metavar="DIR", help="as for train.py")
     parser.add_argument("--cache", type=Path, required=True, metavar="DIR", help="where drawings are kept")
-    parser.add_argument("--sink-dimensions", type=int, nargs="+", default=[507], metavar="D", help="default: 507")
+    parser.add_argument(
+        "--sink-dimensions", type=int, nargs="+", default=[507], metavar="D", help="default: 507"
+    )
     parser.add_argument("--scenes", type=int, default=30, help="to observe (default: %(default)s)")
-    parser.add_argument("--per-kind", type=int, default=20, help="questions to compare by (default: %(default)s)")
-    parser.add_argument("--stable-layers", type=int, nargs=2, default=(12, 28), help="for the overlap of sinks")
+    parser.add_argument(
+        "--per-kind", type=int, default=20, help="questions to compare by (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--stable-layers", type=int, nargs=2, default=(12, 28), help="for the overlap of sinks"
+    )
     parser.add_argument("--figure", type=Path, metavar="PNG")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
     args = parser.parse_args()
@@ -177,7 +193,10 @@ def main() -> int:
         print("| " + " | ".join(f"{value:.3g}" for value in row.values()) + " |")
     background = float(np.mean([seen.background.mean() for seen in observations]))
     overlap = same_places(observations, tau, *args.stable_layers)
-    print(f"background patches: {background:.1%}; overlap of one layer's visual sinks with the next's: {overlap:.2f}")
+    print(
+        f"background patches: {background:.1%}; "
+        f"overlap of one layer's visual sinks with the next's: {overlap:.2f}"
+    )
     if args.figure:
         draw(observations, tau, args.figure)
 
@@ -186,7 +205,10 @@ def main() -> int:
         print(f"{name}:")
         comparisons[name] = compare(answerer, list(sheets(SPLITS[name], maker, args.per_kind)))
     if args.json:
-        settings = {name: asdict(setting) | {"treatment": setting.treatment.value} for name, setting in SETTINGS.items()}
+        settings = {
+            name: asdict(setting) | {"treatment": setting.treatment.value}
+            for name, setting in SETTINGS.items()
+        }
         report = {
             "layers": layers,
             "background_patches": background,

@@ -57,12 +57,17 @@ def _patches(sources: Sources, workers: int, split: str, number: int) -> alignme
     return alignment.Patches(features, labels)
 
 
-def _processes(number: int, initializer: Callable[[Sources], None], sources: Sources) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), initializer, (sources,))
+def _processes(
+    number: int, initializer: Callable[[Path, Path], None], sources: Sources
+) -> ProcessPoolExecutor:
+    # Each process reads for itself: what `sources` has read already is too big to send.
+    paths = (sources.packages, sources.cache)
+    return ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), initializer, paths)
 
 
-def _open_scenes(sources: Sources) -> None:
+def _open_scenes(packages: Path, cache: Path) -> None:
     start_process()
+    sources = Sources(packages, cache)
     _chunk_patches.maker = sources.scene_maker()
     _chunk_patches.tower = VisionTower(sources.tower)
 
@@ -80,8 +85,9 @@ def distill_chat(sources: Sources, workers: int, result: Path) -> None:
     _keep(result, lambda path: path.write_text(json.dumps([asdict(turn) for turn in turns], indent=1)))
 
 
-def _open_decoder(sources: Sources) -> None:
+def _open_decoder(packages: Path, cache: Path) -> None:
     start_process()
+    sources = Sources(packages, cache)
     model = LlamaForCausalLM(LlamaConfig(**sources.decoder.config))
     weights = {name: torch.tensor(value) for name, value in sources.decoder.weights.items()}
     model.load_state_dict(weights | {"lm_head.weight": weights["model.embed_tokens.weight"]})
@@ -113,29 +119,42 @@ def _keep(result: Path, write: Callable[[Path], object]) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--packages", type=Path, required=True, metavar="DIR", help="the packages' folder")
-    parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="stages' results and checkpoints")
     parser.add_argument(
-        "--scenes", type=int, default=8000, help="scenes to learn from; may be changed midway (default: %(default)s)"
+        "--work", type=Path, required=True, metavar="DIR", help="stages' results and checkpoints"
+    )
+    parser.add_argument(
+        "--scenes",
+        type=int,
+        default=8000,
+        help="scenes to learn from; may be changed midway (default: %(default)s)",
     )
     parser.add_argument("--batch", type=int, default=4, help="scenes per step (default: %(default)s)")
-    parser.add_argument("--validate-every", type=int, default=150, metavar="STEPS", help="default: %(default)s")
-    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)")
-    parser.add_argument("--export", action="store_true", help="write the result of the last checkpoint and stop")
+    parser.add_argument(
+        "--validate-every", type=int, default=150, metavar="STEPS", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--export", action="store_true", help="write the result of the last checkpoint and stop"
+    )
     args = parser.parse_args()
 
-    start_process()
+    torch.set_num_threads(1)
     args.work.mkdir(parents=True, exist_ok=True)
     plan = language.Plan(args.scenes, args.batch, args.validate_every, args.work, args.packages)
     if not args.export:
-        sources = Sources(args.packages, args.work)
-        sources.scene_maker()  # draws what is not drawn yet, before several processes want it
+        # Draws what is not drawn yet, before several processes want it.
+        Sources(args.packages, args.work).scene_maker()
         for name, stage in (("projector.pt", align_projector), ("chat.json", distill_chat)):
             if not (args.work / name).exists():
                 start = time.monotonic()
                 print(f"making {name}", flush=True)
-                stage(sources, args.workers, args.work / name)
+                stage(Sources(args.packages, args.work), args.workers, args.work / name)
                 print(f"made {name} in {time.monotonic() - start:.0f} s", flush=True)
         train_language(plan, args.workers)
     export(plan, args.work / "trained.safetensors")

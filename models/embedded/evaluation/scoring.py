@@ -1,4 +1,4 @@
-"""Judges replies by rule: which objects, colours, numbers and places they name, and whether they say yes or no.
+"""Judges replies by rule: the objects, colours, numbers and places they name, and whether they say yes or no.
 
 Lenient to wording, strict to content, so that replies of other models can be judged too.
 """
@@ -58,7 +58,9 @@ def judge(question: Question, reply: str) -> Verdict:
         group = _KIND_CHOICES[kind]
         return Verdict(_choices(reply, group) == _choices(question.answer, group))
     if kind == "of_absent":
-        return Verdict("no" in _words(reply) and set(mentioned_objects(reply)) == set(mentioned_objects(question.answer)))
+        return Verdict(
+            "no" in _words(reply) and set(mentioned_objects(reply)) == set(mentioned_objects(question.answer))
+        )
     if kind == "where":
         return Verdict(_words(reply) == _words(question.answer))
     # What remains asks for one object: neighbor, nearest, which_is_missing.
@@ -66,7 +68,7 @@ def judge(question: Question, reply: str) -> Verdict:
 
 
 def mentioned_objects(text: str) -> Counter[str]:
-    """Names of the objects a text mentions, in singular or plural, longest names first: a police car is no car."""
+    """The objects a text mentions, in singular or plural, longest names first: a police car is no car."""
     names, pattern = _object_pattern()
     return Counter(names[match] for match in pattern.findall(text.lower()))
 

@@ -1,6 +1,7 @@
 """VAR (Kang et al., ICLR 2025) written down slowly and plainly in PyTorch, independent of the server's.
 
-For the paper's variant with the picture before all text: then every text row is eligible, visual rows never are.
+For the paper's variant with the picture before all text: then every text row is eligible, visual rows never
+are.
 """
 
 from dataclasses import dataclass, field

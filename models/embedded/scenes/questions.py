@@ -38,7 +38,10 @@ WORDINGS = {
         "The picture shows {a}, doesn't it?",
     ),
     "lacking": ("Is there no {x} in the image?", "Is the image without {a}?"),
-    "which_is_missing": ("Which is not in the image, {a} or {b}?", "What is missing in the image: {a} or {b}?"),
+    "which_is_missing": (
+        "Which is not in the image, {a} or {b}?",
+        "What is missing in the image: {a} or {b}?",
+    ),
     "category": ("Is there any {x} in the image?", "Can you see any {x}?"),
     "name": (
         "What is in the image?",
@@ -47,7 +50,12 @@ WORDINGS = {
         "What is this?",
         "What does the image show?",
     ),
-    "list": ("What is in the image?", "What objects are in the image?", "List the objects.", "What do you see?"),
+    "list": (
+        "What is in the image?",
+        "What objects are in the image?",
+        "List the objects.",
+        "What do you see?",
+    ),
     "count_all": (
         "How many objects are there?",
         "How many objects are in the image?",
@@ -113,7 +121,9 @@ class QuestionMaker:
 
     def _absent(self) -> Object:
         """An object that is not there, half of the time one that is easily taken for one that is."""
-        others = [item for item in load_objects() if not any(item.may_be_called(there) for there in self._present)]
+        others = [
+            item for item in load_objects() if not any(item.may_be_called(there) for there in self._present)
+        ]
         if self._rng.random() < 0.5:
             categories = {item.category for item in self._present}
             others = [item for item in others if item.category in categories] or others
@@ -220,11 +230,15 @@ class QuestionMaker:
         questions = []
         if self._single:
             placed = self._rng.choice(self._single)
-            questions.append(self._ask("where", f"{_capitalize(place_of(placed))}.", the=placed.object.definite))
+            questions.append(
+                self._ask("where", f"{_capitalize(place_of(placed))}.", the=placed.object.definite)
+            )
             sized = [placed for placed in self._single if placed.size]
             if sized:
                 placed = self._rng.choice(sized)
-                questions.append(self._ask("size", f"{placed.size.capitalize()}.", the=placed.object.definite))
+                questions.append(
+                    self._ask("size", f"{placed.size.capitalize()}.", the=placed.object.definite)
+                )
         if len(self._single) == len(self._scene.placed) == 2:
             questions += self._pair(*self._single)
         elif self._single and len(self._scene.placed) > 2:
@@ -238,7 +252,10 @@ class QuestionMaker:
         one, other, relation = self._rng.choice(((left, right, "left of"), (right, left, "right of")))
         answer = f"{_capitalize(one.object.indefinite)}."
         words = {"relation": self._rng.choice(("to the " + relation, relation)), "the": other.object.definite}
-        return [self._ask("neighbor", answer, **words), self._ask("nearest", answer, the=other.object.definite)]
+        return [
+            self._ask("neighbor", answer, **words),
+            self._ask("nearest", answer, the=other.object.definite),
+        ]
 
     def _nearest(self, placed: Placed) -> list[Question]:
         others = sorted(
@@ -254,7 +271,11 @@ class QuestionMaker:
 
 
 def _count_answer(number: int) -> str:
-    return f"{count_word(number).capitalize()}." if number <= MAX_COUNT else f"More than {count_word(MAX_COUNT)}."
+    return (
+        f"{count_word(number).capitalize()}."
+        if number <= MAX_COUNT
+        else f"More than {count_word(MAX_COUNT)}."
+    )
 
 
 def _distance(one: Placed, other: Placed) -> float:

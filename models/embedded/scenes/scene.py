@@ -1,7 +1,7 @@
 """Scenes: a few drawn objects on a background, and everything there is to know about them.
 
-A scene is a function of its split and index alone, so that held-out scenes are the same for everyone and never
-overlap with training, which has a split of its own.
+A scene is a function of its split and index alone, so that held-out scenes are the same for everyone and
+never overlap with training, which has a split of its own.
 """
 
 import random
@@ -51,7 +51,9 @@ class Scene:
     picture: Image.Image
     placed: tuple[Placed, ...]  # from left to right
     background: str  # one of COLORS, or PHOTOGRAPH
-    owner: np.ndarray  # [SIDE, SIDE] int8: index into placed of the object that covers a pixel, -1 for background
+    owner: (
+        np.ndarray
+    )  # [SIDE, SIDE] int8: index into placed of the object that covers a pixel, -1 for background
 
     @property
     def counts(self) -> Counter[Object]:
@@ -73,8 +75,8 @@ class SceneMaker:
 
         picture = Image.fromarray(pixels)
         owner = np.full((SIDE, SIDE), -1, np.int8)
-        for index, (item, drawing) in enumerate(placed):
-            self._draw(picture, owner, index, item, drawing, rng)
+        for at, (item, drawing) in enumerate(placed):
+            self._draw(picture, owner, at, item, drawing, rng)
         return Scene(picture, tuple(item for item, _ in placed), background, owner)
 
     def _objects(self, rng: random.Random, difficulty: Difficulty) -> list[Object]:
@@ -100,7 +102,9 @@ class SceneMaker:
         if difficulty is Difficulty.HARD:
             smallest, largest = 24, 44
         else:
-            smallest, largest = {1: (40, 200), 2: (38, 120), 3: (36, 100), 4: (34, 84), 5: (34, 76)}[len(chosen)]
+            smallest, largest = {1: (40, 200), 2: (38, 120), 3: (36, 100), 4: (34, 84), 5: (34, 76)}[
+                len(chosen)
+            ]
         while True:
             placed: list[tuple[Placed, Drawing]] = []
             for item, drawing in chosen:

@@ -1,7 +1,7 @@
 """Drawings of the objects, cut out of published emoji sets and kept as small pictures with transparency.
 
-Each set is one npm package, given as the file that `npm pack` fetches. Sets of several artists teach the model the
-object rather than the drawing; one set is never trained on and tests just that.
+Each set is one npm package, given as the file that `npm pack` fetches. Sets of several artists teach the
+model the object rather than the drawing; one set is never trained on and tests just that.
 """
 
 import hashlib
@@ -189,5 +189,7 @@ def _fit(picture: Image.Image) -> np.ndarray:
     scale = SIDE / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)
     square = Image.new("RGBA", (SIDE, SIDE))
-    square.paste(picture.resize((width, height), Image.Resampling.LANCZOS), ((SIDE - width) // 2, (SIDE - height) // 2))
+    square.paste(
+        picture.resize((width, height), Image.Resampling.LANCZOS), ((SIDE - width) // 2, (SIDE - height) // 2)
+    )
     return np.asarray(square)

@@ -30,7 +30,9 @@ class PackTest(unittest.TestCase):
         self.assertEqual(seen[6], [10, 11, 12])
 
     def test_leaves_out_what_does_not_fit(self):
-        packed, taken = pack([conversation(10, 7), conversation(20, 9), conversation(40, 5)], NUM_VISUAL, NUM_TEXT)
+        packed, taken = pack(
+            [conversation(10, 7), conversation(20, 9), conversation(40, 5)], NUM_VISUAL, NUM_TEXT
+        )
         self.assertEqual(taken, [0, 2])
         self.assertEqual(packed.ids.tolist(), [*range(10, 17), *range(40, 45)])
 

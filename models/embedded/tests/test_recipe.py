@@ -25,7 +25,9 @@ class MergeTest(unittest.TestCase):
     def test_adds_the_scaled_product(self):
         tensors = lora(rank=4, rows=6, columns=8)
         weight = np.ones((6, 8), np.float32)
-        merged = TrainedPart(224, 8.0, tensors).merge({f"{MODULE}.weight": weight, "model.norm.weight": weight[0]})
+        merged = TrainedPart(224, 8.0, tensors).merge(
+            {f"{MODULE}.weight": weight, "model.norm.weight": weight[0]}
+        )
         a, b = (tensors[f"language_model.{MODULE}.lora_{which}.weight"].astype(np.float32) for which in "AB")
         np.testing.assert_allclose(merged[f"{MODULE}.weight"], weight + 8.0 / 4 * b @ a, rtol=1e-6)
         np.testing.assert_array_equal(merged["model.norm.weight"], weight[0])
@@ -64,7 +66,9 @@ class UnpermuteTest(unittest.TestCase):
         heads, head_dim, columns = 3, 8, 5
         weight = np.arange(heads * head_dim * columns, dtype=np.float32).reshape(heads * head_dim, columns)
         halves = weight.reshape(heads, 2, head_dim // 2, columns)
-        interleaved = np.stack([halves[:, 0], halves[:, 1]], axis=2).reshape(weight.shape)  # as llama.cpp stores it
+        interleaved = np.stack([halves[:, 0], halves[:, 1]], axis=2).reshape(
+            weight.shape
+        )  # as llama.cpp stores it
         np.testing.assert_array_equal(_unpermute(interleaved, heads), weight)
 
 

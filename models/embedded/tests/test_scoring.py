@@ -2,6 +2,7 @@
 
 import random
 import unittest
+from itertools import pairwise
 
 from evaluation.scoring import judge, mentioned_objects
 from scenes.questions import Question, QuestionMaker
@@ -27,7 +28,7 @@ class JudgeTest(unittest.TestCase):
                 answers.setdefault(question.kind, []).append(question)
         same_objects_suffice = {"list", "name"}  # told by the objects mentioned, not by how many of each
         for kind, questions in answers.items():
-            for one, other in zip(questions, questions[1:]):
+            for one, other in pairwise(questions):
                 if one.answer != other.answer and one.objects == other.objects == frozenset():
                     self.assertFalse(judge(one, other.answer).right, (one, other.answer))
                 if one.objects != other.objects and kind in same_objects_suffice:
@@ -63,14 +64,22 @@ class JudgeTest(unittest.TestCase):
     def test_a_caption_has_to_name_all_objects_and_no_other(self):
         question = Question("caption_medium", "", "", frozenset({"dog", "police car"}))
         self.assertTrue(judge(question, "Two dogs and a police car on a red background.").right)
-        for caption, invented in (("A dog.", 0), ("A dog, a police car and a cat, a real cat.", 2), ("A dog and a car", 1)):
+        for caption, invented in (
+            ("A dog.", 0),
+            ("A dog, a police car and a cat, a real cat.", 2),
+            ("A dog and a car", 1),
+        ):
             verdict = judge(question, caption)
             self.assertFalse(verdict.right)
             self.assertEqual(verdict.invented.total(), invented)
 
     def test_longer_names_and_plurals_are_told_apart(self):
-        mentioned = mentioned_objects("A police car, two pine trees, a tree, three mice and an ear of corn; cargo.")
-        self.assertEqual(mentioned, {"police car": 1, "pine tree": 1, "tree": 1, "mouse": 1, "ear of corn": 1})
+        mentioned = mentioned_objects(
+            "A police car, two pine trees, a tree, three mice and an ear of corn; cargo."
+        )
+        self.assertEqual(
+            mentioned, {"police car": 1, "pine tree": 1, "tree": 1, "mouse": 1, "ear of corn": 1}
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """First stage: the projector alone, without the decoder.
 
-Every patch's projected feature shall look like the embedding of the word for what covers the patch: an object's name
-or the background's colour. A few minutes of this spare the decoder hours of finding out which feature means which word.
+Every patch's projected feature shall look like the embedding of the word for what covers the patch: an
+object's name or the background's colour. A few minutes of this spare the decoder hours of finding out which
+feature means which word.
 """
 
 from dataclasses import dataclass
@@ -32,7 +33,9 @@ def concepts() -> list[str]:
 
 
 def make_projector(tower_width: int, decoder_width: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(tower_width, decoder_width), nn.GELU(), nn.Linear(decoder_width, decoder_width))
+    return nn.Sequential(
+        nn.Linear(tower_width, decoder_width), nn.GELU(), nn.Linear(decoder_width, decoder_width)
+    )
 
 
 def label_patches(scene: Scene, grid: int) -> np.ndarray:

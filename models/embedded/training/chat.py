@@ -1,4 +1,4 @@
-"""Plain conversations that keep the decoder talking: its own answers from before the training, taught to it again."""
+"""Plain conversations that keep the decoder talking: its own answers from before, taught to it again."""
 
 from itertools import product
 
@@ -12,29 +12,30 @@ MAX_TOKENS = 48
 
 _TEMPLATES = {
     "What is the capital of {}?": (
-        "France Italy Spain Germany Japan China India Egypt Kenya Canada Mexico Brazil Peru Chile Norway Sweden "
-        "Finland Poland Greece Turkey Russia Australia Portugal Ireland Austria Cuba"
+        "France Italy Spain Germany Japan China India Egypt Kenya Canada Mexico Brazil Peru Chile "
+        "Norway Sweden Finland Poland Greece Turkey Russia Australia Portugal Ireland Austria Cuba"
     ),
     "What is {}?": (
-        "gravity water electricity democracy photosynthesis oxygen music history mathematics philosophy winter "
-        "happiness friendship software evolution energy money chess poetry science"
+        "gravity water electricity democracy photosynthesis oxygen music history mathematics "
+        "philosophy winter happiness friendship software evolution energy money chess poetry science"
     ),
     "What is a {}?": (
-        "dog cat car tree computer planet river mountain bridge violin volcano robot doctor verb triangle castle "
-        "rainbow desert magnet telescope"
+        "dog cat car tree computer planet river mountain bridge violin volcano robot doctor verb "
+        "triangle castle rainbow desert magnet telescope"
     ),
     "Write a sentence about {}.": (
-        "dogs cats rain summer school football bread trains birds books the+sea the+moon a+garden a+city a+teacher "
-        "friendship coffee apples snow travel"
+        "dogs cats rain summer school football bread trains birds books the+sea the+moon a+garden "
+        "a+city a+teacher friendship coffee apples snow travel"
     ),
     "Tell me a fact about {}.": (
-        "whales bees elephants penguins spiders horses the+sun Mars Rome Africa ice gold salt honey owls turtles"
+        "whales bees elephants penguins spiders horses the+sun Mars Rome Africa ice gold salt honey "
+        "owls turtles"
     ),
     "What is the opposite of {}?": "hot big fast happy light old early strong full near open rich",
     "Name three {}.": "fruits animals colors countries planets sports rivers trees tools vegetables",
     "How do I {}?": (
-        "boil+an+egg learn+a+language make+tea sleep+better write+a+letter save+money plant+a+tree clean+a+window "
-        "ride+a+bicycle stay+healthy"
+        "boil+an+egg learn+a+language make+tea sleep+better write+a+letter save+money plant+a+tree "
+        "clean+a+window ride+a+bicycle stay+healthy"
     ),
 }
 _QUESTIONS = """\
@@ -89,7 +90,10 @@ def prompts() -> list[str]:
 def distill(model: LlamaForCausalLM, tokenizer: Tokenizer, questions: list[str]) -> list[Turn]:
     """The model's own greedy answers, all decoded together."""
     end = model.config.eos_token_id
-    asked = [tokenizer.encode(f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n").ids for text in questions]
+    asked = [
+        tokenizer.encode(f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n").ids
+        for text in questions
+    ]
     longest = max(map(len, asked))
     padding = [longest - len(ids) for ids in asked]  # on the left, so that all answers begin at one place
     generated = model.generate(
@@ -102,5 +106,7 @@ def distill(model: LlamaForCausalLM, tokenizer: Tokenizer, questions: list[str])
     turns = []
     for question, reply in zip(questions, generated[:, longest:].tolist(), strict=True):
         finished = end in reply
-        turns.append(Turn(question, tokenizer.decode(reply[: reply.index(end)] if finished else reply), finished))
+        turns.append(
+            Turn(question, tokenizer.decode(reply[: reply.index(end)] if finished else reply), finished)
+        )
     return turns

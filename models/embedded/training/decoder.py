@@ -41,9 +41,15 @@ def attend_packed(
     num_visual = query.shape[2] - visible.shape[2]
     key, value = (part.repeat_interleave(module.num_key_value_groups, dim=1) for part in (key, value))
     picture = F.scaled_dot_product_attention(
-        query[:, :, :num_visual], key[:, :, :num_visual], value[:, :, :num_visual], is_causal=True, scale=scaling
+        query[:, :, :num_visual],
+        key[:, :, :num_visual],
+        value[:, :, :num_visual],
+        is_causal=True,
+        scale=scaling,
     )
-    text = F.scaled_dot_product_attention(query[:, :, num_visual:], key, value, attn_mask=visible, scale=scaling)
+    text = F.scaled_dot_product_attention(
+        query[:, :, num_visual:], key, value, attn_mask=visible, scale=scaling
+    )
     return torch.cat([picture, text], dim=2).transpose(1, 2), None  # [1, P + T, H, D]
 
 

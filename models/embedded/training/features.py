@@ -28,7 +28,7 @@ class VisionTower:
 
     @torch.no_grad()
     def features(self, picture: Image.Image) -> torch.Tensor:
-        """=> [P, Cv], row by row from the top left: the last layer's output without the final norm, as in LLaVA"""
+        """=> [P, Cv], row by row: the last layer's output without the final norm, as LLaVA takes it"""
         pixels = torch.from_numpy(np.array(picture)) / 255.0  # [S, S, 3]
         pixels = ((pixels - MEAN) / STD).permute(2, 0, 1)[None]  # [1, 3, S, S]
         hidden = self._model(pixels, output_hidden_states=True).hidden_states[-1]  # [1, 1 + P, Cv]

@@ -1,7 +1,7 @@
 """Second stage: decoder (low-rank updates) and projector learn to answer questions about scenes.
 
-Scenes are made as they are needed and never repeat. Everything a step does follows from its number, so training goes
-on after an interruption as if there had been none.
+Scenes are made as they are needed and never repeat. Everything a step does follows from its number, so
+training goes on after an interruption as if there had been none.
 """
 
 import json
@@ -27,7 +27,9 @@ from training.processes import start_process
 from training.sources import Sources
 
 NUM_TEXT = 320  # text tokens behind each picture
-POOLED_SCENES = 2400  # the first scenes are seen with a quarter of the visual tokens, which costs a third less
+POOLED_SCENES = (
+    2400  # the first scenes are seen with a quarter of the visual tokens, which costs a third less
+)
 HARD_SHARE = 0.2  # of scenes
 WARM_UP = 400  # scenes
 DECAY_SHARE = 0.35  # of all scenes, at the end, while the rate falls to zero
@@ -88,8 +90,8 @@ class Learner:
 
     @torch.no_grad()
     def validate(self, indices: range, pooled: bool) -> tuple[Counter[str], Counter[str]]:
-        """Questions answered exactly and asked, by kind. Greedy decoding gives an answer exactly if and only if each
-        of its tokens is the most probable after the ones before, so no decoding is needed."""
+        """Questions answered exactly and asked, by kind. Greedy decoding gives an answer exactly if and only
+        if each of its tokens is the most probable after the ones before, so no decoding is needed."""
         right: Counter[str] = Counter()
         asked: Counter[str] = Counter()
         for index in indices:
@@ -145,15 +147,17 @@ def work(rank: int, workers: int, plan: Plan) -> None:
     for step in range(first, plan.steps):
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * plan.rate(step)
-        losses.append(_step(learner, parameters, optimizer, range(step * plan.batch, (step + 1) * plan.batch)))
+        losses.append(
+            _step(learner, parameters, optimizer, range(step * plan.batch, (step + 1) * plan.batch))
+        )
 
         done = step + 1
         elapsed = time.monotonic() - start
         if rank == 0 and done % LOG_STEPS == 0:
             pace = (elapsed - seconds) / (done - first)  # seconds per step
             print(
-                f"language {done}/{plan.steps}: loss {sum(losses) / len(losses):.4f}, rate {plan.rate(step):.2f}, "
-                f"{pace / plan.batch:.2f} s a scene, {elapsed / 3600:.2f} h, "
+                f"language {done}/{plan.steps}: loss {sum(losses) / len(losses):.4f}, "
+                f"rate {plan.rate(step):.2f}, {pace / plan.batch:.2f} s a scene, {elapsed / 3600:.2f} h, "
                 f"{pace * (plan.steps - done) / 3600:.1f} h to go",
                 flush=True,
             )

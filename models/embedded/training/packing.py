@@ -2,9 +2,10 @@
 
     [ visual tokens | conversation 1 | conversation 2 | ... | padding ]
 
-Every conversation sees the picture and itself, never its neighbours (their answers would give its own away), and its
-positions follow the picture's as if it stood there alone. Conversations without a picture do not see it and count
-their positions from 0. So the decoder runs over the costly visual tokens once for a dozen questions.
+Every conversation sees the picture and itself, never its neighbours (their answers would give its own away),
+and its positions follow the picture's as if it stood there alone. Conversations without a picture do not see
+it and count their positions from 0. So the decoder runs over the costly visual tokens once for a dozen
+questions.
 """
 
 from dataclasses import dataclass
@@ -67,8 +68,10 @@ class ConversationEncoder:
         return self._tokenizer.encode(text, add_special_tokens=False).ids
 
 
-def pack(conversations: list[EncodedConversation], num_visual: int, num_text: int) -> tuple[Packed, list[int]]:
-    """Takes conversations in order, leaving out those that do not fit any more. => packed, indices of those taken"""
+def pack(
+    conversations: list[EncodedConversation], num_visual: int, num_text: int
+) -> tuple[Packed, list[int]]:
+    """Takes conversations in order, except those that do not fit. => packed, indices of those taken"""
     ids = torch.zeros(num_text, dtype=torch.long)
     labels = torch.full((num_text,), IGNORED)
     owner = torch.full((num_text,), -1)

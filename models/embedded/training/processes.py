@@ -1,7 +1,7 @@
 """How training shares a machine: one thread per process, several processes.
 
-Threads inside one operation wait for the slowest at every step, which other work on the machine makes very slow.
-Processes only meet once per optimizer step.
+Threads inside one operation wait for the slowest at every step, which other work on the machine makes very
+slow. Processes only meet once per optimizer step.
 """
 
 import ctypes
