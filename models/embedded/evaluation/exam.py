@@ -1,0 +1,52 @@
+"""Held-out scenes and the questions asked about them. Who answers is not known here."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from scenes.questions import Question, QuestionMaker
+from scenes.scene import Difficulty, Scene, SceneMaker
+
+MAX_SCENES = 1000  # a kind that so many scenes do not fill stays as it is
+
+
+@dataclass(frozen=True)
+class Split:
+    name: str  # also the seed of its scenes
+    difficulty: Difficulty
+    held_out_drawings: bool
+    about: str
+
+
+SPLITS = {
+    split.name: split
+    for split in (
+        Split("test", Difficulty.NORMAL, False, "scenes like those trained on"),
+        Split("hard", Difficulty.HARD, False, "small, crowded and camouflaged objects"),
+        Split("unseen", Difficulty.NORMAL, True, "objects drawn by a set never trained on"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Sheet:
+    index: int
+    scene: Scene
+    questions: list[Question]
+
+
+def sheets(split: Split, maker: SceneMaker, per_kind: int) -> Iterator[Sheet]:
+    """Scenes with their questions, until `per_kind` questions of every kind were given."""
+    given: Counter[str] = Counter()
+    for index in range(MAX_SCENES):
+        scene = maker.make(split.name, index, split.difficulty)
+        questions = []
+        for question in QuestionMaker(scene, random.Random(f"questions/{split.name}/{index}")).all():
+            if given[question.kind] < per_kind:
+                given[question.kind] += 1
+                questions.append(question)
+        if questions:
+            yield Sheet(index, scene, questions)
+        elif min(given.values()) >= per_kind:
+            return

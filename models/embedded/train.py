@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""Train the embedded model's own part: projector and low-rank updates of the decoder.
+
+Stages, each skipped where its result already lies in the work folder:
+  projector.pt         the projector aligned with the decoder's word embeddings
+  chat.json            the decoder's own answers to plain questions, so that it keeps talking
+  checkpoint.pt        the language stage, saved every ten minutes; the same command goes on from it
+  trained.safetensors  the result, which build.py takes with --trained
+
+Packages: a folder filled by fetch.py.
+Python packages needed: requirements-training.txt beside this file.
+"""
+
+import argparse
+import json
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.multiprocessing
+from safetensors.torch import save_file
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from scenes.scene import SIDE
+from training import alignment, chat, decoder, language
+from training.features import VisionTower
+from training.packing import Turn
+from training.processes import start_process
+from training.sources import Sources
+
+ALIGNMENT_SCENES, ALIGNMENT_HELD_OUT = 3000, 100
+CHUNK = 50  # scenes or questions a process takes at a time
+
+
+def align_projector(sources: Sources, workers: int, result: Path) -> None:
+    embeddings = torch.tensor(sources.decoder.weights["model.embed_tokens.weight"])
+    names = alignment.name_embeddings(sources.tokenizer, embeddings)
+    train, held_out = (
+        _patches(sources, workers, split, number)
+        for split, number in (("train", ALIGNMENT_SCENES), ("validation", ALIGNMENT_HELD_OUT))
+    )
+    print(f"alignment: {len(train.labels)} patches of {ALIGNMENT_SCENES} scenes", flush=True)
+    _keep(result, lambda path: torch.save(alignment.align(train, held_out, names).state_dict(), path))
+
+
+def _patches(sources: Sources, workers: int, split: str, number: int) -> alignment.Patches:
+    chunks = [range(begin, min(begin + CHUNK, number)) for begin in range(0, number, CHUNK)]
+    with _processes(workers, _open_scenes, sources) as pool:
+        parts = list(pool.map(_chunk_patches, [split] * len(chunks), chunks))
+    features, labels = (torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*parts, strict=True))
+    return alignment.Patches(features, labels)
+
+
+def _processes(
+    number: int, initializer: Callable[[Path, Path], None], sources: Sources
+) -> ProcessPoolExecutor:
+    # Each process reads for itself: what `sources` has read already is too big to send.
+    paths = (sources.packages, sources.cache)
+    return ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), initializer, paths)
+
+
+def _open_scenes(packages: Path, cache: Path) -> None:
+    start_process()
+    sources = Sources(packages, cache)
+    _chunk_patches.maker = sources.scene_maker()
+    _chunk_patches.tower = VisionTower(sources.tower)
+
+
+def _chunk_patches(split: str, chunk: range) -> tuple[np.ndarray, np.ndarray]:
+    patches = alignment.patches_of(_chunk_patches.maker, _chunk_patches.tower, split, chunk)
+    return patches.features.numpy(), patches.labels.numpy()
+
+
+def distill_chat(sources: Sources, workers: int, result: Path) -> None:
+    questions = chat.prompts()
+    chunks = [questions[begin : begin + CHUNK] for begin in range(0, len(questions), CHUNK)]
+    with _processes(workers, _open_decoder, sources) as pool:
+        turns = [turn for part in pool.map(_chunk_chat, chunks) for turn in part]
+    _keep(result, lambda path: path.write_text(json.dumps([asdict(turn) for turn in turns], indent=1)))
+
+
+def _open_decoder(packages: Path, cache: Path) -> None:
+    start_process()
+    sources = Sources(packages, cache)
+    model = LlamaForCausalLM(LlamaConfig(**sources.decoder.config))
+    weights = {name: torch.tensor(value) for name, value in sources.decoder.weights.items()}
+    model.load_state_dict(weights | {"lm_head.weight": weights["model.embed_tokens.weight"]})
+    _chunk_chat.model, _chunk_chat.tokenizer = model.eval(), sources.tokenizer
+
+
+def _chunk_chat(questions: list[str]) -> list[Turn]:
+    return chat.distill(_chunk_chat.model, _chunk_chat.tokenizer, questions)
+
+
+def train_language(plan: language.Plan, workers: int) -> None:
+    (plan.work / "rendezvous").unlink(missing_ok=True)
+    torch.multiprocessing.spawn(language.work, (workers, plan), nprocs=workers)
+
+
+def export(plan: language.Plan, result: Path) -> None:
+    parameters = torch.load(plan.checkpoint)["parameters"]
+    tensors = {name: parameter.detach().half().contiguous() for name, parameter in parameters.items()}
+    metadata = {"image_size": str(SIDE), "lora_alpha": f"{decoder.ALPHA:g}"}
+    _keep(result, lambda path: save_file(tensors, path, metadata))
+    print(f"wrote {result}", flush=True)
+
+
+def _keep(result: Path, write: Callable[[Path], object]) -> None:
+    """Writes beside and renames, so that a file of this name is always whole."""
+    part = result.with_suffix(".part")
+    write(part)
+    part.rename(result)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--packages", type=Path, required=True, metavar="DIR", help="the packages' folder")
+    parser.add_argument(
+        "--work", type=Path, required=True, metavar="DIR", help="stages' results and checkpoints"
+    )
+    parser.add_argument(
+        "--scenes",
+        type=int,
+        default=8000,
+        help="scenes to learn from; may be changed midway (default: %(default)s)",
+    )
+    parser.add_argument("--batch", type=int, default=4, help="scenes per step (default: %(default)s)")
+    parser.add_argument(
+        "--validate-every", type=int, default=150, metavar="STEPS", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--export", action="store_true", help="write the result of the last checkpoint and stop"
+    )
+    args = parser.parse_args()
+
+    torch.set_num_threads(1)
+    args.work.mkdir(parents=True, exist_ok=True)
+    plan = language.Plan(args.scenes, args.batch, args.validate_every, args.work, args.packages)
+    if not args.export:
+        # Draws what is not drawn yet, before several processes want it.
+        Sources(args.packages, args.work).scene_maker()
+        for name, stage in (("projector.pt", align_projector), ("chat.json", distill_chat)):
+            if not (args.work / name).exists():
+                start = time.monotonic()
+                print(f"making {name}", flush=True)
+                stage(Sources(args.packages, args.work), args.workers, args.work / name)
+                print(f"made {name} in {time.monotonic() - start:.0f} s", flush=True)
+        train_language(plan, args.workers)
+    export(plan, args.work / "trained.safetensors")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""What is asked about a training scene: which questions, in which conversations."""
+
+import random
+
+from scenes.questions import Question, QuestionMaker
+from scenes.scene import Scene
+from training.packing import Conversation, Turn
+
+# How often a kind is asked, relative to the others that a scene allows.
+WEIGHTS = {
+    "left_right": 3.0,
+    "above_below": 3.0,
+    "relation": 1.5,
+    "neighbor": 2.0,
+    "nearest": 1.5,
+    "name": 2.0,
+    "list": 1.5,
+    "count_all": 2.0,
+    "count": 1.5,
+    "color": 1.5,
+    "size": 1.5,
+    "lacking": 0.4,
+    "which_is_missing": 0.6,
+    "category_yes": 0.6,
+    "category_no": 0.6,
+    "of_absent": 0.7,
+}
+CHAT_SHARE = 0.35  # of scenes come with a plain conversation
+CHAT_WITH_PICTURE = 0.5  # of these have the picture before them all the same
+# Captions say most per token, so there is more than one of them about most scenes.
+CAPTION_SHARES = {"caption_short": 0.5, "caption_medium": 0.7, "caption_long": 0.6}
+TWO_TURNS = 0.2  # of conversations
+
+
+def conversations(scene: Scene, chat: list[Turn], rng: random.Random) -> list[Conversation]:
+    """In the order in which room is given to them: a plain one, captions, then the others by weight."""
+    questions = QuestionMaker(scene, rng).all()
+    captions = [question for question in questions if rng.random() < CAPTION_SHARES.get(question.kind, 0.0)]
+    others = [question for question in questions if question.kind not in CAPTION_SHARES]
+    others.sort(key=lambda question: rng.random() ** (1 / WEIGHTS.get(question.kind, 1.0)), reverse=True)
+
+    result = []
+    if rng.random() < CHAT_SHARE:
+        result.append(Conversation((rng.choice(chat),), with_picture=rng.random() < CHAT_WITH_PICTURE))
+    asked = [*captions, *others]
+    while asked:
+        number = 2 if rng.random() < TWO_TURNS else 1
+        result.append(Conversation(tuple(_turn(question) for question in asked[:number])))
+        asked = asked[number:]
+    return result
+
+
+def single_questions(scene: Scene, rng: random.Random) -> list[tuple[Question, Conversation]]:
+    """For judging: every question alone, in random order."""
+    questions = QuestionMaker(scene, rng).all()
+    rng.shuffle(questions)
+    return [(question, Conversation((_turn(question),))) for question in questions]
+
+
+def _turn(question: Question) -> Turn:
+    return Turn(question.text, question.answer)

@@ -1,0 +1,96 @@
+"""The frozen decoder with low-rank updates, run over packed sequences."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import AttentionInterface, LlamaConfig, LlamaForCausalLM
+
+from recipe import smollm2
+from training.packing import IGNORED, Packed
+
+RANK = 16
+ALPHA = 32.0
+MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+class LoraLinear(nn.Module):
+    """y = W x + alpha / r * B A x, with W frozen."""
+
+    def __init__(self, linear: nn.Linear):
+        super().__init__()
+        self.weight = linear.weight.requires_grad_(False)
+        self.lora_A = nn.Parameter(torch.randn(RANK, linear.in_features) / linear.in_features**0.5)
+        self.lora_B = nn.Parameter(torch.zeros(linear.out_features, RANK))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        y = torch.addmm(rows @ self.weight.T, rows @ self.lora_A.T, self.lora_B.T, alpha=ALPHA / RANK)
+        return y.view(*x.shape[:-1], -1)
+
+
+def attend_packed(
+    module: nn.Module,
+    query: torch.Tensor,  # [1, H, P + T, D]
+    key: torch.Tensor,  # [1, Hkv, P + T, D]
+    value: torch.Tensor,  # [1, Hkv, P + T, D]
+    visible: torch.Tensor,  # [1, 1, T, P + T]
+    scaling: float,
+    **_,
+) -> tuple[torch.Tensor, None]:
+    """Visual rows are causal among themselves, text rows see what `visible` says."""
+    num_visual = query.shape[2] - visible.shape[2]
+    key, value = (part.repeat_interleave(module.num_key_value_groups, dim=1) for part in (key, value))
+    picture = F.scaled_dot_product_attention(
+        query[:, :, :num_visual],
+        key[:, :, :num_visual],
+        value[:, :, :num_visual],
+        is_causal=True,
+        scale=scaling,
+    )
+    text = F.scaled_dot_product_attention(
+        query[:, :, num_visual:], key, value, attn_mask=visible, scale=scaling
+    )
+    return torch.cat([picture, text], dim=2).transpose(1, 2), None  # [1, P + T, H, D]
+
+
+class Decoder(nn.Module):
+    def __init__(self, source: smollm2.Decoder):
+        super().__init__()
+        AttentionInterface.register("packed", attend_packed)
+        config = LlamaConfig(**source.config, attn_implementation="packed")
+        self.model = LlamaForCausalLM(config)
+        weights = {name: torch.tensor(value) for name, value in source.weights.items()}
+        weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
+        self.model.load_state_dict(weights)
+        self.model.requires_grad_(False)
+        for name, linear in list(self.model.named_modules()):
+            parent, _, child = name.rpartition(".")
+            if child in MODULES:
+                setattr(self.model.get_submodule(parent), child, LoraLinear(linear))
+
+    @property
+    def embeddings(self) -> torch.Tensor:  # [V, C]
+        return self.model.model.embed_tokens.weight
+
+    def adapters(self) -> dict[str, nn.Parameter]:
+        """The trained parameters, named as the trained part's file names them."""
+        return {
+            f"language_model.{name}.weight": parameter
+            for name, parameter in self.model.named_parameters()
+            if parameter.requires_grad
+        }
+
+    def forward(self, visual: torch.Tensor, packed: Packed) -> tuple[torch.Tensor, torch.Tensor]:
+        """visual [P, C] => logits of the answers' tokens [A, V], the tokens [A]"""
+        inputs = torch.cat([visual, F.embedding(packed.ids, self.embeddings)])[None]  # [1, P + T, C]
+        bias = torch.zeros(packed.visible.shape).masked_fill_(~packed.visible, float("-inf"))
+        # Padding sees nothing, which would make its softmax undefined; what it computes is never used.
+        bias[packed.conversation < 0] = 0
+        hidden = self.model.model(
+            inputs_embeds=inputs,
+            attention_mask=bias[None, None],
+            position_ids=packed.positions[None],
+            use_cache=False,
+        ).last_hidden_state[0, len(visual) - 1 : -1]  # [T, C]: row i predicts text token i
+        learnt = packed.labels != IGNORED
+        return F.linear(hidden[learnt], self.embeddings), packed.labels[learnt]

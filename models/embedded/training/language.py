@@ -1,0 +1,231 @@
+"""Second stage: decoder (low-rank updates) and projector learn to answer questions about scenes.
+
+Scenes are made as they are needed and never repeat. Everything a step does follows from its number, so
+training goes on after an interruption as if there had been none.
+"""
+
+import json
+import math
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import nn
+
+from scenes.scene import Difficulty, Scene
+from training.alignment import make_projector
+from training.curriculum import conversations, single_questions
+from training.decoder import Decoder
+from training.features import VisionTower, pool
+from training.packing import ConversationEncoder, Turn, pack
+from training.processes import start_process
+from training.sources import Sources
+
+NUM_TEXT = 320  # text tokens behind each picture
+POOLED_SCENES = (
+    2400  # the first scenes are seen with a quarter of the visual tokens, which costs a third less
+)
+HARD_SHARE = 0.2  # of scenes
+WARM_UP = 400  # scenes
+DECAY_SHARE = 0.35  # of all scenes, at the end, while the rate falls to zero
+ADAPTER_RATE, PROJECTOR_RATE = 4e-4, 2e-4  # at their peak
+MAX_GRADIENT_NORM = 1.0
+CHECKPOINT_SECONDS = 600
+LOG_STEPS = 10
+VALIDATION_SCENES = 32
+
+
+@dataclass(frozen=True)
+class Plan:
+    scenes: int  # to learn from in all
+    batch: int  # scenes per step
+    validate_every: int  # steps
+    work: Path
+    packages: Path
+
+    @property
+    def steps(self) -> int:
+        return self.scenes // self.batch
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.work / "checkpoint.pt"
+
+    def rate(self, step: int) -> float:
+        """The learning rate as a share of its peak: up, steady, down to zero at the end."""
+        done = step * self.batch
+        left = self.scenes - done
+        return min(1.0, (done + self.batch) / WARM_UP, left / (DECAY_SHARE * self.scenes))
+
+
+class Learner:
+    def __init__(self, plan: Plan):
+        sources = Sources(plan.packages, plan.work)
+        self._scenes = sources.scene_maker()
+        self._tower = VisionTower(sources.tower)
+        self._encoder = ConversationEncoder(sources.tokenizer)
+        self._chat = [Turn(**turn) for turn in json.loads((plan.work / "chat.json").read_text())]
+        torch.manual_seed(0)
+        self._decoder = Decoder(sources.decoder)
+        self._projector = make_projector(self._tower.width, self._decoder.embeddings.shape[1])
+        self._projector.load_state_dict(torch.load(plan.work / "projector.pt"))
+        self.adapters = self._decoder.adapters()
+        self.projector = projector_parameters(self._projector)
+
+    def loss(self, index: int) -> tuple[torch.Tensor, int]:
+        """Of training scene `index`: the summed loss of its answers' tokens, and their number."""
+        rng = random.Random(f"questions/train/{index}")
+        difficulty = Difficulty.HARD if rng.random() < HARD_SHARE else Difficulty.NORMAL
+        scene = self._scenes.make("train", index, difficulty)
+        encoded = [self._encoder.encode(talk) for talk in conversations(scene, self._chat, rng)]
+        visual = self._visual(scene, pooled=index < POOLED_SCENES)
+        packed, _ = pack(encoded, len(visual), NUM_TEXT)
+        logits, tokens = self._decoder(visual, packed)
+        return F.cross_entropy(logits, tokens, reduction="sum"), len(tokens)
+
+    @torch.no_grad()
+    def validate(self, indices: range, pooled: bool) -> tuple[Counter[str], Counter[str]]:
+        """Questions answered exactly and asked, by kind. Greedy decoding gives an answer exactly if and only
+        if each of its tokens is the most probable after the ones before, so no decoding is needed."""
+        right: Counter[str] = Counter()
+        asked: Counter[str] = Counter()
+        for index in indices:
+            scene = self._scenes.make("validation", index, Difficulty.NORMAL)
+            questions = single_questions(scene, random.Random(f"questions/validation/{index}"))
+            encoded = [self._encoder.encode(talk) for _, talk in questions]
+            visual = self._visual(scene, pooled)
+            packed, taken = pack(encoded, len(visual), NUM_TEXT)
+            logits, tokens = self._decoder(visual, packed)
+            correct = (logits.argmax(dim=-1) == tokens).tolist()
+            begin = 0
+            for at in taken:
+                end = begin + sum(label >= 0 for label in encoded[at].labels)
+                kind = questions[at][0].kind
+                asked[kind] += 1
+                right[kind] += all(correct[begin:end])
+                begin = end
+        return right, asked
+
+    def _visual(self, scene: Scene, pooled: bool) -> torch.Tensor:
+        features = self._tower.features(scene.picture)
+        return self._projector(pool(features, self._tower.grid) if pooled else features)  # [P, C]
+
+
+def projector_parameters(projector: nn.Sequential) -> dict[str, nn.Parameter]:
+    """Named as in LlavaForConditionalGeneration."""
+    names = {"0": "linear_1", "2": "linear_2"}
+    return {
+        f"multi_modal_projector.{names[layer]}.{kind}": parameter
+        for name, parameter in projector.named_parameters()
+        for layer, kind in [name.split(".")]
+    }
+
+
+def work(rank: int, workers: int, plan: Plan) -> None:
+    """One of the processes that train together."""
+    start_process()
+    dist.init_process_group("gloo", f"file://{plan.work / 'rendezvous'}", rank=rank, world_size=workers)
+    learner = Learner(plan)
+    parameters = [*learner.adapters.values(), *learner.projector.values()]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": list(learner.adapters.values()), "peak": ADAPTER_RATE},
+            {"params": list(learner.projector.values()), "peak": PROJECTOR_RATE},
+        ],
+        lr=0.0,
+        betas=(0.9, 0.99),
+        weight_decay=0.0,
+    )
+    first, seconds = _restore(plan, learner, optimizer)
+    start = saved = time.monotonic() - seconds
+    losses: list[float] = []
+    for step in range(first, plan.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * plan.rate(step)
+        losses.append(
+            _step(learner, parameters, optimizer, range(step * plan.batch, (step + 1) * plan.batch))
+        )
+
+        done = step + 1
+        elapsed = time.monotonic() - start
+        if rank == 0 and done % LOG_STEPS == 0:
+            pace = (elapsed - seconds) / (done - first)  # seconds per step
+            print(
+                f"language {done}/{plan.steps}: loss {sum(losses) / len(losses):.4f}, "
+                f"rate {plan.rate(step):.2f}, {pace / plan.batch:.2f} s a scene, {elapsed / 3600:.2f} h, "
+                f"{pace * (plan.steps - done) / 3600:.1f} h to go",
+                flush=True,
+            )
+            losses.clear()
+        if done % plan.validate_every == 0 or done == plan.steps:
+            _report(learner, plan, done)
+        if rank == 0 and (time.monotonic() - saved > CHECKPOINT_SECONDS or done == plan.steps):
+            _save(plan, learner, optimizer, done, elapsed)
+            saved = time.monotonic()
+    dist.destroy_process_group()
+
+
+def _step(
+    learner: Learner, parameters: list[nn.Parameter], optimizer: torch.optim.Optimizer, indices: range
+) -> float:
+    total = torch.zeros(2)  # summed loss, tokens
+    for index in indices[dist.get_rank() :: dist.get_world_size()]:
+        loss, tokens = learner.loss(index)
+        loss.backward()
+        total += torch.tensor([loss.item(), tokens])
+    flat = torch.cat([total, *(parameter.grad.flatten() for parameter in parameters)])
+    dist.all_reduce(flat)
+    loss, tokens = flat[:2].tolist()
+    begin = 2
+    for parameter in parameters:
+        parameter.grad.copy_(flat[begin : begin + parameter.numel()].view_as(parameter) / tokens)
+        begin += parameter.numel()
+    nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
+    optimizer.step()
+    for parameter in parameters:
+        parameter.grad.zero_()
+    if not math.isfinite(loss):
+        raise FloatingPointError(f"the loss of scenes {indices} is {loss}")
+    return loss / tokens
+
+
+def _report(learner: Learner, plan: Plan, step: int) -> None:
+    rank, workers = dist.get_rank(), dist.get_world_size()
+    gathered: list = [None] * workers
+    pooled = step * plan.batch <= POOLED_SCENES
+    dist.all_gather_object(gathered, learner.validate(range(rank, VALIDATION_SCENES, workers), pooled))
+    if rank == 0:
+        right, asked = (sum(counts, Counter()) for counts in zip(*gathered, strict=True))
+        table = "  ".join(f"{kind} {right[kind]}/{number}" for kind, number in sorted(asked.items()))
+        share = sum(right.values()) / sum(asked.values())
+        print(f"validation at {step}: {share:.1%} exact  {table}", flush=True)
+
+
+def _save(plan: Plan, learner: Learner, optimizer: torch.optim.Optimizer, step: int, seconds: float) -> None:
+    state = {
+        "parameters": {**learner.adapters, **learner.projector},
+        "optimizer": optimizer.state_dict(),
+        "step": step,
+        "seconds": seconds,
+    }
+    part = plan.checkpoint.with_suffix(".part")
+    torch.save(state, part)
+    part.rename(plan.checkpoint)
+    print(f"checkpoint at {step}", flush=True)
+
+
+@torch.no_grad()
+def _restore(plan: Plan, learner: Learner, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
+    """=> the step to go on with, and the seconds spent so far"""
+    if not plan.checkpoint.exists():
+        return 0, 0.0
+    state = torch.load(plan.checkpoint)
+    for name, parameter in {**learner.adapters, **learner.projector}.items():
+        parameter.copy_(state["parameters"][name])
+    optimizer.load_state_dict(state["optimizer"])
+    return state["step"], state["seconds"]

@@ -1,0 +1,99 @@
+"""One picture and many conversations about it, packed into one sequence of fixed length.
+
+    [ visual tokens | conversation 1 | conversation 2 | ... | padding ]
+
+Every conversation sees the picture and itself, never its neighbours (their answers would give its own away),
+and its positions follow the picture's as if it stood there alone. Conversations without a picture do not see
+it and count their positions from 0. So the decoder runs over the costly visual tokens once for a dozen
+questions.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from tokenizers import Tokenizer
+
+IGNORED = -100  # the label of tokens that are not learnt
+
+
+@dataclass(frozen=True)
+class Turn:
+    question: str
+    answer: str
+    finished: bool = True  # False: the answer was cut off, so its end is not learnt
+
+
+@dataclass(frozen=True)
+class Conversation:
+    turns: tuple[Turn, ...]
+    with_picture: bool = True
+
+
+@dataclass(frozen=True)
+class EncodedConversation:
+    ids: list[int]
+    labels: list[int]  # ids of answers, IGNORED elsewhere
+    with_picture: bool
+
+
+@dataclass(frozen=True)
+class Packed:
+    """P visual tokens, T text tokens. labels[i] is the token at text position i, not the next one."""
+
+    ids: torch.Tensor  # [T]
+    labels: torch.Tensor  # [T]
+    conversation: torch.Tensor  # [T] index of the conversation a token belongs to, -1 for padding
+    positions: torch.Tensor  # [P + T]
+    visible: torch.Tensor  # [T, P + T] bool: what each text token attends to
+
+
+class ConversationEncoder:
+    """Tokenizes conversations as the model's chat template writes them."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        self._tokenizer = tokenizer
+
+    def encode(self, conversation: Conversation) -> EncodedConversation:
+        ids: list[int] = []
+        labels: list[int] = []
+        for turn in conversation.turns:
+            asked = self._ids(f"<|im_start|>user\n{turn.question}<|im_end|>\n<|im_start|>assistant\n")
+            replied = self._ids(turn.answer + ("<|im_end|>" if turn.finished else ""))
+            between = self._ids("\n") if turn is not conversation.turns[-1] else []
+            ids += asked + replied + between
+            labels += [IGNORED] * len(asked) + replied + [IGNORED] * len(between)
+        return EncodedConversation(ids, labels, conversation.with_picture)
+
+    def _ids(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text, add_special_tokens=False).ids
+
+
+def pack(
+    conversations: list[EncodedConversation], num_visual: int, num_text: int
+) -> tuple[Packed, list[int]]:
+    """Takes conversations in order, except those that do not fit. => packed, indices of those taken"""
+    ids = torch.zeros(num_text, dtype=torch.long)
+    labels = torch.full((num_text,), IGNORED)
+    owner = torch.full((num_text,), -1)
+    positions = torch.zeros(num_visual + num_text, dtype=torch.long)
+    positions[:num_visual] = torch.arange(num_visual)
+    sees_picture = torch.zeros(num_text, dtype=torch.bool)
+    taken = []
+    begin = 0
+    for index, conversation in enumerate(conversations):
+        end = begin + len(conversation.ids)
+        if end > num_text:
+            continue
+        ids[begin:end] = torch.tensor(conversation.ids)
+        labels[begin:end] = torch.tensor(conversation.labels)
+        owner[begin:end] = index
+        first = num_visual if conversation.with_picture else 0
+        positions[num_visual + begin : num_visual + end] = torch.arange(first, first + end - begin)
+        sees_picture[begin:end] = conversation.with_picture
+        taken.append(index)
+        begin = end
+
+    visible = torch.zeros(num_text, num_visual + num_text, dtype=torch.bool)
+    visible[:, :num_visual] = sees_picture[:, None]
+    visible[:, num_visual:] = (owner[:, None] == owner[None, :]).tril()
+    return Packed(ids, labels, owner, positions, visible), taken

@@ -1,0 +1,47 @@
+"""Everything training starts from, read from the packages: the two networks, the tokenizer, the scenes."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from recipe import dinov2, smollm2
+from recipe.wheels import DECODER_WHEEL, TOWER_WHEEL
+from scenes.photographs import BACKGROUNDS, Photographs, read_photographs
+from scenes.scene import SceneMaker
+from scenes.sprites import EMOJI_SETS, Drawings, load_drawings
+
+
+@dataclass(frozen=True)
+class Sources:
+    packages: Path  # a folder filled by fetch.py
+    cache: Path
+
+    @cached_property
+    def decoder(self) -> smollm2.Decoder:
+        with tempfile.NamedTemporaryFile(suffix=".gguf") as file:
+            file.write(DECODER_WHEEL.read(self.packages / DECODER_WHEEL.file))
+            file.flush()
+            return smollm2.read_decoder(Path(file.name))
+
+    @cached_property
+    def tower(self) -> dinov2.VisionTower:
+        return dinov2.read_vision_tower(TOWER_WHEEL.read(self.packages / TOWER_WHEEL.file))
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return Tokenizer.from_str(json.dumps(self.decoder.tokenizer))
+
+    def scene_maker(self, held_out: bool = False) -> SceneMaker:
+        """Scenes drawn by the sets that are trained on, or by the one that never is."""
+        drawings: Drawings = {}
+        for emoji_set in EMOJI_SETS:
+            if emoji_set.held_out == held_out:
+                for name, pictures in load_drawings(
+                    emoji_set, self.packages, self.cache / "drawings"
+                ).items():
+                    drawings.setdefault(name, []).extend(pictures)
+        return SceneMaker(drawings, Photographs(read_photographs(BACKGROUNDS, self.packages)))
