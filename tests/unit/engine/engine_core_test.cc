@@ -327,8 +327,11 @@ TEST(EngineCoreTest, FailedChunkEndsTheSequenceWhateverItsLaterChunksSay) {
   CoreHarness harness(FakeModelRunner::SmallFacts(), {.prefill_budget = 100});
   harness.Add(MakeRequest(Picture(1), 6));
   harness.runner.non_finite = [](const SequenceStep& step) { return step.begin == 8; };
+  harness.Add(MakeRequest(PromptBuilder().Text(3, 1).Build(), 6));
   harness.Round();
+  EXPECT_EQ(harness.last_plan, "1[0,8)+image0 1[8,16) 1[16,21) 1[21,27) 2[0,3)");
   EXPECT_TRUE(absl::IsInternal(*harness.record(1).failed));
+  EXPECT_THAT(harness.record(2).tokens, SizeIs(1)) << "its result came behind the failed ones";
   harness.RunUntilIdle();
 }
 
