@@ -1,0 +1,15 @@
+#include "client/commands/command.h"
+
+namespace varserve::cli {
+
+Command::Command(CLI::App& program, const std::string& name, const std::string& description,
+                 absl::Duration timeout)
+    : app_(*program.add_subcommand(name, description)), connection_(app_, timeout) {
+  app_.add_flag("--json", output_.json, "One JSON object a line for each response, and nothing else");
+}
+
+void Command::AddVerboseFlag() {
+  app_.add_flag("-v,--verbose", output_.verbose, "Also the request's id, all tables, tokens and times");
+}
+
+}  // namespace varserve::cli
