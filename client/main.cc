@@ -20,6 +20,7 @@
 #include "client/commands/caption.h"
 #include "client/commands/chat.h"
 #include "client/commands/compare.h"
+#include "client/commands/explain.h"
 #include "client/commands/health.h"
 #include "client/commands/model.h"
 #include "client/inference_client.h"
@@ -32,8 +33,8 @@ constexpr char kFooter[] = R"(varserve COMMAND --help tells a command's options.
 
 Exit codes:
   0    ok
-  1    an error of the server's or the network's
-  2    wrong use of the command line, or a file that cannot be read or written
+  1    an error of the server's or the network's, or a file that cannot be written
+  2    wrong use of the command line, or a file that cannot be read
   3    the request was refused as wrong (INVALID_ARGUMENT, FAILED_PRECONDITION)
   4    overloaded, not ready or not reachable (RESOURCE_EXHAUSTED, UNAVAILABLE)
   5    the time was over (DEADLINE_EXCEEDED)
@@ -91,7 +92,10 @@ int RunCommand(Command& command, const std::string& name, Console& console) {
       command.Run(**client, command.connection().call_options(&cancellation), console);
   if (!status.ok()) PrintError(status);
   console.out.flush();
-  if (status.ok() && !console.out.good()) return UsageError("standard output cannot be written", name);
+  if (status.ok() && !console.out.good()) {
+    std::cerr << "varserve: standard output cannot be written\n";
+    return kExitError;
+  }
   return command.ExitCodeFor(status);
 }
 
@@ -107,6 +111,7 @@ int Main(int argc, char** argv) {
   commands.push_back(std::make_unique<CaptionCommand>(program));
   commands.push_back(std::make_unique<ChatCommand>(program));
   commands.push_back(std::make_unique<CompareCommand>(program));
+  commands.push_back(std::make_unique<ExplainCommand>(program));
   commands.push_back(std::make_unique<ModelCommand>(program));
   commands.push_back(std::make_unique<HealthCommand>(program));
 

@@ -26,10 +26,10 @@ ConnectionFlags::ConnectionFlags(CLI::App& app, absl::Duration timeout)
   add("--timeout", timeout_seconds_, "SECONDS",
       absl::StrCat("Of the call. Default: ",
                    timeout == absl::InfiniteDuration() ? "none" : absl::StrCat(timeout_seconds_)))
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Validator(CLI::PositiveNumber).description(""));
   add("--request-id", request_id_, "ID", "Name of the request in the server's logs");
   add("--retry", retries_, "N", "Try again so often while the server is busy or not ready. Default: 0")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Validator(CLI::NonNegativeNumber).description(""));
 }
 
 absl::StatusOr<client::ConnectOptions> ConnectionFlags::connect_options() const {
@@ -49,8 +49,11 @@ absl::StatusOr<client::ConnectOptions> ConnectionFlags::connect_options() const 
     status.Update(read(tls_key_, tls.key));
     if (!status.ok()) return status;
   }
-  if (absl::Status status = read(token_file_, options.token); !status.ok()) return status;
-  options.token = std::string(absl::StripAsciiWhitespace(options.token.substr(0, options.token.find('\n'))));
+  if (!token_file_.empty()) {
+    if (absl::Status status = read(token_file_, options.token); !status.ok()) return status;
+    options.token =
+        std::string(absl::StripAsciiWhitespace(options.token.substr(0, options.token.find('\n'))));
+  }
   return options;
 }
 

@@ -7,8 +7,8 @@ namespace varserve::cli {
 
 enum ExitCode : int {
   kExitOk = 0,
-  kExitError = 1,            // of the server or the network
-  kExitUsage = 2,            // the command line, or a file it names
+  kExitError = 1,            // of the server or the network, or a file cannot be written
+  kExitUsage = 2,            // the command line, or a file it names cannot be read
   kExitRefused = 3,          // the request is wrong: INVALID_ARGUMENT, FAILED_PRECONDITION
   kExitBusy = 4,             // RESOURCE_EXHAUSTED, UNAVAILABLE: overloaded, not ready, or not reachable
   kExitDeadline = 5,         // DEADLINE_EXCEEDED

@@ -1,11 +1,17 @@
 #include "client/cli/help_format.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "client/cli/text_layout.h"
 
 namespace varserve::cli {
+
+std::string HelpFormat::make_help(const CLI::App* app, std::string name, CLI::AppFormatMode mode) const {
+  return absl::StrReplaceAll(Formatter::make_help(app, std::move(name), mode), {{"\n\n\n", "\n\n"}});
+}
 
 std::string HelpFormat::make_option(const CLI::Option* option, bool is_positional) const {
   std::string text = absl::StrCat("  ", make_option_name(option, is_positional), make_option_opts(option));

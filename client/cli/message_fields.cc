@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 
 namespace varserve::cli {
 namespace {
@@ -42,7 +43,7 @@ absl::Status SetEnum(const FieldDescriptor& field, absl::string_view text, Messa
     message.GetReflection()->SetEnum(&message, &field, type.value(i));
     return absl::OkStatus();
   }
-  return Invalid(field.name(), text, absl::StrJoin(EnumNames(type), ", "));
+  return Invalid(field.name(), text, absl::StrCat("one of ", absl::StrJoin(EnumNames(type), ", ")));
 }
 
 // "7" or "3-9".
@@ -147,7 +148,9 @@ CLI::Option* AddFieldFlag(CLI::App& app, Message& message, const std::string& fi
   if (!descriptor.is_repeated()) option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   option->check([&message, field](const std::string& value) {
     const std::unique_ptr<Message> scratch(message.New());
-    return std::string(SetField(field, value, *scratch).message());
+    const absl::Status status = SetField(field, value, *scratch);
+    return std::string(
+        absl::StripPrefix(status.message(), absl::StrCat(field, ": ")));  // the parser names the flag
   });
   return option;
 }

@@ -8,6 +8,7 @@ AskCommand::AskCommand(CLI::App& program)
       generate_(app()),
       var_(app(), VarFlags::Mode::kFlag) {
   AddVerboseFlag();
+  AddConnectionFlags();
 }
 
 absl::Status AskCommand::Prepare() {

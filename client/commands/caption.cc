@@ -17,6 +17,7 @@ CaptionCommand::CaptionCommand(CLI::App& program)
       ->type_name("");
   AddFieldFlag(app(), request_, "length", "A few words, a sentence, or several. Default: medium");
   AddVerboseFlag();
+  AddConnectionFlags();
 }
 
 absl::Status CaptionCommand::Prepare() {

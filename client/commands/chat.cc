@@ -15,6 +15,7 @@ ChatCommand::ChatCommand(CLI::App& program)
       .add_option("FILE", file_, "JSON array of messages, see below. Default: standard input")
       ->type_name("");
   AddVerboseFlag();
+  AddConnectionFlags();
   app().footer(R"(Messages are written as for Hugging Face's chat templates:
   [{"role": "user", "content": [{"type": "image", "path": "cat.jpg"}, {"type": "text", "text": "What is it?"}]},
    {"role": "assistant", "content": "A cat."},

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <CLI/App.hpp>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -16,15 +17,13 @@ namespace varserve::cli {
 
 class Command {
  public:
-  // Adds itself to the program. Calls have this timeout unless the user says another.
-  Command(CLI::App& program, const std::string& name, const std::string& description,
-          absl::Duration timeout = absl::InfiniteDuration());
+  Command(CLI::App& program, const std::string& name, const std::string& description);
   virtual ~Command() = default;
   Command(const Command&) = delete;
   Command& operator=(const Command&) = delete;
 
   bool chosen() const { return app_.parsed(); }
-  const ConnectionFlags& connection() const { return connection_; }
+  const ConnectionFlags& connection() const { return *connection_; }
 
   // Checks what the parser cannot and reads the files that are named. An error is one of usage.
   virtual absl::Status Prepare() { return absl::OkStatus(); }
@@ -36,12 +35,15 @@ class Command {
  protected:
   CLI::App& app() { return app_; }
   const OutputFlags& output() const { return output_; }
+  // The last step of every command's constructor: --help shows flags in the order they were added. Calls have
+  // this timeout unless the user says another.
+  void AddConnectionFlags(absl::Duration timeout = absl::InfiniteDuration());
   void AddVerboseFlag();
 
  private:
   CLI::App& app_;  // the program's
   OutputFlags output_;
-  ConnectionFlags connection_;
+  std::optional<ConnectionFlags> connection_;
 };
 
 }  // namespace varserve::cli

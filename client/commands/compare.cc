@@ -18,6 +18,7 @@ CompareCommand::CompareCommand(CLI::App& program)
       ->allow_extra_args(false)
       ->group("Visual Attention Redistribution");
   AddVerboseFlag();
+  AddConnectionFlags();
 }
 
 absl::Status CompareCommand::Prepare() {

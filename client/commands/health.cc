@@ -12,14 +12,14 @@ constexpr absl::Duration kTimeout = absl::Seconds(5);
 }  // namespace
 
 HealthCommand::HealthCommand(CLI::App& program)
-    : Command(program, "health", "Ask whether the server lives and takes requests; exit code 0 or 1",
-              kTimeout) {
+    : Command(program, "health", "Ask whether the server lives and takes requests; exit code 0 or 1") {
   app()
       .add_option(
           "--service", service_,
           "Ask for one name only: \"\", whether the process lives, or varserve.v1.VisionLanguage, whether it "
           "takes requests. Default: the latter")
       ->type_name("NAME");
+  AddConnectionFlags(kTimeout);
 }
 
 absl::Status HealthCommand::Run(client::InferenceClient& client, const client::CallOptions& options,

@@ -49,7 +49,9 @@ std::string FormatModel(const v1::Model& model) {
 }  // namespace
 
 ModelCommand::ModelCommand(CLI::App& program)
-    : Command(program, "model", "Show the model the server has: dimensions, limits, VAR profile", kTimeout) {}
+    : Command(program, "model", "Show the model the server has: dimensions, limits, VAR profile") {
+  AddConnectionFlags(kTimeout);
+}
 
 absl::Status ModelCommand::Run(client::InferenceClient& client, const client::CallOptions& options,
                                Console& console) {

@@ -6,16 +6,26 @@
 #include "client/cli/input_file.h"
 
 namespace varserve::cli {
+namespace {
+
+constexpr int kMostArguments = 10'000;
+
+}  // namespace
 
 PictureQuestion::PictureQuestion(CLI::App& app) {
   app.add_option("IMAGE... QUESTION", arguments_,
                  "JPEG, PNG or WebP files, - for standard input; then the question")
       ->required()
-      ->expected(2, CLI::detail::expected_max_vector_size)
-      ->type_name("");
+      ->type_name("")
+      // However many there are, each as it is: a vector's usual way splits "[a, b]", which a question may be.
+      ->expected(kMostArguments)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
 absl::Status PictureQuestion::Read() {
+  if (arguments_.size() < 2)
+    return absl::InvalidArgumentError("QUESTION: is missing; it stands behind the pictures");
   question_ = std::move(arguments_.back());
   arguments_.pop_back();
   if (std::count(arguments_.begin(), arguments_.end(), "-") > 1) {
