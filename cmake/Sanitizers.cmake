@@ -16,5 +16,6 @@ if(VARSERVE_SANITIZE STREQUAL "thread")
   add_link_options(
     LINKER:--wrap=_ZN4absl7debian35Mutex4LockEv
     LINKER:--wrap=_ZN4absl7debian35Mutex6UnlockEv
-    LINKER:--wrap=_ZN4absl7debian37CondVar4WaitEPNS0_5MutexE)
+    LINKER:--wrap=_ZN4absl7debian37CondVar4WaitEPNS0_5MutexE
+    LINKER:--wrap=_ZN4absl7debian37CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE)
 endif()

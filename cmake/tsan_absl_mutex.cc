@@ -14,6 +14,9 @@ const char* __tsan_default_suppressions() { return "called_from_lib:libabsl_grap
 void __real__ZN4absl7debian35Mutex4LockEv(absl::Mutex* mutex);
 void __real__ZN4absl7debian35Mutex6UnlockEv(absl::Mutex* mutex);
 void __real__ZN4absl7debian37CondVar4WaitEPNS0_5MutexE(absl::CondVar* condition, absl::Mutex* mutex);
+bool __real__ZN4absl7debian37CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE(absl::CondVar* condition,
+                                                                              absl::Mutex* mutex,
+                                                                              absl::Time deadline);
 
 void __wrap__ZN4absl7debian35Mutex4LockEv(absl::Mutex* mutex) {
   __real__ZN4absl7debian35Mutex4LockEv(mutex);
@@ -29,6 +32,16 @@ void __wrap__ZN4absl7debian37CondVar4WaitEPNS0_5MutexE(absl::CondVar* condition,
   __tsan_release(mutex);
   __real__ZN4absl7debian37CondVar4WaitEPNS0_5MutexE(condition, mutex);
   __tsan_acquire(mutex);
+}
+
+bool __wrap__ZN4absl7debian37CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE(absl::CondVar* condition,
+                                                                              absl::Mutex* mutex,
+                                                                              absl::Time deadline) {
+  __tsan_release(mutex);
+  const bool expired =
+      __real__ZN4absl7debian37CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE(condition, mutex, deadline);
+  __tsan_acquire(mutex);
+  return expired;
 }
 
 }  // extern "C"

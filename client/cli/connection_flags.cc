@@ -1,0 +1,67 @@
+#include "client/cli/connection_flags.h"
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "client/cli/input_file.h"
+
+namespace varserve::cli {
+
+ConnectionFlags::ConnectionFlags(CLI::App& app, absl::Duration timeout)
+    : timeout_seconds_(absl::ToDoubleSeconds(timeout)) {
+  const auto add = [&](const std::string& flag, auto& value, const std::string& type,
+                       const std::string& help) {
+    return app.add_option(flag, value, help)->type_name(type)->group("Connection");
+  };
+  add("--address", address_, "HOST:PORT", "Server, several separated by commas, or dns:///host:port")
+      ->envname("VARSERVE_ADDRESS")
+      ->capture_default_str();
+  app.add_flag("--tls", use_tls_, "Use TLS, with the well-known authorities")->group("Connection");
+  add("--tls-ca", tls_ca_, "FILE", "Use TLS; PEM file of who signs the server's certificate");
+  add("--tls-cert", tls_cert_, "FILE", "Use TLS; PEM file of our certificate");
+  add("--tls-key", tls_key_, "FILE", "PEM file of its private key");
+  add("--tls-server-name", tls_server_name_, "NAME", "Use TLS; the name in the server's certificate");
+  CLI::Option* token = add("--token", token_, "TOKEN", "Bearer token");
+  token->envname("VARSERVE_TOKEN");
+  add("--token-file", token_file_, "FILE", "File whose first line is the bearer token; goes before --token");
+  add("--timeout", timeout_seconds_, "SECONDS",
+      absl::StrCat("Of the call. Default: ",
+                   timeout == absl::InfiniteDuration() ? "none" : absl::StrCat(timeout_seconds_)))
+      ->check(CLI::Validator(CLI::PositiveNumber).description(""));
+  add("--request-id", request_id_, "ID", "Name of the request in the server's logs");
+  add("--retry", retries_, "N", "Try again so often while the server is busy or not ready. Default: 0")
+      ->check(CLI::Validator(CLI::NonNegativeNumber).description(""));
+}
+
+absl::StatusOr<client::ConnectOptions> ConnectionFlags::connect_options() const {
+  client::ConnectOptions options{.address = address_, .token = token_};
+  const auto read = [](const std::string& path, std::string& contents) -> absl::Status {
+    if (path.empty()) return absl::OkStatus();
+    absl::StatusOr<std::string> read = ReadInput(path);
+    if (!read.ok()) return read.status();
+    contents = *std::move(read);
+    return absl::OkStatus();
+  };
+  if (use_tls_ || !tls_ca_.empty() || !tls_cert_.empty() || !tls_key_.empty() || !tls_server_name_.empty()) {
+    client::TlsOptions& tls = options.tls.emplace();
+    tls.server_name = tls_server_name_;
+    absl::Status status = read(tls_ca_, tls.ca);
+    status.Update(read(tls_cert_, tls.cert));
+    status.Update(read(tls_key_, tls.key));
+    if (!status.ok()) return status;
+  }
+  if (!token_file_.empty()) {
+    if (absl::Status status = read(token_file_, options.token); !status.ok()) return status;
+    options.token =
+        std::string(absl::StripAsciiWhitespace(options.token.substr(0, options.token.find('\n'))));
+  }
+  return options;
+}
+
+client::CallOptions ConnectionFlags::call_options(client::Cancellation* cancellation) const {
+  return {.timeout = absl::Seconds(timeout_seconds_),
+          .request_id = request_id_,
+          .max_retries = retries_,
+          .cancellation = cancellation};
+}
+
+}  // namespace varserve::cli

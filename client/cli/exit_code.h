@@ -1,0 +1,22 @@
+// How the command line ends; scripts and container health checks rely on these.
+#pragma once
+
+#include "absl/status/status.h"
+
+namespace varserve::cli {
+
+enum ExitCode : int {
+  kExitOk = 0,
+  kExitError = 1,            // of the server or the network, or a file cannot be written
+  kExitUsage = 2,            // the command line, or a file it names cannot be read
+  kExitRefused = 3,          // the request is wrong: INVALID_ARGUMENT, FAILED_PRECONDITION
+  kExitBusy = 4,             // RESOURCE_EXHAUSTED, UNAVAILABLE: overloaded, not ready, or not reachable
+  kExitDeadline = 5,         // DEADLINE_EXCEEDED
+  kExitUnauthenticated = 6,  // UNAUTHENTICATED, PERMISSION_DENIED
+  kExitInterrupted = 130,    // Ctrl-C
+};
+
+// CANCELLED is kExitInterrupted: nothing but a signal cancels the command line's calls.
+ExitCode ExitCodeOf(const absl::Status& status);
+
+}  // namespace varserve::cli

@@ -1,0 +1,38 @@
+// The flags of every command that generates text: how to generate, and how to treat attention.
+// Thread-compatible; must stay where they are while the command line is parsed.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "varserve/v1/inference.pb.h"
+
+namespace varserve::cli {
+
+class GenerateFlags {
+ public:
+  explicit GenerateFlags(CLI::App& app);
+  const v1::GenerateOptions& options() const { return options_; }
+
+ private:
+  v1::GenerateOptions options_;
+};
+
+class VarFlags {
+ public:
+  enum class Mode { kFlag, kFixed };  // whether --var is a flag, or the command sets the mode itself
+
+  VarFlags(CLI::App& app, Mode mode);
+  const v1::VarOptions& options() const { return options_; }
+
+ private:
+  v1::VarOptions options_;
+};
+
+// "on,rho=0.5,first_layer=4": a mode, and fields of VarOptions. INVALID_ARGUMENT beginning with the field's
+// name.
+absl::StatusOr<v1::VarOptions> ParseVarSetting(absl::string_view text);
+
+}  // namespace varserve::cli

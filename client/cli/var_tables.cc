@@ -1,0 +1,106 @@
+#include "client/cli/var_tables.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/cli/message_fields.h"
+#include "client/cli/text_layout.h"
+
+namespace varserve::cli {
+namespace {
+
+using Row = std::vector<std::string>;
+
+std::string Percent(double share) { return absl::StrFormat("%.2f %%", 100 * share); }
+std::string Number(double value) { return absl::StrFormat("%.2f", value); }
+
+std::string Name(v1::VarMode mode) { return EnumName(*v1::VarMode_descriptor()->FindValueByNumber(mode)); }
+std::string Name(v1::VarVariant variant) {
+  return EnumName(*v1::VarVariant_descriptor()->FindValueByNumber(variant));
+}
+std::string Name(v1::FinishReason reason) {
+  return EnumName(*v1::FinishReason_descriptor()->FindValueByNumber(reason));
+}
+
+// Where two answers part.
+std::string Difference(const ComparedAnswer& first, const ComparedAnswer& other) {
+  const auto [at, end] = std::mismatch(first.token_ids.begin(), first.token_ids.end(),
+                                       other.token_ids.begin(), other.token_ids.end());
+  if (at == first.token_ids.end() && end == other.token_ids.end()) return "same";
+  return absl::StrCat("from token ", at - first.token_ids.begin() + 1);
+}
+
+}  // namespace
+
+std::string FormatTotals(const v1::VarReport& report) {
+  const v1::VarOptions& setting = report.effective();
+  const std::string heading = absl::StrFormat(
+      "VAR %s (%s): tau %g, rho %g, p %g, least visual attention %g, layers %d to %d\n", Name(setting.mode()),
+      Name(setting.variant()), setting.tau(), setting.rho(), setting.p(), setting.min_visual_attention(),
+      setting.first_layer(), setting.last_layer());
+  return absl::StrCat(heading,
+                      FormatTable({{"rows per layer", absl::StrCat(report.eligible_rows())},
+                                   {"visual sinks per layer", Number(report.visual_sink_tokens())},
+                                   {"text sinks per layer", Number(report.text_sink_tokens())},
+                                   {"distinct visual sinks", absl::StrCat(report.distinct_visual_sinks())},
+                                   {"image-centric heads", Percent(report.image_centric_head_ratio())},
+                                   {"redistributed attention", Percent(report.redistributed_attention())},
+                                   {"visual attention before", Percent(report.visual_attention_before())},
+                                   {"visual attention after", Percent(report.visual_attention_after())}}));
+}
+
+std::string FormatLayers(const v1::VarReport& report) {
+  if (report.layers().empty()) return "";
+  std::vector<Row> rows = {{"layer", "visual sinks", "text sinks", "image-centric", "redistributed",
+                            "visual before", "visual after"}};
+  for (const v1::LayerReport& layer : report.layers()) {
+    rows.push_back({absl::StrCat(layer.layer()), absl::StrCat(layer.visual_sink_tokens()),
+                    absl::StrCat(layer.text_sink_tokens()), Percent(layer.image_centric_head_ratio()),
+                    Percent(layer.redistributed_attention()), Percent(layer.visual_attention_before()),
+                    Percent(layer.visual_attention_after())});
+  }
+  return FormatTable(rows);
+}
+
+std::string FormatComparison(const std::vector<ComparedAnswer>& answers) {
+  std::vector<Row> rows(11);
+  rows[0] = {"setting"};
+  rows[1] = {"answer"};
+  rows[2] = {"generated tokens"};
+  rows[3] = {"finish reason"};
+  rows[4] = {"visual sinks per layer"};
+  rows[5] = {"text sinks per layer"};
+  rows[6] = {"distinct visual sinks"};
+  rows[7] = {"image-centric heads"};
+  rows[8] = {"redistributed attention"};
+  rows[9] = {"visual attention before"};
+  rows[10] = {"visual attention after"};
+  for (const ComparedAnswer& answer : answers) {
+    const v1::VarReport& report = answer.finished.var_report();
+    const auto measured = [&](std::string text) { return answer.finished.has_var_report() ? text : "-"; };
+    rows[0].push_back(answer.label);
+    rows[1].push_back(&answer == &answers.front() ? "-" : Difference(answers.front(), answer));
+    rows[2].push_back(absl::StrCat(answer.finished.usage().generated_tokens()));
+    rows[3].push_back(Name(answer.finished.finish_reason()));
+    rows[4].push_back(measured(Number(report.visual_sink_tokens())));
+    rows[5].push_back(measured(Number(report.text_sink_tokens())));
+    rows[6].push_back(measured(absl::StrCat(report.distinct_visual_sinks())));
+    rows[7].push_back(measured(Percent(report.image_centric_head_ratio())));
+    rows[8].push_back(measured(Percent(report.redistributed_attention())));
+    rows[9].push_back(measured(Percent(report.visual_attention_before())));
+    rows[10].push_back(measured(Percent(report.visual_attention_after())));
+  }
+  return FormatTable(rows);
+}
+
+std::string FormatUsage(const v1::Finished& finished) {
+  const v1::Usage& usage = finished.usage();
+  const v1::Timing& timing = finished.timing();
+  return absl::StrFormat(
+      "%d tokens in %.2f s, the first after %.2f s; prompt %d tokens, %d visual, %d cached\n",
+      usage.generated_tokens(), timing.total_seconds(), timing.first_token_seconds(), usage.prompt_tokens(),
+      usage.visual_tokens(), usage.cached_tokens());
+}
+
+}  // namespace varserve::cli

@@ -1,0 +1,59 @@
+#include "client/commands/explain.h"
+
+#include <fstream>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "client/cli/text_layout.h"
+#include "client/explain/report_data.h"
+#include "client/explain/report_page.h"
+
+namespace varserve::cli {
+
+ExplainCommand::ExplainCommand(CLI::App& program)
+    : Command(program, "explain",
+              "Write a page that shows what VAR did to the answer to a question about one picture"),
+      input_(app()),
+      generate_(app()),
+      var_(app(), VarFlags::Mode::kFixed) {
+  app()
+      .add_option("--out", out_, "HTML file to write, - for standard output")
+      ->type_name("FILE")
+      ->capture_default_str();
+  AddConnectionFlags();
+}
+
+absl::Status ExplainCommand::Prepare() {
+  if (absl::Status status = input_.Read(); !status.ok()) return status;
+  if (input_.images().size() != 1) return absl::InvalidArgumentError("IMAGE: explain takes one picture");
+  request_ = {.image = input_.images().front(),
+              .question = input_.question(),
+              .generate = generate_.options(),
+              .var = var_.options()};
+  return absl::OkStatus();
+}
+
+absl::Status ExplainCommand::Run(client::InferenceClient& client, const client::CallOptions& options,
+                                 Console& console) {
+  const absl::StatusOr<client::Explanation> explanation = client::Explain(client, options, request_);
+  if (!explanation.ok()) return explanation.status();
+  const nlohmann::json data = client::ReportData(request_, *explanation);
+  if (output().json) {
+    console.out << data << "\n";
+    return absl::OkStatus();
+  }
+  const std::string page = client::ReportPage(data);
+  if (out_ == "-") {
+    console.out << page;
+    return absl::OkStatus();
+  }
+  std::ofstream file(out_, std::ios::binary);
+  file << page;
+  file.close();
+  if (!file.good()) return absl::UnknownError(absl::StrCat(out_, ": cannot be written"));
+  console.out << "off: " << Printable(explanation->off.text())
+              << "\non:  " << Printable(explanation->on.text()) << "\nwrote " << out_ << "\n";
+  return absl::OkStatus();
+}
+
+}  // namespace varserve::cli

@@ -1,0 +1,40 @@
+#include "client/commands/health.h"
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+
+namespace varserve::cli {
+namespace {
+
+constexpr absl::Duration kTimeout = absl::Seconds(5);
+
+}  // namespace
+
+HealthCommand::HealthCommand(CLI::App& program)
+    : Command(program, "health", "Ask whether the server lives and takes requests; exit code 0 or 1") {
+  app()
+      .add_option(
+          "--service", service_,
+          "Ask for one name only: \"\", whether the process lives, or varserve.v1.VisionLanguage, whether it "
+          "takes requests. Default: the latter")
+      ->type_name("NAME");
+  AddConnectionFlags(kTimeout);
+}
+
+absl::Status HealthCommand::Run(client::InferenceClient& client, const client::CallOptions& options,
+                                Console& console) {
+  const std::string service = service_.value_or(client::InferenceClient::kService);
+  const auto health = client.CheckHealth(service, options);
+  if (!health.ok()) return health.status();
+  const std::string status = grpc::health::v1::HealthCheckResponse::ServingStatus_Name(health->status());
+  if (output().json) {
+    console.out << nlohmann::json{{"service", service}, {"status", status}} << "\n";
+  } else {
+    console.out << (service.empty() ? "process" : service) << ": " << status << "\n";
+  }
+  if (health->status() == grpc::health::v1::HealthCheckResponse::SERVING) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("the server says ", status));
+}
+
+}  // namespace varserve::cli

@@ -1,0 +1,37 @@
+#include "client/rpc_status.h"
+
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/cord.h"
+#include "google/rpc/retry.pb.h"
+
+namespace varserve::client {
+namespace {
+
+constexpr char kRetryInfo[] = "type.googleapis.com/google.rpc.RetryInfo";
+
+}  // namespace
+
+absl::Status FromGrpcStatus(const grpc::Status& status) {
+  if (status.ok()) return absl::OkStatus();
+  // The codes are numerically equal by definition.
+  absl::Status result(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+  google::rpc::Status details;
+  if (!details.ParseFromString(status.error_details())) return result;
+  for (const google::protobuf::Any& detail : details.details()) {
+    if (detail.Is<google::rpc::RetryInfo>()) result.SetPayload(kRetryInfo, absl::Cord(detail.value()));
+  }
+  return result;
+}
+
+std::optional<absl::Duration> RetryDelay(const absl::Status& status) {
+  const absl::optional<absl::Cord> payload = status.GetPayload(kRetryInfo);
+  google::rpc::RetryInfo info;
+  if (!payload.has_value() || !info.ParseFromString(std::string(*payload))) return std::nullopt;
+  const absl::Duration delay =
+      absl::Seconds(info.retry_delay().seconds()) + absl::Nanoseconds(info.retry_delay().nanos());
+  return std::max(delay, absl::ZeroDuration());
+}
+
+}  // namespace varserve::client

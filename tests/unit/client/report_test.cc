@@ -1,0 +1,209 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "client/explain/explanation.h"
+#include "client/explain/report_data.h"
+#include "client/explain/report_page.h"
+#include "tests/unit/client/fake_server.h"
+
+namespace varserve::client {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// The element with this id, its start tag cut off.
+std::string ElementText(const std::string& page, const std::string& id, const std::string& name) {
+  const size_t begin = page.find('>', page.find("id=\"" + id + "\"")) + 1;
+  return page.substr(begin, page.find("</" + name, begin) - begin);
+}
+
+// Elements that are open at the end, or closed without being open; script and style hold text.
+std::vector<std::string> UnbalancedElements(absl::string_view page) {
+  const std::set<std::string> kVoid = {"meta", "input", "img", "br"};
+  std::vector<std::string> open;
+  for (size_t at = page.find('<'); at != absl::string_view::npos; at = page.find('<', at)) {
+    const bool close = page[at + 1] == '/';
+    const size_t begin = at + 1 + (close ? 1 : 0);
+    const size_t end = page.find_first_of(" >\n", begin);
+    const std::string name(page.substr(begin, end - begin));
+    at = page.find('>', end);
+    if (close && (open.empty() || open.back() != name)) return {"/" + name};
+    if (close) {
+      open.pop_back();
+    } else if (name != "!DOCTYPE" && kVoid.count(name) == 0) {
+      open.push_back(name);
+    }
+    if (!close && (name == "script" || name == "style")) at = page.find("</" + name, at);
+  }
+  return open;
+}
+
+v1::AttentionMap Map(uint32_t position, const std::vector<float>& before, const std::vector<float>& after) {
+  v1::AttentionMap map;
+  map.set_position(position);
+  map.set_rows(1);
+  map.set_columns(2);
+  map.mutable_before()->Assign(before.begin(), before.end());
+  map.mutable_after()->Assign(after.begin(), after.end());
+  return map;
+}
+
+// Two visual tokens, a prompt of ten, an answer of two tokens and its end, two layers.
+Explanation Sample() {
+  Explanation e;
+  e.model.set_name("tiny");
+  e.model.mutable_vision_tower()->set_rows(1);
+  e.model.mutable_vision_tower()->set_columns(2);
+  e.started.set_prompt_tokens(10);
+  v1::ImageRegion& region = *e.started.add_image_regions();
+  region.set_left(0.25F);
+  region.set_right(0.75F);
+  region.set_bottom(1);
+  e.off.set_text("no");
+  e.on.set_text("yes.");
+  e.on.mutable_usage()->set_generated_tokens(2);
+  v1::VarReport& report = *e.on.mutable_var_report();
+  for (const auto& [position, text] : {std::pair(9, "\n"), std::pair(10, "yes"), std::pair(11, ".")}) {
+    v1::TokenReport& token = *report.add_tokens();
+    token.set_position(position);
+    token.set_text(text);
+    token.set_redistributed_attention(0.5F);
+  }
+  for (const uint32_t layer : {0, 1}) report.add_layers()->set_layer(layer);
+  Explanation::Band& band = e.bands.emplace_back(Explanation::Band{.first_layer = 0, .last_layer = 1});
+  for (const uint32_t position : {9, 10, 11})
+    *band.maps.Add() = Map(position, {0.5F, 0.25F}, {0.1F, 0.0000016F});
+  Explanation::LayerSinks& sinks = e.sinks.emplace_back(Explanation::LayerSinks{.layer = 1});
+  v1::VisualSink& sink = *sinks.sinks.Add();
+  sink.set_column(1);
+  sink.set_max_phi(23.5F);
+  return e;
+}
+
+TEST(SplitLayers, CoversEveryLayerOnce) {
+  for (uint32_t first = 0; first < 4; ++first) {
+    for (uint32_t last = first; last < 40; ++last) {
+      for (uint32_t bands = 1; bands < 8; ++bands) {
+        uint32_t next = first;
+        uint32_t widest = 0;
+        uint32_t narrowest = 100;
+        for (const Explanation::Band& band : SplitLayers(first, last, bands)) {
+          EXPECT_EQ(band.first_layer, next);
+          next = band.last_layer + 1;
+          widest = std::max(widest, next - band.first_layer);
+          narrowest = std::min(narrowest, next - band.first_layer);
+        }
+        EXPECT_EQ(next, last + 1);
+        EXPECT_LE(widest, narrowest + 1);
+        EXPECT_GE(narrowest, 1);
+      }
+    }
+  }
+}
+
+TEST(Explain, AsksForMapsOfBandsAndSinksOfLayers) {
+  FakeServer server;
+  v1::Model model;
+  model.mutable_limits()->set_max_settings(4);
+  server.SetModel(model);
+  server.Expect({});
+  v1::GenerateResponse probe = Finished("y");
+  v1::VarOptions& effective = *probe.mutable_finished()->mutable_var_report()->mutable_effective();
+  effective.set_mode(v1::VAR_MODE_ON);
+  effective.set_last_layer(5);
+  effective.set_tau(20);
+  server.Expect({.compare_responses = {OfSetting(0, probe)}});
+  v1::GenerateResponse maps = Finished("yes");
+  *maps.mutable_finished()->mutable_var_report()->add_maps() = Map(3, {1}, {1});
+  server.Expect({.compare_responses = {OfSetting(1, Started("id")), OfSetting(1, Delta("y", 1)),
+                                       OfSetting(1, Delta("es", 2)), OfSetting(0, Finished("no")),
+                                       OfSetting(1, maps), OfSetting(2, maps), OfSetting(3, maps)}});
+  v1::GenerateResponse sinks = Finished("y");
+  sinks.mutable_finished()->mutable_var_report()->add_visual_sinks()->set_row(2);
+  server.Expect({.compare_responses = {OfSetting(0, sinks), OfSetting(1, sinks), OfSetting(2, sinks),
+                                       OfSetting(3, sinks)}});
+  server.Expect({.compare_responses = {OfSetting(0, sinks), OfSetting(1, sinks)}});
+
+  ExplainRequest request{.image = "picture", .question = "?"};
+  request.generate.set_max_tokens(7);
+  const auto explanation = Explain(*server.Connect(), {}, request);
+  ASSERT_TRUE(explanation.ok()) << explanation.status();
+  EXPECT_EQ(explanation->off.text(), "no");
+  EXPECT_EQ(explanation->on.text(), "yes");
+  EXPECT_EQ(explanation->last_text, "es");
+  ASSERT_EQ(explanation->bands.size(), 3);
+  EXPECT_EQ(explanation->bands[0].maps.size(), 1);
+  ASSERT_EQ(explanation->sinks.size(), 6);
+  EXPECT_EQ(explanation->sinks[5].layer, 5);
+  EXPECT_EQ(explanation->sinks[5].sinks.Get(0).row(), 2);
+
+  const std::vector<v1::CompareRequest> requests = server.compare_requests();
+  ASSERT_EQ(requests.size(), 4);
+  EXPECT_EQ(requests[0].request().options().max_tokens(), 1);
+  EXPECT_EQ(requests[1].request().options().max_tokens(), 7);
+  EXPECT_EQ(requests[1].settings(0).mode(), v1::VAR_MODE_OFF);
+  EXPECT_EQ(requests[1].settings(1).detail(), v1::VAR_DETAIL_MAPS);
+  EXPECT_THAT(requests[1].settings(1).map_layers(), ElementsAre(0, 1, 2, 3, 4, 5));
+  EXPECT_THAT(requests[1].settings(2).map_layers(), ElementsAre(0, 1, 2));
+  EXPECT_THAT(requests[1].settings(3).map_layers(), ElementsAre(3, 4, 5));
+  EXPECT_EQ(requests[3].settings(1).mode(), v1::VAR_MODE_OBSERVE);
+  EXPECT_EQ(requests[3].settings(1).first_layer(), 5);
+  EXPECT_EQ(requests[3].settings(1).last_layer(), 5);
+  EXPECT_EQ(requests[3].settings(1).tau(), 20);
+}
+
+TEST(ReportData, IsWhatThePageReads) {
+  const nlohmann::json data = ReportData({.image = "\x89PNG", .question = "Is it?"}, Sample());
+  EXPECT_EQ(data["image"], "data:image/png;base64,iVBORw==");
+  EXPECT_EQ(data["question"], "Is it?");
+  EXPECT_EQ(data["region"]["left"], 0.25);
+  EXPECT_EQ(data["steps"].size(), 3);
+  EXPECT_EQ(data["steps"][0]["token"], "yes");  // what the row before it made
+  EXPECT_EQ(data["steps"][1]["token"], ".");
+  EXPECT_TRUE(data["steps"][2]["token"].is_null());
+  EXPECT_EQ(data["steps"][0]["redistributed"], 0.5);
+  EXPECT_EQ(data["bands"][0]["before"][0], (std::vector<int>{500000, 250000}));
+  EXPECT_EQ(data["bands"][0]["after"][2], (std::vector<int>{100000, 2}));
+  EXPECT_TRUE(data["layers"][0]["cells"].empty());
+  EXPECT_EQ(data["layers"][1]["cells"][0][1], 1);
+}
+
+TEST(ReportData, TheLastTokensTextComesFromTheStream) {
+  Explanation e = Sample();
+  e.on.mutable_usage()->set_generated_tokens(3);  // cut off: the third token was made, and has no row
+  e.last_text = "!";
+  EXPECT_EQ(ReportData({}, e)["steps"][2]["token"], "!");
+}
+
+TEST(ReportPage, IsWellFormedAndNeedsNothingElse) {
+  const std::string page = ReportPage(ReportData({.image = "\xff\xd8", .question = "Is it?"}, Sample()));
+  EXPECT_TRUE(absl::StartsWith(page, "<!DOCTYPE html>\n"));
+  EXPECT_THAT(UnbalancedElements(page), ElementsAre());
+  for (const char* text : {"{{", "src=\"", "href=", "url(", "@import", "http:"})
+    EXPECT_THAT(page, Not(HasSubstr(text)));
+  const nlohmann::json data = nlohmann::json::parse(ElementText(page, "data", "script"));
+  EXPECT_EQ(data["question"], "Is it?");
+}
+
+TEST(ReportPage, NoTextBreaksOut) {
+  const std::string evil = "</script><script>alert(1)</script><!-- {{script}} & \u2028 \xff";
+  Explanation e = Sample();
+  e.on.set_text(evil);
+  const std::string page = ReportPage(ReportData({.question = evil}, e));
+  EXPECT_THAT(UnbalancedElements(page), ElementsAre());
+  EXPECT_THAT(page, Not(HasSubstr("alert(1)</script>")));
+  EXPECT_THAT(page, Not(HasSubstr("<!--")));
+  const std::string text = nlohmann::json::parse(ElementText(page, "data", "script"))["question"];
+  EXPECT_EQ(text, "</script><script>alert(1)</script><!-- {{script}} & \u2028 \uFFFD");
+}
+
+}  // namespace
+}  // namespace varserve::client
