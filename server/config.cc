@@ -25,12 +25,15 @@ ABSL_FLAG(std::string, model_name, "", "Name in replies and metrics. Default: th
 ABSL_FLAG(std::string, device, "auto", "auto, cpu, cuda or cuda:N");
 ABSL_FLAG(std::string, dtype, "auto", "Of weights and KV cache: auto, float32, bfloat16 or float16");
 ABSL_FLAG(int, threads, 0, "Threads that compute. Default: the container's CPU quota");
-ABSL_FLAG(std::string, memory_budget, "", "Memory for everything, like 20G or 800M. Default: most of what is free");
-ABSL_FLAG(std::string, prefix_cache, "", "Most memory for cached prefixes, like 2G; 0: none. Default: the unused KV cache");
+ABSL_FLAG(std::string, memory_budget, "",
+          "Memory for everything, like 20G or 800M. Default: most of what is free");
+ABSL_FLAG(std::string, prefix_cache, "",
+          "Most memory for cached prefixes, like 2G; 0: none. Default: the unused KV cache");
 
 ABSL_FLAG(std::string, listen, "0.0.0.0:50051", "host:port of gRPC; port 0 picks a free one");
 ABSL_FLAG(std::string, metrics_listen, "0.0.0.0:9464", "host:port of /metrics for Prometheus; empty: none");
-ABSL_FLAG(std::string, tls_cert, "", "PEM file with the server's certificate chain; read again when it changes");
+ABSL_FLAG(std::string, tls_cert, "",
+          "PEM file with the server's certificate chain; read again when it changes");
 ABSL_FLAG(std::string, tls_key, "", "PEM file with its private key");
 ABSL_FLAG(std::string, tls_client_ca, "", "PEM file; clients must show a certificate signed by it (mTLS)");
 ABSL_FLAG(std::string, token_file, "", "File of bearer tokens, one a line; read again when it changes");
@@ -39,10 +42,13 @@ ABSL_FLAG(int, max_running, 0, "Requests in the batch. Default: 16 on a CPU, 64 
 ABSL_FLAG(int, max_waiting, 256, "Requests in the queue; more are refused");
 ABSL_FLAG(int64_t, max_waiting_tokens, 256 * 1024, "Prompt tokens in the queue; more are refused");
 ABSL_FLAG(int, prefill_budget, 0, "Prompt tokens computed per step beside decoding. Default: the device's");
-ABSL_FLAG(int, worker_threads, 0, "Threads that decode images and tokenize. Default: like --threads, at most 4");
-ABSL_FLAG(absl::Duration, write_timeout, absl::Seconds(60), "An answer nobody reads for so long is cancelled");
+ABSL_FLAG(int, worker_threads, 0,
+          "Threads that decode images and tokenize. Default: like --threads, at most 4");
+ABSL_FLAG(absl::Duration, write_timeout, absl::Seconds(60),
+          "An answer nobody reads for so long is cancelled");
 ABSL_FLAG(double, drain_seconds, 30, "Time running requests get after SIGTERM");
-ABSL_FLAG(absl::Duration, watchdog, absl::Seconds(120), "Work without a finished step for so long is not healthy");
+ABSL_FLAG(absl::Duration, watchdog, absl::Seconds(120),
+          "Work without a finished step for so long is not healthy");
 
 ABSL_FLAG(int, max_images, 8, "Images per request");
 ABSL_FLAG(std::string, max_image_bytes, "20M", "Encoded size of an image");
@@ -53,7 +59,8 @@ ABSL_FLAG(int, max_concurrent_streams, 1000, "Calls at a time on one connection"
 
 ABSL_FLAG(std::string, var_mode, "off", "VAR of requests that say nothing: off, observe or on");
 ABSL_FLAG(std::string, var_preset, "general", "and their preset: general, hallucination or vision_centric");
-ABSL_FLAG(std::vector<std::string>, sink_dimensions, {}, "Sink dimensions of the VAR profile, like 1415,2533");
+ABSL_FLAG(std::vector<std::string>, sink_dimensions, {},
+          "Sink dimensions of the VAR profile, like 1415,2533");
 ABSL_FLAG(double, tau, 0, "Sink threshold of the VAR profile");
 
 ABSL_FLAG(std::string, log_format, "text", "text or json");
@@ -92,7 +99,8 @@ absl::Status ReadModelFlags(ServerConfig& c) {
   c.model.model_dir = absl::GetFlag(FLAGS_model);
   if (c.model.model_dir.empty()) {
     const char* from_environment = std::getenv("VARSERVE_MODEL");
-    if (from_environment == nullptr) return Invalid("model", "is missing: the directory of the model to serve");
+    if (from_environment == nullptr)
+      return Invalid("model", "is missing: the directory of the model to serve");
     c.model.model_dir = from_environment;
   }
   c.model.device = absl::GetFlag(FLAGS_device);
@@ -104,7 +112,8 @@ absl::Status ReadModelFlags(ServerConfig& c) {
   }
   for (const std::string& text : absl::GetFlag(FLAGS_sink_dimensions)) {
     int32_t dimension = 0;
-    if (!absl::SimpleAtoi(text, &dimension)) return Invalid("sink_dimensions", absl::StrCat("\"", text, "\" is no number"));
+    if (!absl::SimpleAtoi(text, &dimension))
+      return Invalid("sink_dimensions", absl::StrCat("\"", text, "\" is no number"));
     c.model.var_profile.sink_dimensions.push_back(dimension);
   }
   if (const double tau = absl::GetFlag(FLAGS_tau); tau != 0) {
@@ -133,7 +142,8 @@ absl::Status ReadVarFlags(ServerConfig& c) {
   } else if (preset == "vision_centric") {
     c.var_preset = v1::VAR_PRESET_VISION_CENTRIC;
   } else {
-    return Invalid("var_preset", absl::StrCat("\"", preset, "\" is not general, hallucination or vision_centric"));
+    return Invalid("var_preset",
+                   absl::StrCat("\"", preset, "\" is not general, hallucination or vision_centric"));
   }
   return absl::OkStatus();
 }
@@ -144,7 +154,8 @@ absl::Status ReadLimitFlags(ServerConfig& c) {
   c.limits.set_max_images(static_cast<uint32_t>(absl::GetFlag(FLAGS_max_images)));
   c.limits.set_max_image_pixels(static_cast<uint64_t>(absl::GetFlag(FLAGS_max_image_pixels)));
   ASSIGN_OR_RETURN(const int64_t image_bytes, Bytes("max_image_bytes", absl::GetFlag(FLAGS_max_image_bytes)));
-  ASSIGN_OR_RETURN(const int64_t message_bytes, Bytes("max_message_bytes", absl::GetFlag(FLAGS_max_message_bytes)));
+  ASSIGN_OR_RETURN(const int64_t message_bytes,
+                   Bytes("max_message_bytes", absl::GetFlag(FLAGS_max_message_bytes)));
   ASSIGN_OR_RETURN(const int64_t map_bytes, Bytes("max_map_bytes", absl::GetFlag(FLAGS_max_map_bytes)));
   if (message_bytes > std::numeric_limits<int32_t>::max()) return Invalid("max_message_bytes", "is over 2G");
   c.limits.set_max_image_bytes(static_cast<uint64_t>(image_bytes));
@@ -159,7 +170,8 @@ absl::Status ReadLimitFlags(ServerConfig& c) {
   RETURN_IF_ERROR(AtLeast("prefill_budget", absl::GetFlag(FLAGS_prefill_budget), 0));
   RETURN_IF_ERROR(AtLeast("max_concurrent_streams", absl::GetFlag(FLAGS_max_concurrent_streams), 1));
   c.scheduler.max_running = absl::GetFlag(FLAGS_max_running);
-  if (absl::GetFlag(FLAGS_prefill_budget) > 0) c.scheduler.prefill_budget = absl::GetFlag(FLAGS_prefill_budget);
+  if (absl::GetFlag(FLAGS_prefill_budget) > 0)
+    c.scheduler.prefill_budget = absl::GetFlag(FLAGS_prefill_budget);
   c.queue.max_waiting = absl::GetFlag(FLAGS_max_waiting);
   c.queue.max_waiting_tokens = absl::GetFlag(FLAGS_max_waiting_tokens);
   c.grpc.max_concurrent_streams = absl::GetFlag(FLAGS_max_concurrent_streams);
@@ -184,7 +196,8 @@ absl::StatusOr<ServerConfig> ReadCommandLine(int argc, char** argv) {
   usage.version_string = [] { return absl::StrCat("varserve-server ", kVersion, "\n"); };
   absl::SetFlagsUsageConfig(usage);
   const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
-  if (rest.size() > 1) return absl::InvalidArgumentError(absl::StrCat("unexpected argument \"", rest[1], "\"; see --help"));
+  if (rest.size() > 1)
+    return absl::InvalidArgumentError(absl::StrCat("unexpected argument \"", rest[1], "\"; see --help"));
 
   ServerConfig c;
   RETURN_IF_ERROR(ReadModelFlags(c));

@@ -21,7 +21,7 @@ struct ServerConfig {
   int64_t prefix_cache_bytes = -1;  // -1: whatever of the KV pool is not in use
 
   rpc::GrpcServerOptions grpc;
-  std::string metrics_listen;       // empty: no metrics
+  std::string metrics_listen;  // empty: no metrics
   std::string token_file;
   int worker_threads = 2;
   absl::Duration write_timeout;

@@ -6,8 +6,8 @@
 #include <cstdio>
 #include <ctime>
 #include <exception>
-#include <thread>
 #include <memory>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -24,7 +24,8 @@
 namespace varserve {
 namespace {
 
-constexpr absl::Duration kCancelGrace = absl::Seconds(5);  // for calls to end with their status once the drain is over
+constexpr absl::Duration kCancelGrace =
+    absl::Seconds(5);  // for calls to end with their status once the drain is over
 
 // SIGTERM and SIGINT come to WaitForSignal only. Before any thread is started.
 sigset_t BlockSignals() {
@@ -41,14 +42,16 @@ bool WaitForSignal(const sigset_t& signals, absl::Duration timeout) {
   return sigtimedwait(&signals, nullptr, &wait) > 0;
 }
 
-absl::StatusOr<std::unique_ptr<prometheus::Exposer>> StartExposer(const ServerConfig& config, Serving& serving) {
+absl::StatusOr<std::unique_ptr<prometheus::Exposer>> StartExposer(const ServerConfig& config,
+                                                                  Serving& serving) {
   if (config.metrics_listen.empty()) return nullptr;
   try {
     auto exposer = std::make_unique<prometheus::Exposer>(config.metrics_listen);
     exposer->RegisterCollectable(serving.metrics().registry());
     return exposer;
   } catch (const std::exception& error) {
-    return absl::UnavailableError(absl::StrCat("--metrics_listen: cannot listen on ", config.metrics_listen, ": ", error.what()));
+    return absl::UnavailableError(
+        absl::StrCat("--metrics_listen: cannot listen on ", config.metrics_listen, ": ", error.what()));
   }
 }
 
@@ -61,9 +64,11 @@ absl::Status Run(int argc, char** argv) {
   if (!config.token_file.empty()) {
     ASSIGN_OR_RETURN(tokens, rpc::BearerTokens::Load(config.token_file));
   }
-  rpc::InferenceService service(
-      {.worker_threads = config.worker_threads, .write_timeout = config.write_timeout, .tokens = tokens.get()});
-  ASSIGN_OR_RETURN(const std::unique_ptr<rpc::GrpcServer> server, rpc::GrpcServer::Start(config.grpc, &service));
+  rpc::InferenceService service({.worker_threads = config.worker_threads,
+                                 .write_timeout = config.write_timeout,
+                                 .tokens = tokens.get()});
+  ASSIGN_OR_RETURN(const std::unique_ptr<rpc::GrpcServer> server,
+                   rpc::GrpcServer::Start(config.grpc, &service));
   logger->Info("listening", {{"version", kVersion}, {"port", static_cast<int64_t>(server->port())}});
 
   ASSIGN_OR_RETURN(const std::unique_ptr<Serving> serving, Serving::Load(config, logger.get()));

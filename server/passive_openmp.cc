@@ -10,7 +10,8 @@ namespace varserve {
 
 void UsePassiveOpenMp(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
-  // A short spin, some 20 microseconds, covers the gap between two layers' loops; sleeping there would cost more.
+  // A short spin, some 20 microseconds, covers the gap between two layers' loops; sleeping there would cost
+  // more.
   setenv("GOMP_SPINCOUNT", "5000", /*overwrite=*/1);
   std::error_code error;
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);

@@ -18,7 +18,8 @@
 namespace varserve {
 namespace {
 
-v1::Model Describe(const ServerConfig& config, const model::LlavaModel& m, const preprocess::Preprocessor& preprocessor) {
+v1::Model Describe(const ServerConfig& config, const model::LlavaModel& m,
+                   const preprocess::Preprocessor& preprocessor) {
   const model::DecoderConfig& d = m.config().decoder;
   v1::Model description;
   description.set_name(config.model_name);
@@ -57,7 +58,8 @@ v1::Model Describe(const ServerConfig& config, const model::LlavaModel& m, const
 
 // Equal only for models that compute the same K and V.
 Digest Fingerprint(const ServerConfig& config, const model::LlavaModel& m) {
-  const std::string text = absl::StrCat(config.model.model_dir, "|", m.device().str(), "|", model::DtypeName(m.dtype()));
+  const std::string text =
+      absl::StrCat(config.model.model_dir, "|", m.device().str(), "|", model::DtypeName(m.dtype()));
   Digest digest;
   SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
   return digest;
@@ -65,7 +67,8 @@ Digest Fingerprint(const ServerConfig& config, const model::LlavaModel& m) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& config, telemetry::Logger* logger) {
+absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& config,
+                                                       telemetry::Logger* logger) {
   const absl::Time start = absl::Now();
   at::set_num_threads(config.threads);
   auto serving = absl::WrapUnique(new Serving());
@@ -90,9 +93,11 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   const int prefill_chunk = model::LlavaModelRunner::PrefillChunk(m->device());
   const model::StepLimits limits{.max_running = scheduler.max_running,
                                  .prefill_budget = scheduler.prefill_budget.value_or(prefill_chunk)};
-  ASSIGN_OR_RETURN(const model::MemoryPlan plan, model::PlanMemory(model::MeasureNeeds(*m, limits, config.memory_budget)));
+  ASSIGN_OR_RETURN(const model::MemoryPlan plan,
+                   model::PlanMemory(model::MeasureNeeds(*m, limits, config.memory_budget)));
   std::fprintf(stderr, "memory\n%s", plan.ToTable().c_str());
-  ASSIGN_OR_RETURN(serving->runner_, model::LlavaModelRunner::Create(std::move(m), static_cast<int>(plan.num_blocks)));
+  ASSIGN_OR_RETURN(serving->runner_,
+                   model::LlavaModelRunner::Create(std::move(m), static_cast<int>(plan.num_blocks)));
   const model::LlavaModel& loaded = serving->runner_->model();
 
   // 3. A first pass, then the engine.
@@ -105,15 +110,14 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
                              .device = description.device(),
                              .version = kVersion,
                              .num_layers = loaded.config().decoder.num_hidden_layers});
-  engine::EngineOptions engine_options{.scheduler = scheduler,
-                                       .queue = config.queue,
-                                       .model_fingerprint = Fingerprint(config, loaded)};
+  engine::EngineOptions engine_options{
+      .scheduler = scheduler, .queue = config.queue, .model_fingerprint = Fingerprint(config, loaded)};
   if (config.prefix_cache_bytes >= 0) {
     engine_options.scheduler.prefix_cache_blocks =
         static_cast<int>(config.prefix_cache_bytes / serving->runner_->facts().block_bytes);
   }
-  serving->engine_ = std::make_unique<engine::Engine>(engine_options, serving->runner_.get(), serving->metrics_.get(),
-                                                      &serving->clock_);
+  serving->engine_ = std::make_unique<engine::Engine>(engine_options, serving->runner_.get(),
+                                                      serving->metrics_.get(), &serving->clock_);
 
   // 4. What the service needs.
   auto serving_model = std::make_shared<rpc::ServingModel>();
@@ -126,7 +130,8 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
                                  .num_layers = loaded.config().decoder.num_hidden_layers};
   if (loaded.var_profile().has_value()) serving_model->var_defaults.profile_tau = loaded.var_profile()->tau;
   const absl::StatusOr<rpc::VarRequest> default_var = rpc::ReadVarOptions({}, serving_model->var_defaults);
-  if (!default_var.ok()) return absl::FailedPreconditionError("--var_mode: this model has no VAR profile; only off works");
+  if (!default_var.ok())
+    return absl::FailedPreconditionError("--var_mode: this model has no VAR profile; only off works");
   *serving_model->description.mutable_default_var() = default_var->effective;
   serving_model->services = {.tokenizer = &serving->preprocessor_->tokenizer(),
                              .metrics = serving->metrics_.get(),
@@ -136,13 +141,15 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
                              .max_map_bytes = static_cast<int64_t>(config.limits.max_map_bytes())};
   serving->model_ = std::move(serving_model);
 
-  logger->Info("model loaded", {{"model", config.model_name},
-                                {"dtype", description.dtype()},
-                                {"device", description.device()},
-                                {"threads", static_cast<int64_t>(config.threads)},
-                                {"load_seconds", absl::ToDoubleSeconds(loaded_at - start)},
-                                {"warm_up_seconds", absl::ToDoubleSeconds(absl::Now() - loaded_at)},
-                                {"var_profile", description.has_var_profile() ? description.var_profile().source() : "none"}});
+  logger->Info(
+      "model loaded",
+      {{"model", config.model_name},
+       {"dtype", description.dtype()},
+       {"device", description.device()},
+       {"threads", static_cast<int64_t>(config.threads)},
+       {"load_seconds", absl::ToDoubleSeconds(loaded_at - start)},
+       {"warm_up_seconds", absl::ToDoubleSeconds(absl::Now() - loaded_at)},
+       {"var_profile", description.has_var_profile() ? description.var_profile().source() : "none"}});
   return serving;
 }
 

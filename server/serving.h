@@ -17,7 +17,8 @@ namespace varserve {
 
 class Serving {
  public:
-  // Loads the model, plans the memory, warms up. Takes seconds to minutes. Errors name the flag, file or field.
+  // Loads the model, plans the memory, warms up. Takes seconds to minutes. Errors name the flag, file or
+  // field.
   static absl::StatusOr<std::unique_ptr<Serving>> Load(const ServerConfig& config, telemetry::Logger* logger);
 
   engine::Engine& engine() { return *engine_; }

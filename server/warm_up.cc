@@ -14,9 +14,11 @@ absl::Status WarmUp(const preprocess::Preprocessor& preprocessor, engine::ModelR
   picture.height = preprocessor.image_processor().height();
   picture.width = preprocessor.image_processor().width();
   picture.pixels.assign(static_cast<size_t>(3) * picture.height * picture.width, 0.0F);
-  const preprocess::Message question{preprocess::Role::kUser, {preprocess::ImagePart{}, "What is in the image?"}};
-  ASSIGN_OR_RETURN(Prompt built, preprocessor.prompt_builder().Build(
-                                     {&question, 1}, {{std::make_shared<const ProcessedImage>(std::move(picture))}}));
+  const preprocess::Message question{preprocess::Role::kUser,
+                                     {preprocess::ImagePart{}, "What is in the image?"}};
+  ASSIGN_OR_RETURN(Prompt built,
+                   preprocessor.prompt_builder().Build(
+                       {&question, 1}, {{std::make_shared<const ProcessedImage>(std::move(picture))}}));
   engine::GenerationRequest request;
   request.prompt = std::make_shared<const Prompt>(std::move(built));
   const int prompt_size = request.prompt->size();
@@ -24,8 +26,9 @@ absl::Status WarmUp(const preprocess::Preprocessor& preprocessor, engine::ModelR
   const engine::SlotLayout layout(prefix_size, runner.facts().block_size);
   const int num_blocks = layout.NumBlocks(prompt_size + 1);
   if (num_blocks > runner.facts().num_kv_blocks) {
-    return absl::ResourceExhaustedError(absl::StrCat("memory_budget: the KV cache of ", runner.facts().num_kv_blocks,
-                                                     " blocks cannot hold one question about one image, ", num_blocks));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("memory_budget: the KV cache of ", runner.facts().num_kv_blocks,
+                     " blocks cannot hold one question about one image, ", num_blocks));
   }
   std::vector<engine::BlockId> blocks(num_blocks);
   std::iota(blocks.begin(), blocks.end(), 0);

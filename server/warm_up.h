@@ -7,7 +7,8 @@
 
 namespace varserve {
 
-// One question about a grey picture: vision tower, prefill, one decoded token. Uses the first KV blocks and clears them.
+// One question about a grey picture: vision tower, prefill, one decoded token. Uses the first KV blocks and
+// clears them.
 absl::Status WarmUp(const preprocess::Preprocessor& preprocessor, engine::ModelRunner& runner);
 
 }  // namespace varserve

@@ -1,8 +1,9 @@
 // Attention of the decoder, the seam between plain and VAR attention (var.md; docs/var.md in the repository).
 //
-// A sequence's prefix, everything up to its image's end, cannot be changed by VAR: it goes through AttendPrefix, plain
-// flash attention. All other tokens, of all sequences of the step and whatever their VAR setting, are rows of one
-// AttendRows call: their weights are formed explicitly in float32 and VAR parameters are data, row by row.
+// A sequence's prefix, everything up to its image's end, cannot be changed by VAR: it goes through
+// AttendPrefix, plain flash attention. All other tokens, of all sequences of the step and whatever their VAR
+// setting, are rows of one AttendRows call: their weights are formed explicitly in float32 and VAR parameters
+// are data, row by row.
 //
 // Letters: B sequences, R rows, Tq query tokens, Tk key tokens, H heads, Hkv KV heads, D head size, L layers.
 #pragma once
@@ -35,11 +36,11 @@ class AttentionBackend {
   // Into how many groups this backend splits the heads' sums (RowEvidence).
   virtual int64_t evidence_groups(int64_t kv_heads) const = 0;
 
-  // out[r] = attention of row r over its slots, with VAR where the row's range holds `layer`. K, V and phi of every slot
-  // a row sees must be in `kv`. Does not synchronize with the host.
+  // out[r] = attention of row r over its slots, with VAR where the row's range holds `layer`. K, V and phi of
+  // every slot a row sees must be in `kv`. Does not synchronize with the host.
   //   q, out: [R, H, D] float, rows may be strided, heads contiguous
-  virtual void AttendRows(const PreparedRows& rows, int layer, const at::Tensor& q, const KvLayer& kv, at::Tensor out,
-                          RowEvidence& evidence) const = 0;
+  virtual void AttendRows(const PreparedRows& rows, int layer, const at::Tensor& q, const KvLayer& kv,
+                          at::Tensor out, RowEvidence& evidence) const = 0;
 };
 
 // Kernels on the CPU: one pass per row and KV head over K and V as stored.

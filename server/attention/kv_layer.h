@@ -1,4 +1,5 @@
-// One decoder layer's share of the KV pool: K, V and the sink measure phi of every slot, which live and die together.
+// One decoder layer's share of the KV pool: K, V and the sink measure phi of every slot, which live and die
+// together.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,7 +13,8 @@ inline constexpr float kAuthorsCodeEps = 1e-6F;
 struct KvLayer {
   at::Tensor k;    // [blocks, Hkv, block_size, D] in the serving dtype
   at::Tensor v;    // [blocks, Hkv, block_size, D]
-  at::Tensor phi;  // [2, blocks * block_size] float32; plane 0 with the model's epsilon, plane 1 with 1e-6 (AUTHORS_CODE)
+  at::Tensor phi;  // [2, blocks * block_size] float32; plane 0 with the model's epsilon, plane 1 with 1e-6
+                   // (AUTHORS_CODE)
 
   int64_t kv_heads() const { return k.size(1); }
   int64_t block_size() const { return k.size(2); }

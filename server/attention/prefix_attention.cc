@@ -24,7 +24,8 @@ at::Tensor AttendPrefix(const at::Tensor& q, const KvLayer& kv, const at::Tensor
   std::optional<at::Tensor> mask;
   if (start > 0) mask = at::ones({num_queries, num_keys}, q.options().dtype(at::kBool)).tril(start);
   return at::scaled_dot_product_attention(q.transpose(0, 1).unsqueeze(0), k, v, mask, /*dropout_p=*/0.0,
-                                          /*is_causal=*/start == 0, /*scale=*/std::nullopt, /*enable_gqa=*/true)
+                                          /*is_causal=*/start == 0, /*scale=*/std::nullopt,
+                                          /*enable_gqa=*/true)
       .squeeze(0)
       .transpose(0, 1);  // [Tq, H, D]
 }

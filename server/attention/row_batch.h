@@ -1,5 +1,5 @@
-// The rows of one step that attend explicitly, and what they attend to: everything that is the same for all layers.
-// Built once per step on the host; knows tokens and slots, not requests.
+// The rows of one step that attend explicitly, and what they attend to: everything that is the same for all
+// layers. Built once per step on the host; knows tokens and slots, not requests.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,10 +20,10 @@ struct RowBatch {
     std::vector<float> visual;    // [blocks * block_size] 1 where a visual token lies
     int32_t empty_begin = 0;      // slots [empty_begin, empty_end) hold no token
     int32_t empty_end = 0;
-    int32_t num_rows = 0;         // its rows stand together
+    int32_t num_rows = 0;  // its rows stand together
   };
 
-  std::vector<AttentionRow> rows;       // [R], ordered by sequence
+  std::vector<AttentionRow> rows;  // [R], ordered by sequence
   std::vector<Sequence> sequences;
   std::vector<std::vector<uint8_t>> map_flags;  // [L][maps]: whether map m averages layer l
 
@@ -33,11 +33,13 @@ struct RowBatch {
   int64_t max_slots() const;
 };
 
-// What VAR did, on the device, filled layer by layer. `groups` splits the heads: a backend may leave one partial sum per
-// KV head, which Reduce() adds up once at the end.
+// What VAR did, on the device, filled layer by layer. `groups` splits the heads: a backend may leave one
+// partial sum per KV head, which Reduce() adds up once at the end.
 struct RowEvidence {
-  at::Tensor sums;  // [L, R, groups, 4] image-centric heads, Omega, visual attention before, after: sums over heads
-  at::Tensor maps;  // [maps, groups, 2, max_slots] attention before and after, sums over heads and the map's layers
+  at::Tensor
+      sums;  // [L, R, groups, 4] image-centric heads, Omega, visual attention before, after: sums over heads
+  at::Tensor
+      maps;  // [maps, groups, 2, max_slots] attention before and after, sums over heads and the map's layers
 
   RowEvidence(const RowBatch& batch, int64_t layers, int64_t groups, const at::Device& device);
   // Adds up the groups: sums [L, R, 4], maps [maps, 2, max_slots].

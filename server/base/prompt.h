@@ -20,8 +20,8 @@ struct ProcessedImage {
   Digest digest{};            // of height, width and pixels: equal digests, equal visual tokens
 };
 
-// The visual tokens of one image inside the prompt: [begin, end), row by row over a grid of `rows` x `cols`. Models that keep
-// the vision tower's class token have it first, before the grid.
+// The visual tokens of one image inside the prompt: [begin, end), row by row over a grid of `rows` x `cols`.
+// Models that keep the vision tower's class token have it first, before the grid.
 struct ImageSpan {
   int begin = 0;
   int end = 0;

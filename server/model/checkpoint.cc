@@ -28,10 +28,12 @@ absl::StatusOr<std::vector<std::string>> FileNames(const std::string& model_dir)
   RETURN_IF_ERROR(parsed.status());
   std::set<std::string> names;
   for (const auto& [tensor, file] : JsonFields(*parsed, index).Object("weight_map").items()) {
-    if (!file.is_string()) return absl::InvalidArgumentError(absl::StrCat(index, ": weight_map: ", tensor, " is not a string"));
+    if (!file.is_string())
+      return absl::InvalidArgumentError(absl::StrCat(index, ": weight_map: ", tensor, " is not a string"));
     names.insert(absl::StrCat(model_dir, "/", file.get<std::string>()));
   }
-  if (names.empty()) return absl::InvalidArgumentError(absl::StrCat(index, ": weight_map is missing or empty"));
+  if (names.empty())
+    return absl::InvalidArgumentError(absl::StrCat(index, ": weight_map is missing or empty"));
   return std::vector<std::string>(names.begin(), names.end());
 }
 
@@ -114,15 +116,18 @@ void WeightLoader::CopyInto(const std::string& name, at::Tensor target) {
   const auto& [file, info] = it->second;
   const auto dtype = TorchDtype(info.dtype);
   if (!dtype.ok()) {
-    status_ = absl::InvalidArgumentError(absl::StrCat(file->path(), ": tensor ", name, " ", dtype.status().message()));
+    status_ = absl::InvalidArgumentError(
+        absl::StrCat(file->path(), ": tensor ", name, " ", dtype.status().message()));
     return;
   }
   if (at::IntArrayRef(info.shape) != target.sizes()) {
-    status_ = absl::InvalidArgumentError(absl::StrCat(file->path(), ": tensor ", name, " has shape ", ShapeText(info.shape),
-                                                      ", config.json needs ", ShapeText(target.sizes())));
+    status_ = absl::InvalidArgumentError(absl::StrCat(file->path(), ": tensor ", name, " has shape ",
+                                                      ShapeText(info.shape), ", config.json needs ",
+                                                      ShapeText(target.sizes())));
     return;
   }
-  target.copy_(at::from_blob(const_cast<void*>(file->Data(info)), info.shape, at::TensorOptions().dtype(*dtype)));
+  target.copy_(
+      at::from_blob(const_cast<void*>(file->Data(info)), info.shape, at::TensorOptions().dtype(*dtype)));
   file->Drop(info);
 }
 

@@ -1,6 +1,6 @@
-// The weights of a Hugging Face model directory: model.safetensors, or shards with model.safetensors.index.json.
-// Tensors are converted one by one from the mapped files, so at no time is more in memory than the weights in the serving
-// dtype and one tensor.
+// The weights of a Hugging Face model directory: model.safetensors, or shards with
+// model.safetensors.index.json. Tensors are converted one by one from the mapped files, so at no time is more
+// in memory than the weights in the serving dtype and one tensor.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -39,8 +39,8 @@ class Checkpoint {
   std::map<std::string, Entry> tensors_;  // by canonical name
 };
 
-// Loads tensors of one checkpoint to one device and dtype. Remembers the first error; after one every tensor is
-// undefined, so a model is read in one go and status() asked once.
+// Loads tensors of one checkpoint to one device and dtype. Remembers the first error; after one every tensor
+// is undefined, so a model is read in one go and status() asked once.
 class WeightLoader {
  public:
   WeightLoader(const Checkpoint& checkpoint, at::Device device, at::ScalarType dtype)
@@ -48,11 +48,17 @@ class WeightLoader {
 
   at::Tensor Load(const std::string& name, at::IntArrayRef shape) { return LoadAs(name, shape, dtype_); }
   // In float32 whatever the serving dtype: norms, position embeddings.
-  at::Tensor LoadFloat(const std::string& name, at::IntArrayRef shape) { return LoadAs(name, shape, at::kFloat); }
+  at::Tensor LoadFloat(const std::string& name, at::IntArrayRef shape) {
+    return LoadAs(name, shape, at::kFloat);
+  }
   // Several tensors one below the other, as one matrix: first sizes differ, the others are `inner`.
   using Parts = std::vector<std::pair<std::string, int64_t>>;
-  at::Tensor LoadStacked(const Parts& parts, at::IntArrayRef inner) { return LoadStackedAs(parts, inner, dtype_); }
-  at::Tensor LoadStackedFloat(const Parts& parts, at::IntArrayRef inner) { return LoadStackedAs(parts, inner, at::kFloat); }
+  at::Tensor LoadStacked(const Parts& parts, at::IntArrayRef inner) {
+    return LoadStackedAs(parts, inner, dtype_);
+  }
+  at::Tensor LoadStackedFloat(const Parts& parts, at::IntArrayRef inner) {
+    return LoadStackedAs(parts, inner, at::kFloat);
+  }
 
   const absl::Status& status() const { return status_; }
   int64_t bytes() const { return bytes_; }  // loaded so far, in their new dtypes

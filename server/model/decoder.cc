@@ -6,9 +6,9 @@
 
 namespace varserve::model {
 
-Decoder::Decoder(const DecoderConfig& config, const std::vector<int32_t>& sink_dimensions, WeightLoader& weights,
-                 const LayerOps& ops, const attention::AttentionBackend& attention, at::ScalarType activation_dtype,
-                 at::Device device)
+Decoder::Decoder(const DecoderConfig& config, const std::vector<int32_t>& sink_dimensions,
+                 WeightLoader& weights, const LayerOps& ops, const attention::AttentionBackend& attention,
+                 at::ScalarType activation_dtype, at::Device device)
     : config_(config),
       ops_(ops),
       attention_(attention),
@@ -26,18 +26,20 @@ Decoder::Decoder(const DecoderConfig& config, const std::vector<int32_t>& sink_d
     const std::string at = absl::StrCat("language_model.layers.", i, ".");
     Layer layer;
     layer.input_layernorm = weights.LoadFloat(at + "input_layernorm.weight", {width});
-    layer.qkv_proj.weight = weights.LoadStacked(
-        {{at + "self_attn.q_proj.weight", q}, {at + "self_attn.k_proj.weight", kv}, {at + "self_attn.v_proj.weight", kv}},
-        {width});
+    layer.qkv_proj.weight = weights.LoadStacked({{at + "self_attn.q_proj.weight", q},
+                                                 {at + "self_attn.k_proj.weight", kv},
+                                                 {at + "self_attn.v_proj.weight", kv}},
+                                                {width});
     layer.o_proj.weight = weights.Load(at + "self_attn.o_proj.weight", {width, q});
     layer.post_attention_layernorm = weights.LoadFloat(at + "post_attention_layernorm.weight", {width});
-    layer.gate_up_proj.weight =
-        weights.LoadStacked({{at + "mlp.gate_proj.weight", inner}, {at + "mlp.up_proj.weight", inner}}, {width});
+    layer.gate_up_proj.weight = weights.LoadStacked(
+        {{at + "mlp.gate_proj.weight", inner}, {at + "mlp.up_proj.weight", inner}}, {width});
     layer.down_proj.weight = weights.Load(at + "mlp.down_proj.weight", {width, inner});
     layers_.push_back(std::move(layer));
   }
   norm_ = weights.LoadFloat("language_model.norm.weight", {width});
-  lm_head_.weight = config.tie_word_embeddings ? embed_tokens_ : weights.Load("lm_head.weight", {config.vocab_size, width});
+  lm_head_.weight =
+      config.tie_word_embeddings ? embed_tokens_ : weights.Load("lm_head.weight", {config.vocab_size, width});
 }
 
 at::Tensor Decoder::Embed(const at::Tensor& token_ids) const {
@@ -51,7 +53,8 @@ at::Tensor Decoder::Attend(int l, const at::Tensor& qkv, const DecoderInput& inp
   const at::Tensor q = qkv.narrow(1, 0, heads * head_dim).unflatten(1, {heads, head_dim});  // [N, H, D]
   at::Tensor out = at::empty({qkv.size(0), heads, head_dim}, qkv.options());
   if (input.num_rows > 0) {
-    attention_.AttendRows(*input.rows, l, q.narrow(0, 0, input.num_rows), kv, out.narrow(0, 0, input.num_rows), evidence);
+    attention_.AttendRows(*input.rows, l, q.narrow(0, 0, input.num_rows), kv,
+                          out.narrow(0, 0, input.num_rows), evidence);
   }
   for (const PrefixChunk& chunk : input.prefix) {
     out.narrow(0, chunk.first, chunk.count)
@@ -66,10 +69,10 @@ at::Tensor Decoder::Forward(DecoderInput input, KvCache& cache, attention::RowEv
   for (int l = 0; l < config_.num_hidden_layers; ++l) {
     const Layer& layer = layers_[l];
     attention::KvLayer& kv = cache.layer(l);
-    const at::Tensor normed =
-        sinks_.dimensions.numel() > 0
-            ? ops_.RmsNormAndSinks(hidden, layer.input_layernorm, config_.rms_norm_eps, sinks_, input.slots, kv)
-            : ops_.RmsNorm(hidden, layer.input_layernorm, config_.rms_norm_eps);
+    const at::Tensor normed = sinks_.dimensions.numel() > 0
+                                  ? ops_.RmsNormAndSinks(hidden, layer.input_layernorm, config_.rms_norm_eps,
+                                                         sinks_, input.slots, kv)
+                                  : ops_.RmsNorm(hidden, layer.input_layernorm, config_.rms_norm_eps);
     at::Tensor qkv = ops_.Linear(normed, layer.qkv_proj);  // [N, (H + 2 Hkv) D]
     ops_.RopeAndStore(qkv, config_.num_attention_heads, rotary, input.slots, kv);
     ops_.LinearAdd(Attend(l, qkv, input, kv, evidence), layer.o_proj, hidden);
@@ -78,7 +81,8 @@ at::Tensor Decoder::Forward(DecoderInput input, KvCache& cache, attention::RowEv
     ops_.LinearAdd(ops_.SiluMul(ops_.Linear(post, layer.gate_up_proj)), layer.down_proj, hidden);
   }
   if (input.sampled.numel() == 0) return {};
-  const at::Tensor last = ops_.RmsNorm(hidden.index_select(0, input.sampled), norm_, config_.rms_norm_eps);  // [S, C]
+  const at::Tensor last =
+      ops_.RmsNorm(hidden.index_select(0, input.sampled), norm_, config_.rms_norm_eps);  // [S, C]
   return ops_.Linear(last, lm_head_).to(at::kFloat);
 }
 

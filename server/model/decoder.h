@@ -17,13 +17,14 @@ namespace varserve::model {
 
 // A chunk of one sequence's prefix among the step's tokens.
 struct PrefixChunk {
-  int64_t first = 0;   // index of its first token in the step
+  int64_t first = 0;  // index of its first token in the step
   int64_t count = 0;
-  int64_t start = 0;   // position of its first token in the sequence
-  at::Tensor blocks;   // [n] int64, the sequence's blocks up to the chunk's end
+  int64_t start = 0;  // position of its first token in the sequence
+  at::Tensor blocks;  // [n] int64, the sequence's blocks up to the chunk's end
 };
 
-// One step's tokens: first the R rows that attend explicitly, then the prefix chunks. N tokens, S of them sampled.
+// One step's tokens: first the R rows that attend explicitly, then the prefix chunks. N tokens, S of them
+// sampled.
 struct DecoderInput {
   at::Tensor hidden;     // [N, C] embeddings; overwritten
   at::Tensor positions;  // [N] int64
@@ -38,13 +39,14 @@ struct DecoderInput {
 class Decoder {
  public:
   // Sink dimensions are empty where the model has no VAR profile.
-  Decoder(const DecoderConfig& config, const std::vector<int32_t>& sink_dimensions, WeightLoader& weights, const LayerOps& ops,
-          const attention::AttentionBackend& attention, at::ScalarType activation_dtype, at::Device device);
+  Decoder(const DecoderConfig& config, const std::vector<int32_t>& sink_dimensions, WeightLoader& weights,
+          const LayerOps& ops, const attention::AttentionBackend& attention, at::ScalarType activation_dtype,
+          at::Device device);
 
   // token_ids: [N] int64 => [N, C] in the activation dtype
   at::Tensor Embed(const at::Tensor& token_ids) const;
-  // Writes K, V and phi of the tokens, fills the rows' evidence. => logits [S, V] float32; undefined if S is 0.
-  // Does not synchronize with the host.
+  // Writes K, V and phi of the tokens, fills the rows' evidence. => logits [S, V] float32; undefined if S is
+  // 0. Does not synchronize with the host.
   at::Tensor Forward(DecoderInput input, KvCache& cache, attention::RowEvidence& evidence) const;
 
  private:
@@ -68,8 +70,8 @@ class Decoder {
   RotaryTable rotary_;
   at::Tensor embed_tokens_;  // [V, C]
   std::vector<Layer> layers_;
-  at::Tensor norm_;          // [C] float32
-  LinearWeights lm_head_;    // [V, C]
+  at::Tensor norm_;        // [C] float32
+  LinearWeights lm_head_;  // [V, C]
 };
 
 }  // namespace varserve::model

@@ -17,9 +17,11 @@ namespace {
 absl::StatusOr<int> OpenCuda() {
   // Registers the CUDA kernels with the dispatcher as it is loaded; never closed again.
   if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
-    return absl::FailedPreconditionError(absl::StrCat("device: CUDA libraries cannot be loaded: ", dlerror()));
+    return absl::FailedPreconditionError(
+        absl::StrCat("device: CUDA libraries cannot be loaded: ", dlerror()));
   }
-  if (!at::hasCUDA()) return absl::FailedPreconditionError("device: no CUDA driver or no GPU on this machine");
+  if (!at::hasCUDA())
+    return absl::FailedPreconditionError("device: no CUDA driver or no GPU on this machine");
   const int count = at::detail::getCUDAHooks().deviceCount();
   if (count == 0) return absl::FailedPreconditionError("device: no GPU on this machine");
   return count;
@@ -37,15 +39,18 @@ absl::StatusOr<at::Device> OpenDevice(const std::string& flag) {
   int index = 0;
   if (!absl::ConsumePrefix(&rest, "cuda") ||
       !(rest.empty() || (absl::ConsumePrefix(&rest, ":") && absl::SimpleAtoi(rest, &index) && index >= 0))) {
-    return absl::InvalidArgumentError(absl::StrCat("device: \"", flag, "\" is not auto, cpu, cuda or cuda:N"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("device: \"", flag, "\" is not auto, cpu, cuda or cuda:N"));
   }
   const absl::StatusOr<int> gpus = OpenCuda();
   if (!gpus.ok()) return gpus.status();
-  if (index >= *gpus) return absl::FailedPreconditionError(absl::StrCat("device: there are only ", *gpus, " GPUs"));
+  if (index >= *gpus)
+    return absl::FailedPreconditionError(absl::StrCat("device: there are only ", *gpus, " GPUs"));
   return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
 }
 
-absl::StatusOr<at::ScalarType> ChooseDtype(const std::string& flag, const std::string& checkpoint_dtype, at::Device device) {
+absl::StatusOr<at::ScalarType> ChooseDtype(const std::string& flag, const std::string& checkpoint_dtype,
+                                           at::Device device) {
   std::string name = flag;
   if (flag == "auto") {
     const bool half = checkpoint_dtype == "float16" || checkpoint_dtype == "bfloat16";
@@ -54,7 +59,8 @@ absl::StatusOr<at::ScalarType> ChooseDtype(const std::string& flag, const std::s
   if (name == "float32") return at::kFloat;
   if (name == "bfloat16") return at::kBFloat16;
   if (name == "float16") return at::kHalf;
-  return absl::InvalidArgumentError(absl::StrCat("dtype: \"", flag, "\" is not auto, float32, bfloat16 or float16"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("dtype: \"", flag, "\" is not auto, float32, bfloat16 or float16"));
 }
 
 std::string DtypeName(at::ScalarType dtype) {

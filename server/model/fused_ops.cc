@@ -12,8 +12,8 @@ using attention::KvLayer;
 using attention::StorageTypeOf;
 using kernels::GetCpuKernels;
 
-// Smallest pieces of a linear layer worth a thread: outputs by rows. Weights are shared by the rows of a piece, so pieces
-// hold many rows and few outputs.
+// Smallest pieces of a linear layer worth a thread: outputs by rows. Weights are shared by the rows of a
+// piece, so pieces hold many rows and few outputs.
 constexpr int64_t kOutputs = 96;
 constexpr int64_t kRows = 256;
 constexpr int64_t kFewRows = 16;
@@ -38,8 +38,8 @@ class FusedOps : public LayerOps {
     Norm(NormArgs(x, weight, eps, y), x.size(0));
     return y;
   }
-  at::Tensor RmsNormAndSinks(const at::Tensor& x, const at::Tensor& weight, double eps, const SinkTarget& sinks,
-                             const at::Tensor& slots, KvLayer& kv) const override {
+  at::Tensor RmsNormAndSinks(const at::Tensor& x, const at::Tensor& weight, double eps,
+                             const SinkTarget& sinks, const at::Tensor& slots, KvLayer& kv) const override {
     at::Tensor y = at::empty_like(x);
     kernels::RmsNormArgs args = NormArgs(x, weight, eps, y);
     args.sink_dimensions = sinks.dimensions.const_data_ptr<int32_t>();
@@ -116,17 +116,18 @@ class FusedOps : public LayerOps {
       while (begin < end) {
         const int64_t row_piece = begin / output_pieces;
         const int64_t until = std::min(end, (row_piece + 1) * output_pieces);
-        GetCpuKernels().linear(
-            args, static_cast<int>(row_piece * rows_each),
-            static_cast<int>(std::min<int64_t>(args.rows, (row_piece + 1) * rows_each)),
-            static_cast<int>((begin - row_piece * output_pieces) * outputs_each),
-            static_cast<int>(std::min<int64_t>(args.out, (until - row_piece * output_pieces) * outputs_each)));
+        GetCpuKernels().linear(args, static_cast<int>(row_piece * rows_each),
+                               static_cast<int>(std::min<int64_t>(args.rows, (row_piece + 1) * rows_each)),
+                               static_cast<int>((begin - row_piece * output_pieces) * outputs_each),
+                               static_cast<int>(std::min<int64_t>(
+                                   args.out, (until - row_piece * output_pieces) * outputs_each)));
         begin = until;
       }
     });
   }
 
-  static kernels::RmsNormArgs NormArgs(const at::Tensor& x, const at::Tensor& weight, double eps, at::Tensor& y) {
+  static kernels::RmsNormArgs NormArgs(const at::Tensor& x, const at::Tensor& weight, double eps,
+                                       at::Tensor& y) {
     return {.x = x.const_data_ptr<float>(),
             .weight = weight.const_data_ptr<float>(),
             .y = y.mutable_data_ptr<float>(),

@@ -11,7 +11,9 @@ using nlohmann::json;
 JsonFields::JsonFields(const json& object, std::string where)
     : object_(object.is_object() ? object : json::object()), where_(std::move(where)) {}
 
-bool JsonFields::Has(const std::string& key) const { return object_.contains(key) && !object_[key].is_null(); }
+bool JsonFields::Has(const std::string& key) const {
+  return object_.contains(key) && !object_[key].is_null();
+}
 
 int64_t JsonFields::Int(const std::string& key, int64_t fallback, int64_t low, int64_t high) {
   if (!Has(key)) return fallback;

@@ -1,5 +1,5 @@
-// Reads fields of a JSON object with a type, a range and a default, and remembers the first thing that was wrong, so
-// that a whole configuration is read first and checked once. Thread-compatible.
+// Reads fields of a JSON object with a type, a range and a default, and remembers the first thing that was
+// wrong, so that a whole configuration is read first and checked once. Thread-compatible.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@ namespace varserve::model {
 
 class JsonFields {
  public:
-  // `where` names the object in messages, e.g. "config.json: text_config". Anything but an object reads as empty.
+  // `where` names the object in messages, e.g. "config.json: text_config". Anything but an object reads as
+  // empty.
   JsonFields(const nlohmann::json& object, std::string where);
 
   bool Has(const std::string& key) const;  // present and not null

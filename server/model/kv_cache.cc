@@ -14,7 +14,8 @@ KvCache::KvCache(const DecoderConfig& c, int64_t num_blocks, at::ScalarType dtyp
     : num_blocks_(num_blocks) {
   const auto options = at::TensorOptions().device(device);
   // Zeros, not garbage: masked slots are multiplied by 0, which must not meet NaN.
-  kv_ = at::zeros({c.num_hidden_layers, 2, num_blocks, c.num_key_value_heads, kBlockSize, c.head_dim}, options.dtype(dtype));
+  kv_ = at::zeros({c.num_hidden_layers, 2, num_blocks, c.num_key_value_heads, kBlockSize, c.head_dim},
+                  options.dtype(dtype));
   phi_ = at::zeros({c.num_hidden_layers, 2, num_blocks * kBlockSize}, options.dtype(at::kFloat));
   for (int64_t l = 0; l < c.num_hidden_layers; ++l) layers_.push_back({kv_[l][0], kv_[l][1], phi_[l]});
 }

@@ -1,4 +1,5 @@
-// The KV pool: blocks of K, V and phi of all layers, allocated once. Which block belongs to whom is the engine's business.
+// The KV pool: blocks of K, V and phi of all layers, allocated once. Which block belongs to whom is the
+// engine's business.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -30,8 +31,8 @@ class KvCache {
 
  private:
   const int64_t num_blocks_;
-  at::Tensor kv_;   // [L, 2, blocks, Hkv, block_size, D]
-  at::Tensor phi_;  // [L, 2, blocks * block_size] float32
+  at::Tensor kv_;                           // [L, 2, blocks, Hkv, block_size, D]
+  at::Tensor phi_;                          // [L, 2, blocks * block_size] float32
   std::vector<attention::KvLayer> layers_;  // views
 };
 

@@ -1,8 +1,10 @@
-// The operations of a transformer layer beside attention, in two implementations that compute the same thing: kernels on the
-// CPU, and tensor operators on any device. The model's code is written once, against this interface.
+// The operations of a transformer layer beside attention, in two implementations that compute the same thing:
+// kernels on the CPU, and tensor operators on any device. The model's code is written once, against this
+// interface.
 //
-// Activations are float32 on the CPU and the serving dtype elsewhere; weights are in the serving dtype, norms' weights
-// float32. Letters: N tokens, C width, K inputs, O outputs, H heads, Hkv KV heads, D head size, I gated width.
+// Activations are float32 on the CPU and the serving dtype elsewhere; weights are in the serving dtype,
+// norms' weights float32. Letters: N tokens, C width, K inputs, O outputs, H heads, Hkv KV heads, D head
+// size, I gated width.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -47,8 +49,9 @@ class LayerOps {
   // x / sqrt(mean(x^2) + eps) * weight. [N, C] => [N, C]
   virtual at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) const = 0;
   // The same, and phi of each row into kv.phi at its slot. slots: [N] int64
-  virtual at::Tensor RmsNormAndSinks(const at::Tensor& x, const at::Tensor& weight, double eps, const SinkTarget& sinks,
-                                     const at::Tensor& slots, attention::KvLayer& kv) const = 0;
+  virtual at::Tensor RmsNormAndSinks(const at::Tensor& x, const at::Tensor& weight, double eps,
+                                     const SinkTarget& sinks, const at::Tensor& slots,
+                                     attention::KvLayer& kv) const = 0;
   // Rotates q and k of packed rows [q | k | v] by position, q in place, and writes k and v to their slots.
   // qkv: [N, (H + 2 Hkv) D]
   virtual void RopeAndStore(at::Tensor& qkv, int64_t heads, const Rotary& rotary, const at::Tensor& slots,

@@ -13,11 +13,14 @@ absl::Status CheckImageSize(const ModelConfig& config, int height, int width) {
   const VisionConfig& vision = config.vision;
   if (height % vision.patch_size != 0 || width % vision.patch_size != 0) {
     return absl::InvalidArgumentError(absl::StrCat("preprocessor_config.json: images of ", height, "x", width,
-                                                   " are not a multiple of the tower's patch size ", vision.patch_size));
+                                                   " are not a multiple of the tower's patch size ",
+                                                   vision.patch_size));
   }
-  if (vision.kind == VisionConfig::Kind::kClip && (height != vision.image_size || width != vision.image_size)) {
+  if (vision.kind == VisionConfig::Kind::kClip &&
+      (height != vision.image_size || width != vision.image_size)) {
     return absl::InvalidArgumentError(absl::StrCat("preprocessor_config.json: images of ", height, "x", width,
-                                                   ", but the CLIP tower takes ", vision.image_size, "x", vision.image_size));
+                                                   ", but the CLIP tower takes ", vision.image_size, "x",
+                                                   vision.image_size));
   }
   return absl::OkStatus();
 }
@@ -29,7 +32,8 @@ absl::StatusOr<std::unique_ptr<const LlavaModel>> LlavaModel::Load(const Options
   RETURN_IF_ERROR(CheckImageSize(config, options.image_height, options.image_width));
   ASSIGN_OR_RETURN(const at::Device device, OpenDevice(options.device));
   ASSIGN_OR_RETURN(const at::ScalarType dtype, ChooseDtype(options.dtype, config.dtype, device));
-  ASSIGN_OR_RETURN(std::optional<VarProfile> profile, FindVarProfile(options.model_dir, config.decoder, options.var_profile));
+  ASSIGN_OR_RETURN(std::optional<VarProfile> profile,
+                   FindVarProfile(options.model_dir, config.decoder, options.var_profile));
   ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(options.model_dir));
 
   std::unique_ptr<LlavaModel> model(new LlavaModel(std::move(config), device, dtype));
@@ -43,12 +47,12 @@ absl::StatusOr<std::unique_ptr<const LlavaModel>> LlavaModel::Load(const Options
   RETURN_IF_ERROR(CatchTorchErrors([&]() -> absl::Status {
     WeightLoader weights(checkpoint, device, dtype);
     const at::ScalarType activation_dtype = model->ops_->ActivationDtype(dtype);
-    model->tower_ = std::make_unique<VisionTower>(c, options.image_height, options.image_width, weights, *model->ops_,
-                                                  activation_dtype);
+    model->tower_ = std::make_unique<VisionTower>(c, options.image_height, options.image_width, weights,
+                                                  *model->ops_, activation_dtype);
     model->projector_ = std::make_unique<Projector>(c, weights, *model->ops_);
     model->decoder_ = std::make_unique<Decoder>(
-        c.decoder, model->var_profile_ ? model->var_profile_->sink_dimensions : std::vector<int32_t>{}, weights, *model->ops_,
-        *model->attention_, activation_dtype, device);
+        c.decoder, model->var_profile_ ? model->var_profile_->sink_dimensions : std::vector<int32_t>{},
+        weights, *model->ops_, *model->attention_, activation_dtype, device);
     model->weight_bytes_ = weights.bytes();
     return weights.status();
   }));

@@ -1,4 +1,5 @@
-// A LLaVA model in memory: vision tower, projector, decoder, and the operations they run on. Const after Load.
+// A LLaVA model in memory: vision tower, projector, decoder, and the operations they run on. Const after
+// Load.
 #pragma once
 
 #include <memory>
@@ -25,7 +26,8 @@ class LlavaModel {
     int image_height = 0;  // pixels, as preprocessing makes them
     int image_width = 0;
     VarProfileOverride var_profile;
-    // Tensor operators instead of the CPU's kernels: slower, and the same numbers up to rounding. Tests compare the two.
+    // Tensor operators instead of the CPU's kernels: slower, and the same numbers up to rounding. Tests
+    // compare the two.
     bool tensor_operators = false;
   };
 
@@ -33,7 +35,9 @@ class LlavaModel {
   static absl::StatusOr<std::unique_ptr<const LlavaModel>> Load(const Options& options);
 
   // Runs one image. pixels: [3, H, W] float32 => visual tokens [P, C] in the activation dtype
-  at::Tensor EncodeImage(const at::Tensor& pixels) const { return projector_->Forward(tower_->Forward(pixels)); }
+  at::Tensor EncodeImage(const at::Tensor& pixels) const {
+    return projector_->Forward(tower_->Forward(pixels));
+  }
 
   const ModelConfig& config() const { return config_; }
   const Decoder& decoder() const { return *decoder_; }

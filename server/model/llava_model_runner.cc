@@ -45,8 +45,8 @@ class HostReader {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<LlavaModelRunner>> LlavaModelRunner::Create(std::unique_ptr<const LlavaModel> model,
-                                                                           int num_kv_blocks) {
+absl::StatusOr<std::unique_ptr<LlavaModelRunner>> LlavaModelRunner::Create(
+    std::unique_ptr<const LlavaModel> model, int num_kv_blocks) {
   std::unique_ptr<LlavaModelRunner> runner(new LlavaModelRunner(std::move(model)));
   const LlavaModel& m = *runner->model_;
   const DecoderConfig& c = m.config().decoder;
@@ -85,7 +85,8 @@ void LlavaModelRunner::EncodeImages(const StepPlan& plan) {
   for (const SequenceStep& step : plan.steps) {
     for (const int image : step.encode_images) {
       const ProcessedImage& source = *step.request->prompt->images[image];
-      const at::Tensor pixels = at::from_blob(const_cast<float*>(source.pixels.data()), {3, source.height, source.width});
+      const at::Tensor pixels =
+          at::from_blob(const_cast<float*>(source.pixels.data()), {3, source.height, source.width});
       features_[step.sequence][image] = model_->EncodeImage(pixels);
     }
   }
@@ -98,7 +99,8 @@ void LlavaModelRunner::PlaceFeatures(const SequenceStep& step, int64_t first, at
     const int end = std::min(step.end, spans[i].end);
     if (begin >= end) continue;
     const at::Tensor& features = features_.at(step.sequence).at(static_cast<int>(i));  // [P, C]
-    embeddings.narrow(0, first + begin - step.begin, end - begin).copy_(features.narrow(0, begin - spans[i].begin, end - begin));
+    embeddings.narrow(0, first + begin - step.begin, end - begin)
+        .copy_(features.narrow(0, begin - spans[i].begin, end - begin));
   }
 }
 
@@ -112,15 +114,17 @@ StepOutput LlavaModelRunner::Run(const StepPlan& plan) {
   StepInput step_input(plan, facts_.num_layers, KvCache::kBlockSize);
   const at::Tensor slots = ToDevice(step_input.slots, device);
   at::Tensor embeddings = decoder.Embed(ToDevice(step_input.token_ids, device));  // [N, C]
-  for (size_t i = 0; i < plan.steps.size(); ++i) PlaceFeatures(plan.steps[i], step_input.places[i].first, embeddings);
+  for (size_t i = 0; i < plan.steps.size(); ++i)
+    PlaceFeatures(plan.steps[i], step_input.places[i].first, embeddings);
   for (size_t i = 0; i < step_input.prefix.size(); ++i) {
     const auto& blocks = step_input.prefix_blocks[i];
     step_input.prefix[i].blocks = ToDevice({blocks.begin(), blocks.end()}, device);
   }
 
   // 2. The decoder.
-  attention::RowEvidence evidence(step_input.batch, layers,
-                                  model_->attention().evidence_groups(model_->config().decoder.num_key_value_heads), device);
+  attention::RowEvidence evidence(
+      step_input.batch, layers,
+      model_->attention().evidence_groups(model_->config().decoder.num_key_value_heads), device);
   const auto rows = model_->attention().Prepare(step_input.batch, KvCache::kBlockSize);
   const at::Tensor logits = decoder.Forward({.hidden = embeddings,
                                              .positions = ToDevice(step_input.positions, device),
@@ -174,10 +178,11 @@ StepOutput LlavaModelRunner::Run(const StepPlan& plan) {
       if (!std::isfinite(host_largest[place.sampled])) {
         result.status = absl::InternalError("model: the logits are not finite");
       } else if (NeedsLogits(step.request->sampling)) {
-        result.token = Sample({host_whole, static_cast<size_t>(vocabulary)}, step.request->sampling, prompt.token_ids,
-                              step.generated);
+        result.token = Sample({host_whole, static_cast<size_t>(vocabulary)}, step.request->sampling,
+                              prompt.token_ids, step.generated);
       } else {
-        result.token = engine::Token{.id = static_cast<int32_t>(host_largest_id[place.sampled]), .logprob = 0.0F, .top = {}};
+        result.token = engine::Token{
+            .id = static_cast<int32_t>(host_largest_id[place.sampled]), .logprob = 0.0F, .top = {}};
       }
       if (NeedsLogits(step.request->sampling)) host_whole += vocabulary;
     }
@@ -201,7 +206,8 @@ StepOutput LlavaModelRunner::Run(const StepPlan& plan) {
     }
     if (place.map >= 0) {
       const engine::SlotLayout layout(prompt.prefix_size(), KvCache::kBlockSize);
-      const float scale = 1.0F / static_cast<float>(heads * static_cast<int64_t>(step.request->map_layers.size()));
+      const float scale =
+          1.0F / static_cast<float>(heads * static_cast<int64_t>(step.request->map_layers.size()));
       const float* before = host_maps + place.map * 2 * map_slots;
       engine::VarReport::Map map{.position = step.end - 1, .before = {}, .after = {}};
       for (const ImageSpan& span : prompt.spans) {

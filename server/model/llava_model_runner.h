@@ -1,5 +1,5 @@
-// Runs the engine's steps on a LLaVA model: the only place where requests and tensors meet, and where LibTorch's exceptions
-// end.
+// Runs the engine's steps on a LLaVA model: the only place where requests and tensors meet, and where
+// LibTorch's exceptions end.
 #pragma once
 
 #include <map>
@@ -16,9 +16,11 @@ namespace varserve::model {
 class LlavaModelRunner : public engine::ModelRunner {
  public:
   // Allocates the KV pool. RESOURCE_EXHAUSTED where it does not fit.
-  static absl::StatusOr<std::unique_ptr<LlavaModelRunner>> Create(std::unique_ptr<const LlavaModel> model, int num_kv_blocks);
+  static absl::StatusOr<std::unique_ptr<LlavaModelRunner>> Create(std::unique_ptr<const LlavaModel> model,
+                                                                  int num_kv_blocks);
 
-  // Tokens to prefill at once: enough to be bound by arithmetic; more only delays the tokens of running sequences.
+  // Tokens to prefill at once: enough to be bound by arithmetic; more only delays the tokens of running
+  // sequences.
   static int PrefillChunk(at::Device device) { return device.is_cpu() ? 64 : 512; }
 
   const engine::ModelFacts& facts() const override { return facts_; }

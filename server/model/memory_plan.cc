@@ -53,10 +53,10 @@ absl::StatusOr<MemoryPlan> PlanMemory(const MemoryNeeds& needs) {
   const int64_t left = needs.budget - needs.weights - needs.vision_tower - needs.step;
   plan.num_blocks = std::min(left / needs.block_bytes, needs.most_blocks);
   if (left < 0 || plan.num_blocks < 1) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("memory_budget: ", ToMebibytes(needs.budget), " MiB are not enough: weights ", ToMebibytes(needs.weights),
-                     ", vision tower ", ToMebibytes(needs.vision_tower), ", steps ", ToMebibytes(needs.step),
-                     " and no room for a KV block of ", ToMebibytes(needs.block_bytes), " MiB"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "memory_budget: ", ToMebibytes(needs.budget), " MiB are not enough: weights ",
+        ToMebibytes(needs.weights), ", vision tower ", ToMebibytes(needs.vision_tower), ", steps ",
+        ToMebibytes(needs.step), " and no room for a KV block of ", ToMebibytes(needs.block_bytes), " MiB"));
   }
   return plan;
 }
@@ -66,11 +66,12 @@ std::string MemoryPlan::ToTable() const {
     return absl::StrFormat("  %-14s %9d MiB%s\n", name, ToMebibytes(bytes), note);
   };
   const int64_t pool = num_blocks * needs.block_bytes;
-  return absl::StrCat(line("weights", needs.weights, ""), line("vision tower", needs.vision_tower, "  peak of one image"),
+  return absl::StrCat(line("weights", needs.weights, ""),
+                      line("vision tower", needs.vision_tower, "  peak of one image"),
                       line("step", needs.step, "  activations, logits, explicit rows"),
                       line("KV cache", pool,
-                           absl::StrCat("  ", num_blocks, " blocks of ", KvCache::kBlockSize, " tokens: ",
-                                        num_blocks * KvCache::kBlockSize, " tokens")),
+                           absl::StrCat("  ", num_blocks, " blocks of ", KvCache::kBlockSize,
+                                        " tokens: ", num_blocks * KvCache::kBlockSize, " tokens")),
                       line("budget", needs.budget, ""));
 }
 
@@ -88,18 +89,23 @@ MemoryNeeds MeasureNeeds(const LlavaModel& model, const StepLimits& limits, int6
   needs.vision_tower = float_bytes * image_tokens *
                        (static_cast<int64_t>(c.vision.hidden_size) * (c.vision.num_hidden_layers + 8) +
                         2 * static_cast<int64_t>(c.vision.intermediate_size));
-  // One layer's activations, twice where an operator's input and output live together, with reordered copies of inputs.
-  const int64_t activations = float_bytes * step_tokens * 2 * (4 * static_cast<int64_t>(d.hidden_size) + 2 * qkv + 4 * static_cast<int64_t>(d.intermediate_size));
+  // One layer's activations, twice where an operator's input and output live together, with reordered copies
+  // of inputs.
+  const int64_t activations =
+      float_bytes * step_tokens * 2 *
+      (4 * static_cast<int64_t>(d.hidden_size) + 2 * qkv + 4 * static_cast<int64_t>(d.intermediate_size));
   const int64_t logits = float_bytes * 3 * limits.max_running * static_cast<int64_t>(d.vocab_size);
   const int64_t evidence = float_bytes * 8 * step_tokens * d.num_hidden_layers * d.num_key_value_heads;
   // Off the CPU the explicit rows' weights exist for all heads at once, and K and V gathered in float32.
-  const int64_t rows = model.device().is_cpu()
-                           ? 0
-                           : float_bytes * 4 * step_tokens * d.num_attention_heads * static_cast<int64_t>(d.max_position_embeddings);
+  const int64_t rows = model.device().is_cpu() ? 0
+                                               : float_bytes * 4 * step_tokens * d.num_attention_heads *
+                                                     static_cast<int64_t>(d.max_position_embeddings);
   needs.step = activations + logits + evidence + rows;
   needs.block_bytes = KvCache::BlockBytes(d, model.dtype());
-  // Where nothing else is said, sequences of ordinary length for all of the batch; a machine may have other uses for the rest.
-  const int64_t longest = budget > 0 ? d.max_position_embeddings : std::min(d.max_position_embeddings, kOrdinaryTokens);
+  // Where nothing else is said, sequences of ordinary length for all of the batch; a machine may have other
+  // uses for the rest.
+  const int64_t longest =
+      budget > 0 ? d.max_position_embeddings : std::min(d.max_position_embeddings, kOrdinaryTokens);
   needs.most_blocks = std::max(limits.max_running * (longest / KvCache::kBlockSize + 2),
                                static_cast<int64_t>(d.max_position_embeddings) / KvCache::kBlockSize + 2);
   needs.budget = budget > 0 ? budget : needs.weights + FreeBytes(model.device()) / 10 * 9;

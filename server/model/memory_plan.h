@@ -10,12 +10,12 @@
 namespace varserve::model {
 
 struct MemoryNeeds {
-  int64_t budget = 0;         // bytes for everything
+  int64_t budget = 0;  // bytes for everything
   int64_t weights = 0;
-  int64_t vision_tower = 0;   // peak of one image
-  int64_t step = 0;           // peak of one step: activations, logits, explicit rows of VAR
-  int64_t block_bytes = 0;    // of one KV block
-  int64_t most_blocks = 0;    // more could never be used
+  int64_t vision_tower = 0;  // peak of one image
+  int64_t step = 0;          // peak of one step: activations, logits, explicit rows of VAR
+  int64_t block_bytes = 0;   // of one KV block
+  int64_t most_blocks = 0;   // more could never be used
 };
 
 struct MemoryPlan {

@@ -40,7 +40,8 @@ absl::StatusOr<VisionConfig> ReadVision(const json& object, const std::string& w
     c.patch_size = Dimension(fields, "patch_size", 14);
     c.layer_norm_eps = fields.Double("layer_norm_eps", 1e-6, 0.0, 1.0);
     activation = fields.String("hidden_act", "gelu");
-    if (fields.Bool("use_swiglu_ffn", false)) fields.Fail("use_swiglu_ffn", "is true, which is not supported");
+    if (fields.Bool("use_swiglu_ffn", false))
+      fields.Fail("use_swiglu_ffn", "is true, which is not supported");
     if (!fields.Bool("qkv_bias", true)) fields.Fail("qkv_bias", "is false, which is not supported");
   } else {
     fields.Fail("model_type", absl::StrCat("is \"", type, "\"; supported: clip_vision_model, dinov2"));
@@ -76,7 +77,8 @@ absl::StatusOr<RopeConfig> ReadRope(JsonFields& text, const std::string& where) 
     c.low_freq_factor = rope.Double("low_freq_factor", 1.0, 1e-6, 1e6);
     c.high_freq_factor = rope.Double("high_freq_factor", 4.0, 1e-6, 1e6);
     c.original_max_position_embeddings = rope.Int("original_max_position_embeddings", 8192, 1, kMost);
-    if (c.high_freq_factor <= c.low_freq_factor) rope.Fail("high_freq_factor", "is not greater than low_freq_factor");
+    if (c.high_freq_factor <= c.low_freq_factor)
+      rope.Fail("high_freq_factor", "is not greater than low_freq_factor");
   } else {
     rope.Fail("rope_type", absl::StrCat("is \"", type, "\"; supported: default, linear, llama3"));
   }
@@ -121,11 +123,12 @@ absl::StatusOr<ModelConfig> ModelConfig::Load(const std::string& model_dir) {
   ASSIGN_OR_RETURN(const json root, ReadJsonFile(path));
   JsonFields fields(root, path);
   if (const std::string type = fields.String("model_type", ""); type != "llava") {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ": model_type is \"", type, "\"; this server loads LLaVA models (model_type \"llava\")"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": model_type is \"", type, "\"; this server loads LLaVA models (model_type \"llava\")"));
   }
   ModelConfig c;
-  ASSIGN_OR_RETURN(c.vision, ReadVision(fields.Object("vision_config"), absl::StrCat(path, ": vision_config")));
+  ASSIGN_OR_RETURN(c.vision,
+                   ReadVision(fields.Object("vision_config"), absl::StrCat(path, ": vision_config")));
   const json text = fields.Object("text_config");
   ASSIGN_OR_RETURN(c.decoder, ReadDecoder(text, absl::StrCat(path, ": text_config")));
   c.decoder.tie_word_embeddings = fields.Bool("tie_word_embeddings", c.decoder.tie_word_embeddings);
@@ -133,14 +136,16 @@ absl::StatusOr<ModelConfig> ModelConfig::Load(const std::string& model_dir) {
   const int64_t states = c.vision.num_hidden_layers + 1;
   for (const int64_t layer : fields.Ints("vision_feature_layer", {-2})) {
     if (layer < -states || layer >= states) {
-      fields.Fail("vision_feature_layer", absl::StrCat("is ", layer, ", but the tower has ", states, " hidden states"));
+      fields.Fail("vision_feature_layer",
+                  absl::StrCat("is ", layer, ", but the tower has ", states, " hidden states"));
     }
     c.vision_feature_layers.push_back(static_cast<int>(layer < 0 ? layer + states : layer));
   }
   if (c.vision_feature_layers.empty()) fields.Fail("vision_feature_layer", "is empty");
   const std::string strategy = fields.String("vision_feature_select_strategy", "default");
   if (strategy != "default" && strategy != "full") {
-    fields.Fail("vision_feature_select_strategy", absl::StrCat("is \"", strategy, "\"; supported: default, full"));
+    fields.Fail("vision_feature_select_strategy",
+                absl::StrCat("is \"", strategy, "\"; supported: default, full"));
   }
   c.drop_class_token = strategy == "default";
   if (const std::string act = fields.String("projector_hidden_act", "gelu"); act != "gelu") {

@@ -29,10 +29,10 @@ struct RopeConfig {
   enum class Type : uint8_t { kDefault, kLinear, kLlama3 };
   Type type = Type::kDefault;
   double theta = 10000.0;
-  double factor = 1.0;                                // kLinear, kLlama3
-  double low_freq_factor = 1.0;                       // kLlama3
-  double high_freq_factor = 4.0;                      // kLlama3
-  int64_t original_max_position_embeddings = 8192;    // kLlama3
+  double factor = 1.0;                              // kLinear, kLlama3
+  double low_freq_factor = 1.0;                     // kLlama3
+  double high_freq_factor = 4.0;                    // kLlama3
+  int64_t original_max_position_embeddings = 8192;  // kLlama3
 };
 
 struct DecoderConfig {
@@ -52,11 +52,12 @@ struct DecoderConfig {
 struct ModelConfig {
   VisionConfig vision;
   DecoderConfig decoder;
-  std::vector<int> vision_feature_layers;  // indices into the tower's hidden states, 0 being the embeddings; not negative
-  bool drop_class_token = true;            // vision_feature_select_strategy "default"
+  std::vector<int>
+      vision_feature_layers;  // indices into the tower's hidden states, 0 being the embeddings; not negative
+  bool drop_class_token = true;  // vision_feature_select_strategy "default"
   bool projector_bias = true;
   int32_t image_token_id = 0;
-  std::string dtype;                       // as stored: float32, float16, bfloat16
+  std::string dtype;  // as stored: float32, float16, bfloat16
   std::vector<int32_t> eos_token_ids;
 
   // Reads DIR/config.json and, if there, DIR/generation_config.json. Messages name the file and the field.

@@ -11,7 +11,8 @@ namespace {
 // Angle per position of each pair of dimensions. => [D / 2] float32
 at::Tensor InverseFrequencies(const RopeConfig& c, int head_dim) {
   // In float32 as in the reference implementation, so that far positions agree.
-  at::Tensor frequencies = at::pow(c.theta, at::arange(0, head_dim, 2, at::kLong).to(at::kFloat) / head_dim).reciprocal();
+  at::Tensor frequencies =
+      at::pow(c.theta, at::arange(0, head_dim, 2, at::kLong).to(at::kFloat) / head_dim).reciprocal();
   if (c.type == RopeConfig::Type::kLinear) return frequencies / c.factor;
   if (c.type != RopeConfig::Type::kLlama3) return frequencies;
   // Llama 3: long wavelengths are slowed down by `factor`, short ones kept, those between blended.
@@ -19,8 +20,9 @@ at::Tensor InverseFrequencies(const RopeConfig& c, int head_dim) {
   const double high_wavelength = static_cast<double>(c.original_max_position_embeddings) / c.high_freq_factor;
   const at::Tensor wavelengths = 2.0 * std::numbers::pi / frequencies;
   const at::Tensor slowed = at::where(wavelengths > low_wavelength, frequencies / c.factor, frequencies);
-  const at::Tensor smooth = (static_cast<double>(c.original_max_position_embeddings) / wavelengths - c.low_freq_factor) /
-                            (c.high_freq_factor - c.low_freq_factor);
+  const at::Tensor smooth =
+      (static_cast<double>(c.original_max_position_embeddings) / wavelengths - c.low_freq_factor) /
+      (c.high_freq_factor - c.low_freq_factor);
   const at::Tensor blended = (1.0 - smooth) * slowed / c.factor + smooth * slowed;
   const at::Tensor between = (wavelengths >= high_wavelength).logical_and(wavelengths <= low_wavelength);
   return at::where(between, blended, slowed);

@@ -21,18 +21,17 @@ using nlohmann::json;
 constexpr int64_t kMaxHeader = 100 << 20;  // the limit of the reference implementation
 
 int64_t DtypeSize(const std::string& dtype) {
-  static const std::map<std::string, int64_t> kSizes = {{"F64", 8},  {"F32", 4}, {"F16", 2}, {"BF16", 2},
-                                                        {"I64", 8},  {"I32", 4}, {"I16", 2}, {"I8", 1},
-                                                        {"U8", 1},   {"BOOL", 1}, {"F8_E4M3", 1}, {"F8_E5M2", 1},
-                                                        {"U64", 8},  {"U32", 4}, {"U16", 2}};
+  static const std::map<std::string, int64_t> kSizes = {
+      {"F64", 8}, {"F32", 4},  {"F16", 2},     {"BF16", 2},    {"I64", 8}, {"I32", 4}, {"I16", 2}, {"I8", 1},
+      {"U8", 1},  {"BOOL", 1}, {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"U64", 8}, {"U32", 4}, {"U16", 2}};
   const auto it = kSizes.find(dtype);
   return it == kSizes.end() ? 0 : it->second;
 }
 
 absl::StatusOr<TensorInfo> ParseTensor(const json& entry, int64_t data_size) {
-  if (!entry.is_object() || !entry.contains("dtype") || !entry["dtype"].is_string() || !entry.contains("shape") ||
-      !entry["shape"].is_array() || !entry.contains("data_offsets") || !entry["data_offsets"].is_array() ||
-      entry["data_offsets"].size() != 2) {
+  if (!entry.is_object() || !entry.contains("dtype") || !entry["dtype"].is_string() ||
+      !entry.contains("shape") || !entry["shape"].is_array() || !entry.contains("data_offsets") ||
+      !entry["data_offsets"].is_array() || entry["data_offsets"].size() != 2) {
     return absl::InvalidArgumentError("has no dtype, shape and data_offsets");
   }
   TensorInfo info;
@@ -40,7 +39,8 @@ absl::StatusOr<TensorInfo> ParseTensor(const json& entry, int64_t data_size) {
   int64_t bytes = DtypeSize(info.dtype);
   if (bytes == 0) return absl::InvalidArgumentError(absl::StrCat("has unknown dtype ", info.dtype));
   for (const json& size : entry["shape"]) {
-    if (!size.is_number_unsigned()) return absl::InvalidArgumentError("has a shape that is not a list of sizes");
+    if (!size.is_number_unsigned())
+      return absl::InvalidArgumentError("has a shape that is not a list of sizes");
     const auto n = size.get<uint64_t>();
     if (n > (uint64_t{1} << 40)) return absl::InvalidArgumentError("has an impossible shape");
     info.shape.push_back(static_cast<int64_t>(n));
@@ -60,7 +60,8 @@ absl::StatusOr<TensorInfo> ParseTensor(const json& entry, int64_t data_size) {
         absl::StrCat("spans ", info.end - info.begin, " bytes, but its dtype and shape take ", bytes));
   }
   if (info.end > data_size) {
-    return absl::InvalidArgumentError(absl::StrCat("ends at byte ", info.end, " of the data, but the file has only ", data_size,
+    return absl::InvalidArgumentError(absl::StrCat("ends at byte ", info.end,
+                                                   " of the data, but the file has only ", data_size,
                                                    ": the file is truncated"));
   }
   return info;
@@ -69,21 +70,25 @@ absl::StatusOr<TensorInfo> ParseTensor(const json& entry, int64_t data_size) {
 }  // namespace
 
 absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(std::string_view head, int64_t file_size) {
-  if (file_size < 8 || head.size() < 8) return absl::InvalidArgumentError("is shorter than a safetensors header");
+  if (file_size < 8 || head.size() < 8)
+    return absl::InvalidArgumentError("is shorter than a safetensors header");
   uint64_t length = 0;
   for (int i = 7; i >= 0; --i) length = length << 8 | static_cast<unsigned char>(head[i]);
-  if (length > kMaxHeader) return absl::InvalidArgumentError("is not a safetensors file: impossible header length");
+  if (length > kMaxHeader)
+    return absl::InvalidArgumentError("is not a safetensors file: impossible header length");
   if (static_cast<int64_t>(length) + 8 > file_size || length + 8 > head.size()) {
     return absl::InvalidArgumentError("is truncated inside its header");
   }
   const json parsed = json::parse(head.substr(8, length), /*cb=*/nullptr, /*allow_exceptions=*/false);
-  if (!parsed.is_object()) return absl::InvalidArgumentError("is not a safetensors file: its header is not a JSON object");
+  if (!parsed.is_object())
+    return absl::InvalidArgumentError("is not a safetensors file: its header is not a JSON object");
   SafetensorsHeader header;
   header.data_begin = static_cast<int64_t>(length) + 8;
   for (const auto& [name, entry] : parsed.items()) {
     if (name == "__metadata__") continue;
     absl::StatusOr<TensorInfo> info = ParseTensor(entry, file_size - header.data_begin);
-    if (!info.ok()) return absl::InvalidArgumentError(absl::StrCat("tensor ", name, " ", info.status().message()));
+    if (!info.ok())
+      return absl::InvalidArgumentError(absl::StrCat("tensor ", name, " ", info.status().message()));
     header.tensors.emplace(name, *std::move(info));
   }
   return header;
@@ -96,7 +101,8 @@ absl::StatusOr<std::unique_ptr<SafetensorsFile>> SafetensorsFile::Open(const std
   const bool known = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0;
   void* bytes = known ? mmap(nullptr, info.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
   close(fd);
-  if (bytes == MAP_FAILED) return absl::InvalidArgumentError(absl::StrCat(path, ": is empty or cannot be mapped"));
+  if (bytes == MAP_FAILED)
+    return absl::InvalidArgumentError(absl::StrCat(path, ": is empty or cannot be mapped"));
   const std::string_view all(static_cast<const char*>(bytes), info.st_size);
   absl::StatusOr<SafetensorsHeader> header = ParseSafetensorsHeader(all, info.st_size);
   if (!header.ok()) {
@@ -112,7 +118,9 @@ SafetensorsFile::SafetensorsFile(std::string path, const char* bytes, int64_t si
 
 SafetensorsFile::~SafetensorsFile() { munmap(const_cast<char*>(bytes_), size_); }
 
-const void* SafetensorsFile::Data(const TensorInfo& tensor) const { return bytes_ + header_.data_begin + tensor.begin; }
+const void* SafetensorsFile::Data(const TensorInfo& tensor) const {
+  return bytes_ + header_.data_begin + tensor.begin;
+}
 
 void SafetensorsFile::Drop(const TensorInfo& tensor) const {
   // Whole pages inside the tensor only: the others hold a neighbour's bytes.

@@ -1,7 +1,8 @@
-// One safetensors file: its header, checked against the file, and its bytes, mapped. No torch. Thread-compatible.
+// One safetensors file: its header, checked against the file, and its bytes, mapped. No torch.
+// Thread-compatible.
 //
-// Format: 8 bytes little-endian length n, n bytes of JSON {name: {dtype, shape, data_offsets}}, then the data; offsets
-// count from the end of the header.
+// Format: 8 bytes little-endian length n, n bytes of JSON {name: {dtype, shape, data_offsets}}, then the
+// data; offsets count from the end of the header.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +17,9 @@
 namespace varserve::model {
 
 struct TensorInfo {
-  std::string dtype;           // F32, F16, BF16, ...
+  std::string dtype;  // F32, F16, BF16, ...
   std::vector<int64_t> shape;
-  int64_t begin = 0;           // bytes from the start of the data
+  int64_t begin = 0;  // bytes from the start of the data
   int64_t end = 0;
 };
 
@@ -27,8 +28,8 @@ struct SafetensorsHeader {
   int64_t data_begin = 0;  // bytes from the start of the file
 };
 
-// `head` is the start of the file, at least the header; `file_size` the size of all of it. Every tensor's bytes lie
-// inside the file and fit its dtype and shape.
+// `head` is the start of the file, at least the header; `file_size` the size of all of it. Every tensor's
+// bytes lie inside the file and fit its dtype and shape.
 absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(std::string_view head, int64_t file_size);
 
 class SafetensorsFile {

@@ -9,7 +9,8 @@
 namespace varserve::model {
 namespace {
 
-// Uniform in [0, 1), a function of seed and step alone: SplitMix64 (Steele, Lea, Flood 2014), the step-th output.
+// Uniform in [0, 1), a function of seed and step alone: SplitMix64 (Steele, Lea, Flood 2014), the step-th
+// output.
 double Uniform(uint64_t seed, uint64_t step) {
   uint64_t z = seed + (step + 1) * 0x9e3779b97f4a7c15U;
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
@@ -22,7 +23,8 @@ int32_t Largest(absl::Span<const float> logits) {
   return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
-void Penalize(float penalty, absl::Span<const int32_t> tokens, std::unordered_set<int32_t>& seen, std::vector<float>& logits) {
+void Penalize(float penalty, absl::Span<const int32_t> tokens, std::unordered_set<int32_t>& seen,
+              std::vector<float>& logits) {
   for (const int32_t id : tokens) {
     if (!seen.insert(id).second) continue;
     logits[id] = logits[id] > 0.0F ? logits[id] / penalty : logits[id] * penalty;
@@ -83,8 +85,8 @@ class Nucleus {
     const auto before = [this](int32_t a, int32_t b) {
       return weights_[a] > weights_[b] || (weights_[a] == weights_[b] && a < b);
     };
-    std::partial_sort(order_.begin() + static_cast<ptrdiff_t>(begin), order_.begin() + static_cast<ptrdiff_t>(end),
-                      order_.end(), before);
+    std::partial_sort(order_.begin() + static_cast<ptrdiff_t>(begin),
+                      order_.begin() + static_cast<ptrdiff_t>(end), order_.end(), before);
   }
 
   const std::vector<double>& weights_;
@@ -121,7 +123,8 @@ void AddLogprobs(absl::Span<const float> logits, int count, engine::Token& token
   std::partial_sort(order.begin(), end, order.end(), [&](int32_t a, int32_t b) {
     return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
   });
-  for (auto it = order.begin(); it != end; ++it) token.top.emplace_back(*it, static_cast<float>(logits[*it] - log_sum));
+  for (auto it = order.begin(); it != end; ++it)
+    token.top.emplace_back(*it, static_cast<float>(logits[*it] - log_sum));
 }
 
 }  // namespace
@@ -130,8 +133,8 @@ bool NeedsLogits(const engine::SamplingParams& params) {
   return params.temperature > 0.0F || params.repetition_penalty != 1.0F || params.logprobs >= 0;
 }
 
-engine::Token Sample(absl::Span<const float> logits, const engine::SamplingParams& params, absl::Span<const int32_t> prompt,
-                     absl::Span<const int32_t> generated) {
+engine::Token Sample(absl::Span<const float> logits, const engine::SamplingParams& params,
+                     absl::Span<const int32_t> prompt, absl::Span<const int32_t> generated) {
   std::vector<float> penalized(logits.begin(), logits.end());
   if (params.repetition_penalty != 1.0F) {
     std::unordered_set<int32_t> seen;

@@ -45,7 +45,8 @@ AttentionRow RowOf(const GenerationRequest& request, int position, const SlotLay
   row.first_layer = var.first_layer;
   row.last_layer = var.last_layer;
   // The authors' code finds sinks once, in the prompt, and compares strictly.
-  row.sink_slots = row.authors_code ? layout.NumSlots(request.prompt->size()) : std::numeric_limits<int32_t>::max();
+  row.sink_slots =
+      row.authors_code ? layout.NumSlots(request.prompt->size()) : std::numeric_limits<int32_t>::max();
   row.tau = row.authors_code ? std::nextafter(var.tau, std::numeric_limits<float>::infinity()) : var.tau;
   row.rho = var.rho;
   row.p = var.mode == engine::VarMode::kOn ? var.p : 0.0F;

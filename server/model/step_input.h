@@ -15,21 +15,21 @@ namespace varserve::model {
 struct StepInput {
   // Where one SequenceStep's tokens stand among the packed ones.
   struct Place {
-    int64_t first = 0;         // index of its first token
-    bool rows = false;         // whether they are rows (else a prefix chunk)
-    int64_t sampled = -1;      // index among the sampled tokens
-    int64_t map = -1;          // index among the maps
+    int64_t first = 0;     // index of its first token
+    bool rows = false;     // whether they are rows (else a prefix chunk)
+    int64_t sampled = -1;  // index among the sampled tokens
+    int64_t map = -1;      // index among the maps
   };
 
   explicit StepInput(const engine::StepPlan& plan, int num_layers, int64_t block_size);
 
-  std::vector<Place> places;         // one per SequenceStep
-  std::vector<int64_t> token_ids;    // [N]
-  std::vector<int64_t> positions;    // [N]
-  std::vector<int64_t> slots;        // [N] in the KV pool
-  std::vector<int64_t> sampled;      // [S]
+  std::vector<Place> places;       // one per SequenceStep
+  std::vector<int64_t> token_ids;  // [N]
+  std::vector<int64_t> positions;  // [N]
+  std::vector<int64_t> slots;      // [N] in the KV pool
+  std::vector<int64_t> sampled;    // [S]
   attention::RowBatch batch;
-  std::vector<PrefixChunk> prefix;   // blocks not set
+  std::vector<PrefixChunk> prefix;  // blocks not set
   std::vector<absl::Span<const engine::BlockId>> prefix_blocks;
 };
 

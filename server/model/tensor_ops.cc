@@ -16,16 +16,19 @@ class TensorOps : public LayerOps {
   at::Tensor Linear(const at::Tensor& x, const LinearWeights& w) const override {
     return at::linear(x, w.weight, w.bias.defined() ? w.bias.to(x.scalar_type()) : at::Tensor());
   }
-  void LinearAdd(const at::Tensor& x, const LinearWeights& w, at::Tensor& y) const override { y.add_(Linear(x, w)); }
+  void LinearAdd(const at::Tensor& x, const LinearWeights& w, at::Tensor& y) const override {
+    y.add_(Linear(x, w));
+  }
 
   at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) const override {
     const at::Tensor wide = x.to(at::kFloat);
     const at::Tensor scale = wide.square().mean(-1, /*keepdim=*/true).add_(eps).rsqrt_();
     return wide.mul(scale).mul_(weight).to(x.scalar_type());
   }
-  at::Tensor RmsNormAndSinks(const at::Tensor& x, const at::Tensor& weight, double eps, const SinkTarget& sinks,
-                             const at::Tensor& slots, KvLayer& kv) const override {
-    kv.phi.index_copy_(1, slots, attention::SinkMeasure(x, sinks.dimensions, sinks.eps, attention::kAuthorsCodeEps));
+  at::Tensor RmsNormAndSinks(const at::Tensor& x, const at::Tensor& weight, double eps,
+                             const SinkTarget& sinks, const at::Tensor& slots, KvLayer& kv) const override {
+    kv.phi.index_copy_(1, slots,
+                       attention::SinkMeasure(x, sinks.dimensions, sinks.eps, attention::kAuthorsCodeEps));
     return RmsNorm(x, weight, eps);
   }
 

@@ -15,7 +15,8 @@ absl::Status CatchTorchErrors(const std::function<absl::Status()>& body) {
     const c10::InferenceMode inference;
     return body();
   } catch (const c10::OutOfMemoryError& error) {
-    return absl::ResourceExhaustedError(absl::StrCat("out of device memory: ", error.what_without_backtrace()));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("out of device memory: ", error.what_without_backtrace()));
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError("out of memory");
   } catch (const c10::Error& error) {

@@ -7,7 +7,8 @@
 
 namespace varserve::model {
 
-// Runs `body` in inference mode. Out of memory: RESOURCE_EXHAUSTED; any other exception: INTERNAL, without the back trace.
+// Runs `body` in inference mode. Out of memory: RESOURCE_EXHAUSTED; any other exception: INTERNAL, without
+// the back trace.
 absl::Status CatchTorchErrors(const std::function<absl::Status()>& body);
 
 }  // namespace varserve::model

@@ -16,7 +16,8 @@ struct Published {
   const char* source;
 };
 
-// Decoders with published sink dimensions. Where no threshold is published, 20 (the paper's) is taken and said to be so.
+// Decoders with published sink dimensions. Where no threshold is published, 20 (the paper's) is taken and
+// said to be so.
 const std::vector<Published>& PublishedProfiles() {
   static constexpr char kPaper[] = "paper (arXiv 2503.03321) and its authors' code";
   static constexpr char kMassive[] = "Massive Activations (arXiv 2402.17762); tau not published, calibrate";
@@ -25,7 +26,15 @@ const std::vector<Published>& PublishedProfiles() {
       {"Llama-2-7B / Vicuna-7B", 4096, 32, 32, 32, 11008, {1415, 2533}, 20.0F, kPaper},
       {"Llama-2-13B / Vicuna-13B", 5120, 40, 40, 40, 13824, {2100, 4743}, 20.0F, kPaper},
       {"Mistral-7B", 4096, 32, 32, 8, 14336, {2070}, 20.0F, kMassive},
-      {"Qwen2-VL-7B / Qwen2.5-VL-7B", 3584, 28, 28, 4, 18944, {458, 2570}, 20.0F, "paper (arXiv 2503.03321); Look Twice"},
+      {"Qwen2-VL-7B / Qwen2.5-VL-7B",
+       3584,
+       28,
+       28,
+       4,
+       18944,
+       {458, 2570},
+       20.0F,
+       "paper (arXiv 2503.03321); Look Twice"},
       {"Qwen2-VL-2B", 1536, 28, 12, 2, 8960, {534, 940, 1073}, 20.0F, kLookTwice},
       {"Qwen2.5-VL-3B", 2048, 36, 16, 2, 11008, {318, 1819, 1874}, 20.0F, kLookTwice},
       {"InternVL2-8B", 4096, 32, 32, 8, 14336, {3584}, 20.0F, "paper (arXiv 2503.03321)"},
@@ -35,14 +44,16 @@ const std::vector<Published>& PublishedProfiles() {
 }
 
 absl::Status Check(const VarProfile& profile, const std::string& where, int width) {
-  if (profile.sink_dimensions.empty()) return absl::InvalidArgumentError(absl::StrCat(where, ": sink_dimensions is empty"));
+  if (profile.sink_dimensions.empty())
+    return absl::InvalidArgumentError(absl::StrCat(where, ": sink_dimensions is empty"));
   for (const int32_t d : profile.sink_dimensions) {
     if (d < 0 || d >= width) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(where, ": sink_dimensions: ", d, " is not in [0, ", width - 1, "], the decoder's width"));
+      return absl::InvalidArgumentError(absl::StrCat(where, ": sink_dimensions: ", d, " is not in [0, ",
+                                                     width - 1, "], the decoder's width"));
     }
   }
-  if (!(profile.tau > 0.0F)) return absl::InvalidArgumentError(absl::StrCat(where, ": tau is not greater than 0"));
+  if (!(profile.tau > 0.0F))
+    return absl::InvalidArgumentError(absl::StrCat(where, ": tau is not greater than 0"));
   return absl::OkStatus();
 }
 
@@ -53,7 +64,8 @@ absl::StatusOr<std::optional<VarProfile>> FromDirectory(const std::string& model
   RETURN_IF_ERROR(parsed.status());
   JsonFields fields(*parsed, path);
   VarProfile profile;
-  for (const int64_t d : fields.Ints("sink_dimensions", {})) profile.sink_dimensions.push_back(static_cast<int32_t>(d));
+  for (const int64_t d : fields.Ints("sink_dimensions", {}))
+    profile.sink_dimensions.push_back(static_cast<int32_t>(d));
   profile.tau = static_cast<float>(fields.Double("tau", 20.0, 0.0, 1e6));
   profile.source = absl::StrCat("model directory: ", fields.String("source", "var_profile.json"));
   profile.decoder = fields.String("decoder", "");
@@ -75,7 +87,8 @@ std::optional<VarProfile> FromShape(const DecoderConfig& c) {
 
 }  // namespace
 
-absl::StatusOr<std::optional<VarProfile>> FindVarProfile(const std::string& model_dir, const DecoderConfig& config,
+absl::StatusOr<std::optional<VarProfile>> FindVarProfile(const std::string& model_dir,
+                                                         const DecoderConfig& config,
                                                          const VarProfileOverride& flags) {
   ASSIGN_OR_RETURN(std::optional<VarProfile> profile, FromDirectory(model_dir, config.hidden_size));
   if (!profile.has_value()) profile = FromShape(config);

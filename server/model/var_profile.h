@@ -1,4 +1,5 @@
-// Which hidden dimensions make a token a sink in a decoder (D_sink) and from which phi on (tau); see docs/var.md.
+// Which hidden dimensions make a token a sink in a decoder (D_sink) and from which phi on (tau); see
+// docs/var.md.
 #pragma once
 
 #include <cstdint>
@@ -24,10 +25,11 @@ struct VarProfileOverride {
   std::optional<float> tau;
 };
 
-// The profile in use: the command line's, else MODEL_DIR/var_profile.json ({"sink_dimensions": [...], "tau": ..., "decoder",
-// "source"}), else the published one of a decoder of this shape; none if there is none. INVALID_ARGUMENT where a dimension
-// does not exist.
-absl::StatusOr<std::optional<VarProfile>> FindVarProfile(const std::string& model_dir, const DecoderConfig& config,
+// The profile in use: the command line's, else MODEL_DIR/var_profile.json ({"sink_dimensions": [...], "tau":
+// ..., "decoder", "source"}), else the published one of a decoder of this shape; none if there is none.
+// INVALID_ARGUMENT where a dimension does not exist.
+absl::StatusOr<std::optional<VarProfile>> FindVarProfile(const std::string& model_dir,
+                                                         const DecoderConfig& config,
                                                          const VarProfileOverride& flags);
 
 }  // namespace varserve::model

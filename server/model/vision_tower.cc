@@ -31,10 +31,12 @@ void VisionTower::LoadClip(WeightLoader& weights) {
   const int64_t patch = config_.patch_size;
   const int64_t positions = static_cast<int64_t>(rows_) * cols_ + 1;
   const std::string root = "vision_tower.";
-  patch_embedding_.weight = weights.Load(root + "embeddings.patch_embedding.weight", {width, 3, patch, patch});
+  patch_embedding_.weight =
+      weights.Load(root + "embeddings.patch_embedding.weight", {width, 3, patch, patch});
   class_embedding_ = weights.LoadFloat(root + "embeddings.class_embedding", {width});
   position_embedding_ = weights.LoadFloat(root + "embeddings.position_embedding.weight", {positions, width});
-  pre_norm_weight_ = weights.LoadFloat(root + "pre_layrnorm.weight", {width});  // the name is misspelt in the original
+  pre_norm_weight_ =
+      weights.LoadFloat(root + "pre_layrnorm.weight", {width});  // the name is misspelt in the original
   pre_norm_bias_ = weights.LoadFloat(root + "pre_layrnorm.bias", {width});
   for (size_t i = 0; i < layers_.size(); ++i) {
     const std::string at = absl::StrCat(root, "encoder.layers.", i, ".");
@@ -44,15 +46,20 @@ void VisionTower::LoadClip(WeightLoader& weights) {
     layer.norm2_weight = weights.LoadFloat(at + "layer_norm2.weight", {width});
     layer.norm2_bias = weights.LoadFloat(at + "layer_norm2.bias", {width});
     const std::string attention = at + "self_attn.";
-    layer.qkv.weight = weights.LoadStacked(
-        {{attention + "q_proj.weight", width}, {attention + "k_proj.weight", width}, {attention + "v_proj.weight", width}},
-        {width});
-    layer.qkv.bias = weights.LoadStackedFloat(
-        {{attention + "q_proj.bias", width}, {attention + "k_proj.bias", width}, {attention + "v_proj.bias", width}}, {});
+    layer.qkv.weight = weights.LoadStacked({{attention + "q_proj.weight", width},
+                                            {attention + "k_proj.weight", width},
+                                            {attention + "v_proj.weight", width}},
+                                           {width});
+    layer.qkv.bias = weights.LoadStackedFloat({{attention + "q_proj.bias", width},
+                                               {attention + "k_proj.bias", width},
+                                               {attention + "v_proj.bias", width}},
+                                              {});
     layer.out = {weights.Load(attention + "out_proj.weight", {width, width}),
                  weights.LoadFloat(attention + "out_proj.bias", {width})};
-    layer.fc1 = {weights.Load(at + "mlp.fc1.weight", {inner, width}), weights.LoadFloat(at + "mlp.fc1.bias", {inner})};
-    layer.fc2 = {weights.Load(at + "mlp.fc2.weight", {width, inner}), weights.LoadFloat(at + "mlp.fc2.bias", {width})};
+    layer.fc1 = {weights.Load(at + "mlp.fc1.weight", {inner, width}),
+                 weights.LoadFloat(at + "mlp.fc1.bias", {inner})};
+    layer.fc2 = {weights.Load(at + "mlp.fc2.weight", {width, inner}),
+                 weights.LoadFloat(at + "mlp.fc2.bias", {width})};
   }
   if (!weights.status().ok()) return;
   patch_embedding_.weight = patch_embedding_.weight.reshape({width, -1});
@@ -65,10 +72,12 @@ void VisionTower::LoadDinov2(WeightLoader& weights) {
   const int64_t patch = config_.patch_size;
   const int64_t side = config_.image_size / patch;
   const std::string root = "vision_tower.";
-  patch_embedding_.weight = weights.Load(root + "embeddings.patch_embeddings.projection.weight", {width, 3, patch, patch});
+  patch_embedding_.weight =
+      weights.Load(root + "embeddings.patch_embeddings.projection.weight", {width, 3, patch, patch});
   patch_embedding_.bias = weights.LoadFloat(root + "embeddings.patch_embeddings.projection.bias", {width});
   class_embedding_ = weights.LoadFloat(root + "embeddings.cls_token", {1, 1, width});
-  position_embedding_ = weights.LoadFloat(root + "embeddings.position_embeddings", {1, side * side + 1, width});
+  position_embedding_ =
+      weights.LoadFloat(root + "embeddings.position_embeddings", {1, side * side + 1, width});
   for (size_t i = 0; i < layers_.size(); ++i) {
     const std::string at = absl::StrCat(root, "encoder.layer.", i, ".");
     Layer& layer = layers_[i];
@@ -77,14 +86,20 @@ void VisionTower::LoadDinov2(WeightLoader& weights) {
     layer.norm2_weight = weights.LoadFloat(at + "norm2.weight", {width});
     layer.norm2_bias = weights.LoadFloat(at + "norm2.bias", {width});
     const std::string attention = at + "attention.attention.";
-    layer.qkv.weight = weights.LoadStacked(
-        {{attention + "query.weight", width}, {attention + "key.weight", width}, {attention + "value.weight", width}}, {width});
-    layer.qkv.bias = weights.LoadStackedFloat(
-        {{attention + "query.bias", width}, {attention + "key.bias", width}, {attention + "value.bias", width}}, {});
+    layer.qkv.weight = weights.LoadStacked({{attention + "query.weight", width},
+                                            {attention + "key.weight", width},
+                                            {attention + "value.weight", width}},
+                                           {width});
+    layer.qkv.bias = weights.LoadStackedFloat({{attention + "query.bias", width},
+                                               {attention + "key.bias", width},
+                                               {attention + "value.bias", width}},
+                                              {});
     layer.out = {weights.Load(at + "attention.output.dense.weight", {width, width}),
                  weights.LoadFloat(at + "attention.output.dense.bias", {width})};
-    layer.fc1 = {weights.Load(at + "mlp.fc1.weight", {inner, width}), weights.LoadFloat(at + "mlp.fc1.bias", {inner})};
-    layer.fc2 = {weights.Load(at + "mlp.fc2.weight", {width, inner}), weights.LoadFloat(at + "mlp.fc2.bias", {width})};
+    layer.fc1 = {weights.Load(at + "mlp.fc1.weight", {inner, width}),
+                 weights.LoadFloat(at + "mlp.fc1.bias", {inner})};
+    layer.fc2 = {weights.Load(at + "mlp.fc2.weight", {width, inner}),
+                 weights.LoadFloat(at + "mlp.fc2.bias", {width})};
     layer.scale1 = weights.LoadFloat(at + "layer_scale1.lambda1", {width});
     layer.scale2 = weights.LoadFloat(at + "layer_scale2.lambda1", {width});
   }
@@ -94,7 +109,8 @@ void VisionTower::LoadDinov2(WeightLoader& weights) {
   at::Tensor positions = position_embedding_.squeeze(0);
   if (rows_ != side || cols_ != side) {
     // Bicubic in float32, corners not aligned: as the reference implementation interpolates.
-    const at::Tensor grid = positions.narrow(0, 1, side * side).view({1, side, side, width}).permute({0, 3, 1, 2});
+    const at::Tensor grid =
+        positions.narrow(0, 1, side * side).view({1, side, side, width}).permute({0, 3, 1, 2});
     const at::Tensor resized = at::upsample_bicubic2d(grid, {rows_, cols_}, /*align_corners=*/false);
     positions = at::cat({positions.narrow(0, 0, 1), resized.permute({0, 2, 3, 1}).reshape({-1, width})});
   }
@@ -114,15 +130,17 @@ at::Tensor VisionTower::Embed(const at::Tensor& pixels) const {
 }
 
 at::Tensor VisionTower::Norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const {
-  return at::layer_norm(x, {x.size(-1)}, weight.to(x.scalar_type()), bias.to(x.scalar_type()), config_.layer_norm_eps);
+  return at::layer_norm(x, {x.size(-1)}, weight.to(x.scalar_type()), bias.to(x.scalar_type()),
+                        config_.layer_norm_eps);
 }
 
 at::Tensor VisionTower::Attend(const Layer& layer, const at::Tensor& x) const {
   const int64_t tokens = x.size(0);
   const int64_t heads = config_.num_attention_heads;
-  const at::Tensor qkv = ops_.Linear(x, layer.qkv).view({tokens, 3, heads, -1}).permute({1, 2, 0, 3});  // [3, heads, T, D]
-  const at::Tensor out =
-      at::scaled_dot_product_attention(qkv[0].unsqueeze(0), qkv[1].unsqueeze(0), qkv[2].unsqueeze(0));  // [1, heads, T, D]
+  const at::Tensor qkv =
+      ops_.Linear(x, layer.qkv).view({tokens, 3, heads, -1}).permute({1, 2, 0, 3});  // [3, heads, T, D]
+  const at::Tensor out = at::scaled_dot_product_attention(qkv[0].unsqueeze(0), qkv[1].unsqueeze(0),
+                                                          qkv[2].unsqueeze(0));  // [1, heads, T, D]
   return ops_.Linear(out.squeeze(0).transpose(0, 1).reshape({tokens, -1}), layer.out);
 }
 
@@ -142,7 +160,8 @@ at::Tensor VisionTower::Forward(const at::Tensor& pixels) const {
   }
   std::vector<at::Tensor> features;
   for (const int index : feature_layers_) {
-    features.push_back(drop_class_token_ ? states[index].narrow(0, 1, states[index].size(0) - 1) : states[index]);
+    features.push_back(drop_class_token_ ? states[index].narrow(0, 1, states[index].size(0) - 1)
+                                         : states[index]);
   }
   return at::cat(features, -1);
 }

@@ -1,4 +1,5 @@
-// The vision tower: a vision transformer, CLIP's or DINOv2's, up to the hidden states LLaVA takes its features from.
+// The vision tower: a vision transformer, CLIP's or DINOv2's, up to the hidden states LLaVA takes its
+// features from.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,16 +13,18 @@
 
 namespace varserve::model {
 
-// Const after construction; thread-compatible. Letters: P patches, T = 1 + P tokens (class token first), Cv width.
+// Const after construction; thread-compatible. Letters: P patches, T = 1 + P tokens (class token first), Cv
+// width.
 class VisionTower {
  public:
-  // For images of image_height x image_width pixels, both multiples of the patch size. CLIP needs its own image size;
-  // DINOv2's position embeddings are interpolated. Errors show in the loader's status.
-  VisionTower(const ModelConfig& config, int image_height, int image_width, WeightLoader& weights, const LayerOps& ops,
-              at::ScalarType activation_dtype);
+  // For images of image_height x image_width pixels, both multiples of the patch size. CLIP needs its own
+  // image size; DINOv2's position embeddings are interpolated. Errors show in the loader's status.
+  VisionTower(const ModelConfig& config, int image_height, int image_width, WeightLoader& weights,
+              const LayerOps& ops, at::ScalarType activation_dtype);
 
   // pixels: [3, image_height, image_width] float32 on any device
-  // => [P, Cv * number of feature layers] in the activation dtype; with the class token in front if it is kept
+  // => [P, Cv * number of feature layers] in the activation dtype; with the class token in front if it is
+  // kept
   at::Tensor Forward(const at::Tensor& pixels) const;
 
  private:
@@ -34,8 +37,8 @@ class VisionTower {
 
   void LoadClip(WeightLoader& weights);
   void LoadDinov2(WeightLoader& weights);
-  at::Tensor Embed(const at::Tensor& pixels) const;                   // => [T, Cv]
-  at::Tensor Attend(const Layer& layer, const at::Tensor& x) const;   // [T, Cv] => [T, Cv]
+  at::Tensor Embed(const at::Tensor& pixels) const;                  // => [T, Cv]
+  at::Tensor Attend(const Layer& layer, const at::Tensor& x) const;  // [T, Cv] => [T, Cv]
   at::Tensor Norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const;
 
   const VisionConfig config_;
@@ -46,11 +49,11 @@ class VisionTower {
   const LayerOps& ops_;
   const at::ScalarType dtype_;
 
-  LinearWeights patch_embedding_;       // [Cv, 3 * patch * patch]
-  at::Tensor class_embedding_;          // [1, Cv] float32
-  at::Tensor position_embedding_;       // [T, Cv] float32
+  LinearWeights patch_embedding_;               // [Cv, 3 * patch * patch]
+  at::Tensor class_embedding_;                  // [1, Cv] float32
+  at::Tensor position_embedding_;               // [T, Cv] float32
   at::Tensor pre_norm_weight_, pre_norm_bias_;  // CLIP only
-  std::vector<Layer> layers_;           // as many as the features need
+  std::vector<Layer> layers_;                   // as many as the features need
 };
 
 }  // namespace varserve::model

@@ -48,7 +48,8 @@ absl::StatusOr<std::unique_ptr<BearerTokens>> BearerTokens::Load(const std::stri
   auto tokens = absl::WrapUnique(new BearerTokens(path));
   absl::MutexLock lock(&tokens->mu_);
   tokens->Refresh();
-  if (tokens->tokens_.empty()) return absl::InvalidArgumentError(absl::StrCat("token_file: ", path, " holds no token"));
+  if (tokens->tokens_.empty())
+    return absl::InvalidArgumentError(absl::StrCat("token_file: ", path, " holds no token"));
   return tokens;
 }
 
@@ -65,7 +66,8 @@ void BearerTokens::Refresh() const {
 
 absl::Status BearerTokens::Check(const Metadata& metadata) const {
   const auto it = metadata.find("authorization");
-  absl::string_view given = it == metadata.end() ? "" : absl::string_view(it->second.data(), it->second.size());
+  absl::string_view given =
+      it == metadata.end() ? "" : absl::string_view(it->second.data(), it->second.size());
   if (!absl::ConsumePrefix(&given, "Bearer ")) {
     return absl::UnauthenticatedError("authorization: a bearer token is needed");
   }
@@ -73,8 +75,10 @@ absl::Status BearerTokens::Check(const Metadata& metadata) const {
   absl::MutexLock lock(&mu_);
   if (absl::Now() - looked_ >= kLookEvery) Refresh();
   int equal = 0;
-  for (const std::string& token : tokens_) equal |= CRYPTO_memcmp(token.data(), hash.data(), hash.size()) == 0 ? 1 : 0;
-  return equal != 0 ? absl::OkStatus() : absl::UnauthenticatedError("authorization: the bearer token is not known");
+  for (const std::string& token : tokens_)
+    equal |= CRYPTO_memcmp(token.data(), hash.data(), hash.size()) == 0 ? 1 : 0;
+  return equal != 0 ? absl::OkStatus()
+                    : absl::UnauthenticatedError("authorization: the bearer token is not known");
 }
 
 }  // namespace varserve::rpc

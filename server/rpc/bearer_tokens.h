@@ -22,8 +22,8 @@ class BearerTokens {
   static absl::StatusOr<std::unique_ptr<BearerTokens>> Load(const std::string& path);
 
   using Metadata = std::multimap<grpc::string_ref, grpc::string_ref>;
-  // UNAUTHENTICATED unless `authorization` is "Bearer " and one of the tokens. Takes the same time whichever it is. Looks at
-  // the file at most once a second; while it cannot be read the tokens read last go on.
+  // UNAUTHENTICATED unless `authorization` is "Bearer " and one of the tokens. Takes the same time whichever
+  // it is. Looks at the file at most once a second; while it cannot be read the tokens read last go on.
   absl::Status Check(const Metadata& metadata) const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:

@@ -38,14 +38,17 @@ absl::StatusOr<CallMetadata> ReadMetadata(grpc::CallbackServerContext* context, 
   metadata.arrival = clock.Now();
   metadata.request_id = MetadataValue(*context, "x-request-id");
   if (metadata.request_id.size() > kMaxRequestId ||
-      !std::all_of(metadata.request_id.begin(), metadata.request_id.end(), [](unsigned char c) { return c > 32 && c < 127; })) {
-    return absl::InvalidArgumentError("x-request-id: is not up to 128 printable ASCII characters without spaces");
+      !std::all_of(metadata.request_id.begin(), metadata.request_id.end(),
+                   [](unsigned char c) { return c > 32 && c < 127; })) {
+    return absl::InvalidArgumentError(
+        "x-request-id: is not up to 128 printable ASCII characters without spaces");
   }
   if (metadata.request_id.empty()) metadata.request_id = RandomId();
   metadata.traceparent = MetadataValue(*context, "traceparent");
   if (!IsTraceparent(metadata.traceparent)) metadata.traceparent.clear();
   const auto deadline = context->deadline();
-  if (deadline != std::chrono::system_clock::time_point::max()) metadata.deadline = metadata.arrival + absl::FromChrono(deadline - std::chrono::system_clock::now());
+  if (deadline != std::chrono::system_clock::time_point::max())
+    metadata.deadline = metadata.arrival + absl::FromChrono(deadline - std::chrono::system_clock::now());
   context->AddInitialMetadata("x-request-id", metadata.request_id);
   if (!metadata.traceparent.empty()) context->AddInitialMetadata("traceparent", metadata.traceparent);
   return metadata;

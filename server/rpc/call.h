@@ -1,6 +1,6 @@
-// One call from its arrival to its end: what it is called in logs, when things happened, and its stream. A Compare call has
-// several generations (generation.h), all others one; the call ends well when the last of them does, and badly with the first
-// that fails. Thread-safe.
+// One call from its arrival to its end: what it is called in logs, when things happened, and its stream. A
+// Compare call has several generations (generation.h), all others one; the call ends well when the last of
+// them does, and badly with the first that fails. Thread-safe.
 #pragma once
 
 #include <grpcpp/server_context.h>
@@ -28,8 +28,8 @@ struct CallMetadata {
   absl::Time deadline = absl::InfiniteFuture();
 };
 
-// Also sends request id and traceparent back in the initial metadata. INVALID_ARGUMENT for a request id that is too long or
-// holds what does not belong into a log.
+// Also sends request id and traceparent back in the initial metadata. INVALID_ARGUMENT for a request id that
+// is too long or holds what does not belong into a log.
 absl::StatusOr<CallMetadata> ReadMetadata(grpc::CallbackServerContext* context, const Clock& clock);
 
 class Call : public std::enable_shared_from_this<Call> {

@@ -16,8 +16,10 @@ absl::Status Invalid(absl::string_view field, absl::string_view problem) {
   return absl::InvalidArgumentError(absl::StrCat(field, ": ", problem));
 }
 
-absl::Status AddPicture(const std::string& field, const v1::Image& image, Message& message, ChatRequest& chat) {
-  if (image.data().empty()) return Invalid(absl::StrCat(field, ".data"), "is empty; send the bytes of a JPEG, PNG or WebP");
+absl::Status AddPicture(const std::string& field, const v1::Image& image, Message& message,
+                        ChatRequest& chat) {
+  if (image.data().empty())
+    return Invalid(absl::StrCat(field, ".data"), "is empty; send the bytes of a JPEG, PNG or WebP");
   chat.pictures.push_back({absl::StrCat(field, ".data"), &image.data()});
   message.parts.emplace_back(ImagePart{});
   return absl::OkStatus();
@@ -25,10 +27,14 @@ absl::Status AddPicture(const std::string& field, const v1::Image& image, Messag
 
 absl::StatusOr<Role> RoleOf(const std::string& field, v1::Role role) {
   switch (role) {
-    case v1::ROLE_SYSTEM: return Role::kSystem;
-    case v1::ROLE_USER: return Role::kUser;
-    case v1::ROLE_ASSISTANT: return Role::kAssistant;
-    default: return Invalid(absl::StrCat(field, ".role"), "must be ROLE_SYSTEM, ROLE_USER or ROLE_ASSISTANT");
+    case v1::ROLE_SYSTEM:
+      return Role::kSystem;
+    case v1::ROLE_USER:
+      return Role::kUser;
+    case v1::ROLE_ASSISTANT:
+      return Role::kAssistant;
+    default:
+      return Invalid(absl::StrCat(field, ".role"), "must be ROLE_SYSTEM, ROLE_USER or ROLE_ASSISTANT");
   }
 }
 
@@ -53,11 +59,18 @@ absl::StatusOr<ChatRequest> ReadChat(const v1::CaptionRequest& request) {
   Message message;
   RETURN_IF_ERROR(AddPicture("image", request.image(), message, chat));
   switch (request.length()) {
-    case v1::CAPTION_LENGTH_SHORT: message.parts.emplace_back("Describe the image briefly."); break;
+    case v1::CAPTION_LENGTH_SHORT:
+      message.parts.emplace_back("Describe the image briefly.");
+      break;
     case v1::CAPTION_LENGTH_UNSPECIFIED:
-    case v1::CAPTION_LENGTH_MEDIUM: message.parts.emplace_back("Describe the image."); break;
-    case v1::CAPTION_LENGTH_LONG: message.parts.emplace_back("Describe the image in detail."); break;
-    default: return Invalid("length", absl::StrCat(static_cast<int>(request.length()), " is no CaptionLength"));
+    case v1::CAPTION_LENGTH_MEDIUM:
+      message.parts.emplace_back("Describe the image.");
+      break;
+    case v1::CAPTION_LENGTH_LONG:
+      message.parts.emplace_back("Describe the image in detail.");
+      break;
+    default:
+      return Invalid("length", absl::StrCat(static_cast<int>(request.length()), " is no CaptionLength"));
   }
   chat.messages.push_back(std::move(message));
   return chat;
@@ -79,25 +92,31 @@ absl::StatusOr<ChatRequest> ReadChat(const v1::GenerateRequest& request) {
       const v1::Part& part = from.parts(j);
       const std::string part_field = absl::StrCat(field, ".parts[", j, "]");
       switch (part.part_case()) {
-        case v1::Part::kText: message.parts.emplace_back(part.text()); break;
+        case v1::Part::kText:
+          message.parts.emplace_back(part.text());
+          break;
         case v1::Part::kImage:
-          if (message.role != Role::kUser) return Invalid(part_field, "images belong into ROLE_USER messages");
+          if (message.role != Role::kUser)
+            return Invalid(part_field, "images belong into ROLE_USER messages");
           RETURN_IF_ERROR(AddPicture(absl::StrCat(part_field, ".image"), part.image(), message, chat));
           break;
-        case v1::Part::PART_NOT_SET: return Invalid(part_field, "has neither text nor image");
+        case v1::Part::PART_NOT_SET:
+          return Invalid(part_field, "has neither text nor image");
       }
     }
     chat.messages.push_back(std::move(message));
   }
   if (chat.messages.back().role != Role::kUser) {
-    return Invalid(absl::StrCat("messages[", request.messages_size() - 1, "].role"), "the last message must be ROLE_USER");
+    return Invalid(absl::StrCat("messages[", request.messages_size() - 1, "].role"),
+                   "the last message must be ROLE_USER");
   }
   return chat;
 }
 
 absl::StatusOr<ChatRequest> ReadChat(const v1::CompareRequest& request) {
   if (!request.has_request()) return Invalid("request", "is missing");
-  if (request.request().has_var()) return Invalid("request.var", "must not be set; settings say how to run the prompt");
+  if (request.request().has_var())
+    return Invalid("request.var", "must not be set; settings say how to run the prompt");
   if (request.settings().empty() || request.settings_size() > kMaxSettings) {
     return Invalid("settings", absl::StrCat(request.settings_size(), " of them, not 1 to ", kMaxSettings));
   }
@@ -105,7 +124,8 @@ absl::StatusOr<ChatRequest> ReadChat(const v1::CompareRequest& request) {
   if (!chat.ok()) return Prefixed("request.", chat.status());
   chat->settings.clear();
   for (const v1::VarOptions& setting : request.settings()) chat->settings.push_back(&setting);
-  for (ChatRequest::Picture& picture : chat->pictures) picture.field = absl::StrCat("request.", picture.field);
+  for (ChatRequest::Picture& picture : chat->pictures)
+    picture.field = absl::StrCat("request.", picture.field);
   chat->text_field = "request.messages";
   return chat;
 }

@@ -1,5 +1,5 @@
-// The four streaming requests of the API in one shape: a conversation, its pictures, options, and the VAR settings to run it
-// under.
+// The four streaming requests of the API in one shape: a conversation, its pictures, options, and the VAR
+// settings to run it under.
 #pragma once
 
 #include <string>
@@ -17,14 +17,14 @@ struct ChatRequest {
     const std::string* bytes;  // encoded; belongs to the request
   };
   std::vector<preprocess::Message> messages;
-  std::vector<Picture> pictures;              // of the ImageParts, in order
-  const v1::GenerateOptions* options;         // belongs to the request
+  std::vector<Picture> pictures;                // of the ImageParts, in order
+  const v1::GenerateOptions* options;           // belongs to the request
   std::vector<const v1::VarOptions*> settings;  // at least one; belong to the request
-  std::string text_field;                     // where the prompt's length comes from, for messages
+  std::string text_field;                       // where the prompt's length comes from, for messages
 };
 
-// Each checks what the message alone can tell. INVALID_ARGUMENT beginning with the field's name. The request must outlive the
-// result.
+// Each checks what the message alone can tell. INVALID_ARGUMENT beginning with the field's name. The request
+// must outlive the result.
 absl::StatusOr<ChatRequest> ReadChat(const v1::AnswerRequest& request);
 absl::StatusOr<ChatRequest> ReadChat(const v1::CaptionRequest& request);
 absl::StatusOr<ChatRequest> ReadChat(const v1::GenerateRequest& request);

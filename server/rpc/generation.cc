@@ -13,18 +13,24 @@ using telemetry::LogFields;
 
 v1::FinishReason ToProto(FinishReason reason) {
   switch (reason) {
-    case FinishReason::kStop: return v1::FINISH_REASON_STOP;
-    case FinishReason::kStopString: return v1::FINISH_REASON_STOP_STRING;
-    case FinishReason::kLength: return v1::FINISH_REASON_LENGTH;
+    case FinishReason::kStop:
+      return v1::FINISH_REASON_STOP;
+    case FinishReason::kStopString:
+      return v1::FINISH_REASON_STOP_STRING;
+    case FinishReason::kLength:
+      return v1::FINISH_REASON_LENGTH;
   }
   return v1::FINISH_REASON_UNSPECIFIED;
 }
 
 absl::string_view ReasonName(FinishReason reason) {
   switch (reason) {
-    case FinishReason::kStop: return "stop";
-    case FinishReason::kStopString: return "stop_string";
-    case FinishReason::kLength: return "length";
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kStopString:
+      return "stop_string";
+    case FinishReason::kLength:
+      return "length";
   }
   return "none";
 }
@@ -33,7 +39,9 @@ absl::string_view ModeName(engine::VarMode mode) {
   return mode == engine::VarMode::kOff ? "off" : mode == engine::VarMode::kObserve ? "observe" : "on";
 }
 
-double Seconds(std::optional<absl::Duration> duration) { return duration ? absl::ToDoubleSeconds(*duration) : 0.0; }
+double Seconds(std::optional<absl::Duration> duration) {
+  return duration ? absl::ToDoubleSeconds(*duration) : 0.0;
+}
 
 void Log(telemetry::Logger& logger, const absl::Status& status, const LogFields& fields) {
   if (status.ok() || absl::IsCancelled(status)) {
@@ -180,7 +188,8 @@ void Generation::OnFailed(const absl::Status& status) {
   call_->Fail(status);
 }
 
-void Generation::Account(const absl::Status& status, absl::string_view reason, const engine::VarReport* report) {
+void Generation::Account(const absl::Status& status, absl::string_view reason,
+                         const engine::VarReport* report) {
   const absl::Time now = services_.clock->Now();
   telemetry::RequestRecord record{.method = call_->method(),
                                   .code = status.code(),
@@ -203,7 +212,8 @@ void Generation::Account(const absl::Status& status, absl::string_view reason, c
   fields.push_back({"generated_tokens", static_cast<int64_t>(generated_.size())});
   fields.push_back({"queue_seconds", Seconds(record.queue)});
   if (first_token_.has_value()) {
-    fields.push_back({"first_token_seconds", absl::ToDoubleSeconds(*first_token_ - call_->metadata().arrival)});
+    fields.push_back(
+        {"first_token_seconds", absl::ToDoubleSeconds(*first_token_ - call_->metadata().arrival)});
   }
   if (report != nullptr) {
     fields.push_back({"visual_sink_tokens", report->visual_sink_tokens});
@@ -213,7 +223,8 @@ void Generation::Account(const absl::Status& status, absl::string_view reason, c
   Log(*services_.logger, status, fields);
 }
 
-void AccountRefusal(const GenerationServices& services, const Call& call, engine::VarMode mode, const absl::Status& status) {
+void AccountRefusal(const GenerationServices& services, const Call& call, engine::VarMode mode,
+                    const absl::Status& status) {
   const absl::Time now = services.clock->Now();
   services.metrics->OnRequestEnd({.method = call.method(),
                                   .code = status.code(),

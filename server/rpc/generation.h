@@ -1,4 +1,5 @@
-// One generation of a call: takes the engine's tokens, turns them into text and responses, and accounts for it at the end.
+// One generation of a call: takes the engine's tokens, turns them into text and responses, and accounts for
+// it at the end.
 #pragma once
 
 #include <memory>
@@ -29,7 +30,7 @@ struct GenerationServices {
 };
 
 struct GenerationSpec {
-  uint32_t setting = 0;                    // index in a Compare
+  uint32_t setting = 0;  // index in a Compare
   std::shared_ptr<const Prompt> prompt;
   std::vector<std::string> stop;
   v1::VarOptions effective_var;
@@ -59,10 +60,10 @@ class Generation : public engine::OutputSink {
   const GenerationSpec spec_;
   preprocess::Detokenizer detokenizer_;
   preprocess::StopMatcher stop_;
-  absl::Status text_error_;             // of the detokenizer
+  absl::Status text_error_;  // of the detokenizer
   std::vector<int32_t> generated_;
-  std::string text_;                    // sent so far
-  v1::Delta unsent_;                    // tokens whose text is held back
+  std::string text_;  // sent so far
+  v1::Delta unsent_;  // tokens whose text is held back
   engine::StartedInfo started_;
   std::optional<absl::Time> admitted_;
   std::optional<absl::Time> first_token_;
@@ -70,6 +71,7 @@ class Generation : public engine::OutputSink {
 };
 
 // Log line and metrics of a call that ended before any generation was made.
-void AccountRefusal(const GenerationServices& services, const Call& call, engine::VarMode mode, const absl::Status& status);
+void AccountRefusal(const GenerationServices& services, const Call& call, engine::VarMode mode,
+                    const absl::Status& status);
 
 }  // namespace varserve::rpc

@@ -26,13 +26,15 @@ absl::Status CheckReadable(absl::string_view flag, const std::string& path) {
 }
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const GrpcServerOptions& o) {
-  if (o.tls_cert.empty() && o.tls_key.empty() && o.tls_client_ca.empty()) return grpc::InsecureServerCredentials();
-  if (o.tls_cert.empty() || o.tls_key.empty()) return absl::InvalidArgumentError("tls: tls_cert and tls_key are both needed");
+  if (o.tls_cert.empty() && o.tls_key.empty() && o.tls_client_ca.empty())
+    return grpc::InsecureServerCredentials();
+  if (o.tls_cert.empty() || o.tls_key.empty())
+    return absl::InvalidArgumentError("tls: tls_cert and tls_key are both needed");
   RETURN_IF_ERROR(CheckReadable("tls_cert", o.tls_cert));
   RETURN_IF_ERROR(CheckReadable("tls_key", o.tls_key));
   if (!o.tls_client_ca.empty()) RETURN_IF_ERROR(CheckReadable("tls_client_ca", o.tls_client_ca));
-  auto provider = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(o.tls_key, o.tls_cert, o.tls_client_ca,
-                                                                                       kCertificateRefreshSeconds);
+  auto provider = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
+      o.tls_key, o.tls_cert, o.tls_client_ca, kCertificateRefreshSeconds);
   grpc::experimental::TlsServerCredentialsOptions tls(std::move(provider));
   tls.watch_identity_key_cert_pairs();
   if (!o.tls_client_ca.empty()) {
@@ -44,7 +46,8 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const GrpcS
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options, InferenceService* service) {
+absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options,
+                                                              InferenceService* service) {
   ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials, Credentials(options));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -56,7 +59,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_concurrent_streams);
   // Two servers on one port would share its connections without anybody noticing.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  // Clients may ping every ten seconds while a long prefill sends nothing; the default of five minutes would drop them.
+  // Clients may ping every ten seconds while a long prefill sends nothing; the default of five minutes would
+  // drop them.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   // Connections whose peer is gone without a word are noticed by the server's own pings.
@@ -64,7 +68,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
   result->server_ = builder.BuildAndStart();
   if (result->server_ == nullptr || result->port_ == 0) {
-    return absl::UnavailableError(absl::StrCat("listen: cannot listen on ", options.listen, "; is the port taken?"));
+    return absl::UnavailableError(
+        absl::StrCat("listen: cannot listen on ", options.listen, "; is the port taken?"));
   }
   result->SetHealth(/*live=*/true, /*ready=*/false);
   return result;

@@ -1,7 +1,7 @@
 // The gRPC server around the service: address, TLS, limits, health, reflection. Thread-safe after Start.
 //
-// Health has two names: "" says that the process lives (probe liveness with it), the service's name that it takes requests
-// (probe readiness and startup with it).
+// Health has two names: "" says that the process lives (probe liveness with it), the service's name that it
+// takes requests (probe readiness and startup with it).
 #pragma once
 
 #include <grpcpp/server.h>
@@ -20,7 +20,8 @@ struct GrpcServerOptions {
   std::string listen = "0.0.0.0:50051";  // host:port; port 0 picks a free one
   int64_t max_message_bytes = 64 << 20;  // of a request
   int max_concurrent_streams = 1000;     // per connection
-  // PEM files; read again when they change. All empty: no TLS. With a client CA clients must show a certificate of it.
+  // PEM files; read again when they change. All empty: no TLS. With a client CA clients must show a
+  // certificate of it.
   std::string tls_cert;
   std::string tls_key;
   std::string tls_client_ca;
@@ -29,7 +30,8 @@ struct GrpcServerOptions {
 class GrpcServer {
  public:
   // The service must outlive the server.
-  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const GrpcServerOptions& options, InferenceService* service);
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const GrpcServerOptions& options,
+                                                           InferenceService* service);
 
   int port() const { return port_; }
   void SetHealth(bool live, bool ready);

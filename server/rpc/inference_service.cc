@@ -22,7 +22,8 @@ absl::StatusOr<std::vector<std::shared_ptr<const ProcessedImage>>> ProcessPictur
                                                                                    const ChatRequest& chat) {
   const v1::Model::Limits& limits = model.description.limits();
   if (chat.pictures.size() > limits.max_images()) {
-    return absl::InvalidArgumentError(absl::StrCat(chat.pictures[limits.max_images()].field, ": at most ", limits.max_images(),
+    return absl::InvalidArgumentError(absl::StrCat(chat.pictures[limits.max_images()].field, ": at most ",
+                                                   limits.max_images(),
                                                    " images per request (Limits.max_images)"));
   }
   const preprocess::ImageLimits image_limits{.max_bytes = limits.max_image_bytes(),
@@ -39,7 +40,9 @@ absl::StatusOr<std::vector<std::shared_ptr<const ProcessedImage>>> ProcessPictur
 }  // namespace
 
 InferenceService::InferenceService(const ServiceOptions& options)
-    : options_(options), watchdog_(options.write_timeout), workers_(options.worker_threads, options.max_preprocessing) {}
+    : options_(options),
+      watchdog_(options.write_timeout),
+      workers_(options.worker_threads, options.max_preprocessing) {}
 
 void InferenceService::Serve(std::shared_ptr<const ServingModel> model) {
   absl::MutexLock lock(&mu_);
@@ -52,23 +55,28 @@ void InferenceService::Refuse(std::string reason) {
   refusal_ = std::move(reason);
 }
 
-absl::StatusOr<InferenceService::ModelRef> InferenceService::Admit(const grpc::CallbackServerContext& context) const {
+absl::StatusOr<InferenceService::ModelRef> InferenceService::Admit(
+    const grpc::CallbackServerContext& context) const {
   if (options_.tokens != nullptr) RETURN_IF_ERROR(options_.tokens->Check(context.client_metadata()));
   absl::MutexLock lock(&mu_);
   if (model_ == nullptr) return absl::UnavailableError(refusal_);
   return model_;
 }
 
-InferenceService::Stream* InferenceService::Answer(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+InferenceService::Stream* InferenceService::Answer(grpc::CallbackServerContext* context,
+                                                   const grpc::ByteBuffer* request) {
   return Start<v1::AnswerRequest>("Answer", context, request);
 }
-InferenceService::Stream* InferenceService::Caption(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+InferenceService::Stream* InferenceService::Caption(grpc::CallbackServerContext* context,
+                                                    const grpc::ByteBuffer* request) {
   return Start<v1::CaptionRequest>("Caption", context, request);
 }
-InferenceService::Stream* InferenceService::Generate(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+InferenceService::Stream* InferenceService::Generate(grpc::CallbackServerContext* context,
+                                                     const grpc::ByteBuffer* request) {
   return Start<v1::GenerateRequest>("Generate", context, request);
 }
-InferenceService::Stream* InferenceService::Compare(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+InferenceService::Stream* InferenceService::Compare(grpc::CallbackServerContext* context,
+                                                    const grpc::ByteBuffer* request) {
   return Start<v1::CompareRequest>("Compare", context, request);
 }
 
@@ -79,7 +87,8 @@ InferenceService::Stream* InferenceService::Start(const char* method, grpc::Call
   const std::shared_ptr<StreamReactor> stream =
       StreamReactor::Create(kCompare ? StreamReactor::Framing::kCompare : StreamReactor::Framing::kGenerate);
   absl::StatusOr<ModelRef> model = Admit(*context);
-  absl::StatusOr<CallMetadata> metadata = model.ok() ? ReadMetadata(context, *(*model)->services.clock) : absl::StatusOr<CallMetadata>(model.status());
+  absl::StatusOr<CallMetadata> metadata = model.ok() ? ReadMetadata(context, *(*model)->services.clock)
+                                                     : absl::StatusOr<CallMetadata>(model.status());
   if (!metadata.ok()) {
     stream->End(ToGrpcStatus(metadata.status()));
     return stream.get();
@@ -101,15 +110,16 @@ InferenceService::Stream* InferenceService::Start(const char* method, grpc::Call
   });
   if (!accepted) {
     const absl::Status status = engine::WithRetryDelay(
-        absl::ResourceExhaustedError("the server is busy: too many requests wait for preprocessing"), engine::kDefaultRetryDelay);
+        absl::ResourceExhaustedError("the server is busy: too many requests wait for preprocessing"),
+        engine::kDefaultRetryDelay);
     AccountRefusal((*model)->services, *call, engine::VarMode::kOff, status);
     call->Fail(status);
   }
   return stream.get();
 }
 
-absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_ptr<Call>& call, const ChatRequest& chat,
-                                      engine::VarMode& mode) {
+absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_ptr<Call>& call,
+                                      const ChatRequest& chat, engine::VarMode& mode) {
   // 1. What costs nothing to check.
   const v1::Model::Decoder& decoder = model->description.decoder();
   ASSIGN_OR_RETURN(const SamplingRequest sampling,
@@ -152,7 +162,8 @@ absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_p
                         .mode = settings[i].settings.mode,
                         .logprobs = sampling.params.logprobs >= 0,
                         .image_time = image_time};
-    group.push_back({std::move(request), std::make_shared<Generation>(model->services, call, std::move(spec))});
+    group.push_back(
+        {std::move(request), std::make_shared<Generation>(model->services, call, std::move(spec))});
   }
   call->Expect(static_cast<int>(group.size()));
   ASSIGN_OR_RETURN(std::vector<engine::SequenceId> ids, model->engine->Submit(std::move(group)));
@@ -161,7 +172,8 @@ absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_p
 }
 
 grpc::ServerUnaryReactor* InferenceService::GetModel(grpc::CallbackServerContext* context,
-                                                     const v1::GetModelRequest* /*request*/, v1::Model* response) {
+                                                     const v1::GetModelRequest* /*request*/,
+                                                     v1::Model* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const absl::StatusOr<ModelRef> model = Admit(*context);
   if (model.ok()) *response = (*model)->description;

@@ -1,5 +1,5 @@
-// The API's methods. Each creates a stream and hands the work to the pool: parse, check, decode images, build the prompt, submit
-// to the engine; tokens then come from the engine's thread. Thread-safe.
+// The API's methods. Each creates a stream and hands the work to the pool: parse, check, decode images, build
+// the prompt, submit to the engine; tokens then come from the engine's thread. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -39,9 +39,9 @@ struct ServiceOptions {
 };
 
 // Streaming methods take raw bytes, so that a message that cannot be parsed gets an answer that says why.
-using InferenceServiceBase = v1::VisionLanguage::WithRawCallbackMethod_Answer<
-    v1::VisionLanguage::WithRawCallbackMethod_Caption<v1::VisionLanguage::WithRawCallbackMethod_Generate<
-        v1::VisionLanguage::WithRawCallbackMethod_Compare<
+using InferenceServiceBase =
+    v1::VisionLanguage::WithRawCallbackMethod_Answer<v1::VisionLanguage::WithRawCallbackMethod_Caption<
+        v1::VisionLanguage::WithRawCallbackMethod_Generate<v1::VisionLanguage::WithRawCallbackMethod_Compare<
             v1::VisionLanguage::WithCallbackMethod_GetModel<v1::VisionLanguage::Service>>>>>;
 
 class InferenceService : public InferenceServiceBase {
@@ -69,8 +69,8 @@ class InferenceService : public InferenceServiceBase {
   template <typename Request>
   Stream* Start(const char* method, grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes);
   // On a worker: everything between the bytes and the engine.
-  static absl::Status Submit(const ModelRef& model, const std::shared_ptr<Call>& call, const ChatRequest& chat,
-                             engine::VarMode& mode);
+  static absl::Status Submit(const ModelRef& model, const std::shared_ptr<Call>& call,
+                             const ChatRequest& chat, engine::VarMode& mode);
 
   const ServiceOptions options_;
   mutable absl::Mutex mu_;

@@ -7,7 +7,8 @@ namespace {
 
 int32_t TokenAt(const ReportContext& context, int position) {
   const int prompt_size = context.prompt.size();
-  return position < prompt_size ? context.prompt.token_ids[position] : context.generated[position - prompt_size];
+  return position < prompt_size ? context.prompt.token_ids[position]
+                                : context.generated[position - prompt_size];
 }
 
 // The messages for layers and tokens name the four shares alike.

@@ -17,27 +17,38 @@ constexpr int kMaxStopStrings = 8;
 constexpr size_t kMaxStopBytes = 256;
 constexpr uint32_t kMaxLogprobs = 20;
 
-absl::Status CheckRange(absl::string_view field, double value, double low, double high, bool open_low = false) {
-  if (std::isfinite(value) && value <= high && (open_low ? value > low : value >= low)) return absl::OkStatus();
+absl::Status CheckRange(absl::string_view field, double value, double low, double high,
+                        bool open_low = false) {
+  if (std::isfinite(value) && value <= high && (open_low ? value > low : value >= low))
+    return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(field, ": ", value, " is not in ", open_low ? "(" : "[", low, ", ", high, "]"));
 }
 
 absl::StatusOr<VarMode> ModeOf(v1::VarMode mode) {
   switch (mode) {
-    case v1::VAR_MODE_OFF: return VarMode::kOff;
-    case v1::VAR_MODE_OBSERVE: return VarMode::kObserve;
-    case v1::VAR_MODE_ON: return VarMode::kOn;
-    default: return absl::InvalidArgumentError(absl::StrCat("var.mode: ", static_cast<int>(mode), " is no VarMode"));
+    case v1::VAR_MODE_OFF:
+      return VarMode::kOff;
+    case v1::VAR_MODE_OBSERVE:
+      return VarMode::kObserve;
+    case v1::VAR_MODE_ON:
+      return VarMode::kOn;
+    default:
+      return absl::InvalidArgumentError(absl::StrCat("var.mode: ", static_cast<int>(mode), " is no VarMode"));
   }
 }
 
 absl::StatusOr<float> RhoOf(v1::VarPreset preset) {
   switch (preset) {
-    case v1::VAR_PRESET_GENERAL: return 0.8F;
-    case v1::VAR_PRESET_HALLUCINATION: return 0.5F;
-    case v1::VAR_PRESET_VISION_CENTRIC: return 0.9F;
-    default: return absl::InvalidArgumentError(absl::StrCat("var.preset: ", static_cast<int>(preset), " is no VarPreset"));
+    case v1::VAR_PRESET_GENERAL:
+      return 0.8F;
+    case v1::VAR_PRESET_HALLUCINATION:
+      return 0.5F;
+    case v1::VAR_PRESET_VISION_CENTRIC:
+      return 0.9F;
+    default:
+      return absl::InvalidArgumentError(
+          absl::StrCat("var.preset: ", static_cast<int>(preset), " is no VarPreset"));
   }
 }
 
@@ -48,7 +59,8 @@ absl::StatusOr<int> LayerOf(absl::string_view field, uint32_t value, int num_lay
 
 }  // namespace
 
-absl::StatusOr<SamplingRequest> ReadGenerateOptions(const v1::GenerateOptions& o, int vocabulary, uint64_t random_seed) {
+absl::StatusOr<SamplingRequest> ReadGenerateOptions(const v1::GenerateOptions& o, int vocabulary,
+                                                    uint64_t random_seed) {
   SamplingRequest request;
   engine::SamplingParams& p = request.params;
   if (o.has_max_tokens()) {
@@ -79,8 +91,8 @@ absl::StatusOr<SamplingRequest> ReadGenerateOptions(const v1::GenerateOptions& o
   p.ignore_eos = o.ignore_eos();
   RETURN_IF_ERROR(CheckRange("options.stop: their number", o.stop_size(), 0, kMaxStopStrings));
   for (int i = 0; i < o.stop_size(); ++i) {
-    RETURN_IF_ERROR(CheckRange(absl::StrCat("options.stop[", i, "]: its size"), static_cast<double>(o.stop(i).size()), 1,
-                               static_cast<double>(kMaxStopBytes)));
+    RETURN_IF_ERROR(CheckRange(absl::StrCat("options.stop[", i, "]: its size"),
+                               static_cast<double>(o.stop(i).size()), 1, static_cast<double>(kMaxStopBytes)));
     request.stop.push_back(o.stop(i));
   }
   return request;
@@ -93,7 +105,8 @@ absl::StatusOr<VarRequest> ReadVarOptions(const v1::VarOptions& o, const VarDefa
   ASSIGN_OR_RETURN(s.mode, ModeOf(mode));
   if (o.variant() != v1::VAR_VARIANT_UNSPECIFIED && o.variant() != v1::VAR_VARIANT_PAPER &&
       o.variant() != v1::VAR_VARIANT_AUTHORS_CODE) {
-    return absl::InvalidArgumentError(absl::StrCat("var.variant: ", static_cast<int>(o.variant()), " is no VarVariant"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("var.variant: ", static_cast<int>(o.variant()), " is no VarVariant"));
   }
   const bool authors_code = o.variant() == v1::VAR_VARIANT_AUTHORS_CODE;
   s.variant = authors_code ? VarVariant::kAuthorsCode : VarVariant::kPaper;
@@ -138,7 +151,8 @@ absl::StatusOr<VarRequest> ReadVarOptions(const v1::VarOptions& o, const VarDefa
   }
 
   if (o.detail() < v1::VAR_DETAIL_UNSPECIFIED || o.detail() > v1::VAR_DETAIL_MAPS) {
-    return absl::InvalidArgumentError(absl::StrCat("var.detail: ", static_cast<int>(o.detail()), " is no VarDetail"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("var.detail: ", static_cast<int>(o.detail()), " is no VarDetail"));
   }
   request.detail = o.detail() == v1::VAR_DETAIL_UNSPECIFIED ? v1::VAR_DETAIL_LAYERS : o.detail();
   for (int i = 0; i < o.map_layers_size(); ++i) {
@@ -147,7 +161,8 @@ absl::StatusOr<VarRequest> ReadVarOptions(const v1::VarOptions& o, const VarDefa
     request.map_layers.push_back(layer);
   }
   std::sort(request.map_layers.begin(), request.map_layers.end());
-  request.map_layers.erase(std::unique(request.map_layers.begin(), request.map_layers.end()), request.map_layers.end());
+  request.map_layers.erase(std::unique(request.map_layers.begin(), request.map_layers.end()),
+                           request.map_layers.end());
   if (!s.measured() || request.detail != v1::VAR_DETAIL_MAPS) {
     request.map_layers.clear();
   } else if (request.map_layers.empty()) {

@@ -1,5 +1,5 @@
-// What a caller may set, checked and turned into the engine's own types. Errors are INVALID_ARGUMENT beginning with the field's
-// name, FAILED_PRECONDITION where the model has no VAR profile.
+// What a caller may set, checked and turned into the engine's own types. Errors are INVALID_ARGUMENT
+// beginning with the field's name, FAILED_PRECONDITION where the model has no VAR profile.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,8 @@ struct SamplingRequest {
 };
 
 // `random_seed` is taken where the caller sets none.
-absl::StatusOr<SamplingRequest> ReadGenerateOptions(const v1::GenerateOptions& options, int vocabulary, uint64_t random_seed);
+absl::StatusOr<SamplingRequest> ReadGenerateOptions(const v1::GenerateOptions& options, int vocabulary,
+                                                    uint64_t random_seed);
 
 // What the model and the server's flags say about VAR.
 struct VarDefaults {

@@ -47,7 +47,8 @@ bool IsUtf8(const std::string& text) {
   return true;
 }
 
-// Copies the file and what it imports into `pool` with all string fields turned into bytes, which parse whatever they hold.
+// Copies the file and what it imports into `pool` with all string fields turned into bytes, which parse
+// whatever they hold.
 void AddWithBytesForStrings(const FileDescriptor& file, DescriptorPool& pool) {
   if (pool.FindFileByName(file.name()) != nullptr) return;
   for (int i = 0; i < file.dependency_count(); ++i) AddWithBytesForStrings(*file.dependency(i), pool);
@@ -63,7 +64,8 @@ void AddWithBytesForStrings(const FileDescriptor& file, DescriptorPool& pool) {
   pool.BuildFile(copy);
 }
 
-// Path of the first field of `message`, parsed with bytes for strings, that should be a string and is not UTF-8.
+// Path of the first field of `message`, parsed with bytes for strings, that should be a string and is not
+// UTF-8.
 std::optional<std::string> FindBadString(const Message& message, const Descriptor& original) {
   const Reflection& reflection = *message.GetReflection();
   std::vector<const FieldDescriptor*> fields;
@@ -73,7 +75,8 @@ std::optional<std::string> FindBadString(const Message& message, const Descripto
     if (declared == nullptr) continue;
     const int count = field->is_repeated() ? reflection.FieldSize(message, field) : 1;
     for (int i = 0; i < count; ++i) {
-      const std::string name = field->is_repeated() ? absl::StrCat(field->name(), "[", i, "]") : field->name();
+      const std::string name =
+          field->is_repeated() ? absl::StrCat(field->name(), "[", i, "]") : field->name();
       if (declared->type() == FieldDescriptor::TYPE_STRING) {
         const std::string text = field->is_repeated() ? reflection.GetRepeatedString(message, field, i)
                                                       : reflection.GetString(message, field);
@@ -81,7 +84,8 @@ std::optional<std::string> FindBadString(const Message& message, const Descripto
       } else if (declared->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
         const Message& inner = field->is_repeated() ? reflection.GetRepeatedMessage(message, field, i)
                                                     : reflection.GetMessage(message, field);
-        if (const auto bad = FindBadString(inner, *declared->message_type())) return absl::StrCat(name, ".", *bad);
+        if (const auto bad = FindBadString(inner, *declared->message_type()))
+          return absl::StrCat(name, ".", *bad);
       }
     }
   }
@@ -102,7 +106,8 @@ absl::Status ParseRequest(const grpc::ByteBuffer& bytes, Message& request) {
   DescriptorPool pool;
   AddWithBytesForStrings(*descriptor.file(), pool);
   DynamicMessageFactory factory(&pool);
-  const std::unique_ptr<Message> lenient(factory.GetPrototype(pool.FindMessageTypeByName(descriptor.full_name()))->New());
+  const std::unique_ptr<Message> lenient(
+      factory.GetPrototype(pool.FindMessageTypeByName(descriptor.full_name()))->New());
   if (Parse(bytes, *lenient)) {
     if (const auto bad = FindBadString(*lenient, descriptor)) {
       return absl::InvalidArgumentError(absl::StrCat(*bad, ": is not valid UTF-8"));

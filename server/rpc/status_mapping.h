@@ -11,7 +11,8 @@ namespace varserve::rpc {
 // google.rpc.RetryInfo in the status details.
 grpc::Status ToGrpcStatus(const absl::Status& status);
 
-// "INVALID_ARGUMENT: options.top_p: ..." becomes "... settings[2].top_p: ..." and so on: puts `prefix` before the message.
+// "INVALID_ARGUMENT: options.top_p: ..." becomes "... settings[2].top_p: ..." and so on: puts `prefix` before
+// the message.
 absl::Status Prefixed(absl::string_view prefix, const absl::Status& status);
 
 }  // namespace varserve::rpc

@@ -35,7 +35,8 @@ void StreamReactor::Send(uint32_t setting, v1::GenerateResponse response) {
   {
     absl::MutexLock lock(&mu_);
     if (ended_) return;
-    const auto last = std::find_if(pending_.rbegin(), pending_.rend(), [&](const Pending& p) { return p.setting == setting; });
+    const auto last = std::find_if(pending_.rbegin(), pending_.rend(),
+                                   [&](const Pending& p) { return p.setting == setting; });
     if (response.has_delta() && last != pending_.rend() && last->response.has_delta()) {
       MergeDelta(response.delta(), *last->response.mutable_delta());
     } else {
@@ -112,8 +113,8 @@ void StreamReactor::Advance() {
       dropped = std::exchange(on_cancelled_, nullptr);
     }
   }
-  // Without the lock: gRPC may run a reaction on this thread before the call returns. The flags let only one thread get here
-  // at a time, and after Finish the reactor may be gone.
+  // Without the lock: gRPC may run a reaction on this thread before the call returns. The flags let only one
+  // thread get here at a time, and after Finish the reactor may be gone.
   if (next == Next::kWrite) StartWrite(&writing_);
   if (next == Next::kFinish) Finish(status);
 }

@@ -1,9 +1,9 @@
-// The writing side of one streaming call: a queue of responses, one write in flight, exactly one Finish, whoever loses
-// interest first. Thread-safe.
+// The writing side of one streaming call: a queue of responses, one write in flight, exactly one Finish,
+// whoever loses interest first. Thread-safe.
 //
-// A slow reader never holds up the model: while a write is in flight deltas of the same stream join into one message, so the
-// queue stays as short as the number of settings. A reader that does not take a write within the time the watchdog allows
-// (stream_watchdog.h) is cancelled.
+// A slow reader never holds up the model: while a write is in flight deltas of the same stream join into one
+// message, so the queue stays as short as the number of settings. A reader that does not take a write within
+// the time the watchdog allows (stream_watchdog.h) is cancelled.
 #pragma once
 
 #include <grpcpp/support/byte_buffer.h>
@@ -62,9 +62,9 @@ class StreamReactor : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   std::deque<Pending> pending_ ABSL_GUARDED_BY(mu_);
   bool write_in_flight_ ABSL_GUARDED_BY(mu_) = false;
   absl::Time write_started_ ABSL_GUARDED_BY(mu_);
-  bool ended_ ABSL_GUARDED_BY(mu_) = false;      // nothing may be sent any more
+  bool ended_ ABSL_GUARDED_BY(mu_) = false;  // nothing may be sent any more
   bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
-  bool finished_ ABSL_GUARDED_BY(mu_) = false;   // Finish was called
+  bool finished_ ABSL_GUARDED_BY(mu_) = false;  // Finish was called
   grpc::Status status_ ABSL_GUARDED_BY(mu_);
   std::function<void()> on_cancelled_ ABSL_GUARDED_BY(mu_);
 };

@@ -32,8 +32,9 @@ void StreamWatchdog::Run() {
       mu_.Await(absl::Condition(this, &StreamWatchdog::HasStreams));
       // Looks a few times within the allowed time, so that a stalled call ends soon after it.
       if (mu_.AwaitWithTimeout(absl::Condition(&stopping), write_timeout_ / 4)) return;
-      streams_.erase(std::remove_if(streams_.begin(), streams_.end(), [](const auto& s) { return s.expired(); }),
-                     streams_.end());
+      streams_.erase(
+          std::remove_if(streams_.begin(), streams_.end(), [](const auto& s) { return s.expired(); }),
+          streams_.end());
       for (const auto& stream : streams_) {
         if (auto locked = stream.lock()) alive.push_back(std::move(locked));
       }
@@ -41,9 +42,9 @@ void StreamWatchdog::Run() {
     const absl::Time now = absl::Now();
     for (const auto& stream : alive) {
       if (stream->write_age(now) > write_timeout_) {
-        stream->Abort(grpc::Status(
-            grpc::StatusCode::CANCELLED,
-            absl::StrCat("the answer was not read for ", absl::FormatDuration(write_timeout_), " (--write_timeout)")));
+        stream->Abort(grpc::Status(grpc::StatusCode::CANCELLED,
+                                   absl::StrCat("the answer was not read for ",
+                                                absl::FormatDuration(write_timeout_), " (--write_timeout)")));
       }
     }
   }

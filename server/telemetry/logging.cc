@@ -33,19 +33,23 @@ absl::StatusOr<std::unique_ptr<Logger>> Logger::Create(absl::string_view format,
   }
   const spdlog::level::level_enum threshold = spdlog::level::from_str(std::string(level));
   if (threshold == spdlog::level::off || threshold == spdlog::level::trace) {
-    return absl::InvalidArgumentError(absl::StrCat("log_level: \"", level, "\" is not debug, info, warning or error"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("log_level: \"", level, "\" is not debug, info, warning or error"));
   }
-  auto logger = std::make_shared<spdlog::logger>("varserve", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+  auto logger =
+      std::make_shared<spdlog::logger>("varserve", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
   logger->set_level(threshold);
   logger->flush_on(spdlog::level::info);
   const bool json = format == "json";
-  logger->set_pattern(json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v})" : "%Y-%m-%dT%H:%M:%S.%eZ %^%-7l%$ %v",
-                      spdlog::pattern_time_type::utc);
+  logger->set_pattern(
+      json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v})" : "%Y-%m-%dT%H:%M:%S.%eZ %^%-7l%$ %v",
+      spdlog::pattern_time_type::utc);
   return std::unique_ptr<Logger>(new Logger(json ? Format::kJson : Format::kText, std::move(logger)));
 }
 
 std::string Logger::Payload(Format format, absl::string_view message, const LogFields& fields) {
-  std::string payload = format == Format::kJson ? absl::StrCat("\"message\":", Quoted(message)) : std::string(message);
+  std::string payload =
+      format == Format::kJson ? absl::StrCat("\"message\":", Quoted(message)) : std::string(message);
   for (const LogField& field : fields) {
     if (format == Format::kJson) {
       absl::StrAppend(&payload, ",", Quoted(field.name), ":", ValueText(field, format));

@@ -1,8 +1,9 @@
-// Every metric the server exports, and the only place that writes them. docs/metrics.md is made from the registry.
+// Every metric the server exports, and the only place that writes them. docs/metrics.md is made from the
+// registry.
 //
-// Names begin with varserve_; every series has the label `model`. Label `var` is off, observe or on. Base units, counters
-// rather than rates. No series is per request, head or user; per layer there are four, for each of observe and on.
-// Thread-safe.
+// Names begin with varserve_; every series has the label `model`. Label `var` is off, observe or on. Base
+// units, counters rather than rates. No series is per request, head or user; per layer there are four, for
+// each of observe and on. Thread-safe.
 #pragma once
 
 #include <prometheus/counter.h>
@@ -35,18 +36,18 @@ struct ModelLabels {
 
 // One finished call, or one setting of a Compare.
 struct RequestRecord {
-  absl::string_view method;                        // Answer, Caption, ...
+  absl::string_view method;  // Answer, Caption, ...
   absl::StatusCode code = absl::StatusCode::kOk;
-  absl::string_view finish_reason = "none";        // stop, stop_string, length; none where the request failed
+  absl::string_view finish_reason = "none";  // stop, stop_string, length; none where the request failed
   engine::VarMode var = engine::VarMode::kOff;
   absl::Duration duration;
-  std::optional<absl::Duration> image;             // decoding and resizing
+  std::optional<absl::Duration> image;  // decoding and resizing
   std::optional<absl::Duration> queue;
-  std::optional<absl::Duration> prefill;           // admission to first token
+  std::optional<absl::Duration> prefill;  // admission to first token
   int64_t prompt_tokens = 0;
   int64_t visual_tokens = 0;
   int64_t generated_tokens = 0;
-  const engine::VarReport* report = nullptr;       // not for OFF
+  const engine::VarReport* report = nullptr;  // not for OFF
 };
 
 class Metrics : public engine::EngineObserver {
@@ -73,7 +74,8 @@ class Metrics : public engine::EngineObserver {
   using PerMode = std::array<T*, kNumModes>;
 
   PerMode<prometheus::Histogram> Latency(const char* name, const char* help);
-  PerMode<prometheus::Histogram> ModeHistogram(const char* name, const char* help, const std::vector<double>& buckets);
+  PerMode<prometheus::Histogram> ModeHistogram(const char* name, const char* help,
+                                               const std::vector<double>& buckets);
   PerMode<prometheus::Counter> ModeCounter(const char* name, const char* help);
   prometheus::Counter& PlainCounter(const char* name, const char* help);
   prometheus::Gauge& PlainGauge(const char* name, const char* help);

@@ -72,8 +72,8 @@ class BatchingTest : public ::testing::TestWithParam<std::string> {
   }
 };
 
-// Through the engine with its prefix cache, mixed steps and chunks. 32 bit and 16 bit storage alike, to the last bit: the
-// tokens of sampled requests would differ otherwise.
+// Through the engine with its prefix cache, mixed steps and chunks. 32 bit and 16 bit storage alike, to the
+// last bit: the tokens of sampled requests would differ otherwise.
 TEST_P(BatchingTest, ThirtyTwoRequestsTogetherEqualOneByOne) {
   const std::vector<GenerationRequest> requests = MixedRequests(tiny_, 32);
   const auto runner = Runner();
@@ -109,8 +109,10 @@ std::vector<engine::Token> LastTokens(const std::vector<std::unique_ptr<RunnerDr
   return tokens;
 }
 
-// Runs all requests side by side, four tokens each, and returns each one's last token with all its log-probabilities.
-std::vector<engine::Token> SideBySide(LlavaModelRunner& runner, const std::vector<GenerationRequest>& requests) {
+// Runs all requests side by side, four tokens each, and returns each one's last token with all its
+// log-probabilities.
+std::vector<engine::Token> SideBySide(LlavaModelRunner& runner,
+                                      const std::vector<GenerationRequest>& requests) {
   std::vector<std::unique_ptr<RunnerDriver>> drivers;
   for (size_t i = 0; i < requests.size(); ++i) {
     GenerationRequest request = requests[i];

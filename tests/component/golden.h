@@ -17,7 +17,8 @@ namespace varserve::testing {
 class Golden {
  public:
   explicit Golden(const std::string& name)
-      : file_(*model::SafetensorsFile::Open(std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/data/" + name + ".safetensors")) {}
+      : file_(*model::SafetensorsFile::Open(std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/data/" + name +
+                                            ".safetensors")) {}
 
   at::Tensor Get(const std::string& name) const {
     const model::TensorInfo& info = file_->tensors().at(name);
@@ -28,7 +29,8 @@ class Golden {
   std::vector<int32_t> Ids(const std::string& name) const {
     const at::Tensor stored = Get(name);
     std::vector<int32_t> ids;
-    for (int64_t i = 0; i < stored.numel(); ++i) ids.push_back(static_cast<int32_t>(stored[i].item<int64_t>()));
+    for (int64_t i = 0; i < stored.numel(); ++i)
+      ids.push_back(static_cast<int32_t>(stored[i].item<int64_t>()));
     return ids;
   }
 

@@ -1,4 +1,5 @@
-// A step waits for the device once: nothing in it reads a tensor's value on the host but the one copy at its end.
+// A step waits for the device once: nothing in it reads a tensor's value on the host but the one copy at its
+// end.
 #include <ATen/record_function.h>
 
 #include <atomic>
@@ -11,20 +12,26 @@
 namespace varserve::model {
 namespace {
 
-// Operators that need a value on the host: reads of single elements, and those whose result's shape depends on values.
-const std::set<std::string> kHostReads = {"aten::item",          "aten::_local_scalar_dense", "aten::is_nonzero",
-                                          "aten::nonzero",       "aten::masked_select",       "aten::equal",
-                                          "aten::unique_dim",    "aten::_unique2",            "aten::allclose",
-                                          "aten::repeat_interleave", "aten::bincount"};
+// Operators that need a value on the host: reads of single elements, and those whose result's shape depends
+// on values.
+const std::set<std::string> kHostReads = {"aten::item",          "aten::_local_scalar_dense",
+                                          "aten::is_nonzero",    "aten::nonzero",
+                                          "aten::masked_select", "aten::equal",
+                                          "aten::unique_dim",    "aten::_unique2",
+                                          "aten::allclose",      "aten::repeat_interleave",
+                                          "aten::bincount"};
 std::atomic<int> host_reads;
 
 std::unique_ptr<at::ObserverContext> CountHostReads(const at::RecordFunction& function) {
   const auto name = function.operator_name();
   if (!name.has_value()) return nullptr;
   if (kHostReads.contains(name->name)) ++host_reads;
-  // Copies between devices, Tensor::cpu() among them, are to.dtype_layout; those to the device do not wait for it.
+  // Copies between devices, Tensor::cpu() among them, are to.dtype_layout; those to the device do not wait
+  // for it.
   constexpr size_t kNonBlocking = 5;  // argument
-  if (name->name == "aten::to" && name->overload_name == "dtype_layout" && !function.inputs()[kNonBlocking].toBool()) ++host_reads;
+  if (name->name == "aten::to" && name->overload_name == "dtype_layout" &&
+      !function.inputs()[kNonBlocking].toBool())
+    ++host_reads;
   return nullptr;
 }
 
@@ -35,7 +42,8 @@ TEST(HostSyncTest, AStepReadsFromTheDeviceOnce) {
   engine::GenerationRequest request;
   request.prompt = tiny.MakePrompt(ids, {{0, 16, 4, 4}});
   request.sampling = {.temperature = 0.7F, .logprobs = 3};
-  request.var = {.mode = engine::VarMode::kOn, .tau = 3.0F, .rho = 0.2F, .min_visual_attention = 0.0F, .last_layer = 3};
+  request.var = {
+      .mode = engine::VarMode::kOn, .tau = 3.0F, .rho = 0.2F, .min_visual_attention = 0.0F, .last_layer = 3};
   request.map_layers = {1, 2};
   for (const bool tensor_operators : {false, true}) {
     const auto runner = *LlavaModelRunner::Create(tiny.Load(tensor_operators), 64);
@@ -48,7 +56,8 @@ TEST(HostSyncTest, AStepReadsFromTheDeviceOnce) {
     a.Run(16, false);  // the picture and its prefix
     EXPECT_LE(host_reads, 1);
     host_reads = 0;
-    const engine::StepPlan plan{{b.Step(37, true), a.Step(36, true)}};  // decoding and a chunk with VAR rows, together
+    const engine::StepPlan plan{
+        {b.Step(37, true), a.Step(36, true)}};  // decoding and a chunk with VAR rows, together
     const auto output = runner->Execute(plan);
     EXPECT_EQ(host_reads, 1) << (tensor_operators ? "tensor operators" : "kernels");
     at::removeCallback(handle);

@@ -1,4 +1,5 @@
-// The model against transformers' values: picture features, logits at every position of the prompt, 32 greedy steps.
+// The model against transformers' values: picture features, logits at every position of the prompt, 32 greedy
+// steps.
 #include "server/model/llava_model_runner.h"
 #include "tests/component/golden.h"
 #include "tests/testing/runner_driver.h"
@@ -53,7 +54,9 @@ TEST_P(ModelGoldenTest, LogitsAtEveryPositionOfThePrompt) {
   const at::Tensor expected = golden_.Get("prompt_logits").log_softmax(-1);
   for (int t = 0; t < driver.request().prompt->size(); ++t) {
     driver.Run(t + 1, /*sample=*/true);
-    ASSERT_LT(testing::LargestDifference(testing::AllLogprobs(driver.sampled().back()), expected[t]), kTolerance) << t;
+    ASSERT_LT(testing::LargestDifference(testing::AllLogprobs(driver.sampled().back()), expected[t]),
+              kTolerance)
+        << t;
   }
 }
 
@@ -69,13 +72,16 @@ TEST_P(ModelGoldenTest, GreedySteps) {
   EXPECT_EQ(driver.generated(), golden_.Ids("tokens"));
   const at::Tensor expected = golden_.Get("step_logits").log_softmax(-1);
   for (size_t i = 0; i < 32; ++i) {
-    EXPECT_LT(testing::LargestDifference(testing::AllLogprobs(driver.sampled()[i]), expected[static_cast<int64_t>(i)]), kTolerance)
+    EXPECT_LT(testing::LargestDifference(testing::AllLogprobs(driver.sampled()[i]),
+                                         expected[static_cast<int64_t>(i)]),
+              kTolerance)
         << i;
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, ModelGoldenTest,
-                         ::testing::Combine(::testing::Values("clip_mha", "clip_gqa", "dinov2_gqa", "llama3_rope"),
+                         ::testing::Combine(::testing::Values("clip_mha", "clip_gqa", "dinov2_gqa",
+                                                              "llama3_rope"),
                                             ::testing::Bool()),
                          [](const auto& info) {
                            return std::get<0>(info.param) + (std::get<1>(info.param) ? "_tensor" : "_fused");

@@ -39,7 +39,8 @@ engine::VarSettings Settings(const json& s) {
           .last_layer = s["last_layer"].get<int>()};
 }
 
-void ExpectShares(const engine::AttentionShares& shares, const at::Tensor& expected, const std::string& where) {
+void ExpectShares(const engine::AttentionShares& shares, const at::Tensor& expected,
+                  const std::string& where) {
   EXPECT_NEAR(shares.image_centric_heads, expected[0].item<double>(), 1e-6) << where;
   EXPECT_NEAR(shares.redistributed, expected[1].item<double>(), kReportTolerance) << where;
   EXPECT_NEAR(shares.visual_before, expected[2].item<double>(), kReportTolerance) << where;
@@ -51,15 +52,16 @@ class VarGoldenTest : public ::testing::TestWithParam<std::tuple<std::string, bo
   const std::string name_ = std::get<0>(GetParam());
   const TinyModel tiny_{name_};
   const Golden golden_{name_ + ".var"};
-  const json cases_ =
-      json::parse(std::ifstream(std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/data/" + name_ + ".var.json"));
+  const json cases_ = json::parse(
+      std::ifstream(std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/data/" + name_ + ".var.json"));
 
   std::unique_ptr<LlavaModelRunner> Runner() const {
     return *LlavaModelRunner::Create(tiny_.Load(/*tensor_operators=*/std::get<1>(GetParam())), 64);
   }
   engine::GenerationRequest Request(const json& c) const {
     engine::GenerationRequest request;
-    request.prompt = tiny_.MakePrompt(c["input_ids"].get<std::vector<int32_t>>(), c["spans"].get<std::vector<std::vector<int>>>());
+    request.prompt = tiny_.MakePrompt(c["input_ids"].get<std::vector<int32_t>>(),
+                                      c["spans"].get<std::vector<std::vector<int>>>());
     request.var = Settings(c["settings"]);
     request.sampling.max_tokens = 16;
     request.sampling.ignore_eos = true;
@@ -82,14 +84,18 @@ TEST_P(VarGoldenTest, LogitsSinksAndHeads) {
     for (int t = prefix; t < size; ++t) driver.Run(t + 1, true);
     const at::Tensor suffix = golden_.Get(name + "/suffix_logits").log_softmax(-1);
     for (int t = prefix; t < size; ++t) {
-      EXPECT_LT(testing::LargestDifference(testing::AllLogprobs(driver.sampled()[t - prefix]), suffix[t - prefix]), kTolerance) << t;
+      EXPECT_LT(
+          testing::LargestDifference(testing::AllLogprobs(driver.sampled()[t - prefix]), suffix[t - prefix]),
+          kTolerance)
+          << t;
     }
     while (driver.generated().size() < 16 && !HasFatalFailure()) driver.Run(driver.position() + 1, true);
     EXPECT_EQ(driver.generated(), golden_.Ids(name + "/tokens"));
     const at::Tensor steps = golden_.Get(name + "/step_logits").log_softmax(-1);
     const size_t first_step = driver.sampled().size() - 16;
     for (size_t i = 0; i < 16; ++i) {
-      EXPECT_LT(testing::LargestDifference(testing::AllLogprobs(driver.sampled()[first_step + i]), steps[static_cast<int64_t>(i)]),
+      EXPECT_LT(testing::LargestDifference(testing::AllLogprobs(driver.sampled()[first_step + i]),
+                                           steps[static_cast<int64_t>(i)]),
                 kTolerance)
           << i;
     }
@@ -105,13 +111,15 @@ TEST_P(VarGoldenTest, LogitsSinksAndHeads) {
       for (int64_t l = 0; l < num_layers; ++l) {
         for (int64_t t = 0; t < count; ++t) {
           const double expected = phi[l][token + t].item<double>();
-          EXPECT_NEAR(result.phi[(plane * num_layers + l) * count + t], expected, 1e-4 * std::max(1.0, expected));
+          EXPECT_NEAR(result.phi[(plane * num_layers + l) * count + t], expected,
+                      1e-4 * std::max(1.0, expected));
         }
       }
       token += count;
       for (size_t i = 0; i < result.rows.size(); i += num_layers, ++row) {
         for (int64_t l = 0; l < num_layers; ++l) {
-          ExpectShares(result.rows[i + l], shares[row][l], "row " + std::to_string(row) + " layer " + std::to_string(l));
+          ExpectShares(result.rows[i + l], shares[row][l],
+                       "row " + std::to_string(row) + " layer " + std::to_string(l));
         }
       }
     }
@@ -151,14 +159,17 @@ TEST_P(VarGoldenTest, Report) {
       for (const engine::VarReport::Layer& layer : report.layers) {
         EXPECT_EQ(layer.visual_sinks, layers[layer.layer][0].item<double>()) << layer.layer;
         EXPECT_EQ(layer.text_sinks, layers[layer.layer][1].item<double>()) << layer.layer;
-        ExpectShares(layer.shares, layers[layer.layer].narrow(0, 2, 4), "layer " + std::to_string(layer.layer));
+        ExpectShares(layer.shares, layers[layer.layer].narrow(0, 2, 4),
+                     "layer " + std::to_string(layer.layer));
       }
       const at::Tensor sinks = golden_.Get(name + "/visual_sinks");  // [n, 5]
       for (int64_t i = 0; i < static_cast<int64_t>(report.visual_sinks.size()); ++i) {
         const engine::VarReport::VisualSink& s = report.visual_sinks[i];
-        EXPECT_TRUE(at::allclose(sinks[i], at::tensor({static_cast<float>(s.image), static_cast<float>(s.row),
-                                                       static_cast<float>(s.col), static_cast<float>(s.layers), s.max_phi}),
-                                 1e-4, 1e-4))
+        EXPECT_TRUE(
+            at::allclose(sinks[i],
+                         at::tensor({static_cast<float>(s.image), static_cast<float>(s.row),
+                                     static_cast<float>(s.col), static_cast<float>(s.layers), s.max_phi}),
+                         1e-4, 1e-4))
             << sinks[i];
       }
       try {
@@ -166,7 +177,8 @@ TEST_P(VarGoldenTest, Report) {
         const at::Tensor after = golden_.Get(name + "/map_after");
         ASSERT_EQ(static_cast<int64_t>(report.maps.size()), before.size(0));
         for (int64_t i = 0; i < before.size(0); ++i) {
-          EXPECT_LT(testing::LargestDifference(at::tensor(report.maps[i].before), before[i]), kReportTolerance);
+          EXPECT_LT(testing::LargestDifference(at::tensor(report.maps[i].before), before[i]),
+                    kReportTolerance);
           EXPECT_LT(testing::LargestDifference(at::tensor(report.maps[i].after), after[i]), kReportTolerance);
         }
       } catch (const std::out_of_range&) {  // not all cases have maps
@@ -176,7 +188,8 @@ TEST_P(VarGoldenTest, Report) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, VarGoldenTest,
-                         ::testing::Combine(::testing::Values("clip_mha", "clip_gqa", "dinov2_gqa", "llama3_rope"),
+                         ::testing::Combine(::testing::Values("clip_mha", "clip_gqa", "dinov2_gqa",
+                                                              "llama3_rope"),
                                             ::testing::Bool()),
                          [](const auto& info) {
                            return std::get<0>(info.param) + (std::get<1>(info.param) ? "_tensor" : "_fused");

@@ -1,4 +1,5 @@
-// Drives a model runner for one sequence without an engine, any way the steps may be cut, and keeps everything it says.
+// Drives a model runner for one sequence without an engine, any way the steps may be cut, and keeps
+// everything it says.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -14,16 +15,26 @@ namespace varserve::testing {
 class RunnerDriver {
  public:
   // Blocks [first_block, ...) are the sequence's.
-  RunnerDriver(engine::ModelRunner& runner, engine::GenerationRequest request, engine::SequenceId id = 1, int first_block = 0)
-      : runner_(runner), request_(std::move(request)), id_(id), layout_(request_.prompt->prefix_size(), runner.facts().block_size) {
+  RunnerDriver(engine::ModelRunner& runner, engine::GenerationRequest request, engine::SequenceId id = 1,
+               int first_block = 0)
+      : runner_(runner),
+        request_(std::move(request)),
+        id_(id),
+        layout_(request_.prompt->prefix_size(), runner.facts().block_size) {
     blocks_.resize(layout_.NumBlocks(request_.prompt->size() + 64));
     std::iota(blocks_.begin(), blocks_.end(), first_block);
   }
 
   // The step that computes tokens [position(), end); images are encoded when their first token is reached.
   engine::SequenceStep Step(int end, bool sample) {
-    engine::SequenceStep step{.sequence = id_, .request = &request_, .generated = generated_, .begin = position_, .end = end,
-                              .blocks = blocks_, .encode_images = {}, .sample = sample};
+    engine::SequenceStep step{.sequence = id_,
+                              .request = &request_,
+                              .generated = generated_,
+                              .begin = position_,
+                              .end = end,
+                              .blocks = blocks_,
+                              .encode_images = {},
+                              .sample = sample};
     for (size_t i = 0; i < request_.prompt->spans.size(); ++i) {
       const int begin = request_.prompt->spans[i].begin;
       if (begin >= position_ && begin < end) step.encode_images.push_back(static_cast<int>(i));
@@ -36,7 +47,8 @@ class RunnerDriver {
     position_ = step.end;
     if (result.token.has_value()) {
       sampled_.push_back(*result.token);
-      if (position_ == request_.prompt->size() + static_cast<int>(generated_.size())) generated_.push_back(result.token->id);
+      if (position_ == request_.prompt->size() + static_cast<int>(generated_.size()))
+        generated_.push_back(result.token->id);
     }
     results_.push_back(result);
   }

@@ -44,13 +44,15 @@ FileTensor Fill(const json& spec) {
   const int64_t row_size = static_cast<int64_t>(tensor.values.size()) / tensor.shape[0];
   if (spec.contains("rows")) {
     for (const auto& [row, factor] : spec["rows"].items()) {
-      for (int64_t i = 0; i < row_size; ++i) tensor.values[std::stoll(row) * row_size + i] *= factor.get<float>();
+      for (int64_t i = 0; i < row_size; ++i)
+        tensor.values[std::stoll(row) * row_size + i] *= factor.get<float>();
     }
   }
   if (spec.contains("cells")) {
     for (const json& cell : spec["cells"]) {
       int64_t index = 0;
-      for (size_t d = 0; d < tensor.shape.size(); ++d) index = index * tensor.shape[d] + cell[d].get<int64_t>();
+      for (size_t d = 0; d < tensor.shape.size(); ++d)
+        index = index * tensor.shape[d] + cell[d].get<int64_t>();
       tensor.values[index] = cell.back().get<float>();
     }
   }
@@ -58,7 +60,8 @@ FileTensor Fill(const json& spec) {
 }
 
 json ReadSpec(const std::string& name) {
-  return json::parse(std::ifstream(std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/models/" + name + ".json"));
+  return json::parse(
+      std::ifstream(std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/models/" + name + ".json"));
 }
 
 }  // namespace
@@ -85,7 +88,8 @@ void WriteSafetensors(const std::string& path, const FileTensors& tensors) {
 TinyModel::TinyModel(const std::string& name) : spec_(ReadSpec(name)) {
   dir_.Write("config.json", spec_["config"].dump());
   dir_.Write("var_profile.json", spec_["profile"].dump());
-  for (const json& tensor : spec_["tensors"]) weights_.emplace(tensor["name"].get<std::string>(), Fill(tensor));
+  for (const json& tensor : spec_["tensors"])
+    weights_.emplace(tensor["name"].get<std::string>(), Fill(tensor));
   WriteSafetensors(dir() + "/model.safetensors", weights_);
 }
 
@@ -98,7 +102,8 @@ model::LlavaModel::Options TinyModel::Options() const {
   return options;
 }
 
-std::unique_ptr<const model::LlavaModel> TinyModel::Load(bool tensor_operators, const std::string& dtype) const {
+std::unique_ptr<const model::LlavaModel> TinyModel::Load(bool tensor_operators,
+                                                         const std::string& dtype) const {
   model::LlavaModel::Options options = Options();
   options.tensor_operators = tensor_operators;
   options.dtype = dtype;
@@ -111,7 +116,8 @@ std::shared_ptr<const ProcessedImage> TinyModel::Picture(int n) const {
   auto image = std::make_shared<ProcessedImage>();
   image->height = image->width = image_size();
   const int64_t size = 3 * static_cast<int64_t>(image_size()) * image_size();
-  for (int64_t i = 0; i < size; ++i) image->pixels.push_back(HashValue("pixel_values", n * size + i, 2.0F, 0.0F));
+  for (int64_t i = 0; i < size; ++i)
+    image->pixels.push_back(HashValue("pixel_values", n * size + i, 2.0F, 0.0F));
   image->digest.fill(static_cast<uint8_t>(n + 1));
   return image;
 }

@@ -1,5 +1,5 @@
-// The tiny models of tests/golden: model directories written from their specs (tests/golden/README.md), so that no weights are
-// stored.
+// The tiny models of tests/golden: model directories written from their specs (tests/golden/README.md), so
+// that no weights are stored.
 #pragma once
 
 #include <functional>
@@ -36,7 +36,8 @@ class TinyModel {
   const FileTensors& weights() const { return weights_; }
 
   model::LlavaModel::Options Options() const;
-  std::unique_ptr<const model::LlavaModel> Load(bool tensor_operators = false, const std::string& dtype = "float32") const;
+  std::unique_ptr<const model::LlavaModel> Load(bool tensor_operators = false,
+                                                const std::string& dtype = "float32") const;
 
   // The n-th of the model's made-up pictures.
   std::shared_ptr<const ProcessedImage> Picture(int n) const;

@@ -1,4 +1,5 @@
-// Both backends against the slow reference of tests/unit/kernels/attention_world.h, and the invariants of VAR.
+// Both backends against the slow reference of tests/unit/kernels/attention_world.h, and the invariants of
+// VAR.
 #include "server/attention/attention_backend.h"
 
 #include <ATen/ATen.h>
@@ -18,16 +19,17 @@ constexpr int kLayer = 2;
 constexpr int kLayers = 4;
 
 struct Output {
-  at::Tensor out;    // [R, H, D]
-  at::Tensor sums;   // [R, 4] of kLayer
-  at::Tensor maps;   // [R, 2, S]
+  at::Tensor out;   // [R, H, D]
+  at::Tensor sums;  // [R, 4] of kLayer
+  at::Tensor maps;  // [R, 2, S]
 };
 
 at::Tensor AsTensor(const kernels::Stored& stored, at::IntArrayRef shape) {
   const auto dtype = stored.type == StorageType::kFloat32    ? at::kFloat
                      : stored.type == StorageType::kBFloat16 ? at::kBFloat16
                                                              : at::kHalf;
-  return at::from_blob(const_cast<uint8_t*>(stored.bytes.data()), shape, at::TensorOptions().dtype(dtype)).clone();
+  return at::from_blob(const_cast<uint8_t*>(stored.bytes.data()), shape, at::TensorOptions().dtype(dtype))
+      .clone();
 }
 
 Output Attend(const AttentionBackend& backend, const AttentionWorld& world) {
@@ -49,7 +51,8 @@ Output Attend(const AttentionBackend& backend, const AttentionWorld& world) {
   RowEvidence evidence(batch, kLayers, backend.evidence_groups(s.kv_heads), at::kCPU);
   Output output;
   output.out = at::empty_like(q);
-  backend.AttendRows(*backend.Prepare(batch, AttentionWorld::kBlockSize), kLayer, q, kv, output.out, evidence);
+  backend.AttendRows(*backend.Prepare(batch, AttentionWorld::kBlockSize), kLayer, q, kv, output.out,
+                     evidence);
   evidence.Reduce();
   output.sums = evidence.sums[kLayer];
   output.maps = evidence.maps;
@@ -65,13 +68,16 @@ AttentionWorld RandomWorld(const AttentionShape& shape, std::mt19937& random) {
 }
 
 std::vector<AttentionShape> Shapes() {
-  return {{4, 4, 16, StorageType::kFloat32}, {6, 2, 64, StorageType::kBFloat16}, {9, 3, 24, StorageType::kFloat32},
+  return {{4, 4, 16, StorageType::kFloat32},
+          {6, 2, 64, StorageType::kBFloat16},
+          {9, 3, 24, StorageType::kFloat32},
           {4, 1, 40, StorageType::kFloat16}};
 }
 
 class AttentionBackendTest : public testing::TestWithParam<bool> {
  protected:
-  const std::unique_ptr<AttentionBackend> backend_ = GetParam() ? MakeFusedAttention() : MakeTensorAttention(at::kCPU);
+  const std::unique_ptr<AttentionBackend> backend_ =
+      GetParam() ? MakeFusedAttention() : MakeTensorAttention(at::kCPU);
   std::mt19937 random_{3};
 };
 
@@ -107,7 +113,8 @@ TEST_P(AttentionBackendTest, EqualsTheSlowReference) {
       ++compared;
       image_centric += sums[0] > 0 ? 1 : 0;
       EXPECT_TRUE(at::allclose(result.out[r].flatten(), at::tensor(out).to(at::kFloat), 1e-4, 1e-5));
-      EXPECT_TRUE(at::allclose(result.sums[r], at::tensor(sums).to(at::kFloat), 1e-4, 1e-5)) << result.sums[r];
+      EXPECT_TRUE(at::allclose(result.sums[r], at::tensor(sums).to(at::kFloat), 1e-4, 1e-5))
+          << result.sums[r];
       EXPECT_TRUE(at::allclose(result.maps[r].flatten(), at::tensor(maps).to(at::kFloat), 1e-4, 1e-5));
     }
   }
@@ -152,7 +159,8 @@ TEST_P(AttentionBackendTest, FiniteWhenEveryVisualTokenOrNoneIsASink) {
   for (const float tau : {0.0F, 1e9F}) {
     AttentionWorld world = RandomWorld(Shapes().front(), random_);
     for (AttentionRow& row : world.rows) {
-      row.tau = tau, row.p = 1, row.rho = 0, row.min_visual_attention = 0, row.first_layer = 0, row.last_layer = 9;
+      row.tau = tau, row.p = 1, row.rho = 0, row.min_visual_attention = 0, row.first_layer = 0,
+      row.last_layer = 9;
     }
     EXPECT_TRUE(Attend(*backend_, world).out.isfinite().all().item<bool>());
   }

@@ -9,9 +9,10 @@ namespace {
 // Causal attention by the definition, over tokens in order.
 at::Tensor Reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t start) {
   const int64_t group = q.size(1) / k.size(1);
-  const at::Tensor keys = k.repeat_interleave(group, 1).transpose(0, 1).to(at::kDouble);    // [H, Tk, D]
+  const at::Tensor keys = k.repeat_interleave(group, 1).transpose(0, 1).to(at::kDouble);  // [H, Tk, D]
   const at::Tensor values = v.repeat_interleave(group, 1).transpose(0, 1).to(at::kDouble);
-  at::Tensor scores = at::matmul(q.transpose(0, 1).to(at::kDouble), keys.transpose(1, 2)) / std::sqrt(q.size(2));
+  at::Tensor scores =
+      at::matmul(q.transpose(0, 1).to(at::kDouble), keys.transpose(1, 2)) / std::sqrt(q.size(2));
   scores = scores.masked_fill(at::ones_like(scores[0]).tril(start) == 0, -INFINITY);
   return at::matmul(scores.softmax(-1), values).transpose(0, 1).to(at::kFloat);
 }
@@ -33,7 +34,8 @@ TEST(PrefixAttentionTest, ChunksSeeEverythingBefore) {
     }
     const at::Tensor expected = Reference(q, k, v, 0);
     for (const auto& [begin, end] : {std::pair<int, int>{0, 75}, {0, 20}, {20, 64}, {64, 75}, {74, 75}}) {
-      const at::Tensor got = AttendPrefix(q.slice(0, begin, end), kv, blocks.slice(0, 0, (end + 15) / 16), begin);
+      const at::Tensor got =
+          AttendPrefix(q.slice(0, begin, end), kv, blocks.slice(0, 0, (end + 15) / 16), begin);
       EXPECT_TRUE(at::allclose(got, expected.slice(0, begin, end), 1e-5, 1e-5)) << begin << ".." << end;
     }
   }

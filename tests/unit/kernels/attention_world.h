@@ -151,9 +151,11 @@ struct AttentionWorld {
                        .scale = Scale(),
                        .rows = rows.data(),
                        .sequences = views.data(),
-                       .out = result.out.data(), .out_stride = shape.heads * shape.head_dim,
+                       .out = result.out.data(),
+                       .out_stride = shape.heads * shape.head_dim,
                        .sums = result.sums.data(),
-                       .maps = result.maps.data(), .map_flags = flags.data(),
+                       .maps = result.maps.data(),
+                       .map_flags = flags.data(),
                        .map_slots = result.map_slots};
     const auto scratch = std::make_unique<float[]>(AttentionScratch(args, result.map_slots));
     const int pieces = static_cast<int>(rows.size()) * shape.kv_heads;

@@ -12,9 +12,11 @@ class LayerOpsTest : public ::testing::TestWithParam<at::ScalarType> {
   LayerOpsTest() { at::manual_seed(1); }
   at::Tensor Weight(at::IntArrayRef shape) const { return (at::randn(shape) * 0.1).to(GetParam()); }
   attention::KvLayer Pool() const {
-    return {at::zeros({6, 2, 16, 24}, GetParam()), at::zeros({6, 2, 16, 24}, GetParam()), at::zeros({2, 6 * 16})};
+    return {at::zeros({6, 2, 16, 24}, GetParam()), at::zeros({6, 2, 16, 24}, GetParam()),
+            at::zeros({2, 6 * 16})};
   }
-  // Operators take activations in the weights' dtype; in float32 they are the reference for every storage type.
+  // Operators take activations in the weights' dtype; in float32 they are the reference for every storage
+  // type.
   static LinearWeights Wide(const LinearWeights& w) { return {w.weight.to(at::kFloat), w.bias}; }
 
   const std::unique_ptr<LayerOps> fused_ = MakeFusedOps();
@@ -22,7 +24,8 @@ class LayerOpsTest : public ::testing::TestWithParam<at::ScalarType> {
 };
 
 TEST_P(LayerOpsTest, Linear) {
-  for (const auto& [n, k, o] : {std::tuple<int, int, int>{1, 64, 40}, {7, 588, 33}, {300, 576, 200}, {40, 1300, 97}}) {
+  for (const auto& [n, k, o] :
+       {std::tuple<int, int, int>{1, 64, 40}, {7, 588, 33}, {300, 576, 200}, {40, 1300, 97}}) {
     const LinearWeights w{Weight({o, k}), at::randn({o})};
     const at::Tensor x = at::randn({n, k});
     const at::Tensor expected = tensor_->Linear(x, Wide(w));
@@ -39,7 +42,8 @@ TEST_P(LayerOpsTest, LinearOfARowIsTheSameInAnyBatch) {
   const LinearWeights w{Weight({150, 1100}), {}};
   const at::Tensor x = at::randn({700, 1100});
   const at::Tensor together = fused_->Linear(x, w);
-  for (const int64_t i : {0, 17, 255, 256, 699}) EXPECT_TRUE(at::equal(fused_->Linear(x.narrow(0, i, 1), w), together.narrow(0, i, 1)));
+  for (const int64_t i : {0, 17, 255, 256, 699})
+    EXPECT_TRUE(at::equal(fused_->Linear(x.narrow(0, i, 1), w), together.narrow(0, i, 1)));
 }
 
 TEST_P(LayerOpsTest, RmsNormAndSinks) {
@@ -48,8 +52,10 @@ TEST_P(LayerOpsTest, RmsNormAndSinks) {
   const at::Tensor slots = at::tensor({3, 40, 95, 0, 17}, at::kLong);
   attention::KvLayer a = Pool();
   attention::KvLayer b = Pool();
-  const at::Tensor y = fused_->RmsNormAndSinks(x, weight, 1e-5, {at::tensor({5, 9}, at::kInt), 1e-5}, slots, a);
-  const at::Tensor z = tensor_->RmsNormAndSinks(x, weight, 1e-5, {at::tensor({5, 9}, at::kLong), 1e-5}, slots, b);
+  const at::Tensor y =
+      fused_->RmsNormAndSinks(x, weight, 1e-5, {at::tensor({5, 9}, at::kInt), 1e-5}, slots, a);
+  const at::Tensor z =
+      tensor_->RmsNormAndSinks(x, weight, 1e-5, {at::tensor({5, 9}, at::kLong), 1e-5}, slots, b);
   EXPECT_TRUE(at::allclose(y, z, 1e-5, 1e-6));
   EXPECT_TRUE(at::allclose(a.phi, b.phi, 1e-5, 1e-6));
   EXPECT_EQ(a.phi.ne(0).sum().item<int64_t>(), 10);

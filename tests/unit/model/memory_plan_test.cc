@@ -10,8 +10,12 @@ using ::testing::HasSubstr;
 constexpr int64_t kMiB = 1 << 20;
 
 TEST(MemoryPlanTest, KvCacheGetsWhatIsLeftButNoMoreThanIsOfUse) {
-  MemoryNeeds needs{.budget = 100 * kMiB, .weights = 40 * kMiB, .vision_tower = 5 * kMiB, .step = 15 * kMiB,
-                    .block_bytes = kMiB, .most_blocks = 1000};
+  MemoryNeeds needs{.budget = 100 * kMiB,
+                    .weights = 40 * kMiB,
+                    .vision_tower = 5 * kMiB,
+                    .step = 15 * kMiB,
+                    .block_bytes = kMiB,
+                    .most_blocks = 1000};
   EXPECT_EQ(PlanMemory(needs)->num_blocks, 40);
   needs.most_blocks = 7;
   EXPECT_EQ(PlanMemory(needs)->num_blocks, 7);
@@ -19,8 +23,12 @@ TEST(MemoryPlanTest, KvCacheGetsWhatIsLeftButNoMoreThanIsOfUse) {
 }
 
 TEST(MemoryPlanTest, SaysWhatDoesNotFit) {
-  const MemoryNeeds needs{.budget = 50 * kMiB, .weights = 40 * kMiB, .vision_tower = 5 * kMiB, .step = 15 * kMiB,
-                          .block_bytes = kMiB, .most_blocks = 1000};
+  const MemoryNeeds needs{.budget = 50 * kMiB,
+                          .weights = 40 * kMiB,
+                          .vision_tower = 5 * kMiB,
+                          .step = 15 * kMiB,
+                          .block_bytes = kMiB,
+                          .most_blocks = 1000};
   const absl::Status status = PlanMemory(needs).status();
   EXPECT_TRUE(absl::IsResourceExhausted(status));
   EXPECT_THAT(status.message(), HasSubstr("50 MiB are not enough: weights 40, vision tower 5, steps 15"));

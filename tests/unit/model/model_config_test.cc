@@ -53,7 +53,8 @@ TEST(ModelConfigTest, ReadsLlavaAsDownloaded) {
 }
 
 TEST(ModelConfigTest, ReadsNewerFields) {
-  const auto c = Load(R"({"model_type": "llava", "dtype": "bfloat16", "image_token_id": 99, "tie_word_embeddings": true,
+  const auto c =
+      Load(R"({"model_type": "llava", "dtype": "bfloat16", "image_token_id": 99, "tie_word_embeddings": true,
     "vision_feature_layer": [-2, 1], "vision_feature_select_strategy": "full", "multimodal_projector_bias": false,
     "vision_config": {"model_type": "dinov2", "hidden_size": 384, "num_attention_heads": 6, "patch_size": 14, "image_size": 518},
     "text_config": {"model_type": "llama", "hidden_size": 576, "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 100,
@@ -78,22 +79,30 @@ TEST(ModelConfigTest, ReadsNewerFields) {
 TEST(ModelConfigTest, NamesFileAndField) {
   EXPECT_TRUE(absl::IsNotFound(ModelConfig::Load("/nowhere").status()));
   EXPECT_THAT(Problem("not json"), HasSubstr("config.json: is not a JSON object"));
-  EXPECT_THAT(Problem(R"({"model_type": "qwen2_vl"})"), HasSubstr("model_type is \"qwen2_vl\"; this server loads LLaVA"));
+  EXPECT_THAT(Problem(R"({"model_type": "qwen2_vl"})"),
+              HasSubstr("model_type is \"qwen2_vl\"; this server loads LLaVA"));
   const auto with = [](const std::string& vision, const std::string& text, const std::string& rest = "") {
-    return Problem(R"({"model_type": "llava", "vision_config": {)" + vision + R"(}, "text_config": {)" + text + "}" + rest + "}");
+    return Problem(R"({"model_type": "llava", "vision_config": {)" + vision + R"(}, "text_config": {)" +
+                   text + "}" + rest + "}");
   };
-  EXPECT_THAT(with(R"("model_type": "siglip_vision_model")", ""), HasSubstr("vision_config: model_type is \"siglip_vision_model\""));
+  EXPECT_THAT(with(R"("model_type": "siglip_vision_model")", ""),
+              HasSubstr("vision_config: model_type is \"siglip_vision_model\""));
   EXPECT_THAT(with(R"("hidden_act": "relu")", ""), HasSubstr("vision_config: hidden_act is \"relu\""));
   EXPECT_THAT(with(R"("hidden_size": "big")", ""), HasSubstr("vision_config: hidden_size is not an integer"));
   EXPECT_THAT(with(R"("hidden_size": 0)", ""), HasSubstr("hidden_size is 0, not in [1"));
-  EXPECT_THAT(with("", R"("model_type": "mistral")"), HasSubstr("text_config: model_type is \"mistral\"; supported: llama"));
+  EXPECT_THAT(with("", R"("model_type": "mistral")"),
+              HasSubstr("text_config: model_type is \"mistral\"; supported: llama"));
   EXPECT_THAT(with("", R"("attention_bias": true)"), HasSubstr("attention_bias is true"));
   EXPECT_THAT(with("", R"("num_key_value_heads": 5)"), HasSubstr("num_attention_heads is not a multiple"));
   EXPECT_THAT(with("", R"("head_dim": 20)"), HasSubstr("head_dim is 20, not a multiple of 8"));
-  EXPECT_THAT(with("", R"("rope_scaling": {"type": "yarn"})"), HasSubstr("rope_scaling: rope_type is \"yarn\""));
-  EXPECT_THAT(with("", "", R"(, "vision_feature_layer": 99)"), HasSubstr("vision_feature_layer is 99, but the tower has 13"));
-  EXPECT_THAT(with("", "", R"(, "projector_hidden_act": "silu")"), HasSubstr("projector_hidden_act is \"silu\""));
-  EXPECT_THAT(with("", "", R"(, "image_token_index": 32000)"), HasSubstr("image_token_index is 32000, not in [0, 31999]"));
+  EXPECT_THAT(with("", R"("rope_scaling": {"type": "yarn"})"),
+              HasSubstr("rope_scaling: rope_type is \"yarn\""));
+  EXPECT_THAT(with("", "", R"(, "vision_feature_layer": 99)"),
+              HasSubstr("vision_feature_layer is 99, but the tower has 13"));
+  EXPECT_THAT(with("", "", R"(, "projector_hidden_act": "silu")"),
+              HasSubstr("projector_hidden_act is \"silu\""));
+  EXPECT_THAT(with("", "", R"(, "image_token_index": 32000)"),
+              HasSubstr("image_token_index is 32000, not in [0, 31999]"));
 }
 
 }  // namespace

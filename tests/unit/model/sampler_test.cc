@@ -28,7 +28,8 @@ std::vector<double> Expected(const std::vector<float>& logits, const SamplingPar
   for (size_t i = 0; i < logits.size(); ++i) probability[i] = std::exp((logits[i] - top) / p.temperature);
   std::vector<size_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return probability[a] > probability[b]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return probability[a] > probability[b]; });
   const size_t kept_by_k = p.top_k > 0 ? std::min<size_t>(p.top_k, order.size()) : order.size();
   double total = 0;
   for (size_t i = 0; i < kept_by_k; ++i) total += probability[order[i]];
@@ -48,8 +49,11 @@ TEST(SamplerTest, GreedyTakesTheLargest) {
 
 TEST(SamplerTest, FrequenciesFollowTheDistribution) {
   const std::vector<float> logits = RandomLogits(40, 1, 1.5F);
-  for (const auto& [temperature, top_k, top_p] :
-       {std::tuple<float, int, float>{1.0F, 0, 1.0F}, {0.7F, 5, 1.0F}, {1.3F, 0, 0.6F}, {1.0F, 10, 0.5F}, {0.2F, 40, 0.99F}}) {
+  for (const auto& [temperature, top_k, top_p] : {std::tuple<float, int, float>{1.0F, 0, 1.0F},
+                                                  {0.7F, 5, 1.0F},
+                                                  {1.3F, 0, 0.6F},
+                                                  {1.0F, 10, 0.5F},
+                                                  {0.2F, 40, 0.99F}}) {
     SamplingParams params{.temperature = temperature, .top_p = top_p, .top_k = top_k, .seed = 99};
     const std::vector<double> expected = Expected(logits, params);
     constexpr int kDraws = 20000;
@@ -108,7 +112,8 @@ TEST(SamplerTest, LogprobsAreTheModelsOwn) {
   const std::vector<float> logits = RandomLogits(100, 4);
   double sum = 0;
   for (const float x : logits) sum += std::exp(static_cast<double>(x));
-  const auto token = Sample(logits, {.temperature = 5.0F, .repetition_penalty = 3.0F, .seed = 1, .logprobs = 3}, {}, {});
+  const auto token =
+      Sample(logits, {.temperature = 5.0F, .repetition_penalty = 3.0F, .seed = 1, .logprobs = 3}, {}, {});
   EXPECT_NEAR(token.logprob, logits[token.id] - std::log(sum), 1e-5);
   ASSERT_EQ(token.top.size(), 3);
   EXPECT_EQ(token.top[0].first, std::max_element(logits.begin(), logits.end()) - logits.begin());

@@ -34,12 +34,14 @@ TEST(VarProfileTest, OtherDecodersHaveNone) {
   DecoderConfig c = Vicuna7B();
   c.num_hidden_layers = 31;
   EXPECT_EQ(FindVarProfile(dir.path(), c, {}).value(), std::nullopt);
-  EXPECT_THAT(FindVarProfile(dir.path(), c, {.sink_dimensions = {}, .tau = 5.0F}).status().message(), HasSubstr("no VAR profile"));
+  EXPECT_THAT(FindVarProfile(dir.path(), c, {.sink_dimensions = {}, .tau = 5.0F}).status().message(),
+              HasSubstr("no VAR profile"));
 }
 
 TEST(VarProfileTest, TheDirectoryOverridesTheTableAndFlagsOverrideBoth) {
   const testing::TempDir dir;
-  dir.Write("var_profile.json", R"({"sink_dimensions": [7, 9], "tau": 15.5, "source": "calibrated", "decoder": "mine"})");
+  dir.Write("var_profile.json",
+            R"({"sink_dimensions": [7, 9], "tau": 15.5, "source": "calibrated", "decoder": "mine"})");
   auto profile = FindVarProfile(dir.path(), Vicuna7B(), {}).value();
   EXPECT_THAT(profile->sink_dimensions, ElementsAre(7, 9));
   EXPECT_EQ(profile->tau, 15.5F);
