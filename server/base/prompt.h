@@ -27,7 +27,7 @@ struct ProcessedImage {
   int width = 0;              // pixels
   std::vector<float> pixels;  // [3, height, width], normalized
   ImageRegion region;
-  Digest digest{};            // of height, width and pixels: equal digests, equal visual tokens
+  Digest digest{};  // of height, width and pixels: equal digests, equal visual tokens
 };
 
 // The visual tokens of one image inside the prompt: [begin, end), row by row over a grid of `rows` x `cols`.
