@@ -1,4 +1,5 @@
 // varserve-server: starts listening at once (live, not ready), loads the model, serves, drains on SIGTERM.
+#include <google/protobuf/stubs/logging.h>
 #include <prometheus/exposer.h>
 
 #include <cstdio>
@@ -100,6 +101,7 @@ absl::Status Run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   varserve::UsePassiveOpenMp(argv);
+  google::protobuf::SetLogHandler(nullptr);  // what is wrong with a message its sender is told
   const absl::Status status = varserve::Run(argc, argv);
   if (status.ok()) return 0;
   std::fprintf(stderr, "varserve-server: %s\n", std::string(status.message()).c_str());

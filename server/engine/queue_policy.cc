@@ -38,9 +38,9 @@ absl::Status QueuePolicy::Enter(absl::Span<const QueuedRequest> group, absl::Tim
     return int64_t{request.prefix_tokens} + request.suffix_tokens;
   };
   int64_t tokens = 0;
-  for (const QueuedRequest& request : group.subspan(places)) tokens += size(request);
-  const int64_t requests = static_cast<int64_t>(group.size()) - places;
-  if (requests > 0) RETURN_IF_ERROR(CheckLimits(waiting_ + reserved_ - places, requests, tokens));
+  for (const QueuedRequest& request : group) tokens += size(request);
+  const auto requests = static_cast<int64_t>(group.size());
+  if (requests > places) RETURN_IF_ERROR(CheckLimits(waiting_ + reserved_ - places, requests, tokens));
   RETURN_IF_ERROR(CheckDeadline(deadline, now));
 
   reserved_ -= places;

@@ -57,7 +57,11 @@ InProcessServer::InProcessServer(engine::ModelRunner* runner,
                                  InProcessOptions options)
     : preprocessor_(std::move(preprocessor)),
       logger_(*telemetry::Logger::Create("text", "error")),
-      metrics_({.model = "test", .dtype = "", .device = "", .version = "", .num_layers = runner->facts().num_layers}),
+      metrics_({.model = "test",
+                .dtype = "",
+                .device = "",
+                .version = "",
+                .num_layers = runner->facts().num_layers}),
       engine_(std::make_unique<engine::Engine>(
           engine::EngineOptions{.scheduler = options.scheduler, .queue = options.queue}, runner, &metrics_,
           &clock_)),

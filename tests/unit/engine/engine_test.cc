@@ -9,6 +9,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/engine/retry_delay.h"
+#include "tests/testing/gate.h"
 #include "tests/unit/engine/engine_testing.h"
 
 namespace varserve::engine {
@@ -16,42 +17,11 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
+using varserve::testing::Gate;
 
 std::shared_ptr<const Prompt> Text(int size, int seed = 0) {
   return PromptBuilder().Text(size, seed).Build();
 }
-
-// Holds up steps while closed.
-class Gate {
- public:
-  void Close() {
-    absl::MutexLock lock(&mu_);
-    open_ = false;
-  }
-  void Open() {
-    absl::MutexLock lock(&mu_);
-    open_ = true;
-    changed_.SignalAll();
-  }
-  void Pass() {
-    absl::MutexLock lock(&mu_);
-    ++arrived_;
-    changed_.SignalAll();
-    while (!open_) changed_.Wait(&mu_);
-    --arrived_;
-  }
-  // Until a step stands at the closed gate.
-  void WaitForArrival() {
-    absl::MutexLock lock(&mu_);
-    while (arrived_ == 0) changed_.Wait(&mu_);
-  }
-
- private:
-  absl::Mutex mu_;
-  absl::CondVar changed_;
-  bool open_ ABSL_GUARDED_BY(mu_) = true;
-  int arrived_ ABSL_GUARDED_BY(mu_) = 0;
-};
 
 class EngineTest : public ::testing::Test {
  protected:

@@ -76,10 +76,13 @@ TEST(ChatRequestTest, AnswerPutsItsPicturesBeforeTheQuestion) {
 
 TEST(ChatRequestTest, AnswerNamesWhatIsMissing) {
   using Request = v1::AnswerRequest;
-  ExpectRefusal<Request>(Question(), [](Request& r) { r.clear_images(); }, "images: at least one is needed");
-  ExpectRefusal<Request>(Question(), [](Request& r) { r.set_question(" \n"); }, "question: is empty");
-  ExpectRefusal<Request>(Question(), [](Request& r) { r.add_images(); },
-                         "images[1].data: is empty; send the bytes of a JPEG, PNG or WebP");
+  ExpectRefusal<Request>(
+      Question(), [](Request& r) { r.clear_images(); }, "images: at least one is needed");
+  ExpectRefusal<Request>(
+      Question(), [](Request& r) { r.set_question(" \n"); }, "question: is empty");
+  ExpectRefusal<Request>(
+      Question(), [](Request& r) { r.add_images(); },
+      "images[1].data: is empty; send the bytes of a JPEG, PNG or WebP");
 }
 
 TEST(ChatRequestTest, CaptionAsksByLength) {
@@ -98,7 +101,8 @@ TEST(ChatRequestTest, CaptionAsksByLength) {
   EXPECT_NE(prompts[3], prompts[2]);
 
   using Request = v1::CaptionRequest;
-  ExpectRefusal<Request>(request, [](Request& r) { r.clear_image(); }, "image: is missing");
+  ExpectRefusal<Request>(
+      request, [](Request& r) { r.clear_image(); }, "image: is missing");
   ExpectRefusal<Request>(
       request, [](Request& r) { r.set_length(static_cast<v1::CaptionLength>(4)); },
       "length: 4 is no CaptionLength");

@@ -55,7 +55,8 @@ TEST(RequestParserTest, TakesPictureBytesAsTheyAre) {
 }
 
 TEST(RequestParserTest, RefusesWhatIsNoMessage) {
-  for (const std::string& bytes : {std::string("\x0a\x7f"), std::string("\xff\xff\xff"), Field(2, "x") + "\x0b"}) {
+  for (const std::string& bytes :
+       {std::string("\x0a\x7f"), std::string("\xff\xff\xff"), Field(2, "x") + "\x0b"}) {
     v1::AnswerRequest read;
     EXPECT_EQ(ParseRequest(Bytes(bytes), read),
               absl::InvalidArgumentError("request: is not a varserve.v1.AnswerRequest message"));
