@@ -52,8 +52,8 @@ class QueuePolicy {
   void GiveBack() { --reserved_; }
 
   // Whether a group may wait, all or none; if so, it counts as waiting from now on. RESOURCE_EXHAUSTED with a
-  // retry delay (retry_delay.h) or DEADLINE_EXCEEDED. With a place a group of one
-  // is let in; the place is used up unless this fails.
+  // retry delay (retry_delay.h) or DEADLINE_EXCEEDED. With a place a group of one is not refused for the
+  // limits' sake; the place is used up unless this fails.
   enum class Place { kNone, kReserved };
   absl::Status Enter(absl::Span<const QueuedRequest> group, absl::Time deadline, absl::Time now,
                      Place place = Place::kNone);

@@ -41,14 +41,6 @@ bool AskAndBeKilled(const std::string& address, const std::string& picture) {
   return began;
 }
 
-void WaitUntilIdle(const ServerProcess& server) {
-  for (int i = 0; i < 1000; ++i) {
-    if (server.Metric("varserve_requests_running") + server.Metric("varserve_requests_waiting") == 0) return;
-    absl::SleepFor(absl::Milliseconds(20));
-  }
-  ADD_FAILURE() << "requests are left";
-}
-
 TEST(LostClientsTest, LeaveNothingBehind) {
   const ServableModel model;
   const std::string picture = std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/images/files/rgb.jpg";

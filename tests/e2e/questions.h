@@ -3,8 +3,10 @@
 
 #include <string>
 
+#include "absl/time/clock.h"
 #include "client/inference_client.h"
 #include "tests/e2e/pictures.h"
+#include "tests/e2e/server_process.h"
 
 namespace varserve::testing {
 
@@ -21,6 +23,12 @@ inline v1::AnswerRequest LongQuestion(uint32_t max_tokens, const std::string& qu
 inline absl::Status Ask(client::InferenceClient& client, const v1::AnswerRequest& request,
                         const client::CallOptions& options = {}) {
   return client.Answer(request, options, [](const auto&) { return true; }).status();
+}
+
+// Until its metrics say that no request is left.
+inline void WaitUntilIdle(const ServerProcess& server) {
+  while (server.Metric("varserve_requests_running") + server.Metric("varserve_requests_waiting") > 0)
+    absl::SleepFor(absl::Milliseconds(10));
 }
 
 }  // namespace varserve::testing

@@ -145,10 +145,13 @@ TEST_F(TerminationTest, AStuckEngineShowsInHealthAndMetrics) {
   ASSERT_TRUE(server.WaitUntilReady());
   const auto client = server.Connect();
   std::atomic<bool> enough = false;
-  std::thread load([&] {
-    const auto own = server.Connect();
-    while (!enough) EXPECT_TRUE(Ask(*own, LongQuestion(450)).ok());
-  });
+  std::vector<std::thread> load;
+  for (int i = 0; i < 4; ++i) {
+    load.emplace_back([&] {
+      const auto own = server.Connect();
+      while (!enough) EXPECT_TRUE(Ask(*own, LongQuestion(450)).ok());
+    });
+  }
   EXPECT_TRUE(server.WaitForLog("the engine is stuck"));
   const auto health = [&](const std::string& service) {
     const auto response = client->CheckHealth(service, {});
@@ -159,7 +162,7 @@ TEST_F(TerminationTest, AStuckEngineShowsInHealthAndMetrics) {
   EXPECT_EQ(health(client::InferenceClient::kService), Health::NOT_SERVING);
   EXPECT_EQ(server.Metric("varserve_ready"), 0);
   enough = true;
-  load.join();
+  for (std::thread& thread : load) thread.join();
   while (health("") != Health::SERVING) absl::SleepFor(absl::Milliseconds(10));
   EXPECT_TRUE(Ask(*client, LongQuestion(1)).ok());
 }
