@@ -23,6 +23,7 @@ class Serving {
 
   engine::Engine& engine() { return *engine_; }
   telemetry::Metrics& metrics() { return *metrics_; }
+  const Clock& clock() const { return clock_; }  // the engine's
   // What the service needs; valid as long as this object.
   std::shared_ptr<const rpc::ServingModel> model() const { return model_; }
 
