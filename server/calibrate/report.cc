@@ -12,7 +12,7 @@ namespace varserve::calibrate {
 namespace {
 
 constexpr size_t kMostVotesShown = 5;
-constexpr int kMostBins = 26;
+constexpr int kMostBins = 33;
 
 struct Bin {
   int64_t visual = 0;
@@ -21,9 +21,11 @@ struct Bin {
 
 // The smallest round number that divides [0, largest] into few enough bins.
 float BinWidth(float largest) {
-  float width = 0.25F;
-  for (bool twice = true; largest / width >= kMostBins; twice = !twice) width *= twice ? 2.0F : 2.5F;
-  return width;
+  constexpr float kWidths[] = {0.25F, 0.5F, 1.0F, 2.0F, 5.0F};
+  for (const float width : kWidths) {
+    if (largest / width < kMostBins) return width;
+  }
+  return largest / kMostBins;
 }
 
 std::string Bar(absl::string_view block, int64_t count, double columns_each) {

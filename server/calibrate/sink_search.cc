@@ -75,12 +75,14 @@ std::optional<Gap> FindGap(absl::Span<const float> phi, float sink) {
   std::vector<float> sorted(phi.begin(), phi.end());
   std::sort(sorted.begin(), sorted.end(), std::greater<>());
   std::optional<Gap> gap;
-  float largest_factor = kLeastGap;
+  float largest = 0.0F;
   for (size_t i = 1; i < sorted.size(); ++i) {
     const Gap candidate{.low = sorted[i], .high = sorted[i - 1]};
     const float factor = candidate.high / std::max(candidate.low, kFloor * sorted.front());
-    if (candidate.high <= sink && factor > largest_factor) {
-      largest_factor = factor;
+    // By the difference alone BOS would stand apart from all other sinks, by the factor alone small values would.
+    const float size = (candidate.high - candidate.low) * factor;
+    if (candidate.high <= sink && factor >= kLeastGap && size > largest) {
+      largest = size;
       gap = candidate;
     }
   }

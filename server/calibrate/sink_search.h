@@ -51,8 +51,8 @@ struct Gap {
   float high = 0.0F;
 };
 
-// The gap between the sinks of one layer of one prompt and its other tokens: where sorted phi drops by the
-// largest factor. None if nothing stands out.
+// The gap between the sinks of one layer of one prompt and its other tokens: where sorted phi drops most, by
+// difference times factor. None if nothing stands out.
 //   phi: of all tokens   sink: phi of a token that is known to be a sink
 std::optional<Gap> FindGap(absl::Span<const float> phi, float sink);
 
