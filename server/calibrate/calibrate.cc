@@ -12,7 +12,8 @@
 namespace varserve::calibrate {
 namespace {
 
-// A dimension's ordinary value is exceeded by nine tokens in ten: however many sinks there are, it is none of theirs.
+// A dimension's ordinary value is exceeded by nine tokens in ten: however many sinks there are, it is none of
+// theirs.
 constexpr double kOrdinary = 0.1;
 
 // A token that is concentrated in some dimensions.
@@ -37,7 +38,8 @@ std::vector<Voter> FindVoters(const ProbedLayer& layer, const Prompt& prompt, do
   const std::vector<int64_t> candidates = Candidates(layer, prompt);
   const at::Tensor rms = layer.hidden.square().mean(1, /*keepdim=*/true).add_(eps).sqrt_();
   const at::Tensor values = layer.hidden.abs().div_(rms);  // [N, C]
-  const int64_t rank = std::max<int64_t>(1, static_cast<int64_t>(kOrdinary * static_cast<double>(values.size(0))));
+  const int64_t rank =
+      std::max<int64_t>(1, static_cast<int64_t>(kOrdinary * static_cast<double>(values.size(0))));
   const at::Tensor ordinary = std::get<0>(values.kthvalue(rank, 0));  // [C]
   const auto [largest, dimensions] =
       values.index_select(0, at::tensor(candidates, at::kLong).to(values.device()))
@@ -70,7 +72,8 @@ LayerObservation Observe(const ProbedLayer& layer, const Prompt& prompt, const a
                                   .attention = layer.attention[t],
                                   .visual = engine::FindVisualToken(prompt, t).has_value()});
   }
-  for (const Voter& voter : voters) observation.sink = std::max(observation.sink.value_or(0.0F), values[voter.token]);
+  for (const Voter& voter : voters)
+    observation.sink = std::max(observation.sink.value_or(0.0F), values[voter.token]);
   return observation;
 }
 

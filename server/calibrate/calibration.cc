@@ -26,8 +26,8 @@ void Add(const LayerObservation& observation, float tau, LayerSummary& layer) {
 
 }  // namespace
 
-std::optional<Calibration> Summarize(const std::vector<int32_t>& sink_dimensions, int num_layers, int num_prompts,
-                                     absl::Span<const LayerObservation> observations) {
+std::optional<Calibration> Summarize(const std::vector<int32_t>& sink_dimensions, int num_layers,
+                                     int num_prompts, absl::Span<const LayerObservation> observations) {
   std::vector<Gap> gaps;
   for (const LayerObservation& observation : observations) {
     if (!observation.sink.has_value()) continue;

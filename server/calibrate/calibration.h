@@ -40,8 +40,12 @@ struct Agreement {
   int64_t attended = 0;
   int64_t both = 0;
 
-  double precision() const { return sinks == 0 ? 0.0 : static_cast<double>(both) / static_cast<double>(sinks); }
-  double recall() const { return attended == 0 ? 0.0 : static_cast<double>(both) / static_cast<double>(attended); }
+  double precision() const {
+    return sinks == 0 ? 0.0 : static_cast<double>(both) / static_cast<double>(sinks);
+  }
+  double recall() const {
+    return attended == 0 ? 0.0 : static_cast<double>(both) / static_cast<double>(attended);
+  }
 };
 
 // Means per prompt, and extremes over all prompts.
@@ -66,7 +70,7 @@ struct Calibration {
 };
 
 // None if phi of these dimensions separates no tokens from the others.
-std::optional<Calibration> Summarize(const std::vector<int32_t>& sink_dimensions, int num_layers, int num_prompts,
-                                     absl::Span<const LayerObservation> observations);
+std::optional<Calibration> Summarize(const std::vector<int32_t>& sink_dimensions, int num_layers,
+                                     int num_prompts, absl::Span<const LayerObservation> observations);
 
 }  // namespace varserve::calibrate

@@ -21,8 +21,8 @@ at::Tensor ToDevice(const std::vector<int64_t>& values, at::Device device) {
   return at::tensor(values, at::kLong).to(device);
 }
 
-// What tokens get of the rows behind them. weights: [R, slots] float32 on the host, means over heads; row r is
-// token prefix + r.
+// What tokens get of the rows behind them. weights: [R, slots] float32 on the host, means over heads; row r
+// is token prefix + r.
 std::vector<ReceivedAttention> Received(const at::Tensor& weights, const Prompt& prompt,
                                         const engine::SlotLayout& layout) {
   const int64_t slots = weights.size(1);
@@ -65,8 +65,8 @@ absl::Status ProbeLayers(const model::LlavaModel& model, std::shared_ptr<const P
   const int prefix = prompt->prefix_size();
   const int size = prompt->size();
   if (size - prefix <= kLeastRows) {
-    return absl::InvalidArgumentError(absl::StrCat("prompt: ", size - prefix,
-                                                   " tokens behind the picture are too few; ask a longer question"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "prompt: ", size - prefix, " tokens behind the picture are too few; ask a longer question"));
   }
   const model::DecoderConfig& config = model.config().decoder;
   const engine::SlotLayout layout(prefix, KvCache::kBlockSize);

@@ -1,5 +1,5 @@
-// Runs prompts through a model, as the server's steps do, and shows every decoder layer's input and attention.
-// Letters: N tokens of the prompt, C width, L layers.
+// Runs prompts through a model, as the server's steps do, and shows every decoder layer's input and
+// attention. Letters: N tokens of the prompt, C width, L layers.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -21,8 +21,8 @@ struct ProbedLayer {
   std::vector<ReceivedAttention> attention;  // [N]
 };
 
-// Calls `visit` for the layers in order. Only the tokens behind the (first) picture attend explicitly, so it is
-// their attention that is seen; INVALID_ARGUMENT where there are too few of them. VAR is off.
+// Calls `visit` for the layers in order. Only the tokens behind the (first) picture attend explicitly, so it
+// is their attention that is seen; INVALID_ARGUMENT where there are too few of them. VAR is off.
 absl::Status ProbeLayers(const model::LlavaModel& model, std::shared_ptr<const Prompt> prompt,
                          const std::function<void(const ProbedLayer&)>& visit);
 

@@ -25,8 +25,10 @@
 
 ABSL_FLAG(std::string, model, "", "Hugging Face LLaVA directory");
 ABSL_FLAG(std::string, images, "", "Folder of pictures to look at. Default: some the tool draws itself");
-ABSL_FLAG(std::string, prompts, "", "File of questions to ask about them, one a line. Default: some of its own");
-ABSL_FLAG(std::string, out, "", "Where the profile goes. Default: MODEL/var_profile.json, where the server reads it");
+ABSL_FLAG(std::string, prompts, "",
+          "File of questions to ask about them, one a line. Default: some of its own");
+ABSL_FLAG(std::string, out, "",
+          "Where the profile goes. Default: MODEL/var_profile.json, where the server reads it");
 ABSL_FLAG(std::string, device, "auto", "auto, cpu, cuda or cuda:N");
 ABSL_FLAG(std::string, dtype, "auto", "Of weights: auto, float32, bfloat16 or float16");
 ABSL_FLAG(int, threads, 0, "Threads that compute. Default: the container's CPU quota");
@@ -74,12 +76,15 @@ void PrintTables(const Findings& findings, const std::optional<model::VarProfile
   absl::PrintF("%s\n%s\n%s\n", VoteTable(findings.votes), LayerTable(c),
                PhiHistogram(c, findings.observations, kHistogramColumns));
   absl::PrintF("sink dimensions  %s\n", absl::StrJoin(c.sink_dimensions, ", "));
-  absl::PrintF("tau              %.1f; from %.1f to %.1f would do; it parts the sinks of %.0f%% of layers and prompts\n",
-               c.threshold.tau, c.threshold.range.low, c.threshold.range.high, 100.0 * c.threshold.agreed);
+  absl::PrintF(
+      "tau              %.1f; from %.1f to %.1f would do; it parts the sinks of %.0f%% of layers and "
+      "prompts\n",
+      c.threshold.tau, c.threshold.range.low, c.threshold.range.high, 100.0 * c.threshold.agreed);
   absl::PrintF("layers           %d to %d have sinks\n", c.first_layer, c.last_layer);
   absl::PrintF("precision        %.0f%% of the sinks get %.0f times an even share of attention or more\n",
                100.0 * c.agreement.precision(), kHighAttention);
-  absl::PrintF("recall           %.0f%% of the tokens that get so much are sinks\n", 100.0 * c.agreement.recall());
+  absl::PrintF("recall           %.0f%% of the tokens that get so much are sinks\n",
+               100.0 * c.agreement.recall());
   if (published.has_value()) {
     absl::PrintF("published        %s, tau %.1f for a decoder of this shape (%s)\n",
                  absl::StrJoin(published->sink_dimensions, ", "), published->tau, published->decoder);
@@ -88,11 +93,15 @@ void PrintTables(const Findings& findings, const std::optional<model::VarProfile
 
 absl::StatusOr<int> Run(int argc, char** argv) {
   absl::SetProgramUsageMessage(
-      "Finds the sink dimensions and the threshold tau of a model's decoder, which VAR needs, and writes them as\n"
-      "var_profile.json. Exit status: 0, or 1 if the model has no sinks (nothing is written), or 2 after an error.\n"
+      "Finds the sink dimensions and the threshold tau of a model's decoder, which VAR needs, and writes "
+      "them as\n"
+      "var_profile.json. Exit status: 0, or 1 if the model has no sinks (nothing is written), or 2 after an "
+      "error.\n"
       "  varserve-calibrate --model DIR [--images DIR] [--prompts FILE] [--out FILE] [--json]");
   absl::FlagsUsageConfig usage;
-  usage.contains_help_flags = [](absl::string_view file) { return absl::EndsWith(file, "calibrate/main.cc"); };
+  usage.contains_help_flags = [](absl::string_view file) {
+    return absl::EndsWith(file, "calibrate/main.cc");
+  };
   usage.contains_helpshort_flags = usage.contains_help_flags;
   usage.version_string = [] { return absl::StrCat("varserve-calibrate ", kVersion, "\n"); };
   absl::SetFlagsUsageConfig(usage);
@@ -102,7 +111,8 @@ absl::StatusOr<int> Run(int argc, char** argv) {
   const std::string dir = absl::GetFlag(FLAGS_model);
   if (dir.empty()) return absl::InvalidArgumentError("--model: is missing: the directory of the model");
   const int threads = absl::GetFlag(FLAGS_threads);
-  if (threads < 0) return absl::InvalidArgumentError(absl::StrCat("--threads: ", threads, " is not at least 0"));
+  if (threads < 0)
+    return absl::InvalidArgumentError(absl::StrCat("--threads: ", threads, " is not at least 0"));
   at::set_num_threads(threads > 0 ? threads : CpuQuota());
 
   ASSIGN_OR_RETURN(const Loaded loaded, Load(dir));
@@ -110,9 +120,10 @@ absl::StatusOr<int> Run(int argc, char** argv) {
   ASSIGN_OR_RETURN(const Findings findings, Calibrate(*loaded.model, loaded.prompts.prompts, ShowProgress));
   if (!findings.calibration.has_value()) {
     if (!findings.votes.empty()) absl::FPrintF(stderr, "%s", VoteTable(findings.votes));
-    absl::FPrintF(stderr,
-                  "varserve-calibrate: this model has no sinks: no tokens that get much attention have the same few "
-                  "huge dimensions. Nothing was written; VAR cannot be used with it\n");
+    absl::FPrintF(
+        stderr,
+        "varserve-calibrate: this model has no sinks: no tokens that get much attention have the same few "
+        "huge dimensions. Nothing was written; VAR cannot be used with it\n");
     return kExitNoSinks;
   }
 
@@ -121,10 +132,10 @@ absl::StatusOr<int> Run(int argc, char** argv) {
       published.has_value()
           ? published->decoder
           : absl::StrFormat("%d layers of width %d", decoder.num_hidden_layers, decoder.hidden_size);
-  const nlohmann::ordered_json profile = ProfileJson(
-      *findings.calibration, name,
-      absl::StrFormat("varserve-calibrate %s (%s, %s)", kVersion, loaded.prompts.description,
-                      model::DtypeName(loaded.model->dtype())));
+  const nlohmann::ordered_json profile =
+      ProfileJson(*findings.calibration, name,
+                  absl::StrFormat("varserve-calibrate %s (%s, %s)", kVersion, loaded.prompts.description,
+                                  model::DtypeName(loaded.model->dtype())));
   const std::string out =
       absl::GetFlag(FLAGS_out).empty() ? absl::StrCat(dir, "/var_profile.json") : absl::GetFlag(FLAGS_out);
   if (absl::GetFlag(FLAGS_json)) {

@@ -16,14 +16,15 @@ double Rounded(double value) { return std::round(value * 1000.0) / 1000.0; }
 
 nlohmann::ordered_json ProfileJson(const Calibration& calibration, const std::string& decoder,
                                    const std::string& source) {
-  return {{"decoder", decoder},
-          {"sink_dimensions", calibration.sink_dimensions},
-          {"tau", Rounded(calibration.threshold.tau)},
-          {"source", source},
-          {"layers", {calibration.first_layer, calibration.last_layer}},
-          {"tau_range", {Rounded(calibration.threshold.range.low), Rounded(calibration.threshold.range.high)}},
-          {"precision", Rounded(calibration.agreement.precision())},
-          {"recall", Rounded(calibration.agreement.recall())}};
+  return {
+      {"decoder", decoder},
+      {"sink_dimensions", calibration.sink_dimensions},
+      {"tau", Rounded(calibration.threshold.tau)},
+      {"source", source},
+      {"layers", {calibration.first_layer, calibration.last_layer}},
+      {"tau_range", {Rounded(calibration.threshold.range.low), Rounded(calibration.threshold.range.high)}},
+      {"precision", Rounded(calibration.agreement.precision())},
+      {"recall", Rounded(calibration.agreement.recall())}};
 }
 
 nlohmann::ordered_json FindingsJson(const std::map<int32_t, double>& votes, const Calibration& calibration) {

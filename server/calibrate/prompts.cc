@@ -21,14 +21,16 @@ absl::StatusOr<Images> ReadImages(const preprocess::Preprocessor& preprocessor, 
   static const std::set<std::string> kExtensions = {".jpg", ".jpeg", ".png", ".webp"};
   std::error_code error;
   std::vector<std::filesystem::path> paths;
-  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
     if (kExtensions.contains(absl::AsciiStrToLower(entry->path().extension().string()))) {
       paths.push_back(entry->path());
     }
   }
   if (error) return absl::InvalidArgumentError(absl::StrCat("--images: ", folder, ": ", error.message()));
   if (paths.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("--images: ", folder, " holds no .jpg, .png or .webp files"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--images: ", folder, " holds no .jpg, .png or .webp files"));
   }
   std::sort(paths.begin(), paths.end());
   Images images;
@@ -37,7 +39,8 @@ absl::StatusOr<Images> ReadImages(const preprocess::Preprocessor& preprocessor, 
     const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
     auto image = preprocessor.ProcessImage(bytes, {});
     if (!image.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat("--images: ", path.string(), ": ", image.status().message()));
+      return absl::InvalidArgumentError(
+          absl::StrCat("--images: ", path.string(), ": ", image.status().message()));
     }
     images.push_back(*std::move(image));
   }

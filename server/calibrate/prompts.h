@@ -16,9 +16,9 @@ struct PromptSet {
   std::string description;  // such as "8 pictures of its own, 20 questions"
 };
 
-// Every picture and every question at least once, one of each in a prompt. `images` is a folder of JPEG, PNG and
-// WebP files and `questions` a text file with one question a line; empty: the tool's own. Errors begin with the
-// flag's name.
+// Every picture and every question at least once, one of each in a prompt. `images` is a folder of JPEG, PNG
+// and WebP files and `questions` a text file with one question a line; empty: the tool's own. Errors begin
+// with the flag's name.
 absl::StatusOr<PromptSet> MakePrompts(const preprocess::Preprocessor& preprocessor, const std::string& images,
                                       const std::string& questions);
 

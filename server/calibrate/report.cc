@@ -94,8 +94,8 @@ std::string PhiHistogram(const Calibration& calibration, absl::Span<const LayerO
     const float low = static_cast<float>(b) * width;
     const bool holds_tau = calibration.threshold.tau >= low && calibration.threshold.tau < low + width;
     absl::StrAppendFormat(&drawing, "%6.2f %s\u2502%s%s %d\n", low, holds_tau ? "tau " : "    ",
-                          Bar("\u2588", bins[b].visual, columns_each), Bar("\u2591", bins[b].text, columns_each),
-                          bins[b].visual + bins[b].text);
+                          Bar("\u2588", bins[b].visual, columns_each),
+                          Bar("\u2591", bins[b].text, columns_each), bins[b].visual + bins[b].text);
   }
   return drawing;
 }

@@ -81,20 +81,28 @@ std::vector<RgbImage> SamplePictures() {
 
 std::vector<std::string> SampleQuestions() {
   return {
-      "Describe the picture in detail: name every object that you can see, where it is, what color it has, and "
+      "Describe the picture in detail: name every object that you can see, where it is, what color it has, "
+      "and "
       "what it may be good for.",
-      "How many objects are there in the image? Count them one after the other, from left to right, and then say "
+      "How many objects are there in the image? Count them one after the other, from left to right, and then "
+      "say "
       "which one is the largest and which one is the smallest.",
-      "Is there a person, an animal or a car in this picture? If there is, say what it is doing; if there is not, "
+      "Is there a person, an animal or a car in this picture? If there is, say what it is doing; if there is "
+      "not, "
       "say so in one short sentence.",
-      "A friend who cannot see the picture asks you what is on it. Tell her about the background first, then about "
+      "A friend who cannot see the picture asks you what is on it. Tell her about the background first, then "
+      "about "
       "the things in front of it, and do not make anything up.",
-      "What do you see? Answer with a single word or phrase, and after it, in brackets, say how sure you are.",
-      "Look at the upper half of the image and compare it with the lower half. What is different, what is the same, "
+      "What do you see? Answer with a single word or phrase, and after it, in brackets, say how sure you "
+      "are.",
+      "Look at the upper half of the image and compare it with the lower half. What is different, what is "
+      "the same, "
       "and which of the two has more in it?",
-      "Write two lines that rhyme about what is shown here. Then write a title for the picture, no longer than five "
+      "Write two lines that rhyme about what is shown here. Then write a title for the picture, no longer "
+      "than five "
       "words.",
-      "1. What is in the middle? 2. What is to the left of it? 3. What is to the right of it? 4. Which color is the "
+      "1. What is in the middle? 2. What is to the left of it? 3. What is to the right of it? 4. Which color "
+      "is the "
       "most common one?",
   };
 }

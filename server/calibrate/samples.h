@@ -1,5 +1,5 @@
-// Pictures and questions to calibrate with where none are given: the same ones every time. Sinks need pictures
-// with something on a background; what is on them does not matter.
+// Pictures and questions to calibrate with where none are given: the same ones every time. Sinks need
+// pictures with something on a background; what is on them does not matter.
 #pragma once
 
 #include <string>

@@ -14,7 +14,7 @@ constexpr float kLeastEnergy = 0.75F;
 // sinks, one that is as large may not.
 constexpr float kLeastOverOrdinary = 1.5F;
 
-constexpr double kLeastVotes = 1.0 / 3.0;   // for a dimension
+constexpr double kLeastVotes = 1.0 / 3.0;    // for a dimension
 constexpr double kLeastVoters = 1.0 / 10.0;  // of all layers of all prompts, for there to be sinks
 
 // phi below this share of a layer's largest is all alike: factors between small values mean nothing.
@@ -79,7 +79,8 @@ std::optional<Gap> FindGap(absl::Span<const float> phi, float sink) {
   for (size_t i = 1; i < sorted.size(); ++i) {
     const Gap candidate{.low = sorted[i], .high = sorted[i - 1]};
     const float factor = candidate.high / std::max(candidate.low, kFloor * sorted.front());
-    // By the difference alone BOS would stand apart from all other sinks, by the factor alone small values would.
+    // By the difference alone BOS would stand apart from all other sinks, by the factor alone small values
+    // would.
     const float size = (candidate.high - candidate.low) * factor;
     if (candidate.high <= sink && factor >= kLeastGap && size > largest) {
       largest = size;
@@ -111,10 +112,11 @@ std::optional<Threshold> ChooseThreshold(absl::Span<const Gap> gaps) {
   Threshold threshold;
   threshold.range = {.low = ends[first - holding.begin()], .high = ends[last - holding.begin() + 1]};
   threshold.tau = (threshold.range.low + threshold.range.high) / 2;
-  threshold.agreed = static_cast<double>(std::count_if(gaps.begin(), gaps.end(), [&](const Gap& gap) {
-                       return gap.low < threshold.tau && threshold.tau <= gap.high;
-                     })) /
-                     static_cast<double>(gaps.size());
+  threshold.agreed =
+      static_cast<double>(std::count_if(
+          gaps.begin(), gaps.end(),
+          [&](const Gap& gap) { return gap.low < threshold.tau && threshold.tau <= gap.high; })) /
+      static_cast<double>(gaps.size());
   return threshold;
 }
 

@@ -17,20 +17,20 @@ namespace {
 
 using nlohmann::json;
 using ::testing::ElementsAreArray;
-using ::testing::IsEmpty;
 using testing::Golden;
+using ::testing::IsEmpty;
 using testing::TinyModel;
 
 constexpr int kPlaceholder = 159;
-constexpr int kVisual = 16;                          // tokens of a picture of clip_gqa
+constexpr int kVisual = 16;  // tokens of a picture of clip_gqa
 constexpr int kBos = 1;
 constexpr std::array<int, 3> kSinkTokens = {kBos, 13, 47};
 constexpr int kAsker = 20;  // dimension by which every text token asks for sinks
 constexpr int kDecoy = 33;  // dimension that is large at every token
 constexpr int kHeadDim = 16;
 
-// clip_gqa's random weights without its sinks, but with `dimensions` huge at the sink tokens, and attention drawn to
-// the tokens where they are: a query's and key's last value, which hardly rotates, are large there.
+// clip_gqa's random weights without its sinks, but with `dimensions` huge at the sink tokens, and attention
+// drawn to the tokens where they are: a query's and key's last value, which hardly rotates, are large there.
 void Plant(json& spec, const std::vector<int>& dimensions) {
   for (json& tensor : spec["tensors"]) {
     tensor.erase("rows");
@@ -44,14 +44,17 @@ void Plant(json& spec, const std::vector<int>& dimensions) {
         cells.push_back({token, kDecoy, 6.0});
       }
       for (const int token : kSinkTokens) {
-        for (size_t i = 0; i < dimensions.size(); ++i) cells.push_back({token, dimensions[i], 60.0 - 15.0 * i});
+        for (size_t i = 0; i < dimensions.size(); ++i)
+          cells.push_back({token, dimensions[i], 60.0 - 15.0 * i});
       }
     } else if (ends_with("linear_2.bias")) {
       cells.push_back({kDecoy, 6.0});
     } else if (ends_with("q_proj.weight") && name.find("language_model") != std::string::npos) {
       for (int head = 0; head < 6; ++head) cells.push_back({head * kHeadDim + kHeadDim - 1, kAsker, 4.0});
-    } else if (ends_with("k_proj.weight") && name.find("language_model") != std::string::npos && !dimensions.empty()) {
-      for (int head = 0; head < 2; ++head) cells.push_back({head * kHeadDim + kHeadDim - 1, dimensions[0], 1.0});
+    } else if (ends_with("k_proj.weight") && name.find("language_model") != std::string::npos &&
+               !dimensions.empty()) {
+      for (int head = 0; head < 2; ++head)
+        cells.push_back({head * kHeadDim + kHeadDim - 1, dimensions[0], 1.0});
     }
     if (!cells.empty()) tensor["cells"] = cells;
   }
@@ -68,7 +71,8 @@ std::vector<std::shared_ptr<const Prompt>> Prompts(const TinyModel& tiny) {
   for (int i = 0; i < 4; ++i) {
     std::vector<int32_t> ids = {kBos, 3, 4};
     ids.insert(ids.end(), kVisual, kPlaceholder);
-    for (int t = 0; t < 40; ++t) ids.push_back(t % 16 == 7 ? kSinkTokens[1 + t / 16 % 2] : 48 + static_cast<int>(random() % 110));
+    for (int t = 0; t < 40; ++t)
+      ids.push_back(t % 16 == 7 ? kSinkTokens[1 + t / 16 % 2] : 48 + static_cast<int>(random() % 110));
     prompts.push_back(tiny.MakePrompt(ids, {{3, 3 + kVisual, 4, 4}}));
   }
   return prompts;
@@ -129,8 +133,10 @@ TEST_P(CalibrateTest, ProbeShowsWhatTheReferenceComputes) {
   const TinyModel tiny("clip_mha");
   const Golden golden("clip_mha.var");
   const auto model = tiny.Load(/*tensor_operators=*/GetParam());
-  const json cases = json::parse(std::ifstream(std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/data/clip_mha.var.json"));
-  const auto observe = std::find_if(cases.begin(), cases.end(), [](const json& c) { return c["name"] == "observe"; });
+  const json cases =
+      json::parse(std::ifstream(std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/data/clip_mha.var.json"));
+  const auto observe =
+      std::find_if(cases.begin(), cases.end(), [](const json& c) { return c["name"] == "observe"; });
   ASSERT_NE(observe, cases.end());
   auto ids = (*observe)["input_ids"].get<std::vector<int32_t>>();
   const std::vector<int32_t> generated = golden.Ids("observe/tokens");
@@ -138,18 +144,19 @@ TEST_P(CalibrateTest, ProbeShowsWhatTheReferenceComputes) {
   const auto spans = (*observe)["spans"].get<std::vector<std::vector<int>>>();
   const auto prompt = tiny.MakePrompt(ids, spans);
 
-  const at::Tensor phi = golden.Get("observe/phi");                      // [L, N]
+  const at::Tensor phi = golden.Get("observe/phi");                     // [L, N]
   const at::Tensor visual = golden.Get("observe/shares").select(2, 2);  // [rows, L]
   const auto profile = tiny.spec()["profile"]["sink_dimensions"].get<std::vector<int64_t>>();
   int layers = 0;
   const absl::Status status = ProbeLayers(*model, prompt, [&](const ProbedLayer& layer) {
     EXPECT_EQ(layer.layer, layers++);
-    const at::Tensor seen = attention::SinkMeasure(layer.hidden, at::tensor(profile, at::kLong), 1e-5, 1e-5)[0];
+    const at::Tensor seen =
+        attention::SinkMeasure(layer.hidden, at::tensor(profile, at::kLong), 1e-5, 1e-5)[0];
     EXPECT_TRUE(at::allclose(seen, phi[layer.layer], 1e-4, 1e-4));
     if (layer.layer > (*observe)["settings"]["last_layer"].get<int>()) return;
-    const double share = std::accumulate(
-        layer.attention.begin() + spans[0][0], layer.attention.begin() + spans[0][1], 0.0,
-        [](double sum, const ReceivedAttention& received) { return sum + received.share; });
+    const double share =
+        std::accumulate(layer.attention.begin() + spans[0][0], layer.attention.begin() + spans[0][1], 0.0,
+                        [](double sum, const ReceivedAttention& received) { return sum + received.share; });
     EXPECT_NEAR(share, visual.select(1, layer.layer).mean().item<double>(), 1e-4);
   });
   ASSERT_TRUE(status.ok()) << status;

@@ -60,8 +60,8 @@ FileTensor Fill(const json& spec) {
 }
 
 json ReadSpec(const std::string& name, const std::function<void(json& spec)>& change) {
-  json spec = json::parse(
-      std::ifstream(std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/models/" + name + ".json"));
+  json spec =
+      json::parse(std::ifstream(std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/models/" + name + ".json"));
   if (change) change(spec);
   return spec;
 }

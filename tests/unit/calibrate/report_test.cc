@@ -29,7 +29,9 @@ TEST(ReportTest, HistogramCountsTheTokensOfLayersWithSinks) {
   const std::string drawing = PhiHistogram(MakeCalibration(), MakeObservations(), 12);
   const std::vector<std::string> lines = absl::StrSplit(drawing, '\n');
   EXPECT_THAT(lines[0], HasSubstr("36 tokens"));
-  EXPECT_THAT(drawing, HasSubstr("\u2502\u2588\u2588\u2588\u2588\u2588\u2588\u2588\u2588\u2588\u2588\u2588\u2588 6\n"));
+  EXPECT_THAT(
+      drawing,
+      HasSubstr("\u2502\u2588\u2588\u2588\u2588\u2588\u2588\u2588\u2588\u2588\u2588\u2588\u2588 6\n"));
   int with_tau = 0;
   for (const std::string& line : lines) with_tau += line.find("tau") != std::string::npos ? 1 : 0;
   EXPECT_EQ(with_tau, 1);

@@ -15,7 +15,8 @@ constexpr int kWidth = 4096;
 
 std::vector<Magnitude> Largest(std::initializer_list<float> values) {
   std::vector<Magnitude> largest;
-  for (const float value : values) largest.push_back({.dimension = 100 + static_cast<int32_t>(largest.size()), .value = value});
+  for (const float value : values)
+    largest.push_back({.dimension = 100 + static_cast<int32_t>(largest.size()), .value = value});
   return largest;
 }
 
@@ -23,7 +24,8 @@ TEST(DominantDimensionsTest, EndWhereValuesDropSteeply) {
   EXPECT_THAT(DominantDimensions(Largest({63.9F, 2.0F, 1.9F}), kWidth), ElementsAre(100));
   // BOS of Llama-2-7B: 2622, 1547, then 157.
   EXPECT_THAT(DominantDimensions(Largest({55.1F, 32.5F, 3.3F, 2.0F}), kWidth), ElementsAre(100, 101));
-  EXPECT_THAT(DominantDimensions(Largest({45.0F, 35.0F, 27.0F, 2.0F, 0.5F}), kWidth), ElementsAre(100, 101, 102));
+  EXPECT_THAT(DominantDimensions(Largest({45.0F, 35.0F, 27.0F, 2.0F, 0.5F}), kWidth),
+              ElementsAre(100, 101, 102));
 }
 
 TEST(DominantDimensionsTest, NoneWithoutASteepDrop) {
@@ -122,7 +124,9 @@ TEST(ChooseThresholdTest, AFewGapsDoNotNarrowTheRange) {
 // Random sinks, random layers: tau lies between all sinks and all others wherever a common one exists.
 TEST(ChooseThresholdTest, SeparatesWhereverOneThresholdCan) {
   std::mt19937 random(7);
-  const auto draw = [&](float low, float high) { return std::uniform_real_distribution<float>(low, high)(random); };
+  const auto draw = [&](float low, float high) {
+    return std::uniform_real_distribution<float>(low, high)(random);
+  };
   for (int trial = 0; trial < 50; ++trial) {
     const float low = draw(5, 15);
     const float high = draw(1.4F, 3.0F) * low;
