@@ -12,10 +12,6 @@
 namespace varserve::calibrate {
 namespace {
 
-// A dimension's ordinary value is exceeded by nine tokens in ten: however many sinks there are, it is none of
-// theirs.
-constexpr double kOrdinary = 0.1;
-
 // A token that is concentrated in some dimensions.
 struct Voter {
   int token = 0;
@@ -37,10 +33,8 @@ std::vector<int64_t> Candidates(const ProbedLayer& layer, const Prompt& prompt) 
 std::vector<Voter> FindVoters(const ProbedLayer& layer, const Prompt& prompt, double eps) {
   const std::vector<int64_t> candidates = Candidates(layer, prompt);
   const at::Tensor rms = layer.hidden.square().mean(1, /*keepdim=*/true).add_(eps).sqrt_();
-  const at::Tensor values = layer.hidden.abs().div_(rms);  // [N, C]
-  const int64_t rank =
-      std::max<int64_t>(1, static_cast<int64_t>(kOrdinary * static_cast<double>(values.size(0))));
-  const at::Tensor ordinary = std::get<0>(values.kthvalue(rank, 0));  // [C]
+  const at::Tensor values = layer.hidden.abs().div_(rms);     // [N, C]
+  const at::Tensor ordinary = std::get<0>(values.median(0));  // [C]
   const auto [largest, dimensions] =
       values.index_select(0, at::tensor(candidates, at::kLong).to(values.device()))
           .topk(std::min<int64_t>(kLargest, values.size(1)), 1);  // [n, k]

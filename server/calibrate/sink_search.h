@@ -17,7 +17,7 @@ namespace varserve::calibrate {
 struct Magnitude {
   int32_t dimension = 0;
   float value = 0.0F;
-  float ordinary = 0.0F;  // the same dimension's value at tokens where it is small
+  float ordinary = 0.0F;  // the same dimension's value at the middle one of all tokens
 };
 
 // So many of a token's largest dimensions are looked at; more than that never make sinks.
