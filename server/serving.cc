@@ -138,7 +138,9 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   if (loaded.var_profile().has_value()) serving_model->var_defaults.profile_tau = loaded.var_profile()->tau;
   const absl::StatusOr<rpc::VarRequest> default_var = rpc::ReadVarOptions({}, serving_model->var_defaults);
   if (!default_var.ok())
-    return absl::FailedPreconditionError("--var_mode: this model has no VAR profile; only off works");
+    return absl::FailedPreconditionError(
+        "--var_mode: this model has no VAR profile, only off works; make one with varserve-calibrate --model "
+        "DIR");
   *serving_model->description.mutable_default_var() = default_var->effective;
   serving_model->services = {.tokenizer = &serving->preprocessor_->tokenizer(),
                              .metrics = serving->metrics_.get(),
