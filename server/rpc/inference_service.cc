@@ -86,36 +86,37 @@ InferenceService::Stream* InferenceService::Start(const char* method, grpc::Call
   constexpr bool kCompare = std::is_same_v<Request, v1::CompareRequest>;
   const std::shared_ptr<StreamReactor> stream =
       StreamReactor::Create(kCompare ? StreamReactor::Framing::kCompare : StreamReactor::Framing::kGenerate);
+  const auto call = std::make_shared<Call>(method, ReadMetadata(context, *options_.clock), stream);
   absl::StatusOr<ModelRef> model = Admit(*context);
-  absl::StatusOr<CallMetadata> metadata = model.ok() ? ReadMetadata(context, *(*model)->services.clock)
-                                                     : absl::StatusOr<CallMetadata>(model.status());
-  if (!metadata.ok()) {
-    stream->End(ToGrpcStatus(metadata.status()));
+  if (model.ok() && !call->metadata().status.ok()) model = call->metadata().status;
+  if (!model.ok()) {
+    Refuse(*call, engine::VarMode::kOff, model.status());
     return stream.get();
   }
   watchdog_.Watch(stream);
-  auto call = std::make_shared<Call>(method, *std::move(metadata), stream);
-  const bool accepted = workers_.Submit([call, model = *model, bytes = *bytes] {
-    if (call->stream().cancelled()) return;
+  const bool accepted = workers_.Submit([this, call, model = *model, bytes = *bytes] {
     engine::VarMode mode = engine::VarMode::kOff;
     Request request;
-    absl::Status status = ParseRequest(bytes, request);
+    absl::Status status = call->stream().cancelled() ? absl::CancelledError("request: was cancelled")
+                                                     : ParseRequest(bytes, request);
     if (status.ok()) {
       const absl::StatusOr<ChatRequest> chat = ReadChat(request);
       status = chat.ok() ? Submit(model, call, *chat, mode) : chat.status();
     }
-    if (status.ok()) return;
-    AccountRefusal(model->services, *call, mode, status);
-    call->Fail(status);
+    if (!status.ok()) Refuse(*call, mode, status);
   });
   if (!accepted) {
-    const absl::Status status = engine::WithRetryDelay(
-        absl::ResourceExhaustedError("the server is busy: too many requests wait for preprocessing"),
-        engine::kDefaultRetryDelay);
-    AccountRefusal((*model)->services, *call, engine::VarMode::kOff, status);
-    call->Fail(status);
+    Refuse(*call, engine::VarMode::kOff,
+           engine::WithRetryDelay(
+               absl::ResourceExhaustedError("the server is busy: too many requests wait for preprocessing"),
+               engine::kDefaultRetryDelay));
   }
   return stream.get();
+}
+
+void InferenceService::Refuse(Call& call, engine::VarMode mode, const absl::Status& status) {
+  AccountRefusal(*options_.metrics, *options_.logger, call, mode, status, options_.clock->Now());
+  call.Fail(status);
 }
 
 absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_ptr<Call>& call,
@@ -160,6 +161,7 @@ absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_p
                         .stop = sampling.stop,
                         .effective_var = settings[i].effective,
                         .mode = settings[i].settings.mode,
+                        .preset = settings[i].preset,
                         .logprobs = sampling.params.logprobs >= 0,
                         .image_time = image_time};
     group.push_back(
@@ -177,6 +179,7 @@ grpc::ServerUnaryReactor* InferenceService::GetModel(grpc::CallbackServerContext
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const absl::StatusOr<ModelRef> model = Admit(*context);
   if (model.ok()) *response = (*model)->description;
+  options_.metrics->OnRequestEnd({.method = "GetModel", .code = model.status().code()});
   reactor->Finish(ToGrpcStatus(model.status()));
   return reactor;
 }
