@@ -107,8 +107,8 @@ def _sinks() -> list:
             "The last hour beside the mean of the week before. VarserveSinkDrift fires where they part by a quarter and three standard deviations.",
             TOKENS,
             [
-                (f'model:varserve_var_visual_sink_tokens:mean1h{{model=~"$model"}}', "{{model}} hour"),
-                (f'model:varserve_var_visual_sink_tokens:mean1w{{model=~"$model"}}', "{{model}} week"),
+                ('model:varserve_var_visual_sink_tokens:mean1h{model=~"$model"}', "{{model}} hour"),
+                ('model:varserve_var_visual_sink_tokens:mean1w{model=~"$model"}', "{{model}} week"),
             ],
         ),
     ]

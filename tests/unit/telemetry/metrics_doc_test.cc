@@ -3,6 +3,7 @@
 
 #include <fstream>
 #include <sstream>
+#include <vector>
 
 #include "server/telemetry/metric_table.h"
 #include "server/telemetry/metrics.h"
@@ -21,7 +22,7 @@ TEST(MetricsDocTest, ListsTheMetricsAsTheyAre) {
 
 TEST(MetricTableTest, TellsTypesUnitsLabelsAndBuckets) {
   const MetricFamilies families("m");
-  families.Histogram("wait_seconds", "A wait.").Add({{"var", "on"}}, {0.5, 1});
+  families.Histogram("wait_seconds", "A wait.").Add({{"var", "on"}}, std::vector<double>{0.5, 1});
   families.Counter("moved_tokens_total", "Moved.").Add({});
   families.Gauge("use_ratio", "Use.").Add({{"b", "1"}, {"a", "2"}});
   EXPECT_EQ(MetricTable(families.registry()->Collect()),
