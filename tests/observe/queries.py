@@ -38,6 +38,8 @@ class Panel:
     type: str
     unit: str
     position: dict[str, int]
+    stacked: bool
+    x_label: str  # of a bar chart
     queries: list[Query]
 
     @property
@@ -51,12 +53,23 @@ def panels(dashboard: str) -> list[Panel]:
         if panel["type"] == "row":
             row = panel["title"]
             continue
-        unit = panel["fieldConfig"]["defaults"].get("unit", "") if "fieldConfig" in panel else ""
+        defaults = panel.get("fieldConfig", {}).get("defaults", {})
+        unit = defaults.get("unit", "")
         if panel["type"] == "heatmap":
             unit = panel["options"]["yAxis"].get("unit") or panel["options"]["cellValues"]["unit"]
-        queries = [Query(t["expr"], t["legendFormat"], t.get("instant", False)) for t in panel["targets"]]
         result.append(
-            Panel(dashboard, row, panel["title"], panel.get("description", ""), panel["type"], unit, panel["gridPos"], queries)
+            Panel(
+                dashboard=dashboard,
+                row=row,
+                title=panel["title"],
+                description=panel.get("description", ""),
+                type=panel["type"],
+                unit=unit,
+                position=panel["gridPos"],
+                stacked=defaults.get("custom", {}).get("stacking", {}).get("mode") == "normal",
+                x_label=panel.get("options", {}).get("xField", ""),
+                queries=[Query(t["expr"], t["legendFormat"], t.get("instant", False)) for t in panel["targets"]],
+            )
         )
     return result
 

@@ -80,8 +80,8 @@ TEST_F(MetricsTest, EverySeriesNamesTheModelAndStartsAtZero) {
     for (const prometheus::ClientMetric& metric : family.metric) {
       EXPECT_EQ(metric.label.front().name, "model") << family.name;
       EXPECT_EQ(metric.label.front().value, "m");
-      if (family.type == prometheus::MetricType::Counter) EXPECT_EQ(metric.counter.value, 0) << family.name;
-      if (family.type == prometheus::MetricType::Histogram) EXPECT_EQ(metric.histogram.sample_count, 0);
+      EXPECT_EQ(metric.counter.value, 0) << family.name;
+      EXPECT_EQ(metric.histogram.sample_count, 0) << family.name;
     }
   }
   EXPECT_EQ(Value("model_info{device=cpu,dtype=float32,layers=2}"), 1);
