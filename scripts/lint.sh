@@ -38,7 +38,7 @@ PY
 }
 
 run_lint() {
-  ensure_packages "$ROOT/scripts/packages.txt"
+  ensure_packages "$ROOT/scripts/packages.txt" "$ROOT/scripts/packages-test.txt"
   cd "$ROOT" || exit
   say "clang-format"
   sources '*.cc' '*.h' | xargs clang-format --dry-run --Werror
