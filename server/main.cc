@@ -73,6 +73,9 @@ absl::Status Run(int argc, char** argv) {
 
   ASSIGN_OR_RETURN(const std::unique_ptr<Serving> serving, Serving::Load(config, logger.get()));
   ASSIGN_OR_RETURN(const std::unique_ptr<prometheus::Exposer> exposer, StartExposer(config, *serving));
+  if (exposer != nullptr) {
+    logger->Info("metrics", {{"path", "/metrics"}, {"port", int64_t{exposer->GetListeningPorts().front()}}});
+  }
   engine::Engine& engine = serving->engine();
   service.Serve(serving->model());
   logger->Info("ready");
