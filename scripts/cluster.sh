@@ -2,7 +2,6 @@
 
 CLUSTER="$CACHE/cluster"
 CLUSTER_SOURCES="$ROOT/tests/deploy/cluster"
-KUBERNETES=v1.34.2
 
 cluster_usage() {
   cat <<'TEXT'
@@ -16,7 +15,7 @@ ten minutes on two cores; docs/evidence/cluster.log is what they last said. With
 TEXT
 }
 
-cmd_cluster() {
+run_cluster() {
   local what=check
   if [[ $# -gt 0 && $1 != --* ]]; then
     what=$1
@@ -25,7 +24,7 @@ cmd_cluster() {
   case $what in
     up) cluster_up ;;
     down) cluster_down ;;
-    kubectl | helm) "in_cluster_$what" "$@" ;;
+    kubectl | helm) as_admin "$what" "$@" ;;
     check) cluster_check "$@" ;;
     *) cluster_usage >&2; die "cluster: there is no \"$what\"" ;;
   esac
@@ -88,9 +87,11 @@ import_image() {
 }
 
 # Any command in the node's namespaces; as its administrator.
-in_node() { CLUSTER="$CLUSTER" nsenter --target "$(<"$CLUSTER/node.pid")" --net --mount --pid --ipc --uts -- env PATH="$CLUSTER/bin:$CLUSTER/debian/usr/bin:$CLUSTER/debian/usr/sbin:$PATH" "$@"; }
-in_cluster_kubectl() { nsenter --target "$(<"$CLUSTER/node.pid")" --net -- "$CLUSTER/bin/kubectl" --kubeconfig "$CLUSTER/run/kubeconfig/admin" "$@"; }
-in_cluster_helm() { nsenter --target "$(<"$CLUSTER/node.pid")" --net -- "$CLUSTER/bin/helm" --kubeconfig "$CLUSTER/run/kubeconfig/admin" "$@"; }
+in_node() {
+  nsenter --target "$(<"$CLUSTER/node.pid")" --net --mount --pid --ipc --uts -- \
+    env PATH="$CLUSTER/bin:$CLUSTER/debian/usr/bin:$CLUSTER/debian/usr/sbin:$PATH" "$@"
+}
+as_admin() { nsenter --target "$(<"$CLUSTER/node.pid")" --net -- "$CLUSTER/bin/$1" --kubeconfig "$CLUSTER/run/kubeconfig/admin" "${@:2}"; }
 
 # The node runs, and it is this cache folder's.
 cluster_runs() {
@@ -122,15 +123,15 @@ cluster_up() {
       sleep 0.1
     done
     tr -d ' ' <"/proc/$unshare/task/$unshare/children" >"$CLUSTER/node.pid"
-    wait_until "the API server" 180 in_cluster_kubectl get --raw /readyz
-    wait_until "the node to register" 120 in_cluster_kubectl get node node
+    wait_until "the API server" 180 as_admin kubectl get --raw /readyz
+    wait_until "the node to register" 120 as_admin kubectl get node node
   fi
   program_image pause scratch "$CLUSTER/bin/pause" /pause
   program_image coredns scratch "$CLUSTER/bin/coredns" /coredns
-  in_cluster_kubectl wait --for=condition=Ready node/node --timeout=120s >/dev/null
-  wait_until "the default service account" 60 in_cluster_kubectl get serviceaccount default
-  in_cluster_kubectl apply -f "$CLUSTER_SOURCES/dns.yaml" >/dev/null
-  in_cluster_kubectl --namespace kube-system rollout status deployment/coredns --timeout=120s >/dev/null
+  as_admin kubectl wait --for=condition=Ready node/node --timeout=120s >/dev/null
+  wait_until "the default service account" 60 as_admin kubectl get serviceaccount default
+  as_admin kubectl apply -f "$CLUSTER_SOURCES/dns.yaml" >/dev/null
+  as_admin kubectl --namespace kube-system rollout status deployment/coredns --timeout=120s >/dev/null
   say "Kubernetes runs; ./dev cluster kubectl and ./dev cluster helm talk to it"
 }
 

@@ -45,7 +45,7 @@ run_lint() {
   say "include direction"
   check_include_direction
   say "shellcheck"
-  shellcheck --shell=bash --external-sources dev scripts/*.sh .ci/run
+  shellcheck --shell=bash --external-sources dev scripts/*.sh tests/deploy/cluster/*.sh .ci/run
   say "clang: warnings and thread-safety analysis as errors"
   ensure_build clang
   say "clang-tidy"

@@ -15,37 +15,52 @@ ensure_go_program() {
   }
 }
 
-helm() {
+# What the chart is rendered and validated for.
+KUBERNETES=v1.34.2
+
+# chart_yaml VALUES [ARGUMENT...]: the chart rendered with a set of values of deploy/helm/values.
+chart_yaml() {
   ensure_go_program helm "$HELM"
-  "$GO_PROGRAM" "$@"
+  "$GO_PROGRAM" template varserve "$CHART" --namespace varserve --kube-version "$KUBERNETES" \
+    --values "$ROOT/deploy/helm/values/$1.yaml" "${@:2}"
 }
 
 # copy_chart_files CHART: what the chart takes from elsewhere in the repository; its package cannot reach outside.
 copy_chart_files() {
   rm -rf "$1"/files/{rules,dashboards}
   mkdir -p "$1"/files/{rules,dashboards}
-  cp "$ROOT"/deploy/prometheus/*rules*.yaml "$1/files/rules/"
-  cp "$ROOT"/deploy/grafana/*.json "$1/files/dashboards/"
-  protoc -I "$ROOT/proto" --include_imports --descriptor_set_out "$1/files/varserve.pb" "$ROOT/proto/varserve/v1/inference.proto"
+  find "$ROOT/deploy" -path "$ROOT/deploy/prometheus/*rules.yaml" -exec cp -t "$1/files/rules" {} +
+  find "$ROOT/deploy" -path "$ROOT/deploy/grafana/*.json" -exec cp -t "$1/files/dashboards" {} +
+  protoc -I "$ROOT/proto" --include_imports --descriptor_set_out "$1/files/varserve.pb" varserve/v1/inference.proto
 }
 
-# render_manifests CHART OUT: OUT/kubernetes for those without Helm, OUT/envoy for those without Kubernetes.
+# render_manifests OUT: OUT/kubernetes for those without Helm, OUT/envoy for those without Kubernetes.
 render_manifests() {
-  local chart=$1 out=$2 name
+  local out=$1 name
   mkdir -p "$out/kubernetes" "$out/envoy"
   for name in cpu gpu; do
     {
-      echo "# Rendered from deploy/helm/varserve by ./dev manifests, with the values of deploy/helm/values/$name.yaml."
-      helm template varserve "$chart" --namespace varserve --skip-tests --values "$ROOT/deploy/helm/values/$name.yaml"
+      echo "# Rendered from deploy/helm by ./dev manifests, with values/$name.yaml."
+      chart_yaml "$name" --skip-tests
     } >"$out/kubernetes/$name.yaml"
   done
   for name in envoy envoy-tls; do
     {
-      echo "# Rendered from deploy/helm/varserve by ./dev manifests: Envoy without Kubernetes, before two servers."
-      helm template varserve "$chart" --namespace varserve --values "$ROOT/deploy/helm/values/$name.yaml" \
-        --show-only templates/envoy/configmap.yaml | sed -n '/^  envoy.yaml: |/,$s/^    //p'
+      echo "# Rendered from deploy/helm by ./dev manifests, with values/$name.yaml: Envoy without Kubernetes, before two servers."
+      chart_yaml "$name" --show-only templates/envoy/configmap.yaml |
+        awk 'inside { sub(/^    /, ""); print } /^  envoy.yaml: / { inside = 1 }'
     } >"$out/envoy/$name.yaml"
   done
+}
+
+cmd_manifests() {
+  if wants_help "$@"; then
+    echo "usage: ./dev manifests
+Renders deploy/kubernetes and deploy/envoy from the Helm chart, and copies into the chart what it takes from elsewhere."
+    return
+  fi
+  copy_chart_files "$CHART"
+  render_manifests "$ROOT/deploy"
 }
 
 # What is committed is what would be rendered now.
@@ -54,25 +69,37 @@ check_manifests_current() {
   fresh=$(mktemp --directory)
   cp -r "$CHART" "$fresh/chart"
   copy_chart_files "$fresh/chart"
-  render_manifests "$CHART" "$fresh"
-  diff -r "$fresh/chart/files" "$CHART/files" &&
-    diff -r "$fresh/kubernetes" "$ROOT/deploy/kubernetes" &&
-    diff -r "$fresh/envoy" "$ROOT/deploy/envoy" ||
-    die "deploy is not current; run ./dev manifests and commit what changes"
+  render_manifests "$fresh"
+  { diff -r "$fresh/chart/files" "$CHART/files" && diff -r "$fresh/kubernetes" "$ROOT/deploy/kubernetes" &&
+    diff -r "$fresh/envoy" "$ROOT/deploy/envoy"; } || die "deploy is not current; run ./dev manifests and commit what changes"
   rm -rf "$fresh"
 }
 
-# schemas OUT: the OpenAPI documents of the pinned Kubernetes, as kubectl-validate wants them.
-kubernetes_schemas() {
-  local module file group
-  module=$(cd "$ROOT/tests/deploy/cluster/kubernetes" && go mod download -json k8s.io/kubernetes@v1.34.2 |
-    python3 -c 'import json, sys; print(json.load(sys.stdin)["Dir"])')
-  mkdir -p "$1/api" "$1/apis"
-  cp "$module/api/openapi-spec/v3/api__v1_openapi.json" "$1/api/v1.json"
-  for file in "$module"/api/openapi-spec/v3/apis__*__*_openapi.json; do
-    group=$(basename "$file" _openapi.json)
-    group=${group#apis__}
-    mkdir -p "$1/apis/${group%%__*}"
-    cp "$file" "$1/apis/${group%%__*}/${group#*__}.json"
+# Helm's own checks, and two validators on every set of values and on what is committed.
+lint_deploy() {
+  local work values name helm kubeconform
+  ensure_packages "$ROOT/scripts/packages.txt"
+  ensure_venv deploy "$ROOT/tests/deploy/requirements.lock"
+  ensure_go_program kubeconform github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0
+  kubeconform=$GO_PROGRAM
+  ensure_go_program helm "$HELM"
+  helm=$GO_PROGRAM
+  say "rendered manifests are current"
+  check_manifests_current
+  work=$(mktemp --directory)
+  "$PYTHON" "$ROOT/tests/deploy/schemas.py" "$work/schemas"
+  mkdir "$work/rendered"
+  for values in "$ROOT"/deploy/helm/values/*.yaml; do
+    name=$(basename "$values" .yaml)
+    say "chart with values/$name.yaml"
+    "$helm" lint --strict --quiet --kube-version "$KUBERNETES" "$CHART" --values "$values"
+    chart_yaml "$name" >"$work/rendered/$name.yaml"
   done
+  cp "$ROOT"/deploy/kserve/*.yaml "$ROOT"/deploy/kubernetes/*.yaml "$work/rendered"
+  say "kubeconform"
+  "$kubeconform" -strict -summary -schema-location "$work/schemas/kubeconform/{{.ResourceKind}}{{.KindSuffix}}.json" "$work/rendered"
+  say "kubectl-validate"
+  ensure_go_program kubectl-validate sigs.k8s.io/kubectl-validate@v0.0.4
+  "$GO_PROGRAM" --local-schemas "$work/schemas/openapi" --local-crds "$work/schemas/crds" "$work"/rendered/*.yaml
+  rm -rf "$work"
 }

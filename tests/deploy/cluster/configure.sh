@@ -1,6 +1,7 @@
 #!/bin/bash
 # Writes certificates and configuration files of the one-node cluster. Environment: CLUSTER, the cluster's folder.
 set -euo pipefail
+# shellcheck source=tests/deploy/cluster/settings.sh
 source "$(dirname "$0")/settings.sh"
 mkdir -p "$RUN"/{pki,kubeconfig,cni,log}
 cd "$RUN/pki"

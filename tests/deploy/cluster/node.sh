@@ -2,6 +2,7 @@
 # The node: first process of mount, network, pid, ipc and uts namespaces of its own (scripts/cluster.sh makes them). The machine's
 # network, /run, /var/log and kernel settings are not touched, and with this process everything ends. Environment: CLUSTER.
 set -euo pipefail
+# shellcheck source=tests/deploy/cluster/settings.sh
 source "$(dirname "$0")/settings.sh"
 mount --make-rshared /
 mkdir -p "$RUN"/{kubelet,etcd,podlogs,sysctl}
