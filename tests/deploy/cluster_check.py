@@ -112,7 +112,7 @@ class Checks:
             load.wait_for(lambda: load.summary()["finished"] >= 4)
             yield load
             calls = load.summary()["calls"]
-            load.wait_for(lambda: load.summary()["calls"] >= calls + 4, 120)
+            load.wait_for(lambda: load.summary()["calls"] >= calls + 4)
 
     def evict(self, pod: dict) -> subprocess.CompletedProcess:
         name = pod["metadata"]["name"]

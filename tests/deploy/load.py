@@ -1,17 +1,10 @@
-"""Streaming load by the command line client, every call accounted for.
+"""Streaming load by the command line client, every call accounted for."""
 
-As a program it asks until its standard input ends, then prints what became of the calls as one JSON object and ends with 1 if
-an accepted one was lost.
-"""
-
-import argparse
 import collections
 import dataclasses
 import itertools
 import json
-import pathlib
 import subprocess
-import sys
 import threading
 import time
 
@@ -41,7 +34,7 @@ def ask(
 ) -> Call:
     """Asks for exactly so many tokens about a picture; `call` can be watched while it runs."""
     call = call or Call(picture, time.monotonic())
-    command = [*prefix, client, "ask", "--json", "--address", address, "--ignore-eos", "--max-tokens", str(tokens), "--timeout", "120"]
+    command = [*prefix, client, "ask", "--json", "--address", address, "--ignore-eos", "--max-tokens", str(tokens), "--timeout", "300"]
     with subprocess.Popen([*command, *flags, picture, QUESTION], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
             event = json.loads(line)
@@ -92,7 +85,7 @@ class Load:
         """Accepted, with tokens coming, by this model."""
         return [c for c in self.calls if c.ended is None and c.tokens > 0 and model in (None, c.model)]
 
-    def wait_for(self, what, seconds: float = 60) -> None:
+    def wait_for(self, what, seconds: float = 300) -> None:
         """Until `what()` of the load holds."""
         end = time.monotonic() + seconds
         while not what():
@@ -110,22 +103,3 @@ class Load:
             "tokens": sum(c.tokens for c in ended),
             "codes": dict(collections.Counter(c.code for c in ended)),
         }
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--client", required=True, help="the program varserve")
-    parser.add_argument("--address", required=True, help="of the servers")
-    parser.add_argument("--tokens", type=int, default=40, help="per answer (default: %(default)s)")
-    parser.add_argument("--width", type=int, default=3, help="calls at a time (default: %(default)s)")
-    parser.add_argument("pictures", nargs="+", type=pathlib.Path)
-    args = parser.parse_args()
-    with Load(args.client, args.address, [str(p) for p in args.pictures], args.tokens, args.width) as load:
-        sys.stdin.read()
-    summary = load.summary()
-    print(json.dumps(summary))
-    return 1 if summary["lost"] else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

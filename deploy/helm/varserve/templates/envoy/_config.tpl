@@ -42,7 +42,7 @@ static_resources:
                     - name: varserve
                       domains: ["*"]
                       # A request that may be tried again is kept until its answer begins.
-                      per_request_buffer_limit_bytes: 67108864
+                      request_body_buffer_limit: 67108864
                       routes:
                         - match: {prefix: /}
                           route:
@@ -93,8 +93,11 @@ static_resources:
           {{- end }}
   clusters:
     - name: varserve
-      type: STRICT_DNS
-      dns_refresh_rate: 2s
+      cluster_type:
+        name: envoy.clusters.dns
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.clusters.dns.v3.DnsCluster
+          dns_refresh_rate: 2s
       connect_timeout: 2s
       lb_policy: RING_HASH
       ring_hash_lb_config: {minimum_ring_size: 1024}
