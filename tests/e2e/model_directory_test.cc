@@ -1,0 +1,118 @@
+// Model directories that cannot be served: the server ends with exit code 1 and one line that says why.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_split.h"
+#include "tests/e2e/server_process.h"
+#include "tests/testing/servable_model.h"
+
+namespace varserve::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+// The line the server ends with, given this directory and these flags.
+std::string LastLine(const std::string& dir, const std::vector<std::string>& flags = {}) {
+  ServerProcess server(dir, flags);
+  EXPECT_FALSE(server.WaitUntilReady());
+  EXPECT_EQ(server.WaitForExit(), 1);
+  const std::vector<std::string> lines = absl::StrSplit(server.Log(), '\n', absl::SkipEmpty());
+  EXPECT_THAT(lines, ::testing::Not(::testing::IsEmpty()));
+  EXPECT_THAT(lines.back(), StartsWith("varserve-server: "));
+  return lines.back();
+}
+
+std::string ReadFile(const std::string& path) {
+  std::stringstream bytes;
+  bytes << std::ifstream(path, std::ios::binary).rdbuf();
+  return bytes.str();
+}
+
+TEST(ModelDirectory, Absent) { EXPECT_THAT(LastLine("/nonexistent"), HasSubstr("/nonexistent")); }
+
+TEST(ModelDirectory, MissingWeights) {
+  const ServableModel model;
+  model.Remove("model.safetensors");
+  EXPECT_THAT(LastLine(model.dir()), HasSubstr("safetensors"));
+}
+
+TEST(ModelDirectory, MissingShard) {
+  const ServableModel model;
+  model.Remove("model.safetensors");
+  nlohmann::json index = {{"weight_map", nlohmann::json::object()}};
+  for (const auto& [name, tensor] : model.tiny().weights())
+    index["weight_map"][name] = "model-00002-of-00002.safetensors";
+  model.Write("model.safetensors.index.json", index.dump());
+  EXPECT_THAT(LastLine(model.dir()), HasSubstr("model-00002-of-00002.safetensors"));
+}
+
+TEST(ModelDirectory, WrongShape) {
+  const ServableModel model;
+  FileTensors weights = model.tiny().weights();
+  const std::string name = "language_model.model.layers.1.self_attn.k_proj.weight";
+  ASSERT_TRUE(weights.contains(name));
+  weights[name].shape = {weights[name].shape[0] * 2, weights[name].shape[1] / 2};
+  WriteSafetensors(model.dir() + "/model.safetensors", weights);
+  const std::string line = LastLine(model.dir());
+  EXPECT_THAT(line, HasSubstr("layers.1.self_attn.k_proj.weight"));
+  EXPECT_THAT(line, HasSubstr("shape"));
+}
+
+TEST(ModelDirectory, MissingTensor) {
+  const ServableModel model;
+  FileTensors weights = model.tiny().weights();
+  ASSERT_EQ(weights.erase("language_model.model.norm.weight"), 1);
+  WriteSafetensors(model.dir() + "/model.safetensors", weights);
+  EXPECT_THAT(LastLine(model.dir()), HasSubstr("norm.weight"));
+}
+
+TEST(ModelDirectory, TruncatedFile) {
+  const ServableModel model;
+  const std::string whole = ReadFile(model.dir() + "/model.safetensors");
+  model.Write("model.safetensors", whole.substr(0, whole.size() / 2));
+  EXPECT_THAT(LastLine(model.dir()), HasSubstr("model.safetensors"));
+}
+
+TEST(ModelDirectory, UnknownArchitecture) {
+  const ServableModel model;
+  nlohmann::json config = model.ReadJson("config.json");
+  config["model_type"] = "qwen2_vl";
+  model.Write("config.json", config.dump());
+  EXPECT_THAT(LastLine(model.dir()), HasSubstr("qwen2_vl"));
+}
+
+TEST(ModelDirectory, ConfigIsNoJson) {
+  const ServableModel model;
+  model.Write("config.json", "{");
+  EXPECT_THAT(LastLine(model.dir()), HasSubstr("config.json"));
+}
+
+TEST(ModelDirectory, MissingTokenizer) {
+  const ServableModel model;
+  model.Remove("tokenizer.json");
+  EXPECT_THAT(LastLine(model.dir()), HasSubstr("tokenizer.json"));
+}
+
+TEST(Flags, Bad) {
+  const ServableModel model;
+  EXPECT_THAT(LastLine(model.dir(), {"--dtype=int3"}), HasSubstr("dtype"));
+  EXPECT_THAT(LastLine(model.dir(), {"--device=abacus"}), HasSubstr("device"));
+  EXPECT_THAT(LastLine(model.dir(), {"--memory_budget=1M"}), HasSubstr("memory_budget"));
+  EXPECT_THAT(LastLine(model.dir(), {"--token_file=/nonexistent"}), HasSubstr("token_file"));
+  EXPECT_THAT(LastLine(model.dir(), {"--tls_cert=/nonexistent"}), HasSubstr("tls"));
+}
+
+TEST(Flags, CudaThatIsNotThere) {
+  const ServableModel model;
+  EXPECT_THAT(LastLine(model.dir(), {"--device=cuda"}), HasSubstr("device"));
+}
+
+}  // namespace
+}  // namespace varserve::testing

@@ -1,0 +1,148 @@
+#include "tests/e2e/server_process.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+
+namespace varserve::testing {
+namespace {
+
+constexpr absl::Duration kPoll = absl::Milliseconds(20);
+
+std::string Get(int port, const std::string& path) {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  std::string reply;
+  if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
+    const std::string request = absl::StrCat("GET ", path, " HTTP/1.0\r\n\r\n");
+    if (write(fd, request.data(), request.size()) == static_cast<ssize_t>(request.size())) {
+      char buffer[1 << 16];
+      for (ssize_t n = 0; (n = read(fd, buffer, sizeof(buffer))) > 0;)
+        reply.append(buffer, static_cast<size_t>(n));
+    }
+  }
+  close(fd);
+  const size_t body = reply.find("\r\n\r\n");
+  return body == std::string::npos ? "" : reply.substr(body + 4);
+}
+
+}  // namespace
+
+ServerProcess::ServerProcess(const std::string& model_dir, const std::vector<std::string>& flags) {
+  log_path_ = (std::filesystem::temp_directory_path() / "varserve_e2e_XXXXXX").string();
+  const int log = mkstemp(log_path_.data());
+  std::vector<std::string> arguments = {VARSERVE_SERVER, absl::StrCat("--model=", model_dir),
+                                        "--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0",
+                                        "--threads=1"};
+  arguments.insert(arguments.end(), flags.begin(), flags.end());
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  pid_ = fork();
+  if (pid_ == 0) {
+    dup2(log, STDERR_FILENO);
+    dup2(log, STDOUT_FILENO);
+    execv(argv[0], argv.data());
+    _exit(127);
+  }
+  close(log);
+}
+
+ServerProcess::~ServerProcess() {
+  if (exit_code_ < 0) {
+    Signal(SIGKILL);
+    WaitForExit();
+  }
+  if (::testing::Test::HasFailure()) GTEST_LOG_(INFO) << "the server's log:\n" << Log();
+  std::filesystem::remove(log_path_);
+}
+
+bool ServerProcess::WaitUntilReady(absl::Duration timeout) {
+  const absl::Time deadline = absl::Now() + timeout;
+  while (absl::Now() < deadline) {
+    if (absl::StrContains(Log(), " ready")) return true;
+    if (WaitForExit(kPoll) >= 0) return false;
+  }
+  return false;
+}
+
+std::string ServerProcess::address() const { return absl::StrCat("127.0.0.1:", LoggedPort("listening")); }
+
+std::string ServerProcess::Log() const {
+  std::stringstream text;
+  text << std::ifstream(log_path_).rdbuf();
+  return text.str();
+}
+
+bool ServerProcess::WaitForLog(const std::string& text, absl::Duration timeout) const {
+  for (const absl::Time deadline = absl::Now() + timeout; absl::Now() < deadline; absl::SleepFor(kPoll)) {
+    if (absl::StrContains(Log(), text)) return true;
+  }
+  return false;
+}
+
+// Of a line like "... listening version=0.1.0 port=4711".
+int ServerProcess::LoggedPort(const std::string& message) const {
+  for (const absl::string_view line : absl::StrSplit(Log(), '\n')) {
+    const size_t at = line.find(absl::StrCat(" ", message, " "));
+    const size_t port = line.find(" port=");
+    int number = 0;
+    if (at != line.npos && port != line.npos && absl::SimpleAtoi(line.substr(port + 6), &number))
+      return number;
+  }
+  return 0;
+}
+
+std::string ServerProcess::Metrics() const { return Get(LoggedPort("metrics"), "/metrics"); }
+
+double ServerProcess::Metric(const std::string& name, const std::string& labels) const {
+  double sum = 0;
+  for (const absl::string_view line : absl::StrSplit(Metrics(), '\n')) {
+    const size_t end = line.find_first_of("{ ");
+    if (end == line.npos || line.substr(0, end) != name || !absl::StrContains(line, labels)) continue;
+    double value = 0;
+    if (absl::SimpleAtod(line.substr(line.rfind(' ') + 1), &value)) sum += value;
+  }
+  return sum;
+}
+
+std::unique_ptr<client::InferenceClient> ServerProcess::Connect(client::ConnectOptions options) const {
+  options.address = address();
+  auto client = client::InferenceClient::Connect(options);
+  EXPECT_TRUE(client.ok()) << client.status();
+  return *std::move(client);
+}
+
+void ServerProcess::Signal(int signal) const { kill(pid_, signal); }
+
+int ServerProcess::WaitForExit(absl::Duration timeout) {
+  for (const absl::Time deadline = absl::Now() + timeout; exit_code_ < 0; absl::SleepFor(kPoll)) {
+    int status = 0;
+    if (waitpid(pid_, &status, WNOHANG) == pid_) {
+      exit_code_ = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    } else if (absl::Now() >= deadline) {
+      break;
+    }
+  }
+  return exit_code_;
+}
+
+}  // namespace varserve::testing
