@@ -145,6 +145,7 @@ def _attention() -> list:
                 for stage, legend in ((BEFORE, "before"), (AFTER, "after"))
             ],
             width=12,
+            from_zero=False,
         ),
         timeline(
             "Requests by preset",
