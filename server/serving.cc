@@ -11,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "server/base/status_macros.h"
 #include "server/model/device.h"
+#include "server/model/kv_cache.h"
 #include "server/model/memory_plan.h"
 #include "server/version.h"
 #include "server/warm_up.h"
@@ -96,7 +97,13 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
                                  .prefill_budget = scheduler.prefill_budget.value_or(prefill_chunk)};
   ASSIGN_OR_RETURN(const model::MemoryPlan plan,
                    model::PlanMemory(model::MeasureNeeds(*m, limits, config.memory_budget)));
-  std::fprintf(stderr, "memory\n%s", plan.ToTable().c_str());
+  logger->Info("memory planned", {{"budget_bytes", plan.needs.budget},
+                                  {"weights_bytes", plan.needs.weights},
+                                  {"vision_tower_bytes", plan.needs.vision_tower},
+                                  {"step_bytes", plan.needs.step},
+                                  {"kv_cache_bytes", plan.num_blocks * plan.needs.block_bytes},
+                                  {"kv_cache_tokens", plan.num_blocks * model::KvCache::kBlockSize}});
+  if (config.log_format == "text") std::fputs(plan.ToTable().c_str(), stderr);
   ASSIGN_OR_RETURN(serving->runner_,
                    model::LlavaModelRunner::Create(std::move(m), static_cast<int>(plan.num_blocks)));
   const model::LlavaModel& loaded = serving->runner_->model();
@@ -128,7 +135,9 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   if (loaded.var_profile().has_value()) serving_model->var_defaults.profile_tau = loaded.var_profile()->tau;
   const absl::StatusOr<rpc::VarRequest> default_var = rpc::ReadVarOptions({}, serving_model->var_defaults);
   if (!default_var.ok())
-    return absl::FailedPreconditionError("--var_mode: this model has no VAR profile; only off works");
+    return absl::FailedPreconditionError(
+        "--var_mode: this model has no VAR profile, only off works; make one with varserve-calibrate --model "
+        "DIR");
   *serving_model->description.mutable_default_var() = default_var->effective;
   serving_model->services = {.tokenizer = &serving->preprocessor_->tokenizer(),
                              .metrics = metrics,

@@ -13,11 +13,21 @@ namespace varserve {
 using Digest = std::array<uint8_t, 32>;
 
 // A picture after resizing, cropping, rescaling and normalizing, as the vision tower takes it.
+// The part of the upright picture that the processed image shows, in fractions of its width and height, from
+// the top left. Below 0 or above 1 where the picture was padded.
+struct ImageRegion {
+  float left = 0;
+  float top = 0;
+  float right = 1;
+  float bottom = 1;
+};
+
 struct ProcessedImage {
   int height = 0;             // pixels
   int width = 0;              // pixels
   std::vector<float> pixels;  // [3, height, width], normalized
-  Digest digest{};            // of height, width and pixels: equal digests, equal visual tokens
+  ImageRegion region;
+  Digest digest{};  // of height, width and pixels: equal digests, equal visual tokens
 };
 
 // The visual tokens of one image inside the prompt: [begin, end), row by row over a grid of `rows` x `cols`.

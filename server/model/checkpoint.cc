@@ -27,7 +27,8 @@ absl::StatusOr<std::vector<std::string>> FileNames(const std::string& model_dir)
   }
   RETURN_IF_ERROR(parsed.status());
   std::set<std::string> names;
-  for (const auto& [tensor, file] : JsonFields(*parsed, index).Object("weight_map").items()) {
+  const nlohmann::json weight_map = JsonFields(*parsed, index).Object("weight_map");
+  for (const auto& [tensor, file] : weight_map.items()) {
     if (!file.is_string())
       return absl::InvalidArgumentError(absl::StrCat(index, ": weight_map: ", tensor, " is not a string"));
     names.insert(absl::StrCat(model_dir, "/", file.get<std::string>()));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -48,6 +49,16 @@ struct Crop {
 Crop CenterCrop(int64_t resized, int cropped) {
   if (resized >= cropped) return {(resized - cropped) / 2, cropped, 0};
   return {0, static_cast<int>(resized), (cropped - static_cast<int>(resized)) / 2};
+}
+
+// Along one axis: where the processed image begins and ends in the picture, as shares of the picture's size.
+// `scale`: canvas pixels per resized pixel; the picture lies at `offset` on the canvas.
+std::pair<float, float> SeenPart(const Crop& crop, int cropped, double scale, int offset, int size) {
+  const auto share = [&](int64_t resized_pixel) {
+    return static_cast<float>((static_cast<double>(resized_pixel) * scale - offset) / size);
+  };
+  const int64_t begin = crop.begin - crop.padding;
+  return {share(begin), share(begin + cropped)};
 }
 
 }  // namespace
@@ -98,8 +109,8 @@ absl::StatusOr<ImageProcessor> ImageProcessor::FromConfig(const nlohmann::json& 
 }
 
 absl::StatusOr<ProcessedImage> ImageProcessor::Process(const RgbImage& image) const {
-  ASSIGN_OR_RETURN(const RgbImage cropped, ResizeAndCrop(image));
   ProcessedImage processed;
+  ASSIGN_OR_RETURN(const RgbImage cropped, ResizeAndCrop(image, &processed.region));
   processed.height = height_;
   processed.width = width_;
   const size_t num_pixels = static_cast<size_t>(height_) * width_;
@@ -126,7 +137,7 @@ ImageProcessor::Size ImageProcessor::ResizedSize(const Canvas& canvas) const {
   return {edge, edge * canvas.width / canvas.height};
 }
 
-absl::StatusOr<RgbImage> ImageProcessor::ResizeAndCrop(const RgbImage& image) const {
+absl::StatusOr<RgbImage> ImageProcessor::ResizeAndCrop(const RgbImage& image, ImageRegion* region) const {
   const Canvas canvas = Pad(image);
   const Size resized = ResizedSize(canvas);
   const bool is_padded = canvas.width != image.width || canvas.height != image.height;
@@ -138,6 +149,10 @@ absl::StatusOr<RgbImage> ImageProcessor::ResizeAndCrop(const RgbImage& image) co
   }
   const Crop rows = CenterCrop(resized.height, height_);
   const Crop cols = CenterCrop(resized.width, width_);
+  std::tie(region->left, region->right) =
+      SeenPart(cols, width_, static_cast<double>(canvas.width) / resized.width, canvas.left, image.width);
+  std::tie(region->top, region->bottom) =
+      SeenPart(rows, height_, static_cast<double>(canvas.height) / resized.height, canvas.top, image.height);
   RgbImage part = ResizeWindow(canvas, resized.width, resized.height, filter_,
                                {cols.begin, rows.begin, cols.size, rows.size});
   if (rows.size == height_ && cols.size == width_) return part;

@@ -45,8 +45,8 @@ class ImageProcessor {
   Canvas Pad(const RgbImage& image) const;
   // Size to resize to, before cropping.
   Size ResizedSize(const Canvas& canvas) const;
-  // [height_, width_, 3], in 8 bit
-  absl::StatusOr<RgbImage> ResizeAndCrop(const RgbImage& image) const;
+  // [height_, width_, 3], in 8 bit; sets the part of the picture it shows.
+  absl::StatusOr<RgbImage> ResizeAndCrop(const RgbImage& image, ImageRegion* region) const;
 
   bool pad_to_square_ = false;
   std::array<uint8_t, 3> padding_color_{};

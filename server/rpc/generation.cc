@@ -90,6 +90,13 @@ void Generation::OnStarted(const engine::StartedInfo& info) {
   started.set_visual_tokens(static_cast<uint32_t>(num_visual_tokens()));
   started.set_cached_tokens(static_cast<uint32_t>(info.cached_tokens));
   *started.mutable_var() = spec_.effective_var;
+  for (const std::shared_ptr<const ProcessedImage>& image : spec_.prompt->images) {
+    v1::ImageRegion& region = *started.add_image_regions();
+    region.set_left(image->region.left);
+    region.set_top(image->region.top);
+    region.set_right(image->region.right);
+    region.set_bottom(image->region.bottom);
+  }
   call_->stream().Send(spec_.setting, std::move(response));
 }
 

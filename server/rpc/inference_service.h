@@ -33,7 +33,7 @@ struct ServingModel {
 
 struct ServiceOptions {
   int worker_threads = 2;
-  int max_preprocessing = 256;  // calls that wait for a worker
+  int64_t max_preprocessing_bytes = 512 << 20;  // of requests that wait for a worker
   absl::Duration write_timeout = absl::Seconds(60);
   const BearerTokens* tokens = nullptr;  // null: everybody may call
   telemetry::Metrics* metrics = nullptr;
@@ -73,9 +73,13 @@ class InferenceService : public InferenceServiceBase {
   void Refuse(Call& call, engine::VarMode mode, const absl::Status& status);
   template <typename Request>
   Stream* Start(const char* method, grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes);
-  // On a worker: everything between the bytes and the engine.
+  // Takes a place in the queue and hands the rest to a worker.
+  template <typename Request>
+  absl::Status Enqueue(const ModelRef& model, const std::shared_ptr<Call>& call,
+                       const grpc::ByteBuffer* request_bytes);
+  // On a worker: everything between the request and the engine.
   static absl::Status Submit(const ModelRef& model, const std::shared_ptr<Call>& call,
-                             const ChatRequest& chat, engine::VarMode& mode);
+                             const ChatRequest& chat, engine::Engine::Place place, engine::VarMode& mode);
 
   const ServiceOptions options_;
   mutable absl::Mutex mu_;

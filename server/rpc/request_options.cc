@@ -122,7 +122,8 @@ absl::StatusOr<VarRequest> ReadVarOptions(const v1::VarOptions& o, const VarDefa
   s.variant = authors_code ? VarVariant::kAuthorsCode : VarVariant::kPaper;
   if (s.measured() && !defaults.profile_tau.has_value()) {
     return absl::FailedPreconditionError(
-        "var.mode: this model has no VAR profile, only OFF works; make one with varserve-calibrate");
+        "var.mode: this model has no VAR profile, only OFF works; make one with varserve-calibrate --model "
+        "DIR");
   }
 
   const v1::VarPreset preset = o.preset() == v1::VAR_PRESET_UNSPECIFIED ? defaults.preset : o.preset();

@@ -1,7 +1,6 @@
 // Picture files to send.
 #pragma once
 
-#include <cstdint>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -17,13 +16,14 @@ inline std::string Picture(const std::string& name) {
   return bytes.str();
 }
 
-// The beginning of a PNG file that says it has this size, and nothing more.
-inline std::string PngHeader(uint32_t width, uint32_t height) {
-  std::string bytes("\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 16);
-  for (const uint32_t value : {width, height}) {
-    for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<char>(value >> shift & 0xff));
-  }
-  return bytes + std::string("\x08\x02\0\0\0\0\0\0\0", 9);
+// The beginning of a PNG file that says it has 30000 x 30000 pixels, and no more.
+inline std::string HugePngHeader() {
+  const char bytes[] =
+      "\x89PNG\r\n\x1a\n"
+      "\0\0\0\rIHDR\0\0\x75\x30\0\0\x75\x30\x08\x02\0\0\0"
+      "\xe9\x45\x6f\xed"  // checksum
+      "\0\0\x10\0IDAT";
+  return std::string(bytes, sizeof(bytes) - 1);
 }
 
 }  // namespace varserve::testing

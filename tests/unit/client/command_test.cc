@@ -137,7 +137,7 @@ TEST_F(CommandTest, JsonIsOneObjectALineWithTheProtosNames) {
   EXPECT_EQ(nlohmann::json::parse(lines[1])["delta"]["token_ids"][0], 0);
   const nlohmann::json finished = nlohmann::json::parse(lines[2])["finished"];
   EXPECT_EQ(finished["finish_reason"], "FINISH_REASON_STOP");
-  EXPECT_FALSE(finished.contains("usage"));  // a message that is not set is left out
+  EXPECT_FALSE(finished.contains("usage"));                    // a message that is not set is left out
   EXPECT_EQ(finished["var_report"]["visual_sink_tokens"], 0);  // zeros are there too
 }
 

@@ -105,6 +105,24 @@ TEST(ImageProcessorTest, RefusesALine) {
   }
 }
 
+TEST(ImageProcessorTest, TellsWhichPartOfThePictureItShows) {
+  const auto region = [](const Json& changes, int width, int height) {
+    const absl::StatusOr<ImageProcessor> processor = ImageProcessor::FromConfig(ClipConfig(changes));
+    const ImageRegion seen = processor->Process(Grey(width, height, 9))->region;
+    return std::vector<float>{seen.left, seen.top, seen.right, seen.bottom};
+  };
+  using testing::ElementsAre;
+  EXPECT_THAT(region(Json::object(), 8, 8), ElementsAre(0, 0, 1, 1));
+  // 16 x 8 after resizing, of which the middle is kept.
+  EXPECT_THAT(region(Json::object(), 32, 16), ElementsAre(0.25F, 0, 0.75F, 1));
+  EXPECT_THAT(region(Json::object(), 16, 32), ElementsAre(0, 0.25F, 1, 0.75F));
+  // Padded to 32 x 32: half a picture's height above and below it.
+  EXPECT_THAT(region({{"image_processor_type", "LlavaImageProcessor"}, {"do_pad", true}}, 32, 16),
+              ElementsAre(0, -0.5F, 1, 1.5F));
+  // The crop is larger than the picture.
+  EXPECT_THAT(region({{"do_resize", false}}, 4, 8), ElementsAre(-0.5F, 0, 1.5F, 1));
+}
+
 TEST(ImageProcessorTest, DigestIsOfContentAndSize) {
   const absl::StatusOr<ImageProcessor> processor = ImageProcessor::FromConfig(ClipConfig());
   const absl::StatusOr<ImageProcessor> wide =
