@@ -19,6 +19,8 @@ static_resources:
                 codec_type: AUTO
                 # A long prefill sends nothing for minutes; a lost client is found by the pings.
                 stream_idle_timeout: 0s
+                # The client's names of its requests are those in the server's logs.
+                preserve_external_request_id: true
                 http2_protocol_options:
                   max_concurrent_streams: 1000
                   connection_keepalive: {interval: 30s, timeout: 10s}
