@@ -16,9 +16,10 @@ ALLOWED = {
     "attention": {"attention", "kernels"},
     "model": {"model", "attention", "kernels", "engine", "base"},
     "telemetry": {"telemetry", "engine", "base"},
+    "calibrate": {"calibrate", "model", "attention", "kernels", "engine", "preprocess", "base"},
     "rpc": {"rpc", "engine", "preprocess", "telemetry", "base"},
 }
-TORCH = {"attention", "model"}
+TORCH = {"attention", "model", "calibrate"}
 bad = []
 for name in subprocess.run(["git", "-C", root, "ls-files", "server", "client"], capture_output=True, text=True).stdout.split():
     if not name.endswith((".h", ".cc")):
@@ -31,21 +32,21 @@ for name in subprocess.run(["git", "-C", root, "ls-files", "server", "client"], 
         ):
             bad.append(f"{name}:{number}: {folder or 'client'} may not include server/{m[1]}")
         if re.match(r"#include <(ATen|c10|torch)/", line) and folder and folder not in TORCH:
-            bad.append(f"{name}:{number}: only attention and model may include LibTorch")
+            bad.append(f"{name}:{number}: only attention, model and calibrate may include LibTorch")
 print("\n".join(bad))
 sys.exit(bool(bad))
 PY
 }
 
 run_lint() {
-  ensure_packages "$ROOT/scripts/packages.txt"
+  ensure_packages "$ROOT/scripts/packages.txt" "$ROOT/scripts/packages-test.txt"
   cd "$ROOT" || exit
   say "clang-format"
   sources '*.cc' '*.h' | xargs clang-format --dry-run --Werror
   say "include direction"
   check_include_direction
   say "shellcheck"
-  shellcheck --shell=bash --external-sources dev scripts/*.sh .ci/run
+  shellcheck --shell=bash --external-sources dev scripts/*.sh tests/deploy/cluster/*.sh .ci/run
   say "clang: warnings and thread-safety analysis as errors"
   ensure_build clang
   say "clang-tidy"

@@ -60,7 +60,7 @@ ABSL_FLAG(int, max_concurrent_streams, 1000, "Calls at a time on one connection"
 ABSL_FLAG(std::string, var_mode, "off", "VAR of requests that say nothing: off, observe or on");
 ABSL_FLAG(std::string, var_preset, "general", "and their preset: general, hallucination or vision_centric");
 ABSL_FLAG(std::vector<std::string>, sink_dimensions, {},
-          "Sink dimensions of the VAR profile, like 1415,2533");
+          "Sink dimensions of the VAR profile, like 1415,2533; varserve-calibrate finds them");
 ABSL_FLAG(double, tau, 0, "Sink threshold of the VAR profile");
 
 ABSL_FLAG(std::string, log_format, "text", "text or json");

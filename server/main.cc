@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/base/clock.h"
 #include "server/base/status_macros.h"
 #include "server/config.h"
 #include "server/passive_openmp.h"
@@ -17,6 +18,7 @@
 #include "server/rpc/inference_service.h"
 #include "server/serving.h"
 #include "server/telemetry/logging.h"
+#include "server/telemetry/metrics.h"
 #include "server/termination.h"
 #include "server/version.h"
 
@@ -28,11 +30,11 @@ constexpr absl::Duration kCancelGrace = absl::Seconds(5);
 constexpr int64_t kMaxWaitingMessages = 8;  // of the greatest size, until a worker reads them
 
 absl::StatusOr<std::unique_ptr<prometheus::Exposer>> StartExposer(const ServerConfig& config,
-                                                                  Serving& serving) {
+                                                                  const telemetry::Metrics& metrics) {
   if (config.metrics_listen.empty()) return nullptr;
   try {
     auto exposer = std::make_unique<prometheus::Exposer>(config.metrics_listen);
-    exposer->RegisterCollectable(serving.metrics().registry());
+    exposer->RegisterCollectable(metrics.registry());
     return exposer;
   } catch (const std::exception& error) {
     return absl::UnavailableError(
@@ -49,26 +51,33 @@ absl::Status Run(int argc, char** argv) {
   if (!config.token_file.empty()) {
     ASSIGN_OR_RETURN(tokens, rpc::BearerTokens::Load(config.token_file));
   }
+  const MonotonicClock clock;
+  telemetry::Metrics metrics(config.model_name, kVersion);
   std::unique_ptr<Serving> serving;  // before the service, whose workers use it to their end
   rpc::InferenceService service(
       {.worker_threads = config.worker_threads,
        .max_preprocessing_bytes = kMaxWaitingMessages * config.grpc.max_message_bytes,
        .write_timeout = config.write_timeout,
-       .tokens = tokens.get()});
+       .tokens = tokens.get(),
+       .metrics = &metrics,
+       .logger = logger.get(),
+       .clock = &clock});
   ASSIGN_OR_RETURN(const std::unique_ptr<rpc::GrpcServer> server,
                    rpc::GrpcServer::Start(config.grpc, &service));
   logger->Info("listening", {{"version", kVersion}, {"port", static_cast<int64_t>(server->port())}});
 
-  ASSIGN_OR_RETURN(serving, Serving::Load(config, logger.get()));
-  ASSIGN_OR_RETURN(const std::unique_ptr<prometheus::Exposer> exposer, StartExposer(config, *serving));
+  // While the model loads, too: Prometheus is to tell a server that starts from one that is gone.
+  ASSIGN_OR_RETURN(const std::unique_ptr<prometheus::Exposer> exposer, StartExposer(config, metrics));
   if (exposer != nullptr) {
     logger->Info("metrics", {{"path", "/metrics"}, {"port", int64_t{exposer->GetListeningPorts().front()}}});
   }
+
+  ASSIGN_OR_RETURN(serving, Serving::Load(config, &clock, &metrics, logger.get()));
   engine::Engine& engine = serving->engine();
   termination->BeginServing();
   service.Serve(serving->model());
   server->SetHealth(/*live=*/true, /*ready=*/true);
-  serving->metrics().OnHealth(/*ready=*/true, /*stuck=*/false);
+  metrics.OnHealth(/*ready=*/true, /*stuck=*/false);
   logger->Info("ready");
 
   // Tell health and metrics how the engine is, until a signal comes.
@@ -79,14 +88,14 @@ absl::Status Run(int argc, char** argv) {
     healthy = !stuck;
     if (stuck) logger->Error("the engine is stuck: there is work, but no step ends");
     server->SetHealth(/*live=*/healthy, /*ready=*/healthy);
-    serving->metrics().OnHealth(/*ready=*/healthy, stuck);
+    metrics.OnHealth(/*ready=*/healthy, stuck);
   }
 
   logger->Info("draining", {{"seconds", absl::ToDoubleSeconds(config.drain)}});
   server->SetHealth(/*live=*/true, /*ready=*/false);
-  serving->metrics().OnHealth(/*ready=*/false, /*stuck=*/false);
+  metrics.OnHealth(/*ready=*/false, /*stuck=*/false);
   service.Refuse("the server is draining; try another replica");
-  const bool drained = engine.Drain(serving->clock().Now() + config.drain, kCancelGrace);
+  const bool drained = engine.Drain(clock.Now() + config.drain, kCancelGrace);
   server->Shutdown(absl::Now() + kCancelGrace);
   if (!drained) {
     logger->Error("stopped while a step hangs");

@@ -86,18 +86,16 @@ InferenceService::Stream* InferenceService::Start(const char* method, grpc::Call
   constexpr bool kCompare = std::is_same_v<Request, v1::CompareRequest>;
   const std::shared_ptr<StreamReactor> stream = StreamReactor::Create(
       kCompare ? StreamReactor::Framing::kCompare : StreamReactor::Framing::kGenerate, context);
+  const auto call = std::make_shared<Call>(method, ReadMetadata(context, *options_.clock), stream);
   absl::StatusOr<ModelRef> model = Admit(*context);
-  absl::StatusOr<CallMetadata> metadata = model.ok() ? ReadMetadata(context, *(*model)->services.clock)
-                                                     : absl::StatusOr<CallMetadata>(model.status());
-  if (!metadata.ok()) {
-    stream->End(ToGrpcStatus(metadata.status()));
+  if (model.ok() && !call->metadata().status.ok()) model = call->metadata().status;
+  if (!model.ok()) {
+    Refuse(*call, engine::VarMode::kOff, model.status());
     return stream.get();
   }
   watchdog_.Watch(stream);
-  auto call = std::make_shared<Call>(method, *std::move(metadata), stream);
   if (const absl::Status status = Enqueue<Request>(*model, call, request_bytes); !status.ok()) {
-    AccountRefusal((*model)->services, *call, engine::VarMode::kOff, status);
-    call->Fail(status);
+    Refuse(*call, engine::VarMode::kOff, status);
   }
   return stream.get();
 }
@@ -112,7 +110,7 @@ absl::Status InferenceService::Enqueue(const ModelRef& model, const std::shared_
   bytes.Swap(const_cast<grpc::ByteBuffer*>(request_bytes));
   const auto size = static_cast<int64_t>(bytes.Length());
   const bool accepted =
-      workers_.Submit(size, [call, model, bytes = std::move(bytes), place = std::move(place)]() mutable {
+      workers_.Submit(size, [this, call, model, bytes = std::move(bytes), place = std::move(place)]() mutable {
         engine::VarMode mode = engine::VarMode::kOff;
         const absl::Status status = [&]() -> absl::Status {
           if (call->stream().cancelled()) return absl::CancelledError("request: was cancelled");
@@ -123,13 +121,17 @@ absl::Status InferenceService::Enqueue(const ModelRef& model, const std::shared_
           return Submit(model, call, chat, std::move(place), mode);
         }();
         if (status.ok()) return;
-        AccountRefusal(model->services, *call, mode, status);
-        call->Fail(status);
+        Refuse(*call, mode, status);
       });
   if (accepted) return absl::OkStatus();
   return engine::WithRetryDelay(
       absl::ResourceExhaustedError("queue: too many bytes of requests wait to be read; try again later"),
       engine::kDefaultRetryDelay);
+}
+
+void InferenceService::Refuse(Call& call, engine::VarMode mode, const absl::Status& status) {
+  AccountRefusal(*options_.metrics, *options_.logger, call, mode, status, options_.clock->Now());
+  call.Fail(status);
 }
 
 absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_ptr<Call>& call,
@@ -175,6 +177,7 @@ absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_p
                         .stop = sampling.stop,
                         .effective_var = settings[i].effective,
                         .mode = settings[i].settings.mode,
+                        .preset = settings[i].preset,
                         .logprobs = sampling.params.logprobs >= 0,
                         .image_time = image_time};
     group.push_back(
@@ -193,6 +196,7 @@ grpc::ServerUnaryReactor* InferenceService::GetModel(grpc::CallbackServerContext
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const absl::StatusOr<ModelRef> model = Admit(*context);
   if (model.ok()) *response = (*model)->description;
+  options_.metrics->OnRequestEnd({.method = "GetModel", .code = model.status().code()});
   reactor->Finish(ToGrpcStatus(model.status()));
   return reactor;
 }

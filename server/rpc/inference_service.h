@@ -36,6 +36,9 @@ struct ServiceOptions {
   int64_t max_preprocessing_bytes = 512 << 20;  // of requests that wait for a worker
   absl::Duration write_timeout = absl::Seconds(60);
   const BearerTokens* tokens = nullptr;  // null: everybody may call
+  telemetry::Metrics* metrics = nullptr;
+  telemetry::Logger* logger = nullptr;
+  const Clock* clock = nullptr;  // the engine's
 };
 
 // Streaming methods take raw bytes, so that a message that cannot be parsed gets an answer that says why.
@@ -66,6 +69,8 @@ class InferenceService : public InferenceServiceBase {
 
   // UNAVAILABLE, or UNAUTHENTICATED.
   absl::StatusOr<ModelRef> Admit(const grpc::CallbackServerContext& context) const ABSL_LOCKS_EXCLUDED(mu_);
+  // Ends a call of which no generation was made.
+  void Refuse(Call& call, engine::VarMode mode, const absl::Status& status);
   template <typename Request>
   Stream* Start(const char* method, grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes);
   // Takes a place in the queue and hands the rest to a worker.

@@ -57,17 +57,14 @@ InProcessServer::InProcessServer(engine::ModelRunner* runner,
                                  InProcessOptions options)
     : preprocessor_(std::move(preprocessor)),
       logger_(*telemetry::Logger::Create("text", "error")),
-      metrics_({.model = "test",
-                .dtype = "",
-                .device = "",
-                .version = "",
-                .num_layers = runner->facts().num_layers}),
+      metrics_("test", "0"),
       engine_(std::make_unique<engine::Engine>(
           engine::EngineOptions{.scheduler = options.scheduler, .queue = options.queue}, runner, &metrics_,
           &clock_)),
-      service_(std::make_unique<rpc::InferenceService>(options.service)),
+      service_(std::make_unique<rpc::InferenceService>(WithTelemetry(options.service))),
       server_(*rpc::GrpcServer::Start(Local(options.grpc), service_.get())),
       port_(server_->port()) {
+  metrics_.OnModelLoaded({.dtype = "", .device = "", .num_layers = runner->facts().num_layers});
   auto model = std::make_shared<rpc::ServingModel>();
   model->engine = engine_.get();
   model->preprocessor = preprocessor_.get();
@@ -83,6 +80,13 @@ InProcessServer::InProcessServer(engine::ModelRunner* runner,
 }
 
 InProcessServer::~InProcessServer() { Stop(); }
+
+rpc::ServiceOptions InProcessServer::WithTelemetry(rpc::ServiceOptions options) {
+  options.metrics = &metrics_;
+  options.logger = logger_.get();
+  options.clock = &clock_;
+  return options;
+}
 
 void InProcessServer::Stop() {
   if (server_ == nullptr) return;

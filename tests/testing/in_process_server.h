@@ -48,6 +48,8 @@ class InProcessServer {
   void Stop();
 
  private:
+  rpc::ServiceOptions WithTelemetry(rpc::ServiceOptions options);
+
   const MonotonicClock clock_;
   const std::unique_ptr<const preprocess::Preprocessor> preprocessor_;
   const std::unique_ptr<telemetry::Logger> logger_;
