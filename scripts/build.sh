@@ -4,7 +4,7 @@
 ensure_build() {
   local preset=$1
   shift
-  ensure_packages "$ROOT/scripts/packages.txt"
+  ensure_packages "$ROOT/scripts/packages.txt" "$ROOT/scripts/packages-test.txt"
   ensure_cargo
   [[ $preset == *-core ]] || ensure_libtorch
   BUILD="$ROOT/build/$preset"

@@ -1,44 +1,69 @@
-# Sourced by ../dev: LibTorch (headers and CPU libraries) out of the pinned torch wheel. Sets LIBTORCH.
+# Sourced by ../dev: LibTorch (headers and libraries) out of the pinned torch wheel and the CUDA wheels it needs.
 
 LIBTORCH_LOCK="$ROOT/scripts/libtorch.lock"
 
-ensure_libtorch() {
-  local id
-  id=$(sha256sum "$LIBTORCH_LOCK" | cut -c1-12)
-  LIBTORCH="$CACHE/libtorch-$id"
-  [[ -f $LIBTORCH/.complete ]] && return
-  local staging="$LIBTORCH.staging" flavour requirement sha256 wheels=()
-  while read -r flavour requirement sha256; do
-    [[ $flavour == cpu ]] || continue
-    fetch_wheel "$requirement" "$sha256"
-    wheels+=("$WHEEL")
-  done <"$LIBTORCH_LOCK"
-  say "unpacking LibTorch into $LIBTORCH"
-  rm -rf "$staging" "$LIBTORCH"
+# libtorch_cpu of this wheel links against the CUDA runtime and CUPTI even where no GPU is used.
+CPU_LIBRARIES=(libtorch_cpu.so libc10.so libgomp.so.1 libcudart.so.13 libcupti.so.13)
+# What libtorch_cuda links against, and what those open by themselves.
+CUDA_LIBRARIES=(libtorch_cuda.so libc10_cuda.so libtorch_nvshmem.so libcaffe2_nvrtc.so 'libcublas*.so.*' 'libcudnn*.so.*' libcufft.so.12
+  libcufile.so.0 libcusparse.so.12 libcusparseLt.so.0 libnccl.so.2 libnvJitLink.so.13 'libnvrtc*.so.*' libnvshmem_host.so.3)
+
+# unpack_wheels OUT PATTERN... -- WHEEL...: what matches by its path or name; torch's headers to OUT/include, libraries to OUT/lib.
+unpack_wheels() {
+  local staging="$1.staging"
+  say "unpacking into $1"
+  rm -rf "$staging" "$1"
   mkdir -p "$staging"
-  # libtorch_cpu of this wheel links against the CUDA runtime and CUPTI even where no GPU is used.
-  python3 - "$staging" "${wheels[@]}" <<'PY'
+  python3 - "$staging" "${@:2}" <<'PY'
 import pathlib, sys, zipfile
-out, wheels = pathlib.Path(sys.argv[1]), sys.argv[2:]
-LIBRARIES = {"libtorch_cpu.so", "libc10.so", "libgomp.so.1", "libcudart.so.13", "libcupti.so.13"}
+from fnmatch import fnmatch
+out, separator = pathlib.Path(sys.argv[1]), sys.argv.index("--")
+patterns, wheels = sys.argv[2:separator], sys.argv[separator + 1 :]
 # An old protobuf and fmt 12 in the wheel's include folder would shadow the system's.
 SHADOWING = ("torch/include/google/", "torch/include/fmt/")
+missing = set(patterns)
 for wheel in wheels:
     with zipfile.ZipFile(wheel) as z:
         for name in z.namelist():
-            if name.startswith("torch/include/") and not name.startswith(SHADOWING) and not name.endswith("/"):
-                target = out / name.removeprefix("torch/")
-            elif pathlib.PurePath(name).name in LIBRARIES:
-                target = out / "lib" / pathlib.PurePath(name).name
-            else:
+            library = pathlib.PurePath(name).name
+            matching = {p for p in patterns if fnmatch(name, p) or fnmatch(library, p)}
+            if not matching or name.startswith(SHADOWING) or name.endswith("/"):
                 continue
+            missing -= matching
+            target = out / (name.removeprefix("torch/") if name.startswith("torch/include/") else f"lib/{library}")
             target.parent.mkdir(parents=True, exist_ok=True)
             with z.open(name) as source, open(target, "wb") as sink:
                 while chunk := source.read(1 << 22):
                     sink.write(chunk)
-missing = LIBRARIES - {p.name for p in (out / "lib").iterdir()}
 sys.exit(f"not in the wheels: {', '.join(sorted(missing))}" if missing else 0)
 PY
   touch "$staging/.complete"
-  mv "$staging" "$LIBTORCH"
+  mv "$staging" "$1"
+}
+
+# fetch_flavours FLAVOUR...: the wheels of these flavours. Sets WHEELS.
+fetch_flavours() {
+  local flavour requirement sha256
+  WHEELS=()
+  while read -r flavour requirement sha256; do
+    [[ " $* " == *" $flavour "* ]] || continue
+    fetch_wheel "$requirement" "$sha256"
+    WHEELS+=("$WHEEL")
+  done <"$LIBTORCH_LOCK"
+}
+
+# Sets LIBTORCH.
+ensure_libtorch() {
+  LIBTORCH="$CACHE/libtorch-$(sha256sum "$LIBTORCH_LOCK" | cut -c1-12)"
+  [[ -f $LIBTORCH/.complete ]] && return
+  fetch_flavours cpu
+  unpack_wheels "$LIBTORCH" 'torch/include/*' "${CPU_LIBRARIES[@]}" -- "${WHEELS[@]}"
+}
+
+# The libraries for a GPU: opened at run time, nothing is linked against them. Sets LIBTORCH_CUDA.
+ensure_libtorch_cuda() {
+  LIBTORCH_CUDA="$CACHE/libtorch-cuda-$(sha256sum "$LIBTORCH_LOCK" | cut -c1-12)"
+  [[ -f $LIBTORCH_CUDA/.complete ]] && return
+  fetch_flavours cpu cuda
+  unpack_wheels "$LIBTORCH_CUDA" "${CUDA_LIBRARIES[@]}" -- "${WHEELS[@]}"
 }

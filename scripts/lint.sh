@@ -39,14 +39,14 @@ PY
 }
 
 run_lint() {
-  ensure_packages "$ROOT/scripts/packages.txt"
+  ensure_packages "$ROOT/scripts/packages.txt" "$ROOT/scripts/packages-test.txt"
   cd "$ROOT" || exit
   say "clang-format"
   sources '*.cc' '*.h' | xargs clang-format --dry-run --Werror
   say "include direction"
   check_include_direction
   say "shellcheck"
-  shellcheck --shell=bash --external-sources dev scripts/*.sh .ci/run
+  shellcheck --shell=bash --external-sources dev scripts/*.sh tests/deploy/cluster/*.sh .ci/run
   say "clang: warnings and thread-safety analysis as errors"
   ensure_build clang
   say "clang-tidy"

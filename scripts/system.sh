@@ -1,12 +1,12 @@
 # Sourced by ../dev: what has to be on the machine.
 
-# ensure_packages FILE: installs the Debian packages it lists, as root or with sudo; otherwise prints the line to type.
+# ensure_packages FILE...: installs the Debian packages they list, as root or with sudo; otherwise prints the line to type.
 ensure_packages() {
   local package missing=()
   command -v dpkg-query >/dev/null || return 0 # not Debian: cmake says what is missing
   while read -r package; do
     [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
-  done < <(grep -v '^#' "$1" | tr ' ' '\n')
+  done < <(cat "$@" | grep -v '^#' | tr ' ' '\n')
   [[ ${#missing[@]} -eq 0 ]] && return 0
   local install=(apt-get install --yes --no-install-recommends "${missing[@]}")
   if [[ $EUID -eq 0 ]]; then

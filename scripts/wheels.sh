@@ -8,7 +8,8 @@ wheel_url() {
   local report
   report=$(python3 -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed --no-deps \
     --only-binary=:all: --python-version 3.11 --implementation cp --platform manylinux_2_28_x86_64 \
-    --platform manylinux_2_27_x86_64 --platform manylinux_2_25_x86_64 --platform manylinux2014_x86_64 \
+    --platform manylinux_2_27_x86_64 --platform manylinux_2_25_x86_64 --platform manylinux_2_18_x86_64 \
+    --platform manylinux2014_x86_64 --platform manylinux2010_x86_64 \
     --target "$CACHE/none" --report - "$1") ||
     die "no wheel of $1 found; is the Python package index reachable (pip config list)?"
   python3 -c 'import json, sys; print(json.load(sys.stdin)["install"][0]["download_info"]["url"])' <<<"$report"

@@ -109,8 +109,8 @@ absl::Status InferenceService::Enqueue(const ModelRef& model, const std::shared_
   grpc::ByteBuffer bytes;
   bytes.Swap(const_cast<grpc::ByteBuffer*>(request_bytes));
   const auto size = static_cast<int64_t>(bytes.Length());
-  const bool accepted =
-      workers_.Submit(size, [this, call, model, bytes = std::move(bytes), place = std::move(place)]() mutable {
+  const bool accepted = workers_.Submit(
+      size, [this, call, model, bytes = std::move(bytes), place = std::move(place)]() mutable {
         engine::VarMode mode = engine::VarMode::kOff;
         const absl::Status status = [&]() -> absl::Status {
           if (call->stream().cancelled()) return absl::CancelledError("request: was cancelled");

@@ -7,6 +7,7 @@
 #include <openssl/x509v3.h>
 
 #include <atomic>
+#include <cstring>
 #include <memory>
 
 namespace varserve::testing {

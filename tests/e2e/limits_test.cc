@@ -49,13 +49,16 @@ class UnreadCall {
   UnreadCall(v1::VisionLanguage::Stub& stub, const v1::AnswerRequest& request)
       : reader_(stub.Answer(&context_, request)) {}
   ~UnreadCall() {
+    if (finished_) return;
     context_.TryCancel();
     Finish();
   }
+  // Reads what has come, to the end. To be called once.
   grpc::Status Finish() {
     for (v1::GenerateResponse response; reader_->Read(&response);) {
     }
-    return finished_ ? grpc::Status::OK : (finished_ = true, reader_->Finish());
+    finished_ = true;
+    return reader_->Finish();
   }
 
  private:

@@ -21,7 +21,7 @@ from queries import Panel, Query, load_dashboard, panels
 from stack import Prometheus
 
 COLUMNS, INCH_PER_COLUMN, INCH_PER_ROW = 24, 0.62, 0.28
-COLORS = 48  # of the picture's palette; keeps the files small
+COLORS = 128  # of the picture's palette; keeps the files small
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,9 +114,10 @@ def _timeseries(axes, panel: Panel, source: Source) -> None:
     else:
         for label, times, values in lines:
             axes.plot(times, values, label=label, linewidth=1.2)
-    axes.set_ylim(bottom=0)
-    if axes.get_ylim()[1] < 1e-9 or not any(np.nanmax(v) > 0 for _, _, v in lines):
-        axes.set_ylim(0, 1)
+    low, high = axes.get_ylim()
+    if panel.from_zero:
+        low, high = 0, high if any(np.nanmax(values) > 0 for _, _, values in lines) else 1
+    axes.set_ylim(low - 0.01 * (high - low), high + 0.25 * (high - low))  # room for the legend
     _style(axes, panel.unit)
     _seconds(axes, source)
     if lines:

@@ -39,6 +39,7 @@ class Panel:
     unit: str
     position: dict[str, int]
     stacked: bool
+    from_zero: bool
     x_label: str  # of a bar chart
     queries: list[Query]
 
@@ -67,6 +68,7 @@ def panels(dashboard: str) -> list[Panel]:
                 unit=unit,
                 position=panel["gridPos"],
                 stacked=defaults.get("custom", {}).get("stacking", {}).get("mode") == "normal",
+                from_zero=defaults.get("min") == 0,
                 x_label=panel.get("options", {}).get("xField", ""),
                 queries=[Query(t["expr"], t["legendFormat"], t.get("instant", False)) for t in panel["targets"]],
             )

@@ -30,6 +30,14 @@ v1::Model WithDefaults(v1::Model model, const engine::ModelFacts& facts) {
   return model;
 }
 
+rpc::ServiceOptions WithTelemetry(rpc::ServiceOptions options, telemetry::Metrics* metrics,
+                                  telemetry::Logger* logger, const Clock* clock) {
+  options.metrics = metrics;
+  options.logger = logger;
+  options.clock = clock;
+  return options;
+}
+
 double ValueOf(const prometheus::MetricFamily& family, const prometheus::ClientMetric& metric) {
   switch (family.type) {
     case prometheus::MetricType::Counter:
@@ -57,17 +65,15 @@ InProcessServer::InProcessServer(engine::ModelRunner* runner,
                                  InProcessOptions options)
     : preprocessor_(std::move(preprocessor)),
       logger_(*telemetry::Logger::Create("text", "error")),
-      metrics_({.model = "test",
-                .dtype = "",
-                .device = "",
-                .version = "",
-                .num_layers = runner->facts().num_layers}),
+      metrics_("test", "version"),
       engine_(std::make_unique<engine::Engine>(
           engine::EngineOptions{.scheduler = options.scheduler, .queue = options.queue}, runner, &metrics_,
           &clock_)),
-      service_(std::make_unique<rpc::InferenceService>(options.service)),
+      service_(std::make_unique<rpc::InferenceService>(
+          WithTelemetry(options.service, &metrics_, logger_.get(), &clock_))),
       server_(*rpc::GrpcServer::Start(Local(options.grpc), service_.get())),
       port_(server_->port()) {
+  metrics_.OnModelLoaded({.dtype = "", .device = "", .num_layers = runner->facts().num_layers});
   auto model = std::make_shared<rpc::ServingModel>();
   model->engine = engine_.get();
   model->preprocessor = preprocessor_.get();

@@ -65,7 +65,7 @@ void RandomCaller::SetOptions(v1::GenerateOptions& options) {
   if (Chance(3)) options.set_top_k(static_cast<uint32_t>(Pick(0, 20)));
   if (Chance(4)) options.set_repetition_penalty(1.2F);
   if (Chance(4)) options.set_logprobs(static_cast<uint32_t>(Pick(0, 5)));
-  if (Chance(4)) options.add_stop("e");
+  if (Chance(4)) options.add_stop("es");
   if (Chance(2)) options.set_seed(static_cast<uint64_t>(Pick(0, 9)));
 }
 

@@ -67,9 +67,20 @@ def _common(panel, title: str, description: str, width: int, height: int):
     return panel.title(title).description(description).datasource(DATASOURCE).span(width).height(height)
 
 
-def timeline(title: str, description: str, unit: str, queries: Sequence[Query], *, width: int = 8, stacked: bool = False):
+def timeline(
+    title: str,
+    description: str,
+    unit: str,
+    queries: Sequence[Query],
+    *,
+    width: int = 8,
+    stacked: bool = False,
+    from_zero: bool = True,
+):
     """Lines over time."""
-    panel = _common(timeseries.Panel(), title, description, width, 8).unit(unit).min(0)
+    panel = _common(timeseries.Panel(), title, description, width, 8).unit(unit)
+    if from_zero:
+        panel.min(0)
     panel.fill_opacity(25 if stacked else 5).line_width(1).show_points(common_models.VisibilityMode.NEVER)
     panel.tooltip(common.VizTooltipOptions().mode(common_models.TooltipDisplayMode.MULTI))
     if stacked:

@@ -145,6 +145,7 @@ def _attention() -> list:
                 for stage, legend in ((BEFORE, "before"), (AFTER, "after"))
             ],
             width=12,
+            from_zero=False,
         ),
         timeline(
             "Requests by preset",
@@ -175,7 +176,7 @@ def _layers() -> list:
         ),
         bars(
             "Sinks by layer",
-            "Per request, over the time shown.",
+            "Per request, over the time shown. Layers without sinks are those VAR leaves alone.",
             TOKENS,
             [
                 (
@@ -229,7 +230,7 @@ def _on_against_off() -> list:
         ),
         bars(
             "Whole request by mode",
-            "Over the time shown, calls that ended well.",
+            "Over the time shown, calls that ended well. A difference is the length of answers, or what VAR costs.",
             SECONDS,
             [(quantile(q, "request_duration_seconds", by="var", over=increase), f"p{q * 100:.0f}") for q in (0.5, 0.95)],
             "var",
@@ -237,13 +238,18 @@ def _on_against_off() -> list:
         ),
         bars(
             "Between two tokens by mode",
-            "Over the time shown.",
+            "Over the time shown. The modes run in one batch: a large difference is one of traffic.",
             SECONDS,
             [(quantile(q, "inter_token_latency_seconds", by="var", over=increase), f"p{q * 100:.0f}") for q in (0.5, 0.95)],
             "var",
             width=8,
         ),
         bars(
-            "Length of answers by mode", "Mean tokens over the time shown.", TOKENS, [(tokens_shown, "tokens")], "var", width=8
+            "Length of answers by mode",
+            "Mean tokens over the time shown. Compare before and after a change of preset.",
+            TOKENS,
+            [(tokens_shown, "tokens")],
+            "var",
+            width=8,
         ),
     ]

@@ -1,0 +1,88 @@
+# The server and its client on Debian 12. ./dev image builds and tries it, also where there is no Docker.
+#
+#   FLAVOUR   cpu | cuda: the libraries for a GPU are 3 GB more; a cuda image serves without a GPU too
+#   MODEL     volume: mounted at /model when it runs | embedded: the model of models/embedded is inside |
+#             directory: what --build-context weights=DIR names is inside
+#   VERSION, REVISION   labels
+#
+# Needs BuildKit (Docker 23 or later) or buildah 1.28.
+ARG BASE=debian:bookworm-slim
+ARG FLAVOUR=cpu
+ARG MODEL=volume
+
+FROM ${BASE} AS toolchain
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+WORKDIR /src
+COPY scripts/packages.txt scripts/
+RUN apt-get update \
+ && grep -v '^#' scripts/packages.txt \
+    | DEBIAN_FRONTEND=noninteractive xargs apt-get install --yes --no-install-recommends cargo-web rustc-web \
+ && rm -rf /var/lib/apt/lists/*
+ENV VARSERVE_CACHE=/cache
+COPY dev ./
+COPY scripts scripts
+
+FROM toolchain AS libtorch-cpu
+RUN --mount=type=cache,target=/cache/wheels mv "$(./dev libtorch)" /libtorch
+
+FROM libtorch-cpu AS libtorch-cuda
+RUN --mount=type=cache,target=/cache/wheels mv "$(./dev libtorch --cuda)"/lib/* /libtorch/lib
+
+FROM libtorch-${FLAVOUR} AS libtorch
+
+FROM toolchain AS build
+COPY --from=libtorch-cpu /libtorch /libtorch
+COPY CMakeLists.txt CMakePresets.json ./
+COPY cmake cmake
+COPY proto proto
+COPY server server
+COPY client client
+RUN --mount=type=cache,target=/root/.cache/ccache --mount=type=cache,target=/root/.cargo/registry \
+    LIBTORCH=/libtorch CCACHE_DIR=/root/.cache/ccache cmake --preset release -DVARSERVE_TESTS=OFF \
+      -DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON \
+      '-DCMAKE_INSTALL_RPATH=$ORIGIN/../lib/varserve' \
+ && CCACHE_DIR=/root/.cache/ccache ninja -C build/release varserve-server varserve \
+ && strip build/release/bin/*
+
+FROM toolchain AS embedded
+COPY models/embedded models/embedded
+RUN --mount=type=cache,target=/cache/wheels mv "$(./dev model | tail -n 1)" /model
+
+FROM scratch AS model-volume
+WORKDIR /model
+
+FROM scratch AS model-embedded
+COPY --from=embedded /model /model
+
+FROM scratch AS model-directory
+COPY --from=weights / /model
+
+FROM model-${MODEL} AS model
+
+FROM ${BASE} AS runtime
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+RUN --mount=type=bind,source=scripts/packages-runtime.txt,target=/tmp/packages.txt \
+    apt-get update \
+ && grep -v '^#' /tmp/packages.txt | DEBIAN_FRONTEND=noninteractive xargs apt-get install --yes --no-install-recommends \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --uid 65532 --no-create-home --shell /usr/sbin/nologin varserve
+COPY --from=libtorch /libtorch/lib /usr/local/lib/varserve
+COPY --from=model /model /model
+COPY --from=build /src/build/release/bin/varserve-server /src/build/release/bin/varserve /usr/local/bin/
+COPY LICENSE /usr/local/share/doc/varserve/LICENSE
+
+ENV VARSERVE_MODEL=/model
+USER 65532:65532
+WORKDIR /
+EXPOSE 50051 9464
+# With TLS or a token give it other flags, or let the orchestrator probe (docs/deploy.md).
+HEALTHCHECK --interval=10s --timeout=6s --start-period=10m CMD ["varserve", "health"]
+ENTRYPOINT ["varserve-server"]
+
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="VARServe" \
+      org.opencontainers.image.description="Answers questions about pictures over gRPC, with Visual Attention Redistribution per request" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"

@@ -1,0 +1,140 @@
+# Sourced by ../dev: the container image, built and tried with Docker, or with buildah where no Docker runs.
+
+image_usage() {
+  cat <<'TEXT'
+usage: ./dev image [--flavour cpu|cuda] [--model volume|embedded] [--tag NAME] [--builder docker|buildah] [--save FILE]
+Builds the image, prints its size, starts it and asks it three questions about two pictures.
+
+  --flavour   cuda adds the libraries for a GPU. Default: cpu
+  --model     volume: the model is mounted when the image runs; embedded: the embedded model is inside. Default: embedded
+  --tag       name of the image. Default: varserve:VERSION-FLAVOUR
+  --builder   default: docker where its daemon answers, else buildah (root, Debian; needs no daemon and no image registry:
+              the base image is made of Debian's packages)
+  --save      also write the image to FILE, as docker save does
+TEXT
+}
+
+# buildah, with what it stores in the cache folder. Overlay mounts do not stack.
+in_buildah() {
+  local driver=overlay
+  [[ $(stat --file-system --format=%T "$CACHE") == overlayfs ]] && driver=vfs
+  buildah --root "$CACHE/image/storage" --runroot "$CACHE/image/run" --storage-driver "$driver" "$@"
+}
+
+# The base image out of Debian's packages, with the certificate authorities this machine trusts besides Debian's.
+ensure_base_image() {
+  in_buildah inspect --type image debian:bookworm-slim >/dev/null 2>&1 && return
+  local root container mirror
+  root=$(mktemp --directory --tmpdir="$CACHE/image")
+  say "making the base image debian:bookworm-slim"
+  debootstrap --variant=minbase --include=ca-certificates bookworm "$root" >"$CACHE/image/debootstrap.log" ||
+    die "debootstrap failed; its log is $CACHE/image/debootstrap.log"
+  mirror=$(sed -n 's/^deb \([^ ]*\) .*/\1/p' "$root/etc/apt/sources.list")
+  printf 'deb %s main\n' "$mirror bookworm" "$mirror bookworm-updates" "$mirror-security bookworm-security" >"$root/etc/apt/sources.list"
+  find /usr/local/share/ca-certificates -name '*.crt' -exec cp -t "$root/usr/local/share/ca-certificates" {} +
+  chroot "$root" update-ca-certificates >/dev/null 2>&1
+  rm -rf "$root"/var/cache/apt/*.bin "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
+  container=$(in_buildah from scratch)
+  in_buildah add --quiet "$container" "$root" / >/dev/null
+  in_buildah commit --quiet "$container" debian:bookworm-slim >/dev/null
+  in_buildah rm "$container" >/dev/null
+  rm -rf --one-file-system "$root"
+}
+
+# run_image BUILDER IMAGE MODEL PORT: starts the image without any privilege. Sets CONTAINER.
+run_image() {
+  local builder=$1 image=$2 model=$3 port=$4 mounts
+  mounts=(--volume "$ROOT/models/embedded/samples:/samples:ro")
+  [[ $model == embedded ]] || mounts+=(--volume "$MODEL:/model:ro")
+  IMAGE_LOG=$(mktemp --suffix=.log)
+  if [[ $builder == docker ]]; then
+    CONTAINER=$(docker run --detach --read-only --cap-drop ALL --security-opt no-new-privileges "${mounts[@]}" "$image" \
+      --listen "0.0.0.0:$port" --model_name embedded)
+    stop_image() { docker rm --force "$CONTAINER" >/dev/null; }
+    in_image() { docker exec "$CONTAINER" "$@"; }
+  else
+    CONTAINER=$(in_buildah from "$image")
+    in_image() { in_buildah run --isolation=chroot --cap-drop all "${mounts[@]}" "$CONTAINER" -- "$@"; }
+    in_image varserve-server --listen "127.0.0.1:$port" --metrics_listen "" --model_name embedded >"$IMAGE_LOG" 2>&1 &
+    IMAGE_PID=$!
+    stop_image() {
+      kill "$IMAGE_PID" 2>/dev/null && wait "$IMAGE_PID" 2>/dev/null
+      in_buildah rm "$CONTAINER" >/dev/null
+      rm -f "$IMAGE_LOG"
+    }
+  fi
+  trap stop_image EXIT
+}
+
+build_image() {
+  local flavour=cpu model=embedded builder="" tag="" save=""
+  while [[ $# -gt 0 ]]; do
+    case $1 in
+      --help | -h) image_usage; return ;;
+      --flavour) flavour=${2:-} ;;
+      --model) model=${2:-} ;;
+      --builder) builder=${2:-} ;;
+      --tag) tag=${2:-} ;;
+      --save) save=${2:-} ;;
+      *) die "image: unknown option $1; see ./dev image --help" ;;
+    esac
+    shift 2 || die "image: $1 needs a value"
+  done
+  [[ $flavour == cpu || $flavour == cuda ]] || die "image: --flavour is cpu or cuda"
+  [[ $model == volume || $model == embedded ]] || die "image: --model is volume or embedded"
+  [[ -n $builder ]] || { docker info >/dev/null 2>&1 && builder=docker || builder=buildah; }
+  mkdir -p "$CACHE/image"
+  local version arguments
+  version=$(sed -n 's/^project(varserve VERSION \([0-9.]*\).*/\1/p' "$ROOT/CMakeLists.txt")
+  [[ -n $tag ]] || tag="varserve:$version-$flavour"
+  arguments=(--build-arg "FLAVOUR=$flavour" --build-arg "MODEL=$model" --build-arg "VERSION=$version"
+    --build-arg "REVISION=$(git -C "$ROOT" describe --always --dirty 2>/dev/null || echo unknown)" --tag "$tag")
+
+  say "building $tag with $builder"
+  if [[ $builder == docker ]]; then
+    docker build "${arguments[@]}" "$ROOT"
+  else
+    [[ $EUID -eq 0 ]] || die "image: no Docker daemon answers, and buildah has to be root here; try sudo ./dev image"
+    ensure_packages "$ROOT/scripts/packages-image.txt"
+    ensure_base_image
+    # Docker's format: OCI's has no HEALTHCHECK. The network of the machine: its proxies are reachable.
+    TMPDIR="$CACHE/image" in_buildah bud --format docker --isolation chroot --network host --layers "${arguments[@]}" "$ROOT"
+  fi
+  say "$tag: $(image_size "$builder" "$tag")"
+  try_image "$builder" "$tag" "$model"
+  [[ -z $save ]] || save_image "$builder" "$tag" "$save"
+}
+
+image_size() {
+  if [[ $1 == docker ]]; then
+    docker image inspect --format '{{.Size}}' "$2"
+  else
+    in_buildah images --json "$2" | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["size"])'
+  fi
+}
+
+save_image() {
+  rm -f "$3"
+  if [[ $1 == docker ]]; then
+    docker save --output "$3" "$2"
+  else
+    in_buildah push --quiet "$2" "docker-archive:$3:$2" >/dev/null
+  fi
+  say "saved to $3"
+}
+
+# try_image BUILDER IMAGE MODEL: asks it the demo's questions.
+try_image() {
+  local port
+  port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  [[ $3 == embedded ]] || ensure_embedded_model
+  say "starting $2"
+  run_image "$@" "$port"
+  in_image varserve health --address "localhost:$port" --retry 60 || {
+    cat "$IMAGE_LOG" >&2
+    die "image: the server in it did not get ready"
+  }
+  ask_demo_questions /samples in_image varserve ask --address "localhost:$port"
+  stop_image
+  trap - EXIT
+}
