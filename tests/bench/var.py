@@ -19,12 +19,14 @@ import threading
 import time
 
 from authors_var import AuthorsVar
-from model import QUESTION, picture
+from model import QUESTION
 from PIL import Image
 from varserve_client import pb, server, var_pb
 
 HERE = pathlib.Path(__file__).resolve().parent
 BATCH = 8
+# Something on a background: of noise all visual tokens would be sinks, with nothing to give their attention to.
+PICTURE = (HERE.parents[1] / "models" / "embedded" / "samples" / "animals.jpg").read_bytes()
 
 
 def setting(on: bool, tau: float | None) -> "var_pb.VarOptions":
@@ -36,11 +38,11 @@ def setting(on: bool, tau: float | None) -> "var_pb.VarOptions":
 class Stream(threading.Thread):
     """One request; when its tokens came."""
 
-    def __init__(self, running, image: bytes, tokens: int, var) -> None:
+    def __init__(self, running, tokens: int, var) -> None:
         super().__init__()
         self._call = running.stub.Answer(
             pb.AnswerRequest(
-                images=[pb.Image(data=image)],
+                images=[pb.Image(data=PICTURE)],
                 question=QUESTION,
                 options=pb.GenerateOptions(max_tokens=tokens, ignore_eos=True),
                 var=var,
@@ -55,9 +57,9 @@ class Stream(threading.Thread):
                 self.times += [time.monotonic()] * len(response.delta.token_ids)
 
 
-def batch_step_seconds(running, image: bytes, tokens: int, settings: list) -> float:
+def batch_step_seconds(running, tokens: int, settings: list) -> float:
     """Time of a step while all of them decode."""
-    streams = [Stream(running, image, tokens, var) for var in settings]
+    streams = [Stream(running, tokens, var) for var in settings]
     for stream in streams:
         stream.join()
     begin, end = max(s.times[0] for s in streams), min(s.times[-1] for s in streams)
@@ -85,16 +87,15 @@ class Times:
         return numbers
 
 
-def ours(args, model: str, tokens: int, rounds: int, size: int, tau: float | None) -> dict[str, dict[str, float]]:
+def ours(args, model: str, tokens: int, rounds: int, tau: float | None) -> dict[str, dict[str, float]]:
     flags = ["--threads", str(args.threads), "--prefix_cache", "0", "--max_running", str(BATCH)]
     prefill, alone, batch = Times(), Times(), Times()
-    image = picture(0, size)
     with server(args.build, model, *flags) as running:
         for round_ in range(rounds + 1):  # the first is to warm up
             for on in (False, True) if round_ % 2 else (True, False):
-                _, rest, count, finished = running.answer(image, QUESTION, tokens, var=setting(on, tau))
+                _, rest, count, finished = running.answer(PICTURE, QUESTION, tokens, var=setting(on, tau))
                 half = [setting(on and i % 2 == 0, tau) for i in range(BATCH)]
-                step = batch_step_seconds(running, image, tokens, half)
+                step = batch_step_seconds(running, tokens, half)
                 if round_ > 0:
                     prefill.add(on, finished.timing.prefill_seconds)
                     alone.add(on, rest / (count - 1))
@@ -117,7 +118,7 @@ def transformers_peer(args) -> None:
     authors = AuthorsVar(model, args.sink_dimensions, args.tau)
     message = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}]
     text = processor.apply_chat_template(message, add_generation_prompt=True)
-    inputs = processor(images=Image.open(io.BytesIO(picture(0, args.picture))), text=text, return_tensors="pt").to(model.dtype)
+    inputs = processor(images=Image.open(io.BytesIO(PICTURE)), text=text, return_tensors="pt").to(model.dtype)
     prefill, decode = Times(), Times()
     for round_ in range(args.rounds + 1):
         for on in (False, True) if round_ % 2 else (True, False):
@@ -147,11 +148,11 @@ def print_rows(rows: list[tuple[str, dict[str, float]]]) -> None:
         print(f"{name:34}" + "".join(f"{c:9.2f}" for c in cells) + f"{n['ratio_min']:11.3f}{n['ratio_median']:8.3f}")
 
 
-def compare(args, name: str, model: str, tokens: int, rounds: int, size: int, tau: float | None, profile: dict) -> dict:
+def compare(args, name: str, model: str, tokens: int, rounds: int, tau: float | None, profile: dict) -> dict:
     print(f"\n{name}", flush=True)
-    mine = ours(args, model, tokens, rounds, size, tau)
+    mine = ours(args, model, tokens, rounds, tau)
     command = [sys.executable, __file__, "--peer", model, "--threads", str(args.threads), "--tokens", str(tokens)]
-    command += ["--rounds", str(max(1, rounds // 3)), "--picture", str(size), "--tau", str(tau or profile["tau"])]
+    command += ["--rounds", str(max(1, rounds // 3)), "--tau", str(tau or profile["tau"])]
     command += ["--sink-dimensions", *map(str, profile["sink_dimensions"])]
     peer = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
     print_rows(
@@ -187,21 +188,20 @@ def main() -> None:
     parser.add_argument("--seven-billion", metavar="DIR", help="also measure a 7B with random weights; made at DIR if it is not there")
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
-    parser.add_argument("--picture", type=int, default=224, help=argparse.SUPPRESS)
     parser.add_argument("--tau", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--sink-dimensions", type=int, nargs="+", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peer:
         return transformers_peer(args)
     profile = profile_of(args, args.embedded)
-    results = [compare(args, "embedded model", args.embedded, args.tokens, args.rounds, 224, None, profile)]
+    results = [compare(args, "embedded model", args.embedded, args.tokens, args.rounds, None, profile)]
     if args.seven_billion:
         if not pathlib.Path(args.seven_billion).exists():
             print("making the 7B directory", flush=True)
             subprocess.run([sys.executable, HERE / "seven_billion.py", args.embedded, args.seven_billion], check=True)
         # Random weights have no massive dimensions: a low threshold makes every eighth token a sink.
         profile = profile_of(args, args.seven_billion)
-        results.append(compare(args, "LLaVA-1.5-7B shape, random weights", args.seven_billion, 16, 3, 336, 1.8, profile))
+        results.append(compare(args, "LLaVA-1.5-7B shape, random weights", args.seven_billion, 16, 3, 1.8, profile))
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(results, indent=1))
 
