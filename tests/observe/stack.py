@@ -145,7 +145,7 @@ class Prometheus:
             raise RuntimeError(f"{expression} gives {len(values)} values, not one")
         return values[0]
 
-    def wait_for(self, expression: str, timeout: float = 60) -> list[dict]:
+    def wait_for(self, expression: str, timeout: float = 120) -> list[dict]:
         """Until the expression gives something."""
         deadline = time.monotonic() + timeout
         while not (result := self.query(expression)):

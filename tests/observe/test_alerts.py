@@ -70,8 +70,8 @@ class Alerts(unittest.TestCase):
         return answer
 
     def assertFires(self, alert: str, **labels: str):
-        """Within a minute, with its texts filled in."""
-        deadline = time.monotonic() + 60
+        """Soon, with its texts filled in."""
+        deadline = time.monotonic() + 120
         while True:
             found = [a for a in self.prometheus.firing() if {"alertname": alert, **labels}.items() <= a["labels"].items()]
             if found:
@@ -85,7 +85,7 @@ class Alerts(unittest.TestCase):
         self.fired.add(alert)
 
     def assertFallsSilent(self):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while firing := self.prometheus.firing():
             self.assertLess(time.monotonic(), deadline, firing)
             time.sleep(0.5)
