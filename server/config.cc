@@ -39,7 +39,7 @@ ABSL_FLAG(std::string, tls_client_ca, "", "PEM file; clients must show a certifi
 ABSL_FLAG(std::string, token_file, "", "File of bearer tokens, one a line; read again when it changes");
 
 ABSL_FLAG(int, max_running, 0, "Requests in the batch. Default: 16 on a CPU, 64 on a GPU");
-ABSL_FLAG(int, max_waiting, 256, "Requests in the queue; more are refused");
+ABSL_FLAG(int, max_waiting, 256, "Requests in the queue behind a full batch; more are refused");
 ABSL_FLAG(int64_t, max_waiting_tokens, 256 * 1024, "Prompt tokens in the queue; more are refused");
 ABSL_FLAG(int, prefill_budget, 0, "Prompt tokens computed per step beside decoding. Default: the device's");
 ABSL_FLAG(int, worker_threads, 0,
@@ -60,7 +60,7 @@ ABSL_FLAG(int, max_concurrent_streams, 1000, "Calls at a time on one connection"
 ABSL_FLAG(std::string, var_mode, "off", "VAR of requests that say nothing: off, observe or on");
 ABSL_FLAG(std::string, var_preset, "general", "and their preset: general, hallucination or vision_centric");
 ABSL_FLAG(std::vector<std::string>, sink_dimensions, {},
-          "Sink dimensions of the VAR profile, like 1415,2533");
+          "Sink dimensions of the VAR profile, like 1415,2533; varserve-calibrate finds them");
 ABSL_FLAG(double, tau, 0, "Sink threshold of the VAR profile");
 
 ABSL_FLAG(std::string, log_format, "text", "text or json");

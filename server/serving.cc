@@ -11,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "server/base/status_macros.h"
 #include "server/model/device.h"
+#include "server/model/kv_cache.h"
 #include "server/model/memory_plan.h"
 #include "server/version.h"
 #include "server/warm_up.h"
@@ -67,7 +68,8 @@ Digest Fingerprint(const ServerConfig& config, const model::LlavaModel& m) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& config,
+absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& config, const Clock* clock,
+                                                       telemetry::Metrics* metrics,
                                                        telemetry::Logger* logger) {
   const absl::Time start = absl::Now();
   at::set_num_threads(config.threads);
@@ -95,7 +97,13 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
                                  .prefill_budget = scheduler.prefill_budget.value_or(prefill_chunk)};
   ASSIGN_OR_RETURN(const model::MemoryPlan plan,
                    model::PlanMemory(model::MeasureNeeds(*m, limits, config.memory_budget)));
-  std::fprintf(stderr, "memory\n%s", plan.ToTable().c_str());
+  logger->Info("memory planned", {{"budget_bytes", plan.needs.budget},
+                                  {"weights_bytes", plan.needs.weights},
+                                  {"vision_tower_bytes", plan.needs.vision_tower},
+                                  {"step_bytes", plan.needs.step},
+                                  {"kv_cache_bytes", plan.num_blocks * plan.needs.block_bytes},
+                                  {"kv_cache_tokens", plan.num_blocks * model::KvCache::kBlockSize}});
+  if (config.log_format == "text") std::fputs(plan.ToTable().c_str(), stderr);
   ASSIGN_OR_RETURN(serving->runner_,
                    model::LlavaModelRunner::Create(std::move(m), static_cast<int>(plan.num_blocks)));
   const model::LlavaModel& loaded = serving->runner_->model();
@@ -104,20 +112,16 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   const absl::Time loaded_at = absl::Now();
   RETURN_IF_ERROR(WarmUp(*serving->preprocessor_, *serving->runner_));
   const v1::Model description = Describe(config, loaded, *serving->preprocessor_);
-  serving->metrics_ = std::make_unique<telemetry::Metrics>(
-      telemetry::ModelLabels{.model = config.model_name,
-                             .dtype = description.dtype(),
-                             .device = description.device(),
-                             .version = kVersion,
-                             .num_layers = loaded.config().decoder.num_hidden_layers});
+  metrics->OnModelLoaded({.dtype = description.dtype(),
+                          .device = description.device(),
+                          .num_layers = loaded.config().decoder.num_hidden_layers});
   engine::EngineOptions engine_options{
       .scheduler = scheduler, .queue = config.queue, .model_fingerprint = Fingerprint(config, loaded)};
   if (config.prefix_cache_bytes >= 0) {
     engine_options.scheduler.prefix_cache_blocks =
         static_cast<int>(config.prefix_cache_bytes / serving->runner_->facts().block_bytes);
   }
-  serving->engine_ = std::make_unique<engine::Engine>(engine_options, serving->runner_.get(),
-                                                      serving->metrics_.get(), &serving->clock_);
+  serving->engine_ = std::make_unique<engine::Engine>(engine_options, serving->runner_.get(), metrics, clock);
 
   // 4. What the service needs.
   auto serving_model = std::make_shared<rpc::ServingModel>();
@@ -131,12 +135,14 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   if (loaded.var_profile().has_value()) serving_model->var_defaults.profile_tau = loaded.var_profile()->tau;
   const absl::StatusOr<rpc::VarRequest> default_var = rpc::ReadVarOptions({}, serving_model->var_defaults);
   if (!default_var.ok())
-    return absl::FailedPreconditionError("--var_mode: this model has no VAR profile; only off works");
+    return absl::FailedPreconditionError(
+        "--var_mode: this model has no VAR profile, only off works; make one with varserve-calibrate --model "
+        "DIR");
   *serving_model->description.mutable_default_var() = default_var->effective;
   serving_model->services = {.tokenizer = &serving->preprocessor_->tokenizer(),
-                             .metrics = serving->metrics_.get(),
+                             .metrics = metrics,
                              .logger = logger,
-                             .clock = &serving->clock_,
+                             .clock = clock,
                              .model_name = config.model_name,
                              .max_map_bytes = static_cast<int64_t>(config.limits.max_map_bytes())};
   serving->model_ = std::move(serving_model);

@@ -19,20 +19,19 @@ class Serving {
  public:
   // Loads the model, plans the memory, warms up. Takes seconds to minutes. Errors name the flag, file or
   // field.
-  static absl::StatusOr<std::unique_ptr<Serving>> Load(const ServerConfig& config, telemetry::Logger* logger);
+  static absl::StatusOr<std::unique_ptr<Serving>> Load(const ServerConfig& config, const Clock* clock,
+                                                       telemetry::Metrics* metrics,
+                                                       telemetry::Logger* logger);
 
   engine::Engine& engine() { return *engine_; }
-  telemetry::Metrics& metrics() { return *metrics_; }
   // What the service needs; valid as long as this object.
   std::shared_ptr<const rpc::ServingModel> model() const { return model_; }
 
  private:
   Serving() = default;
 
-  MonotonicClock clock_;
   std::unique_ptr<const preprocess::Preprocessor> preprocessor_;
   std::unique_ptr<model::LlavaModelRunner> runner_;
-  std::unique_ptr<telemetry::Metrics> metrics_;
   std::unique_ptr<engine::Engine> engine_;
   std::shared_ptr<const rpc::ServingModel> model_;
 };

@@ -87,6 +87,7 @@ absl::Status SetField(absl::string_view name, absl::string_view text, Message& m
   const FieldDescriptor* field = message.GetDescriptor()->FindFieldByName(Underscores(name));
   if (field == nullptr) {
     std::vector<std::string> known;
+    known.reserve(message.GetDescriptor()->field_count());
     for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
       known.push_back(message.GetDescriptor()->field(i)->name());
     }

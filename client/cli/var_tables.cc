@@ -78,7 +78,9 @@ std::string FormatComparison(const std::vector<ComparedAnswer>& answers) {
   rows[10] = {"visual attention after"};
   for (const ComparedAnswer& answer : answers) {
     const v1::VarReport& report = answer.finished.var_report();
-    const auto measured = [&](std::string text) { return answer.finished.has_var_report() ? text : "-"; };
+    const auto measured = [&](const std::string& text) {
+      return answer.finished.has_var_report() ? text : "-";
+    };
     rows[0].push_back(answer.label);
     rows[1].push_back(&answer == &answers.front() ? "-" : Difference(answers.front(), answer));
     rows[2].push_back(absl::StrCat(answer.finished.usage().generated_tokens()));

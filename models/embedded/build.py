@@ -8,6 +8,7 @@ run, only their weights are read. The result is the same, byte for byte, each ti
 """
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -22,6 +23,7 @@ from recipe.trained_part import read_trained_part
 from recipe.wheels import DECODER_WHEEL, TOWER_WHEEL
 
 HERE = Path(__file__).resolve().parent
+VAR_PROFILE = "var_profile.json"  # measured on the finished model by varserve-calibrate
 
 
 def build(decoder_wheel: Path, tower_wheel: Path, trained: Path, out: Path) -> None:
@@ -49,6 +51,7 @@ def build(decoder_wheel: Path, tower_wheel: Path, trained: Path, out: Path) -> N
         whole = Path(scratch) / "model"
         whole.mkdir()
         write_directory(whole, decoder, tower, part.projector(), part.image_size)
+        shutil.copy(HERE / VAR_PROFILE, whole / VAR_PROFILE)
         whole.rename(out)
     say("done")
 

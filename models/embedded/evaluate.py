@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Ask a model about held-out scenes and count what it gets right.
+"""Ask a running server about held-out scenes and count what it gets right; with --model, transformers instead.
 
 Splits: {splits}.
 Writes a table to standard output and, with --json, every question with its reply to a file.
@@ -14,6 +14,7 @@ from pathlib import Path
 from evaluation.answerer import Answerer, TransformersAnswerer
 from evaluation.exam import SPLITS, Sheet, Split, sheets
 from evaluation.scoring import judge
+from evaluation.server_answerer import CLIENT, ServerAnswerer, ServerError
 from scenes.photographs import SUBJECTS, read_photographs
 from training.processes import start_process
 from training.sources import Sources
@@ -110,7 +111,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__.format(splits=splits), formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="what build.py wrote")
+    parser.add_argument("--address", default="localhost:50051", help="of the server (default: %(default)s)")
+    parser.add_argument("--client", type=Path, default=CLIENT, metavar="FILE", help="default: %(default)s")
+    parser.add_argument(
+        "--var",
+        default="off",
+        metavar="FLAGS",
+        help='VAR as the client takes it, such as "on --rho 0.5" (default: %(default)s)',
+    )
+    parser.add_argument("--model", type=Path, metavar="DIR", help="what build.py wrote, for transformers to run")
     parser.add_argument("--packages", type=Path, required=True, metavar="DIR", help="as for train.py")
     parser.add_argument("--cache", type=Path, required=True, metavar="DIR", help="where drawings are kept")
     parser.add_argument("--split", choices=[*SPLITS, "all"], default="all", help="default: %(default)s")
@@ -122,13 +131,21 @@ def main() -> int:
 
     start_process()
     sources = Sources(args.packages, args.cache)
-    answerer = TransformersAnswerer(args.model)
+    answerer: Answerer
+    if args.model:
+        answerer = TransformersAnswerer(args.model)
+    else:
+        answerer = ServerAnswerer(args.address, ["--var", *args.var.split()], args.client)
     chosen = list(SPLITS.values()) if args.split == "all" else [SPLITS[args.split]]
-    results = {split.name: examine(answerer, split, sources, args.per_kind) for split in chosen}
-    summaries = {name: result.summary() for name, result in results.items()}
-    print_table(summaries)
-    report = {"summary": summaries, "replies": {name: result.replies for name, result in results.items()}}
-    report["photographs"] = show_photographs(answerer, args.packages)
+    try:
+        results = {split.name: examine(answerer, split, sources, args.per_kind) for split in chosen}
+        summaries = {name: result.summary() for name, result in results.items()}
+        print_table(summaries)
+        report = {"summary": summaries, "replies": {name: result.replies for name, result in results.items()}}
+        report["photographs"] = show_photographs(answerer, args.packages)
+    except ServerError as error:
+        print(f"evaluate.py: {error}", file=sys.stderr)
+        return 1
     if args.json:
         args.json.write_text(json.dumps(report, indent=1))
     return 0

@@ -11,12 +11,15 @@ namespace varserve::engine {
 Engine::Engine(const EngineOptions& options, ModelRunner* runner, EngineObserver* observer,
                const Clock* clock)
     : facts_(runner->facts()),
+      max_running_(options.scheduler.max_running),
       model_fingerprint_(options.model_fingerprint),
       clock_(clock),
       core_(options.scheduler, runner, observer, clock),
       queue_(options.queue),
-      last_progress_(clock->Now()),
-      thread_([this] { Run(); }) {}
+      last_progress_(clock->Now()) {
+  queue_.SetRoom(max_running_);
+  thread_ = std::thread([this] { Run(); });
+}
 
 Engine::~Engine() { Stop(); }
 
@@ -45,7 +48,24 @@ absl::Status Engine::Validate(const GenerationRequest& request) const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<SequenceId>> Engine::Submit(std::vector<Submission> group) {
+absl::Status Engine::CheckServing() const {
+  if (state_ == State::kServing) return absl::OkStatus();
+  return absl::UnavailableError("server: is shutting down; try another replica");
+}
+
+void Engine::GivePlaceBack::operator()(Engine* engine) const {
+  absl::MutexLock lock(&engine->mu_);
+  engine->queue_.GiveBack();
+}
+
+absl::StatusOr<Engine::Place> Engine::Reserve(absl::Time deadline) {
+  absl::MutexLock lock(&mu_);
+  RETURN_IF_ERROR(CheckServing());
+  RETURN_IF_ERROR(queue_.Reserve(deadline, clock_->Now()));
+  return Place(this);
+}
+
+absl::StatusOr<std::vector<SequenceId>> Engine::Submit(std::vector<Submission> group, Place place) {
   std::vector<Accepted> accepted;
   std::vector<QueuedRequest> queued;
   absl::Time deadline = absl::InfiniteFuture();
@@ -62,13 +82,13 @@ absl::StatusOr<std::vector<SequenceId>> Engine::Submit(std::vector<Submission> g
     accepted.push_back({.sequence = std::move(sequence), .sink = std::move(submission.sink)});
   }
   const absl::Time now = clock_->Now();
-  if (deadline <= now) return absl::DeadlineExceededError("deadline: has passed; give more time");
-
   std::vector<SequenceId> ids;
   absl::MutexLock lock(&mu_);
-  if (state_ != State::kServing)
-    return absl::UnavailableError("server: is shutting down; try another replica");
-  RETURN_IF_ERROR(queue_.Enter(queued, deadline, now));
+  RETURN_IF_ERROR(CheckServing());
+  using QueuePlace = QueuePolicy::Place;
+  RETURN_IF_ERROR(
+      queue_.Enter(queued, deadline, now, place == nullptr ? QueuePlace::kNone : QueuePlace::kReserved));
+  (void)place.release();  // it is used up
   if (requests_ == 0) last_progress_ = now;
   requests_ += static_cast<int>(accepted.size());
   for (Accepted& a : accepted) {
@@ -87,11 +107,15 @@ void Engine::Cancel(SequenceId id) {
   cancelled_.push_back(id);
 }
 
-void Engine::Drain(absl::Time deadline) {
+bool Engine::Drain(absl::Time deadline, absl::Duration grace) {
   absl::MutexLock lock(&mu_);
   state_ = std::max(state_, State::kDraining);
   drain_deadline_ = std::min(drain_deadline_, deadline);
-  while (requests_ > 0) finished_.Wait(&mu_);
+  const absl::Time give_up = absl::Now() + (deadline - clock_->Now()) + grace;
+  while (requests_ > 0) {
+    if (finished_.WaitWithDeadline(&mu_, give_up) && requests_ > 0) return false;
+  }
+  return true;
 }
 
 void Engine::Stop() {
@@ -143,14 +167,21 @@ void Engine::Run() {
   }
 }
 
+int Engine::RoomInBatch() const {
+  const Scheduler& scheduler = core_.scheduler();
+  return scheduler.waiting().empty() ? max_running_ - static_cast<int>(scheduler.running().size()) : 0;
+}
+
 void Engine::LeaveQueue(const EngineCore::Round& round) {
   absl::MutexLock lock(&mu_);
   for (const QueuedRequest& request : round.left_queue) queue_.Leave(request);
+  queue_.SetRoom(RoomInBatch());
 }
 
 void Engine::Account(const EngineCore::Round& round) {
   absl::MutexLock lock(&mu_);
   queue_.OnRound(round.stats);
+  queue_.SetRoom(RoomInBatch());
   requests_ -= round.ended;
   if (round.step_succeeded) failed_steps_ = *round.step_succeeded ? 0 : failed_steps_ + 1;
   last_progress_ = clock_->Now();

@@ -44,21 +44,31 @@ class Engine {
   Engine(const EngineOptions& options, ModelRunner* runner, EngineObserver* observer, const Clock* clock);
   ~Engine();  // Stop()
 
+  // A place in the queue for a request whose prompt is still being made: costs nothing to ask for, and is
+  // given back unless Submit uses it up. Not to be kept beyond the engine's life.
+  struct GivePlaceBack {
+    void operator()(Engine* engine) const;
+  };
+  using Place = std::unique_ptr<Engine, GivePlaceBack>;
+  // UNAVAILABLE, RESOURCE_EXHAUSTED or DEADLINE_EXCEEDED, as Submit would.
+  absl::StatusOr<Place> Reserve(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mu_);
+
   // Accepts a group of requests, all or none, and returns their ids in order; the sinks may be called before
-  // this returns. Takes microseconds. Refuses with
+  // this returns. Takes microseconds. With a place the queue has room for one of them. Refuses with
   //   UNAVAILABLE          draining or stopped
   //   INVALID_ARGUMENT     no prompt, no room in the context for one token behind it, no such VAR layers
   //   FAILED_PRECONDITION  VAR is to be measured but the model has no VAR profile
   //   RESOURCE_EXHAUSTED   the queue is full, with a retry delay (retry_delay.h); or, without one, never fits
   //   DEADLINE_EXCEEDED    passed, or out of reach for the first token
-  absl::StatusOr<std::vector<SequenceId>> Submit(std::vector<Submission> group) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::StatusOr<std::vector<SequenceId>> Submit(std::vector<Submission> group, Place place = nullptr)
+      ABSL_LOCKS_EXCLUDED(mu_);
 
   // Ends a request with CANCELLED; no effect where it has ended.
   void Cancel(SequenceId id) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Refuses new requests, lets the accepted ones go on until `deadline`, then ends the rest with UNAVAILABLE.
-  // Returns when none is left; a step that hangs holds it up.
-  void Drain(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mu_);
+  // True when none is left; false if that is not so by `grace` after the deadline, because a step hangs.
+  bool Drain(absl::Time deadline, absl::Duration grace = absl::InfiniteDuration()) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Ends every request with UNAVAILABLE after the step that runs, and the thread. Not to be called twice at a
   // time.
@@ -81,13 +91,16 @@ class Engine {
   enum class State { kServing, kDraining, kStopping };
 
   absl::Status Validate(const GenerationRequest& request) const;
+  absl::Status CheckServing() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Run() ABSL_LOCKS_EXCLUDED(mu_);
+  int RoomInBatch() const;
   bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void LeaveQueue(const EngineCore::Round& round) ABSL_LOCKS_EXCLUDED(mu_);
   void Account(const EngineCore::Round& round) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Constant after construction.
   const ModelFacts& facts_;
+  const int max_running_;
   const Digest model_fingerprint_;
   const Clock* const clock_;
 

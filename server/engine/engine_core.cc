@@ -135,6 +135,7 @@ bool EngineCore::Apply(const StepPlan& plan, StepOutput output, Round& round) {
     if (sequence == nullptr) continue;  // an earlier chunk of it failed
     absl::StatusOr<Progress> progress = scheduler_.Apply(plan.steps[i], std::move(output.results[i]));
     if (!progress.ok()) {
+      observer_->OnCorruptedResult();
       Remove(*sequence, Scheduler::BlockContent::kSuspect, round)->OnFailed(FaultOf(progress.status()));
       continue;
     }

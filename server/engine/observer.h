@@ -33,6 +33,9 @@ class EngineObserver {
     bool failed = false;
   };
   virtual void OnStep(const Step& step) = 0;
+
+  // A request ended because what the model made of it could not be used: its logits were not finite.
+  virtual void OnCorruptedResult() = 0;
 };
 
 }  // namespace varserve::engine

@@ -1,9 +1,14 @@
 // Decides at submission whether a request may wait: by the limits of the queue, and by its deadline and the
 // measured speed of the engine. Pure policy; the engine guards it with its mutex. Thread-compatible.
 //
-// It errs towards accepting. A group of requests is always taken while nothing waits. A deadline counts as
-// out of reach only when the prompts that wait, each distinct prefix once, take longer than that at the speed
-// prompts, cached tokens included, went by in steps with prefill; before anything was measured none does.
+// A request may take its place before its prompt is known, so that no picture is decoded for one that is
+// refused. Such a place counts as a waiting request of the usual size, and what takes it up later is not
+// refused for the limits' sake.
+//
+// It errs towards accepting. A group of requests is always taken while nothing waits. Requests for which the
+// batch has room do not count as waiting. A deadline counts as out of reach only when the prompts that wait,
+// each distinct prefix once, take longer than that at the speed prompts, cached tokens included, went by in
+// steps with prefill; before anything was measured none does.
 #pragma once
 
 #include <cstdint>
@@ -41,12 +46,22 @@ class QueuePolicy {
  public:
   explicit QueuePolicy(const QueueLimits& limits) : limits_(limits) {}
 
+  // Whether a request may come to wait; if so, it has a place from now on. Errors as of Enter.
+  absl::Status Reserve(absl::Time deadline, absl::Time now);
+  // A place is given up.
+  void GiveBack() { --reserved_; }
+
   // Whether a group may wait, all or none; if so, it counts as waiting from now on. RESOURCE_EXHAUSTED with a
-  // retry delay (retry_delay.h) or DEADLINE_EXCEEDED.
-  absl::Status Enter(absl::Span<const QueuedRequest> group, absl::Time deadline, absl::Time now);
+  // retry delay (retry_delay.h) or DEADLINE_EXCEEDED. With a place a group of one is not refused for the
+  // limits' sake; the place is used up unless this fails.
+  enum class Place { kNone, kReserved };
+  absl::Status Enter(absl::Span<const QueuedRequest> group, absl::Time deadline, absl::Time now,
+                     Place place = Place::kNone);
   // A request does not wait any more: admitted or ended.
   void Leave(const QueuedRequest& request);
   void OnRound(const RoundStats& round);
+  // How many more requests the batch takes; 0 while it takes none for want of memory.
+  void SetRoom(int requests) { room_ = requests; }
 
   int waiting() const { return waiting_; }
   int64_t waiting_tokens() const { return waiting_tokens_; }
@@ -65,10 +80,16 @@ class QueuePolicy {
     double seconds_ = 0.0;
   };
 
+  // Whether so much more may wait beside `waiting` requests.
+  absl::Status CheckLimits(int64_t waiting, int64_t requests, int64_t tokens) const;
+  absl::Status CheckDeadline(absl::Time deadline, absl::Time now) const;
   // Until so much waits less that the group fits.
   absl::Duration RetryDelay(int64_t excess_requests, int64_t excess_tokens) const;
 
   const QueueLimits limits_;
+  int reserved_ = 0;
+  int room_ = 0;
+  double tokens_per_request_ = 0.0;  // of those that entered, the last ones counting most
   int waiting_ = 0;
   int64_t waiting_tokens_ = 0;
   int64_t distinct_tokens_ = 0;                           // waiting ones, each prefix counted once

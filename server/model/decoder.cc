@@ -68,6 +68,7 @@ at::Tensor Decoder::Forward(DecoderInput input, KvCache& cache, attention::RowEv
   at::Tensor& hidden = input.hidden;  // [N, C]
   for (int l = 0; l < config_.num_hidden_layers; ++l) {
     const Layer& layer = layers_[l];
+    if (input.on_layer) input.on_layer(l, hidden);
     attention::KvLayer& kv = cache.layer(l);
     const at::Tensor normed = sinks_.dimensions.numel() > 0
                                   ? ops_.RmsNormAndSinks(hidden, layer.input_layernorm, config_.rms_norm_eps,
@@ -80,6 +81,7 @@ at::Tensor Decoder::Forward(DecoderInput input, KvCache& cache, attention::RowEv
     const at::Tensor post = ops_.RmsNorm(hidden, layer.post_attention_layernorm, config_.rms_norm_eps);
     ops_.LinearAdd(ops_.SiluMul(ops_.Linear(post, layer.gate_up_proj)), layer.down_proj, hidden);
   }
+  if (input.on_layer) input.on_layer(config_.num_hidden_layers, hidden);
   if (input.sampled.numel() == 0) return {};
   const at::Tensor last =
       ops_.RmsNorm(hidden.index_select(0, input.sampled), norm_, config_.rms_norm_eps);  // [S, C]

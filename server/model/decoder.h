@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -33,6 +34,9 @@ struct DecoderInput {
   const attention::PreparedRows* rows = nullptr;
   int64_t num_rows = 0;  // R
   std::vector<PrefixChunk> prefix;
+  // Shown the hidden states [N, C] at every layer's input, and behind the last layer (l = L). Not set in
+  // serving.
+  std::function<void(int l, const at::Tensor& hidden)> on_layer = nullptr;
 };
 
 // Const after construction; thread-compatible.

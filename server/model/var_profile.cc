@@ -74,7 +74,9 @@ absl::StatusOr<std::optional<VarProfile>> FromDirectory(const std::string& model
   return std::optional<VarProfile>(std::move(profile));
 }
 
-std::optional<VarProfile> FromShape(const DecoderConfig& c) {
+}  // namespace
+
+std::optional<VarProfile> PublishedVarProfile(const DecoderConfig& c) {
   for (const Published& p : PublishedProfiles()) {
     if (p.hidden_size == c.hidden_size && p.num_hidden_layers == c.num_hidden_layers &&
         p.num_attention_heads == c.num_attention_heads && p.num_key_value_heads == c.num_key_value_heads &&
@@ -85,13 +87,11 @@ std::optional<VarProfile> FromShape(const DecoderConfig& c) {
   return std::nullopt;
 }
 
-}  // namespace
-
 absl::StatusOr<std::optional<VarProfile>> FindVarProfile(const std::string& model_dir,
                                                          const DecoderConfig& config,
                                                          const VarProfileOverride& flags) {
   ASSIGN_OR_RETURN(std::optional<VarProfile> profile, FromDirectory(model_dir, config.hidden_size));
-  if (!profile.has_value()) profile = FromShape(config);
+  if (!profile.has_value()) profile = PublishedVarProfile(config);
   if (!flags.sink_dimensions.empty()) {
     if (!profile.has_value()) profile.emplace();
     profile->sink_dimensions = flags.sink_dimensions;

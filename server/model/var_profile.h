@@ -32,4 +32,7 @@ absl::StatusOr<std::optional<VarProfile>> FindVarProfile(const std::string& mode
                                                          const DecoderConfig& config,
                                                          const VarProfileOverride& flags);
 
+// The published one of a decoder of this shape.
+std::optional<VarProfile> PublishedVarProfile(const DecoderConfig& config);
+
 }  // namespace varserve::model

@@ -4,9 +4,9 @@
 #include <chrono>
 #include <random>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "server/rpc/status_mapping.h"
+#include "server/telemetry/traceparent.h"
 
 namespace varserve::rpc {
 namespace {
@@ -23,29 +23,22 @@ std::string MetadataValue(const grpc::CallbackServerContext& context, const char
   return it == context.client_metadata().end() ? "" : std::string(it->second.data(), it->second.size());
 }
 
-// version-trace id-parent id-flags, lower case hex (W3C Trace Context).
-bool IsTraceparent(const std::string& text) {
-  if (text.size() != 55 || text[2] != '-' || text[35] != '-' || text[52] != '-') return false;
-  return std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return c == '-' || absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f');
-  });
-}
-
 }  // namespace
 
-absl::StatusOr<CallMetadata> ReadMetadata(grpc::CallbackServerContext* context, const Clock& clock) {
+CallMetadata ReadMetadata(grpc::CallbackServerContext* context, const Clock& clock) {
   CallMetadata metadata;
   metadata.arrival = clock.Now();
   metadata.request_id = MetadataValue(*context, "x-request-id");
   if (metadata.request_id.size() > kMaxRequestId ||
       !std::all_of(metadata.request_id.begin(), metadata.request_id.end(),
                    [](unsigned char c) { return c > 32 && c < 127; })) {
-    return absl::InvalidArgumentError(
+    metadata.status = absl::InvalidArgumentError(
         "x-request-id: is not up to 128 printable ASCII characters without spaces");
+    metadata.request_id.clear();
   }
   if (metadata.request_id.empty()) metadata.request_id = RandomId();
   metadata.traceparent = MetadataValue(*context, "traceparent");
-  if (!IsTraceparent(metadata.traceparent)) metadata.traceparent.clear();
+  if (!telemetry::IsTraceparent(metadata.traceparent)) metadata.traceparent.clear();
   const auto deadline = context->deadline();
   if (deadline != std::chrono::system_clock::time_point::max())
     metadata.deadline = metadata.arrival + absl::FromChrono(deadline - std::chrono::system_clock::now());

@@ -24,13 +24,14 @@ namespace varserve::rpc {
 struct CallMetadata {
   std::string request_id;   // the caller's x-request-id, or made here
   std::string traceparent;  // W3C; empty if the caller sent none
+  absl::Status status;      // INVALID_ARGUMENT if the caller's request id is none
   absl::Time arrival;
   absl::Time deadline = absl::InfiniteFuture();
 };
 
-// Also sends request id and traceparent back in the initial metadata. INVALID_ARGUMENT for a request id that
-// is too long or holds what does not belong into a log.
-absl::StatusOr<CallMetadata> ReadMetadata(grpc::CallbackServerContext* context, const Clock& clock);
+// Also sends request id and traceparent back in the initial metadata. A request id that is too long or holds
+// what does not belong into a log is replaced.
+CallMetadata ReadMetadata(grpc::CallbackServerContext* context, const Clock& clock);
 
 class Call : public std::enable_shared_from_this<Call> {
  public:

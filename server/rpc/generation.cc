@@ -202,12 +202,13 @@ void Generation::Account(const absl::Status& status, absl::string_view reason,
                                   .code = status.code(),
                                   .finish_reason = reason,
                                   .var = spec_.mode,
+                                  .preset = spec_.preset,
                                   .duration = now - call_->metadata().arrival,
-                                  .image = spec_.image_time,
                                   .prompt_tokens = spec_.prompt->size(),
                                   .visual_tokens = num_visual_tokens(),
                                   .generated_tokens = static_cast<int64_t>(generated_.size()),
                                   .report = report};
+  if (spec_.setting == 0) record.image = spec_.image_time;  // once, for all settings
   if (admitted_.has_value()) record.queue = started_.queue_time;
   if (first_token_.has_value()) record.prefill = *first_token_ - *admitted_;
   services_.metrics->OnRequestEnd(record);
@@ -223,22 +224,23 @@ void Generation::Account(const absl::Status& status, absl::string_view reason,
         {"first_token_seconds", absl::ToDoubleSeconds(*first_token_ - call_->metadata().arrival)});
   }
   if (report != nullptr) {
+    fields.push_back({"preset", std::string(spec_.preset)});
     fields.push_back({"visual_sink_tokens", report->visual_sink_tokens});
+    fields.push_back({"text_sink_tokens", report->text_sink_tokens});
     fields.push_back({"image_centric_head_ratio", static_cast<double>(report->totals.image_centric_heads)});
     fields.push_back({"redistributed_attention", static_cast<double>(report->totals.redistributed)});
   }
   Log(*services_.logger, status, fields);
 }
 
-void AccountRefusal(const GenerationServices& services, const Call& call, engine::VarMode mode,
-                    const absl::Status& status) {
-  const absl::Time now = services.clock->Now();
-  services.metrics->OnRequestEnd({.method = call.method(),
-                                  .code = status.code(),
-                                  .finish_reason = "none",
-                                  .var = mode,
-                                  .duration = now - call.metadata().arrival});
-  Log(*services.logger, status, CallFields(call, mode, status, now));
+void AccountRefusal(telemetry::Metrics& metrics, telemetry::Logger& logger, const Call& call,
+                    engine::VarMode mode, const absl::Status& status, absl::Time now) {
+  metrics.OnRequestEnd({.method = call.method(),
+                        .code = status.code(),
+                        .finish_reason = "none",
+                        .var = mode,
+                        .duration = now - call.metadata().arrival});
+  Log(logger, status, CallFields(call, mode, status, now));
 }
 
 }  // namespace varserve::rpc

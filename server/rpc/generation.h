@@ -35,6 +35,7 @@ struct GenerationSpec {
   std::vector<std::string> stop;
   v1::VarOptions effective_var;
   engine::VarMode mode = engine::VarMode::kOff;
+  absl::string_view preset;  // see VarRequest
   bool logprobs = false;
   std::optional<absl::Duration> image_time;
 };
@@ -71,7 +72,7 @@ class Generation : public engine::OutputSink {
 };
 
 // Log line and metrics of a call that ended before any generation was made.
-void AccountRefusal(const GenerationServices& services, const Call& call, engine::VarMode mode,
-                    const absl::Status& status);
+void AccountRefusal(telemetry::Metrics& metrics, telemetry::Logger& logger, const Call& call,
+                    engine::VarMode mode, const absl::Status& status, absl::Time now);
 
 }  // namespace varserve::rpc

@@ -6,8 +6,12 @@
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
 #include <grpcpp/server_builder.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 
-#include <fstream>
+#include <memory>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -20,9 +24,34 @@ namespace {
 
 constexpr unsigned kCertificateRefreshSeconds = 5;
 
-absl::Status CheckReadable(absl::string_view flag, const std::string& path) {
-  if (std::ifstream(path).good()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(flag, ": ", path, " cannot be read"));
+// gRPC would start with files it cannot use, and every handshake fail.
+absl::Status CheckTlsFiles(const GrpcServerOptions& o) {
+  const auto read = [](const std::string& path, auto pem_read) {
+    char no_password[] = "";  // rather than a question on the terminal
+    using Object = std::remove_pointer_t<decltype(pem_read(nullptr, nullptr, nullptr, nullptr))>;
+    const std::unique_ptr<BIO, decltype(&BIO_free)> file(BIO_new_file(path.c_str(), "r"), BIO_free);
+    Object* object = file == nullptr ? nullptr : pem_read(file.get(), nullptr, nullptr, no_password);
+    ERR_clear_error();
+    return object;
+  };
+  const std::unique_ptr<X509, decltype(&X509_free)> cert(read(o.tls_cert, PEM_read_bio_X509), X509_free);
+  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(read(o.tls_key, PEM_read_bio_PrivateKey),
+                                                                EVP_PKEY_free);
+  if (cert == nullptr)
+    return absl::InvalidArgumentError(absl::StrCat("tls_cert: ", o.tls_cert, " holds no PEM certificate"));
+  if (key == nullptr)
+    return absl::InvalidArgumentError(absl::StrCat("tls_key: ", o.tls_key, " holds no PEM private key"));
+  if (X509_check_private_key(cert.get(), key.get()) != 1) {
+    ERR_clear_error();
+    return absl::InvalidArgumentError(
+        absl::StrCat("tls_key: ", o.tls_key, " is not the key of the certificate in ", o.tls_cert));
+  }
+  if (o.tls_client_ca.empty()) return absl::OkStatus();
+  const std::unique_ptr<X509, decltype(&X509_free)> ca(read(o.tls_client_ca, PEM_read_bio_X509), X509_free);
+  if (ca == nullptr)
+    return absl::InvalidArgumentError(
+        absl::StrCat("tls_client_ca: ", o.tls_client_ca, " holds no PEM certificate"));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const GrpcServerOptions& o) {
@@ -30,9 +59,7 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const GrpcS
     return grpc::InsecureServerCredentials();
   if (o.tls_cert.empty() || o.tls_key.empty())
     return absl::InvalidArgumentError("tls: tls_cert and tls_key are both needed");
-  RETURN_IF_ERROR(CheckReadable("tls_cert", o.tls_cert));
-  RETURN_IF_ERROR(CheckReadable("tls_key", o.tls_key));
-  if (!o.tls_client_ca.empty()) RETURN_IF_ERROR(CheckReadable("tls_client_ca", o.tls_client_ca));
+  RETURN_IF_ERROR(CheckTlsFiles(o));
   auto provider = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
       o.tls_key, o.tls_cert, o.tls_client_ca, kCertificateRefreshSeconds);
   grpc::experimental::TlsServerCredentialsOptions tls(std::move(provider));
@@ -56,6 +83,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   builder.AddListeningPort(options.listen, credentials, &result->port_);
   builder.RegisterService(service);
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, options.max_metadata_bytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_concurrent_streams);
   // Two servers on one port would share its connections without anybody noticing.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);

@@ -19,6 +19,7 @@ namespace varserve::rpc {
 struct GrpcServerOptions {
   std::string listen = "0.0.0.0:50051";  // host:port; port 0 picks a free one
   int64_t max_message_bytes = 64 << 20;  // of a request
+  int max_metadata_bytes = 16 << 10;     // of a call
   int max_concurrent_streams = 1000;     // per connection
   // PEM files; read again when they change. All empty: no TLS. With a client CA clients must show a
   // certificate of it.

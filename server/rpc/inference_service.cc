@@ -42,7 +42,7 @@ absl::StatusOr<std::vector<std::shared_ptr<const ProcessedImage>>> ProcessPictur
 InferenceService::InferenceService(const ServiceOptions& options)
     : options_(options),
       watchdog_(options.write_timeout),
-      workers_(options.worker_threads, options.max_preprocessing) {}
+      workers_(options.worker_threads, options.max_preprocessing_bytes) {}
 
 void InferenceService::Serve(std::shared_ptr<const ServingModel> model) {
   absl::MutexLock lock(&mu_);
@@ -82,44 +82,61 @@ InferenceService::Stream* InferenceService::Compare(grpc::CallbackServerContext*
 
 template <typename Request>
 InferenceService::Stream* InferenceService::Start(const char* method, grpc::CallbackServerContext* context,
-                                                  const grpc::ByteBuffer* bytes) {
+                                                  const grpc::ByteBuffer* request_bytes) {
   constexpr bool kCompare = std::is_same_v<Request, v1::CompareRequest>;
-  const std::shared_ptr<StreamReactor> stream =
-      StreamReactor::Create(kCompare ? StreamReactor::Framing::kCompare : StreamReactor::Framing::kGenerate);
+  const std::shared_ptr<StreamReactor> stream = StreamReactor::Create(
+      kCompare ? StreamReactor::Framing::kCompare : StreamReactor::Framing::kGenerate, context);
+  const auto call = std::make_shared<Call>(method, ReadMetadata(context, *options_.clock), stream);
   absl::StatusOr<ModelRef> model = Admit(*context);
-  absl::StatusOr<CallMetadata> metadata = model.ok() ? ReadMetadata(context, *(*model)->services.clock)
-                                                     : absl::StatusOr<CallMetadata>(model.status());
-  if (!metadata.ok()) {
-    stream->End(ToGrpcStatus(metadata.status()));
+  if (model.ok() && !call->metadata().status.ok()) model = call->metadata().status;
+  if (!model.ok()) {
+    Refuse(*call, engine::VarMode::kOff, model.status());
     return stream.get();
   }
   watchdog_.Watch(stream);
-  auto call = std::make_shared<Call>(method, *std::move(metadata), stream);
-  const bool accepted = workers_.Submit([call, model = *model, bytes = *bytes] {
-    if (call->stream().cancelled()) return;
-    engine::VarMode mode = engine::VarMode::kOff;
-    Request request;
-    absl::Status status = ParseRequest(bytes, request);
-    if (status.ok()) {
-      const absl::StatusOr<ChatRequest> chat = ReadChat(request);
-      status = chat.ok() ? Submit(model, call, *chat, mode) : chat.status();
-    }
-    if (status.ok()) return;
-    AccountRefusal(model->services, *call, mode, status);
-    call->Fail(status);
-  });
-  if (!accepted) {
-    const absl::Status status = engine::WithRetryDelay(
-        absl::ResourceExhaustedError("the server is busy: too many requests wait for preprocessing"),
-        engine::kDefaultRetryDelay);
-    AccountRefusal((*model)->services, *call, engine::VarMode::kOff, status);
-    call->Fail(status);
+  if (const absl::Status status = Enqueue<Request>(*model, call, request_bytes); !status.ok()) {
+    Refuse(*call, engine::VarMode::kOff, status);
   }
   return stream.get();
 }
 
+template <typename Request>
+absl::Status InferenceService::Enqueue(const ModelRef& model, const std::shared_ptr<Call>& call,
+                                       const grpc::ByteBuffer* request_bytes) {
+  // Refused here, a request costs nothing but its transfer: no picture is decoded.
+  ASSIGN_OR_RETURN(engine::Engine::Place place, model->engine->Reserve(call->metadata().deadline));
+  // gRPC keeps its request until the call ends; the pictures in it are not needed that long.
+  grpc::ByteBuffer bytes;
+  bytes.Swap(const_cast<grpc::ByteBuffer*>(request_bytes));
+  const auto size = static_cast<int64_t>(bytes.Length());
+  const bool accepted = workers_.Submit(
+      size, [this, call, model, bytes = std::move(bytes), place = std::move(place)]() mutable {
+        engine::VarMode mode = engine::VarMode::kOff;
+        const absl::Status status = [&]() -> absl::Status {
+          if (call->stream().cancelled()) return absl::CancelledError("request: was cancelled");
+          Request request;
+          RETURN_IF_ERROR(ParseRequest(bytes, request));
+          bytes.Clear();
+          ASSIGN_OR_RETURN(const ChatRequest chat, ReadChat(request));
+          return Submit(model, call, chat, std::move(place), mode);
+        }();
+        if (status.ok()) return;
+        Refuse(*call, mode, status);
+      });
+  if (accepted) return absl::OkStatus();
+  return engine::WithRetryDelay(
+      absl::ResourceExhaustedError("queue: too many bytes of requests wait to be read; try again later"),
+      engine::kDefaultRetryDelay);
+}
+
+void InferenceService::Refuse(Call& call, engine::VarMode mode, const absl::Status& status) {
+  AccountRefusal(*options_.metrics, *options_.logger, call, mode, status, options_.clock->Now());
+  call.Fail(status);
+}
+
 absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_ptr<Call>& call,
-                                      const ChatRequest& chat, engine::VarMode& mode) {
+                                      const ChatRequest& chat, engine::Engine::Place place,
+                                      engine::VarMode& mode) {
   // 1. What costs nothing to check.
   const v1::Model::Decoder& decoder = model->description.decoder();
   ASSIGN_OR_RETURN(const SamplingRequest sampling,
@@ -160,13 +177,15 @@ absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_p
                         .stop = sampling.stop,
                         .effective_var = settings[i].effective,
                         .mode = settings[i].settings.mode,
+                        .preset = settings[i].preset,
                         .logprobs = sampling.params.logprobs >= 0,
                         .image_time = image_time};
     group.push_back(
         {std::move(request), std::make_shared<Generation>(model->services, call, std::move(spec))});
   }
   call->Expect(static_cast<int>(group.size()));
-  ASSIGN_OR_RETURN(std::vector<engine::SequenceId> ids, model->engine->Submit(std::move(group)));
+  ASSIGN_OR_RETURN(std::vector<engine::SequenceId> ids,
+                   model->engine->Submit(std::move(group), std::move(place)));
   call->CancelWithCall(*model->engine, std::move(ids));
   return absl::OkStatus();
 }
@@ -177,6 +196,7 @@ grpc::ServerUnaryReactor* InferenceService::GetModel(grpc::CallbackServerContext
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const absl::StatusOr<ModelRef> model = Admit(*context);
   if (model.ok()) *response = (*model)->description;
+  options_.metrics->OnRequestEnd({.method = "GetModel", .code = model.status().code()});
   reactor->Finish(ToGrpcStatus(model.status()));
   return reactor;
 }

@@ -33,9 +33,12 @@ struct ServingModel {
 
 struct ServiceOptions {
   int worker_threads = 2;
-  int max_preprocessing = 256;  // calls that wait for a worker
+  int64_t max_preprocessing_bytes = 512 << 20;  // of requests that wait for a worker
   absl::Duration write_timeout = absl::Seconds(60);
   const BearerTokens* tokens = nullptr;  // null: everybody may call
+  telemetry::Metrics* metrics = nullptr;
+  telemetry::Logger* logger = nullptr;
+  const Clock* clock = nullptr;  // the engine's
 };
 
 // Streaming methods take raw bytes, so that a message that cannot be parsed gets an answer that says why.
@@ -66,11 +69,17 @@ class InferenceService : public InferenceServiceBase {
 
   // UNAVAILABLE, or UNAUTHENTICATED.
   absl::StatusOr<ModelRef> Admit(const grpc::CallbackServerContext& context) const ABSL_LOCKS_EXCLUDED(mu_);
+  // Ends a call of which no generation was made.
+  void Refuse(Call& call, engine::VarMode mode, const absl::Status& status);
   template <typename Request>
   Stream* Start(const char* method, grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes);
-  // On a worker: everything between the bytes and the engine.
+  // Takes a place in the queue and hands the rest to a worker.
+  template <typename Request>
+  absl::Status Enqueue(const ModelRef& model, const std::shared_ptr<Call>& call,
+                       const grpc::ByteBuffer* request_bytes);
+  // On a worker: everything between the request and the engine.
   static absl::Status Submit(const ModelRef& model, const std::shared_ptr<Call>& call,
-                             const ChatRequest& chat, engine::VarMode& mode);
+                             const ChatRequest& chat, engine::Engine::Place place, engine::VarMode& mode);
 
   const ServiceOptions options_;
   mutable absl::Mutex mu_;

@@ -52,6 +52,16 @@ absl::StatusOr<float> RhoOf(v1::VarPreset preset) {
   }
 }
 
+absl::string_view PresetName(const v1::VarOptions& o, v1::VarPreset preset) {
+  if (o.variant() == v1::VAR_VARIANT_AUTHORS_CODE || o.has_tau() || o.has_rho() || o.has_p() ||
+      o.has_min_visual_attention() || o.has_first_layer() || o.has_last_layer()) {
+    return "custom";
+  }
+  return preset == v1::VAR_PRESET_GENERAL         ? "general"
+         : preset == v1::VAR_PRESET_HALLUCINATION ? "hallucination"
+                                                  : "vision_centric";
+}
+
 absl::StatusOr<int> LayerOf(absl::string_view field, uint32_t value, int num_layers) {
   RETURN_IF_ERROR(CheckRange(field, value, 0, num_layers - 1));
   return static_cast<int>(value);
@@ -112,7 +122,8 @@ absl::StatusOr<VarRequest> ReadVarOptions(const v1::VarOptions& o, const VarDefa
   s.variant = authors_code ? VarVariant::kAuthorsCode : VarVariant::kPaper;
   if (s.measured() && !defaults.profile_tau.has_value()) {
     return absl::FailedPreconditionError(
-        "var.mode: this model has no VAR profile, only OFF works; make one with varserve-calibrate");
+        "var.mode: this model has no VAR profile, only OFF works; make one with varserve-calibrate --model "
+        "DIR");
   }
 
   const v1::VarPreset preset = o.preset() == v1::VAR_PRESET_UNSPECIFIED ? defaults.preset : o.preset();
@@ -169,6 +180,7 @@ absl::StatusOr<VarRequest> ReadVarOptions(const v1::VarOptions& o, const VarDefa
     for (int layer = s.first_layer; layer <= s.last_layer; ++layer) request.map_layers.push_back(layer);
   }
 
+  request.preset = PresetName(o, preset);
   v1::VarOptions& e = request.effective;
   e.set_mode(mode);
   e.set_variant(authors_code ? v1::VAR_VARIANT_AUTHORS_CODE : v1::VAR_VARIANT_PAPER);

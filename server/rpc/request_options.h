@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "server/engine/request.h"
 #include "server/engine/var_settings.h"
 #include "varserve/v1/inference.pb.h"
@@ -36,6 +37,8 @@ struct VarRequest {
   v1::VarDetail detail = v1::VAR_DETAIL_LAYERS;
   std::vector<int> map_layers;  // not empty exactly where the detail is MAPS and the mode is not OFF
   v1::VarOptions effective;     // the same, every field set
+  // What metrics call the knobs: general, hallucination, vision_centric, or custom where the caller sets one.
+  absl::string_view preset;
 };
 
 absl::StatusOr<VarRequest> ReadVarOptions(const v1::VarOptions& options, const VarDefaults& defaults);

@@ -25,8 +25,8 @@ grpc::ByteBuffer Serialize(const google::protobuf::Message& message) {
 
 }  // namespace
 
-std::shared_ptr<StreamReactor> StreamReactor::Create(Framing framing) {
-  std::shared_ptr<StreamReactor> reactor(new StreamReactor(framing));
+std::shared_ptr<StreamReactor> StreamReactor::Create(Framing framing, grpc::CallbackServerContext* context) {
+  std::shared_ptr<StreamReactor> reactor(new StreamReactor(framing, context));
   reactor->self_ = reactor;
   return reactor;
 }
@@ -72,6 +72,20 @@ void StreamReactor::Abort(const grpc::Status& status) {
   Advance();
 }
 
+void StreamReactor::Break() {
+  {
+    absl::MutexLock lock(&mu_);
+    if (finished_ || breaking_) return;
+    breaking_ = true;
+  }
+  context_->TryCancel();  // without the lock: reactions may run on this thread
+  {
+    absl::MutexLock lock(&mu_);
+    breaking_ = false;
+  }
+  Abort(grpc::Status::CANCELLED);
+}
+
 void StreamReactor::NotifyWhenCancelled(std::function<void()> callback) {
   {
     absl::MutexLock lock(&mu_);
@@ -99,7 +113,7 @@ void StreamReactor::Advance() {
   std::function<void()> dropped;
   {
     absl::MutexLock lock(&mu_);
-    if (write_in_flight_ || finished_) return;
+    if (write_in_flight_ || breaking_ || finished_) return;
     if (!pending_.empty()) {
       next = Next::kWrite;
       writing_ = Encode(pending_.front());

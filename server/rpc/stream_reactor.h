@@ -6,6 +6,7 @@
 // the time the watchdog allows (stream_watchdog.h) is cancelled.
 #pragma once
 
+#include <grpcpp/server_context.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
@@ -25,14 +26,16 @@ class StreamReactor : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   // What goes over the wire: GenerateResponse, or CompareResponse with the setting's index.
   enum class Framing { kGenerate, kCompare };
 
-  // Lives until gRPC is done with the call and no other reference is left.
-  static std::shared_ptr<StreamReactor> Create(Framing framing);
+  // Lives until gRPC is done with the call and no other reference is left; `context` is the call's.
+  static std::shared_ptr<StreamReactor> Create(Framing framing, grpc::CallbackServerContext* context);
 
   void Send(uint32_t setting, v1::GenerateResponse response) ABSL_LOCKS_EXCLUDED(mu_);
   // Ends the call with `status` once everything sent before is written. Only the first call counts.
   void End(const grpc::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
-  // Ends the call at once with `status`: drops what waits.
+  // Ends the call with `status` as soon as the write in flight is done: drops what waits.
   void Abort(const grpc::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
+  // The same without waiting for a reader who does not take the write; he sees CANCELLED.
+  void Break() ABSL_LOCKS_EXCLUDED(mu_);
   // `callback` runs once when the caller is gone or the call is aborted; at once if that has happened.
   void NotifyWhenCancelled(std::function<void()> callback) ABSL_LOCKS_EXCLUDED(mu_);
   bool cancelled() const ABSL_LOCKS_EXCLUDED(mu_);
@@ -49,14 +52,16 @@ class StreamReactor : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
     v1::GenerateResponse response;
   };
 
-  explicit StreamReactor(Framing framing) : framing_(framing) {}
+  StreamReactor(Framing framing, grpc::CallbackServerContext* context)
+      : framing_(framing), context_(context) {}
   // Starts whatever comes next: a write, or Finish.
   void Advance() ABSL_LOCKS_EXCLUDED(mu_);
   grpc::ByteBuffer Encode(const Pending& pending) const;
 
   const Framing framing_;
-  std::shared_ptr<StreamReactor> self_;  // until OnDone
-  grpc::ByteBuffer writing_;             // of the write in flight
+  grpc::CallbackServerContext* const context_;  // valid until Finish
+  std::shared_ptr<StreamReactor> self_;         // until OnDone
+  grpc::ByteBuffer writing_;                    // of the write in flight
 
   mutable absl::Mutex mu_;
   std::deque<Pending> pending_ ABSL_GUARDED_BY(mu_);
@@ -64,6 +69,7 @@ class StreamReactor : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   absl::Time write_started_ ABSL_GUARDED_BY(mu_);
   bool ended_ ABSL_GUARDED_BY(mu_) = false;  // nothing may be sent any more
   bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
+  bool breaking_ ABSL_GUARDED_BY(mu_) = false;  // context_ is in use
   bool finished_ ABSL_GUARDED_BY(mu_) = false;  // Finish was called
   grpc::Status status_ ABSL_GUARDED_BY(mu_);
   std::function<void()> on_cancelled_ ABSL_GUARDED_BY(mu_);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 
 namespace varserve::rpc {
@@ -41,11 +40,7 @@ void StreamWatchdog::Run() {
     }
     const absl::Time now = absl::Now();
     for (const auto& stream : alive) {
-      if (stream->write_age(now) > write_timeout_) {
-        stream->Abort(grpc::Status(grpc::StatusCode::CANCELLED,
-                                   absl::StrCat("the answer was not read for ",
-                                                absl::FormatDuration(write_timeout_), " (--write_timeout)")));
-      }
+      if (stream->write_age(now) > write_timeout_) stream->Break();
     }
   }
 }

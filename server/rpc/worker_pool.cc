@@ -4,7 +4,7 @@
 
 namespace varserve::rpc {
 
-WorkerPool::WorkerPool(int num_threads, int max_waiting) : max_waiting_(max_waiting) {
+WorkerPool::WorkerPool(int num_threads, int64_t max_waiting_bytes) : max_waiting_bytes_(max_waiting_bytes) {
   for (int i = 0; i < num_threads; ++i) threads_.emplace_back([this] { Run(); });
 }
 
@@ -16,24 +16,26 @@ WorkerPool::~WorkerPool() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-bool WorkerPool::Submit(std::function<void()> work) {
+bool WorkerPool::Submit(int64_t bytes, Work work) {
   absl::MutexLock lock(&mu_);
-  if (stopping_ || waiting_.size() >= max_waiting_) return false;
-  waiting_.push_back(std::move(work));
+  if (stopping_ || (!waiting_.empty() && waiting_bytes_ + bytes > max_waiting_bytes_)) return false;
+  waiting_bytes_ += bytes;
+  waiting_.push_back({bytes, std::move(work)});
   return true;
 }
 
 void WorkerPool::Run() {
   while (true) {
-    std::function<void()> work;
+    Work work;
     {
       absl::MutexLock lock(&mu_);
       mu_.Await(absl::Condition(this, &WorkerPool::CanGoOn));
       if (waiting_.empty()) return;
-      work = std::move(waiting_.front());
+      work = std::move(waiting_.front().work);
+      waiting_bytes_ -= waiting_.front().bytes;
       waiting_.pop_front();
     }
-    work();
+    std::move(work)();
   }
 }
 

@@ -1,16 +1,10 @@
-// Every metric the server exports, and the only place that writes them. docs/metrics.md is made from the
-// registry.
+// Every metric the server exports, and the only place that writes them. docs/metrics.md lists them; its table
+// is made from the registry (metric_table.h).
 //
-// Names begin with varserve_; every series has the label `model`. Label `var` is off, observe or on. Base
-// units, counters rather than rates. No series is per request, head or user; per layer there are four, for
-// each of observe and on. Thread-safe.
+// Every series has the label `model`. Label `var` is off, observe or on. Base units, counters rather than
+// rates. No series is per request, head or user. Series exist from the start, at zero: Prometheus does not
+// see the increase of a counter that begins at one. Thread-safe.
 #pragma once
-
-#include <prometheus/counter.h>
-#include <prometheus/family.h>
-#include <prometheus/gauge.h>
-#include <prometheus/histogram.h>
-#include <prometheus/registry.h>
 
 #include <array>
 #include <memory>
@@ -19,18 +13,19 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "server/engine/observer.h"
 #include "server/engine/var_report.h"
 #include "server/engine/var_settings.h"
+#include "server/telemetry/metric_families.h"
+#include "server/telemetry/var_metrics.h"
 
 namespace varserve::telemetry {
 
-struct ModelLabels {
-  std::string model;
+struct LoadedModel {
   std::string dtype;
   std::string device;
-  std::string version;  // of the server
   int num_layers = 0;
 };
 
@@ -40,6 +35,8 @@ struct RequestRecord {
   absl::StatusCode code = absl::StatusCode::kOk;
   absl::string_view finish_reason = "none";  // stop, stop_string, length; none where the request failed
   engine::VarMode var = engine::VarMode::kOff;
+  // general, hallucination or vision_centric; custom where the request sets a knob itself.
+  absl::string_view preset = "general";
   absl::Duration duration;
   std::optional<absl::Duration> image;  // decoding and resizing
   std::optional<absl::Duration> queue;
@@ -52,11 +49,13 @@ struct RequestRecord {
 
 class Metrics : public engine::EngineObserver {
  public:
-  explicit Metrics(const ModelLabels& labels);
+  Metrics(const std::string& model, const std::string& server_version);
 
   // The series, for an exposer.
-  std::shared_ptr<prometheus::Registry> registry() const { return registry_; }
+  std::shared_ptr<prometheus::Registry> registry() const { return families_.registry(); }
 
+  // Once, before the first request is served.
+  void OnModelLoaded(const LoadedModel& model);
   void OnRequestEnd(const RequestRecord& record);
   void OnFirstToken(engine::VarMode var, absl::Duration since_arrival);
   void OnNextToken(engine::VarMode var, absl::Duration since_last);
@@ -67,22 +66,18 @@ class Metrics : public engine::EngineObserver {
   void OnLoad(const Load& load) override;
   void OnPrefixLookup(int64_t queried_tokens, int64_t hit_tokens) override;
   void OnStep(const Step& step) override;
+  void OnCorruptedResult() override;
 
  private:
   static constexpr int kNumModes = 3;
   template <typename T>
   using PerMode = std::array<T*, kNumModes>;
 
-  PerMode<prometheus::Histogram> Latency(const char* name, const char* help);
-  PerMode<prometheus::Histogram> ModeHistogram(const char* name, const char* help,
-                                               const std::vector<double>& buckets);
-  PerMode<prometheus::Counter> ModeCounter(const char* name, const char* help);
-  prometheus::Counter& PlainCounter(const char* name, const char* help);
-  prometheus::Gauge& PlainGauge(const char* name, const char* help);
-  void OnReport(const engine::VarReport& report);
+  PerMode<prometheus::Histogram> Latency(const char* name, const char* help) const;
+  PerMode<prometheus::Counter> Tokens(const char* name, const char* help) const;
+  void AddRequestSeries();
 
-  const std::shared_ptr<prometheus::Registry> registry_;
-  const prometheus::Labels model_;  // {model}
+  const MetricFamilies families_;
 
   prometheus::Family<prometheus::Counter>& requests_;
   const PerMode<prometheus::Histogram> duration_;
@@ -103,29 +98,11 @@ class Metrics : public engine::EngineObserver {
   prometheus::Gauge& stuck_;
   prometheus::Counter& prefix_queries_;
   prometheus::Counter& prefix_hits_;
-  prometheus::Counter& steps_;
   prometheus::Counter& failed_steps_;
+  prometheus::Counter& corrupted_requests_;
   prometheus::Histogram& step_duration_;
   prometheus::Histogram& batch_size_;
-
-  // VAR; modes observe and on only.
-  struct VarSeries {
-    prometheus::Histogram* visual_sinks;
-    prometheus::Histogram* text_sinks;
-    prometheus::Histogram* redistributed_ratio;
-    prometheus::Counter* redistributed;
-    prometheus::Histogram* image_centric;
-    prometheus::Histogram* visual_before;
-    prometheus::Histogram* visual_after;
-  };
-  std::array<VarSeries, kNumModes> var_{};
-  struct LayerSeries {
-    prometheus::Counter* visual_sinks;
-    prometheus::Counter* text_sinks;
-    prometheus::Counter* redistributed;
-    prometheus::Counter* rows;
-  };
-  std::array<std::vector<LayerSeries>, kNumModes> layers_;
+  VarMetrics var_;
 };
 
 }  // namespace varserve::telemetry

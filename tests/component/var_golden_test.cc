@@ -24,6 +24,7 @@ struct IgnoreEvents : engine::EngineObserver {
   void OnLoad(const Load&) override {}
   void OnPrefixLookup(int64_t, int64_t) override {}
   void OnStep(const Step&) override {}
+  void OnCorruptedResult() override {}
 };
 
 engine::VarSettings Settings(const json& s) {

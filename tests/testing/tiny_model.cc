@@ -59,9 +59,11 @@ FileTensor Fill(const json& spec) {
   return tensor;
 }
 
-json ReadSpec(const std::string& name) {
-  return json::parse(
-      std::ifstream(std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/models/" + name + ".json"));
+json ReadSpec(const std::string& name, const std::function<void(json& spec)>& change) {
+  json spec =
+      json::parse(std::ifstream(std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/models/" + name + ".json"));
+  if (change) change(spec);
+  return spec;
 }
 
 }  // namespace
@@ -85,7 +87,8 @@ void WriteSafetensors(const std::string& path, const FileTensors& tensors) {
   }
 }
 
-TinyModel::TinyModel(const std::string& name) : spec_(ReadSpec(name)) {
+TinyModel::TinyModel(const std::string& name, const std::function<void(json& spec)>& change)
+    : spec_(ReadSpec(name, change)) {
   dir_.Write("config.json", spec_["config"].dump());
   dir_.Write("var_profile.json", spec_["profile"].dump());
   for (const json& tensor : spec_["tensors"])

@@ -27,8 +27,9 @@ void WriteSafetensors(const std::string& path, const FileTensors& tensors);
 
 class TinyModel {
  public:
-  // `name`: of tests/golden/models/NAME.json.
-  explicit TinyModel(const std::string& name);
+  // `name`: of tests/golden/models/NAME.json. `change` may make another model of it.
+  explicit TinyModel(const std::string& name,
+                     const std::function<void(nlohmann::json& spec)>& change = nullptr);
 
   const std::string& dir() const { return dir_.path(); }
   const nlohmann::json& spec() const { return spec_; }

@@ -74,6 +74,27 @@ std::vector<AttentionShape> Shapes() {
           {4, 1, 40, StorageType::kFloat16}};
 }
 
+// Any numbers of heads, KV heads and head sizes, in 32 and 16 bit.
+std::vector<AttentionShape> RandomShapes(std::mt19937& random) {
+  const auto pick = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
+  std::vector<AttentionShape> shapes;
+  for (int i = 0; i < 6; ++i) {
+    const int kv_heads = pick(1, 4);
+    shapes.push_back({kv_heads * pick(1, 4), kv_heads, 8 * pick(1, 9),
+                      i % 2 == 0 ? StorageType::kFloat32 : StorageType::kBFloat16});
+  }
+  return shapes;
+}
+
+// The world with one more setting of all its rows.
+template <typename Change>
+AttentionWorld With(AttentionWorld world, Change change) {
+  for (AttentionRow& row : world.rows) change(row);
+  return world;
+}
+void TurnOff(AttentionRow& row) { row.first_layer = 1, row.last_layer = 0; }
+void TurnOn(AttentionRow& row) { row.first_layer = 0, row.last_layer = 9; }
+
 class AttentionBackendTest : public testing::TestWithParam<bool> {
  protected:
   const std::unique_ptr<AttentionBackend> backend_ =
@@ -123,27 +144,63 @@ TEST_P(AttentionBackendTest, EqualsTheSlowReference) {
 }
 
 TEST_P(AttentionBackendTest, ZeroPAndRangesWithoutTheLayerChangeNoBit) {
-  for (const AttentionShape& shape : Shapes()) {
-    AttentionWorld off = RandomWorld(shape, random_);
-    for (AttentionRow& row : off.rows) row.first_layer = 1, row.last_layer = 0;
-    AttentionWorld zero = off;
-    for (AttentionRow& row : zero.rows) row.p = 0, row.first_layer = 0, row.last_layer = 9;
-    AttentionWorld later = off;
-    for (AttentionRow& row : later.rows) row.p = 1, row.first_layer = kLayer + 1, row.last_layer = 9;
-    const at::Tensor expected = Attend(*backend_, off).out;
+  for (const AttentionShape& shape : RandomShapes(random_)) {
+    const AttentionWorld world = RandomWorld(shape, random_);
+    const AttentionWorld zero = With(With(world, TurnOn), [](AttentionRow& row) { row.p = 0; });
+    const AttentionWorld later =
+        With(world, [](AttentionRow& row) { row.p = 1, row.first_layer = kLayer + 1, row.last_layer = 9; });
+    const at::Tensor expected = Attend(*backend_, With(world, TurnOff)).out;
     EXPECT_TRUE(at::equal(Attend(*backend_, zero).out, expected));
     EXPECT_TRUE(at::equal(Attend(*backend_, later).out, expected));
   }
 }
 
+TEST_P(AttentionBackendTest, HeadsThatAreNotImageCentricChangeNoBit) {
+  int untouched = 0;
+  for (const AttentionShape& shape : RandomShapes(random_)) {
+    const AttentionWorld on = With(RandomWorld(shape, random_), TurnOn);
+    const at::Tensor expected = Attend(*backend_, With(on, TurnOff)).out;
+    const at::Tensor out = Attend(*backend_, on).out;  // [R, H, D]
+    for (int r = 0; r < static_cast<int>(on.rows.size()); ++r) {
+      for (int head = 0; head < shape.heads; ++head) {
+        const auto truth = on.Truth(r, head, kLayer);
+        if (truth.image_centric || truth.margin < 1e-4) continue;
+        EXPECT_TRUE(at::equal(out[r][head], expected[r][head])) << "row " << r << " head " << head;
+        ++untouched;
+      }
+    }
+  }
+  EXPECT_GT(untouched, 50);
+}
+
+TEST_P(AttentionBackendTest, PromptsWithoutAnImageChangeNoBit) {
+  for (const AttentionShape& shape : RandomShapes(random_)) {
+    AttentionWorld world = With(RandomWorld(shape, random_), TurnOn);
+    for (AttentionWorld::Sequence& s : world.sequences) {
+      std::fill(s.is_visual.begin(), s.is_visual.end(), 0.0F);
+    }
+    for (AttentionRow& row : world.rows) row.p = 1, row.rho = 0, row.min_visual_attention = 0;
+    const Output on = Attend(*backend_, world);
+    EXPECT_TRUE(at::equal(on.out, Attend(*backend_, With(world, TurnOff)).out));
+    EXPECT_EQ(on.sums.abs().sum().item<float>(), 0.0F);
+  }
+}
+
+TEST_P(AttentionBackendTest, AttentionSumsToOneWhateverVarDoes) {
+  for (const AttentionShape& shape : RandomShapes(random_)) {
+    const AttentionWorld world = With(With(RandomWorld(shape, random_), TurnOn),
+                                      [](AttentionRow& row) { row.rho = 0, row.min_visual_attention = 0; });
+    const at::Tensor sums = Attend(*backend_, world).maps.sum(2) / shape.heads;  // [R, 2]
+    EXPECT_TRUE(at::allclose(sums, at::ones_like(sums), 1e-5, 1e-5)) << sums;
+  }
+}
+
 TEST_P(AttentionBackendTest, SwitchingVarOnForOneRowChangesNoBitOfAnother) {
-  for (const AttentionShape& shape : Shapes()) {
-    AttentionWorld world = RandomWorld(shape, random_);
-    for (AttentionRow& row : world.rows) row.first_layer = 1, row.last_layer = 0;
+  for (const AttentionShape& shape : RandomShapes(random_)) {
+    AttentionWorld world = With(RandomWorld(shape, random_), TurnOff);
     const at::Tensor off = Attend(*backend_, world).out;
     for (size_t r = 0; r < world.rows.size(); r += 2) {
-      world.rows[r].first_layer = 0;
-      world.rows[r].last_layer = 9;
+      TurnOn(world.rows[r]);
       world.rows[r].p = 1.0F;
       world.rows[r].rho = 0.0F;
       world.rows[r].min_visual_attention = 0.0F;
@@ -157,12 +214,12 @@ TEST_P(AttentionBackendTest, SwitchingVarOnForOneRowChangesNoBitOfAnother) {
 
 TEST_P(AttentionBackendTest, FiniteWhenEveryVisualTokenOrNoneIsASink) {
   for (const float tau : {0.0F, 1e9F}) {
-    AttentionWorld world = RandomWorld(Shapes().front(), random_);
-    for (AttentionRow& row : world.rows) {
-      row.tau = tau, row.p = 1, row.rho = 0, row.min_visual_attention = 0, row.first_layer = 0,
-      row.last_layer = 9;
+    for (const AttentionShape& shape : RandomShapes(random_)) {
+      const AttentionWorld world = With(With(RandomWorld(shape, random_), TurnOn), [&](AttentionRow& row) {
+        row.tau = tau, row.p = 1, row.rho = 0, row.min_visual_attention = 0;
+      });
+      EXPECT_TRUE(Attend(*backend_, world).out.isfinite().all().item<bool>());
     }
-    EXPECT_TRUE(Attend(*backend_, world).out.isfinite().all().item<bool>());
   }
 }
 

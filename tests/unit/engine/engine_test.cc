@@ -9,6 +9,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/engine/retry_delay.h"
+#include "tests/testing/gate.h"
 #include "tests/unit/engine/engine_testing.h"
 
 namespace varserve::engine {
@@ -16,42 +17,11 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
+using varserve::testing::Gate;
 
 std::shared_ptr<const Prompt> Text(int size, int seed = 0) {
   return PromptBuilder().Text(size, seed).Build();
 }
-
-// Holds up steps while closed.
-class Gate {
- public:
-  void Close() {
-    absl::MutexLock lock(&mu_);
-    open_ = false;
-  }
-  void Open() {
-    absl::MutexLock lock(&mu_);
-    open_ = true;
-    changed_.SignalAll();
-  }
-  void Pass() {
-    absl::MutexLock lock(&mu_);
-    ++arrived_;
-    changed_.SignalAll();
-    while (!open_) changed_.Wait(&mu_);
-    --arrived_;
-  }
-  // Until a step stands at the closed gate.
-  void WaitForArrival() {
-    absl::MutexLock lock(&mu_);
-    while (arrived_ == 0) changed_.Wait(&mu_);
-  }
-
- private:
-  absl::Mutex mu_;
-  absl::CondVar changed_;
-  bool open_ ABSL_GUARDED_BY(mu_) = true;
-  int arrived_ ABSL_GUARDED_BY(mu_) = 0;
-};
 
 class EngineTest : public ::testing::Test {
  protected:
@@ -198,6 +168,35 @@ TEST_F(EngineTest, RefusesMoreThanMayWaitAndSaysWhenToComeBack) {
   StopAndCheck();
 }
 
+TEST_F(EngineTest, APlaceIsKeptUntilItIsUsedOrDropped) {
+  Start({.scheduler = {.max_running = 1}, .queue = {.max_waiting = 1}});
+  const Submitted running = SubmitAndBlock(MakeRequest(Text(8), 4));
+  auto place = engine_->Reserve(absl::InfiniteFuture());
+  ASSERT_TRUE(place.ok());
+  const absl::Status refused = engine_->Reserve(absl::InfiniteFuture()).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(refused));
+  EXPECT_TRUE(GetRetryDelay(refused).has_value());
+  EXPECT_TRUE(absl::IsResourceExhausted(Submit(MakeRequest(Text(8), 4)).status));
+
+  place->reset();
+  place = engine_->Reserve(absl::InfiniteFuture());
+  ASSERT_TRUE(place.ok());
+  const auto bad = std::make_shared<RecordingSink>();
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(engine_->Submit({{MakeRequest(Text(0), 4), bad}}, *std::move(place)).status()));
+  place = engine_->Reserve(absl::InfiniteFuture());
+  ASSERT_TRUE(place.ok()) << "given back by the refusal";
+
+  const auto sink = std::make_shared<RecordingSink>();
+  EXPECT_TRUE(engine_->Submit({{MakeRequest(Text(8), 4), sink}}, *std::move(place)).ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(engine_->Reserve(absl::InfiniteFuture()).status())) << "used up";
+  gate_.Open();
+  sink->WaitUntilEnded();
+  EXPECT_TRUE(engine_->Drain(absl::InfiniteFuture()));
+  EXPECT_TRUE(absl::IsUnavailable(engine_->Reserve(absl::InfiniteFuture()).status()));
+  StopAndCheck();
+}
+
 TEST_F(EngineTest, RefusesADeadlineTheQueueMakesImpossible) {
   step_duration_ = absl::Seconds(1);
   Start({.scheduler = {.max_running = 1}});
@@ -281,6 +280,17 @@ TEST_F(EngineTest, DrainEndsWhatIsLeftAtItsDeadline) {
   EXPECT_TRUE(absl::IsUnavailable(running.sink->record().failed.value()));
   EXPECT_THAT(running.sink->record().tokens, SizeIs(5));
   EXPECT_TRUE(absl::IsUnavailable(waiting.sink->record().failed.value()));
+  StopAndCheck();
+}
+
+TEST_F(EngineTest, DrainGivesUpOnAStepThatHangs) {
+  Start();
+  const Submitted hanging = SubmitAndBlock(MakeRequest(Text(8, 1), 100));
+  EXPECT_FALSE(engine_->Drain(clock_.Now(), absl::ZeroDuration()));
+  EXPECT_FALSE(hanging.sink->record().ended());
+  gate_.Open();
+  EXPECT_TRUE(absl::IsUnavailable(hanging.sink->WaitUntilEnded().failed.value()));
+  EXPECT_TRUE(engine_->Drain(clock_.Now()));
   StopAndCheck();
 }
 

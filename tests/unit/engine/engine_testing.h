@@ -54,11 +54,13 @@ class RecordingObserver final : public EngineObserver {
     hit += hit_tokens;
   }
   void OnStep(const Step& step) override { steps.push_back(step); }
+  void OnCorruptedResult() override { ++corrupted; }
 
   std::vector<Load> loads;
   std::vector<Step> steps;
   int64_t queried = 0;
   int64_t hit = 0;
+  int corrupted = 0;
 };
 
 // An EngineCore with all it needs, and its requests in a row.

@@ -62,6 +62,54 @@ TEST(QueuePolicyTest, AnythingMayWaitWhereNothingDoes) {
   EXPECT_TRUE(policy.Enter({Request(1)}, kNever, kNow).ok());
 }
 
+TEST(QueuePolicyTest, PlacesCountAsWaitingAndAreKept) {
+  QueuePolicy policy({.max_waiting = 2});
+  ASSERT_TRUE(policy.Reserve(kNever, kNow).ok());
+  ASSERT_TRUE(policy.Reserve(kNever, kNow).ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(policy.Reserve(kNever, kNow)));
+  EXPECT_TRUE(absl::IsResourceExhausted(policy.Enter({Request(1)}, kNever, kNow)));
+  EXPECT_TRUE(policy.Enter({Request(1)}, kNever, kNow, QueuePolicy::Place::kReserved).ok());
+  EXPECT_TRUE(policy.Enter({Request(2)}, kNever, kNow, QueuePolicy::Place::kReserved).ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(policy.Reserve(kNever, kNow))) << "the same two wait";
+  policy.Leave(Request(1));
+  ASSERT_TRUE(policy.Reserve(kNever, kNow).ok());
+  policy.GiveBack();
+  EXPECT_TRUE(policy.Enter({Request(3)}, kNever, kNow).ok());
+}
+
+TEST(QueuePolicyTest, APlaceLetsInOneOfAGroup) {
+  QueuePolicy policy({.max_waiting = 2});
+  ASSERT_TRUE(policy.Enter({Request(1)}, kNever, kNow).ok());
+  ASSERT_TRUE(policy.Reserve(kNever, kNow).ok());
+  const auto enter = [&policy](std::vector<QueuedRequest> group) {
+    return policy.Enter(group, kNever, kNow, QueuePolicy::Place::kReserved);
+  };
+  EXPECT_TRUE(absl::IsResourceExhausted(enter({Request(2), Request(2)})));
+  EXPECT_EQ(policy.waiting(), 1) << "all or none";
+  EXPECT_TRUE(enter({Request(2)}).ok()) << "the place is still there";
+}
+
+TEST(QueuePolicyTest, APlaceCountsAsARequestOfTheUsualSize) {
+  QueuePolicy policy({.max_waiting_tokens = 2000});
+  ASSERT_TRUE(policy.Enter({Request(1)}, kNever, kNow).ok());  // 640 tokens
+  ASSERT_TRUE(policy.Reserve(kNever, kNow).ok());
+  ASSERT_TRUE(policy.Reserve(kNever, kNow).ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(policy.Reserve(kNever, kNow)));
+  EXPECT_TRUE(policy.Enter({Request(2, 5000, 0)}, kNever, kNow, QueuePolicy::Place::kReserved).ok())
+      << "one that turns out longer keeps its place";
+}
+
+TEST(QueuePolicyTest, RoomInTheBatchIsNoWaiting) {
+  QueuePolicy policy({.max_waiting = 1});
+  policy.SetRoom(2);
+  for (uint8_t i = 0; i < 3; ++i) EXPECT_TRUE(policy.Enter({Request(i)}, kNever, kNow).ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(policy.Enter({Request(4)}, kNever, kNow)));
+  policy.SetRoom(0);
+  policy.Leave(Request(0));
+  policy.Leave(Request(1));
+  EXPECT_TRUE(absl::IsResourceExhausted(policy.Enter({Request(4)}, kNever, kNow)));
+}
+
 TEST(QueuePolicyTest, RefusesADeadlineOutOfReachOnceASpeedWasMeasured) {
   QueuePolicy policy({});
   ASSERT_TRUE(policy.Enter({Request(1)}, kNever, kNow).ok());  // 640 tokens
@@ -74,6 +122,15 @@ TEST(QueuePolicyTest, RefusesADeadlineOutOfReachOnceASpeedWasMeasured) {
   EXPECT_TRUE(absl::IsDeadlineExceeded(policy.Enter({Request(2)}, kNow + absl::Seconds(1.9), kNow)));
   EXPECT_TRUE(policy.Enter({Request(2)}, kNow + absl::Seconds(2.1), kNow).ok());
   EXPECT_EQ(policy.EstimatedWait(), absl::Seconds(4));
+}
+
+TEST(QueuePolicyTest, RefusesAPlaceForADeadlineOutOfReach) {
+  QueuePolicy policy({});
+  ASSERT_TRUE(policy.Enter({Request(1)}, kNever, kNow).ok());
+  policy.OnRound(Prefill(320));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(policy.Reserve(kNow, kNow)));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(policy.Reserve(kNow + absl::Seconds(1.9), kNow)));
+  EXPECT_TRUE(policy.Reserve(kNow + absl::Seconds(2.1), kNow).ok());
 }
 
 TEST(QueuePolicyTest, EmptyQueueRefusesNoDeadline) {

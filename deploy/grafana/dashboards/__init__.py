@@ -1,0 +1,1 @@
+"""The dashboards of VARServe, as code; ../make_dashboards.py writes them as JSON."""

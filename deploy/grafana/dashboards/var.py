@@ -1,0 +1,255 @@
+"""VARServe: VAR. Sinks, attention that is moved, and what it does to answers."""
+
+from grafana_foundation_sdk.builders import dashboard
+
+from dashboards.panels import RATIO, REQUESTS, SECONDS, TOKENS
+from dashboards.panels import (
+    bars,
+    board,
+    choice,
+    distribution,
+    figure,
+    increase,
+    layer_map,
+    mean,
+    padded_layer,
+    quantile,
+    rate,
+    timeline,
+)
+
+UID, TITLE = "varserve-var", "VARServe: VAR"
+PRESET = 'preset=~"$preset"'
+VISUAL, TEXT, ON = 'kind="visual"', 'kind="text"', 'var="on"'
+BEFORE, AFTER = 'stage="before"', 'stage="after"'
+OK, ASKED = 'code="OK"', 'method!="GetModel"'
+
+
+def make(other: tuple[str, str]) -> dashboard.Dashboard:
+    result = board(UID, TITLE, "What Visual Attention Redistribution finds and does in live traffic.", other)
+    result.with_variable(choice("preset", "label_values(varserve_var_sink_tokens_count, preset)"))
+    for row, panels in (
+        ("In the time shown", _figures()),
+        ("Sinks", _sinks()),
+        ("Attention", _attention()),
+        ("Layers", _layers()),
+        ("ON against OFF", _on_against_off()),
+    ):
+        result.with_row(dashboard.Row(row))
+        for panel in panels:
+            result.with_panel(panel)
+    return result
+
+
+def _figures() -> list:
+    return [
+        figure(
+            "Requests with VAR on",
+            "Share of answered requests.",
+            RATIO,
+            f"{increase('requests_total', ON, OK)} / {increase('requests_total', OK, ASKED)}",
+        ),
+        figure(
+            "Visual sinks per request",
+            "Mean over a request's VAR layers, of requests with observe or on. 0: the VAR profile is not this model's.",
+            TOKENS,
+            mean("var_sink_tokens", VISUAL, PRESET, over=increase),
+        ),
+        figure(
+            "Text sinks per request",
+            "Mean over a request's VAR layers. At least the first token is one in most models.",
+            TOKENS,
+            mean("var_sink_tokens", TEXT, PRESET, over=increase),
+        ),
+        figure(
+            "Image-centric heads",
+            "Share of (row, head, layer) that look at the picture beside its sinks; only there VAR acts.",
+            RATIO,
+            mean("var_image_centric_head_ratio", PRESET, over=increase),
+        ),
+        figure(
+            "Attention moved",
+            "Share of all attention that VAR took from sinks, in requests with VAR on. 0: VAR does nothing, see the runbook.",
+            RATIO,
+            mean("var_redistributed_attention_ratio", PRESET, over=increase),
+        ),
+        figure(
+            "Attention on the picture gained",
+            "After VAR less before, in requests with VAR on.",
+            RATIO,
+            f"{mean('var_visual_attention_ratio', ON, AFTER, PRESET, over=increase)} - {mean('var_visual_attention_ratio', ON, BEFORE, PRESET, over=increase)}",
+        ),
+    ]
+
+
+def _sinks() -> list:
+    return [
+        timeline(
+            "Sinks per request",
+            "Means. A step is another model, VAR profile or kind of picture.",
+            TOKENS,
+            [
+                (mean("var_sink_tokens", VISUAL, PRESET, by="model"), "{{model}} visual"),
+                (mean("var_sink_tokens", TEXT, PRESET, by="model"), "{{model}} text"),
+            ],
+        ),
+        distribution(
+            "Visual sinks per request",
+            "How many requests had how many. Two bands: two kinds of pictures.",
+            TOKENS,
+            "var_sink_tokens",
+            VISUAL,
+            PRESET,
+            width=8,
+        ),
+        timeline(
+            "Visual sinks against last week",
+            "The last hour beside the mean of the week before. VarserveSinkDrift fires where they part by a quarter and three standard deviations.",
+            TOKENS,
+            [
+                ('model:varserve_var_visual_sink_tokens:mean1h{model=~"$model"}', "{{model}} hour"),
+                ('model:varserve_var_visual_sink_tokens:mean1w{model=~"$model"}', "{{model}} week"),
+            ],
+        ),
+    ]
+
+
+def _attention() -> list:
+    return [
+        timeline(
+            "Attention moved, by preset",
+            "Mean share of all attention. hallucination (rho 0.5) moves most, vision_centric (rho 0.9) least.",
+            RATIO,
+            [(mean("var_redistributed_attention_ratio", PRESET, by="model, preset"), "{{model}} {{preset}}")],
+        ),
+        distribution(
+            "Attention moved",
+            "How many requests moved how much. Mass at the bottom: VAR is on and does little.",
+            RATIO,
+            "var_redistributed_attention_ratio",
+            PRESET,
+            width=8,
+        ),
+        timeline(
+            "Image-centric heads, by preset",
+            "Share of (row, head, layer). Falls as rho rises.",
+            RATIO,
+            [(mean("var_image_centric_head_ratio", PRESET, by="model, preset"), "{{model}} {{preset}}")],
+        ),
+        timeline(
+            "Attention on the picture",
+            "Mean share in requests with VAR on, before and after. The gap is what VAR gives back to the picture.",
+            RATIO,
+            [
+                (mean("var_visual_attention_ratio", ON, stage, PRESET), legend)
+                for stage, legend in ((BEFORE, "before"), (AFTER, "after"))
+            ],
+            width=12,
+            from_zero=False,
+        ),
+        timeline(
+            "Requests by preset",
+            "Requests with VAR on or observing, by preset; custom: the caller set a knob.",
+            REQUESTS,
+            [(rate("var_sink_tokens_count", VISUAL, PRESET, by="var, preset") + " > 0", "{{var}} {{preset}}")],
+            width=12,
+            stacked=True,
+        ),
+    ]
+
+
+def _layers() -> list:
+    requests = f"ignoring(layer) group_left() {rate('var_sink_tokens_count', VISUAL)}"
+    rows = rate("var_layer_rows_total", ON, by="layer")
+    return [
+        layer_map(
+            "Visual sinks by layer",
+            "Per request. Sinks come up in one layer and stay; layers before it are left alone by VAR.",
+            TOKENS,
+            f"{rate('var_layer_sink_tokens_total', VISUAL, by='layer')} / {requests}",
+        ),
+        layer_map(
+            "Attention moved by layer",
+            "Mean share in requests with VAR on. Bright layers are where answers change.",
+            RATIO,
+            f"{rate('var_layer_redistributed_attention_total', by='layer')} / {rows}",
+        ),
+        bars(
+            "Sinks by layer",
+            "Per request, over the time shown. Layers without sinks are those VAR leaves alone.",
+            TOKENS,
+            [
+                (
+                    padded_layer(
+                        f"{increase('var_layer_sink_tokens_total', kind, by='layer')} / ignoring(layer) group_left() {increase('var_sink_tokens_count', kind)}"
+                    ),
+                    name,
+                )
+                for kind, name in ((VISUAL, "visual"), (TEXT, "text"))
+            ],
+            "layer",
+        ),
+        bars(
+            "Attention moved by layer",
+            "Mean share in requests with VAR on, over the time shown.",
+            RATIO,
+            [
+                (
+                    padded_layer(
+                        f"{increase('var_layer_redistributed_attention_total', by='layer')} / {increase('var_layer_rows_total', ON, by='layer')}"
+                    ),
+                    "moved",
+                )
+            ],
+            "layer",
+        ),
+    ]
+
+
+def _on_against_off() -> list:
+    tokens = f"{rate('generated_tokens_total', by='var')} / {rate('queue_time_seconds_count', by='var')}"
+    tokens_shown = f"{increase('generated_tokens_total', by='var')} / {increase('queue_time_seconds_count', by='var')}"
+    return [
+        timeline(
+            "First token",
+            "Median by mode. The same traffic shows the same time: VAR costs little.",
+            SECONDS,
+            [(quantile(0.5, "time_to_first_token_seconds", by="var"), "{{var}}")],
+        ),
+        timeline(
+            "Between two tokens",
+            "Median by mode. The modes share batches, so they share most of the cost.",
+            SECONDS,
+            [(quantile(0.5, "inter_token_latency_seconds", by="var"), "{{var}}")],
+        ),
+        timeline(
+            "Length of answers",
+            "Mean tokens by mode. VAR that makes answers much longer or shorter changes more than attention.",
+            TOKENS,
+            [(tokens, "{{var}}")],
+        ),
+        bars(
+            "Whole request by mode",
+            "Over the time shown, calls that ended well. A difference is the length of answers, or what VAR costs.",
+            SECONDS,
+            [(quantile(q, "request_duration_seconds", by="var", over=increase), f"p{q * 100:.0f}") for q in (0.5, 0.95)],
+            "var",
+            width=8,
+        ),
+        bars(
+            "Between two tokens by mode",
+            "Over the time shown. The modes run in one batch: a large difference is one of traffic.",
+            SECONDS,
+            [(quantile(q, "inter_token_latency_seconds", by="var", over=increase), f"p{q * 100:.0f}") for q in (0.5, 0.95)],
+            "var",
+            width=8,
+        ),
+        bars(
+            "Length of answers by mode",
+            "Mean tokens over the time shown. Compare before and after a change of preset.",
+            TOKENS,
+            [(tokens_shown, "tokens")],
+            "var",
+            width=8,
+        ),
+    ]

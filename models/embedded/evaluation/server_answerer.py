@@ -1,0 +1,45 @@
+"""A running server, asked through its command line client."""
+
+import json
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+
+CLIENT = Path(__file__).resolve().parents[3] / "build" / "release" / "bin" / "varserve"
+
+
+class ServerError(Exception):
+    """What the client said went wrong."""
+
+
+class ServerAnswerer:
+    """`var` are the client's flags, such as ["--var", "on", "--rho", "0.5"]; none: the server's default setting.
+
+    Questions about one picture are asked at once: the server computes the picture for the first and the rest
+    together.
+    """
+
+    def __init__(self, address: str, var: list[str], client: Path = CLIENT, parallel: int = 8):
+        self._command = [str(client), "ask", "--address", address, "--json", *var]
+        self._parallel = parallel
+        self.reports: list[dict] = []  # VarReport of each reply to the last picture; empty with VAR off
+
+    def answer(self, picture: Image.Image, questions: list[str]) -> list[str]:
+        with tempfile.NamedTemporaryFile(suffix=".png") as file, ThreadPoolExecutor(self._parallel) as pool:
+            picture.save(file, "PNG")
+            file.flush()
+            finished = list(pool.map(lambda question: self._ask(file.name, question), questions))
+        self.reports = [reply["var_report"] for reply in finished if "var_report" in reply]
+        return [reply["text"] for reply in finished]
+
+    def _ask(self, picture: str, question: str) -> dict:
+        try:
+            run = subprocess.run([*self._command, picture, question], capture_output=True, text=True, check=False)
+        except OSError as error:
+            raise ServerError(f"{self._command[0]}: {error.strerror}; build it with ./dev ask --help") from None
+        if run.returncode != 0:
+            raise ServerError(run.stderr.strip())
+        return json.loads(run.stdout.splitlines()[-1])["finished"]

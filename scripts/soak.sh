@@ -1,0 +1,47 @@
+# Sourced by ../dev: the long versions of the tests under load, and the fuzz targets.
+
+FUZZ_TARGETS=(image_decoder chat_template request safetensors_header)
+
+# run_fuzz SECONDS: every target for so long, from its corpus. New inputs go to build/fuzz/corpus. Sets nothing.
+run_fuzz() {
+  local seconds=$1 target
+  ensure_build fuzz "${FUZZ_TARGETS[@]/%/_fuzz}"
+  for target in "${FUZZ_TARGETS[@]}"; do
+    mkdir -p "$BUILD/corpus/$target"
+    say "fuzzing $target for $seconds s"
+    if ! "$BUILD/bin/${target}_fuzz" -max_total_time="$seconds" -print_final_stats=1 -rss_limit_mb=4096 \
+      -artifact_prefix="$BUILD/crash-$target-" "$BUILD/corpus/$target" "$ROOT/tests/fuzz/corpus/$target" >"$BUILD/$target.log" 2>&1; then
+      tail -n 60 "$BUILD/$target.log" >&2
+      die "the fuzz target $target failed; its input is build/fuzz/crash-$target-*"
+    fi
+  done
+}
+
+# Inputs tried and coverage of the last run of a target, from libFuzzer's log.
+fuzz_summary() {
+  local target=$1 log=$BUILD/$1.log runs coverage
+  runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+  coverage=$(grep -o 'cov: [0-9]*' "$log" | tail -n 1)
+  echo "fuzz $target: $2 s, $runs inputs, ${coverage/cov: /} edges covered, no failure"
+}
+
+# run_soak: writes docs/evidence/soak.md.
+run_soak() {
+  local overload=$1 lost=$2 faults=$3 fuzz=$4 summary target
+  summary=$(mktemp)
+  ensure_build release fault_test
+  VARSERVE_OVERLOAD_SECONDS=$overload VARSERVE_LOST_CLIENTS=$lost VARSERVE_RANDOM_FAULTS_SECONDS=$faults \
+    VARSERVE_SOAK_SUMMARY=$summary "$BUILD/bin/fault_test" || die "a test failed under load"
+  run_fuzz "$fuzz"
+  for target in "${FUZZ_TARGETS[@]}"; do fuzz_summary "$target" "$fuzz" >>"$summary"; done
+  {
+    echo "# Under load, for long"
+    echo
+    echo "The last run of \`./dev soak\`: $(date --utc +%F), $(nproc) cores of a$(sed -n 's/^model name.*: / /p' /proc/cpuinfo | head -n 1), commit $(git -C "$ROOT" rev-parse --short HEAD)."
+    echo "Every line is a test that ended well; the model is the tests' tiny one, one compute thread."
+    echo
+    sed 's/^/- /' "$summary"
+  } >"$ROOT/docs/evidence/soak.md"
+  rm -f "$summary"
+  say "docs/evidence/soak.md is written"
+}

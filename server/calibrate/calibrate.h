@@ -1,0 +1,29 @@
+// Calibrates a model: finds its sink dimensions and threshold by running prompts through it, twice.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "server/base/prompt.h"
+#include "server/calibrate/calibration.h"
+#include "server/model/llava_model.h"
+
+namespace varserve::calibrate {
+
+struct Findings {
+  std::map<int32_t, double> votes;             // share by dimension
+  std::vector<LayerObservation> observations;  // of every layer and prompt; empty if no dimension was elected
+  std::optional<Calibration> calibration;      // none if the model has no sinks
+};
+
+// `progress` is told after each run how many are done. A model's own VAR profile plays no part.
+absl::StatusOr<Findings> Calibrate(const model::LlavaModel& model,
+                                   absl::Span<const std::shared_ptr<const Prompt>> prompts,
+                                   const std::function<void(int done, int of)>& progress);
+
+}  // namespace varserve::calibrate

@@ -1,0 +1,119 @@
+#include "server/calibrate/layer_probe.h"
+
+#include <ATen/ATen.h>
+
+#include <numeric>
+
+#include "absl/strings/str_cat.h"
+#include "server/model/kv_cache.h"
+#include "server/model/step_input.h"
+#include "server/model/torch_errors.h"
+
+namespace varserve::calibrate {
+namespace {
+
+using model::KvCache;
+
+// A token's share of attention is known from so many tokens behind it.
+constexpr int kLeastRows = 8;
+
+at::Tensor ToDevice(const std::vector<int64_t>& values, at::Device device) {
+  return at::tensor(values, at::kLong).to(device);
+}
+
+// What tokens get of the rows behind them. weights: [R, slots] float32 on the host, means over heads; row r
+// is token prefix + r.
+std::vector<ReceivedAttention> Received(const at::Tensor& weights, const Prompt& prompt,
+                                        const engine::SlotLayout& layout) {
+  const int64_t slots = weights.size(1);
+  const float* values = weights.const_data_ptr<float>();
+  std::vector<ReceivedAttention> received(prompt.size());
+  for (int t = 0; t < prompt.size(); ++t) {
+    const int first = std::max(t + 1, prompt.prefix_size());
+    const int rows = prompt.size() - first;
+    if (rows < kLeastRows) continue;
+    for (int row = first; row < prompt.size(); ++row) {
+      received[t].share += values[(row - prompt.prefix_size()) * slots + layout.SlotOf(t)];
+      received[t].even_share += 1.0F / static_cast<float>(row + 1);
+    }
+    received[t].share /= static_cast<float>(rows);
+    received[t].even_share /= static_cast<float>(rows);
+  }
+  return received;
+}
+
+// [N, C] embeddings of text and visual tokens, in the step's order.
+at::Tensor Embed(const model::LlavaModel& model, const Prompt& prompt, const model::StepInput& input) {
+  at::Tensor embeddings = model.decoder().Embed(ToDevice(input.token_ids, model.device()));
+  for (size_t i = 0; i < prompt.spans.size(); ++i) {
+    const ProcessedImage& image = *prompt.images[i];
+    const at::Tensor features = model.EncodeImage(
+        at::from_blob(const_cast<float*>(image.pixels.data()), {3, image.height, image.width}));  // [P, C]
+    // Tokens of the prefix stand behind the rows.
+    const int begin = prompt.spans[i].begin;
+    const int64_t place = begin < prompt.prefix_size() ? input.places[0].first + begin
+                                                       : input.places[1].first + begin - prompt.prefix_size();
+    embeddings.narrow(0, place, features.size(0)).copy_(features);
+  }
+  return embeddings;
+}
+
+}  // namespace
+
+absl::Status ProbeLayers(const model::LlavaModel& model, std::shared_ptr<const Prompt> prompt,
+                         const std::function<void(const ProbedLayer&)>& visit) {
+  const int prefix = prompt->prefix_size();
+  const int size = prompt->size();
+  if (size - prefix <= kLeastRows) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "prompt: ", size - prefix, " tokens behind the picture are too few; ask a longer question"));
+  }
+  const model::DecoderConfig& config = model.config().decoder;
+  const engine::SlotLayout layout(prefix, KvCache::kBlockSize);
+  std::vector<engine::BlockId> blocks(layout.NumBlocks(size));
+  std::iota(blocks.begin(), blocks.end(), 0);
+  const engine::GenerationRequest request{.prompt = prompt};
+  const engine::SequenceStep begin{.request = &request, .begin = 0, .end = prefix, .blocks = blocks};
+  const engine::SequenceStep rest{.request = &request, .begin = prefix, .end = size, .blocks = blocks};
+
+  return model::CatchTorchErrors([&] {
+    const at::Device device = model.device();
+    model::StepInput input({.steps = {begin, rest}}, config.num_hidden_layers, KvCache::kBlockSize);
+    for (model::PrefixChunk& chunk : input.prefix) {
+      chunk.blocks = ToDevice({blocks.begin(), blocks.begin() + layout.NumBlocks(prefix)}, device);
+    }
+    // One map of attention for each row.
+    const int64_t num_rows = input.batch.num_rows();
+    for (int64_t r = 0; r < num_rows; ++r) input.batch.rows[r].map = static_cast<int32_t>(r);
+    for (std::vector<uint8_t>& flags : input.batch.map_flags) flags.assign(num_rows, 1);
+
+    KvCache cache(config, static_cast<int64_t>(blocks.size()), model.dtype(), device);
+    const auto rows = model.attention().Prepare(input.batch, KvCache::kBlockSize);
+    attention::RowEvidence evidence(input.batch, config.num_hidden_layers,
+                                    model.attention().evidence_groups(config.num_key_value_heads), device);
+    ProbedLayer probed;
+    const auto on_layer = [&](int layer, const at::Tensor& hidden) {
+      // By now the maps hold the attention of the layer before.
+      if (layer > 0) {
+        const at::Tensor weights = evidence.maps.sum(1).select(1, 0) / config.num_attention_heads;
+        probed.attention = Received(weights.cpu(), *prompt, layout);
+        visit(probed);
+        evidence.maps.zero_();
+      }
+      probed.layer = layer;
+      probed.hidden = at::cat({hidden.slice(0, num_rows), hidden.slice(0, 0, num_rows)}).to(at::kFloat);
+    };
+    model.decoder().Forward({.hidden = Embed(model, *prompt, input),
+                             .positions = ToDevice(input.positions, device),
+                             .slots = ToDevice(input.slots, device),
+                             .sampled = at::empty({0}, at::TensorOptions().dtype(at::kLong).device(device)),
+                             .rows = rows.get(),
+                             .num_rows = num_rows,
+                             .prefix = input.prefix,
+                             .on_layer = on_layer},
+                            cache, evidence);
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace varserve::calibrate

@@ -1,0 +1,29 @@
+// Runs prompts through a model, as the server's steps do, and shows every decoder layer's input and
+// attention. Letters: N tokens of the prompt, C width, L layers.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "server/base/prompt.h"
+#include "server/calibrate/calibration.h"
+#include "server/model/llava_model.h"
+
+namespace varserve::calibrate {
+
+struct ProbedLayer {
+  int layer = 0;
+  at::Tensor hidden;                         // [N, C] float32, at the layer's input, in the prompt's order
+  std::vector<ReceivedAttention> attention;  // [N]
+};
+
+// Calls `visit` for the layers in order. Only the tokens behind the (first) picture attend explicitly, so it
+// is their attention that is seen; INVALID_ARGUMENT where there are too few of them. VAR is off.
+absl::Status ProbeLayers(const model::LlavaModel& model, std::shared_ptr<const Prompt> prompt,
+                         const std::function<void(const ProbedLayer&)>& visit);
+
+}  // namespace varserve::calibrate

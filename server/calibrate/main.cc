@@ -1,0 +1,161 @@
+// varserve-calibrate: finds a model's VAR profile and writes it.
+#include <ATen/Parallel.h>
+#include <absl/flags/flag.h>
+#include <absl/flags/parse.h>
+#include <absl/flags/usage.h>
+#include <absl/flags/usage_config.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "server/base/cpu_quota.h"
+#include "server/base/status_macros.h"
+#include "server/calibrate/calibrate.h"
+#include "server/calibrate/profile_file.h"
+#include "server/calibrate/prompts.h"
+#include "server/calibrate/report.h"
+#include "server/model/device.h"
+#include "server/model/var_profile.h"
+#include "server/version.h"
+
+ABSL_FLAG(std::string, model, "", "Hugging Face LLaVA directory");
+ABSL_FLAG(std::string, images, "", "Folder of pictures to look at. Default: some the tool draws itself");
+ABSL_FLAG(std::string, prompts, "",
+          "File of questions to ask about them, one a line. Default: some of its own");
+ABSL_FLAG(std::string, out, "",
+          "Where the profile goes. Default: MODEL/var_profile.json, where the server reads it");
+ABSL_FLAG(std::string, device, "auto", "auto, cpu, cuda or cuda:N");
+ABSL_FLAG(std::string, dtype, "auto", "Of weights: auto, float32, bfloat16 or float16");
+ABSL_FLAG(int, threads, 0, "Threads that compute. Default: the container's CPU quota");
+ABSL_FLAG(bool, json, false, "Print all numbers as JSON instead of tables");
+
+namespace varserve::calibrate {
+namespace {
+
+constexpr int kHistogramColumns = 60;
+constexpr int kExitFound = 0;
+constexpr int kExitNoSinks = 1;
+constexpr int kExitError = 2;
+
+struct Loaded {
+  std::unique_ptr<const model::LlavaModel> model;
+  PromptSet prompts;
+};
+
+absl::StatusOr<Loaded> Load(const std::string& dir) {
+  Loaded loaded;
+  ASSIGN_OR_RETURN(const model::ModelConfig config, model::ModelConfig::Load(dir));
+  ASSIGN_OR_RETURN(const preprocess::ImageProcessor image_processor, preprocess::ImageProcessor::Load(dir));
+  ASSIGN_OR_RETURN(loaded.model, model::LlavaModel::Load({.model_dir = dir,
+                                                          .device = absl::GetFlag(FLAGS_device),
+                                                          .dtype = absl::GetFlag(FLAGS_dtype),
+                                                          .image_height = image_processor.height(),
+                                                          .image_width = image_processor.width()}));
+  ASSIGN_OR_RETURN(const std::unique_ptr<const preprocess::Preprocessor> preprocessor,
+                   preprocess::Preprocessor::Load(dir, {.token_id = config.image_token_id,
+                                                        .num_tokens = loaded.model->num_visual_tokens(),
+                                                        .rows = loaded.model->grid_rows(),
+                                                        .cols = loaded.model->grid_cols()}));
+  ASSIGN_OR_RETURN(loaded.prompts,
+                   MakePrompts(*preprocessor, absl::GetFlag(FLAGS_images), absl::GetFlag(FLAGS_prompts)));
+  return loaded;
+}
+
+void ShowProgress(int done, int of) {
+  if (isatty(STDERR_FILENO) == 0) return;
+  absl::FPrintF(stderr, "\rrun %d of %d%s", done, of, done == of ? "\n" : "");
+}
+
+void PrintTables(const Findings& findings, const std::optional<model::VarProfile>& published) {
+  const Calibration& c = *findings.calibration;
+  absl::PrintF("%s\n%s\n%s\n", VoteTable(findings.votes), LayerTable(c),
+               PhiHistogram(c, findings.observations, kHistogramColumns));
+  absl::PrintF("sink dimensions  %s\n", absl::StrJoin(c.sink_dimensions, ", "));
+  absl::PrintF(
+      "tau              %.1f; from %.1f to %.1f would do; it parts the sinks of %.0f%% of layers and "
+      "prompts\n",
+      c.threshold.tau, c.threshold.range.low, c.threshold.range.high, 100.0 * c.threshold.agreed);
+  absl::PrintF("layers           %d to %d have sinks\n", c.first_layer, c.last_layer);
+  absl::PrintF("precision        %.0f%% of the sinks get %.0f times an even share of attention or more\n",
+               100.0 * c.agreement.precision(), kHighAttention);
+  absl::PrintF("recall           %.0f%% of the tokens that get so much are sinks\n",
+               100.0 * c.agreement.recall());
+  if (published.has_value()) {
+    absl::PrintF("published        %s, tau %.1f for a decoder of this shape (%s)\n",
+                 absl::StrJoin(published->sink_dimensions, ", "), published->tau, published->decoder);
+  }
+}
+
+absl::StatusOr<int> Run(int argc, char** argv) {
+  absl::SetProgramUsageMessage(
+      "Finds the sink dimensions and the threshold tau of a model's decoder, which VAR needs, and writes "
+      "them as\n"
+      "var_profile.json. Exit status: 0, or 1 if the model has no sinks (nothing is written), or 2 after an "
+      "error.\n"
+      "  varserve-calibrate --model DIR [--images DIR] [--prompts FILE] [--out FILE] [--json]");
+  absl::FlagsUsageConfig usage;
+  usage.contains_help_flags = [](absl::string_view file) {
+    return absl::EndsWith(file, "calibrate/main.cc");
+  };
+  usage.contains_helpshort_flags = usage.contains_help_flags;
+  usage.version_string = [] { return absl::StrCat("varserve-calibrate ", kVersion, "\n"); };
+  absl::SetFlagsUsageConfig(usage);
+  const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
+  if (rest.size() > 1)
+    return absl::InvalidArgumentError(absl::StrCat("unexpected argument \"", rest[1], "\"; see --help"));
+  const std::string dir = absl::GetFlag(FLAGS_model);
+  if (dir.empty()) return absl::InvalidArgumentError("--model: is missing: the directory of the model");
+  const int threads = absl::GetFlag(FLAGS_threads);
+  if (threads < 0)
+    return absl::InvalidArgumentError(absl::StrCat("--threads: ", threads, " is not at least 0"));
+  at::set_num_threads(threads > 0 ? threads : CpuQuota());
+
+  ASSIGN_OR_RETURN(const Loaded loaded, Load(dir));
+  const model::DecoderConfig& decoder = loaded.model->config().decoder;
+  ASSIGN_OR_RETURN(const Findings findings, Calibrate(*loaded.model, loaded.prompts.prompts, ShowProgress));
+  if (!findings.calibration.has_value()) {
+    if (!findings.votes.empty()) absl::FPrintF(stderr, "%s", VoteTable(findings.votes));
+    absl::FPrintF(
+        stderr,
+        "varserve-calibrate: this model has no sinks: no tokens that get much attention have the same few "
+        "huge dimensions. Nothing was written; VAR cannot be used with it\n");
+    return kExitNoSinks;
+  }
+
+  const std::optional<model::VarProfile> published = model::PublishedVarProfile(decoder);
+  const std::string name =
+      published.has_value()
+          ? published->decoder
+          : absl::StrFormat("%d layers of width %d", decoder.num_hidden_layers, decoder.hidden_size);
+  const nlohmann::ordered_json profile =
+      ProfileJson(*findings.calibration, name,
+                  absl::StrFormat("varserve-calibrate %s (%s, %s)", kVersion, loaded.prompts.description,
+                                  model::DtypeName(loaded.model->dtype())));
+  const std::string out =
+      absl::GetFlag(FLAGS_out).empty() ? absl::StrCat(dir, "/var_profile.json") : absl::GetFlag(FLAGS_out);
+  if (absl::GetFlag(FLAGS_json)) {
+    nlohmann::ordered_json all = FindingsJson(findings.votes, *findings.calibration);
+    all["profile"] = profile;
+    absl::PrintF("%s\n", all.dump(1));
+  } else {
+    PrintTables(findings, published);
+  }
+  RETURN_IF_ERROR(WriteProfile(profile, out));
+  absl::FPrintF(stderr, "wrote %s\n", out);
+  return kExitFound;
+}
+
+}  // namespace
+}  // namespace varserve::calibrate
+
+int main(int argc, char** argv) {
+  const absl::StatusOr<int> exit_status = varserve::calibrate::Run(argc, argv);
+  if (exit_status.ok()) return *exit_status;
+  std::fprintf(stderr, "varserve-calibrate: %s\n", std::string(exit_status.status().message()).c_str());
+  return varserve::calibrate::kExitError;
+}

@@ -1,0 +1,34 @@
+// SIGTERM and SIGINT, taken by a thread of their own. The first one asks for a drain; before there is
+// anything to drain, and the second time, a signal ends the process at once, with exit code 0. Thread-safe.
+#pragma once
+
+#include <csignal>
+#include <memory>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+
+namespace varserve {
+
+class Termination {
+ public:
+  // To be called once, before any other thread is started: threads inherit that they do not get the signals.
+  static std::shared_ptr<Termination> Catch();
+
+  // From now on there is something to drain.
+  void BeginServing() ABSL_LOCKS_EXCLUDED(mu_);
+  // Waits for so long, or until the first signal. True if it has come.
+  bool WaitFor(absl::Duration duration) ABSL_LOCKS_EXCLUDED(mu_);
+
+ private:
+  Termination() = default;
+  void OnSignal() ABSL_LOCKS_EXCLUDED(mu_);
+
+  absl::Mutex mu_;
+  absl::CondVar changed_;
+  bool serving_ ABSL_GUARDED_BY(mu_) = false;
+  bool asked_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+}  // namespace varserve

@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""Many callers at once: tokens per second at rising concurrency beside transformers' own batches of the same requests in the
+same run, the first token of a second question on a picture, and how evenly tokens come.
+
+Run it as ./dev bench load. The embedded model takes some five minutes; --seven-billion adds a LLaVA-1.5-7B with random weights
+(14 GB of disk, 20 GB of memory, hours on a CPU, most of them the peer's).
+"""
+
+import argparse
+import concurrent.futures
+import io
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+from model import picture
+from PIL import Image
+from varserve_client import pb, server
+
+HERE = pathlib.Path(__file__).resolve().parent
+QUESTION = "What do you see in the picture, and what is it good for?"
+OTHER_QUESTION = "Which colours are there?"
+
+
+def ask(s, image, question, tokens):
+    """(seconds between the tokens, Finished)"""
+    request = pb.AnswerRequest(
+        images=[pb.Image(data=image)], question=question, options=pb.GenerateOptions(max_tokens=tokens, ignore_eos=True)
+    )
+    gaps, last = [], None
+    for response in s.stub.Answer(request):
+        kind = response.WhichOneof("event")
+        if kind == "delta":
+            now, count = time.monotonic(), len(response.delta.token_ids)
+            if last is not None:
+                gaps += [(now - last) / count] * count
+            last = now
+        elif kind == "finished":
+            finished = response.finished
+    return gaps, finished
+
+
+def at_concurrency(s, callers, images, tokens):
+    """Every picture once, by so many callers."""
+    start = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(callers) as pool:
+        answers = list(pool.map(lambda image: ask(s, image, QUESTION, tokens), images))
+    seconds = time.monotonic() - start
+    gaps = sorted(gap for answer in answers for gap in answer[0])
+    return {
+        "concurrency": callers,
+        "requests": len(images),
+        "tokens_per_second": sum(finished.usage.generated_tokens for _, finished in answers) / seconds,
+        "first_token_seconds": statistics.median(finished.timing.first_token_seconds for _, finished in answers),
+        "inter_token_median_seconds": statistics.median(gaps),
+        "inter_token_p99_seconds": gaps[int(0.99 * (len(gaps) - 1))],
+        "prompt_tokens": answers[0][1].usage.prompt_tokens,
+    }
+
+
+def second_question(s, images):
+    """First token of a first and of a second question on the same picture, nobody else asking."""
+    first, second = [], []
+    for image in images:
+        first.append(ask(s, image, QUESTION, 1)[1].timing.first_token_seconds)
+        second.append(ask(s, image, OTHER_QUESTION, 1)[1].timing.first_token_seconds)
+    return {"first_seconds": statistics.median(first), "second_seconds": statistics.median(second)}
+
+
+def images_of(round_number, count, size):
+    """Pictures no other round has."""
+    return [picture(1000 * round_number + i, size) for i in range(count)]
+
+
+def ours(args, model):
+    flags = ["--threads", str(args.threads), "--max_running", "16"]
+    with server(args.build, model, *flags) as s:
+        at_concurrency(s, 2, images_of(99, 2, args.picture), 4)
+        levels = [
+            at_concurrency(s, callers, images_of(callers, max(args.requests, callers), args.picture), args.tokens)
+            for callers in args.concurrency
+        ]
+        return {"levels": levels, "second_question": second_question(s, images_of(50, args.requests, args.picture))}
+
+
+def transformers_peer(args):
+    """Runs in a process of its own; prints JSON: tokens per second by batch size."""
+    import torch
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    torch.set_num_threads(args.threads)
+    model = transformers.LlavaForConditionalGeneration.from_pretrained(args.peer, dtype="auto").eval()
+    processor = transformers.AutoProcessor.from_pretrained(args.peer)
+    processor.tokenizer.padding_side = "left"
+    processor.tokenizer.pad_token = processor.tokenizer.pad_token or processor.tokenizer.eos_token
+    message = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}]
+    text = processor.apply_chat_template(message, add_generation_prompt=True)
+
+    def run(images, tokens):
+        pictures = [[Image.open(io.BytesIO(image))] for image in images]
+        inputs = processor(images=pictures, text=[text] * len(images), padding=True, return_tensors="pt").to(model.dtype)
+        with torch.no_grad():
+            model.generate(**inputs, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False)
+
+    run(images_of(99, 1, args.picture), 4)
+    result = {}
+    for batch in args.concurrency:
+        images = images_of(batch, max(args.requests, batch), args.picture)
+        start = time.monotonic()
+        for i in range(0, len(images), batch):
+            run(images[i : i + batch], args.tokens)
+        result[batch] = len(images) * args.tokens / (time.monotonic() - start)
+    print(json.dumps(result))
+
+
+def compare(args, name, model):
+    print(f"\n{name}: {args.tokens} tokens an answer, {args.requests} or more requests a line, each with a picture of its own", flush=True)
+    mine = ours(args, model)
+    command = [sys.executable, __file__, "--peer", model]
+    for flag in ("threads", "tokens", "requests", "picture"):
+        command += [f"--{flag}", str(getattr(args, flag))]
+    command += ["--concurrency", *map(str, args.concurrency)]
+    peer = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+
+    print("concurrency   tok/s  x alone   transformers tok/s  ratio   first token s   between tokens ms: median     p99")
+    alone = mine["levels"][0]["tokens_per_second"]
+    for level in mine["levels"]:
+        rate, theirs = level["tokens_per_second"], peer[str(level["concurrency"])]
+        median, p99 = 1e3 * level["inter_token_median_seconds"], 1e3 * level["inter_token_p99_seconds"]
+        print(
+            f"{level['concurrency']:11}{rate:8.1f}{rate / alone:9.2f}{theirs:21.1f}{rate / theirs:7.2f}"
+            f"{level['first_token_seconds']:16.3f}{median:28.1f}{p99:8.1f}"
+        )
+    second = mine["second_question"]
+    print(
+        f"{mine['levels'][0]['prompt_tokens']} prompt tokens; first token of a second question on the same picture: "
+        f"{second['second_seconds']:.3f} s after {second['first_seconds']:.3f} s, 1/{second['first_seconds'] / second['second_seconds']:.1f}"
+    )
+    return {"name": name, "varserve": mine, "transformers_tokens_per_second": peer}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", help=argparse.SUPPRESS)
+    parser.add_argument("--embedded", help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--requests", type=int, default=16, help="at least so many at every concurrency")
+    parser.add_argument("--tokens", type=int, default=64, help="of every answer")
+    parser.add_argument("--seven-billion", metavar="DIR", help="also measure a 7B with random weights; made at DIR if it is not there")
+    parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
+    parser.add_argument("--peer", help=argparse.SUPPRESS)
+    parser.add_argument("--picture", type=int, default=224, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.peer:
+        return transformers_peer(args)
+    results = [compare(args, "embedded model", args.embedded)]
+    if args.seven_billion:
+        if not pathlib.Path(args.seven_billion).exists():
+            print("making the 7B directory", flush=True)
+            subprocess.run([sys.executable, HERE / "seven_billion.py", args.embedded, args.seven_billion], check=True)
+        args.picture, args.tokens = 336, 16
+        results.append(compare(args, "LLaVA-1.5-7B shape, random weights", args.seven_billion))
+    if args.json:
+        pathlib.Path(args.json).write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()

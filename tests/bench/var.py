@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""What VAR costs: time of a decode step and of a prefill with VAR on over off, alone and in a batch of 8 of which half have it on,
+and the time of the authors' way, rebuilt in transformers on the same weights.
+
+Every head is made to redistribute (rho and the least visual attention are 0), which is the most work there can be. Runs with VAR
+and without alternate. Run it as ./dev bench var: five minutes for the embedded model; --seven-billion adds a LLaVA-1.5-7B with
+random weights (14 GB of disk, 17 GB of memory, an hour, most of it transformers').
+"""
+
+import argparse
+import io
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+from authors_var import AuthorsVar
+from model import QUESTION, picture
+from PIL import Image
+from varserve_client import pb, server, var_pb
+
+HERE = pathlib.Path(__file__).resolve().parent
+BATCH = 8
+
+
+def setting(on: bool, tau: float | None) -> "var_pb.VarOptions":
+    if not on:
+        return var_pb.VarOptions(mode=var_pb.VAR_MODE_OFF)
+    return var_pb.VarOptions(mode=var_pb.VAR_MODE_ON, rho=0, min_visual_attention=0, tau=tau)
+
+
+class Stream(threading.Thread):
+    """One request; when its tokens came."""
+
+    def __init__(self, running, image: bytes, tokens: int, var) -> None:
+        super().__init__()
+        self._call = running.stub.Answer(
+            pb.AnswerRequest(
+                images=[pb.Image(data=image)],
+                question=QUESTION,
+                options=pb.GenerateOptions(max_tokens=tokens, ignore_eos=True),
+                var=var,
+            )
+        )
+        self.times: list[float] = []  # one per token
+        self.start()
+
+    def run(self) -> None:
+        for response in self._call:
+            if response.WhichOneof("event") == "delta":
+                self.times += [time.monotonic()] * len(response.delta.token_ids)
+
+
+def batch_step_seconds(running, image: bytes, tokens: int, settings: list) -> float:
+    """Time of a step while all of them decode."""
+    streams = [Stream(running, image, tokens, var) for var in settings]
+    for stream in streams:
+        stream.join()
+    begin, end = max(s.times[0] for s in streams), min(s.times[-1] for s in streams)
+    steps = [sum(begin < t <= end for t in s.times) for s in streams]
+    if min(steps) < tokens // 3:
+        raise RuntimeError("the streams did not run together; give more --tokens")
+    return (end - begin) / statistics.mean(steps)
+
+
+class Times:
+    """Seconds with VAR off and on, in pairs."""
+
+    def __init__(self) -> None:
+        self.off: list[float] = []
+        self.on: list[float] = []
+
+    def add(self, on: bool, seconds: float) -> None:
+        (self.on if on else self.off).append(seconds)
+
+    def summary(self) -> dict[str, float]:
+        numbers = {}
+        for name, choose in (("min", min), ("median", statistics.median)):
+            numbers |= {f"off_{name}": choose(self.off), f"on_{name}": choose(self.on)}
+            numbers[f"ratio_{name}"] = choose(self.on) / choose(self.off)
+        return numbers
+
+
+def ours(args, model: str, tokens: int, rounds: int, size: int, tau: float | None) -> dict[str, dict[str, float]]:
+    flags = ["--threads", str(args.threads), "--prefix_cache", "0", "--max_running", str(BATCH)]
+    prefill, alone, batch = Times(), Times(), Times()
+    image = picture(0, size)
+    with server(args.build, model, *flags) as running:
+        for round_ in range(rounds + 1):  # the first is to warm up
+            for on in (False, True) if round_ % 2 else (True, False):
+                _, rest, count, finished = running.answer(image, QUESTION, tokens, var=setting(on, tau))
+                half = [setting(on and i % 2 == 0, tau) for i in range(BATCH)]
+                step = batch_step_seconds(running, image, tokens, half)
+                if round_ > 0:
+                    prefill.add(on, finished.timing.prefill_seconds)
+                    alone.add(on, rest / (count - 1))
+                    batch.add(on, step)
+        prompt = finished.usage.prompt_tokens
+    return {"prompt_tokens": prompt, "prefill": prefill.summary(), "decode": alone.summary(), "batch": batch.summary()}
+
+
+def transformers_peer(args) -> None:
+    """Eager attention without and with the authors' way, in a process of its own; prints JSON."""
+    import torch
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    torch.set_num_threads(args.threads)
+    model = transformers.LlavaForConditionalGeneration.from_pretrained(
+        args.peer, dtype="auto", attn_implementation={"text_config": "eager"}
+    ).eval()
+    processor = transformers.AutoProcessor.from_pretrained(args.peer)
+    authors = AuthorsVar(model, args.sink_dimensions, args.tau)
+    message = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}]
+    text = processor.apply_chat_template(message, add_generation_prompt=True)
+    inputs = processor(images=Image.open(io.BytesIO(picture(0, args.picture))), text=text, return_tensors="pt").to(model.dtype)
+    prefill, decode = Times(), Times()
+    for round_ in range(args.rounds + 1):
+        for on in (False, True) if round_ % 2 else (True, False):
+            times: list[float] = []
+
+            class Clock(transformers.generation.streamers.BaseStreamer):
+                def put(self, value) -> None:
+                    times.append(time.monotonic())
+
+                def end(self) -> None:
+                    pass
+
+            with torch.no_grad(), authors.applied(inputs["input_ids"][0]) if on else torch.no_grad():
+                model.generate(
+                    **inputs, max_new_tokens=args.tokens, min_new_tokens=args.tokens, do_sample=False, streamer=Clock()
+                )
+            if round_ > 0:
+                prefill.add(on, times[1] - times[0])  # the first time is the prompt's
+                decode.add(on, (times[-1] - times[1]) / (len(times) - 2))
+    print(json.dumps({"heads_changed": authors.heads_changed, "prefill": prefill.summary(), "decode": decode.summary()}))
+
+
+def print_rows(rows: list[tuple[str, dict[str, float]]]) -> None:
+    print(f"{'milliseconds':34}{'off min':>9}{'median':>9}{'on min':>9}{'median':>9}{'ratio min':>11}{'median':>8}")
+    for name, n in rows:
+        cells = [1000 * n[f"{which}_{kind}"] for which in ("off", "on") for kind in ("min", "median")]
+        print(f"{name:34}" + "".join(f"{c:9.2f}" for c in cells) + f"{n['ratio_min']:11.3f}{n['ratio_median']:8.3f}")
+
+
+def compare(args, name: str, model: str, tokens: int, rounds: int, size: int, tau: float | None, profile: dict) -> dict:
+    print(f"\n{name}", flush=True)
+    mine = ours(args, model, tokens, rounds, size, tau)
+    command = [sys.executable, __file__, "--peer", model, "--threads", str(args.threads), "--tokens", str(tokens)]
+    command += ["--rounds", str(max(1, rounds // 3)), "--picture", str(size), "--tau", str(tau or profile["tau"])]
+    command += ["--sink-dimensions", *map(str, profile["sink_dimensions"])]
+    peer = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+    print_rows(
+        [
+            ("varserve: prefill", mine["prefill"]),
+            ("varserve: decode step", mine["decode"]),
+            (f"varserve: step of {BATCH}, half of them on", mine["batch"]),
+            ("transformers eager: prefill", peer["prefill"]),
+            ("transformers eager: decode step", peer["decode"]),
+        ]
+    )
+    ratios = {key: peer[key]["on_median"] / mine[key]["on_median"] for key in ("prefill", "decode")}
+    print(
+        f"{mine['prompt_tokens']} prompt tokens; with VAR the authors' way takes {ratios['prefill']:.1f} times as long to prefill "
+        f"and {ratios['decode']:.1f} times as long per token as varserve ({peer['heads_changed']} rows of heads changed)"
+    )
+    return {"name": name, "varserve": mine, "transformers": peer, "transformers_over_varserve": ratios}
+
+
+def profile_of(args, model: str) -> dict:
+    with server(args.build, model, "--threads", str(args.threads)) as running:
+        profile = running.stub.GetModel(pb.GetModelRequest()).var_profile
+    return {"sink_dimensions": list(profile.sink_dimensions), "tau": profile.tau}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", help=argparse.SUPPRESS)
+    parser.add_argument("--embedded", help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: %(default)s")
+    parser.add_argument("--tokens", type=int, default=48, help="to generate for each answer (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=6, help="pairs of runs, off and on (default: %(default)s)")
+    parser.add_argument("--seven-billion", metavar="DIR", help="also measure a 7B with random weights; made at DIR if it is not there")
+    parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
+    parser.add_argument("--peer", help=argparse.SUPPRESS)
+    parser.add_argument("--picture", type=int, default=224, help=argparse.SUPPRESS)
+    parser.add_argument("--tau", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--sink-dimensions", type=int, nargs="+", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.peer:
+        return transformers_peer(args)
+    profile = profile_of(args, args.embedded)
+    results = [compare(args, "embedded model", args.embedded, args.tokens, args.rounds, 224, None, profile)]
+    if args.seven_billion:
+        if not pathlib.Path(args.seven_billion).exists():
+            print("making the 7B directory", flush=True)
+            subprocess.run([sys.executable, HERE / "seven_billion.py", args.embedded, args.seven_billion], check=True)
+        # Random weights have no massive dimensions: a low threshold makes every eighth token a sink.
+        profile = profile_of(args, args.seven_billion)
+        results.append(compare(args, "LLaVA-1.5-7B shape, random weights", args.seven_billion, 16, 3, 336, 1.8, profile))
+    if args.json:
+        pathlib.Path(args.json).write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()

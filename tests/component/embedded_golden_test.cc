@@ -1,0 +1,90 @@
+// The embedded model from its directory, picture file and question to tokens, against what transformers
+// computes from the same.
+#include <fstream>
+#include <sstream>
+
+#include "server/model/llava_model_runner.h"
+#include "server/preprocess/preprocessor.h"
+#include "tests/component/golden.h"
+#include "tests/testing/runner_driver.h"
+
+namespace varserve::model {
+namespace {
+
+using preprocess::ImagePart;
+using testing::Golden;
+using testing::RunnerDriver;
+
+constexpr double kTolerance = 2e-4;
+constexpr int kTokens = 32;
+
+std::string ReadFile(const std::string& path) {
+  std::stringstream bytes;
+  bytes << std::ifstream(path, std::ios::binary).rdbuf();
+  return bytes.str();
+}
+
+class EmbeddedGoldenTest : public ::testing::TestWithParam<bool> {};
+
+TEST_P(EmbeddedGoldenTest, PromptAndGreedySteps) {
+  const std::string dir = VARSERVE_EMBEDDED_MODEL;
+  const auto image_processor = preprocess::ImageProcessor::Load(dir);
+  ASSERT_TRUE(image_processor.ok()) << image_processor.status();
+  auto model = LlavaModel::Load({.model_dir = dir,
+                                 .device = "cpu",
+                                 .dtype = "float32",
+                                 .image_height = image_processor->height(),
+                                 .image_width = image_processor->width(),
+                                 .var_profile = {},
+                                 .tensor_operators = GetParam()});
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto preprocessor =
+      preprocess::Preprocessor::Load(dir, {.token_id = (*model)->config().image_token_id,
+                                           .num_tokens = (*model)->num_visual_tokens(),
+                                           .rows = (*model)->grid_rows(),
+                                           .cols = (*model)->grid_cols()});
+  ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
+  const auto picture =
+      (*preprocessor)
+          ->ProcessImage(ReadFile(std::string(VARSERVE_SOURCE_DIR) + "/models/embedded/samples/animals.jpg"),
+                         {});
+  ASSERT_TRUE(picture.ok()) << picture.status();
+  auto prompt =
+      (*preprocessor)
+          ->prompt_builder()
+          .Build({{preprocess::Role::kUser, {ImagePart(), "Describe the image in detail."}}}, {*picture});
+  ASSERT_TRUE(prompt.ok()) << prompt.status();
+
+  const Golden golden("embedded");
+  ASSERT_EQ(prompt->token_ids, golden.Ids("input_ids"));
+  const at::Tensor top_ids = golden.Get("top_ids");            // [positions behind the picture, top]
+  const at::Tensor top_logprobs = golden.Get("top_logprobs");  // the same
+  const int first = prompt->prefix_size();
+
+  engine::GenerationRequest request;
+  request.prompt = std::make_shared<const Prompt>(*std::move(prompt));
+  request.sampling.logprobs = 2 * static_cast<int>(top_ids.size(1));  // some more: ranks may change places
+  const auto runner = LlavaModelRunner::Create(*std::move(model), 64);
+  ASSERT_TRUE(runner.ok()) << runner.status();
+  RunnerDriver driver(**runner, std::move(request));
+  driver.Run(first, /*sample=*/false);
+  for (int row = 0; row < top_ids.size(0); ++row) {
+    driver.Run(first + row + 1, /*sample=*/true);
+    ASSERT_FALSE(HasFatalFailure());
+    std::map<int32_t, float> logprobs;
+    for (const auto& [id, value] : driver.sampled().back().top) logprobs[id] = value;
+    for (int i = 0; i < top_ids.size(1); ++i) {
+      const auto found = logprobs.find(static_cast<int32_t>(top_ids[row][i].item<int64_t>()));
+      ASSERT_NE(found, logprobs.end()) << row << ", rank " << i;
+      ASSERT_NEAR(found->second, top_logprobs[row][i].item<float>(), kTolerance) << row << ", rank " << i;
+    }
+  }
+  EXPECT_EQ(driver.generated(), golden.Ids("tokens"));
+  EXPECT_EQ(driver.generated().size(), kTokens);
+}
+
+INSTANTIATE_TEST_SUITE_P(Operators, EmbeddedGoldenTest, ::testing::Bool(),
+                         [](const auto& info) { return info.param ? "tensor" : "fused"; });
+
+}  // namespace
+}  // namespace varserve::model

@@ -1,0 +1,214 @@
+// What the server does not let a caller have.
+#include <gmock/gmock.h>
+#include <grpcpp/create_channel.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "client/rpc_status.h"
+#include "tests/e2e/questions.h"
+#include "tests/e2e/server_process.h"
+#include "tests/testing/servable_model.h"
+
+namespace varserve::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+// A connection of which each test says how it is used.
+std::unique_ptr<v1::VisionLanguage::Stub> Connect(const ServerProcess& server) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 1024);
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return v1::VisionLanguage::NewStub(
+      grpc::CreateCustomChannel(server.address(), grpc::InsecureChannelCredentials(), arguments));
+}
+
+// More than a connection takes ahead of its reader.
+v1::AnswerRequest MuchToRead() {
+  v1::AnswerRequest request = LongQuestion(450);
+  request.mutable_options()->set_logprobs(20);
+  request.mutable_var()->set_mode(v1::VAR_MODE_OBSERVE);
+  request.mutable_var()->set_detail(v1::VAR_DETAIL_MAPS);
+  return request;
+}
+
+// A call whose answer nobody reads.
+class UnreadCall {
+ public:
+  UnreadCall(v1::VisionLanguage::Stub& stub, const v1::AnswerRequest& request)
+      : reader_(stub.Answer(&context_, request)) {}
+  ~UnreadCall() {
+    if (finished_) return;
+    context_.TryCancel();
+    Finish();
+  }
+  // Reads what has come, to the end. To be called once.
+  grpc::Status Finish() {
+    for (v1::GenerateResponse response; reader_->Read(&response);) {
+    }
+    finished_ = true;
+    return reader_->Finish();
+  }
+
+ private:
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReader<v1::GenerateResponse>> reader_;
+  bool finished_ = false;
+};
+
+class LimitsTest : public ::testing::Test {
+ protected:
+  const ServableModel model_;
+};
+
+TEST_F(LimitsTest, ACallNobodyReadsIsCancelledAndDisturbsNobody) {
+  ServerProcess server(model_.dir(), {"--write_timeout=300ms"});
+  ASSERT_TRUE(server.WaitUntilReady());
+  const auto stub = Connect(server);
+  UnreadCall abandoned(*stub, MuchToRead());
+  EXPECT_TRUE(Ask(*server.Connect(), LongQuestion(50)).ok());
+  absl::SleepFor(absl::Seconds(3));  // nothing but the server ends the call
+  EXPECT_EQ(abandoned.Finish().error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_EQ(server.Metric("varserve_requests_running"), 0);
+}
+
+TEST_F(LimitsTest, StreamsOfAConnection) {
+  ServerProcess server(model_.dir(), {"--max_concurrent_streams=2"});
+  ASSERT_TRUE(server.WaitUntilReady());
+  const auto stub = Connect(server);
+  const auto ask = [](v1::VisionLanguage::Stub& stub) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(3));
+    v1::Model model;
+    return stub.GetModel(&context, {}, &model).error_code();
+  };
+  EXPECT_EQ(ask(*stub), grpc::StatusCode::OK);
+  {
+    UnreadCall one(*stub, MuchToRead());
+    UnreadCall two(*stub, MuchToRead());
+    while (server.Metric("varserve_requests_total", "method=\"Answer\"") < 2)
+      absl::SleepFor(absl::Milliseconds(20));
+    EXPECT_EQ(ask(*stub), grpc::StatusCode::DEADLINE_EXCEEDED) << "has to wait for its stream";
+    EXPECT_EQ(ask(*Connect(server)), grpc::StatusCode::OK) << "another connection has its own";
+  }
+  EXPECT_EQ(ask(*stub), grpc::StatusCode::OK);
+}
+
+TEST_F(LimitsTest, Metadata) {
+  ServerProcess server(model_.dir());
+  ASSERT_TRUE(server.WaitUntilReady());
+  const auto stub = Connect(server);
+  const auto ask = [&](size_t bytes) {
+    grpc::ClientContext context;
+    context.AddMetadata("x-note", std::string(bytes, 'n'));
+    v1::Model model;
+    return stub->GetModel(&context, {}, &model).error_code();
+  };
+  EXPECT_EQ(ask(10'000), grpc::StatusCode::OK);
+  EXPECT_EQ(ask(40'000), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(ask(10), grpc::StatusCode::OK);
+}
+
+TEST_F(LimitsTest, DeadlineInTheQueue) {
+  ServerProcess server(model_.dir(), {"--max_running=1"});
+  ASSERT_TRUE(server.WaitUntilReady());
+  std::vector<std::thread> before;
+  for (int i = 0; i < 6; ++i) {
+    before.emplace_back([&] { EXPECT_TRUE(Ask(*server.Connect(), LongQuestion(450)).ok()); });
+  }
+  while (server.Metric("varserve_requests_waiting") < 5) absl::SleepFor(absl::Milliseconds(5));
+  const absl::Status late =
+      Ask(*server.Connect(), LongQuestion(10, "Too late?"), {.timeout = absl::Milliseconds(50)});
+  EXPECT_TRUE(absl::IsDeadlineExceeded(late)) << late;
+  for (std::thread& thread : before) thread.join();
+  // It was never admitted: of seven calls six were looked up in the prefix cache and ran.
+  EXPECT_EQ(server.Metric("varserve_queue_time_seconds_count"), 6);
+}
+
+// The bytes that "memory planned" says something takes.
+int64_t Planned(const ServerProcess& server, const std::string& what) {
+  const std::string log = server.Log();
+  const size_t at = log.find(" " + what + "=");
+  int64_t value = 0;
+  EXPECT_NE(at, log.npos) << what;
+  const size_t begin = at + what.size() + 2;
+  EXPECT_TRUE(absl::SimpleAtoi(log.substr(begin, log.find_first_of(" \n", begin) - begin), &value));
+  return value;
+}
+
+TEST_F(LimitsTest, Memory) {
+  int64_t block = 0;
+  int64_t fixed = 0;
+  {
+    ServerProcess server(model_.dir());
+    ASSERT_TRUE(server.WaitUntilReady());
+    block = Planned(server, "kv_cache_bytes") / (Planned(server, "kv_cache_tokens") / 16);
+    fixed = Planned(server, "weights_bytes") + Planned(server, "vision_tower_bytes") +
+            Planned(server, "step_bytes");
+    EXPECT_THAT(server.Log(), HasSubstr("\n  KV cache ")) << "a table for people";
+  }
+  ServerProcess server(model_.dir(), {absl::StrCat("--memory_budget=", fixed + 12 * block)});
+  ASSERT_TRUE(server.WaitUntilReady());
+  EXPECT_EQ(Planned(server, "kv_cache_tokens"), 12 * 16);
+  const auto client = server.Connect();
+  const absl::Status never = Ask(*client, LongQuestion(300));
+  EXPECT_TRUE(absl::IsResourceExhausted(never)) << never;
+  EXPECT_THAT(std::string(never.message()), StartsWith("max_tokens: "));
+  EXPECT_FALSE(client::RetryDelay(never).has_value()) << "to try again does not help";
+  // More at a time than there is memory for wait for each other.
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 6; ++i) {
+    threads.emplace_back([&] { EXPECT_TRUE(Ask(*server.Connect(), LongQuestion(60)).ok()); });
+  }
+  for (std::thread& thread : threads) thread.join();
+
+  ServerProcess too_small(model_.dir(), {absl::StrCat("--memory_budget=", fixed)});
+  EXPECT_EQ(too_small.WaitForExit(), 1);
+  EXPECT_THAT(too_small.Log(), HasSubstr("memory_budget: "));
+}
+
+TEST_F(LimitsTest, JsonLogsAreJsonOnly) {
+  ServerProcess server(model_.dir(), {"--log_format=json"});
+  ASSERT_TRUE(server.WaitForLog("\"ready\""));
+  std::stringstream log(server.Log());
+  for (std::string line; std::getline(log, line);) EXPECT_TRUE(nlohmann::json::accept(line)) << line;
+}
+
+// Weights that make no number of one token, the letter q.
+TEST_F(LimitsTest, LogitsThatAreNoNumbersEndOnlyTheirRequest) {
+  FileTensors weights = model_.tiny().weights();
+  FileTensor& embedding = weights.at("language_model.model.embed_tokens.weight");
+  const int64_t width = embedding.shape[1];
+  const int64_t q = 4 + ('q' - ' ');  // see servable_model.cc
+  for (int64_t i = 0; i < width; ++i)
+    embedding.values[q * width + i] = std::numeric_limits<float>::quiet_NaN();
+  WriteSafetensors(model_.dir() + "/model.safetensors", weights);
+  ServerProcess server(model_.dir());
+  ASSERT_TRUE(server.WaitUntilReady());
+  const auto client = server.Connect();
+  const auto ask = [&](const std::string& question) {
+    return client->Answer(LongQuestion(8, question), {}, [](const auto&) { return true; });
+  };
+  const auto before = ask("What is it?");
+  ASSERT_TRUE(before.ok()) << before.status();
+  const absl::Status status = ask("What is its queue?").status();
+  EXPECT_TRUE(absl::IsInternal(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("finite"));
+  const auto after = ask("What is it?");
+  ASSERT_TRUE(after.ok()) << after.status();
+  EXPECT_EQ(after->text(), before->text());
+}
+
+}  // namespace
+}  // namespace varserve::testing

@@ -1,0 +1,92 @@
+// Any bytes sent as a request become a conversation and settings within their ranges, or are refused with a
+// message that begins with a field.
+//
+// Input: a byte that says which request it is, the message.
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+
+#include "server/rpc/chat_request.h"
+#include "server/rpc/request_options.h"
+#include "server/rpc/request_parser.h"
+#include "varserve/v1/inference.pb.h"
+
+namespace {
+
+using namespace varserve;       // NOLINT
+using namespace varserve::rpc;  // NOLINT
+
+constexpr int kVocabulary = 1000;
+constexpr int kLayers = 30;
+
+void Check(bool condition) {
+  if (!condition) std::abort();
+}
+
+// INVALID_ARGUMENT that says where.
+void CheckRefusal(const absl::Status& status) {
+  Check(absl::IsInvalidArgument(status) && status.message().find(':') != absl::string_view::npos);
+}
+
+void CheckSampling(const SamplingRequest& request) {
+  const engine::SamplingParams& p = request.params;
+  Check(p.max_tokens >= 1 && p.temperature >= 0 && p.temperature <= 5 && p.top_p > 0 && p.top_p <= 1);
+  Check(p.top_k >= 0 && p.top_k <= kVocabulary && p.repetition_penalty > 0 && p.logprobs >= -1 &&
+        p.logprobs <= 20);
+  Check(request.stop.size() <= 8);
+  for (const std::string& stop : request.stop) Check(!stop.empty() && stop.size() <= 256);
+}
+
+void CheckVar(const VarRequest& request) {
+  const engine::VarSettings& s = request.settings;
+  Check(s.tau > 0 && s.rho >= 0 && s.rho <= 1 && s.p >= 0 && s.p <= 1);
+  Check(s.min_visual_attention >= 0 && s.min_visual_attention <= 1);
+  Check(0 <= s.first_layer && s.first_layer <= s.last_layer && s.last_layer < kLayers);
+  for (const int layer : request.map_layers) Check(layer >= 0 && layer < kLayers);
+}
+
+template <typename Request>
+void CheckRequest(const grpc::ByteBuffer& bytes) {
+  Request request;
+  if (const absl::Status status = ParseRequest(bytes, request); !status.ok()) return CheckRefusal(status);
+  const auto chat = ReadChat(request);
+  if (!chat.ok()) return CheckRefusal(chat.status());
+  Check(!chat->messages.empty() && !chat->settings.empty() && chat->settings.size() <= kMaxSettings);
+  size_t images = 0;
+  for (const preprocess::Message& message : chat->messages) {
+    Check(!message.parts.empty());
+    for (const preprocess::Part& part : message.parts)
+      images += std::holds_alternative<preprocess::ImagePart>(part);
+  }
+  Check(images == chat->pictures.size());
+  const auto sampling = ReadGenerateOptions(*chat->options, kVocabulary, 1);
+  sampling.ok() ? CheckSampling(*sampling) : CheckRefusal(sampling.status());
+  for (const v1::VarOptions* options : chat->settings) {
+    const auto var = ReadVarOptions(*options, {.profile_tau = 20.0F, .num_layers = kLayers});
+    var.ok() ? CheckVar(*var) : CheckRefusal(var.status());
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static const bool quiet = (google::protobuf::SetLogHandler(nullptr), true);
+  if (size == 0 || !quiet) return 0;
+  const grpc::Slice slice(data + 1, size - 1);
+  const grpc::ByteBuffer bytes(&slice, 1);
+  switch (data[0] % 4) {
+    case 0:
+      CheckRequest<v1::AnswerRequest>(bytes);
+      break;
+    case 1:
+      CheckRequest<v1::CaptionRequest>(bytes);
+      break;
+    case 2:
+      CheckRequest<v1::GenerateRequest>(bytes);
+      break;
+    default:
+      CheckRequest<v1::CompareRequest>(bytes);
+  }
+  return 0;
+}

@@ -1,0 +1,162 @@
+"""Alerts made to fire for real: a server with too little of everything and the wrong VAR profile, and one whose model is broken."""
+
+import itertools
+import os
+import pathlib
+import re
+import signal
+import tempfile
+import threading
+import time
+import unittest
+
+from faulty_model import break_patches
+from queries import alerts
+from stack import Prometheus, Server, a_week_of, stopping
+from traffic import PICTURES, QUESTIONS, Ask, Client, send_all
+
+TOKEN = "a-token"
+
+
+def question(mode: str = "off", max_tokens: int = 1, number: int = 0) -> Ask:
+    return Ask("Answer", PICTURES[number % len(PICTURES)], QUESTIONS[0], ((mode, "general"),), max_tokens)
+
+
+class Alerts(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        build, model = os.environ["VARSERVE_BUILD"], os.environ["VARSERVE_EMBEDDED_MODEL"]
+        folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
+        (folder / "tokens").write_text(TOKEN + "\n")
+        break_patches(model, folder / "broken")
+        cls.broken = Server(
+            build, str(folder / "broken"), "--model_name=broken", f"--token_file={folder}/tokens", "--threads=1"
+        )
+        cls.enterClassContext(stopping(cls.broken))
+        cls.refused_early = cls.ask_broken(TOKEN).code
+        cls.scarce = Server(build, model, "--model_name=scarce", *cls.SCARCITY)
+        cls.enterClassContext(stopping(cls.scarce))
+        history = a_week_of(
+            {
+                'model:varserve_var_visual_sink_tokens:mean1h{model="scarce"}': 2,
+                'model_preset:varserve_var_redistributed_attention:mean1h{model="scarce",preset="general"}': 0.01,
+                'model:varserve_prefix_cache_hits:ratio1h{model="scarce"}': 0.8,
+            }
+        )
+        targets = [cls.broken.metrics_address, cls.scarce.metrics_address]
+        cls.prometheus = Prometheus(targets, hurry=True, history=history)
+        cls.enterClassContext(stopping(cls.prometheus))
+        for server in (cls.broken, cls.scarce):
+            server.wait_until_ready()
+        cls.prometheus.wait_for("count(count_over_time(varserve_ready[1m]) >= 2) == 2")
+
+    # One request at a time, two may wait; no cache; a step may take 1 ms; sink dimensions that are none.
+    SCARCITY = (
+        "--max_running=1",
+        "--max_waiting=2",
+        "--memory_budget=340M",
+        "--prefix_cache=0",
+        "--watchdog=1ms",
+        "--sink_dimensions=3",
+        "--tau=1000",
+        "--threads=1",
+    )
+
+    @classmethod
+    def ask_broken(cls, token: str):
+        client = Client(cls.broken.address)
+        (answer,) = client.send(question(), metadata=(("authorization", f"Bearer {token}"),))
+        client.close()
+        return answer
+
+    def assertFires(self, alert: str, **labels: str):
+        """Within a minute, with its texts filled in."""
+        deadline = time.monotonic() + 60
+        while True:
+            found = [a for a in self.prometheus.firing() if {"alertname": alert, **labels}.items() <= a["labels"].items()]
+            if found:
+                break
+            if time.monotonic() > deadline:
+                firing = [a["labels"] for a in self.prometheus.firing()]
+                self.fail(f"{alert} does not fire, only {firing}")
+            time.sleep(0.5)
+        for text in found[0]["annotations"].values():
+            self.assertNotRegex(text, r"\{\{|<error|<no value")
+        self.fired.add(alert)
+
+    def assertFallsSilent(self):
+        deadline = time.monotonic() + 30
+        while firing := self.prometheus.firing():
+            self.assertLess(time.monotonic(), deadline, firing)
+            time.sleep(0.5)
+
+    fired: set[str] = set()
+
+    def test_all(self):
+        """In one test, as one fault leads to the next."""
+        self.assertFallsSilent()  # from loading
+
+        with self.subTest("refused calls are counted"):
+            self.assertEqual(self.refused_early, "UNAVAILABLE")
+            self.assertEqual(self.ask_broken("wrong").code, "UNAUTHENTICATED")
+            page = self.broken.scrape()
+            for code in ("UNAVAILABLE", "UNAUTHENTICATED"):
+                self.assertRegex(page, rf'varserve_requests_total{{.*code="{code}".*method="Answer".*}} 1\n')
+
+        with self.subTest("a broken model"):
+            for _ in range(3):
+                self.assertEqual(self.ask_broken(TOKEN).code, "INTERNAL")
+            self.assertFires("VarserveCorruptedResults", model="broken")
+            self.assertFires("VarserveErrorRatio", model="broken")
+
+        with self.subTest("the wrong VAR profile, other sinks than last week, no prefix cache"):
+            asks = (question("on", number=i) for i in range(22))
+            self.assertEqual({answer.code for answer in send_all(self.scarce.address, asks, workers=2)}, {"OK"})
+            self.assertFires("VarserveVarIneffective", model="scarce")
+            self.assertFires("VarserveSinkDrift", model="scarce")
+            self.assertFires("VarserveRedistributionDrift", model="scarce")
+            self.assertFires("VarservePrefixHitsFallen", model="scarce")
+
+        with self.subTest("too many requests for the queue and the KV cache"):
+            self.overload()
+
+        with self.subTest("a dead server"):
+            self.scarce.send(signal.SIGKILL)
+            self.assertFires("VarserveDown", instance=self.scarce.metrics_address)
+
+        self.assertEqual(self.fired, set(alerts()))
+
+    def overload(self):
+        # An answer that takes the whole KV cache, and does not end by itself.
+        blocks = int(re.search(r"KV cache .* (\d+) blocks of 16", self.scarce.log())[1])
+        long = question(max_tokens=16 * (blocks - 9)).message()
+        long.options.ignore_eos = True
+        client = Client(self.scarce.address)
+        started = time.monotonic()
+        call = client.stub.Answer(long)
+        self.assertEqual(next(call).WhichOneof("event"), "started")
+
+        answers = []
+        waiting = threading.Thread(target=lambda: answers.extend(self.ask_many(2)))
+        waiting.start()
+        self.prometheus.wait_for('varserve_requests_waiting{model="scarce"} == 2')
+        self.assertEqual([answer.code for answer in self.ask_many(4)], ["RESOURCE_EXHAUSTED"] * 4)
+        self.assertFires("VarserveRefusals", model="scarce")
+        self.assertFires("VarserveKvCacheNearlyFull", model="scarce")
+        self.assertFires("VarserveEngineStuck", model="scarce")
+        self.assertFires("VarserveNotReady", model="scarce")
+
+        time.sleep(max(0, started + 8 - time.monotonic()))  # those that wait are to have waited long
+        call.cancel()
+        waiting.join()
+        client.close()
+        self.assertEqual([answer.code for answer in answers], ["OK"] * 2)
+        self.assertFires("VarserveQueueTime", model="scarce")
+        self.assertFires("VarserveSlowFirstToken", model="scarce")
+
+    def ask_many(self, count: int):
+        return send_all(self.scarce.address, itertools.repeat(question(), count), workers=count)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,123 @@
+#include "tests/testing/in_process_server.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace varserve::testing {
+namespace {
+
+rpc::GrpcServerOptions Local(rpc::GrpcServerOptions options) {
+  options.listen = "127.0.0.1:0";
+  return options;
+}
+
+// What a request is checked against where the test says nothing.
+v1::Model WithDefaults(v1::Model model, const engine::ModelFacts& facts) {
+  v1::Model::Limits& limits = *model.mutable_limits();
+  if (limits.max_images() == 0) limits.set_max_images(8);
+  if (limits.max_image_bytes() == 0) limits.set_max_image_bytes(1 << 20);
+  if (limits.max_image_pixels() == 0) limits.set_max_image_pixels(1 << 20);
+  limits.set_max_map_bytes(1 << 20);
+  model.mutable_decoder()->set_context(static_cast<uint32_t>(facts.context));
+  if (model.decoder().vocabulary() == 0) model.mutable_decoder()->set_vocabulary(64);
+  return model;
+}
+
+rpc::ServiceOptions WithTelemetry(rpc::ServiceOptions options, telemetry::Metrics* metrics,
+                                  telemetry::Logger* logger, const Clock* clock) {
+  options.metrics = metrics;
+  options.logger = logger;
+  options.clock = clock;
+  return options;
+}
+
+double ValueOf(const prometheus::MetricFamily& family, const prometheus::ClientMetric& metric) {
+  switch (family.type) {
+    case prometheus::MetricType::Counter:
+      return metric.counter.value;
+    case prometheus::MetricType::Gauge:
+      return metric.gauge.value;
+    default:
+      return static_cast<double>(metric.histogram.sample_count);
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<const preprocess::Preprocessor> LoadSmallPreprocessor() {
+  const std::string dir = VARSERVE_SOURCE_DIR "/tests/golden/text/llama";
+  const nlohmann::json config = nlohmann::json::parse(std::ifstream(dir + "/config.json"));
+  auto preprocessor = preprocess::Preprocessor::Load(
+      dir, {.token_id = config["image_token_index"], .num_tokens = 4, .rows = 2, .cols = 2});
+  EXPECT_TRUE(preprocessor.ok()) << preprocessor.status();
+  return *std::move(preprocessor);
+}
+
+InProcessServer::InProcessServer(engine::ModelRunner* runner,
+                                 std::unique_ptr<const preprocess::Preprocessor> preprocessor,
+                                 InProcessOptions options)
+    : preprocessor_(std::move(preprocessor)),
+      logger_(*telemetry::Logger::Create("text", "error")),
+      metrics_("test", "version"),
+      engine_(std::make_unique<engine::Engine>(
+          engine::EngineOptions{.scheduler = options.scheduler, .queue = options.queue}, runner, &metrics_,
+          &clock_)),
+      service_(std::make_unique<rpc::InferenceService>(
+          WithTelemetry(options.service, &metrics_, logger_.get(), &clock_))),
+      server_(*rpc::GrpcServer::Start(Local(options.grpc), service_.get())),
+      port_(server_->port()) {
+  metrics_.OnModelLoaded({.dtype = "", .device = "", .num_layers = runner->facts().num_layers});
+  auto model = std::make_shared<rpc::ServingModel>();
+  model->engine = engine_.get();
+  model->preprocessor = preprocessor_.get();
+  model->description = WithDefaults(std::move(options.description), runner->facts());
+  model->var_defaults = {.profile_tau = 20.0F, .num_layers = runner->facts().num_layers};
+  model->services = {.tokenizer = &preprocessor_->tokenizer(),
+                     .metrics = &metrics_,
+                     .logger = logger_.get(),
+                     .clock = &clock_,
+                     .model_name = "test",
+                     .max_map_bytes = 1 << 20};
+  service_->Serve(std::move(model));
+}
+
+InProcessServer::~InProcessServer() { Stop(); }
+
+void InProcessServer::Stop() {
+  if (server_ == nullptr) return;
+  service_->Refuse("stopped");
+  engine_->Drain(clock_.Now());
+  server_->Shutdown(absl::Now() + absl::Seconds(5));
+  server_.reset();
+  service_.reset();  // its workers use the engine to their end
+  engine_->Stop();
+}
+
+std::string InProcessServer::address() const { return absl::StrCat("127.0.0.1:", port_); }
+
+std::unique_ptr<client::InferenceClient> InProcessServer::Connect() const {
+  return *client::InferenceClient::Connect({.address = address()});
+}
+
+double InProcessServer::Metric(const std::string& name) const {
+  double sum = 0.0;
+  for (const prometheus::MetricFamily& family : metrics_.registry()->Collect()) {
+    if (family.name != "varserve_" + name) continue;
+    for (const prometheus::ClientMetric& metric : family.metric) sum += ValueOf(family, metric);
+  }
+  return sum;
+}
+
+void InProcessServer::WaitUntilIdle() const {
+  while (engine_->health().working || Metric("requests_running") + Metric("requests_waiting") > 0)
+    std::this_thread::yield();
+}
+
+}  // namespace varserve::testing

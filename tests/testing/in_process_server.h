@@ -1,0 +1,61 @@
+// The gRPC service with a real engine in the test's own process, around whatever model runner a test brings;
+// clients come over a real connection. Thread-safe after construction.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "client/inference_client.h"
+#include "server/base/clock.h"
+#include "server/engine/engine.h"
+#include "server/preprocess/preprocessor.h"
+#include "server/rpc/grpc_server.h"
+#include "server/rpc/inference_service.h"
+#include "server/telemetry/logging.h"
+#include "server/telemetry/metrics.h"
+
+namespace varserve::testing {
+
+struct InProcessOptions {
+  engine::SchedulerOptions scheduler;
+  engine::QueueLimits queue;
+  rpc::ServiceOptions service;
+  rpc::GrpcServerOptions grpc;
+  v1::Model description;  // its limits and the decoder's vocabulary are what requests are checked against
+};
+
+// tests/golden/text/llama, with pictures of 2 x 2 visual tokens.
+std::unique_ptr<const preprocess::Preprocessor> LoadSmallPreprocessor();
+
+class InProcessServer {
+ public:
+  // `runner` must outlive the server; the engine's thread uses it until then.
+  InProcessServer(engine::ModelRunner* runner, std::unique_ptr<const preprocess::Preprocessor> preprocessor,
+                  InProcessOptions options = {});
+  ~InProcessServer();  // Stop()
+
+  std::unique_ptr<client::InferenceClient> Connect() const;
+  std::string address() const;
+  engine::Engine& engine() { return *engine_; }
+  rpc::InferenceService& service() { return *service_; }
+
+  // The sum over all series of a metric, histograms by their count. The name without "varserve_".
+  double Metric(const std::string& name) const;
+  // Until no request is in the engine and its gauges say so.
+  void WaitUntilIdle() const;
+
+  // Refuses new calls, ends those that run. What the metrics say stays.
+  void Stop();
+
+ private:
+  const MonotonicClock clock_;
+  const std::unique_ptr<const preprocess::Preprocessor> preprocessor_;
+  const std::unique_ptr<telemetry::Logger> logger_;
+  telemetry::Metrics metrics_;
+  std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<rpc::InferenceService> service_;
+  std::unique_ptr<rpc::GrpcServer> server_;
+  const int port_;
+};
+
+}  // namespace varserve::testing

@@ -1,0 +1,256 @@
+// Calls over a real connection to the real service and engine, around a runner that can be held up.
+#include "server/rpc/inference_service.h"
+
+#include <grpcpp/create_channel.h>
+
+#include <thread>
+
+#include "client/rpc_status.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/fake_model_runner.h"
+#include "tests/testing/gate.h"
+#include "tests/testing/in_process_server.h"
+
+namespace varserve::rpc {
+namespace {
+
+using client::InferenceClient;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+using varserve::testing::FakeModelRunner;
+using varserve::testing::Gate;
+using varserve::testing::InProcessOptions;
+using varserve::testing::InProcessServer;
+
+constexpr char kPicture[] = "P6 is no picture";  // cannot be decoded
+
+engine::ModelFacts Facts() {
+  engine::ModelFacts facts = FakeModelRunner::SmallFacts();
+  facts.context = 8192;
+  facts.num_kv_blocks = 4 * 8192 / facts.block_size;
+  return facts;
+}
+
+v1::GenerateRequest Chat(const std::string& text, uint32_t max_tokens) {
+  v1::GenerateRequest request;
+  v1::Message* message = request.add_messages();
+  message->set_role(v1::ROLE_USER);
+  message->add_parts()->set_text(text);
+  request.mutable_options()->set_max_tokens(max_tokens);
+  request.mutable_options()->set_ignore_eos(true);
+  return request;
+}
+
+v1::AnswerRequest WithBadPicture() {
+  v1::AnswerRequest request;
+  request.add_images()->set_data(kPicture);
+  request.set_question("What?");
+  return request;
+}
+
+class InferenceServiceTest : public ::testing::Test {
+ protected:
+  void Start(InProcessOptions options = {}) {
+    runner_.fault = [this](const engine::StepPlan&) {
+      gate_.Pass();
+      return absl::OkStatus();
+    };
+    server_ =
+        std::make_unique<InProcessServer>(&runner_, testing::LoadSmallPreprocessor(), std::move(options));
+    client_ = server_->Connect();
+  }
+
+  absl::Status Ask(const v1::GenerateRequest& request, absl::Duration timeout = absl::InfiniteDuration()) {
+    return client_->Generate(request, {.timeout = timeout}, [](const auto&) { return true; }).status();
+  }
+  // On threads of their own, until the test ends.
+  void AskInBackground(const std::string& text) {
+    background_.emplace_back([this, text] { EXPECT_TRUE(Ask(Chat(text, 2)).ok()); });
+  }
+  void TearDown() override {
+    gate_.Open();
+    for (std::thread& thread : background_) thread.join();
+  }
+  // A batch of one that stands still, and one request that waits.
+  void Fill() {
+    gate_.Close();
+    AskInBackground("one");
+    gate_.WaitForArrival();
+    AskInBackground("two");
+    while (!absl::IsResourceExhausted(server_->engine().Reserve(absl::InfiniteFuture()).status()))
+      std::this_thread::yield();
+  }
+
+  FakeModelRunner runner_{Facts()};
+  Gate gate_;
+  std::unique_ptr<InProcessServer> server_;
+  std::unique_ptr<InferenceClient> client_;
+  std::vector<std::thread> background_;
+};
+
+TEST_F(InferenceServiceTest, AnswersAndAccounts) {
+  Start();
+  std::string text;
+  int tokens = 0;
+  const auto finished = client_->Generate(Chat("Hello", 20), {}, [&](const v1::GenerateResponse& response) {
+    text += response.delta().text();
+    tokens += response.delta().token_ids_size();
+    return true;
+  });
+  ASSERT_TRUE(finished.ok()) << finished.status();
+  EXPECT_EQ(finished->text(), text);
+  EXPECT_EQ(tokens, 20);
+  server_->WaitUntilIdle();
+  EXPECT_EQ(server_->Metric("requests_total"), 1);
+  EXPECT_EQ(server_->Metric("generated_tokens_total"), 20);
+  EXPECT_EQ(server_->Metric("kv_cache_usage_ratio"), 0);
+}
+
+TEST_F(InferenceServiceTest, RefusesWithoutLookingAtTheRequestWhenFull) {
+  Start({.scheduler = {.max_running = 1}, .queue = {.max_waiting = 1}});
+  Fill();
+  const absl::Status refused =
+      client_->Answer(WithBadPicture(), {}, [](const auto&) { return true; }).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), StartsWith("queue: "));
+  EXPECT_TRUE(client::RetryDelay(refused).has_value());
+  EXPECT_EQ(server_->Metric("image_seconds"), 0);
+}
+
+TEST_F(InferenceServiceTest, ARefusedRequestGivesItsPlaceBack) {
+  Start({.scheduler = {.max_running = 1}, .queue = {.max_waiting = 0}});
+  for (int i = 0; i < 5; ++i) {
+    const absl::Status refused =
+        client_->Answer(WithBadPicture(), {}, [](const auto&) { return true; }).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
+    EXPECT_THAT(std::string(refused.message()), StartsWith("images[0].data: "));
+  }
+  EXPECT_TRUE(Ask(Chat("Hello", 2)).ok());
+}
+
+TEST_F(InferenceServiceTest, RefusesBytesBeyondWhatMayWaitForAWorker) {
+  InProcessOptions options;
+  options.service = {.worker_threads = 1, .max_preprocessing_bytes = 1000};
+  Start(options);
+  // The only worker takes its time to tokenize a long text.
+  const v1::GenerateRequest large = Chat(std::string(100'000, 'a'), 2);
+  std::vector<std::thread> callers;
+  std::atomic<int> full = 0;
+  for (int i = 0; i < 8; ++i) {
+    callers.emplace_back([&] {
+      const absl::Status status = Ask(large);
+      if (absl::IsResourceExhausted(status)) {
+        EXPECT_THAT(std::string(status.message()), HasSubstr("too many bytes"));
+        EXPECT_TRUE(client::RetryDelay(status).has_value());
+        ++full;
+      } else {
+        EXPECT_TRUE(status.ok()) << status;
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_GT(full, 0);
+  EXPECT_TRUE(Ask(Chat("Hello", 2)).ok());
+}
+
+TEST_F(InferenceServiceTest, EndsACallWhoseDeadlinePassesInTheQueue) {
+  Start({.scheduler = {.max_running = 1}, .queue = {.max_waiting = 1}});
+  gate_.Close();
+  AskInBackground("one");
+  gate_.WaitForArrival();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(Ask(Chat("late", 2), absl::Milliseconds(50))));
+  absl::SleepFor(absl::Milliseconds(200));  // the server's deadline is a network's way later than the client's
+  gate_.Open();
+  server_->WaitUntilIdle();
+  EXPECT_EQ(server_->Metric("prompt_tokens_total"), server_->Metric("prefix_cache_queries_total"))
+      << "only what ran was looked up";
+  EXPECT_EQ(server_->Metric("queue_time_seconds"), 1) << "the late one was never admitted";
+}
+
+TEST_F(InferenceServiceTest, IsUnavailableWithItsReason) {
+  Start();
+  server_->service().Refuse("closed for today");
+  EXPECT_EQ(Ask(Chat("Hello", 2)), absl::UnavailableError("closed for today"));
+  EXPECT_EQ(client_->GetModel({}).status(), absl::UnavailableError("closed for today"));
+}
+
+TEST_F(InferenceServiceTest, FailsOnlyTheRequestWhoseStepFails) {
+  Start();
+  runner_.non_finite = [](const engine::SequenceStep& step) { return step.request->sampling.seed == 13; };
+  v1::GenerateRequest bad = Chat("bad", 50);
+  bad.mutable_options()->set_seed(13);
+  std::thread beside([this] { EXPECT_TRUE(Ask(Chat("good", 200)).ok()); });
+  const absl::Status status = Ask(bad);
+  EXPECT_TRUE(absl::IsInternal(status)) << status;
+  beside.join();
+}
+
+// A client whose connection takes little ahead of its reading, and which does not read.
+class LazyReader {
+ public:
+  explicit LazyReader(const std::string& address) {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 1024);
+    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    stub_ = v1::VisionLanguage::NewStub(
+        grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
+  }
+  void Ask(const v1::GenerateRequest& request) { reader_ = stub_->Generate(&context_, request); }
+  // Now reads on to the end.
+  grpc::Status Finish() {
+    for (v1::GenerateResponse response; reader_->Read(&response);) {
+    }
+    return reader_->Finish();
+  }
+
+ private:
+  grpc::ClientContext context_;
+  std::unique_ptr<v1::VisionLanguage::Stub> stub_;
+  std::unique_ptr<grpc::ClientReader<v1::GenerateResponse>> reader_;
+};
+
+// Alternatives of every token: more than a connection takes ahead of its reader. The token is a whole character,
+// so that it is sent at once.
+void SendMuch(engine::StepOutput& output) {
+  for (engine::SequenceResult& result : output.results) {
+    if (!result.token.has_value()) continue;
+    result.token->id = 800;
+    result.token->top.assign(20, {65, -1.5F});
+  }
+}
+
+TEST_F(InferenceServiceTest, ASlowReaderGetsItsAnswerAndHoldsUpNobody) {
+  Start();
+  LazyReader reader(server_->address());
+  runner_.edit_output = SendMuch;
+  v1::GenerateRequest request = Chat("slow", 2000);
+  request.mutable_options()->set_logprobs(20);
+  reader.Ask(request);
+  while (server_->Metric("requests_total") < 1) std::this_thread::yield();  // all tokens are made
+  EXPECT_TRUE(Ask(Chat("fast", 20)).ok());
+  EXPECT_TRUE(reader.Finish().ok());
+}
+
+TEST_F(InferenceServiceTest, ACallNobodyReadsIsCancelled) {
+  InProcessOptions options;
+  options.service.write_timeout = absl::Milliseconds(200);
+  Start(options);
+  LazyReader reader(server_->address());
+  runner_.fault = [](const engine::StepPlan&) {
+    absl::SleepFor(absl::Milliseconds(1));  // so that it is not done before it is cancelled
+    return absl::OkStatus();
+  };
+  runner_.edit_output = SendMuch;
+  v1::GenerateRequest request = Chat("lazy", 8000);
+  request.mutable_options()->set_logprobs(20);
+  reader.Ask(request);
+  while (server_->Metric("requests_total") < 1) absl::SleepFor(absl::Milliseconds(5));
+  server_->WaitUntilIdle();
+  EXPECT_LT(server_->Metric("generated_tokens_total"), 8000);
+  EXPECT_EQ(server_->Metric("kv_cache_usage_ratio"), 0);
+  EXPECT_EQ(reader.Finish().error_code(), grpc::StatusCode::CANCELLED);
+}
+
+}  // namespace
+}  // namespace varserve::rpc

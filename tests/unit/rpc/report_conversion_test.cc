@@ -1,0 +1,118 @@
+#include "server/rpc/report_conversion.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/in_process_server.h"
+
+namespace varserve::rpc {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+// A picture of 2 x 2 behind a class token, and one of 1 x 2.
+class ReportConversionTest : public ::testing::Test {
+ protected:
+  ReportConversionTest() {
+    prompt_.token_ids.assign(10, 50);
+    prompt_.spans = {{.begin = 1, .end = 6, .rows = 2, .cols = 2},
+                     {.begin = 7, .end = 9, .rows = 1, .cols = 2}};
+    effective_.set_mode(v1::VAR_MODE_ON);
+    report_.eligible_rows = 3;
+    report_.visual_sink_tokens = 1.5;
+    report_.text_sink_tokens = 0.25;
+    report_.totals = {
+        .image_centric_heads = 0.1F, .redistributed = 0.2F, .visual_before = 0.3F, .visual_after = 0.4F};
+    report_.layers = {{.layer = 2, .visual_sinks = 3, .text_sinks = 1, .shares = {.redistributed = 0.5F}}};
+    report_.visual_sinks = {{.image = 1, .row = 0, .col = 1, .layers = 4, .max_phi = 23.5F}};
+    report_.rows = {{.position = 9, .shares = {.visual_before = 0.6F}}, {.position = 10, .shares = {}}};
+    report_.maps = {{.position = 9, .before = {9, 1, 2, 3, 4, 5, 6}, .after = {9, 11, 12, 13, 14, 15, 16}},
+                    {.position = 10, .before = {9, 1, 2, 3, 4, 5, 6}, .after = {9, 1, 2, 3, 4, 5, 6}}};
+  }
+
+  v1::VarReport Convert(v1::VarDetail detail, int64_t max_map_bytes = 1 << 20) {
+    effective_.set_detail(detail);
+    return ToProto(report_, {.prompt = prompt_,
+                             .generated = generated_,
+                             .tokenizer = preprocessor_->tokenizer(),
+                             .effective = effective_,
+                             .max_map_bytes = max_map_bytes});
+  }
+
+  const std::unique_ptr<const preprocess::Preprocessor> preprocessor_ = testing::LoadSmallPreprocessor();
+  Prompt prompt_;
+  const std::vector<int32_t> generated_ = {60, 61};
+  v1::VarOptions effective_;
+  engine::VarReport report_;
+};
+
+TEST_F(ReportConversionTest, TotalsAreAlwaysThere) {
+  const v1::VarReport report = Convert(v1::VAR_DETAIL_NONE);
+  EXPECT_EQ(report.effective().mode(), v1::VAR_MODE_ON);
+  EXPECT_EQ(report.eligible_rows(), 3U);
+  EXPECT_EQ(report.visual_sink_tokens(), 1.5F);
+  EXPECT_EQ(report.text_sink_tokens(), 0.25F);
+  EXPECT_EQ(report.distinct_visual_sinks(), 1U);
+  EXPECT_EQ(report.image_centric_head_ratio(), 0.1F);
+  EXPECT_EQ(report.redistributed_attention(), 0.2F);
+  EXPECT_EQ(report.visual_attention_before(), 0.3F);
+  EXPECT_EQ(report.visual_attention_after(), 0.4F);
+  EXPECT_THAT(report.layers(), IsEmpty());
+  EXPECT_THAT(report.visual_sinks(), IsEmpty());
+  EXPECT_THAT(report.tokens(), IsEmpty());
+  EXPECT_THAT(report.maps(), IsEmpty());
+}
+
+TEST_F(ReportConversionTest, LayersComeWithTheSinksPlaces) {
+  const v1::VarReport report = Convert(v1::VAR_DETAIL_LAYERS);
+  ASSERT_THAT(report.layers(), SizeIs(1));
+  EXPECT_EQ(report.layers(0).layer(), 2U);
+  EXPECT_EQ(report.layers(0).visual_sink_tokens(), 3U);
+  EXPECT_EQ(report.layers(0).text_sink_tokens(), 1U);
+  EXPECT_EQ(report.layers(0).redistributed_attention(), 0.5F);
+  ASSERT_THAT(report.visual_sinks(), SizeIs(1));
+  EXPECT_EQ(report.visual_sinks(0).image(), 1U);
+  EXPECT_EQ(report.visual_sinks(0).column(), 1U);
+  EXPECT_EQ(report.visual_sinks(0).layers(), 4U);
+  EXPECT_EQ(report.visual_sinks(0).max_phi(), 23.5F);
+  EXPECT_THAT(report.tokens(), IsEmpty());
+}
+
+TEST_F(ReportConversionTest, TokensAreThePromptsAndTheAnswers) {
+  const v1::VarReport report = Convert(v1::VAR_DETAIL_TOKENS);
+  ASSERT_THAT(report.tokens(), SizeIs(2));
+  EXPECT_EQ(report.tokens(0).position(), 9U);
+  EXPECT_EQ(report.tokens(0).token_id(), 50U);
+  EXPECT_EQ(report.tokens(0).visual_attention_before(), 0.6F);
+  EXPECT_FALSE(report.tokens(0).generated());
+  EXPECT_EQ(report.tokens(1).token_id(), 60U);
+  EXPECT_TRUE(report.tokens(1).generated());
+  const int32_t id = 60;
+  EXPECT_EQ(report.tokens(1).text(), *preprocessor_->tokenizer().Decode({&id, 1}, false));
+  EXPECT_THAT(report.maps(), IsEmpty());
+}
+
+TEST_F(ReportConversionTest, MapsCoverEachPicturesGrid) {
+  const v1::VarReport report = Convert(v1::VAR_DETAIL_MAPS);
+  ASSERT_THAT(report.maps(), SizeIs(4));
+  EXPECT_EQ(report.maps(0).position(), 9U);
+  EXPECT_EQ(report.maps(0).rows(), 2U);
+  EXPECT_THAT(report.maps(0).before(), ElementsAre(1, 2, 3, 4)) << "without the class token";
+  EXPECT_THAT(report.maps(0).after(), ElementsAre(11, 12, 13, 14));
+  EXPECT_EQ(report.maps(1).image(), 1U);
+  EXPECT_THAT(report.maps(1).before(), ElementsAre(5, 6));
+  EXPECT_EQ(report.maps(2).position(), 10U);
+  EXPECT_FALSE(report.maps_truncated());
+}
+
+TEST_F(ReportConversionTest, MapsBeyondTheLimitAreLeftOut) {
+  const int64_t first_position = 2 * 4 * (4 + 2);  // bytes: before and after of six floats
+  EXPECT_FALSE(Convert(v1::VAR_DETAIL_MAPS, 2 * first_position).maps_truncated());
+  const v1::VarReport report = Convert(v1::VAR_DETAIL_MAPS, first_position);
+  EXPECT_THAT(report.maps(), SizeIs(2));
+  EXPECT_TRUE(report.maps_truncated());
+}
+
+}  // namespace
+}  // namespace varserve::rpc

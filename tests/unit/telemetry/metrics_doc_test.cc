@@ -1,0 +1,38 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+#include <vector>
+
+#include "server/telemetry/metric_table.h"
+#include "server/telemetry/metrics.h"
+
+namespace varserve::telemetry {
+namespace {
+
+TEST(MetricsDocTest, ListsTheMetricsAsTheyAre) {
+  Metrics metrics("model", "version");
+  metrics.OnModelLoaded({.dtype = "dtype", .device = "device", .num_layers = 1});
+  std::stringstream page;
+  page << std::ifstream(VARSERVE_SOURCE_DIR "/docs/metrics.md").rdbuf();
+  EXPECT_THAT(page.str(), testing::HasSubstr(MetricTable(metrics.registry()->Collect())))
+      << "docs/metrics.md is not current; write it anew with ./dev observe --write";
+}
+
+TEST(MetricTableTest, TellsTypesUnitsLabelsAndBuckets) {
+  const MetricFamilies families("m");
+  families.Histogram("wait_seconds", "A wait.").Add({{"var", "on"}}, std::vector<double>{0.5, 1});
+  families.Counter("moved_tokens_total", "Moved.").Add({});
+  families.Gauge("use_ratio", "Use.").Add({{"b", "1"}, {"a", "2"}});
+  EXPECT_EQ(MetricTable(families.registry()->Collect()),
+            "| metric | type | unit | labels | is |\n|---|---|---|---|---|\n"
+            "| `varserve_moved_tokens_total` | counter | tokens |  | Moved. |\n"
+            "| `varserve_use_ratio` | gauge | 0 to 1 | `a` `b` | Use. |\n"
+            "| `varserve_wait_seconds` | histogram | s | `var` | A wait. |\n"
+            "\n| buckets up to | of |\n|---|---|\n"
+            "| 0.5 1 | `varserve_wait_seconds` |\n");
+}
+
+}  // namespace
+}  // namespace varserve::telemetry
