@@ -18,11 +18,13 @@ RUN apt-get update \
  && grep -v '^#' scripts/packages.txt \
     | DEBIAN_FRONTEND=noninteractive xargs apt-get install --yes --no-install-recommends cargo-web rustc-web \
  && rm -rf /var/lib/apt/lists/*
+
+FROM toolchain AS dev
 ENV VARSERVE_CACHE=/cache
 COPY dev ./
 COPY scripts scripts
 
-FROM toolchain AS libtorch-cpu
+FROM dev AS libtorch-cpu
 RUN --mount=type=cache,target=/cache/wheels mv "$(./dev libtorch)" /libtorch
 
 FROM libtorch-cpu AS libtorch-cuda
@@ -44,7 +46,7 @@ RUN --mount=type=cache,target=/root/.cache/ccache --mount=type=cache,target=/roo
  && CCACHE_DIR=/root/.cache/ccache ninja -C build/release varserve-server varserve \
  && strip build/release/bin/*
 
-FROM toolchain AS embedded
+FROM dev AS embedded
 COPY models/embedded models/embedded
 RUN --mount=type=cache,target=/cache/wheels mv "$(./dev model | tail -n 1)" /model
 

@@ -4,6 +4,8 @@
 #include <string>
 
 #include "absl/strings/cord.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "google/rpc/retry.pb.h"
 
 namespace varserve::client {
@@ -15,6 +17,12 @@ constexpr char kRetryInfo[] = "type.googleapis.com/google.rpc.RetryInfo";
 
 absl::Status FromGrpcStatus(const grpc::Status& status) {
   if (status.ok()) return absl::OkStatus();
+  // The server ends every call with a status; only a proxy that lost it half-way resets one.
+  if (status.error_code() == grpc::StatusCode::INTERNAL &&
+      absl::StrContains(status.error_message(), "RST_STREAM")) {
+    return absl::UnavailableError(
+        absl::StrCat("the proxy lost the server while it answered: ", status.error_message()));
+  }
   // The codes are numerically equal by definition.
   absl::Status result(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
   google::rpc::Status details;

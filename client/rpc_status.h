@@ -10,7 +10,8 @@
 
 namespace varserve::client {
 
-// The same code and message; a google.rpc.RetryInfo in the details becomes a payload.
+// The same code and message; a google.rpc.RetryInfo in the details becomes a payload. A stream that a proxy
+// reset is UNAVAILABLE, not gRPC's INTERNAL.
 absl::Status FromGrpcStatus(const grpc::Status& status);
 
 // When a refused request may be tried again, if the server said so.

@@ -15,11 +15,9 @@ TEXT
 }
 
 # buildah, with what it stores in the cache folder. Overlay mounts do not stack.
-in_buildah() {
-  local driver=overlay
-  [[ $(stat --file-system --format=%T "$CACHE") == overlayfs ]] && driver=vfs
-  buildah --root "$CACHE/image/storage" --runroot "$CACHE/image/run" --storage-driver "$driver" "$@"
-}
+BUILDAH=(buildah --root "$CACHE/image/storage" --runroot "$CACHE/image/run" --storage-driver)
+if [[ $(stat --file-system --format=%T "$(dirname "$CACHE")" 2>/dev/null) == overlayfs ]]; then BUILDAH+=(vfs); else BUILDAH+=(overlay); fi
+in_buildah() { "${BUILDAH[@]}" "$@"; }
 
 # The base image out of Debian's packages, with the certificate authorities this machine trusts besides Debian's.
 ensure_base_image() {
@@ -41,29 +39,36 @@ ensure_base_image() {
   rm -rf --one-file-system "$root"
 }
 
-# run_image BUILDER IMAGE MODEL PORT: starts the image without any privilege. Sets CONTAINER.
+# run_image BUILDER IMAGE MODEL PORT: starts the image without any privilege; then IMAGE begins a command in it, and stop_image
+# ends it.
 run_image() {
-  local builder=$1 image=$2 model=$3 port=$4 mounts
+  local builder=$1 image=$2 model=$3 port=$4 container mounts
   mounts=(--volume "$ROOT/models/embedded/samples:/samples:ro")
   [[ $model == embedded ]] || mounts+=(--volume "$MODEL:/model:ro")
   IMAGE_LOG=$(mktemp --suffix=.log)
   if [[ $builder == docker ]]; then
-    CONTAINER=$(docker run --detach --read-only --cap-drop ALL --security-opt no-new-privileges "${mounts[@]}" "$image" \
+    container=$(docker run --detach --read-only --cap-drop ALL --security-opt no-new-privileges "${mounts[@]}" "$image" \
       --listen "0.0.0.0:$port" --model_name embedded)
-    stop_image() { docker rm --force "$CONTAINER" >/dev/null; }
-    in_image() { docker exec "$CONTAINER" "$@"; }
+    IMAGE=(docker exec "$container")
+    END_IMAGE=(docker rm --force "$container")
   else
-    CONTAINER=$(in_buildah from "$image")
-    in_image() { in_buildah run --isolation=chroot --cap-drop all "${mounts[@]}" "$CONTAINER" -- "$@"; }
-    in_image varserve-server --listen "127.0.0.1:$port" --metrics_listen "" --model_name embedded >"$IMAGE_LOG" 2>&1 &
+    container=$(in_buildah from "$image")
+    IMAGE=("${BUILDAH[@]}" run --isolation=chroot --cap-drop all "${mounts[@]}" "$container" --)
+    END_IMAGE=("${BUILDAH[@]}" rm "$container")
+    "${IMAGE[@]}" varserve-server --listen "127.0.0.1:$port" --metrics_listen "" --model_name embedded >"$IMAGE_LOG" 2>&1 &
     IMAGE_PID=$!
-    stop_image() {
-      kill "$IMAGE_PID" 2>/dev/null && wait "$IMAGE_PID" 2>/dev/null
-      in_buildah rm "$CONTAINER" >/dev/null
-      rm -f "$IMAGE_LOG"
-    }
   fi
   trap stop_image EXIT
+}
+
+stop_image() {
+  trap - EXIT
+  if [[ -n ${IMAGE_PID:-} ]]; then
+    kill "$IMAGE_PID" 2>/dev/null || true
+    wait "$IMAGE_PID" 2>/dev/null || true
+  fi
+  "${END_IMAGE[@]}" >/dev/null
+  rm -f "$IMAGE_LOG"
 }
 
 build_image() {
@@ -130,11 +135,10 @@ try_image() {
   [[ $3 == embedded ]] || ensure_embedded_model
   say "starting $2"
   run_image "$@" "$port"
-  in_image varserve health --address "localhost:$port" --retry 60 || {
+  "${IMAGE[@]}" varserve health --address "localhost:$port" --retry 60 --timeout 300 || {
     cat "$IMAGE_LOG" >&2
     die "image: the server in it did not get ready"
   }
-  ask_demo_questions /samples in_image varserve ask --address "localhost:$port"
+  ask_demo_questions /samples "${IMAGE[@]}" varserve ask --address "localhost:$port"
   stop_image
-  trap - EXIT
 }

@@ -1,4 +1,4 @@
-# Sourced by ../dev: what is rendered from the Helm chart and copied into it, and the checks of all that.
+# Sourced by ../dev: what is rendered from the Helm chart and copied into it, and the checks of deploy/ that need no cluster.
 
 HELM=helm.sh/helm/v3/cmd/helm@v3.19.2
 CHART="$ROOT/deploy/helm/varserve"
@@ -102,4 +102,11 @@ lint_deploy() {
   ensure_go_program kubectl-validate sigs.k8s.io/kubectl-validate@v0.0.4
   "$GO_PROGRAM" --local-schemas "$work/schemas/openapi" --local-crds "$work/schemas/crds" "$work"/rendered/*.yaml
   rm -rf "$work"
+}
+
+# test_envoy BUILD MODEL: two servers behind a real Envoy.
+test_envoy() {
+  say "testing Envoy before two servers"
+  ensure_venv deploy "$ROOT/tests/deploy/requirements.lock"
+  "$PYTHON" "$ROOT/tests/deploy/envoy_test.py" --build "$1" --model "$2"
 }

@@ -12,6 +12,13 @@ TEST(FromGrpcStatus, KeepsCodeAndMessage) {
   EXPECT_EQ(FromGrpcStatus({grpc::StatusCode::UNAVAILABLE, "draining"}), absl::UnavailableError("draining"));
 }
 
+TEST(FromGrpcStatus, StreamResetByAProxyIsUnavailable) {
+  const absl::Status status =
+      FromGrpcStatus({grpc::StatusCode::INTERNAL, "Received RST_STREAM with error code 2"});
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_TRUE(absl::IsInternal(FromGrpcStatus({grpc::StatusCode::INTERNAL, "logits are not finite"})));
+}
+
 TEST(RetryDelay, ComesFromTheDetails) {
   google::rpc::RetryInfo info;
   info.mutable_retry_delay()->set_seconds(2);
