@@ -160,7 +160,8 @@ TEST_F(InferenceServiceTest, EndsACallWhoseDeadlinePassesInTheQueue) {
   AskInBackground("one");
   gate_.WaitForArrival();
   EXPECT_TRUE(absl::IsDeadlineExceeded(Ask(Chat("late", 2), absl::Milliseconds(50))));
-  absl::SleepFor(absl::Milliseconds(200));  // the server's deadline is a network's way later than the client's
+  absl::SleepFor(
+      absl::Milliseconds(200));  // the server's deadline is a network's way later than the client's
   gate_.Open();
   server_->WaitUntilIdle();
   EXPECT_EQ(server_->Metric("prompt_tokens_total"), server_->Metric("prefix_cache_queries_total"))
@@ -210,8 +211,8 @@ class LazyReader {
   std::unique_ptr<grpc::ClientReader<v1::GenerateResponse>> reader_;
 };
 
-// Alternatives of every token: more than a connection takes ahead of its reader. The token is a whole character,
-// so that it is sent at once.
+// Alternatives of every token: more than a connection takes ahead of its reader. The token is a whole
+// character, so that it is sent at once.
 void SendMuch(engine::StepOutput& output) {
   for (engine::SequenceResult& result : output.results) {
     if (!result.token.has_value()) continue;
