@@ -46,17 +46,16 @@ TEST(LostClientsTest, LeaveNothingBehind) {
   const std::string picture = std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/images/files/rgb.jpg";
   ServerProcess server(model.dir());
   ASSERT_TRUE(server.WaitUntilReady());
+  // So many that were being answered; one that could not connect in time does not count.
   const auto kill_clients = [&](int count) {
-    std::atomic<int> left = count;
     std::atomic<int> began = 0;
     std::vector<std::thread> threads;
     for (int i = 0; i < 4; ++i) {
       threads.emplace_back([&] {
-        while (left-- > 0) began += AskAndBeKilled(server.address(), picture) ? 1 : 0;
+        while (began < count) began += AskAndBeKilled(server.address(), picture) ? 1 : 0;
       });
     }
     for (std::thread& thread : threads) thread.join();
-    EXPECT_EQ(began, count) << "each was being answered";
     WaitUntilIdle(server);
   };
   kill_clients(8);  // threads and buffers the server keeps
@@ -73,7 +72,7 @@ TEST(LostClientsTest, LeaveNothingBehind) {
   EXPECT_LT(threads_after, threads_before + 8);
   EXPECT_TRUE(Ask(*server.Connect(), LongQuestion(10)).ok());
   TellSoak(absl::StrFormat(
-      "lost clients: %d killed in mid-stream, %.0f calls cancelled; no request or KV block left; "
+      "lost clients: %d or more killed in mid-stream, %.0f calls cancelled; no request or KV block left; "
       "memory %.1f MB before and %.1f MB after, threads %d and %d",
       count + 8, server.Metric("varserve_requests_total", "code=\"CANCELLED\""), memory_before / 1024.0,
       memory_after / 1024.0, threads_before, threads_after));

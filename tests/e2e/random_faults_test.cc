@@ -70,7 +70,7 @@ TEST(RandomFaultsTest, TheRealModelLosesNothing) {
       absl::StrFormat("random calls with faults: %d s, %d callers: %s; %d faults in %.0f steps; no request "
                       "or KV block left; memory "
                       "%.1f MB before and %.1f MB after, threads %d and %d",
-                      seconds, kCallers, ToText(ends), runner.faults(), server.Metric("engine_steps_total"),
+                      seconds, kCallers, ToText(ends), runner.faults(), server.Metric("engine_step_seconds"),
                       static_cast<double>(memory_before) / 1024, static_cast<double>(memory_after) / 1024,
                       threads_before, threads_after));
 }

@@ -48,6 +48,7 @@ void RandomCaller::Call() {
       break;
     default:
       EXPECT_EQ(status.code(), StatusCode::kResourceExhausted) << status;
+      absl::SleepFor(absl::Milliseconds(Pick(1, 100)));  // rather than to ask again at once
   }
 }
 
