@@ -87,4 +87,9 @@ def _serve(args: argparse.Namespace, server: Server, prometheus: Prometheus) -> 
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        pass
+    except RuntimeError as error:
+        raise SystemExit(f"observe: {error}") from None
