@@ -51,7 +51,7 @@ ensure_cluster_programs() {
     local debs
     debs=$(mktemp --directory)
     chmod 755 "$debs"
-    (cd "$debs" && apt-get --quiet=2 download etcd-server containerd runc containernetworking-plugins >/dev/null)
+    (cd "$debs" && apt-get --quiet=2 download etcd-server containerd runc containernetworking-plugins >/dev/null 2>&1)
     for deb in "$debs"/*.deb; do dpkg-deb --extract "$deb" "$CLUSTER/debian"; done
     rm -rf "$debs"
   fi
@@ -158,6 +158,7 @@ cluster_check() {
   [[ $keep == yes ]] || trap cluster_down EXIT
   cluster_up
   import_image localhost/varserve:test "$CLUSTER/varserve.tar"
+  in_node ctr --namespace k8s.io images tag --force localhost/varserve:test localhost/varserve:next >/dev/null
   program_image envoy debian:bookworm-slim "$("$PYTHON" -c 'import envoy, pathlib; print(pathlib.Path(envoy.__file__).parent / "_bin/envoy")')" /usr/local/bin/envoy
   "$PYTHON" "$ROOT/tests/deploy/cluster_check.py" --cluster "$CLUSTER" --build "$BUILD"
 }
