@@ -50,7 +50,7 @@ run_lint() {
   say "clang: warnings and thread-safety analysis as errors"
   ensure_build clang
   # The analyzer and the headers of gRPC and LibTorch take minutes a file, so they are for --all.
-  local files=('server/base/*.cc' 'server/engine/*.cc') checks=-clang-analyzer-*
+  local files=('server/base/*.cc' 'server/engine/*.cc') checks='-clang-analyzer-*'
   if [[ ${1:-} == --all ]]; then
     files=('server/*.cc' 'client/*.cc') checks=
   fi
