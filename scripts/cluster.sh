@@ -10,8 +10,8 @@ usage: ./dev cluster [check] [--keep]      start it, install the chart, run the 
        ./dev cluster kubectl ARGUMENT...  as administrator of the running cluster
        ./dev cluster helm ARGUMENT...
 A real Kubernetes of one node: etcd, containerd and runc of Debian, Kubernetes built from its Go modules (once; ten minutes of
-CPU time), all in mount, network and process namespaces of their own. Needs root, Debian 12 and Go 1.24. The checks take about
-ten minutes on two cores; docs/evidence/cluster.log is what they last said. With --keep the cluster goes on running.
+CPU time), all in mount, network and process namespaces of their own. Needs root, Debian 12 and Go 1.24. With
+--keep the cluster goes on running.
 TEXT
 }
 
