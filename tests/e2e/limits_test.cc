@@ -108,8 +108,8 @@ TEST_F(LimitsTest, StreamsOfAConnection) {
 TEST_F(LimitsTest, Metadata) {
   ServerProcess server(model_.dir());
   ASSERT_TRUE(server.WaitUntilReady());
-  const auto stub = Connect(server);
   const auto ask = [&](size_t bytes) {
+    const auto stub = Connect(server);  // the refusal may take its connection with it
     grpc::ClientContext context;
     context.AddMetadata("x-note", std::string(bytes, 'n'));
     v1::Model model;

@@ -39,7 +39,9 @@ class Callers {
                        .status();
           running_ -= started;
           ++(status.ok() ? answered_ : started ? broken_off_ : refused_);
-          EXPECT_TRUE(status.ok() || absl::IsUnavailable(status)) << status;
+          // gRPC itself cancels calls that reach it in the moment it shuts down.
+          const bool came_too_late = absl::IsCancelled(status) && !started;
+          EXPECT_TRUE(status.ok() || absl::IsUnavailable(status) || came_too_late) << status;
         }
       });
     }
