@@ -11,11 +11,8 @@ if(VARSERVE_FUZZ)
 endif()
 
 if(VARSERVE_SANITIZE STREQUAL "thread")
-  add_library(varserve_tsan_absl_mutex STATIC ${CMAKE_SOURCE_DIR}/cmake/tsan_absl_mutex.cc)
-  link_libraries(varserve_tsan_absl_mutex)
-  add_link_options(
-    LINKER:--wrap=_ZN4absl7debian35Mutex4LockEv
-    LINKER:--wrap=_ZN4absl7debian35Mutex6UnlockEv
-    LINKER:--wrap=_ZN4absl7debian37CondVar4WaitEPNS0_5MutexE
-    LINKER:--wrap=_ZN4absl7debian37CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE)
+  # Objects, not an archive: the linker passes over an archive that nothing has asked for yet.
+  add_library(varserve_tsan_libraries OBJECT ${CMAKE_SOURCE_DIR}/cmake/tsan_libraries.cc)
+  target_link_libraries(varserve_tsan_libraries PUBLIC absl::synchronization)
+  link_libraries($<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:varserve_tsan_libraries>)
 endif()

@@ -9,7 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -47,8 +46,8 @@ std::string Get(int port, const std::string& path) {
 }  // namespace
 
 ServerProcess::ServerProcess(const std::string& model_dir, const std::vector<std::string>& flags) {
-  log_path_ = (std::filesystem::temp_directory_path() / "varserve_e2e_XXXXXX").string();
-  const int log = mkstemp(log_path_.data());
+  log_path_ = dir_.path() + "/log";
+  const int log = open(log_path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   std::vector<std::string> arguments = {VARSERVE_SERVER, absl::StrCat("--model=", model_dir),
                                         "--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0",
                                         "--threads=1"};
@@ -72,7 +71,6 @@ ServerProcess::~ServerProcess() {
     WaitForExit();
   }
   if (::testing::Test::HasFailure()) GTEST_LOG_(INFO) << "the server's log:\n" << Log();
-  std::filesystem::remove(log_path_);
 }
 
 bool ServerProcess::WaitUntilReady(absl::Duration timeout) {

@@ -9,6 +9,7 @@
 
 #include "absl/time/time.h"
 #include "client/inference_client.h"
+#include "tests/testing/temp_dir.h"
 
 namespace varserve::testing {
 
@@ -44,7 +45,8 @@ class ServerProcess {
  private:
   int LoggedPort(const std::string& message) const;
 
-  std::string log_path_;
+  TempDir dir_;
+  std::string log_path_;  // in dir_
   pid_t pid_ = -1;
   int exit_code_ = -1;
 };

@@ -14,7 +14,7 @@ namespace {
 
 TEST(SmolLm2Test, TokenizesAsTransformers) {
   const char* embedded_model = std::getenv("VARSERVE_EMBEDDED_MODEL");
-  if (embedded_model == nullptr) GTEST_SKIP() << "VARSERVE_EMBEDDED_MODEL is not set; ./dev test sets it";
+  ASSERT_NE(embedded_model, nullptr) << "VARSERVE_EMBEDDED_MODEL is not set; ./dev test sets it";
   const std::filesystem::path dir = embedded_model;
   const int32_t image_token_id = ReadJson(dir / "config.json")["image_token_index"];
   const auto preprocessor =

@@ -46,6 +46,13 @@ static_resources:
                       # A request that may be tried again is kept until its answer begins.
                       request_body_buffer_limit: 67108864
                       routes:
+                        # A conversation in both directions: what is kept back until the caller is done never gets an answer.
+                        - match: {prefix: /grpc.reflection.}
+                          route: {cluster: varserve, timeout: 0s}
+                          typed_per_filter_config:
+                            envoy.filters.http.buffer:
+                              "@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute
+                              disabled: true
                         - match: {prefix: /}
                           route:
                             cluster: varserve
@@ -76,6 +83,11 @@ static_resources:
                       max_request_body_size: 67108864
                       print_options: {preserve_proto_field_names: true, stream_newline_delimited: true}
                   {{- end }}
+                  # A replica that refuses before the whole picture has arrived: only a whole request is tried again.
+                  - name: envoy.filters.http.buffer
+                    typed_config:
+                      "@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer
+                      max_request_bytes: 67108864
                   - name: envoy.filters.http.router
                     typed_config:
                       "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
