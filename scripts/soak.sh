@@ -2,17 +2,17 @@
 
 FUZZ_TARGETS=(image_decoder chat_template request safetensors_header)
 
-# run_fuzz SECONDS: every target for so long, from its corpus. New inputs go to build/fuzz/corpus. Sets nothing.
+# run_fuzz SECONDS: every target for so long, from its corpus. New inputs go to build/asan-core/corpus. Sets nothing.
 run_fuzz() {
   local seconds=$1 target
-  ensure_build fuzz "${FUZZ_TARGETS[@]/%/_fuzz}"
+  ensure_build asan-core "${FUZZ_TARGETS[@]/%/_fuzz}"
   for target in "${FUZZ_TARGETS[@]}"; do
     mkdir -p "$BUILD/corpus/$target"
     say "fuzzing $target for $seconds s"
     if ! "$BUILD/bin/${target}_fuzz" -max_total_time="$seconds" -print_final_stats=1 -rss_limit_mb=4096 \
       -artifact_prefix="$BUILD/crash-$target-" "$BUILD/corpus/$target" "$ROOT/tests/fuzz/corpus/$target" >"$BUILD/$target.log" 2>&1; then
       tail -n 60 "$BUILD/$target.log" >&2
-      die "the fuzz target $target failed; its input is build/fuzz/crash-$target-*"
+      die "the fuzz target $target failed; its input is build/asan-core/crash-$target-*"
     fi
   done
 }

@@ -44,7 +44,7 @@ std::string Process8Bit(const Json& golden) {
   const size_t num_pixels = image->pixels.size() / 3;
   std::string interleaved(image->pixels.size(), '\0');
   for (size_t i = 0; i < interleaved.size(); ++i) {
-    interleaved[i] = static_cast<char>(image->pixels[i % 3 * num_pixels + i / 3]);
+    interleaved[i] = static_cast<char>(static_cast<uint8_t>(image->pixels[i % 3 * num_pixels + i / 3]));
   }
   return interleaved;
 }
