@@ -25,10 +25,10 @@ std::string MetadataValue(const grpc::CallbackServerContext& context, const char
 
 }  // namespace
 
-CallMetadata ReadMetadata(grpc::CallbackServerContext* context, const Clock& clock) {
+CallMetadata ReadMetadata(const grpc::CallbackServerContext& context, const Clock& clock) {
   CallMetadata metadata;
   metadata.arrival = clock.Now();
-  metadata.request_id = MetadataValue(*context, "x-request-id");
+  metadata.request_id = MetadataValue(context, "x-request-id");
   if (metadata.request_id.size() > kMaxRequestId ||
       !std::all_of(metadata.request_id.begin(), metadata.request_id.end(),
                    [](unsigned char c) { return c > 32 && c < 127; })) {
@@ -37,14 +37,18 @@ CallMetadata ReadMetadata(grpc::CallbackServerContext* context, const Clock& clo
     metadata.request_id.clear();
   }
   if (metadata.request_id.empty()) metadata.request_id = RandomId();
-  metadata.traceparent = MetadataValue(*context, "traceparent");
+  metadata.traceparent = MetadataValue(context, "traceparent");
   if (!telemetry::IsTraceparent(metadata.traceparent)) metadata.traceparent.clear();
-  const auto deadline = context->deadline();
+  const auto deadline = context.deadline();
   if (deadline != std::chrono::system_clock::time_point::max())
     metadata.deadline = metadata.arrival + absl::FromChrono(deadline - std::chrono::system_clock::now());
-  context->AddInitialMetadata("x-request-id", metadata.request_id);
-  if (!metadata.traceparent.empty()) context->AddInitialMetadata("traceparent", metadata.traceparent);
   return metadata;
+}
+
+StreamReactor::Metadata ReplyMetadata(const CallMetadata& metadata) {
+  StreamReactor::Metadata reply = {{"x-request-id", metadata.request_id}};
+  if (!metadata.traceparent.empty()) reply.emplace_back("traceparent", metadata.traceparent);
+  return reply;
 }
 
 void Call::Expect(int generations) {

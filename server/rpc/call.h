@@ -29,9 +29,10 @@ struct CallMetadata {
   absl::Time deadline = absl::InfiniteFuture();
 };
 
-// Also sends request id and traceparent back in the initial metadata. A request id that is too long or holds
-// what does not belong into a log is replaced.
-CallMetadata ReadMetadata(grpc::CallbackServerContext* context, const Clock& clock);
+// A request id that is too long or holds what does not belong into a log is replaced.
+CallMetadata ReadMetadata(const grpc::CallbackServerContext& context, const Clock& clock);
+// Request id and traceparent, as they go back to the caller.
+StreamReactor::Metadata ReplyMetadata(const CallMetadata& metadata);
 
 class Call : public std::enable_shared_from_this<Call> {
  public:

@@ -84,9 +84,11 @@ template <typename Request>
 InferenceService::Stream* InferenceService::Start(const char* method, grpc::CallbackServerContext* context,
                                                   const grpc::ByteBuffer* request_bytes) {
   constexpr bool kCompare = std::is_same_v<Request, v1::CompareRequest>;
-  const std::shared_ptr<StreamReactor> stream = StreamReactor::Create(
-      kCompare ? StreamReactor::Framing::kCompare : StreamReactor::Framing::kGenerate, context);
-  const auto call = std::make_shared<Call>(method, ReadMetadata(context, *options_.clock), stream);
+  CallMetadata metadata = ReadMetadata(*context, *options_.clock);
+  const std::shared_ptr<StreamReactor> stream =
+      StreamReactor::Create(kCompare ? StreamReactor::Framing::kCompare : StreamReactor::Framing::kGenerate,
+                            context, ReplyMetadata(metadata));
+  const auto call = std::make_shared<Call>(method, std::move(metadata), stream);
   absl::StatusOr<ModelRef> model = Admit(*context);
   if (model.ok() && !call->metadata().status.ok()) model = call->metadata().status;
   if (!model.ok()) {

@@ -25,8 +25,9 @@ grpc::ByteBuffer Serialize(const google::protobuf::Message& message) {
 
 }  // namespace
 
-std::shared_ptr<StreamReactor> StreamReactor::Create(Framing framing, grpc::CallbackServerContext* context) {
-  std::shared_ptr<StreamReactor> reactor(new StreamReactor(framing, context));
+std::shared_ptr<StreamReactor> StreamReactor::Create(Framing framing, grpc::CallbackServerContext* context,
+                                                     Metadata metadata) {
+  std::shared_ptr<StreamReactor> reactor(new StreamReactor(framing, context, std::move(metadata)));
   reactor->self_ = reactor;
   return reactor;
 }
@@ -129,6 +130,11 @@ void StreamReactor::Advance() {
   }
   // Without the lock: gRPC may run a reaction on this thread before the call returns. The flags let only one
   // thread get here at a time, and after Finish the reactor may be gone.
+  if (next == Next::kNothing) return;
+  for (const auto& [key, value] : std::exchange(metadata_, {})) {
+    next == Next::kWrite ? context_->AddInitialMetadata(key, value)
+                         : context_->AddTrailingMetadata(key, value);
+  }
   if (next == Next::kWrite) StartWrite(&writing_);
   if (next == Next::kFinish) Finish(status);
 }

@@ -13,6 +13,9 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -26,8 +29,13 @@ class StreamReactor : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   // What goes over the wire: GenerateResponse, or CompareResponse with the setting's index.
   enum class Framing { kGenerate, kCompare };
 
+  using Metadata = std::vector<std::pair<std::string, std::string>>;
+
   // Lives until gRPC is done with the call and no other reference is left; `context` is the call's.
-  static std::shared_ptr<StreamReactor> Create(Framing framing, grpc::CallbackServerContext* context);
+  // `metadata` goes back before the first message; with the status where there is none, for a refusal that
+  // begins with anything else is not tried again by gRPC's clients and proxies.
+  static std::shared_ptr<StreamReactor> Create(Framing framing, grpc::CallbackServerContext* context,
+                                               Metadata metadata);
 
   void Send(uint32_t setting, v1::GenerateResponse response) ABSL_LOCKS_EXCLUDED(mu_);
   // Ends the call with `status` once everything sent before is written. Only the first call counts.
@@ -52,8 +60,8 @@ class StreamReactor : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
     v1::GenerateResponse response;
   };
 
-  StreamReactor(Framing framing, grpc::CallbackServerContext* context)
-      : framing_(framing), context_(context) {}
+  StreamReactor(Framing framing, grpc::CallbackServerContext* context, Metadata metadata)
+      : framing_(framing), context_(context), metadata_(std::move(metadata)) {}
   // Starts whatever comes next: a write, or Finish.
   void Advance() ABSL_LOCKS_EXCLUDED(mu_);
   grpc::ByteBuffer Encode(const Pending& pending) const;
@@ -61,6 +69,7 @@ class StreamReactor : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   const Framing framing_;
   grpc::CallbackServerContext* const context_;  // valid until Finish
   std::shared_ptr<StreamReactor> self_;         // until OnDone
+  Metadata metadata_;                           // not yet sent
   grpc::ByteBuffer writing_;                    // of the write in flight
 
   mutable absl::Mutex mu_;

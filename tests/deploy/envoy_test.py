@@ -214,9 +214,9 @@ class EnvoyTest(unittest.TestCase):
                 self.servers["a"].process.terminate()  # drains for as long as the stream runs
                 wait(lambda: " draining" in self.servers["a"].log(), "the server to drain")
                 call = self.ask(file.name)
+        self.servers["a"].end()
         self.assertEqual((call.code, call.model), ("OK", "b"))
         self.assertGreater(self.proxy.stat("cluster.varserve.upstream_rq_retry_success"), retries)
-        self.servers["a"].end()
 
     def test_json(self):
         status, (model,) = self.post("GetModel", {})

@@ -1,6 +1,7 @@
 // Calls over a real connection to the real service and engine, around a runner that can be held up.
 #include "server/rpc/inference_service.h"
 
+#include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
 
 #include <thread>
@@ -11,6 +12,7 @@
 #include "tests/testing/fake_model_runner.h"
 #include "tests/testing/gate.h"
 #include "tests/testing/in_process_server.h"
+#include "varserve/v1/inference.grpc.pb.h"
 
 namespace varserve::rpc {
 namespace {
@@ -123,6 +125,24 @@ TEST_F(InferenceServiceTest, RefusesWithoutLookingAtTheRequestWhenFull) {
   EXPECT_THAT(std::string(refused.message()), StartsWith("queue: "));
   EXPECT_TRUE(client::RetryDelay(refused).has_value());
   EXPECT_EQ(server_->Metric("image_seconds"), 0);
+}
+
+// gRPC's clients and proxies try a call again only if nothing at all comes before its status.
+TEST_F(InferenceServiceTest, ARefusalIsOnlyAStatus) {
+  Start();
+  const auto stub = v1::VisionLanguage::NewStub(
+      grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials()));
+  for (const bool refused : {true, false}) {
+    grpc::ClientContext context;
+    context.AddMetadata("x-request-id", "mine");
+    const auto reader = stub->Generate(&context, refused ? v1::GenerateRequest() : Chat("Hello", 2));
+    v1::GenerateResponse response;
+    while (reader->Read(&response)) {
+    }
+    EXPECT_EQ(reader->Finish().ok(), !refused);
+    EXPECT_EQ(context.GetServerInitialMetadata().count("x-request-id"), refused ? 0 : 1);
+    EXPECT_EQ(context.GetServerTrailingMetadata().count("x-request-id"), refused ? 1 : 0);
+  }
 }
 
 TEST_F(InferenceServiceTest, ARefusedRequestGivesItsPlaceBack) {

@@ -65,7 +65,8 @@ static_resources:
                               retry_on: unavailable,connect-failure,refused-stream
                               num_retries: 3
                               retry_back_off: {base_interval: 0.05s, max_interval: 1s}
-                              host_selection_retry_max_attempts: 3
+                              # Each looks one place further along the ring, where the same replica may stand again.
+                              host_selection_retry_max_attempts: 64
                               retry_host_predicate:
                                 - name: envoy.retry_host_predicates.previous_hosts
                                   typed_config:
