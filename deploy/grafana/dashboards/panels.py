@@ -165,6 +165,15 @@ def board(uid: str, title: str, description: str, other: tuple[str, str]) -> das
     )
 
 
+def with_rows(board: dashboard.Dashboard, rows: dict[str, list]) -> dashboard.Dashboard:
+    """Rows by title, each with its panels."""
+    for title, panels in rows.items():
+        board.with_row(dashboard.Row(title))
+        for panel in panels:
+            board.with_panel(panel)
+    return board
+
+
 def choice(name: str, query: str) -> dashboard.QueryVariable:
     """A variable that lets choose among a label's values, all at first."""
     variable = dashboard.QueryVariable(name).label(name.capitalize()).query(query).datasource(DATASOURCE)

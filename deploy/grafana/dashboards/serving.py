@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.builders import dashboard
 
 from dashboards.panels import COUNT, RATIO, REQUESTS, SECONDS, TOKENS_PER_SECOND
-from dashboards.panels import bars, board, figure, increase, mean, quantile, quantiles, rate, series, timeline
+from dashboards.panels import bars, board, figure, increase, mean, quantile, quantiles, rate, series, timeline, with_rows
 
 UID, TITLE = "varserve-serving", "VARServe: serving"
 FAULTS = 'code=~"INTERNAL|UNKNOWN|UNAVAILABLE|DEADLINE_EXCEEDED"'
@@ -11,17 +11,16 @@ FAULTS = 'code=~"INTERNAL|UNKNOWN|UNAVAILABLE|DEADLINE_EXCEEDED"'
 
 def make(other: tuple[str, str]) -> dashboard.Dashboard:
     result = board(UID, TITLE, "Traffic, latency and load of VARServe replicas.", other)
-    for row, panels in (
-        ("In the time shown", _figures()),
-        ("Traffic", _traffic()),
-        ("Latency", _latency()),
-        ("Engine", _engine()),
-        ("Faults", _faults()),
-    ):
-        result.with_row(dashboard.Row(row))
-        for panel in panels:
-            result.with_panel(panel)
-    return result
+    return with_rows(
+        result,
+        {
+            "In the time shown": _figures(),
+            "Traffic": _traffic(),
+            "Latency": _latency(),
+            "Engine": _engine(),
+            "Faults": _faults(),
+        },
+    )
 
 
 def _figures() -> list:

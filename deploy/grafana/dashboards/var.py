@@ -16,6 +16,7 @@ from dashboards.panels import (
     quantile,
     rate,
     timeline,
+    with_rows,
 )
 
 UID, TITLE = "varserve-var", "VARServe: VAR"
@@ -28,17 +29,16 @@ OK, ASKED = 'code="OK"', 'method!="GetModel"'
 def make(other: tuple[str, str]) -> dashboard.Dashboard:
     result = board(UID, TITLE, "What Visual Attention Redistribution finds and does in live traffic.", other)
     result.with_variable(choice("preset", "label_values(varserve_var_sink_tokens_count, preset)"))
-    for row, panels in (
-        ("In the time shown", _figures()),
-        ("Sinks", _sinks()),
-        ("Attention", _attention()),
-        ("Layers", _layers()),
-        ("ON against OFF", _on_against_off()),
-    ):
-        result.with_row(dashboard.Row(row))
-        for panel in panels:
-            result.with_panel(panel)
-    return result
+    return with_rows(
+        result,
+        {
+            "In the time shown": _figures(),
+            "Sinks": _sinks(),
+            "Attention": _attention(),
+            "Layers": _layers(),
+            "ON against OFF": _on_against_off(),
+        },
+    )
 
 
 def _figures() -> list:
