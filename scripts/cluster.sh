@@ -118,11 +118,13 @@ cluster_up() {
     CLUSTER="$CLUSTER" setsid unshare --mount --propagation private --net --pid --ipc --uts --fork --mount-proc --kill-child \
       "$CLUSTER_SOURCES/node.sh" >"$CLUSTER/run/log/node.log" 2>&1 </dev/null &
     local unshare=$!
-    until [[ -s /proc/$unshare/task/$unshare/children ]]; do
+    local node=""
+    until [[ -n $node ]]; do
+      read -r node <"/proc/$unshare/task/$unshare/children" || true
       kill -0 $unshare 2>/dev/null || die "cluster: no namespaces: $(tail -n 3 "$CLUSTER/run/log/node.log")"
       sleep 0.1
     done
-    tr -d ' ' <"/proc/$unshare/task/$unshare/children" >"$CLUSTER/node.pid"
+    echo "${node%% *}" >"$CLUSTER/node.pid"
     wait_until "the API server" 180 as_admin kubectl get --raw /readyz
     wait_until "the node to register" 120 as_admin kubectl get node node
   fi

@@ -61,7 +61,9 @@ def write_kubernetes(folder: pathlib.Path, out: pathlib.Path) -> None:
     (out / "kubeconform/definitions.json").write_text(json.dumps({"definitions": definitions}))
 
     for document in (specification / "v3").glob("api*__*_openapi.json"):
-        place = document.name.removesuffix("_openapi.json").split("__")  # api__v1, apis__apps__v1
+        place = document.name.removesuffix("_openapi.json").split("__")  # api__v1, apis__apps, apis__apps__v1
+        if place[0] == "apis" and len(place) == 2:  # a group without a version has no schemas
+            continue
         target = out.joinpath("openapi", *place).with_name(place[-1] + ".json")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(document, target)
