@@ -5,7 +5,7 @@ CLUSTER_SOURCES="$ROOT/tests/deploy/cluster"
 
 cluster_usage() {
   cat <<'TEXT'
-usage: ./dev cluster [check] [--keep]      start it, install the chart, run the checks, stop it
+usage: ./dev cluster [check] [--keep]      start it, install the chart, run the checks, stop it; writes docs/evidence/cluster.log
        ./dev cluster up | down            start or stop it only; up also imports the images
        ./dev cluster kubectl ARGUMENT...  as administrator of the running cluster
        ./dev cluster helm ARGUMENT...
@@ -162,5 +162,9 @@ cluster_check() {
   import_image localhost/varserve:test "$CLUSTER/varserve.tar"
   in_node ctr --namespace k8s.io images tag --force localhost/varserve:test localhost/varserve:next >/dev/null
   program_image envoy debian:bookworm-slim "$("$PYTHON" -c 'import envoy, pathlib; print(pathlib.Path(envoy.__file__).parent / "_bin/envoy")')" /usr/local/bin/envoy
-  "$PYTHON" "$ROOT/tests/deploy/cluster_check.py" --cluster "$CLUSTER" --build "$BUILD"
+  {
+    echo "The last run of ./dev cluster: $(date --utc +%F), $(nproc) cores, Kubernetes $KUBERNETES, commit $(git -C "$ROOT" rev-parse --short HEAD)."
+    echo
+    "$PYTHON" "$ROOT/tests/deploy/cluster_check.py" --cluster "$CLUSTER" --build "$BUILD"
+  } | tee "$ROOT/docs/evidence/cluster.log"
 }
