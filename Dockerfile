@@ -50,8 +50,8 @@ FROM dev AS embedded
 COPY models/embedded models/embedded
 RUN --mount=type=cache,target=/cache/wheels mv "$(./dev model | tail -n 1)" /model
 
-FROM scratch AS model-volume
-WORKDIR /model
+FROM ${BASE} AS model-volume
+RUN mkdir /model
 
 FROM scratch AS model-embedded
 COPY --from=embedded /model /model
