@@ -56,9 +56,11 @@ std::vector<Voter> FindVoters(const ProbedLayer& layer, const Prompt& prompt, do
   return voters;
 }
 
-LayerObservation Observe(const ProbedLayer& layer, const Prompt& prompt, const at::Tensor& sink_dimensions,
-                         const std::vector<Voter>& voters, double eps) {
-  const at::Tensor phi = attention::SinkMeasure(layer.hidden, sink_dimensions, eps, eps)[0].cpu();
+LayerObservation Observe(const ProbedLayer& layer, const Prompt& prompt,
+                         const std::vector<int32_t>& sink_dimensions, const std::vector<Voter>& voters,
+                         double eps) {
+  const at::Tensor dimensions = at::tensor(sink_dimensions, at::kInt).to(layer.hidden.device(), at::kLong);
+  const at::Tensor phi = attention::SinkMeasure(layer.hidden, dimensions, eps, eps)[0].cpu();  // [N]
   const float* values = phi.const_data_ptr<float>();
   LayerObservation observation{.layer = layer.layer};
   for (int t = 0; t < prompt.size(); ++t) {
@@ -96,7 +98,6 @@ absl::StatusOr<Findings> Calibrate(const model::LlavaModel& model,
   if (elected.empty()) return findings;
 
   // 2. Which tokens.
-  const at::Tensor dimensions = at::tensor(elected, at::kInt).to(model.device(), at::kLong);
   for (int i = 0; i < num_prompts; ++i) {
     for (std::vector<Voter>& layer : voters[i]) {
       std::erase_if(layer, [&](const Voter& voter) {
@@ -106,7 +107,7 @@ absl::StatusOr<Findings> Calibrate(const model::LlavaModel& model,
       });
     }
     RETURN_IF_ERROR(ProbeLayers(model, prompts[i], [&](const ProbedLayer& layer) {
-      findings.observations.push_back(Observe(layer, *prompts[i], dimensions, voters[i][layer.layer], eps));
+      findings.observations.push_back(Observe(layer, *prompts[i], elected, voters[i][layer.layer], eps));
     }));
     progress(num_prompts + i + 1, 2 * num_prompts);
   }
