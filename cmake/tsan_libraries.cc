@@ -1,8 +1,9 @@
-// Tells ThreadSanitizer how threads wait for each other in Debian's libraries, which are not instrumented:
-// without this every field that an absl::Mutex guards, and everything handed over by gRPC, looks like a data
-// race. Part of every program of a thread-sanitized build. Defined in the program itself, these go before the
-// libraries' own functions of the same names, in calls from gRPC as well. One that is used and not here
-// (ReaderLock, LockWhen) shows as false races. The mangled names are those of Debian 12.
+// Tells ThreadSanitizer how threads wait for each other in Debian's and LibTorch's libraries, which are not
+// instrumented: without this every field that an absl::Mutex guards, and everything handed over by gRPC or to
+// the threads of OpenMP, looks like a data race. Part of every program of a thread-sanitized build. Defined
+// in the program itself, these go before the libraries' own functions of the same names, in calls from gRPC
+// as well. One that is used and not here (ReaderLock, LockWhen) shows as false races. The mangled names are
+// those of Debian 12.
 #include <dlfcn.h>
 #include <sanitizer/tsan_interface.h>
 
@@ -22,6 +23,26 @@ Function* Library(const char* name) {
 // The library's own detector of lock cycles, not instrumented either.
 extern "C" const char* __tsan_default_suppressions() {
   return "called_from_lib:libabsl_graphcycles_internal.so\n";
+}
+
+// What precedes a parallel region happens before all its threads, and they before what follows it.
+extern "C" void GOMP_parallel(void (*body)(void*), void* data, unsigned num_threads, unsigned flags) {
+  struct Region {
+    void (*body)(void*);
+    void* data;
+    char ended;
+  } region{.body = body, .data = data, .ended = 0};
+  static const auto parallel = Library<void(void (*)(void*), void*, unsigned, unsigned)>("GOMP_parallel");
+  __tsan_release(&region);
+  parallel(
+      [](void* argument) {
+        __tsan_acquire(argument);
+        Region* const begun = static_cast<Region*>(argument);
+        begun->body(begun->data);
+        __tsan_release(&begun->ended);
+      },
+      &region, num_threads, flags);
+  __tsan_acquire(&region.ended);
 }
 
 namespace absl {
