@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "server/engine/request.h"
 #include "server/model/safetensors.h"
 #include "tests/testing/tiny_model.h"
@@ -17,8 +18,8 @@ namespace varserve::testing {
 class Golden {
  public:
   explicit Golden(const std::string& name)
-      : file_(*model::SafetensorsFile::Open(std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/data/" + name +
-                                            ".safetensors")) {}
+      : file_(*model::SafetensorsFile::Open(
+            absl::StrCat(VARSERVE_SOURCE_DIR, "/tests/golden/data/", name, ".safetensors"))) {}
 
   at::Tensor Get(const std::string& name) const {
     const model::TensorInfo& info = file_->tensors().at(name);
