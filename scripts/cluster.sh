@@ -124,7 +124,7 @@ cluster_up() {
       kill -0 $unshare 2>/dev/null || die "cluster: no namespaces: $(tail -n 3 "$CLUSTER/run/log/node.log")"
       sleep 0.1
     done
-    echo "${node%% *}" >"$CLUSTER/node.pid"
+    echo "$node" >"$CLUSTER/node.pid"
     wait_until "the API server" 180 as_admin kubectl get --raw /readyz
     wait_until "the node to register" 120 as_admin kubectl get node node
   fi

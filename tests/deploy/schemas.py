@@ -60,10 +60,9 @@ def write_kubernetes(folder: pathlib.Path, out: pathlib.Path) -> None:
             (out / "kubeconform" / file).write_text(json.dumps({"$ref": f"definitions.json#/definitions/{name}"}))
     (out / "kubeconform/definitions.json").write_text(json.dumps({"definitions": definitions}))
 
-    for document in (specification / "v3").glob("api*__*_openapi.json"):
-        place = document.name.removesuffix("_openapi.json").split("__")  # api__v1, apis__apps, apis__apps__v1
-        if place[0] == "apis" and len(place) == 2:  # a group without a version has no schemas
-            continue
+    v3 = specification / "v3"
+    for document in (*v3.glob("api__*_openapi.json"), *v3.glob("apis__*__*_openapi.json")):  # apis__apps has no schemas
+        place = document.name.removesuffix("_openapi.json").split("__")  # api__v1, apis__apps__v1
         target = out.joinpath("openapi", *place).with_name(place[-1] + ".json")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(document, target)
