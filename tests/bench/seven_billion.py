@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A LLaVA-1.5-7B directory in bfloat16 with random weights: 14 GB, a minute. usage: seven_billion.py TOKENIZER_DIR OUT
 
-Tokenizer, chat template and preprocessing come from TOKENIZER_DIR; its vocabulary is smaller than the model's, which
-takes the same time to compute.
+Tokenizer, chat template and the size of the vocabulary come from TOKENIZER_DIR: with the embedded model's 49216 words instead
+of 32064 the weights are 2 % more.
 """
 
 import json
@@ -12,13 +12,13 @@ import sys
 
 import numpy as np
 
-LAYERS, WIDTH, INNER, VOCABULARY = 32, 4096, 11008, 32064
+LAYERS, WIDTH, INNER = 32, 4096, 11008
 TOWER = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
 
 
-def tensors():
+def tensors(vocabulary):
     """Name and shape of every weight, as the hub's llava-1.5-7b-hf names them."""
-    yield "language_model.model.embed_tokens.weight", (VOCABULARY, WIDTH)
+    yield "language_model.model.embed_tokens.weight", (vocabulary, WIDTH)
     for i in range(LAYERS):
         at = f"language_model.model.layers.{i}."
         for name in "qkvo":
@@ -28,7 +28,7 @@ def tensors():
         for name in ("input_layernorm", "post_attention_layernorm"):
             yield f"{at}{name}.weight", (WIDTH,)
     yield "language_model.model.norm.weight", (WIDTH,)
-    yield "language_model.lm_head.weight", (VOCABULARY, WIDTH)
+    yield "language_model.lm_head.weight", (vocabulary, WIDTH)
     c, inner = TOWER["hidden_size"], TOWER["intermediate_size"]
     tower = "vision_tower.vision_model."
     yield f"{tower}embeddings.class_embedding", (c,)
@@ -61,6 +61,7 @@ def main():
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     source = json.loads((tokenizer / "config.json").read_text())
+    vocabulary = source["text_config"]["vocab_size"]
     config = {
         "architectures": ["LlavaForConditionalGeneration"],
         "model_type": "llava",
@@ -72,7 +73,7 @@ def main():
         "tie_word_embeddings": False,
         "text_config": {
             "model_type": "llama", "hidden_size": WIDTH, "intermediate_size": INNER, "num_hidden_layers": LAYERS,
-            "num_attention_heads": 32, "num_key_value_heads": 32, "vocab_size": VOCABULARY,
+            "num_attention_heads": 32, "num_key_value_heads": 32, "vocab_size": vocabulary,
             "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "eos_token_id": 2, "bos_token_id": 1,
         },  # fmt: skip
         "vision_config": {"model_type": "clip_vision_model", "image_size": 336, "patch_size": 14, **TOWER},
@@ -119,7 +120,7 @@ def main():
                     left, start = left - len(piece), 0
         shard, shard_bytes = [], 0
 
-    for key, shape in tensors():
+    for key, shape in tensors(vocabulary):
         shard.append((key, list(shape)))
         shard_bytes += 2 * int(np.prod(shape))
         if shard_bytes > 2 << 30:

@@ -35,14 +35,14 @@ class Server:
         command = [f"{build}/bin/varserve-server", "--model", model, "--listen", "127.0.0.1:0", "--metrics_listen", ""]
         start = time.monotonic()
         self.process = subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True)
-        port = None
+        line = ""
         for line in self.process.stderr:
             if "listening" in line:
                 port = line.split("port=")[1].split()[0]
             if " ready" in line:
                 break
-        if self.process.poll() is not None or port is None:
-            raise RuntimeError("the server did not start")
+        else:
+            raise RuntimeError(f"the server did not start: {line.strip()}")
         self.load_seconds = time.monotonic() - start
         self.log = _drain(self.process.stderr)
         self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
