@@ -2,19 +2,28 @@
 
 FUZZ_TARGETS=(image_decoder chat_template request safetensors_header)
 
-# run_fuzz SECONDS: every target for so long, from its corpus. New inputs go to build/asan-core/corpus. Sets nothing.
+# run_fuzz SECONDS: every target for so long, one a core, from its corpus. New inputs go to build/asan-core/corpus. Sets nothing.
 run_fuzz() {
-  local seconds=$1 target
+  local seconds=$1 target job
+  local -a jobs=()
   ensure_build asan-core "${FUZZ_TARGETS[@]/%/_fuzz}"
   for target in "${FUZZ_TARGETS[@]}"; do
-    mkdir -p "$BUILD/corpus/$target"
+    while (($(jobs -rp | wc -l) >= $(nproc))); do sleep 1; done
     say "fuzzing $target for $seconds s"
-    if ! "$BUILD/bin/${target}_fuzz" -max_total_time="$seconds" -print_final_stats=1 -rss_limit_mb=4096 \
-      -artifact_prefix="$BUILD/crash-$target-" "$BUILD/corpus/$target" "$ROOT/tests/fuzz/corpus/$target" >"$BUILD/$target.log" 2>&1; then
-      tail -n 60 "$BUILD/$target.log" >&2
-      die "the fuzz target $target failed; its input is build/asan-core/crash-$target-*"
-    fi
+    fuzz_target "$target" "$seconds" &
+    jobs+=($!)
   done
+  for job in "${jobs[@]}"; do wait "$job" || die "a fuzz target failed"; done
+}
+
+fuzz_target() {
+  local target=$1 seconds=$2
+  mkdir -p "$BUILD/corpus/$target"
+  if ! "$BUILD/bin/${target}_fuzz" -max_total_time="$seconds" -print_final_stats=1 -rss_limit_mb=4096 \
+    -artifact_prefix="$BUILD/crash-$target-" "$BUILD/corpus/$target" "$ROOT/tests/fuzz/corpus/$target" >"$BUILD/$target.log" 2>&1; then
+    tail -n 60 "$BUILD/$target.log" >&2
+    die "the fuzz target $target failed; its input is build/asan-core/crash-$target-*"
+  fi
 }
 
 # Inputs tried and coverage of the last run of a target, from libFuzzer's log.

@@ -3,11 +3,13 @@
 and the time of the authors' way, rebuilt in transformers on the same weights.
 
 Every head is made to redistribute (rho and the least visual attention are 0), which is the most work there can be. Runs with VAR
-and without alternate. Run it as ./dev bench var: five minutes for the embedded model; --seven-billion adds a LLaVA-1.5-7B with
-random weights (14 GB of disk, 17 GB of memory, an hour, most of it transformers').
+and without alternate. Alone, each request has a picture nobody asked about before; the eight of a batch share a picture. Run it
+as ./dev bench var: five minutes for the embedded model; --seven-billion adds a LLaVA-1.5-7B with random weights (14 GB of
+disk, 20 GB of memory, an hour, half of it transformers').
 """
 
 import argparse
+import functools
 import io
 import json
 import os
@@ -25,8 +27,17 @@ from varserve_client import pb, server, var_pb
 
 HERE = pathlib.Path(__file__).resolve().parent
 BATCH = 8
-# Something on a background: of noise all visual tokens would be sinks, with nothing to give their attention to.
-PICTURE = (HERE.parents[1] / "models" / "embedded" / "samples" / "animals.jpg").read_bytes()
+
+
+@functools.cache
+def picture(number: int) -> bytes:
+    """Something on a background: of noise all visual tokens would be sinks, with nothing to give their attention to. A corner of
+    16 x 16 pixels tells the pictures apart."""
+    image = Image.open(HERE.parents[1] / "models" / "embedded" / "samples" / "animals.jpg")
+    image.paste((number % 16 * 16, number // 16 * 16, 0), (0, 0, 16, 16))
+    data = io.BytesIO()
+    image.save(data, "PNG")
+    return data.getvalue()
 
 
 def setting(on: bool, tau: float | None) -> "var_pb.VarOptions":
@@ -42,7 +53,7 @@ class Stream(threading.Thread):
         super().__init__()
         self._call = running.stub.Answer(
             pb.AnswerRequest(
-                images=[pb.Image(data=PICTURE)],
+                images=[pb.Image(data=picture(0))],
                 question=QUESTION,
                 options=pb.GenerateOptions(max_tokens=tokens, ignore_eos=True),
                 var=var,
@@ -88,18 +99,18 @@ class Times:
 
 
 def ours(args, model: str, tokens: int, rounds: int, tau: float | None) -> dict[str, dict[str, float]]:
-    flags = ["--threads", str(args.threads), "--prefix_cache", "0", "--max_running", str(BATCH)]
+    flags = ["--threads", str(args.threads), "--max_running", str(BATCH)]
     prefill, alone, batch = Times(), Times(), Times()
     with server(args.build, model, *flags) as running:
-        for round_ in range(rounds + 1):  # the first is to warm up
+        running.answer(picture(0), QUESTION, 1)  # the batches' picture
+        for round_ in range(rounds):
             for on in (False, True) if round_ % 2 else (True, False):
-                _, rest, count, finished = running.answer(PICTURE, QUESTION, tokens, var=setting(on, tau))
+                own = picture(1 + 2 * round_ + on)
+                _, rest, count, finished = running.answer(own, QUESTION, tokens, var=setting(on, tau))
+                prefill.add(on, finished.timing.prefill_seconds)
+                alone.add(on, rest / (count - 1))
                 half = [setting(on and i % 2 == 0, tau) for i in range(BATCH)]
-                step = batch_step_seconds(running, tokens, half)
-                if round_ > 0:
-                    prefill.add(on, finished.timing.prefill_seconds)
-                    alone.add(on, rest / (count - 1))
-                    batch.add(on, step)
+                batch.add(on, batch_step_seconds(running, tokens, half))
         prompt = finished.usage.prompt_tokens
     return {"prompt_tokens": prompt, "prefill": prefill.summary(), "decode": alone.summary(), "batch": batch.summary()}
 
@@ -118,9 +129,11 @@ def transformers_peer(args) -> None:
     authors = AuthorsVar(model, args.sink_dimensions, args.tau)
     message = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}]
     text = processor.apply_chat_template(message, add_generation_prompt=True)
-    inputs = processor(images=Image.open(io.BytesIO(PICTURE)), text=text, return_tensors="pt").to(model.dtype)
+    inputs = processor(images=Image.open(io.BytesIO(picture(0))), text=text, return_tensors="pt").to(model.dtype)
     prefill, decode = Times(), Times()
-    for round_ in range(args.rounds + 1):
+    with torch.no_grad():
+        model.generate(input_ids=inputs["input_ids"][:, -8:], max_new_tokens=4, do_sample=False)  # to warm up
+    for round_ in range(args.rounds):
         for on in (False, True) if round_ % 2 else (True, False):
             times: list[float] = []
 
@@ -135,9 +148,8 @@ def transformers_peer(args) -> None:
                 model.generate(
                     **inputs, max_new_tokens=args.tokens, min_new_tokens=args.tokens, do_sample=False, streamer=Clock()
                 )
-            if round_ > 0:
-                prefill.add(on, times[1] - times[0])  # the first time is the prompt's
-                decode.add(on, (times[-1] - times[1]) / (len(times) - 2))
+            prefill.add(on, times[1] - times[0])  # the first time is the prompt's
+            decode.add(on, (times[-1] - times[1]) / (len(times) - 2))
     print(json.dumps({"heads_changed": authors.heads_changed, "prefill": prefill.summary(), "decode": decode.summary()}))
 
 
@@ -201,7 +213,7 @@ def main() -> None:
             subprocess.run([sys.executable, HERE / "seven_billion.py", args.embedded, args.seven_billion], check=True)
         # Random weights have no massive dimensions: a low threshold makes every eighth token a sink.
         profile = profile_of(args, args.seven_billion)
-        results.append(compare(args, "LLaVA-1.5-7B shape, random weights", args.seven_billion, 16, 3, 1.8, profile))
+        results.append(compare(args, "LLaVA-1.5-7B shape, random weights", args.seven_billion, 24, 3, 1.8, profile))
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(results, indent=1))
 
