@@ -5,7 +5,7 @@ and the time of the authors' way, rebuilt in transformers on the same weights.
 Every head is made to redistribute (rho and the least visual attention are 0), which is the most work there can be. Runs with VAR
 and without alternate. Alone, each request has a picture nobody asked about before; the eight of a batch share a picture. Run it
 as ./dev bench var: five minutes for the embedded model; --seven-billion adds a LLaVA-1.5-7B with random weights (14 GB of
-disk, 20 GB of memory, an hour, half of it transformers').
+disk, 20 GB of memory, an hour on a CPU, half of it transformers').
 """
 
 import argparse
@@ -163,19 +163,21 @@ def print_rows(rows: list[tuple[str, dict[str, float]]]) -> None:
 def compare(args, name: str, model: str, tokens: int, rounds: int, tau: float | None, profile: dict) -> dict:
     print(f"\n{name}", flush=True)
     mine = ours(args, model, tokens, rounds, tau)
+    rows = [
+        ("varserve: prefill", mine["prefill"]),
+        ("varserve: decode step", mine["decode"]),
+        (f"varserve: step of {BATCH}, half of them on", mine["batch"]),
+    ]
+    if args.no_peer:
+        print_rows(rows)
+        print(f"{mine['prompt_tokens']} prompt tokens")
+        return {"name": name, "varserve": mine}
     command = [sys.executable, __file__, "--peer", model, "--threads", str(args.threads), "--tokens", str(tokens)]
     command += ["--rounds", str(max(1, rounds // 3)), "--tau", str(tau or profile["tau"])]
     command += ["--sink-dimensions", *map(str, profile["sink_dimensions"])]
     peer = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
-    print_rows(
-        [
-            ("varserve: prefill", mine["prefill"]),
-            ("varserve: decode step", mine["decode"]),
-            (f"varserve: step of {BATCH}, half of them on", mine["batch"]),
-            ("transformers eager: prefill", peer["prefill"]),
-            ("transformers eager: decode step", peer["decode"]),
-        ]
-    )
+    rows += [("transformers eager: prefill", peer["prefill"]), ("transformers eager: decode step", peer["decode"])]
+    print_rows(rows)
     ratios = {key: peer[key]["on_median"] / mine[key]["on_median"] for key in ("prefill", "decode")}
     print(
         f"{mine['prompt_tokens']} prompt tokens; with VAR the authors' way takes {ratios['prefill']:.1f} times as long to prefill "
@@ -198,6 +200,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=48, help="to generate for each answer (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=6, help="pairs of runs, off and on (default: %(default)s)")
     parser.add_argument("--seven-billion", metavar="DIR", help="also measure a 7B with random weights; made at DIR if it is not there")
+    parser.add_argument("--no-peer", action="store_true", help="leave transformers out")
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     parser.add_argument("--tau", type=float, help=argparse.SUPPRESS)
@@ -213,7 +216,7 @@ def main() -> None:
             subprocess.run([sys.executable, HERE / "seven_billion.py", args.embedded, args.seven_billion], check=True)
         # Random weights have no massive dimensions: a low threshold makes every eighth token a sink.
         profile = profile_of(args, args.seven_billion)
-        results.append(compare(args, "LLaVA-1.5-7B shape, random weights", args.seven_billion, 24, 3, 1.8, profile))
+        results.append(compare(args, "LLaVA-1.5-7B shape, random weights", args.seven_billion, 24, 2, 1.8, profile))
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(results, indent=1))
 
