@@ -23,7 +23,6 @@ from PIL import Image
 from varserve_client import pb, server
 
 HERE = pathlib.Path(__file__).resolve().parent
-SECOND_QUESTIONS = 4
 QUESTION = "What do you see in the picture, and what is it good for?"
 OTHER_QUESTION = "Which colours are there?"
 
@@ -81,7 +80,7 @@ def images_of(round_number, count, size):
 def ours(args, model, one_picture):
     flags = ["--threads", str(args.threads), "--max_running", "16"]
     with server(args.build, model, *flags) as s:
-        second = second_question(s, images_of(50, SECOND_QUESTIONS, args.picture))
+        second = second_question(s, images_of(50, args.requests // 4, args.picture))
         levels = []
         for callers in args.concurrency:
             count = max(args.requests, callers)
