@@ -1,9 +1,9 @@
 // y = x W^T (+ bias) for weights stored row by row, [N, K]: both operands run along K, so vectors run along K
 // too and nothing needs repacking. Included only by isa_*.cc.
 //
-// Each output is one chain of operations: eight lanes over kKBlock inputs, the sum of the lanes, added to the
-// output, next block. Every path below follows it, whatever the tile, so an output's bits depend on its row
-// and its weights alone.
+// Each output is one chain of operations: eight lanes over a block of inputs (KBlock), the sum of the lanes,
+// added to the output, next block. Every path below follows it, whatever the tile, so an output's bits depend
+// on its row and its weights alone.
 //
 // Inputs are taken in steps of kStep. With bfloat16 weights a step is a vector of sixteen: its even weights
 // become floats by a shift, its odd ones by a mask, one instruction each. The inputs come in the same order
@@ -15,11 +15,19 @@
 
 namespace varserve::kernels::VARSERVE_ISA {
 
-inline constexpr int kKBlock = 512;  // inputs per partial sum; four rows of them stay in the L1 cache
-inline constexpr int kNBlock =
-    96;  // weight rows widened at once: kNBlock * kKBlock floats stay in the L2 cache
-inline constexpr int kFewRows =
-    16;  // up to so many rows, widening in registers is cheaper than into a buffer
+inline constexpr int kMaxKBlock = 1024;  // inputs per partial sum; four rows of them stay in the L1 cache
+// Weight rows widened at once, and how far apart: they stay in the L2 cache, no two of them on one cache set.
+inline constexpr int kNBlock = 48;
+inline constexpr int kWidenedStride = kMaxKBlock + 16;
+// Up to so many rows, widening in registers is cheaper than into a buffer.
+inline constexpr int kFewRows = 16;
+
+// Equal blocks, as few as can be: each ends with a sum over lanes. Whole cache lines of weights.
+VARSERVE_INLINE int KBlock(int in) {
+  constexpr int kLine = 32;
+  const int blocks = (in + kMaxKBlock - 1) / kMaxKBlock;
+  return ((in + blocks - 1) / blocks + kLine - 1) / kLine * kLine;
+}
 
 // A step's weights as floats, part by part.
 template <typename W>
@@ -50,7 +58,7 @@ static void PairInputs(const float* x, int count, float* paired) {
   }
 }
 
-// Adds rows x weights over inputs [0, count), count <= kKBlock, to a ROWS x OUTS tile of y.
+// Adds rows x weights over inputs [0, count), count <= kMaxKBlock, to a ROWS x OUTS tile of y.
 template <bool PREFETCH, int ROWS, int OUTS, typename W>
 VARSERVE_INLINE void Tile(const float* x, int64_t x_stride, const W* w, int64_t w_stride, int count, float* y,
                           int64_t y_stride) {
@@ -68,17 +76,19 @@ VARSERVE_INLINE void Tile(const float* x, int64_t x_stride, const W* w, int64_t 
       }
     }
   };
-  int k = 0;
-  for (; k + kInputs <= count; k += kInputs) {
-    // Weights straight from memory: fetch the next tile's while this one is computed.
-    if constexpr (PREFETCH) {
+  int64_t k = 0;
+  // Weights straight from memory: fetch the next tile's while this one is computed, a cache line at a time.
+  if constexpr (PREFETCH) {
+    for (const int64_t end = count - 2 * kInputs; k <= end; k += 2 * kInputs) {
       for (int j = 0; j < OUTS; ++j) __builtin_prefetch(w + (j + OUTS) * w_stride + k);
+      add(x + k, x_stride, w + k, w_stride);
+      add(x + k + kInputs, x_stride, w + k + kInputs, w_stride);
     }
-    add(x + k, x_stride, w + k, w_stride);
   }
-  if (const int rest = count - k; rest > 0) {
+  for (const int64_t end = count - kInputs; k <= end; k += kInputs) add(x + k, x_stride, w + k, w_stride);
+  if (const int64_t rest = count - k; rest > 0) {
     // Paired inputs are filled up already, others are not.
-    const int inputs = kInputs > kLanes ? kInputs : rest;
+    const int64_t inputs = kInputs > kLanes ? kInputs : rest;
     float last_x[ROWS * kInputs] = {};
     W last_w[OUTS * kInputs] = {};
     for (int i = 0; i < ROWS; ++i)
@@ -86,18 +96,19 @@ VARSERVE_INLINE void Tile(const float* x, int64_t x_stride, const W* w, int64_t 
     for (int j = 0; j < OUTS; ++j) std::memcpy(last_w + j * kInputs, w + j * w_stride + k, rest * sizeof(W));
     add(last_x, kInputs, last_w, kInputs);
   }
-  int n = 0;
-  for (; n + 4 <= ROWS * OUTS; n += 4) {
+  constexpr int kQuads = ROWS * OUTS / 4 * 4;
+  for (int n = 0; n < kQuads; n += 4) {
     const Quad sums = Sum4(acc[n], acc[n + 1], acc[n + 2], acc[n + 3]);
     for (int i = 0; i < 4; ++i) y[(n + i) % ROWS * y_stride + (n + i) / ROWS] += sums[i];
   }
-  for (; n < ROWS * OUTS; ++n) y[n % ROWS * y_stride + n / ROWS] += Sum(acc[n]);
+  for (int n = kQuads; n < ROWS * OUTS; ++n) y[n % ROWS * y_stride + n / ROWS] += Sum(acc[n]);
 }
 
-// Any number of outputs out of tiles; ROWS x OUTS accumulators fill the registers.
+// Any number of outputs out of tiles; ROWS x OUTS accumulators fill the registers. A function of its own for
+// each shape of tile: inlined into one, the compiler spills what the innermost loops need.
 template <bool PREFETCH, int ROWS, int OUTS, typename W>
-VARSERVE_INLINE void Rows(const float* x, int64_t x_stride, const W* w, int64_t w_stride, int outs, int count,
-                          float* y, int64_t y_stride) {
+[[gnu::noinline]] static void Rows(const float* x, int64_t x_stride, const W* w, int64_t w_stride, int outs,
+                                   int count, float* y, int64_t y_stride) {
   int n = 0;
   for (; n + OUTS <= outs; n += OUTS) {
     Tile<PREFETCH, ROWS, OUTS>(x, x_stride, w + n * w_stride, w_stride, count, y + n, y_stride);
@@ -129,14 +140,14 @@ static void Block(const float* x, int64_t x_stride, int rows, const W* w, int64_
   }
 }
 
-// Weights as floats in the order of the parts, rows kKBlock apart, whole steps.
+// Weights as floats in the order of the parts, rows kWidenedStride apart, whole steps.
 template <typename W>
 static void Widen(const W* w, int64_t w_stride, int outs, int count, float* widened) {
   constexpr int kInputs = Step<W>::kInputs;
   const auto step = [](const W* from, float* to) __attribute__((always_inline)) {
     for (int part = 0; part < kInputs / kLanes; ++part) Store(to + part * kLanes, Step<W>::Part(from, part));
   };
-  for (int j = 0; j < outs; ++j, w += w_stride, widened += kKBlock) {
+  for (int j = 0; j < outs; ++j, w += w_stride, widened += kWidenedStride) {
     int k = 0;
     for (; k + kInputs <= count; k += kInputs) step(w + k, widened + k);
     if (k < count) {
@@ -159,29 +170,29 @@ static void LinearTyped(const LinearArgs& a, int row_begin, int row_end, int out
       out[n] = (a.accumulate ? out[n] : 0.0F) + (a.bias != nullptr ? a.bias[n] : 0.0F);
     }
   }
+  const int k_block = KBlock(a.in);
   if (rows <= kFewRows) {
     // Few outputs at a time over all inputs: the weights stream through once, in long runs.
     constexpr int kOuts = 4;
     for (int n = out_begin; n < out_end; n += kOuts) {
       const int outs = Min(kOuts, out_end - n);
-      for (int k = 0; k < a.in; k += kKBlock) {
+      for (int k = 0; k < a.in; k += k_block) {
         Block</*PREFETCH=*/true>(x + k, a.x_stride, rows, w + static_cast<int64_t>(n) * a.in + k, a.in, outs,
-                                 Min(kKBlock, a.in - k), y + n, a.y_stride);
+                                 Min(k_block, a.in - k), y + n, a.y_stride);
       }
     }
     return;
   }
-  alignas(32) float
-      widened[kNBlock * kKBlock];  // float weights too: in the buffer no two rows fall on one cache set
+  alignas(32) float widened[kNBlock * kWidenedStride];  // float weights too, for the strides' sake
   for (int n = out_begin; n < out_end; n += kNBlock) {
     const int outs = Min(kNBlock, out_end - n);
-    for (int k = 0; k < a.in; k += kKBlock) {
-      const int count = Min(kKBlock, a.in - k);
+    for (int k = 0; k < a.in; k += k_block) {
+      const int count = Min(k_block, a.in - k);
       Widen(w + static_cast<int64_t>(n) * a.in + k, a.in, outs, count, widened);
       constexpr int kInputs = Step<W>::kInputs;
       const int inputs = kInputs > kLanes ? (count + kInputs - 1) / kInputs * kInputs : count;
-      Block</*PREFETCH=*/false>(x + k, a.x_stride, rows, static_cast<const float*>(widened), kKBlock, outs,
-                                inputs, y + n, a.y_stride);
+      Block</*PREFETCH=*/false>(x + k, a.x_stride, rows, static_cast<const float*>(widened), kWidenedStride,
+                                outs, inputs, y + n, a.y_stride);
     }
   }
 }
