@@ -14,10 +14,10 @@ from pathlib import Path
 from evaluation.answerer import Answerer, TransformersAnswerer
 from evaluation.exam import SPLITS, Sheet, Split, sheets
 from evaluation.scoring import judge
-from evaluation.server_answerer import CLIENT, ServerAnswerer, ServerError
+from evaluation.server_answerer import ServerAnswerer, ServerError, server_flags
 from scenes.photographs import SUBJECTS, read_photographs
 from training.processes import start_process
-from training.sources import Sources
+from training.sources import Sources, source_flags
 
 PHOTOGRAPH_QUESTIONS = (
     "What is in the image?",
@@ -109,10 +109,10 @@ def show_photographs(answerer: Answerer, packages: Path) -> dict[str, dict[str, 
 def main() -> int:
     splits = "; ".join(f"{split.name} ({split.about})" for split in SPLITS.values())
     parser = argparse.ArgumentParser(
-        description=__doc__.format(splits=splits), formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__.format(splits=splits),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[server_flags(), source_flags()],
     )
-    parser.add_argument("--address", default="localhost:50051", help="of the server (default: %(default)s)")
-    parser.add_argument("--client", type=Path, default=CLIENT, metavar="FILE", help="default: %(default)s")
     parser.add_argument(
         "--var",
         default="off",
@@ -120,8 +120,6 @@ def main() -> int:
         help='VAR as the client takes it, such as "on --rho 0.5" (default: %(default)s)',
     )
     parser.add_argument("--model", type=Path, metavar="DIR", help="what build.py wrote, for transformers to run")
-    parser.add_argument("--packages", type=Path, required=True, metavar="DIR", help="as for train.py")
-    parser.add_argument("--cache", type=Path, required=True, metavar="DIR", help="where drawings are kept")
     parser.add_argument("--split", choices=[*SPLITS, "all"], default="all", help="default: %(default)s")
     parser.add_argument(
         "--per-kind", type=int, default=200, help="questions of each kind (default: %(default)s)"

@@ -27,7 +27,7 @@ from evaluation.var_reference import Setting, Shares, Treatment
 from scenes.captions import CAPTION_PROMPTS
 from scenes.scene import Difficulty, Scene, SceneMaker
 from training.processes import start_process
-from training.sources import Sources
+from training.sources import Sources, source_flags
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402  (needs the line above)
@@ -161,11 +161,9 @@ def observe_all(answerer: VarAnswerer, maker: SceneMaker, number: int) -> list[O
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[source_flags()]
     )
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="what build.py wrote")
-    parser.add_argument("--packages", type=Path, required=True, metavar="DIR", help="as for train.py")
-    parser.add_argument("--cache", type=Path, required=True, metavar="DIR", help="where drawings are kept")
     parser.add_argument(
         "--sink-dimensions", type=int, nargs="+", default=[507], metavar="D", help="default: 507"
     )

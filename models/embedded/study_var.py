@@ -16,10 +16,10 @@ import numpy as np
 
 from evaluate import Results, print_table
 from evaluation.exam import SPLITS, Sheet, sheets
-from evaluation.server_answerer import CLIENT, ServerAnswerer, ServerError
+from evaluation.server_answerer import ServerAnswerer, ServerError, server_flags
 from scenes.scene import Scene
 from training.processes import start_process
-from training.sources import Sources
+from training.sources import Sources, source_flags
 
 SETTINGS = {
     "off": ["--var", "off"],
@@ -115,12 +115,10 @@ def compare(args: argparse.Namespace, split: str, papers: list[Sheet]) -> dict[s
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[server_flags(), source_flags()],
     )
-    parser.add_argument("--address", default="localhost:50051", help="of the server (default: %(default)s)")
-    parser.add_argument("--client", type=Path, default=CLIENT, metavar="FILE", help="default: %(default)s")
-    parser.add_argument("--packages", type=Path, required=True, metavar="DIR", help="as for train.py")
-    parser.add_argument("--cache", type=Path, required=True, metavar="DIR", help="where drawings are kept")
     parser.add_argument("--scenes", type=int, default=30, help="to find sinks in (default: %(default)s)")
     parser.add_argument(
         "--per-kind", type=int, default=20, help="questions of each kind (default: %(default)s)"

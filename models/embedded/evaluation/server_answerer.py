@@ -1,5 +1,6 @@
 """A running server, asked through its command line client."""
 
+import argparse
 import json
 import subprocess
 import tempfile
@@ -9,6 +10,14 @@ from pathlib import Path
 from PIL import Image
 
 CLIENT = Path(__file__).resolve().parents[3] / "build" / "release" / "bin" / "varserve"
+
+
+def server_flags() -> argparse.ArgumentParser:
+    """--address and --client, to be a parent of a command's parser."""
+    flags = argparse.ArgumentParser(add_help=False)
+    flags.add_argument("--address", default="localhost:50051", help="of the server (default: %(default)s)")
+    flags.add_argument("--client", type=Path, default=CLIENT, metavar="FILE", help="default: %(default)s")
+    return flags
 
 
 class ServerError(Exception):

