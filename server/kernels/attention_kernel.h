@@ -10,15 +10,15 @@
 
 namespace varserve::kernels::VARSERVE_ISA {
 
-// scores[g, slot] = q[g] k[slot], for whole blocks. `paired` has room for the group's queries.
+// scores[g, slot] = q[g] k[slot], for whole blocks. `packed` has room for the group's queries.
 template <typename T>
 VARSERVE_INLINE void Scores(const AttentionArgs& a, const AttentionSequence& sequence, const float* q,
-                            int kv_head, int group, int padded, float* scores, float* paired) {
+                            int kv_head, int group, int padded, float* scores, float* packed) {
   int64_t q_stride = a.head_dim;
   if constexpr (Step<T>::kInputs > kLanes) {
-    q_stride = PairedInputs(a.head_dim);
-    for (int g = 0; g < group; ++g) PairInputs(q + g * a.head_dim, a.head_dim, paired + g * q_stride);
-    q = paired;
+    q_stride = PackedInputs(a.head_dim);
+    for (int g = 0; g < group; ++g) PackInputs(q + g * a.head_dim, a.head_dim, packed + g * q_stride);
+    q = packed;
   }
   for (int i = 0; i < group * padded; ++i) scores[i] = 0.0F;
   for (int first = 0; first < padded; first += a.block_size) {
@@ -210,9 +210,9 @@ static void AttentionTyped(const AttentionArgs& a, float* scratch, int piece_beg
     float* out = a.out + r * a.out_stride + head * a.head_dim;
     float* weights = scratch;                // [group, padded]
     float* sink = weights + group * padded;  // [padded]
-    float* paired = sink + padded;           // [group, PairedInputs(D)]
+    float* packed = sink + padded;           // [group, PackedInputs(D)]
 
-    Scores<T>(a, sequence, q, kv_head, group, padded, weights, paired);
+    Scores<T>(a, sequence, q, kv_head, group, padded, weights, packed);
     for (int g = 0; g < group; ++g) {
       Softmax(weights + g * padded, a.scale, row.num_slots, padded, sequence.empty_begin, sequence.empty_end);
     }

@@ -3,9 +3,9 @@
 //
 // Activations are float32 throughout; weights and the KV cache are stored as float32, bfloat16 or float16 and
 // widened in registers, so that a step costs one pass over the bytes as stored and no precision beyond the
-// storage. Every function computes a range of independent pieces; callers split the ranges over threads. A
-// piece's result depends on its own inputs only, bit for bit: not on the range, the number of rows beside it
-// or the threads.
+// storage. Processors that multiply bfloat16 take the inputs of bfloat16 linear layers rounded to it. Every
+// function computes a range of independent pieces; callers split the ranges over threads. A piece's result
+// depends on its own inputs only, bit for bit: not on the range, the number of rows beside it or the threads.
 //
 // All functions are thread-safe as long as their outputs do not overlap. Pointers need no alignment.
 // Shapes: R rows, K inputs, N outputs, C width, H heads, Hkv KV heads, D head size, L decoder layers.
@@ -19,7 +19,7 @@ enum class StorageType : uint8_t { kFloat32, kBFloat16, kFloat16 };
 
 // y = x W^T + bias, or y += x W^T + bias.
 struct LinearArgs {
-  const float* x = nullptr;     // [R, K], rows x_stride apart; with bfloat16 weights as pair_inputs made it
+  const float* x = nullptr;     // [R, K], rows x_stride apart; with bfloat16 weights as pack_inputs made it
   const void* w = nullptr;      // [N, K] of w_type, contiguous
   const float* bias = nullptr;  // [N] or null
   float* y = nullptr;           // [R, N], rows y_stride apart
@@ -127,21 +127,23 @@ struct AttentionArgs {
   int64_t map_slots = 0;
 };
 
-// Inputs of a row as pair_inputs leaves it.
-inline int PairedInputs(int count) { return (count + 15) / 16 * 16; }
+// Floats a row takes up as pack_inputs leaves it.
+inline int PackedInputs(int count) { return (count + 15) / 16 * 16; }
 
 // Floats of scratch one thread needs for rows that see up to max_slots slots.
 inline int64_t AttentionScratch(const AttentionArgs& a, int max_slots) {
   const int64_t padded = (max_slots + a.block_size - 1) / a.block_size * a.block_size;
   const int group = a.heads / a.kv_heads;
-  return (group + 1) * padded + group * PairedInputs(a.head_dim);
+  return (group + 1) * padded + group * PackedInputs(a.head_dim);
 }
 
 struct CpuKernels {
   const char* name;
-  // Puts one row of `count` inputs into the order the bfloat16 linear kernel reads: of each sixteen the even
-  // ones, then the odd ones. `paired` holds `count` rounded up to sixteen; what is filled up is 0.
-  void (*pair_inputs)(const float* x, int count, float* paired);
+  // Puts one row of `count` inputs into the form the bfloat16 linear kernel reads, at most
+  // PackedInputs(count) floats: of each sixteen the even ones, then the odd ones; or rounded to bfloat16.
+  // What is filled up is 0.
+  void (*pack_inputs)(const float* x, int count, float* packed);
+  bool rounds_inputs;  // to bfloat16, where weights are
   // Outputs [out_begin, out_end) of rows [row_begin, row_end).
   void (*linear)(const LinearArgs&, int row_begin, int row_end, int out_begin, int out_end);
   void (*rms_norm)(const RmsNormArgs&, int row_begin, int row_end);
@@ -158,5 +160,6 @@ const CpuKernels& GetCpuKernels();
 // Each set of kernels, for tests: null where the processor cannot run it.
 const CpuKernels* BaselineKernels();
 const CpuKernels* Avx2Kernels();
+const CpuKernels* Avx512Bf16Kernels();
 
 }  // namespace varserve::kernels

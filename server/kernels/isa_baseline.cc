@@ -7,9 +7,9 @@
 namespace varserve::kernels {
 
 const CpuKernels* BaselineKernels() {
-  static constexpr CpuKernels kKernels = {"baseline",         baseline::PairInputs, baseline::Linear,
-                                          baseline::RmsNorm,  baseline::RopeStore,  baseline::SiluMul,
-                                          baseline::Attention};
+  static constexpr CpuKernels kKernels = {"baseline",        baseline::PackInputs, /*rounds_inputs=*/false,
+                                          baseline::Linear,  baseline::RmsNorm,    baseline::RopeStore,
+                                          baseline::SiluMul, baseline::Attention};
   return &kKernels;
 }
 

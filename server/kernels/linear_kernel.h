@@ -7,7 +7,7 @@
 //
 // Inputs are taken in steps of kStep. With bfloat16 weights a step is a vector of sixteen: its even weights
 // become floats by a shift, its odd ones by a mask, one instruction each. The inputs come in the same order
-// (PairInputs).
+// (PackInputs).
 #pragma once
 
 #include "server/kernels/cpu_kernels.h"
@@ -46,15 +46,15 @@ struct Step<BFloat16> {
 };
 
 // Reorders each sixteen inputs to the even ones, then the odd ones; the last ones are filled up with zeros.
-static void PairInputs(const float* x, int count, float* paired) {
+static void PackInputs(const float* x, int count, float* packed) {
   for (int k = 0; k < count; k += 2 * kLanes) {
     const int rest = count - k;
     const Vec low = rest >= kLanes ? Load(x + k) : LoadPart(x + k, rest);
     const Vec high = rest >= 2 * kLanes ? Load(x + k + kLanes)
                      : rest > kLanes    ? LoadPart(x + k + kLanes, rest - kLanes)
                                         : Vec{};
-    Store(paired + k, __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14));
-    Store(paired + k + kLanes, __builtin_shufflevector(low, high, 1, 3, 5, 7, 9, 11, 13, 15));
+    Store(packed + k, __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14));
+    Store(packed + k + kLanes, __builtin_shufflevector(low, high, 1, 3, 5, 7, 9, 11, 13, 15));
   }
 }
 
@@ -78,16 +78,18 @@ VARSERVE_INLINE void Tile(const float* x, int64_t x_stride, const W* w, int64_t 
   };
   int64_t k = 0;
   // Weights straight from memory: fetch the next tile's while this one is computed, a cache line at a time.
+  // Into the L2 cache: it waits for more lines at a time than the L1 cache does.
   if constexpr (PREFETCH) {
     for (const int64_t end = count - 2 * kInputs; k <= end; k += 2 * kInputs) {
-      for (int j = 0; j < OUTS; ++j) __builtin_prefetch(w + (j + OUTS) * w_stride + k);
+      for (int j = 0; j < OUTS; ++j)
+        __builtin_prefetch(w + (j + OUTS) * w_stride + k, /*rw=*/0, /*locality=*/2);
       add(x + k, x_stride, w + k, w_stride);
       add(x + k + kInputs, x_stride, w + k + kInputs, w_stride);
     }
   }
   for (const int64_t end = count - kInputs; k <= end; k += kInputs) add(x + k, x_stride, w + k, w_stride);
   if (const int64_t rest = count - k; rest > 0) {
-    // Paired inputs are filled up already, others are not.
+    // Packed inputs are filled up already, others are not.
     const int64_t inputs = kInputs > kLanes ? kInputs : rest;
     float last_x[ROWS * kInputs] = {};
     W last_w[OUTS * kInputs] = {};

@@ -95,17 +95,17 @@ class FusedOps : public LayerOps {
                              .out = static_cast<int>(w.weight.size(0)),
                              .w_type = StorageTypeOf(w.weight),
                              .accumulate = accumulate};
-    at::Tensor paired;
+    at::Tensor packed;
     if (args.w_type == kernels::StorageType::kBFloat16) {
-      paired = at::empty({x.size(0), kernels::PairedInputs(args.in)}, x.options());
-      float* out = paired.mutable_data_ptr<float>();
+      packed = at::empty({x.size(0), kernels::PackedInputs(args.in)}, x.options());
+      float* out = packed.mutable_data_ptr<float>();
       at::parallel_for(0, args.rows, 16, [&](int64_t begin, int64_t end) {
         for (int64_t r = begin; r < end; ++r) {
-          GetCpuKernels().pair_inputs(args.x + r * args.x_stride, args.in, out + r * paired.size(1));
+          GetCpuKernels().pack_inputs(args.x + r * args.x_stride, args.in, out + r * packed.size(1));
         }
       });
       args.x = out;
-      args.x_stride = paired.size(1);
+      args.x_stride = packed.size(1);
     }
     const int64_t rows_each = args.rows <= kFewRows ? args.rows : kRows;
     const int64_t outputs_each = args.rows <= kFewRows ? kFewOutputs : kOutputs;

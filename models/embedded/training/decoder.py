@@ -1,4 +1,8 @@
-"""The frozen decoder with low-rank updates, run over packed sequences."""
+"""The frozen decoder with low-rank updates, run over packed sequences.
+
+Matrix products are in bfloat16, as served, which processors with instructions for it do three times as fast; the residual
+stream, norms and what is trained stay float32.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -14,17 +18,18 @@ MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 
 class LoraLinear(nn.Module):
-    """y = W x + alpha / r * B A x, with W frozen."""
+    """y = W x + alpha / r * B A x, with W frozen. Any x gives y in bfloat16."""
 
     def __init__(self, linear: nn.Linear):
         super().__init__()
-        self.weight = linear.weight.requires_grad_(False)
+        self.weight = nn.Parameter(linear.weight.bfloat16(), requires_grad=False)
         self.lora_A = nn.Parameter(torch.randn(RANK, linear.in_features) / linear.in_features**0.5)
         self.lora_B = nn.Parameter(torch.zeros(linear.out_features, RANK))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        rows = x.reshape(-1, x.shape[-1])
-        y = torch.addmm(rows @ self.weight.T, rows @ self.lora_A.T, self.lora_B.T, alpha=ALPHA / RANK)
+        rows = x.reshape(-1, x.shape[-1]).bfloat16()
+        low = rows @ self.lora_A.bfloat16().T
+        y = torch.addmm(rows @ self.weight.T, low, self.lora_B.bfloat16().T, alpha=ALPHA / RANK)
         return y.view(*x.shape[:-1], -1)
 
 
@@ -33,24 +38,29 @@ def attend_packed(
     query: torch.Tensor,  # [1, H, P + T, D]
     key: torch.Tensor,  # [1, Hkv, P + T, D]
     value: torch.Tensor,  # [1, Hkv, P + T, D]
-    visible: torch.Tensor,  # [1, 1, T, P + T]
+    bias: torch.Tensor,  # [1, 1, T, P + T]
     scaling: float,
     **_,
 ) -> tuple[torch.Tensor, None]:
-    """Visual rows are causal among themselves, text rows see what `visible` says."""
-    num_visual = query.shape[2] - visible.shape[2]
-    key, value = (part.repeat_interleave(module.num_key_value_groups, dim=1) for part in (key, value))
-    picture = F.scaled_dot_product_attention(
-        query[:, :, :num_visual],
-        key[:, :, :num_visual],
-        value[:, :, :num_visual],
-        is_causal=True,
-        scale=scaling,
-    )
-    text = F.scaled_dot_product_attention(
-        query[:, :, num_visual:], key, value, attn_mask=visible, scale=scaling
-    )
+    """Visual rows are causal among themselves, text rows see what `bias` lets them."""
+    num_text = bias.shape[2]
+    num_visual = query.shape[2] - num_text
+    query, key, value = (scaling * query).bfloat16(), key.bfloat16(), value.bfloat16()
+    causal = torch.full((num_visual, num_visual), float("-inf"), dtype=torch.bfloat16).triu(1)
+    picture = _attend(query[:, :, :num_visual], key[:, :, :num_visual], value[:, :, :num_visual], causal)
+    text = _attend(query[:, :, num_visual:], key, value, bias[0, 0])
     return torch.cat([picture, text], dim=2).transpose(1, 2), None  # [1, P + T, H, D]
+
+
+def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """By plain products, the heads of a KV head in one: backward, that is four times as fast here as
+    scaled_dot_product_attention."""
+    _, heads, num_rows, width = query.shape
+    groups = key.shape[1]
+    rows = query.reshape(groups, -1, width)  # [Hkv, H / Hkv Tq, D]
+    scores = (rows @ key[0].transpose(1, 2)).view(groups, -1, *bias.shape) + bias  # [Hkv, H / Hkv, Tq, Tk]
+    weights = scores.softmax(dim=-1).view(groups, -1, bias.shape[1])
+    return (weights @ value[0]).view(1, heads, num_rows, width)
 
 
 class Decoder(nn.Module):
@@ -63,6 +73,7 @@ class Decoder(nn.Module):
         weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
         self.model.load_state_dict(weights)
         self.model.requires_grad_(False)
+        self._lm_head = self.embeddings.bfloat16()  # [V, C]
         for name, linear in list(self.model.named_modules()):
             parent, _, child = name.rpartition(".")
             if child in MODULES:
@@ -83,7 +94,7 @@ class Decoder(nn.Module):
     def forward(self, visual: torch.Tensor, packed: Packed) -> tuple[torch.Tensor, torch.Tensor]:
         """visual [P, C] => logits of the answers' tokens [A, V], the tokens [A]"""
         inputs = torch.cat([visual, F.embedding(packed.ids, self.embeddings)])[None]  # [1, P + T, C]
-        bias = torch.zeros(packed.visible.shape).masked_fill_(~packed.visible, float("-inf"))
+        bias = torch.zeros(packed.visible.shape, dtype=torch.bfloat16).masked_fill_(~packed.visible, float("-inf"))
         # Padding sees nothing, which would make its softmax undefined; what it computes is never used.
         bias[packed.conversation < 0] = 0
         hidden = self.model.model(
@@ -93,4 +104,4 @@ class Decoder(nn.Module):
             use_cache=False,
         ).last_hidden_state[0, len(visual) - 1 : -1]  # [T, C]: row i predicts text token i
         learnt = packed.labels != IGNORED
-        return F.linear(hidden[learnt], self.embeddings), packed.labels[learnt]
+        return F.linear(hidden[learnt].bfloat16(), self._lm_head).float(), packed.labels[learnt]

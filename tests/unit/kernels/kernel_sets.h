@@ -16,7 +16,9 @@ namespace varserve::kernels {
 
 inline std::vector<const CpuKernels*> AvailableKernels() {
   std::vector<const CpuKernels*> sets = {BaselineKernels()};
-  if (Avx2Kernels() != nullptr) sets.push_back(Avx2Kernels());
+  for (const CpuKernels* set : {Avx2Kernels(), Avx512Bf16Kernels()}) {
+    if (set != nullptr) sets.push_back(set);
+  }
   return sets;
 }
 

@@ -14,8 +14,10 @@ TEST_P(StorageTest, EveryPatternReadsAsItsValue) {
     for (int first = 0; first < 65536; first += 1024) {
       std::vector<uint16_t> w(1024);
       for (int i = 0; i < 1024; ++i) w[i] = static_cast<uint16_t>(first + i);
+      const float input = 1.0F;
       std::vector<float> one(16, 0.0F);
-      one[0] = 1.0F;  // one input, in either order
+      one[0] = input;
+      if (type == StorageType::kBFloat16) kernels().pack_inputs(&input, 1, one.data());
       std::vector<float> y(1024);
       LinearArgs args{.x = one.data(),
                       .w = w.data(),
@@ -28,7 +30,11 @@ TEST_P(StorageTest, EveryPatternReadsAsItsValue) {
                       .w_type = type};
       kernels().linear(args, 0, 1, 0, 1024);
       for (int i = 0; i < 1024; ++i) {
-        const float expected = type == StorageType::kBFloat16 ? FromBFloat16(w[i]) : FromFloat16(w[i]);
+        float expected = type == StorageType::kBFloat16 ? FromBFloat16(w[i]) : FromFloat16(w[i]);
+        // Instructions for bfloat16 take subnormal numbers for 0.
+        if (type == StorageType::kBFloat16 && kernels().rounds_inputs &&
+            std::fpclassify(expected) == FP_SUBNORMAL)
+          expected = 0.0F;
         if (std::isnan(expected)) {
           ASSERT_TRUE(std::isnan(y[i])) << w[i];
         } else {
