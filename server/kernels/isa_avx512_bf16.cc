@@ -7,6 +7,7 @@
 #include <immintrin.h>
 
 #define VARSERVE_ISA avx512_bf16
+#include "server/kernels/linear_start.h"
 #include "server/kernels/vec.h"
 
 namespace varserve::kernels {
@@ -44,10 +45,12 @@ VARSERVE_INLINE Vec Halves(__m512 v) {
          __builtin_shufflevector(wide, wide, 8, 9, 10, 11, 12, 13, 14, 15);
 }
 
-inline constexpr int kAhead = 16384;  // weights
-// Weights straight from memory are fetched while tiles before them are computed. Of the 2^shift times that
-// rows pass over a tile, each fetches its share.
+// Weights are fetched while those before them are computed, into the L2 cache, which waits for more lines at
+// a time than the L1 cache does.
+inline constexpr int kAhead = 16384;  // weights, at least
+// Of 2^shift times that rows pass over a tile, each fetches its share of the one `ahead` weights further on.
 struct Pass {
+  int64_t ahead;
   int index;
   int shift;
 };
@@ -55,7 +58,7 @@ struct Pass {
 // Adds rows x weights over inputs [0, count) to a ROWS x OUTS tile of y. Each output is one chain of
 // operations, as in linear_kernel.h: sixteen lanes over a block of inputs, the sum of the lanes, added to the
 // output.
-template <bool PREFETCH, int ROWS, int OUTS>
+template <int ROWS, int OUTS>
 VARSERVE_INLINE void Tile(const uint16_t* x, int64_t x_stride, const uint16_t* w, int64_t w_stride, int count,
                           Pass pass, float* y, int64_t y_stride) {
   __m512 acc[ROWS][OUTS];
@@ -69,16 +72,11 @@ VARSERVE_INLINE void Tile(const uint16_t* x, int64_t x_stride, const uint16_t* w
     }
   };
   __m512bh weights[OUTS];
-  // Of a tile far enough ahead, and into the L2 cache, which waits for more lines at a time than the L1 cache
-  // does.
-  const int64_t tiles_ahead = kAhead / (OUTS * w_stride) + 1;
-  const uint16_t* next =
-      w + tiles_ahead * OUTS * w_stride + (static_cast<int64_t>(count) * pass.index >> pass.shift);
+  const uint16_t* next = w + pass.ahead + (static_cast<int64_t>(count) * pass.index >> pass.shift);
   int k = 0;
   for (; k + kStep <= count; k += kStep) {
     for (int j = 0; j < OUTS; ++j) {
-      if constexpr (PREFETCH)
-        __builtin_prefetch(next + j * w_stride + (k >> pass.shift), /*rw=*/0, /*locality=*/2);
+      __builtin_prefetch(next + j * w_stride + (k >> pass.shift), /*rw=*/0, /*locality=*/2);
       weights[j] = LoadStep(w + j * w_stride + k);
     }
     add(k, weights);
@@ -99,32 +97,31 @@ VARSERVE_INLINE void Tile(const uint16_t* x, int64_t x_stride, const uint16_t* w
   }
 }
 
-template <bool PREFETCH, int ROWS, int OUTS>
+template <int ROWS, int OUTS>
 [[gnu::noinline]] static void Rows(const uint16_t* x, int64_t x_stride, const uint16_t* w, int64_t w_stride,
                                    int outs, int count, Pass pass, float* y, int64_t y_stride) {
   int n = 0;
   for (; n + OUTS <= outs; n += OUTS) {
-    Tile<PREFETCH, ROWS, OUTS>(x, x_stride, w + n * w_stride, w_stride, count, pass, y + n, y_stride);
+    Tile<ROWS, OUTS>(x, x_stride, w + n * w_stride, w_stride, count, pass, y + n, y_stride);
   }
-  for (; n < outs; ++n)
-    Tile<PREFETCH, ROWS, 1>(x, x_stride, w + n * w_stride, w_stride, count, pass, y + n, y_stride);
+  for (; n < outs; ++n) Tile<ROWS, 1>(x, x_stride, w + n * w_stride, w_stride, count, pass, y + n, y_stride);
 }
 
 // ROWS x OUTS accumulators, the weights and an input fit the 32 registers.
-template <bool PREFETCH>
 static void Block(const uint16_t* x, int64_t x_stride, int rows, const uint16_t* w, int64_t w_stride,
-                  int outs, int count, float* y, int64_t y_stride) {
+                  int outs, int count, int64_t ahead, float* y, int64_t y_stride) {
+  Pass pass{ahead, 0, 0};
+  const int passes = (rows + 3) / 4 + (rows % 4 == 3);
+  while (1 << pass.shift < passes) ++pass.shift;
   int m = 0;
-  Pass pass{0, rows > 8 ? 2 : rows > 4 ? 1 : 0};
-  const auto take = [&]<int ROWS, int OUTS>() {
+  const auto take = [&]<int ROWS>() {
     for (; m + ROWS <= rows; m += ROWS, ++pass.index) {
-      Rows<PREFETCH, ROWS, OUTS>(x + m * x_stride, x_stride, w, w_stride, outs, count, pass, y + m * y_stride,
-                                 y_stride);
+      Rows<ROWS, 4>(x + m * x_stride, x_stride, w, w_stride, outs, count, pass, y + m * y_stride, y_stride);
     }
   };
-  take.template operator()<4, 4>();
-  take.template operator()<2, 4>();
-  take.template operator()<1, 4>();
+  take.template operator()<4>();
+  take.template operator()<2>();
+  take.template operator()<1>();
 }
 
 static void LinearBFloat16(const LinearArgs& a, int row_begin, int row_end, int out_begin, int out_end) {
@@ -133,24 +130,20 @@ static void LinearBFloat16(const LinearArgs& a, int row_begin, int row_end, int 
   const auto* x = reinterpret_cast<const uint16_t*>(a.x + row_begin * a.x_stride);
   const int64_t x_stride = 2 * a.x_stride;
   float* y = a.y + row_begin * a.y_stride;
-  for (int m = 0; m < rows; ++m) {
-    float* out = y + m * a.y_stride;
-    for (int n = out_begin; n < out_end; ++n)
-      out[n] = (a.accumulate ? out[n] : 0.0F) + (a.bias != nullptr ? a.bias[n] : 0.0F);
-  }
+  for (int m = 0; m < rows; ++m) StartOutputs(a, y + m * a.y_stride, out_begin, out_end);
   const int blocks = (a.in + kMaxKBlock - 1) / kMaxKBlock;
   const int k_block = ((a.in + blocks - 1) / blocks + kStep - 1) / kStep * kStep;
+  // Few rows take few outputs at a time over all inputs: the weights stream through once, in long runs.
   const bool few = rows <= kFewRows;
   const int n_block = few ? 4 : kNBlock;
+  const int64_t in = a.in;
   for (int n = out_begin; n < out_end; n += n_block) {
-    const int outs = Min(n_block, out_end - n);
     for (int k = 0; k < a.in; k += k_block) {
-      const uint16_t* weights = w + static_cast<int64_t>(n) * a.in + k;
-      const int count = Min(k_block, a.in - k);
-      if (few)
-        Block</*PREFETCH=*/true>(x + k, x_stride, rows, weights, a.in, outs, count, y + n, a.y_stride);
-      else
-        Block</*PREFETCH=*/false>(x + k, x_stride, rows, weights, a.in, outs, count, y + n, a.y_stride);
+      const int64_t ahead = few                  ? (kAhead / (4 * in) + 1) * 4 * in
+                            : k + k_block < a.in ? k_block
+                                                 : kNBlock * in - k;
+      Block(x + k, x_stride, rows, w + n * in + k, in, Min(n_block, out_end - n), Min(k_block, a.in - k),
+            ahead, y + n, a.y_stride);
     }
   }
 }
@@ -163,6 +156,10 @@ static void Linear(const LinearArgs& a, int row_begin, int row_end, int out_begi
 }  // namespace VARSERVE_ISA
 
 const CpuKernels* Avx512Bf16Kernels() {
+  const bool supported = Avx2Kernels() != nullptr && __builtin_cpu_supports("avx512bf16") &&
+                         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+                         __builtin_cpu_supports("avx512dq");
+  if (!supported) return nullptr;
   static const CpuKernels kKernels = [] {
     CpuKernels kernels = *Avx2Kernels();
     kernels.name = "avx512_bf16";
@@ -171,9 +168,7 @@ const CpuKernels* Avx512Bf16Kernels() {
     kernels.linear = avx512_bf16::Linear;
     return kernels;
   }();
-  const bool supported = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vl") &&
-                         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-  return supported ? &kKernels : nullptr;
+  return &kKernels;
 }
 
 }  // namespace varserve::kernels

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "server/kernels/cpu_kernels.h"
+#include "server/kernels/linear_start.h"
 #include "server/kernels/vec.h"
 
 namespace varserve::kernels::VARSERVE_ISA {
@@ -166,12 +167,7 @@ static void LinearTyped(const LinearArgs& a, int row_begin, int row_end, int out
   const int rows = row_end - row_begin;
   const float* x = a.x + row_begin * a.x_stride;
   float* y = a.y + row_begin * a.y_stride;
-  for (int m = 0; m < rows; ++m) {
-    float* out = y + m * a.y_stride;
-    for (int n = out_begin; n < out_end; ++n) {
-      out[n] = (a.accumulate ? out[n] : 0.0F) + (a.bias != nullptr ? a.bias[n] : 0.0F);
-    }
-  }
+  for (int m = 0; m < rows; ++m) StartOutputs(a, y + m * a.y_stride, out_begin, out_end);
   const int k_block = KBlock(a.in);
   if (rows <= kFewRows) {
     // Few outputs at a time over all inputs: the weights stream through once, in long runs.

@@ -27,9 +27,7 @@ from training.processes import start_process
 from training.sources import Sources
 
 NUM_TEXT = 320  # text tokens behind each picture
-POOLED_SCENES = (
-    2400  # the first scenes are seen with a quarter of the visual tokens, which costs a third less
-)
+POOLED_SHARE = 1 / 3  # of all scenes, the first, are seen with a quarter of the visual tokens, a third cheaper
 HARD_SHARE = 0.2  # of scenes
 WARM_UP = 400  # scenes
 DECAY_SHARE = 0.35  # of all scenes, at the end, while the rate falls to zero
@@ -53,6 +51,10 @@ class Plan:
         return self.scenes // self.batch
 
     @property
+    def pooled_scenes(self) -> int:
+        return int(POOLED_SHARE * self.scenes)
+
+    @property
     def checkpoint(self) -> Path:
         return self.work / "checkpoint.pt"
 
@@ -65,6 +67,7 @@ class Plan:
 
 class Learner:
     def __init__(self, plan: Plan):
+        self._pooled_scenes = plan.pooled_scenes
         sources = Sources(plan.packages, plan.work)
         self._scenes = sources.scene_maker()
         self._tower = VisionTower(sources.tower)
@@ -83,7 +86,7 @@ class Learner:
         difficulty = Difficulty.HARD if rng.random() < HARD_SHARE else Difficulty.NORMAL
         scene = self._scenes.make("train", index, difficulty)
         encoded = [self._encoder.encode(talk) for talk in conversations(scene, self._chat, rng)]
-        visual = self._visual(scene, pooled=index < POOLED_SCENES)
+        visual = self._visual(scene, pooled=index < self._pooled_scenes)
         packed, _ = pack(encoded, len(visual), NUM_TEXT)
         logits, tokens = self._decoder(visual, packed)
         return F.cross_entropy(logits, tokens, reduction="sum"), len(tokens)
@@ -197,7 +200,7 @@ def _step(
 def _report(learner: Learner, plan: Plan, step: int) -> None:
     rank, workers = dist.get_rank(), dist.get_world_size()
     gathered: list = [None] * workers
-    pooled = step * plan.batch <= POOLED_SCENES
+    pooled = step * plan.batch <= plan.pooled_scenes
     dist.all_gather_object(gathered, learner.validate(range(rank, VALIDATION_SCENES, workers), pooled))
     if rank == 0:
         right, asked = (sum(counts, Counter()) for counts in zip(*gathered, strict=True))
