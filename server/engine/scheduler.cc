@@ -41,14 +41,10 @@ bool MayBeShared(const Sequence& sequence, int block_end) {
 
 }  // namespace
 
-int PrefillBudget(const SchedulerOptions& options, int prefill_chunk) {
-  return options.prefill_budget.value_or(2 * prefill_chunk);
-}
-
 Scheduler::Scheduler(const SchedulerOptions& options, const ModelFacts& facts)
     : facts_(facts),
       max_running_(options.max_running),
-      prefill_budget_(PrefillBudget(options, facts.prefill_chunk)),
+      prefill_budget_(options.prefill_budget.value_or(facts.prefill_chunk)),
       pool_(facts.num_kv_blocks, options.prefix_cache_blocks.value_or(facts.num_kv_blocks)),
       evidence_(facts) {}
 

@@ -30,12 +30,9 @@ namespace varserve::engine {
 
 struct SchedulerOptions {
   int max_running = 64;                    // sequences, at least 1
-  std::optional<int> prefill_budget;       // tokens per step; not set: two of ModelFacts::prefill_chunk
+  std::optional<int> prefill_budget;       // tokens per step; not set: ModelFacts::prefill_chunk
   std::optional<int> prefix_cache_blocks;  // most blocks kept for later requests; not set: all that are free
 };
-
-// Prompt tokens of a step at most, where a prompt's first chunk is no longer.
-int PrefillBudget(const SchedulerOptions& options, int prefill_chunk);
 
 // What a step brought its sequence.
 struct Progress {
