@@ -24,9 +24,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.multiprocessing
-from safetensors.torch import save_file
+from safetensors.numpy import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from recipe.trained_part import LORA_A, LORA_B, quantize
 from scenes.scene import SIDE
 from training import alignment, chat, decoder, language
 from training.features import VisionTower
@@ -105,7 +106,10 @@ def train_language(plan: language.Plan, workers: int) -> None:
 
 def export(plan: language.Plan, result: Path) -> None:
     parameters = torch.load(plan.checkpoint)["parameters"]
-    tensors = {name: parameter.detach().half().contiguous() for name, parameter in parameters.items()}
+    tensors: dict[str, np.ndarray] = {}
+    for name, parameter in parameters.items():
+        value = parameter.detach().numpy()
+        tensors |= quantize(name, value) if name.endswith((LORA_A, LORA_B)) else {name: value.astype(np.float16)}
     metadata = {"image_size": str(SIDE), "lora_alpha": f"{decoder.ALPHA:g}"}
     _keep(result, lambda path: save_file(tensors, path, metadata))
     print(f"wrote {result}", flush=True)
@@ -140,18 +144,23 @@ def main() -> int:
         "--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)"
     )
     parser.add_argument(
+        "--start", type=Path, metavar="FILE", help="a trained part to go on from, instead of an aligned projector"
+    )
+    parser.add_argument(
         "--export", action="store_true", help="write the result of the last checkpoint and stop"
     )
     args = parser.parse_args()
 
     torch.set_num_threads(1)
     args.work.mkdir(parents=True, exist_ok=True)
-    plan = language.Plan(args.scenes, args.batch, args.validate_every, args.work, args.packages)
+    plan = language.Plan(
+        args.scenes, args.batch, args.validate_every, args.work, args.packages, args.start
+    )
     if not args.export:
         # Draws what is not drawn yet, before several processes want it.
         Sources(args.packages, args.work).scene_maker()
         for name, stage in (("projector.pt", align_projector), ("chat.json", distill_chat)):
-            if not (args.work / name).exists():
+            if not (args.work / name).exists() and not (args.start and stage is align_projector):
                 start = time.monotonic()
                 print(f"making {name}", flush=True)
                 stage(Sources(args.packages, args.work), args.workers, args.work / name)

@@ -1,9 +1,9 @@
 """What this repository trained: the projector, and LoRA of the decoder's linear layers.
 
-One safetensors file in f16, named as the Hugging Face classes and PEFT name things:
-  multi_modal_projector.linear_{1,2}.{weight,bias}
+One safetensors file, named as the Hugging Face classes and PEFT name things:
+  multi_modal_projector.linear_{1,2}.{weight,bias}                f16
   language_model.model.layers.{l}.{module}.lora_{A,B}.weight      W += lora_alpha / r * B @ A
-Its metadata holds `lora_alpha` and `image_size`, the side in pixels of the pictures it was trained on.
+A and B are int8, each rank of them with a f16 scale in ...weight.scale [r], which halves the file, or f16. Its metadata holds `lora_alpha` and `image_size`, the side in pixels of the pictures it was trained on.
 """
 
 from dataclasses import dataclass
@@ -16,19 +16,18 @@ PROJECTOR = "multi_modal_projector."
 DECODER = "language_model."
 LORA_A = ".lora_A.weight"
 LORA_B = ".lora_B.weight"
+SCALE = ".scale"
 
 
 @dataclass(frozen=True)
 class TrainedPart:
     image_size: int  # pixels
     lora_alpha: float
-    tensors: dict[str, np.ndarray]  # f16
+    tensors: dict[str, np.ndarray]  # f32
 
     def projector(self) -> dict[str, np.ndarray]:
         return {
-            name: value.astype(np.float32)
-            for name, value in self.tensors.items()
-            if name.startswith(PROJECTOR)
+            name: value for name, value in self.tensors.items() if name.startswith(PROJECTOR)
         }
 
     def merge(self, decoder: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -42,7 +41,7 @@ class TrainedPart:
             b = self.tensors.get(f"{DECODER}{module}{LORA_B}")
             if weight is None or b is None or weight.shape != (b.shape[0], a.shape[1]):
                 raise ValueError(f"{name} does not fit the decoder")
-            # Products of f16 are exact in f64, so the bytes do not depend on the matrix library.
+            # Products are exact in f64, so the bytes do not depend on the matrix library.
             update = b.astype(np.float64) @ a.astype(np.float64)
             merged[f"{module}.weight"] = (weight + self.lora_alpha / a.shape[0] * update).astype(np.float32)
         return merged
@@ -53,5 +52,23 @@ def read_trained_part(path: Path) -> TrainedPart:
         metadata = file.metadata() or {}
         if not {"image_size", "lora_alpha"} <= metadata.keys():
             raise ValueError(f"{path}: the metadata must hold image_size and lora_alpha")
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        stored = {name: file.get_tensor(name) for name in file.keys()}
+    scales = {name: stored.pop(name) for name in list(stored) if name.endswith(SCALE)}
+    tensors = {name: value.astype(np.float32) for name, value in stored.items()}
+    for name, scale in scales.items():
+        of = name.removesuffix(SCALE)
+        tensors[of] *= _along_rank(of, scale.astype(np.float32))
     return TrainedPart(int(metadata["image_size"]), float(metadata["lora_alpha"]), tensors)
+
+
+def quantize(name: str, weight: np.ndarray) -> dict[str, np.ndarray]:
+    """A or B as it is stored: int8, and the scale of each rank."""
+    largest = np.abs(weight).max(axis=1 if name.endswith(LORA_A) else 0)
+    scale = np.maximum(largest / 127, np.finfo(np.float16).tiny).astype(np.float16)
+    steps = np.rint(weight / _along_rank(name, scale.astype(np.float32)))
+    return {name: np.clip(steps, -127, 127).astype(np.int8), name + SCALE: scale}
+
+
+def _along_rank(name: str, scale: np.ndarray) -> np.ndarray:
+    """A is [r, in], B is [out, r]."""
+    return scale[:, None] if name.endswith(LORA_A) else scale[None, :]

@@ -8,7 +8,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from recipe.smollm2 import _unpermute
-from recipe.trained_part import TrainedPart, read_trained_part
+from recipe.trained_part import LORA_A, TrainedPart, quantize, read_trained_part
 
 MODULE = "model.layers.0.self_attn.q_proj"
 
@@ -52,6 +52,19 @@ class ReadTest(unittest.TestCase):
             part = read_trained_part(path)
         self.assertEqual((part.image_size, part.lora_alpha), (140, 32.0))
         self.assertEqual(part.tensors.keys(), tensors.keys())
+
+    def test_reads_what_was_quantized_within_half_a_step_of_its_rank(self):
+        weights = {name: value.astype(np.float32) for name, value in lora(rank=2, rows=3, columns=5).items()}
+        stored = {part: value for name, weight in weights.items() for part, value in quantize(name, weight).items()}
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "trained.safetensors"
+            save_file(stored, path, {"image_size": "140", "lora_alpha": "32"})
+            part = read_trained_part(path)
+        self.assertEqual(part.tensors.keys(), weights.keys())
+        for name, weight in weights.items():
+            axis = 1 if LORA_A in name else 0
+            step = np.abs(weight).max(axis=axis, keepdims=True) / 127
+            self.assertTrue((np.abs(part.tensors[name] - weight) <= 0.52 * step).all(), name)
 
     def test_names_missing_metadata(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -12,11 +12,13 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
+from recipe.trained_part import read_trained_part
 from scenes.scene import Difficulty, Scene
 from training.alignment import make_projector
 from training.curriculum import conversations, single_questions
@@ -45,6 +47,7 @@ class Plan:
     validate_every: int  # steps
     work: Path
     packages: Path
+    start: Path | None = None  # a trained part to go on from, instead of the aligned projector
 
     @property
     def steps(self) -> int:
@@ -76,9 +79,17 @@ class Learner:
         torch.manual_seed(0)
         self._decoder = Decoder(sources.decoder)
         self._projector = make_projector(self._tower.width, self._decoder.embeddings.shape[1])
-        self._projector.load_state_dict(torch.load(plan.work / "projector.pt"))
         self.adapters = self._decoder.adapters()
         self.projector = projector_parameters(self._projector)
+        if plan.start:
+            self._take(read_trained_part(plan.start).tensors)
+        else:
+            self._projector.load_state_dict(torch.load(plan.work / "projector.pt"))
+
+    @torch.no_grad()
+    def _take(self, tensors: dict[str, np.ndarray]) -> None:
+        for name, parameter in {**self.adapters, **self.projector}.items():
+            parameter.copy_(torch.from_numpy(tensors[name]))
 
     def loss(self, index: int) -> tuple[torch.Tensor, int]:
         """Of training scene `index`: the summed loss of its answers' tokens, and their number."""
