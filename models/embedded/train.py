@@ -14,6 +14,7 @@ Python packages needed: requirements-training.txt beside this file.
 import argparse
 import json
 import multiprocessing
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -100,8 +101,9 @@ def _chunk_chat(questions: list[str]) -> list[Turn]:
 
 
 def train_language(plan: language.Plan, workers: int) -> None:
-    (plan.work / "rendezvous").unlink(missing_ok=True)
-    torch.multiprocessing.spawn(language.work, (workers, plan), nprocs=workers)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(language.work, (workers, port, plan), nprocs=workers)
 
 
 def export(plan: language.Plan, result: Path) -> None:

@@ -11,7 +11,8 @@ NUM_VISUAL, NUM_TEXT = 6, 12
 
 def conversation(first: int, length: int, with_picture: bool = True) -> EncodedConversation:
     ids = list(range(first, first + length))
-    return EncodedConversation(ids, [IGNORED] * (length - 1) + ids[-1:], with_picture)
+    labels, weights = [IGNORED] * (length - 1) + ids[-1:], [0.0] * (length - 1) + [1.0]
+    return EncodedConversation(ids, labels, weights, with_picture)
 
 
 class PackTest(unittest.TestCase):
@@ -40,6 +41,7 @@ class PackTest(unittest.TestCase):
         packed, _ = pack([conversation(10, 4)], NUM_VISUAL, NUM_TEXT)
         self.assertEqual((packed.labels != IGNORED).nonzero().flatten().tolist(), [3])
         self.assertEqual(packed.labels[3], 13)
+        self.assertEqual((packed.weights > 0).nonzero().flatten().tolist(), [3])
         self.assertTrue(torch.all(packed.conversation[4:] == -1))
 
 

@@ -91,8 +91,8 @@ class Learner:
         for name, parameter in {**self.adapters, **self.projector}.items():
             parameter.copy_(torch.from_numpy(tensors[name]))
 
-    def loss(self, index: int) -> tuple[torch.Tensor, int]:
-        """Of training scene `index`: the summed loss of its answers' tokens, and their number."""
+    def loss(self, index: int) -> tuple[torch.Tensor, float]:
+        """Of training scene `index`: the weighted sum of its answers' tokens' losses, and of the weights."""
         rng = random.Random(f"questions/train/{index}")
         difficulty = Difficulty.HARD if rng.random() < HARD_SHARE else Difficulty.NORMAL
         scene = self._scenes.make("train", index, difficulty)
@@ -100,7 +100,9 @@ class Learner:
         visual = self._visual(scene, pooled=index < self._pooled_scenes)
         packed, _ = pack(encoded, len(visual), NUM_TEXT)
         logits, tokens = self._decoder(visual, packed)
-        return F.cross_entropy(logits, tokens, reduction="sum"), len(tokens)
+        weights = packed.weights[packed.weights > 0]
+        losses = F.cross_entropy(logits, tokens, reduction="none")
+        return (weights * losses).sum(), weights.sum().item()
 
     @torch.no_grad()
     def validate(self, indices: range, pooled: bool) -> tuple[Counter[str], Counter[str]]:
@@ -140,10 +142,10 @@ def projector_parameters(projector: nn.Sequential) -> dict[str, nn.Parameter]:
     }
 
 
-def work(rank: int, workers: int, plan: Plan) -> None:
-    """One of the processes that train together."""
+def work(rank: int, workers: int, port: int, plan: Plan) -> None:
+    """One of the processes that train together; they meet on a port of this machine."""
     start_process()
-    dist.init_process_group("gloo", f"file://{plan.work / 'rendezvous'}", rank=rank, world_size=workers)
+    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=workers)
     learner = Learner(plan)
     parameters = [*learner.adapters.values(), *learner.projector.values()]
     optimizer = torch.optim.AdamW(
@@ -187,17 +189,17 @@ def work(rank: int, workers: int, plan: Plan) -> None:
 def _step(
     learner: Learner, parameters: list[nn.Parameter], optimizer: torch.optim.Optimizer, indices: range
 ) -> float:
-    total = torch.zeros(2)  # summed loss, tokens
+    total = torch.zeros(2)  # summed loss, weights
     for index in indices[dist.get_rank() :: dist.get_world_size()]:
-        loss, tokens = learner.loss(index)
+        loss, weight = learner.loss(index)
         loss.backward()
-        total += torch.tensor([loss.item(), tokens])
+        total += torch.tensor([loss.item(), weight])
     flat = torch.cat([total, *(parameter.grad.flatten() for parameter in parameters)])
     dist.all_reduce(flat)
-    loss, tokens = flat[:2].tolist()
+    loss, weight = flat[:2].tolist()
     begin = 2
     for parameter in parameters:
-        parameter.grad.copy_(flat[begin : begin + parameter.numel()].view_as(parameter) / tokens)
+        parameter.grad.copy_(flat[begin : begin + parameter.numel()].view_as(parameter) / weight)
         begin += parameter.numel()
     nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
     optimizer.step()
@@ -205,7 +207,7 @@ def _step(
         parameter.grad.zero_()
     if not math.isfinite(loss):
         raise FloatingPointError(f"the loss of scenes {indices} is {loss}")
-    return loss / tokens
+    return loss / weight
 
 
 def _report(learner: Learner, plan: Plan, step: int) -> None:

@@ -33,6 +33,7 @@ class Conversation:
 class EncodedConversation:
     ids: list[int]
     labels: list[int]  # ids of answers, IGNORED elsewhere
+    weights: list[float]  # of the labels in the loss, 0 elsewhere
     with_picture: bool
 
 
@@ -42,6 +43,7 @@ class Packed:
 
     ids: torch.Tensor  # [T]
     labels: torch.Tensor  # [T]
+    weights: torch.Tensor  # [T]
     conversation: torch.Tensor  # [T] index of the conversation a token belongs to, -1 for padding
     positions: torch.Tensor  # [P + T]
     visible: torch.Tensor  # [T, P + T] bool: what each text token attends to
@@ -56,13 +58,17 @@ class ConversationEncoder:
     def encode(self, conversation: Conversation) -> EncodedConversation:
         ids: list[int] = []
         labels: list[int] = []
+        weights: list[float] = []
         for turn in conversation.turns:
             asked = self._ids(f"<|im_start|>user\n{turn.question}<|im_end|>\n<|im_start|>assistant\n")
             replied = self._ids(turn.answer + ("<|im_end|>" if turn.finished else ""))
             between = self._ids("\n") if turn is not conversation.turns[-1] else []
             ids += asked + replied + between
             labels += [IGNORED] * len(asked) + replied + [IGNORED] * len(between)
-        return EncodedConversation(ids, labels, conversation.with_picture)
+            # Between all answers alike and all tokens alike, where a caption would count as much as twenty answers.
+            weight = len(replied) ** -0.5
+            weights += [0.0] * len(asked) + [weight] * len(replied) + [0.0] * len(between)
+        return EncodedConversation(ids, labels, weights, conversation.with_picture)
 
     def _ids(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False).ids
@@ -74,6 +80,7 @@ def pack(
     """Takes conversations in order, except those that do not fit. => packed, indices of those taken"""
     ids = torch.zeros(num_text, dtype=torch.long)
     labels = torch.full((num_text,), IGNORED)
+    weights = torch.zeros(num_text)
     owner = torch.full((num_text,), -1)
     positions = torch.zeros(num_visual + num_text, dtype=torch.long)
     positions[:num_visual] = torch.arange(num_visual)
@@ -86,6 +93,7 @@ def pack(
             continue
         ids[begin:end] = torch.tensor(conversation.ids)
         labels[begin:end] = torch.tensor(conversation.labels)
+        weights[begin:end] = torch.tensor(conversation.weights)
         owner[begin:end] = index
         first = num_visual if conversation.with_picture else 0
         positions[num_visual + begin : num_visual + end] = torch.arange(first, first + end - begin)
@@ -96,4 +104,4 @@ def pack(
     visible = torch.zeros(num_text, num_visual + num_text, dtype=torch.bool)
     visible[:, :num_visual] = sees_picture[:, None]
     visible[:, num_visual:] = (owner[:, None] == owner[None, :]).tril()
-    return Packed(ids, labels, owner, positions, visible), taken
+    return Packed(ids, labels, weights, owner, positions, visible), taken
