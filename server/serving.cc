@@ -92,10 +92,12 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   // 2. Memory.
   engine::SchedulerOptions scheduler = config.scheduler;
   if (scheduler.max_running == 0) scheduler.max_running = m->device().is_cpu() ? 16 : 64;
-  if (!scheduler.prefill_budget.has_value())
-    scheduler.prefill_budget = model::LlavaModelRunner::PrefillBudget(m->device());
-  const model::StepLimits limits{.max_running = scheduler.max_running,
-                                 .prefill_budget = *scheduler.prefill_budget};
+  if (!scheduler.prefill_budget.has_value()) {
+    scheduler.prefill_budget = model::LlavaModelRunner::PrefillBudget(*m);
+    scheduler.idle_prefill_budget = model::LlavaModelRunner::IdlePrefillBudget(*m);
+  }
+  const int most_prefill = scheduler.idle_prefill_budget.value_or(*scheduler.prefill_budget);
+  const model::StepLimits limits{.max_running = scheduler.max_running, .prefill_budget = most_prefill};
   ASSIGN_OR_RETURN(const model::MemoryPlan plan,
                    model::PlanMemory(model::MeasureNeeds(*m, limits, config.memory_budget)));
   logger->Info("memory planned", {{"budget_bytes", plan.needs.budget},

@@ -50,6 +50,10 @@ std::unique_ptr<AttentionBackend> MakeTensorAttention(at::Device device);
 
 // Causal attention of a prefix chunk, without VAR: token i of the chunk sees prefix tokens [0, start + i].
 //   q: [Tq, H, D]   blocks: [ceil((start + Tq) / block_size)] int64 on the device   => [Tq, H, D]
-at::Tensor AttendPrefix(const at::Tensor& q, const KvLayer& kv, const at::Tensor& blocks, int64_t start);
+//   mask: PrefixMask(Tq, start, q's options), the same for all layers
+at::Tensor AttendPrefix(const at::Tensor& q, const KvLayer& kv, const at::Tensor& blocks,
+                        const at::Tensor& mask);
+// What is added to the scores: [count, start + count], undefined for a chunk that begins the sequence.
+at::Tensor PrefixMask(int64_t count, int64_t start, const at::TensorOptions& options);
 
 }  // namespace varserve::attention

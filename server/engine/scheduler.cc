@@ -45,6 +45,7 @@ Scheduler::Scheduler(const SchedulerOptions& options, const ModelFacts& facts)
     : facts_(facts),
       max_running_(options.max_running),
       prefill_budget_(options.prefill_budget.value_or(facts.prefill_chunk)),
+      idle_prefill_budget_(options.idle_prefill_budget.value_or(prefill_budget_)),
       pool_(facts.num_kv_blocks, options.prefix_cache_blocks.value_or(facts.num_kv_blocks)),
       evidence_(facts) {}
 
@@ -108,7 +109,7 @@ StepPlan Scheduler::Plan() const {
       plan.steps.push_back(MakeStep(*sequence, sequence->num_computed, sequence->num_tokens()));
     }
   }
-  int budget = prefill_budget_;
+  int budget = plan.steps.empty() ? idle_prefill_budget_ : prefill_budget_;
   bool first_chunk = true;
   bool encodes_images = false;
   for (const Sequence* sequence : running_) {

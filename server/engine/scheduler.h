@@ -31,6 +31,7 @@ namespace varserve::engine {
 struct SchedulerOptions {
   int max_running = 64;                    // sequences, at least 1
   std::optional<int> prefill_budget;       // tokens per step; not set: ModelFacts::prefill_chunk
+  std::optional<int> idle_prefill_budget;  // the same where no sequence decodes; not set: no other
   std::optional<int> prefix_cache_blocks;  // most blocks kept for later requests; not set: all that are free
 };
 
@@ -85,6 +86,7 @@ class Scheduler {
   const ModelFacts& facts_;
   const int max_running_;
   const int prefill_budget_;
+  const int idle_prefill_budget_;
   KvBlockPool pool_;
   Evidence evidence_;
   absl::flat_hash_map<SequenceId, std::unique_ptr<Sequence>> sequences_;

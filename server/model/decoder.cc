@@ -58,7 +58,7 @@ at::Tensor Decoder::Attend(int l, const at::Tensor& qkv, const DecoderInput& inp
   }
   for (const PrefixChunk& chunk : input.prefix) {
     out.narrow(0, chunk.first, chunk.count)
-        .copy_(attention::AttendPrefix(q.narrow(0, chunk.first, chunk.count), kv, chunk.blocks, chunk.start));
+        .copy_(attention::AttendPrefix(q.narrow(0, chunk.first, chunk.count), kv, chunk.blocks, chunk.mask));
   }
   return out.flatten(1);
 }

@@ -22,6 +22,7 @@ struct PrefixChunk {
   int64_t count = 0;
   int64_t start = 0;  // position of its first token in the sequence
   at::Tensor blocks;  // [n] int64, the sequence's blocks up to the chunk's end
+  at::Tensor mask;    // attention::PrefixMask of count and start
 };
 
 // One step's tokens: first the R rows that attend explicitly, then the prefix chunks. N tokens, S of them

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "server/base/status_macros.h"
@@ -66,6 +67,15 @@ absl::StatusOr<std::unique_ptr<LlavaModelRunner>> LlavaModelRunner::Create(
   return runner;
 }
 
+int LlavaModelRunner::PrefillBudget(const LlavaModel& model) { return model.device().is_cpu() ? 128 : 512; }
+
+int LlavaModelRunner::IdlePrefillBudget(const LlavaModel& model) {
+  constexpr int64_t kTokenBytes =
+      200'000'000'000;  // tokens times the weights' bytes, half a second of two cores
+  const int least = PrefillBudget(model);
+  return static_cast<int>(std::clamp<int64_t>(kTokenBytes / model.weight_bytes(), least, 5 * least));
+}
+
 absl::StatusOr<StepOutput> LlavaModelRunner::Execute(const StepPlan& plan) {
   StepOutput output;
   RETURN_IF_ERROR(CatchTorchErrors([&] {
@@ -118,7 +128,9 @@ StepOutput LlavaModelRunner::Run(const StepPlan& plan) {
     PlaceFeatures(plan.steps[i], step_input.places[i].first, embeddings);
   for (size_t i = 0; i < step_input.prefix.size(); ++i) {
     const auto& blocks = step_input.prefix_blocks[i];
-    step_input.prefix[i].blocks = ToDevice({blocks.begin(), blocks.end()}, device);
+    PrefixChunk& chunk = step_input.prefix[i];
+    chunk.blocks = ToDevice({blocks.begin(), blocks.end()}, device);
+    chunk.mask = attention::PrefixMask(chunk.count, chunk.start, embeddings.options());
   }
 
   // 2. The decoder.

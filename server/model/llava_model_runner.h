@@ -22,8 +22,10 @@ class LlavaModelRunner : public engine::ModelRunner {
   // Tokens to prefill at once: enough to be bound by arithmetic; more only delays the tokens of running
   // sequences.
   static int PrefillChunk(at::Device device) { return device.is_cpu() ? 64 : 512; }
-  // Prompt tokens a step should take: on a CPU two chunks, which are a sixth faster than one at a time.
-  static int PrefillBudget(at::Device device) { return device.is_cpu() ? 128 : 512; }
+  // Prompt tokens a step should take beside those that decode, and alone: there a whole question about a
+  // picture where the model is so small that a step still takes less than a second.
+  static int PrefillBudget(const LlavaModel& model);
+  static int IdlePrefillBudget(const LlavaModel& model);
 
   const engine::ModelFacts& facts() const override { return facts_; }
   absl::StatusOr<engine::StepOutput> Execute(const engine::StepPlan& plan) override;

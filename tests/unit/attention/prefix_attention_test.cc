@@ -34,8 +34,8 @@ TEST(PrefixAttentionTest, ChunksSeeEverythingBefore) {
     }
     const at::Tensor expected = Reference(q, k, v, 0);
     for (const auto& [begin, end] : {std::pair<int, int>{0, 75}, {0, 20}, {20, 64}, {64, 75}, {74, 75}}) {
-      const at::Tensor got =
-          AttendPrefix(q.slice(0, begin, end), kv, blocks.slice(0, 0, (end + 15) / 16), begin);
+      const at::Tensor got = AttendPrefix(q.slice(0, begin, end), kv, blocks.slice(0, 0, (end + 15) / 16),
+                                          PrefixMask(end - begin, begin, q.options()));
       EXPECT_TRUE(at::allclose(got, expected.slice(0, begin, end), 1e-5, 1e-5)) << begin << ".." << end;
     }
   }

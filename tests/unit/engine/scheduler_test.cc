@@ -53,6 +53,14 @@ TEST(SchedulerTest, DefaultBudgetIsOneChunk) {
   EXPECT_THAT(harness.Plans(3), ElementsAre("1[0,8)", "1[8,16)", "1[16,20)"));
 }
 
+TEST(SchedulerTest, TakesMoreWhereNothingDecodes) {
+  CoreHarness harness(FakeModelRunner::SmallFacts(), {.prefill_budget = 8, .idle_prefill_budget = 16});
+  harness.Add(MakeRequest(PromptBuilder().Text(20, 1).Build(), 3));
+  EXPECT_THAT(harness.Plans(2), ElementsAre("1[0,8) 1[8,16)", "1[16,20)"));
+  harness.Add(MakeRequest(PromptBuilder().Text(20, 2).Build(), 3));
+  EXPECT_THAT(harness.Plans(2), ElementsAre("1[20,21) 2[0,8)", "1[21,22) 2[8,16)"));
+}
+
 TEST(SchedulerTest, ImageCostsItsVisualTokens) {
   CoreHarness harness(FakeModelRunner::SmallFacts(), {.prefill_budget = 26});
   harness.Add(MakeRequest(Picture(1), 20));
