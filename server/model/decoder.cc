@@ -76,16 +76,24 @@ at::Tensor Decoder::Forward(DecoderInput input, KvCache& cache, attention::RowEv
                                   : ops_.RmsNorm(hidden, layer.input_layernorm, config_.rms_norm_eps);
     at::Tensor qkv = ops_.Linear(normed, layer.qkv_proj);  // [N, (H + 2 Hkv) D]
     ops_.RopeAndStore(qkv, config_.num_attention_heads, rotary, input.slots, kv);
-    ops_.LinearAdd(Attend(l, qkv, input, kv, evidence), layer.o_proj, hidden);
+    at::Tensor attended = Attend(l, qkv, input, kv, evidence);
+    // Behind the last layer's attention only the tokens whose logits are wanted go on.
+    if (l + 1 == config_.num_hidden_layers && !input.on_layer) {
+      if (input.sampled.numel() == 0) return {};
+      attended = attended.index_select(0, input.sampled);
+      hidden = hidden.index_select(0, input.sampled);
+    }
+    ops_.LinearAdd(attended, layer.o_proj, hidden);
 
     const at::Tensor post = ops_.RmsNorm(hidden, layer.post_attention_layernorm, config_.rms_norm_eps);
     ops_.LinearAdd(ops_.SiluMul(ops_.Linear(post, layer.gate_up_proj)), layer.down_proj, hidden);
   }
-  if (input.on_layer) input.on_layer(config_.num_hidden_layers, hidden);
-  if (input.sampled.numel() == 0) return {};
-  const at::Tensor last =
-      ops_.RmsNorm(hidden.index_select(0, input.sampled), norm_, config_.rms_norm_eps);  // [S, C]
-  return ops_.Linear(last, lm_head_).to(at::kFloat);
+  if (input.on_layer) {
+    input.on_layer(config_.num_hidden_layers, hidden);
+    if (input.sampled.numel() == 0) return {};
+    hidden = hidden.index_select(0, input.sampled);
+  }
+  return ops_.Linear(ops_.RmsNorm(hidden, norm_, config_.rms_norm_eps), lm_head_).to(at::kFloat);  // [S, V]
 }
 
 }  // namespace varserve::model

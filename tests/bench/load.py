@@ -23,8 +23,12 @@ from PIL import Image
 from varserve_client import pb, server
 
 HERE = pathlib.Path(__file__).resolve().parent
-QUESTION = "What do you see in the picture, and what is it good for?"
-OTHER_QUESTION = "Which colours are there?"
+QUESTIONS = (
+    "What do you see in the picture, and what is it good for?",
+    "Which colours are there?",
+    "How many things are there, and where are they?",
+    "What is in the middle of the picture?",
+)
 
 
 def ask(s, image, question, tokens):
@@ -45,16 +49,16 @@ def ask(s, image, question, tokens):
     return gaps, finished
 
 
-def at_concurrency(s, callers, images, tokens):
-    """Every picture of the list once, by so many callers."""
+def at_concurrency(s, callers, requests, tokens):
+    """Every request of the list once, by so many callers."""
     start = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(callers) as pool:
-        answers = list(pool.map(lambda image: ask(s, image, QUESTION, tokens), images))
+        answers = list(pool.map(lambda request: ask(s, *request, tokens), requests))
     seconds = time.monotonic() - start
     gaps = sorted(gap for answer in answers for gap in answer[0])
     return {
         "concurrency": callers,
-        "requests": len(images),
+        "requests": len(requests),
         "tokens_per_second": sum(finished.usage.generated_tokens for _, finished in answers) / seconds,
         "first_token_seconds": statistics.median(finished.timing.first_token_seconds for _, finished in answers),
         "inter_token_median_seconds": statistics.median(gaps),
@@ -67,8 +71,8 @@ def second_question(s, images):
     """First token of a first and of a second question on the same picture, nobody else asking."""
     first, second = [], []
     for image in images:
-        first.append(ask(s, image, QUESTION, 1)[1].timing.first_token_seconds)
-        second.append(ask(s, image, OTHER_QUESTION, 1)[1].timing.first_token_seconds)
+        first.append(ask(s, image, QUESTIONS[0], 1)[1].timing.first_token_seconds)
+        second.append(ask(s, image, QUESTIONS[1], 1)[1].timing.first_token_seconds)
     return {"first_seconds": statistics.median(first), "second_seconds": statistics.median(second)}
 
 
@@ -77,16 +81,22 @@ def images_of(round_number, count, size):
     return [picture(1000 * round_number + i, size) for i in range(count)]
 
 
+def requests_of(args, callers):
+    """(picture, question) of a line, with pictures no other line has."""
+    count, each = max(args.requests, callers), args.questions
+    images = images_of(callers + 100 * each, (count + each - 1) // each, args.picture)
+    return [(images[i // each], QUESTIONS[i % each]) for i in range(count)]
+
+
 def ours(args, model, one_picture):
     flags = ["--threads", str(args.threads), "--max_running", "16"]
     with server(args.build, model, *flags) as s:
         second = second_question(s, images_of(50, args.requests // 4, args.picture))
         levels = []
         for callers in args.concurrency:
-            count = max(args.requests, callers)
             # After second_question() its first picture is in the prefix cache.
-            images = images_of(50, 1, args.picture) * count if one_picture else images_of(callers, count, args.picture)
-            levels.append(at_concurrency(s, callers, images, args.tokens))
+            same = [(image, QUESTIONS[0]) for image in images_of(50, 1, args.picture)] * max(args.requests, callers)
+            levels.append(at_concurrency(s, callers, same if one_picture else requests_of(args, callers), args.tokens))
         return {"levels": levels, "second_question": second}
 
 
@@ -101,34 +111,38 @@ def transformers_peer(args):
     processor = transformers.AutoProcessor.from_pretrained(args.peer)
     processor.tokenizer.padding_side = "left"
     processor.tokenizer.pad_token = processor.tokenizer.pad_token or processor.tokenizer.eos_token
-    message = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}]
-    text = processor.apply_chat_template(message, add_generation_prompt=True)
 
-    def run(images, tokens):
-        pictures = [[Image.open(io.BytesIO(image))] for image in images]
-        inputs = processor(images=pictures, text=[text] * len(images), padding=True, return_tensors="pt").to(model.dtype)
+    def prompt(question):
+        message = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
+        return processor.apply_chat_template(message, add_generation_prompt=True)
+
+    def run(requests, tokens):
+        pictures = [[Image.open(io.BytesIO(image))] for image, _ in requests]
+        texts = [prompt(question) for _, question in requests]
+        inputs = processor(images=pictures, text=texts, padding=True, return_tensors="pt").to(model.dtype)
         with torch.no_grad():
             model.generate(**inputs, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False)
 
-    run(images_of(99, 1, args.picture), 4)
+    run([(images_of(99, 1, args.picture)[0], QUESTIONS[0])], 4)
     result = {}
     for batch in args.concurrency:
-        images = images_of(batch, max(args.requests, batch), args.picture)
+        requests = requests_of(args, batch)
         start = time.monotonic()
-        for i in range(0, len(images), batch):
-            run(images[i : i + batch], args.tokens)
-        result[batch] = len(images) * args.tokens / (time.monotonic() - start)
+        for i in range(0, len(requests), batch):
+            run(requests[i : i + batch], args.tokens)
+        result[batch] = len(requests) * args.tokens / (time.monotonic() - start)
     print(json.dumps(result))
 
 
 def compare(args, name, model, one_picture=False):
-    pictures = "about one picture" if one_picture else "each with a picture of its own"
+    each = f"{args.questions} about each picture" if args.questions > 1 else "each with a picture of its own"
+    pictures = "about one picture" if one_picture else each
     print(f"\n{name}: {args.tokens} tokens an answer, {args.requests} or more requests a line, {pictures}", flush=True)
     mine = ours(args, model, one_picture)
     peer = {}
     if not one_picture:
         command = [sys.executable, __file__, "--peer", model]
-        for flag in ("threads", "tokens", "requests", "picture"):
+        for flag in ("threads", "tokens", "requests", "questions", "picture"):
             command += [f"--{flag}", str(getattr(args, flag))]
         command += ["--concurrency", *map(str, args.concurrency)]
         peer = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
@@ -158,6 +172,9 @@ def main():
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--requests", type=int, default=16, help="at least so many at every concurrency")
     parser.add_argument("--tokens", type=int, default=64, help="of every answer")
+    parser.add_argument(
+        "--questions", type=int, choices=range(1, len(QUESTIONS) + 1), help="about each picture; default: a table of 1 and one of 4"
+    )
     parser.add_argument("--seven-billion", metavar="DIR", help="also measure a 7B with random weights; made at DIR if it is not there")
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
@@ -165,7 +182,10 @@ def main():
     args = parser.parse_args()
     if args.peer:
         return transformers_peer(args)
-    results = [compare(args, "embedded model", args.embedded)]
+    results = []
+    for questions in [args.questions] if args.questions else [1, 4]:
+        args.questions = questions
+        results.append(compare(args, "embedded model", args.embedded))
     if args.seven_billion:
         if not pathlib.Path(args.seven_billion).exists():
             print("making the 7B directory", flush=True)
