@@ -55,6 +55,7 @@ class Alerts(unittest.TestCase):
         "--max_running=1",
         "--max_waiting=2",
         "--memory_budget=340M",
+        "--prefill_budget=64",
         "--prefix_cache=0",
         "--watchdog=1ms",
         "--sink_dimensions=3",
@@ -129,7 +130,8 @@ class Alerts(unittest.TestCase):
     def overload(self):
         # An answer that takes the whole KV cache, and does not end by itself.
         blocks = int(re.search(r"KV cache .* (\d+) blocks of 16", self.scarce.log())[1])
-        long = question(max_tokens=16 * (blocks - 9)).message()
+        prompt_blocks = 18  # 256 visual tokens and a short question
+        long = question(max_tokens=16 * (blocks - prompt_blocks)).message()
         long.options.ignore_eos = True
         client = Client(self.scarce.address)
         started = time.monotonic()

@@ -39,7 +39,7 @@ class Live(unittest.TestCase):
         cls.prometheus.wait_for("count_over_time(varserve_ready[1m]) >= 2")
 
         cls.start = time.time()
-        often = (Ask("Answer", PICTURES[i % 3], QUESTIONS[0], (("on", "general"),), 2) for i in range(20))
+        often = (Ask("Answer", PICTURES[i % 3], QUESTIONS[0], (("on", "general"),), 2) for i in range(40))
         cls.answers = send_all(cls.server.address, itertools.chain(itertools.islice(mixed(seed=7), 24), often), workers=4)
         # The time of a scrape behind all of it: there increase() is exact, as the first sample of every counter is zero.
         done = f"sum(varserve_requests_total) >= {len(cls.answers)} and sum(varserve_requests_running) == 0"
