@@ -6,10 +6,10 @@
 // next missing prefix block is just being computed by another one steps aside until the block is there or
 // given up.
 //
-// A step decodes every running sequence that is past its prefill, and spends `prefill_budget` tokens on
-// chunks of prefill, first come, first served. An image costs its visual tokens once more for the vision
-// tower, and a chunk that needs images runs only if no other chunk of the step does. The first chunk runs
-// whatever it costs.
+// A step decodes every running sequence that is past its prefill, and spends `prefill_budget` tokens, or
+// `idle_prefill_budget` where none decodes, on chunks of prefill, first come, first served. An image costs
+// its visual tokens once more for the vision tower, and a chunk that needs images runs only if no other chunk
+// of the step does. The first chunk runs whatever it costs.
 #pragma once
 
 #include <deque>

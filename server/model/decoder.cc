@@ -90,8 +90,7 @@ at::Tensor Decoder::Forward(DecoderInput input, KvCache& cache, attention::RowEv
   }
   if (input.on_layer) {
     input.on_layer(config_.num_hidden_layers, hidden);
-    if (input.sampled.numel() == 0) return {};
-    hidden = hidden.index_select(0, input.sampled);
+    return {};
   }
   return ops_.Linear(ops_.RmsNorm(hidden, norm_, config_.rms_norm_eps), lm_head_).to(at::kFloat);  // [S, V]
 }

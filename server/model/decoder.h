@@ -35,8 +35,8 @@ struct DecoderInput {
   const attention::PreparedRows* rows = nullptr;
   int64_t num_rows = 0;  // R
   std::vector<PrefixChunk> prefix;
-  // Shown the hidden states [N, C] at every layer's input, and behind the last layer (l = L). Not set in
-  // serving.
+  // Shown the hidden states [N, C] at every layer's input, and behind the last layer (l = L); then there are
+  // no logits. Not set in serving.
   std::function<void(int l, const at::Tensor& hidden)> on_layer = nullptr;
 };
 

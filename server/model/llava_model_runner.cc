@@ -70,8 +70,8 @@ absl::StatusOr<std::unique_ptr<LlavaModelRunner>> LlavaModelRunner::Create(
 int LlavaModelRunner::PrefillBudget(const LlavaModel& model) { return model.device().is_cpu() ? 128 : 512; }
 
 int LlavaModelRunner::IdlePrefillBudget(const LlavaModel& model) {
-  constexpr int64_t kTokenBytes =
-      200'000'000'000;  // tokens times the weights' bytes, half a second of two cores
+  // Tokens times the weights' bytes: half a second of two cores.
+  constexpr int64_t kTokenBytes = 200'000'000'000;
   const int least = PrefillBudget(model);
   return static_cast<int>(std::clamp<int64_t>(kTokenBytes / model.weight_bytes(), least, 5 * least));
 }

@@ -94,9 +94,11 @@ def ours(args, model, one_picture):
         second = second_question(s, images_of(50, args.requests // 4, args.picture))
         levels = []
         for callers in args.concurrency:
-            # After second_question() its first picture is in the prefix cache.
-            same = [(image, QUESTIONS[0]) for image in images_of(50, 1, args.picture)] * max(args.requests, callers)
-            levels.append(at_concurrency(s, callers, same if one_picture else requests_of(args, callers), args.tokens))
+            if one_picture:  # after second_question() its first one is in the prefix cache
+                requests = [(images_of(50, 1, args.picture)[0], QUESTIONS[0])] * max(args.requests, callers)
+            else:
+                requests = requests_of(args, callers)
+            levels.append(at_concurrency(s, callers, requests, args.tokens))
         return {"levels": levels, "second_question": second}
 
 

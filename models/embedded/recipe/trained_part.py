@@ -3,7 +3,8 @@
 One safetensors file, named as the Hugging Face classes and PEFT name things:
   multi_modal_projector.linear_{1,2}.{weight,bias}                f16
   language_model.model.layers.{l}.{module}.lora_{A,B}.weight      W += lora_alpha / r * B @ A
-A and B are int8, each rank of them with a f16 scale in ...weight.scale [r], which halves the file, or f16. Its metadata holds `lora_alpha` and `image_size`, the side in pixels of the pictures it was trained on.
+A and B are int8, each rank of them with a f16 scale in ...weight.scale [r], which halves the file, or f16. The
+file's metadata holds `lora_alpha` and `image_size`, the side in pixels of the pictures it was trained on.
 """
 
 from dataclasses import dataclass
@@ -26,9 +27,7 @@ class TrainedPart:
     tensors: dict[str, np.ndarray]  # f32
 
     def projector(self) -> dict[str, np.ndarray]:
-        return {
-            name: value for name, value in self.tensors.items() if name.startswith(PROJECTOR)
-        }
+        return {name: value for name, value in self.tensors.items() if name.startswith(PROJECTOR)}
 
     def merge(self, decoder: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The decoder's weights with the low-rank updates added, others as they are."""

@@ -70,7 +70,7 @@ class Plan:
 
 class Learner:
     def __init__(self, plan: Plan):
-        self._pooled_scenes = plan.pooled_scenes
+        self._plan = plan
         sources = Sources(plan.packages, plan.work)
         self._scenes = sources.scene_maker()
         self._tower = VisionTower(sources.tower)
@@ -97,7 +97,7 @@ class Learner:
         difficulty = Difficulty.HARD if rng.random() < HARD_SHARE else Difficulty.NORMAL
         scene = self._scenes.make("train", index, difficulty)
         encoded = [self._encoder.encode(talk) for talk in conversations(scene, self._chat, rng)]
-        visual = self._visual(scene, pooled=index < self._pooled_scenes)
+        visual = self._visual(scene, pooled=index < self._plan.pooled_scenes)
         packed, _ = pack(encoded, len(visual), NUM_TEXT)
         logits, tokens = self._decoder(visual, packed)
         weights = packed.weights[packed.weights > 0]
