@@ -15,3 +15,11 @@ ensure_embedded_model() {
   say "building the embedded model"
   "$PYTHON" "$recipe/build.py" --decoder-wheel "${wheels[0]}" --tower-wheel "${wheels[1]}" --out "$MODEL" >&2
 }
+
+# The tests of the recipe that need no more than building does; the others need requirements-training.txt.
+test_embedded_recipe() {
+  local recipe="$ROOT/models/embedded"
+  ensure_venv model "$recipe/requirements.lock"
+  say "testing the embedded model's recipe"
+  (cd "$recipe" && "$PYTHON" -m unittest tests.test_recipe)
+}

@@ -50,7 +50,7 @@ def build(decoder_wheel: Path, tower_wheel: Path, trained: Path, out: Path) -> N
         say(f"writing {out}")
         whole = Path(scratch) / "model"
         whole.mkdir()
-        write_directory(whole, decoder, tower, part.projector(), part.image_size)
+        write_directory(whole, decoder, tower, part)
         shutil.copy(HERE / VAR_PROFILE, whole / VAR_PROFILE)
         whole.rename(out)
     say("done")

@@ -28,35 +28,39 @@ import torch.multiprocessing
 from safetensors.numpy import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from recipe.trained_part import LORA_A, LORA_B, quantize
-from scenes.scene import SIDE
+from recipe.trained_part import quantize
+from scenes.scene import SIDE, Difficulty
 from training import alignment, chat, decoder, language
-from training.features import VisionTower
+from training.features import FEATURE_LAYERS, VisionTower
 from training.packing import Turn
 from training.processes import start_process
 from training.sources import Sources
 
-ALIGNMENT_SCENES, ALIGNMENT_HELD_OUT = 3000, 100
+ALIGNMENT_SCENES = {Difficulty.CROWD: 3500, Difficulty.NORMAL: 1500, Difficulty.HARD: 500}
+ALIGNMENT_HELD_OUT = {Difficulty.NORMAL: 150}
 CHUNK = 50  # scenes or questions a process takes at a time
 
 
 def align_projector(sources: Sources, workers: int, result: Path) -> None:
     embeddings = torch.tensor(sources.decoder.weights["model.embed_tokens.weight"])
     names = alignment.name_embeddings(sources.tokenizer, embeddings)
-    train, held_out = (
-        _patches(sources, workers, split, number)
-        for split, number in (("train", ALIGNMENT_SCENES), ("validation", ALIGNMENT_HELD_OUT))
-    )
-    print(f"alignment: {len(train.labels)} patches of {ALIGNMENT_SCENES} scenes", flush=True)
-    _keep(result, lambda path: torch.save(alignment.align(train, held_out, names).state_dict(), path))
+    directions = alignment.place_directions(sources.tokenizer, embeddings)
+    train = _patches(sources, workers, "train", ALIGNMENT_SCENES)
+    held_out = _patches(sources, workers, "validation", ALIGNMENT_HELD_OUT)
+    print(f"alignment: {len(train.labels)} patches of {sum(ALIGNMENT_SCENES.values())} scenes", flush=True)
+    projector = alignment.align(train, held_out, names, directions)
+    _keep(result, lambda path: torch.save(projector.state_dict(), path))
 
 
-def _patches(sources: Sources, workers: int, split: str, number: int) -> alignment.Patches:
-    chunks = [range(begin, min(begin + CHUNK, number)) for begin in range(0, number, CHUNK)]
+def _patches(sources: Sources, workers: int, split: str, scenes: dict[Difficulty, int]) -> alignment.Patches:
+    chunks = [
+        (split, range(begin, min(begin + CHUNK, number)), difficulty)
+        for difficulty, number in scenes.items()
+        for begin in range(0, number, CHUNK)
+    ]
     with _processes(workers, _open_scenes, sources) as pool:
-        parts = list(pool.map(_chunk_patches, [split] * len(chunks), chunks))
-    features, labels = (torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*parts, strict=True))
-    return alignment.Patches(features, labels)
+        parts = list(pool.map(_chunk_patches, chunks))
+    return alignment.Patches(*(torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*parts, strict=True)))
 
 
 def _processes(
@@ -74,9 +78,9 @@ def _open_scenes(packages: Path, cache: Path) -> None:
     _chunk_patches.tower = VisionTower(sources.tower)
 
 
-def _chunk_patches(split: str, chunk: range) -> tuple[np.ndarray, np.ndarray]:
-    patches = alignment.patches_of(_chunk_patches.maker, _chunk_patches.tower, split, chunk)
-    return patches.features.numpy(), patches.labels.numpy()
+def _chunk_patches(chunk: tuple[str, range, Difficulty]) -> tuple[np.ndarray, ...]:
+    patches = alignment.patches_of(_chunk_patches.maker, _chunk_patches.tower, *chunk)
+    return patches.features.numpy(), patches.labels.numpy(), patches.places.numpy()
 
 
 def distill_chat(sources: Sources, workers: int, result: Path) -> None:
@@ -111,8 +115,12 @@ def export(plan: language.Plan, result: Path) -> None:
     tensors: dict[str, np.ndarray] = {}
     for name, parameter in parameters.items():
         value = parameter.detach().numpy()
-        tensors |= quantize(name, value) if name.endswith((LORA_A, LORA_B)) else {name: value.astype(np.float16)}
-    metadata = {"image_size": str(SIDE), "lora_alpha": f"{decoder.ALPHA:g}"}
+        tensors |= quantize(name, value) if name.endswith(".weight") else {name: value.astype(np.float16)}
+    metadata = {
+        "image_size": str(SIDE),
+        "lora_alpha": f"{decoder.ALPHA:g}",
+        "vision_feature_layer": json.dumps(FEATURE_LAYERS),
+    }
     _keep(result, lambda path: save_file(tensors, path, metadata))
     print(f"wrote {result}", flush=True)
 
@@ -149,6 +157,13 @@ def main() -> int:
         "--start", type=Path, metavar="FILE", help="a trained part to go on from, instead of an aligned projector"
     )
     parser.add_argument(
+        "--first-scene",
+        type=int,
+        default=0,
+        metavar="N",
+        help="with --start: how many scenes FILE has seen (default: %(default)s)",
+    )
+    parser.add_argument(
         "--export", action="store_true", help="write the result of the last checkpoint and stop"
     )
     args = parser.parse_args()
@@ -156,7 +171,7 @@ def main() -> int:
     torch.set_num_threads(1)
     args.work.mkdir(parents=True, exist_ok=True)
     plan = language.Plan(
-        args.scenes, args.batch, args.validate_every, args.work, args.packages, args.start
+        args.scenes, args.batch, args.validate_every, args.work, args.packages, args.start, args.first_scene
     )
     if not args.export:
         # Draws what is not drawn yet, before several processes want it.

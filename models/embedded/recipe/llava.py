@@ -9,6 +9,7 @@ from safetensors.numpy import save_file
 
 from recipe.dinov2 import VisionTower
 from recipe.smollm2 import Decoder, special_token
+from recipe.trained_part import TrainedPart
 
 IMAGE_TOKEN = "<image>"
 VOCABULARY_MULTIPLE = 64  # matrix libraries want the vocabulary's size even
@@ -33,18 +34,16 @@ CHAT_TEMPLATE = """\
 """
 
 
-def write_directory(
-    out: Path, decoder: Decoder, tower: VisionTower, projector: dict[str, np.ndarray], image_size: int
-) -> None:
-    """`decoder` comes with the low-rank updates merged; `image_size` is in pixels, as the tower sees it."""
+def write_directory(out: Path, decoder: Decoder, tower: VisionTower, part: TrainedPart) -> None:
+    """`decoder` comes with the low-rank updates of `part` merged."""
     image_token_id = decoder.config["vocab_size"]
-    weights = _weights(decoder, tower, projector)
+    weights = _weights(decoder, tower, part.projector())
     vocabulary = weights["language_model.model.embed_tokens.weight"].shape[0]
     save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
     (out / "model.safetensors").chmod(0o644)  # save_file leaves it readable for its owner alone
-    _write_json(out / "config.json", _config(decoder, tower, image_size, image_token_id, vocabulary))
+    _write_json(out / "config.json", _config(decoder, tower, part, image_token_id, vocabulary))
     _write_json(out / "generation_config.json", _generation_config(decoder))
-    _write_json(out / "preprocessor_config.json", _image_processor(image_size))
+    _write_json(out / "preprocessor_config.json", _image_processor(part.image_size))
     _write_json(out / "processor_config.json", _processor(tower))
     _write_json(out / "tokenizer.json", _tokenizer(decoder, image_token_id))
     _write_json(out / "tokenizer_config.json", _tokenizer_config(decoder))
@@ -66,20 +65,20 @@ def _weights(decoder: Decoder, tower: VisionTower, projector: dict[str, np.ndarr
 
 
 def _config(
-    decoder: Decoder, tower: VisionTower, image_size: int, image_token_id: int, vocabulary: int
+    decoder: Decoder, tower: VisionTower, part: TrainedPart, image_token_id: int, vocabulary: int
 ) -> dict:
     return {
         "architectures": ["LlavaForConditionalGeneration"],
         "model_type": "llava",
         "dtype": "bfloat16",
-        "image_seq_length": (image_size // tower.config["patch_size"]) ** 2,
+        "image_seq_length": (part.image_size // tower.config["patch_size"]) ** 2,
         "image_token_index": image_token_id,
         "multimodal_projector_bias": True,
         "projector_hidden_act": "gelu",
         "text_config": {**decoder.config, "vocab_size": vocabulary},
         "tie_word_embeddings": True,
         "vision_config": tower.config,
-        "vision_feature_layer": -1,
+        "vision_feature_layer": part.vision_feature_layer,
         "vision_feature_select_strategy": "default",
     }
 

@@ -1,12 +1,15 @@
 """What this repository trained: the projector, and LoRA of the decoder's linear layers.
 
 One safetensors file, named as the Hugging Face classes and PEFT name things:
-  multi_modal_projector.linear_{1,2}.{weight,bias}                f16
+  multi_modal_projector.linear_{1,2}.{weight,bias}
   language_model.model.layers.{l}.{module}.lora_{A,B}.weight      W += lora_alpha / r * B @ A
-A and B are int8, each rank of them with a f16 scale in ...weight.scale [r], which halves the file, or f16. The
-file's metadata holds `lora_alpha` and `image_size`, the side in pixels of the pictures it was trained on.
+Small enough to live in a repository: of A and B 4 bits a number, two numbers in a byte; of the projector's weights 8
+bits; beside each tensor ...weight.scale, f16, of each rank of A and B and of each row of the projector. Biases are f16.
+The file's metadata holds `lora_alpha`, `image_size`, the side in pixels of the pictures it was trained on, and
+`vision_feature_layer`, the hidden states of the vision tower that the projector reads, as a JSON list.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +21,14 @@ DECODER = "language_model."
 LORA_A = ".lora_A.weight"
 LORA_B = ".lora_B.weight"
 SCALE = ".scale"
+METADATA = {"image_size", "lora_alpha", "vision_feature_layer"}
 
 
 @dataclass(frozen=True)
 class TrainedPart:
     image_size: int  # pixels
     lora_alpha: float
+    vision_feature_layer: list[int]
     tensors: dict[str, np.ndarray]  # f32
 
     def projector(self) -> dict[str, np.ndarray]:
@@ -49,25 +54,50 @@ class TrainedPart:
 def read_trained_part(path: Path) -> TrainedPart:
     with safe_open(path, framework="numpy") as file:
         metadata = file.metadata() or {}
-        if not {"image_size", "lora_alpha"} <= metadata.keys():
-            raise ValueError(f"{path}: the metadata must hold image_size and lora_alpha")
+        if not METADATA <= metadata.keys():
+            raise ValueError(f"{path}: the metadata must hold {', '.join(sorted(METADATA))}")
         stored = {name: file.get_tensor(name) for name in file.keys()}
-    scales = {name: stored.pop(name) for name in list(stored) if name.endswith(SCALE)}
-    tensors = {name: value.astype(np.float32) for name, value in stored.items()}
-    for name, scale in scales.items():
-        of = name.removesuffix(SCALE)
-        tensors[of] *= _along_rank(of, scale.astype(np.float32))
-    return TrainedPart(int(metadata["image_size"]), float(metadata["lora_alpha"]), tensors)
+    tensors = {name: value.astype(np.float32) for name, value in stored.items() if not name.endswith(SCALE)}
+    for name, value in stored.items():
+        if name + SCALE in stored:
+            steps = _unpack(value) if value.dtype == np.uint8 else value
+            tensors[name] = steps * np.expand_dims(stored[name + SCALE].astype(np.float32), _axis(name))
+    return TrainedPart(
+        int(metadata["image_size"]),
+        float(metadata["lora_alpha"]),
+        json.loads(metadata["vision_feature_layer"]),
+        tensors,
+    )
 
 
 def quantize(name: str, weight: np.ndarray) -> dict[str, np.ndarray]:
-    """A or B as it is stored: int8, and the scale of each rank."""
-    largest = np.abs(weight).max(axis=1 if name.endswith(LORA_A) else 0)
-    scale = np.maximum(largest / 127, np.finfo(np.float16).tiny).astype(np.float16)
-    steps = np.rint(weight / _along_rank(name, scale.astype(np.float32)))
-    return {name: np.clip(steps, -127, 127).astype(np.int8), name + SCALE: scale}
+    """A, B or a weight of the projector as it is stored, with the scale that loses least."""
+    bits = 4 if name.startswith(DECODER) else 8
+    most = 2 ** (bits - 1) - 1
+    axis = _axis(name)
+
+    def steps(scale: np.ndarray) -> np.ndarray:
+        return np.clip(np.rint(weight / np.expand_dims(scale.astype(np.float32), axis)), -most, most)
+
+    largest = np.maximum(np.abs(weight).max(axis=axis) / most, np.finfo(np.float16).tiny)
+    scales = np.linspace(0.4, 1, 25)[:, None] * largest  # [25, lines]
+    lost = [((steps(scale) * np.expand_dims(scale, axis) - weight) ** 2).sum(axis=axis) for scale in scales]
+    scale = scales[np.argmin(lost, axis=0), np.arange(len(largest))].astype(np.float16)
+    stored = steps(scale).astype(np.int8)
+    return {name: _pack(stored) if bits == 4 else stored, name + SCALE: scale}
 
 
-def _along_rank(name: str, scale: np.ndarray) -> np.ndarray:
-    """A is [r, in], B is [out, r]."""
-    return scale[:, None] if name.endswith(LORA_A) else scale[None, :]
+def _axis(name: str) -> int:
+    """Along which numbers share a scale: A is [r, in], B is [out, r], the projector's weights are [out, in]."""
+    return 0 if name.endswith(LORA_B) else 1
+
+
+def _pack(steps: np.ndarray) -> np.ndarray:
+    """int8 from -8 to 7 [m, n] => uint8 [m, n / 2]"""
+    return ((steps[:, 0::2] & 15) | (steps[:, 1::2] << 4)).astype(np.uint8)
+
+
+def _unpack(pairs: np.ndarray) -> np.ndarray:
+    pairs = pairs.astype(np.int8)
+    low, high = (pairs << 4).astype(np.int8) >> 4, pairs >> 4
+    return np.stack([low, high], axis=-1).reshape(len(pairs), -1)

@@ -20,11 +20,13 @@ from scenes.sprites import Drawing, Drawings
 SIDE = 224  # pixels
 PHOTOGRAPH = "photograph"
 SMALL, BIG = 46, 92  # pixels: objects up to this side are called small, from this side on big
+CROWD = 14  # objects a crowd is chosen from
 
 
 class Difficulty(Enum):
     NORMAL = "normal"
     HARD = "hard"  # small, crowded, and where possible on a background of the objects' own colour
+    CROWD = "crowd"  # as many objects of all sizes as there is room for, to learn names from
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ class SceneMaker:
 
     def _objects(self, rng: random.Random, difficulty: Difficulty) -> list[Object]:
         known = [item for item in load_objects() if item.name in self.drawings]
+        if difficulty is Difficulty.CROWD:
+            return rng.sample(known, min(CROWD, len(known)))
         if difficulty is Difficulty.HARD:
             number = rng.randint(4, 8)
         else:
@@ -99,22 +103,17 @@ class SceneMaker:
         self, chosen: list[tuple[Object, Drawing]], rng: random.Random, difficulty: Difficulty
     ) -> list[tuple[Placed, Drawing]]:
         """Squares that do not overlap, from left to right."""
-        if difficulty is Difficulty.HARD:
-            smallest, largest = 24, 44
-        else:
-            smallest, largest = {1: (40, 200), 2: (38, 120), 3: (36, 100), 4: (34, 84), 5: (34, 76)}[
-                len(chosen)
-            ]
         while True:
             placed: list[tuple[Placed, Drawing]] = []
             for item, drawing in chosen:
+                smallest, largest = _sides(len(chosen), difficulty, rng)
                 for _ in range(50):
                     side = rng.randint(smallest, largest)
                     x, y = rng.randint(0, SIDE - side), rng.randint(0, SIDE - side)
                     if all(_apart(x, y, side, other) for other, _ in placed):
                         placed.append((Placed(item, drawing.color, x, y, side), drawing))
                         break
-            if len(placed) == len(chosen):
+            if len(placed) == len(chosen) or difficulty is Difficulty.CROWD:
                 return sorted(placed, key=lambda pair: pair[0].center)
 
     def _background(
@@ -144,6 +143,15 @@ class SceneMaker:
         picture.paste(sprite, (item.x, item.y), sprite)
         covered = np.asarray(sprite)[..., 3] > 128  # [side, side]
         owner[item.y : item.y + item.side, item.x : item.x + item.side][covered] = index
+
+
+def _sides(number: int, difficulty: Difficulty, rng: random.Random) -> tuple[int, int]:
+    """Smallest and largest side, in pixels, of one of so many objects."""
+    if difficulty is Difficulty.CROWD:
+        return 32, rng.choice((40, 60, 90, 120))
+    if difficulty is Difficulty.HARD:
+        return 24, 44
+    return {1: (40, 200), 2: (38, 120), 3: (36, 100), 4: (34, 84), 5: (34, 76)}[number]
 
 
 def _apart(x: int, y: int, side: int, other: Placed) -> bool:

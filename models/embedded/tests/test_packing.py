@@ -2,11 +2,9 @@
 
 import unittest
 
-import torch
+from training.packing import BLOCK, IGNORED, EncodedConversation, pack
 
-from training.packing import IGNORED, EncodedConversation, pack
-
-NUM_VISUAL, NUM_TEXT = 6, 12
+NUM_VISUAL, MOST_TEXT = 6, 12
 
 
 def conversation(first: int, length: int, with_picture: bool = True) -> EncodedConversation:
@@ -17,12 +15,12 @@ def conversation(first: int, length: int, with_picture: bool = True) -> EncodedC
 
 class PackTest(unittest.TestCase):
     def test_positions_follow_the_picture_in_every_conversation(self):
-        packed, _ = pack([conversation(10, 4), conversation(20, 3, with_picture=False)], NUM_VISUAL, NUM_TEXT)
+        packed, _ = pack([conversation(10, 4), conversation(20, 3, with_picture=False)], NUM_VISUAL, MOST_TEXT)
         self.assertEqual(packed.positions[:NUM_VISUAL].tolist(), [0, 1, 2, 3, 4, 5])
-        self.assertEqual(packed.positions[NUM_VISUAL:][:7].tolist(), [6, 7, 8, 9, 0, 1, 2])
+        self.assertEqual(packed.positions[NUM_VISUAL:].tolist(), [6, 7, 8, 9, 0, 1, 2])
 
     def test_each_token_sees_the_picture_and_its_own_past(self):
-        packed, _ = pack([conversation(10, 4), conversation(20, 3, with_picture=False)], NUM_VISUAL, NUM_TEXT)
+        packed, _ = pack([conversation(10, 4), conversation(20, 3, with_picture=False)], NUM_VISUAL, MOST_TEXT)
         seen = [row.nonzero()[:, 0].tolist() for row in packed.visible]
         picture = list(range(NUM_VISUAL))
         self.assertEqual(seen[0], [*picture, 6])
@@ -30,19 +28,30 @@ class PackTest(unittest.TestCase):
         self.assertEqual(seen[4], [10])
         self.assertEqual(seen[6], [10, 11, 12])
 
+    def test_blocks_are_whole_conversations(self):
+        lengths = [BLOCK - 30, 20, 20, BLOCK + 5, 10]
+        packed, _ = pack([conversation(10, length) for length in lengths], NUM_VISUAL, 10 * BLOCK)
+        ends = [BLOCK - 10, BLOCK + 10, 2 * BLOCK + 15, 2 * BLOCK + 25]
+        self.assertEqual([block.stop for block in packed.blocks], ends)
+        self.assertEqual([block.start for block in packed.blocks], [0, *ends[:-1]])
+        for block in packed.blocks:
+            outside = packed.visible[block, NUM_VISUAL:].clone()
+            outside[:, block] = False
+            self.assertFalse(outside.any())
+
     def test_leaves_out_what_does_not_fit(self):
         packed, taken = pack(
-            [conversation(10, 7), conversation(20, 9), conversation(40, 5)], NUM_VISUAL, NUM_TEXT
+            [conversation(10, 7), conversation(20, 9), conversation(40, 5)], NUM_VISUAL, MOST_TEXT
         )
         self.assertEqual(taken, [0, 2])
         self.assertEqual(packed.ids.tolist(), [*range(10, 17), *range(40, 45)])
 
     def test_learns_only_what_is_labelled(self):
-        packed, _ = pack([conversation(10, 4)], NUM_VISUAL, NUM_TEXT)
+        packed, _ = pack([conversation(10, 4)], NUM_VISUAL, MOST_TEXT)
         self.assertEqual((packed.labels != IGNORED).nonzero().flatten().tolist(), [3])
         self.assertEqual(packed.labels[3], 13)
         self.assertEqual((packed.weights > 0).nonzero().flatten().tolist(), [3])
-        self.assertTrue(torch.all(packed.conversation[4:] == -1))
+        self.assertEqual(len(packed.ids), 4)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from recipe.smollm2 import _unpermute
-from recipe.trained_part import LORA_A, TrainedPart, quantize, read_trained_part
+from recipe.trained_part import TrainedPart, quantize, read_trained_part
 
 MODULE = "model.layers.0.self_attn.q_proj"
 
@@ -25,7 +25,7 @@ class MergeTest(unittest.TestCase):
     def test_adds_the_scaled_product(self):
         tensors = lora(rank=4, rows=6, columns=8)
         weight = np.ones((6, 8), np.float32)
-        merged = TrainedPart(224, 8.0, tensors).merge(
+        merged = TrainedPart(224, 8.0, [-1], tensors).merge(
             {f"{MODULE}.weight": weight, "model.norm.weight": weight[0]}
         )
         a, b = (tensors[f"language_model.{MODULE}.lora_{which}.weight"].astype(np.float32) for which in "AB")
@@ -33,12 +33,12 @@ class MergeTest(unittest.TestCase):
         np.testing.assert_array_equal(merged["model.norm.weight"], weight[0])
 
     def test_refuses_an_update_of_another_shape(self):
-        part = TrainedPart(224, 8.0, lora(rank=4, rows=6, columns=8))
+        part = TrainedPart(224, 8.0, [-1], lora(rank=4, rows=6, columns=8))
         with self.assertRaisesRegex(ValueError, "does not fit"):
             part.merge({f"{MODULE}.weight": np.ones((6, 9), np.float32)})
 
     def test_refuses_an_update_of_an_unknown_module(self):
-        part = TrainedPart(224, 8.0, lora(rank=4, rows=6, columns=8))
+        part = TrainedPart(224, 8.0, [-1], lora(rank=4, rows=6, columns=8))
         with self.assertRaisesRegex(ValueError, MODULE):
             part.merge({})
 
@@ -48,23 +48,26 @@ class ReadTest(unittest.TestCase):
         tensors = lora(rank=2, rows=3, columns=5)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "trained.safetensors"
-            save_file(tensors, path, {"image_size": "140", "lora_alpha": "32"})
+            save_file(tensors, path, {"image_size": "140", "lora_alpha": "32", "vision_feature_layer": "[-4, -1]"})
             part = read_trained_part(path)
-        self.assertEqual((part.image_size, part.lora_alpha), (140, 32.0))
+        self.assertEqual((part.image_size, part.lora_alpha, part.vision_feature_layer), (140, 32.0, [-4, -1]))
         self.assertEqual(part.tensors.keys(), tensors.keys())
 
-    def test_reads_what_was_quantized_within_half_a_step_of_its_rank(self):
-        weights = {name: value.astype(np.float32) for name, value in lora(rank=2, rows=3, columns=5).items()}
+    def test_reads_what_was_quantized_to_the_nearest_step(self):
+        rng = np.random.default_rng(0)
+        weights = lora(rank=2, rows=300, columns=500)
+        weights = {name: rng.standard_normal(value.shape, np.float32) for name, value in weights.items()}
+        weights["multi_modal_projector.linear_1.weight"] = rng.standard_normal((30, 50), np.float32)
         stored = {part: value for name, weight in weights.items() for part, value in quantize(name, weight).items()}
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "trained.safetensors"
-            save_file(stored, path, {"image_size": "140", "lora_alpha": "32"})
+            save_file(stored, path, {"image_size": "140", "lora_alpha": "32", "vision_feature_layer": "[-4, -1]"})
             part = read_trained_part(path)
         self.assertEqual(part.tensors.keys(), weights.keys())
         for name, weight in weights.items():
-            axis = 1 if LORA_A in name else 0
-            step = np.abs(weight).max(axis=axis, keepdims=True) / 127
-            self.assertTrue((np.abs(part.tensors[name] - weight) <= 0.52 * step).all(), name)
+            lost = ((part.tensors[name] - weight) ** 2).mean() ** 0.5
+            # The best 4 and 8 bit steps of equal size for numbers of normal distribution lose 10.7 % and 0.6 %.
+            self.assertLess(lost, 0.012 if "projector" in name else 0.115, name)
 
     def test_names_missing_metadata(self):
         with tempfile.TemporaryDirectory() as folder:

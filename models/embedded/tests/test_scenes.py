@@ -41,6 +41,12 @@ class SceneTest(unittest.TestCase):
             scene = self.maker.make("test", index, Difficulty.HARD)
             self.assertEqual(set(np.unique(scene.owner)), {-1, *range(len(scene.placed))})
 
+    def test_a_crowd_is_many_different_objects(self):
+        for index in range(NUM_SCENES):
+            counts = self.maker.make("train", index, Difficulty.CROWD).counts
+            self.assertGreater(counts.total(), 4)
+            self.assertEqual(set(counts.values()), {1})
+
     def test_objects_come_from_left_to_right(self):
         for index in range(NUM_SCENES):
             centers = [placed.center[0] for placed in self.maker.make("test", index, Difficulty.HARD).placed]

@@ -1,8 +1,8 @@
 """First stage: the projector alone, without the decoder.
 
-Every patch's projected feature shall look like the embedding of the word for what covers the patch: an
-object's name or the background's colour. A few minutes of this spare the decoder hours of finding out which
-feature means which word.
+Every patch's projected feature shall look like the embedding of the word for what covers the patch, an
+object's name or the background's colour, and beside that tell in fixed directions where it lies. A few
+minutes of this spare the decoder hours of finding out which feature means what.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,17 @@ from training.features import VisionTower
 
 UNCLEAR = -1  # the label of patches covered by an object a little
 COVERED, UNCOVERED = 0.35, 0.05  # share of a patch's pixels from which, and up to which, it counts as such
-BATCH = 2048  # patches
-STEPS = 2000
-PEAK_RATE = 1e-3
-BACKGROUND_WEIGHT = 0.15
+BACKGROUND_KEPT = 0.12  # of its patches: there are many, and easily told
+BATCH = 1024  # patches
+STEPS = 3000
+PEAK_RATE = 2e-3
+BACKGROUND_WEIGHT = 0.3
 SHARPNESS = 20.0  # of the softmax over cosines
-NORM_WEIGHT = 0.1  # of keeping features as long as embeddings are
+PULL_WEIGHT = 0.3  # of being near the embedding itself, beside being nearer to it than to others
+PLACE_WEIGHT = 1.0
+PLACE_LENGTH = 0.3  # of a place's component, in lengths of an embedding
+# x of a patch in the picture, y, x in its object, y, the object's size
+NUM_PLACES = 5
 
 
 def concepts() -> list[str]:
@@ -38,12 +43,17 @@ def make_projector(tower_width: int, decoder_width: int) -> nn.Sequential:
     )
 
 
+def _shares(scene: Scene, grid: int) -> np.ndarray:
+    """What share of each patch each object covers. => [objects, P]"""
+    side = len(scene.owner) // grid
+    patches = scene.owner.reshape(grid, side, grid, side).swapaxes(1, 2).reshape(grid * grid, side * side)
+    return np.stack([(patches == at).mean(axis=1) for at in range(len(scene.placed))])
+
+
 def label_patches(scene: Scene, grid: int) -> np.ndarray:
     """=> [P] index into concepts(), or UNCLEAR"""
     index = {name: at for at, name in enumerate(concepts())}
-    side = len(scene.owner) // grid
-    patches = scene.owner.reshape(grid, side, grid, side).swapaxes(1, 2).reshape(grid * grid, side * side)
-    shares = np.stack([(patches == at).mean(axis=1) for at in range(len(scene.placed))])  # [objects, P]
+    shares = _shares(scene, grid)
     names = np.array([index[placed.object.name] for placed in scene.placed])
     labels = np.full(grid * grid, UNCLEAR)
     labels[shares.sum(axis=0) <= UNCOVERED] = index[scene.background]
@@ -52,20 +62,43 @@ def label_patches(scene: Scene, grid: int) -> np.ndarray:
     return labels
 
 
+def locate_patches(scene: Scene, grid: int) -> np.ndarray:
+    """=> [P, NUM_PLACES], about -1 to 1; in an object and its size are 0 on background"""
+    shares = _shares(scene, grid)
+    owner = np.where(shares.max(axis=0) >= COVERED, shares.argmax(axis=0), -1)
+    rows, columns = np.divmod(np.arange(grid * grid), grid)
+    at = np.stack([columns, rows], axis=1)  # [P, 2]
+    places = np.zeros((grid * grid, NUM_PLACES), np.float32)
+    places[:, :2] = 2 * at / (grid - 1) - 1
+    for index in range(len(scene.placed)):
+        own = owner == index
+        if own.any():
+            places[own, 2:4] = (at[own] - at[own].mean(axis=0)) / own.sum() ** 0.5
+            places[own, 4] = np.log(own.sum()) / np.log(grid * grid)
+    return places
+
+
 @dataclass(frozen=True)
 class Patches:
     features: torch.Tensor  # [N, Cv] f16
     labels: torch.Tensor  # [N]
+    places: torch.Tensor  # [N, NUM_PLACES]
 
 
-def patches_of(maker: SceneMaker, tower: VisionTower, split: str, indices: range) -> Patches:
-    features, labels = [], []
+def patches_of(
+    maker: SceneMaker, tower: VisionTower, split: str, indices: range, difficulty: Difficulty
+) -> Patches:
+    rng = np.random.default_rng(indices.start)
+    features, labels, places = [], [], []
     for index in indices:
-        scene = maker.make(split, index, Difficulty.NORMAL)
-        features.append(tower.features(scene.picture).half())
-        labels.append(torch.from_numpy(label_patches(scene, tower.grid)))
-    flat = torch.cat(labels)
-    return Patches(torch.cat(features)[flat != UNCLEAR], flat[flat != UNCLEAR])
+        scene = maker.make(split, index, difficulty)
+        label = label_patches(scene, tower.grid)
+        on_background = label >= len(load_objects())
+        kept = (label != UNCLEAR) & (~on_background | (rng.random(len(label)) < BACKGROUND_KEPT))
+        features.append(tower.features(scene.picture)[torch.from_numpy(kept)].half())
+        labels.append(torch.from_numpy(label[kept]))
+        places.append(torch.from_numpy(locate_patches(scene, tower.grid)[kept]))
+    return Patches(torch.cat(features), torch.cat(labels), torch.cat(places))
 
 
 def name_embeddings(tokenizer: Tokenizer, embeddings: torch.Tensor) -> torch.Tensor:
@@ -73,36 +106,79 @@ def name_embeddings(tokenizer: Tokenizer, embeddings: torch.Tensor) -> torch.Ten
     return torch.stack([embeddings[tokenizer.encode(f" {name}").ids].mean(dim=0) for name in concepts()])
 
 
-def align(train: Patches, held_out: Patches, names: torch.Tensor) -> nn.Sequential:
+def place_directions(tokenizer: Tokenizer, embeddings: torch.Tensor) -> torch.Tensor:
+    """Unit directions for the places: from left to right and from top to bottom as the words have it, the others
+    chance. => [NUM_PLACES, C]"""
+
+    def word(text: str) -> torch.Tensor:
+        return embeddings[tokenizer.encode(f" {text}").ids].mean(dim=0)
+
+    generator = torch.Generator().manual_seed(0)
+    chance = torch.randn(NUM_PLACES - 2, embeddings.shape[1], generator=generator)
+    right, down = word("right") - word("left"), word("bottom") + word("below") - word("top") - word("above")
+    q, r = torch.linalg.qr(torch.stack([right, down, *chance]).T)  # [C, NUM_PLACES]
+    return (q * r.diagonal().sign()).T
+
+
+def align(
+    train: Patches, held_out: Patches, names: torch.Tensor, directions: torch.Tensor
+) -> nn.Sequential:
+    """names [concepts, C] are where the concepts shall be, directions [NUM_PLACES, C] where the places."""
     projector = make_projector(train.features.shape[1], names.shape[1])
-    directions = F.normalize(names, dim=-1)
+    names = names - names @ directions.T @ directions
     length = names.norm(dim=-1).mean()
     weights = torch.where(torch.arange(len(names)) < len(load_objects()), 1.0, BACKGROUND_WEIGHT)
-    optimizer = torch.optim.AdamW(projector.parameters(), PEAK_RATE, weight_decay=0.01)
+    sample = train.features[:: max(1, len(train.features) // 20000)].float()
+    mean, deviation = sample.mean(dim=0), sample.std(dim=0)
+    optimizer = torch.optim.AdamW(projector.parameters(), PEAK_RATE, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, STEPS)
     generator = torch.Generator().manual_seed(0)
     for step in range(1, STEPS + 1):
         batch = torch.randint(len(train.labels), (BATCH,), generator=generator)
-        projected = projector(train.features[batch].float())  # [B, C]
-        cosines = F.normalize(projected, dim=-1) @ directions.T  # [B, concepts]
-        naming = F.cross_entropy(SHARPNESS * cosines, train.labels[batch], weight=weights)
-        stretching = (projected.norm(dim=-1) / length - 1).square().mean()
+        projected = projector((train.features[batch].float() - mean) / deviation)  # [B, C]
+        name, place = _split(projected, directions)
+        labels = train.labels[batch]
+        naming = F.cross_entropy(SHARPNESS * _cosines(name, names), labels, weight=weights)
+        pull = ((name - names[labels]) / length).square().sum(dim=-1).mean()
+        placing = (place / (PLACE_LENGTH * length) - train.places[batch]).square().mean()
         optimizer.zero_grad()
-        (naming + NORM_WEIGHT * stretching).backward()
+        (naming + PULL_WEIGHT * pull + PLACE_WEIGHT * placing).backward()
         optimizer.step()
         schedule.step()
         if step % 500 == 0:
-            on_objects, on_background = _accuracy(projector, held_out, directions)
-            print(
-                f"alignment {step}/{STEPS}: loss {naming.item():.3f}, held-out patches right: "
-                f"objects {on_objects:.1%}, background {on_background:.1%}",
-                flush=True,
-            )
+            projected = projector((held_out.features.float() - mean) / deviation).detach()
+            print(f"alignment {step}/{STEPS}: {_judge(projected, held_out, names, directions)}", flush=True)
+    _fold(projector[0], mean, deviation)
     return projector
 
 
+def _split(projected: torch.Tensor, directions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """=> what is orthogonal to the places [B, C], the places' components [B, NUM_PLACES]"""
+    place = projected @ directions.T
+    return projected - place @ directions, place
+
+
+def _cosines(name: torch.Tensor, names: torch.Tensor) -> torch.Tensor:
+    """Seen from the mean of all names. => [B, concepts]"""
+    middle = names.mean(dim=0)
+    return F.normalize(name - middle, dim=-1) @ F.normalize(names - middle, dim=-1).T
+
+
 @torch.no_grad()
-def _accuracy(projector: nn.Sequential, patches: Patches, directions: torch.Tensor) -> tuple[float, float]:
-    right = (projector(patches.features.float()) @ directions.T).argmax(dim=-1) == patches.labels
+def _fold(linear: nn.Linear, mean: torch.Tensor, deviation: torch.Tensor) -> None:
+    """linear((x - mean) / deviation) becomes linear(x)."""
+    linear.weight /= deviation
+    linear.bias -= linear.weight @ mean
+
+
+def _judge(projected: torch.Tensor, patches: Patches, names: torch.Tensor, directions: torch.Tensor) -> str:
+    name, place = _split(projected, directions)
+    right = _cosines(name, names).argmax(dim=-1) == patches.labels
     objects = patches.labels < len(load_objects())
-    return right[objects].float().mean().item(), right[~objects].float().mean().item()
+    place /= PLACE_LENGTH * names.norm(dim=-1).mean()
+    missed = (place - patches.places).square().mean(dim=0) / patches.places.var(dim=0)
+    explained = ", ".join(f"{1 - share:.2f}" for share in missed.tolist())
+    return (
+        f"held-out patches right: objects {right[objects].float().mean():.1%}, "
+        f"background {right[~objects].float().mean():.1%}; variance of places explained: {explained}"
+    )

@@ -1,7 +1,7 @@
 """The frozen decoder with low-rank updates, run over packed sequences.
 
-Matrix products are in bfloat16, as served, which processors with instructions for it do three times as fast; the residual
-stream, norms and what is trained stay float32.
+Matrix products are in bfloat16, as served, on processors with instructions for it, which do them three times as fast; the
+residual stream, norms and what is trained stay float32.
 """
 
 import torch
@@ -14,22 +14,23 @@ from training.packing import IGNORED, Packed
 
 RANK = 16
 ALPHA = 32.0
+PRODUCTS = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 class LoraLinear(nn.Module):
-    """y = W x + alpha / r * B A x, with W frozen. Any x gives y in bfloat16."""
+    """y = W x + alpha / r * B A x, with W frozen, in PRODUCTS."""
 
     def __init__(self, linear: nn.Linear):
         super().__init__()
-        self.weight = nn.Parameter(linear.weight.bfloat16(), requires_grad=False)
+        self.weight = nn.Parameter(linear.weight.to(PRODUCTS), requires_grad=False)
         self.lora_A = nn.Parameter(torch.randn(RANK, linear.in_features) / linear.in_features**0.5)
         self.lora_B = nn.Parameter(torch.zeros(linear.out_features, RANK))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        rows = x.reshape(-1, x.shape[-1]).bfloat16()
-        low = rows @ self.lora_A.bfloat16().T
-        y = torch.addmm(rows @ self.weight.T, low, self.lora_B.bfloat16().T, alpha=ALPHA / RANK)
+        rows = x.reshape(-1, x.shape[-1]).to(PRODUCTS)
+        low = rows @ self.lora_A.to(PRODUCTS).T
+        y = torch.addmm(rows @ self.weight.T, low, self.lora_B.to(PRODUCTS).T, alpha=ALPHA / RANK)
         return y.view(*x.shape[:-1], -1)
 
 
@@ -40,16 +41,22 @@ def attend_packed(
     value: torch.Tensor,  # [1, Hkv, P + T, D]
     bias: torch.Tensor,  # [1, 1, T, P + T]
     scaling: float,
+    blocks: list[slice],
     **_,
 ) -> tuple[torch.Tensor, None]:
-    """Visual rows are causal among themselves, text rows see what `bias` lets them."""
+    """Visual rows are causal among themselves, a block of text sees of the picture and itself what `bias` lets it."""
     num_text = bias.shape[2]
     num_visual = query.shape[2] - num_text
-    query, key, value = (scaling * query).bfloat16(), key.bfloat16(), value.bfloat16()
-    causal = torch.full((num_visual, num_visual), float("-inf"), dtype=torch.bfloat16).triu(1)
+    query, key, value = (scaling * query).to(PRODUCTS), key.to(PRODUCTS), value.to(PRODUCTS)
+    causal = torch.full((num_visual, num_visual), float("-inf"), dtype=PRODUCTS).triu(1)
     picture = _attend(query[:, :, :num_visual], key[:, :, :num_visual], value[:, :, :num_visual], causal)
-    text = _attend(query[:, :, num_visual:], key, value, bias[0, 0])
-    return torch.cat([picture, text], dim=2).transpose(1, 2), None  # [1, P + T, H, D]
+    texts = []
+    for block in blocks:
+        own = slice(num_visual + block.start, num_visual + block.stop)
+        keys, values = (torch.cat([both[:, :, :num_visual], both[:, :, own]], dim=2) for both in (key, value))
+        seen = torch.cat([bias[0, 0, block, :num_visual], bias[0, 0, block, own]], dim=1)  # [block, P + block]
+        texts.append(_attend(query[:, :, own], keys, values, seen))
+    return torch.cat([picture, *texts], dim=2).transpose(1, 2), None  # [1, P + T, H, D]
 
 
 def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -73,7 +80,7 @@ class Decoder(nn.Module):
         weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
         self.model.load_state_dict(weights)
         self.model.requires_grad_(False)
-        self._lm_head = self.embeddings.bfloat16()  # [V, C]
+        self._lm_head = self.embeddings.to(PRODUCTS)  # [V, C]
         for name, linear in list(self.model.named_modules()):
             parent, _, child = name.rpartition(".")
             if child in MODULES:
@@ -94,14 +101,13 @@ class Decoder(nn.Module):
     def forward(self, visual: torch.Tensor, packed: Packed) -> tuple[torch.Tensor, torch.Tensor]:
         """visual [P, C] => logits of the answers' tokens [A, V], the tokens [A]"""
         inputs = torch.cat([visual, F.embedding(packed.ids, self.embeddings)])[None]  # [1, P + T, C]
-        bias = torch.zeros(packed.visible.shape, dtype=torch.bfloat16).masked_fill_(~packed.visible, float("-inf"))
-        # Padding sees nothing, which would make its softmax undefined; what it computes is never used.
-        bias[packed.conversation < 0] = 0
+        bias = torch.zeros(packed.visible.shape, dtype=PRODUCTS).masked_fill_(~packed.visible, float("-inf"))
         hidden = self.model.model(
             inputs_embeds=inputs,
             attention_mask=bias[None, None],
             position_ids=packed.positions[None],
             use_cache=False,
+            blocks=packed.blocks,
         ).last_hidden_state[0, len(visual) - 1 : -1]  # [T, C]: row i predicts text token i
         learnt = packed.labels != IGNORED
-        return F.linear(hidden[learnt].bfloat16(), self._lm_head).float(), packed.labels[learnt]
+        return F.linear(hidden[learnt].to(PRODUCTS), self._lm_head).float(), packed.labels[learnt]

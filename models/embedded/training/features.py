@@ -9,6 +9,9 @@ from recipe import dinov2
 from scenes.scene import SIDE
 
 MEAN = torch.tensor([0.485, 0.456, 0.406])
+# The hidden states the projector reads, side by side: the deeper one knows what things are, the other one, five layers
+# before, still tells one drawing from another.
+FEATURE_LAYERS = (-6, -1)
 STD = torch.tensor([0.229, 0.224, 0.225])
 
 
@@ -24,18 +27,12 @@ class VisionTower:
         self._model.eval().requires_grad_(False)
         patch = source.config["patch_size"]
         self.grid = SIDE // patch  # visual tokens per row and per column
-        self.width = source.config["hidden_size"]
+        self.width = len(FEATURE_LAYERS) * source.config["hidden_size"]
 
     @torch.no_grad()
     def features(self, picture: Image.Image) -> torch.Tensor:
-        """=> [P, Cv], row by row: the last layer's output without the final norm, as LLaVA takes it"""
+        """=> [P, Cv], row by row, as LLaVA takes them"""
         pixels = torch.from_numpy(np.array(picture)) / 255.0  # [S, S, 3]
         pixels = ((pixels - MEAN) / STD).permute(2, 0, 1)[None]  # [1, 3, S, S]
-        hidden = self._model(pixels, output_hidden_states=True).hidden_states[-1]  # [1, 1 + P, Cv]
-        return hidden[0, 1:]
-
-
-def pool(features: torch.Tensor, grid: int) -> torch.Tensor:
-    """The mean of every two by two patches. [P, Cv] => [P / 4, Cv]"""
-    squares = features.view(grid // 2, 2, grid // 2, 2, -1)
-    return squares.mean(dim=(1, 3)).flatten(0, 1)
+        states = self._model(pixels, output_hidden_states=True).hidden_states  # [1, 1 + P, width of the tower] each
+        return torch.cat([states[layer][0, 1:] for layer in FEATURE_LAYERS], dim=-1)

@@ -12,28 +12,26 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
-from recipe.trained_part import read_trained_part
+from recipe.trained_part import TrainedPart, read_trained_part
 from scenes.scene import Difficulty, Scene
 from training.alignment import make_projector
 from training.curriculum import conversations, single_questions
 from training.decoder import Decoder
-from training.features import VisionTower, pool
+from training.features import FEATURE_LAYERS, VisionTower
 from training.packing import ConversationEncoder, Turn, pack
 from training.processes import start_process
 from training.sources import Sources
 
-NUM_TEXT = 320  # text tokens behind each picture
-POOLED_SHARE = 1 / 3  # of all scenes, the first, are seen with a quarter of the visual tokens, a third cheaper
-HARD_SHARE = 0.2  # of scenes
-WARM_UP = 400  # scenes
-DECAY_SHARE = 0.35  # of all scenes, at the end, while the rate falls to zero
-ADAPTER_RATE, PROJECTOR_RATE = 4e-4, 2e-4  # at their peak
+MOST_TEXT = 448  # text tokens behind each picture
+HARD_SHARE = 0.1  # of scenes
+WARM_UP = 100  # scenes
+DECAY_SHARE = 0.6  # of all scenes, at the end, while the rate falls to zero
+ADAPTER_RATE, PROJECTOR_RATE = 3e-4, 1e-4  # at their peak
 MAX_GRADIENT_NORM = 1.0
 CHECKPOINT_SECONDS = 600
 LOG_STEPS = 10
@@ -48,14 +46,11 @@ class Plan:
     work: Path
     packages: Path
     start: Path | None = None  # a trained part to go on from, instead of the aligned projector
+    first_scene: int = 0  # behind those the start has seen, which teach it less
 
     @property
     def steps(self) -> int:
         return self.scenes // self.batch
-
-    @property
-    def pooled_scenes(self) -> int:
-        return int(POOLED_SHARE * self.scenes)
 
     @property
     def checkpoint(self) -> Path:
@@ -82,30 +77,33 @@ class Learner:
         self.adapters = self._decoder.adapters()
         self.projector = projector_parameters(self._projector)
         if plan.start:
-            self._take(read_trained_part(plan.start).tensors)
+            self._take(read_trained_part(plan.start))
         else:
             self._projector.load_state_dict(torch.load(plan.work / "projector.pt"))
 
     @torch.no_grad()
-    def _take(self, tensors: dict[str, np.ndarray]) -> None:
+    def _take(self, part: TrainedPart) -> None:
+        if part.vision_feature_layer != list(FEATURE_LAYERS):
+            raise ValueError(f"the start reads hidden states {part.vision_feature_layer}, not {FEATURE_LAYERS}")
         for name, parameter in {**self.adapters, **self.projector}.items():
-            parameter.copy_(torch.from_numpy(tensors[name]))
+            parameter.copy_(torch.from_numpy(part.tensors[name]))
 
     def loss(self, index: int) -> tuple[torch.Tensor, float]:
-        """Of training scene `index`: the weighted sum of its answers' tokens' losses, and of the weights."""
+        """Of the plan's scene `index`: the weighted sum of its answers' tokens' losses, and of the weights."""
+        index += self._plan.first_scene
         rng = random.Random(f"questions/train/{index}")
         difficulty = Difficulty.HARD if rng.random() < HARD_SHARE else Difficulty.NORMAL
         scene = self._scenes.make("train", index, difficulty)
         encoded = [self._encoder.encode(talk) for talk in conversations(scene, self._chat, rng)]
-        visual = self._visual(scene, pooled=index < self._plan.pooled_scenes)
-        packed, _ = pack(encoded, len(visual), NUM_TEXT)
+        visual = self._visual(scene)
+        packed, _ = pack(encoded, len(visual), MOST_TEXT)
         logits, tokens = self._decoder(visual, packed)
         weights = packed.weights[packed.weights > 0]
         losses = F.cross_entropy(logits, tokens, reduction="none")
         return (weights * losses).sum(), weights.sum().item()
 
     @torch.no_grad()
-    def validate(self, indices: range, pooled: bool) -> tuple[Counter[str], Counter[str]]:
+    def validate(self, indices: range) -> tuple[Counter[str], Counter[str]]:
         """Questions answered exactly and asked, by kind. Greedy decoding gives an answer exactly if and only
         if each of its tokens is the most probable after the ones before, so no decoding is needed."""
         right: Counter[str] = Counter()
@@ -114,8 +112,8 @@ class Learner:
             scene = self._scenes.make("validation", index, Difficulty.NORMAL)
             questions = single_questions(scene, random.Random(f"questions/validation/{index}"))
             encoded = [self._encoder.encode(talk) for _, talk in questions]
-            visual = self._visual(scene, pooled)
-            packed, taken = pack(encoded, len(visual), NUM_TEXT)
+            visual = self._visual(scene)
+            packed, taken = pack(encoded, len(visual), MOST_TEXT)
             logits, tokens = self._decoder(visual, packed)
             correct = (logits.argmax(dim=-1) == tokens).tolist()
             begin = 0
@@ -127,9 +125,8 @@ class Learner:
                 begin = end
         return right, asked
 
-    def _visual(self, scene: Scene, pooled: bool) -> torch.Tensor:
-        features = self._tower.features(scene.picture)
-        return self._projector(pool(features, self._tower.grid) if pooled else features)  # [P, C]
+    def _visual(self, scene: Scene) -> torch.Tensor:
+        return self._projector(self._tower.features(scene.picture))  # [P, C]
 
 
 def projector_parameters(projector: nn.Sequential) -> dict[str, nn.Parameter]:
@@ -158,7 +155,8 @@ def work(rank: int, workers: int, port: int, plan: Plan) -> None:
         weight_decay=0.0,
     )
     first, seconds = _restore(plan, learner, optimizer)
-    start = saved = time.monotonic() - seconds
+    saved = time.monotonic()
+    start = saved - seconds
     losses: list[float] = []
     for step in range(first, plan.steps):
         for group in optimizer.param_groups:
@@ -213,8 +211,7 @@ def _step(
 def _report(learner: Learner, plan: Plan, step: int) -> None:
     rank, workers = dist.get_rank(), dist.get_world_size()
     gathered: list = [None] * workers
-    pooled = step * plan.batch <= plan.pooled_scenes
-    dist.all_gather_object(gathered, learner.validate(range(rank, VALIDATION_SCENES, workers), pooled))
+    dist.all_gather_object(gathered, learner.validate(range(rank, VALIDATION_SCENES, workers)))
     if rank == 0:
         right, asked = (sum(counts, Counter()) for counts in zip(*gathered, strict=True))
         table = "  ".join(f"{kind} {right[kind]}/{number}" for kind, number in sorted(asked.items()))

@@ -1,6 +1,6 @@
-"""One picture and many conversations about it, packed into one sequence of fixed length.
+"""One picture and many conversations about it, packed into one sequence.
 
-    [ visual tokens | conversation 1 | conversation 2 | ... | padding ]
+    [ visual tokens | conversation 1 | conversation 2 | ... ]
 
 Every conversation sees the picture and itself, never its neighbours (their answers would give its own away),
 and its positions follow the picture's as if it stood there alone. Conversations without a picture do not see
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from tokenizers import Tokenizer
 
+BLOCK = 96  # text tokens, about
 IGNORED = -100  # the label of tokens that are not learnt
 
 
@@ -44,9 +45,9 @@ class Packed:
     ids: torch.Tensor  # [T]
     labels: torch.Tensor  # [T]
     weights: torch.Tensor  # [T]
-    conversation: torch.Tensor  # [T] index of the conversation a token belongs to, -1 for padding
     positions: torch.Tensor  # [P + T]
     visible: torch.Tensor  # [T, P + T] bool: what each text token attends to
+    blocks: list[slice]  # of the text: whole conversations, so that no block sees another
 
 
 class ConversationEncoder:
@@ -75,33 +76,37 @@ class ConversationEncoder:
 
 
 def pack(
-    conversations: list[EncodedConversation], num_visual: int, num_text: int
+    conversations: list[EncodedConversation], num_visual: int, most_text: int
 ) -> tuple[Packed, list[int]]:
     """Takes conversations in order, except those that do not fit. => packed, indices of those taken"""
-    ids = torch.zeros(num_text, dtype=torch.long)
-    labels = torch.full((num_text,), IGNORED)
-    weights = torch.zeros(num_text)
-    owner = torch.full((num_text,), -1)
-    positions = torch.zeros(num_visual + num_text, dtype=torch.long)
-    positions[:num_visual] = torch.arange(num_visual)
-    sees_picture = torch.zeros(num_text, dtype=torch.bool)
-    taken = []
-    begin = 0
+    taken: list[int] = []
+    num_text = 0
     for index, conversation in enumerate(conversations):
-        end = begin + len(conversation.ids)
-        if end > num_text:
-            continue
-        ids[begin:end] = torch.tensor(conversation.ids)
-        labels[begin:end] = torch.tensor(conversation.labels)
-        weights[begin:end] = torch.tensor(conversation.weights)
-        owner[begin:end] = index
-        first = num_visual if conversation.with_picture else 0
-        positions[num_visual + begin : num_visual + end] = torch.arange(first, first + end - begin)
-        sees_picture[begin:end] = conversation.with_picture
-        taken.append(index)
-        begin = end
+        if num_text + len(conversation.ids) <= most_text:
+            taken.append(index)
+            num_text += len(conversation.ids)
 
+    chosen = [conversations[index] for index in taken]
+    positions = [torch.arange(num_visual)]
     visible = torch.zeros(num_text, num_visual + num_text, dtype=torch.bool)
-    visible[:, :num_visual] = sees_picture[:, None]
-    visible[:, num_visual:] = (owner[:, None] == owner[None, :]).tril()
-    return Packed(ids, labels, weights, owner, positions, visible), taken
+    blocks: list[slice] = []
+    begin = 0
+    for conversation in chosen:
+        length = len(conversation.ids)
+        first = num_visual if conversation.with_picture else 0
+        positions.append(torch.arange(first, first + length))
+        rows = visible[begin : begin + length]
+        rows[:, :num_visual] = conversation.with_picture
+        rows[:, num_visual + begin : num_visual + begin + length] = torch.ones(length, length).tril().bool()
+        joins = blocks and begin + length - blocks[-1].start <= BLOCK
+        blocks.append(slice(blocks.pop().start if joins else begin, begin + length))
+        begin += length
+    packed = Packed(
+        ids=torch.tensor([token for conversation in chosen for token in conversation.ids]),
+        labels=torch.tensor([label for conversation in chosen for label in conversation.labels]),
+        weights=torch.tensor([weight for conversation in chosen for weight in conversation.weights]),
+        positions=torch.cat(positions),
+        visible=visible,
+        blocks=blocks,
+    )
+    return packed, taken

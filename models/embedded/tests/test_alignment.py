@@ -1,0 +1,62 @@
+"""What patches are told to say, and that the aligned projector says it."""
+
+import unittest
+from unittest.mock import patch
+
+import numpy as np
+import torch
+
+from scenes.objects import load_objects
+from scenes.scene import SIDE, Difficulty
+from tests.made_up import scene_maker
+from training import alignment
+from training.alignment import NUM_PLACES, Patches, concepts, label_patches, locate_patches
+
+GRID = 16
+
+
+class LabelTest(unittest.TestCase):
+    def test_labels_and_places_agree_with_the_scene(self):
+        for index in range(20):
+            scene = scene_maker().make("test", index, Difficulty.NORMAL)
+            labels, places = label_patches(scene, GRID), locate_patches(scene, GRID)
+            for placed in scene.placed:
+                column, row = (int(at * GRID / SIDE) for at in placed.center)
+                at = row * GRID + column
+                owner = scene.owner[row * 14 : row * 14 + 14, column * 14 : column * 14 + 14]
+                if (owner == scene.placed.index(placed)).all():
+                    self.assertEqual(concepts()[labels[at]], placed.object.name)
+                    np.testing.assert_allclose(places[at, :2], [2 * column / 15 - 1, 2 * row / 15 - 1], atol=1e-6)
+                    self.assertLess(np.abs(places[at, 2:4]).max(), 0.5)
+                    self.assertGreater(places[at, 4], 0)
+            background = labels >= len(load_objects())
+            self.assertTrue((places[background, 2:] == 0).all())
+
+
+class AlignTest(unittest.TestCase):
+    def test_projected_patches_say_what_and_where_they_are(self):
+        torch.manual_seed(0)
+        torch.set_num_threads(1)
+        width, number = 64, 2000
+        labels = torch.randint(0, len(concepts()), (12,))[torch.randint(12, (number,))]  # a dozen of all concepts
+        places = torch.rand(number, NUM_PLACES) * 2 - 1
+        code = torch.randn(len(concepts()) + NUM_PLACES, 128)
+        inputs = torch.cat([torch.nn.functional.one_hot(labels, len(concepts())).float(), places], dim=1)
+        features = 3 + 5 * inputs @ code
+        names = torch.randn(len(concepts()), width)
+        directions = torch.linalg.qr(torch.randn(width, NUM_PLACES))[0].T
+        names -= names @ directions.T @ directions
+        patches = Patches(features.half(), labels, places)
+        with patch.multiple(alignment, STEPS=1000, BATCH=128):
+            projector = alignment.align(patches, patches, names, directions)
+        said = projector(features).detach()
+        length = names.norm(dim=-1).mean()
+        located = said @ directions.T / (alignment.PLACE_LENGTH * length)
+        self.assertLess((located - places).square().mean(), 0.2 * places.var())
+        said -= said @ directions.T @ directions
+        nearest = (said @ torch.nn.functional.normalize(names, dim=-1).T).argmax(dim=-1)
+        self.assertGreater((nearest == labels).float().mean(), 0.9)
+
+
+if __name__ == "__main__":
+    unittest.main()
