@@ -17,6 +17,7 @@ GRID = 16
 
 class LabelTest(unittest.TestCase):
     def test_labels_and_places_agree_with_the_scene(self):
+        checked = 0
         for index in range(20):
             scene = scene_maker().make("test", index, Difficulty.NORMAL)
             labels, places = label_patches(scene, GRID), locate_patches(scene, GRID)
@@ -29,8 +30,10 @@ class LabelTest(unittest.TestCase):
                     np.testing.assert_allclose(places[at, :2], [2 * column / 15 - 1, 2 * row / 15 - 1], atol=1e-6)
                     self.assertLess(np.abs(places[at, 2:4]).max(), 0.5)
                     self.assertGreater(places[at, 4], 0)
+                    checked += 1
             background = labels >= len(load_objects())
             self.assertTrue((places[background, 2:] == 0).all())
+        self.assertGreater(checked, 20)
 
 
 class AlignTest(unittest.TestCase):

@@ -9,10 +9,10 @@ from recipe import dinov2
 from scenes.scene import SIDE
 
 MEAN = torch.tensor([0.485, 0.456, 0.406])
+STD = torch.tensor([0.229, 0.224, 0.225])
 # The hidden states the projector reads, side by side: the deeper one knows what things are, the other one, five layers
 # before, still tells one drawing from another.
 FEATURE_LAYERS = (-6, -1)
-STD = torch.tensor([0.229, 0.224, 0.225])
 
 
 class VisionTower:
