@@ -19,8 +19,8 @@ enum class StorageType : uint8_t { kFloat32, kBFloat16, kFloat16 };
 
 // y = x W^T + bias, or y += x W^T + bias.
 struct LinearArgs {
-  const float* x = nullptr;     // [R, K], rows x_stride apart; with bfloat16 weights as pack_inputs made it
-  const void* w = nullptr;      // [N, K] of w_type, contiguous
+  const float* x = nullptr;  // [R, K], rows x_stride apart; with bfloat16 weights as pack_inputs made it
+  const void* w = nullptr;   // [N, K] of w_type, contiguous; bfloat16 in panels for kernels that read those
   const float* bias = nullptr;  // [N] or null
   float* y = nullptr;           // [R, N], rows y_stride apart
   int64_t x_stride = 0;
@@ -144,6 +144,7 @@ struct CpuKernels {
   // What is filled up is 0.
   void (*pack_inputs)(const float* x, int count, float* packed);
   bool rounds_inputs;  // to bfloat16, where weights are
+  bool reads_panels;   // bfloat16 weights as weight_panels.h lays them out
   // Outputs [out_begin, out_end) of rows [row_begin, row_end).
   void (*linear)(const LinearArgs&, int row_begin, int row_end, int out_begin, int out_end);
   void (*rms_norm)(const RmsNormArgs&, int row_begin, int row_end);

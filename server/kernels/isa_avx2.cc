@@ -10,9 +10,9 @@
 namespace varserve::kernels {
 
 const CpuKernels* Avx2Kernels() {
-  static constexpr CpuKernels kKernels = {"avx2",        avx2::PackInputs, /*rounds_inputs=*/false,
-                                          avx2::Linear,  avx2::RmsNorm,    avx2::RopeStore,
-                                          avx2::SiluMul, avx2::Attention};
+  static constexpr CpuKernels kKernels = {
+      "avx2",        avx2::PackInputs, /*rounds_inputs=*/false, /*reads_panels=*/false, avx2::Linear,
+      avx2::RmsNorm, avx2::RopeStore,  avx2::SiluMul,           avx2::Attention};
   // Every processor with AVX2 has F16C, whose name clang 14 does not take here.
   const bool supported = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   return supported ? &kKernels : nullptr;

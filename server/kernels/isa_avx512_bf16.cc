@@ -2,149 +2,108 @@
 // float32. Inputs of bfloat16 weights are rounded to bfloat16 for it, as every framework does that serves
 // bfloat16; sums are float32. All else is as on AVX2.
 #include "server/kernels/cpu_kernels.h"
+#include "server/kernels/weight_panels.h"
 
 #ifdef __AVX512BF16__
 #include <immintrin.h>
 
+#include <cstring>
+
 #define VARSERVE_ISA avx512_bf16
 #include "server/kernels/linear_start.h"
-#include "server/kernels/vec.h"
 
 namespace varserve::kernels {
 namespace VARSERVE_ISA {
 
-inline constexpr int kPairs = 16;
-inline constexpr int kStep = 2 * kPairs;  // inputs of one instruction
-// Inputs per partial sum. Each ends with a sum over lanes; a tile's rows stay in the L1 cache.
-inline constexpr int kMaxKBlock = 2048;
-// Weight rows at once where many rows pass over them: they stay in the L2 cache.
-inline constexpr int kNBlock = 48;
-inline constexpr int kFewRows = 16;
+inline constexpr int kLanes = 16;
+inline constexpr int kPanelVecs = kPanelOutputs / kLanes;
+inline constexpr int kPanelStep = 2 * kPanelOutputs;  // weights from one pair of inputs to the next
+// kTileRows x kPanelVecs accumulators, the weights and an input fit the 32 registers.
+inline constexpr int kTileRows = 8;
+// Pairs of inputs that all rows pass over before the next ones: their weights stay in the L2 cache.
+inline constexpr int kPairBlock = 1024;
+// Weights are fetched into the L2 cache, which waits for more lines at a time than the L1 cache does, this
+// far ahead.
+inline constexpr int kAhead = 8192;
 
 static void PackInputs(const float* x, int count, float* packed) {
   auto* out = reinterpret_cast<uint16_t*>(packed);
-  for (int k = 0; k < count; k += kPairs) {
-    const __mmask16 mask = count - k >= kPairs ? 0xffff : static_cast<__mmask16>((1U << (count - k)) - 1);
+  for (int k = 0; k < count; k += kLanes) {
+    const __mmask16 mask = count - k >= kLanes ? 0xffff : static_cast<__mmask16>((1U << (count - k)) - 1);
     const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x + k));
     std::memcpy(out + k, &rounded, sizeof(rounded));
   }
-  if ((count + kPairs - 1) / kPairs % 2 != 0)
-    std::memset(out + (count + kPairs - 1) / kPairs * kPairs, 0, 2 * kPairs);
 }
 
-VARSERVE_INLINE __m512bh LoadStep(const uint16_t* p) {
-  return reinterpret_cast<__m512bh>(_mm512_loadu_si512(p));
-}
-VARSERVE_INLINE __m512bh LoadStep(const uint16_t* p, __mmask32 mask) {
-  return reinterpret_cast<__m512bh>(_mm512_maskz_loadu_epi16(mask, p));
-}
-typedef float Wide __attribute__((vector_size(64)));
-VARSERVE_INLINE Vec Halves(__m512 v) {
-  const auto wide = reinterpret_cast<Wide>(v);
-  return __builtin_shufflevector(wide, wide, 0, 1, 2, 3, 4, 5, 6, 7) +
-         __builtin_shufflevector(wide, wide, 8, 9, 10, 11, 12, 13, 14, 15);
-}
-
-// Weights are fetched while those before them are computed, into the L2 cache, which waits for more lines at
-// a time than the L1 cache does.
-inline constexpr int kAhead = 16384;  // weights, at least
-// Of 2^shift times that rows pass over a tile, each fetches its share of the one `ahead` weights further on.
-struct Pass {
-  int64_t ahead;
-  int index;
-  int shift;
-};
-
-// Adds rows x weights over inputs [0, count) to a ROWS x OUTS tile of y. Each output is one chain of
-// operations, as in linear_kernel.h: sixteen lanes over a block of inputs, the sum of the lanes, added to the
-// output.
-template <int ROWS, int OUTS>
-VARSERVE_INLINE void Tile(const uint16_t* x, int64_t x_stride, const uint16_t* w, int64_t w_stride, int count,
-                          Pass pass, float* y, int64_t y_stride) {
-  __m512 acc[ROWS][OUTS];
-  for (auto& row : acc) {
-    for (__m512& lanes : row) lanes = _mm512_setzero_ps();
+// Adds ROWS rows x VECS vectors of outputs over `pairs` pairs of inputs to y. Each output is one chain of
+// operations, from pair to pair, whatever the tile and the block, so its bits depend on its row and its
+// weights alone. Only outputs in `valid` are read and written.
+template <int ROWS, int VECS>
+[[gnu::noinline]] static void Tile(const uint16_t* x, int64_t x_stride, const uint16_t* w, int pairs,
+                                   int64_t ahead, float* y, int64_t y_stride, const __mmask16* valid) {
+  __m512 acc[ROWS][VECS];
+  for (int i = 0; i < ROWS; ++i) {
+    for (int v = 0; v < VECS; ++v) acc[i][v] = _mm512_maskz_loadu_ps(valid[v], y + i * y_stride + v * kLanes);
   }
-  const auto add = [&acc, x, x_stride ](int k, const __m512bh* weights) __attribute__((always_inline)) {
+  for (int k = 0; k < pairs; ++k, w += kPanelStep) {
+    __m512bh weights[VECS];
+    for (int v = 0; v < VECS; ++v) {
+      __builtin_prefetch(w + ahead + v * 2 * kLanes, /*rw=*/0, /*locality=*/2);
+      weights[v] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(w + v * 2 * kLanes));
+    }
     for (int i = 0; i < ROWS; ++i) {
-      const __m512bh inputs = LoadStep(x + i * x_stride + k);
-      for (int j = 0; j < OUTS; ++j) acc[i][j] = _mm512_dpbf16_ps(acc[i][j], inputs, weights[j]);
+      int32_t pair;
+      std::memcpy(&pair, x + i * x_stride + 2 * k, sizeof(pair));
+      const auto input = reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
+      for (int v = 0; v < VECS; ++v) acc[i][v] = _mm512_dpbf16_ps(acc[i][v], input, weights[v]);
     }
-  };
-  __m512bh weights[OUTS];
-  const uint16_t* next = w + pass.ahead + (static_cast<int64_t>(count) * pass.index >> pass.shift);
-  int k = 0;
-  for (; k + kStep <= count; k += kStep) {
-    for (int j = 0; j < OUTS; ++j) {
-      __builtin_prefetch(next + j * w_stride + (k >> pass.shift), /*rw=*/0, /*locality=*/2);
-      weights[j] = LoadStep(w + j * w_stride + k);
-    }
-    add(k, weights);
   }
-  if (k < count) {
-    const auto mask = static_cast<__mmask32>((1ULL << (count - k)) - 1);
-    for (int j = 0; j < OUTS; ++j) weights[j] = LoadStep(w + j * w_stride + k, mask);
-    add(k, weights);
-  }
-  for (int i = 0; i < ROWS; ++i, y += y_stride) {
-    for (int j = 0; j + 4 <= OUTS; j += 4) {
-      Quad out;
-      std::memcpy(&out, y + j, sizeof(out));
-      out += Sum4(Halves(acc[i][j]), Halves(acc[i][j + 1]), Halves(acc[i][j + 2]), Halves(acc[i][j + 3]));
-      std::memcpy(y + j, &out, sizeof(out));
-    }
-    for (int j = OUTS / 4 * 4; j < OUTS; ++j) y[j] += Sum(Halves(acc[i][j]));
+  for (int i = 0; i < ROWS; ++i) {
+    for (int v = 0; v < VECS; ++v) _mm512_mask_storeu_ps(y + i * y_stride + v * kLanes, valid[v], acc[i][v]);
   }
 }
 
-template <int ROWS, int OUTS>
-[[gnu::noinline]] static void Rows(const uint16_t* x, int64_t x_stride, const uint16_t* w, int64_t w_stride,
-                                   int outs, int count, Pass pass, float* y, int64_t y_stride) {
-  int n = 0;
-  for (; n + OUTS <= outs; n += OUTS) {
-    Tile<ROWS, OUTS>(x, x_stride, w + n * w_stride, w_stride, count, pass, y + n, y_stride);
+// All rows, in tiles of nearly equal height. The first pass fetches what comes `kAhead` later.
+template <int VECS>
+static void Rows(const uint16_t* x, int64_t x_stride, int rows, const uint16_t* w, int pairs, float* y,
+                 int64_t y_stride, const __mmask16* valid) {
+  static constexpr decltype(&Tile<1, VECS>) kTiles[kTileRows] = {Tile<1, VECS>, Tile<2, VECS>, Tile<3, VECS>,
+                                                                 Tile<4, VECS>, Tile<5, VECS>, Tile<6, VECS>,
+                                                                 Tile<7, VECS>, Tile<8, VECS>};
+  int64_t ahead = kAhead;
+  for (int passes = (rows + kTileRows - 1) / kTileRows; passes > 0; --passes) {
+    const int height = (rows + passes - 1) / passes;
+    kTiles[height - 1](x, x_stride, w, pairs, ahead, y, y_stride, valid);
+    rows -= height;
+    x += height * x_stride;
+    y += height * y_stride;
+    ahead = 0;
   }
-  for (; n < outs; ++n) Tile<ROWS, 1>(x, x_stride, w + n * w_stride, w_stride, count, pass, y + n, y_stride);
-}
-
-// ROWS x OUTS accumulators, the weights and an input fit the 32 registers.
-static void Block(const uint16_t* x, int64_t x_stride, int rows, const uint16_t* w, int64_t w_stride,
-                  int outs, int count, int64_t ahead, float* y, int64_t y_stride) {
-  Pass pass{ahead, 0, 0};
-  const int passes = (rows + 3) / 4 + (rows % 4 == 3);
-  while (1 << pass.shift < passes) ++pass.shift;
-  int m = 0;
-  const auto take = [&]<int ROWS>() {
-    for (; m + ROWS <= rows; m += ROWS, ++pass.index) {
-      Rows<ROWS, 4>(x + m * x_stride, x_stride, w, w_stride, outs, count, pass, y + m * y_stride, y_stride);
-    }
-  };
-  take.template operator()<4>();
-  take.template operator()<2>();
-  take.template operator()<1>();
 }
 
 static void LinearBFloat16(const LinearArgs& a, int row_begin, int row_end, int out_begin, int out_end) {
-  const auto* w = static_cast<const uint16_t*>(a.w);
-  const int rows = row_end - row_begin;
+  const PanelShape shape{a.out, a.in};
   const auto* x = reinterpret_cast<const uint16_t*>(a.x + row_begin * a.x_stride);
   const int64_t x_stride = 2 * a.x_stride;
+  const int rows = row_end - row_begin;
   float* y = a.y + row_begin * a.y_stride;
   for (int m = 0; m < rows; ++m) StartOutputs(a, y + m * a.y_stride, out_begin, out_end);
-  const int blocks = (a.in + kMaxKBlock - 1) / kMaxKBlock;
-  const int k_block = ((a.in + blocks - 1) / blocks + kStep - 1) / kStep * kStep;
-  // Few rows take few outputs at a time over all inputs: the weights stream through once, in long runs.
-  const bool few = rows <= kFewRows;
-  const int n_block = few ? 4 : kNBlock;
-  const int64_t in = a.in;
-  for (int n = out_begin; n < out_end; n += n_block) {
-    for (int k = 0; k < a.in; k += k_block) {
-      const int64_t ahead = few                  ? (kAhead / (4 * in) + 1) * 4 * in
-                            : k + k_block < a.in ? k_block
-                                                 : kNBlock * in - k;
-      Block(x + k, x_stride, rows, w + n * in + k, in, Min(n_block, out_end - n), Min(k_block, a.in - k),
-            ahead, y + n, a.y_stride);
+  // Whole panels, and vectors where the range begins or ends within a panel.
+  for (int n = out_begin / kLanes * kLanes; n < out_end;) {
+    const int in_panel = n % kPanelOutputs;
+    const bool whole = in_panel == 0 && n >= out_begin && n + kPanelOutputs <= out_end;
+    __mmask16 valid[kPanelVecs] = {0xffff, 0xffff, 0xffff};
+    if (!whole) {
+      if (n < out_begin) valid[0] &= static_cast<__mmask16>(0xffffU << (out_begin - n));
+      if (n + kLanes > out_end) valid[0] &= static_cast<__mmask16>((1U << (out_end - n)) - 1);
     }
+    const auto* w = static_cast<const uint16_t*>(a.w) + n / kPanelOutputs * shape.panel_size() + 2 * in_panel;
+    for (int k = 0; k < shape.pairs(); k += kPairBlock) {
+      const int pairs = shape.pairs() - k < kPairBlock ? shape.pairs() - k : kPairBlock;
+      (whole ? Rows<kPanelVecs> : Rows<1>)(x + 2 * k, x_stride, rows, w + int64_t{k} * kPanelStep, pairs,
+                                           y + n, a.y_stride, valid);
+    }
+    n += whole ? kPanelOutputs : kLanes;
   }
 }
 
@@ -165,6 +124,7 @@ const CpuKernels* Avx512Bf16Kernels() {
     kernels.name = "avx512_bf16";
     kernels.pack_inputs = avx512_bf16::PackInputs;
     kernels.rounds_inputs = true;
+    kernels.reads_panels = true;
     kernels.linear = avx512_bf16::Linear;
     return kernels;
   }();

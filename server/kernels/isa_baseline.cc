@@ -7,9 +7,10 @@
 namespace varserve::kernels {
 
 const CpuKernels* BaselineKernels() {
-  static constexpr CpuKernels kKernels = {"baseline",        baseline::PackInputs, /*rounds_inputs=*/false,
-                                          baseline::Linear,  baseline::RmsNorm,    baseline::RopeStore,
-                                          baseline::SiluMul, baseline::Attention};
+  static constexpr CpuKernels kKernels = {
+      "baseline",         baseline::PackInputs, /*rounds_inputs=*/false, /*reads_panels=*/false,
+      baseline::Linear,   baseline::RmsNorm,    baseline::RopeStore,     baseline::SiluMul,
+      baseline::Attention};
   return &kKernels;
 }
 

@@ -21,29 +21,30 @@ Decoder::Decoder(const DecoderConfig& config, const std::vector<int32_t>& sink_d
   const int64_t inner = config.intermediate_size;
   const int64_t q = static_cast<int64_t>(config.num_attention_heads) * config.head_dim;
   const int64_t kv = static_cast<int64_t>(config.num_key_value_heads) * config.head_dim;
-  embed_tokens_ = weights.Load("language_model.embed_tokens.weight", {config.vocab_size, width});
+  embed_tokens_ = ops.Prepare(weights.Load("language_model.embed_tokens.weight", {config.vocab_size, width}));
   for (int i = 0; i < config.num_hidden_layers; ++i) {
     const std::string at = absl::StrCat("language_model.layers.", i, ".");
     Layer layer;
     layer.input_layernorm = weights.LoadFloat(at + "input_layernorm.weight", {width});
-    layer.qkv_proj.weight = weights.LoadStacked({{at + "self_attn.q_proj.weight", q},
-                                                 {at + "self_attn.k_proj.weight", kv},
-                                                 {at + "self_attn.v_proj.weight", kv}},
-                                                {width});
-    layer.o_proj.weight = weights.Load(at + "self_attn.o_proj.weight", {width, q});
+    layer.qkv_proj = ops.Prepare(weights.LoadStacked({{at + "self_attn.q_proj.weight", q},
+                                                      {at + "self_attn.k_proj.weight", kv},
+                                                      {at + "self_attn.v_proj.weight", kv}},
+                                                     {width}));
+    layer.o_proj = ops.Prepare(weights.Load(at + "self_attn.o_proj.weight", {width, q}));
     layer.post_attention_layernorm = weights.LoadFloat(at + "post_attention_layernorm.weight", {width});
-    layer.gate_up_proj.weight = weights.LoadStacked(
-        {{at + "mlp.gate_proj.weight", inner}, {at + "mlp.up_proj.weight", inner}}, {width});
-    layer.down_proj.weight = weights.Load(at + "mlp.down_proj.weight", {width, inner});
+    layer.gate_up_proj = ops.Prepare(weights.LoadStacked(
+        {{at + "mlp.gate_proj.weight", inner}, {at + "mlp.up_proj.weight", inner}}, {width}));
+    layer.down_proj = ops.Prepare(weights.Load(at + "mlp.down_proj.weight", {width, inner}));
     layers_.push_back(std::move(layer));
   }
   norm_ = weights.LoadFloat("language_model.norm.weight", {width});
-  lm_head_.weight =
-      config.tie_word_embeddings ? embed_tokens_ : weights.Load("lm_head.weight", {config.vocab_size, width});
+  lm_head_ = config.tie_word_embeddings
+                 ? embed_tokens_
+                 : ops.Prepare(weights.Load("lm_head.weight", {config.vocab_size, width}));
 }
 
 at::Tensor Decoder::Embed(const at::Tensor& token_ids) const {
-  return embed_tokens_.index_select(0, token_ids).to(dtype_);
+  return ops_.Embedding(token_ids, embed_tokens_);
 }
 
 at::Tensor Decoder::Attend(int l, const at::Tensor& qkv, const DecoderInput& input, attention::KvLayer& kv,

@@ -73,7 +73,7 @@ class Decoder {
   const at::ScalarType dtype_;
   SinkTarget sinks_;
   RotaryTable rotary_;
-  at::Tensor embed_tokens_;  // [V, C]
+  LinearWeights embed_tokens_;  // [V, C]
   std::vector<Layer> layers_;
   at::Tensor norm_;        // [C] float32
   LinearWeights lm_head_;  // [V, C]

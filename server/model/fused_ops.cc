@@ -3,6 +3,7 @@
 
 #include "server/attention/storage_type.h"
 #include "server/kernels/cpu_kernels.h"
+#include "server/kernels/weight_panels.h"
 #include "server/model/layer_ops.h"
 
 namespace varserve::model {
@@ -11,21 +12,53 @@ namespace {
 using attention::KvLayer;
 using attention::StorageTypeOf;
 using kernels::GetCpuKernels;
+using kernels::PanelShape;
 
 // Smallest pieces of a linear layer worth a thread: outputs by rows. Weights are shared by the rows of a
 // piece, so pieces hold many rows and few outputs.
 constexpr int64_t kOutputs = 96;
 constexpr int64_t kMostRows = 256;
 constexpr int64_t kFewRows = 16;
-constexpr int64_t kFewOutputs = 12;
+constexpr int64_t kFewOutputs = 16;
 
 class FusedOps : public LayerOps {
  public:
   at::ScalarType ActivationDtype(at::ScalarType /*serving*/) const override { return at::kFloat; }
   at::ScalarType SinkIndexDtype() const override { return at::kInt; }
 
+  LinearWeights Prepare(at::Tensor weight, at::Tensor bias) const override {
+    if (!weight.defined()) return {};
+    LinearWeights prepared{weight, std::move(bias), weight.size(0), weight.size(1)};
+    if (ReadsPanels(weight)) {
+      const PanelShape shape = ShapeOf(prepared);
+      at::Tensor packed = at::empty({shape.panels(), shape.panel_size()}, weight.options());
+      auto* to = static_cast<uint16_t*>(packed.mutable_data_ptr());
+      const auto* from = static_cast<const uint16_t*>(weight.const_data_ptr());
+      at::parallel_for(0, shape.panels(), 1, [&](int64_t begin, int64_t end) {
+        kernels::PackPanels(shape, from, static_cast<int>(begin), static_cast<int>(end), to);
+      });
+      prepared.weight = std::move(packed);
+    }
+    return prepared;
+  }
+
+  at::Tensor Embedding(const at::Tensor& ids, const LinearWeights& table) const override {
+    if (!ReadsPanels(table.weight)) return table.weight.index_select(0, ids).to(at::kFloat);
+    const PanelShape shape = ShapeOf(table);
+    at::Tensor rows = at::empty({ids.size(0), table.inputs}, ids.options().dtype(at::kFloat));
+    const int64_t* id = ids.const_data_ptr<int64_t>();
+    float* row = rows.mutable_data_ptr<float>();
+    for (int64_t i = 0; i < ids.size(0); ++i, row += table.inputs) {
+      TORCH_CHECK(id[i] >= 0 && id[i] < table.outputs, "token ", id[i], " is not among the ", table.outputs,
+                  " there are");
+      kernels::ReadPanelRow(shape, static_cast<const uint16_t*>(table.weight.const_data_ptr()),
+                            static_cast<int>(id[i]), row);
+    }
+    return rows;
+  }
+
   at::Tensor Linear(const at::Tensor& x, const LinearWeights& w) const override {
-    at::Tensor y = at::empty({x.size(0), w.weight.size(0)}, x.options());
+    at::Tensor y = at::empty({x.size(0), w.outputs}, x.options());
     Run(x, w, y, /*accumulate=*/false);
     return y;
   }
@@ -83,6 +116,13 @@ class FusedOps : public LayerOps {
   }
 
  private:
+  static bool ReadsPanels(const at::Tensor& weight) {
+    return GetCpuKernels().reads_panels && weight.scalar_type() == at::kBFloat16;
+  }
+  static PanelShape ShapeOf(const LinearWeights& w) {
+    return {static_cast<int>(w.outputs), static_cast<int>(w.inputs)};
+  }
+
   static void Run(const at::Tensor& x, const LinearWeights& w, at::Tensor& y, bool accumulate) {
     kernels::LinearArgs args{.x = x.const_data_ptr<float>(),
                              .w = w.weight.const_data_ptr(),
@@ -92,7 +132,7 @@ class FusedOps : public LayerOps {
                              .y_stride = y.stride(0),
                              .rows = static_cast<int>(x.size(0)),
                              .in = static_cast<int>(x.size(1)),
-                             .out = static_cast<int>(w.weight.size(0)),
+                             .out = static_cast<int>(w.outputs),
                              .w_type = StorageTypeOf(w.weight),
                              .accumulate = accumulate};
     at::Tensor packed;

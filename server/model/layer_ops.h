@@ -16,9 +16,12 @@
 
 namespace varserve::model {
 
+// Made by LayerOps::Prepare, of use to the same LayerOps alone.
 struct LinearWeights {
-  at::Tensor weight;  // [O, K]
-  at::Tensor bias;    // [O] float32, or undefined
+  at::Tensor weight;    // [O, K] in the order these operations read it
+  at::Tensor bias;      // [O] float32, or undefined
+  int64_t outputs = 0;  // O
+  int64_t inputs = 0;   // K
 };
 
 // Where RmsNorm leaves the sink measure of its input (server/attention/sink_measure.h).
@@ -42,6 +45,10 @@ class LayerOps {
   // dtype of SinkTarget::dimensions.
   virtual at::ScalarType SinkIndexDtype() const = 0;
 
+  // weight: [O, K]; both undefined where loading failed.
+  virtual LinearWeights Prepare(at::Tensor weight, at::Tensor bias = {}) const = 0;
+  // Rows of the weights. ids: [N] int64 => [N, K] in the activation dtype
+  virtual at::Tensor Embedding(const at::Tensor& ids, const LinearWeights& table) const = 0;
   // x W^T + bias. [N, K] => [N, O]
   virtual at::Tensor Linear(const at::Tensor& x, const LinearWeights& w) const = 0;
   // y += x W^T + bias.

@@ -8,12 +8,13 @@ Projector::Projector(const ModelConfig& config, WeightLoader& weights, const Lay
   const int64_t in = config.vision.hidden_size * static_cast<int64_t>(config.vision_feature_layers.size());
   const int64_t width = config.decoder.hidden_size;
   const std::string root = "multi_modal_projector.";
-  linear_1_.weight = weights.Load(root + "linear_1.weight", {width, in});
-  linear_2_.weight = weights.Load(root + "linear_2.weight", {width, width});
-  if (config.projector_bias) {
-    linear_1_.bias = weights.LoadFloat(root + "linear_1.bias", {width});
-    linear_2_.bias = weights.LoadFloat(root + "linear_2.bias", {width});
-  }
+  const auto load = [&](const std::string& name, int64_t inputs) {
+    return ops.Prepare(
+        weights.Load(root + name + ".weight", {width, inputs}),
+        config.projector_bias ? weights.LoadFloat(root + name + ".bias", {width}) : at::Tensor());
+  };
+  linear_1_ = load("linear_1", in);
+  linear_2_ = load("linear_2", width);
 }
 
 at::Tensor Projector::Forward(const at::Tensor& features) const {

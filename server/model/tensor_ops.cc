@@ -13,6 +13,14 @@ class TensorOps : public LayerOps {
   at::ScalarType ActivationDtype(at::ScalarType serving) const override { return serving; }
   at::ScalarType SinkIndexDtype() const override { return at::kLong; }
 
+  LinearWeights Prepare(at::Tensor weight, at::Tensor bias) const override {
+    if (!weight.defined()) return {};
+    return {weight, bias, weight.size(0), weight.size(1)};
+  }
+  at::Tensor Embedding(const at::Tensor& ids, const LinearWeights& table) const override {
+    return table.weight.index_select(0, ids);
+  }
+
   at::Tensor Linear(const at::Tensor& x, const LinearWeights& w) const override {
     return at::linear(x, w.weight, w.bias.defined() ? w.bias.to(x.scalar_type()) : at::Tensor());
   }

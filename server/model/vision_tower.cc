@@ -7,6 +7,23 @@
 #include "absl/strings/str_cat.h"
 
 namespace varserve::model {
+namespace {
+
+LinearWeights LoadLinear(WeightLoader& weights, const LayerOps& ops, const std::string& name, int64_t outputs,
+                         int64_t inputs) {
+  return ops.Prepare(weights.Load(name + ".weight", {outputs, inputs}),
+                     weights.LoadFloat(name + ".bias", {outputs}));
+}
+
+// q, k and v, each [Cv, Cv], as one.
+LinearWeights LoadQkv(WeightLoader& weights, const LayerOps& ops, const std::string& q, const std::string& k,
+                      const std::string& v, int64_t width) {
+  return ops.Prepare(
+      weights.LoadStacked({{q + ".weight", width}, {k + ".weight", width}, {v + ".weight", width}}, {width}),
+      weights.LoadStackedFloat({{q + ".bias", width}, {k + ".bias", width}, {v + ".bias", width}}, {}));
+}
+
+}  // namespace
 
 VisionTower::VisionTower(const ModelConfig& config, int image_height, int image_width, WeightLoader& weights,
                          const LayerOps& ops, at::ScalarType activation_dtype)
@@ -31,7 +48,7 @@ void VisionTower::LoadClip(WeightLoader& weights) {
   const int64_t patch = config_.patch_size;
   const int64_t positions = static_cast<int64_t>(rows_) * cols_ + 1;
   const std::string root = "vision_tower.";
-  patch_embedding_.weight =
+  const at::Tensor patches =
       weights.Load(root + "embeddings.patch_embedding.weight", {width, 3, patch, patch});
   class_embedding_ = weights.LoadFloat(root + "embeddings.class_embedding", {width});
   position_embedding_ = weights.LoadFloat(root + "embeddings.position_embedding.weight", {positions, width});
@@ -46,23 +63,14 @@ void VisionTower::LoadClip(WeightLoader& weights) {
     layer.norm2_weight = weights.LoadFloat(at + "layer_norm2.weight", {width});
     layer.norm2_bias = weights.LoadFloat(at + "layer_norm2.bias", {width});
     const std::string attention = at + "self_attn.";
-    layer.qkv.weight = weights.LoadStacked({{attention + "q_proj.weight", width},
-                                            {attention + "k_proj.weight", width},
-                                            {attention + "v_proj.weight", width}},
-                                           {width});
-    layer.qkv.bias = weights.LoadStackedFloat({{attention + "q_proj.bias", width},
-                                               {attention + "k_proj.bias", width},
-                                               {attention + "v_proj.bias", width}},
-                                              {});
-    layer.out = {weights.Load(attention + "out_proj.weight", {width, width}),
-                 weights.LoadFloat(attention + "out_proj.bias", {width})};
-    layer.fc1 = {weights.Load(at + "mlp.fc1.weight", {inner, width}),
-                 weights.LoadFloat(at + "mlp.fc1.bias", {inner})};
-    layer.fc2 = {weights.Load(at + "mlp.fc2.weight", {width, inner}),
-                 weights.LoadFloat(at + "mlp.fc2.bias", {width})};
+    layer.qkv =
+        LoadQkv(weights, ops_, attention + "q_proj", attention + "k_proj", attention + "v_proj", width);
+    layer.out = LoadLinear(weights, ops_, attention + "out_proj", width, width);
+    layer.fc1 = LoadLinear(weights, ops_, at + "mlp.fc1", inner, width);
+    layer.fc2 = LoadLinear(weights, ops_, at + "mlp.fc2", width, inner);
   }
   if (!weights.status().ok()) return;
-  patch_embedding_.weight = patch_embedding_.weight.reshape({width, -1});
+  patch_embedding_ = ops_.Prepare(patches.flatten(1));
   class_embedding_ = class_embedding_.unsqueeze(0);
 }
 
@@ -72,9 +80,10 @@ void VisionTower::LoadDinov2(WeightLoader& weights) {
   const int64_t patch = config_.patch_size;
   const int64_t side = config_.image_size / patch;
   const std::string root = "vision_tower.";
-  patch_embedding_.weight =
+  const at::Tensor patches =
       weights.Load(root + "embeddings.patch_embeddings.projection.weight", {width, 3, patch, patch});
-  patch_embedding_.bias = weights.LoadFloat(root + "embeddings.patch_embeddings.projection.bias", {width});
+  const at::Tensor patches_bias =
+      weights.LoadFloat(root + "embeddings.patch_embeddings.projection.bias", {width});
   class_embedding_ = weights.LoadFloat(root + "embeddings.cls_token", {1, 1, width});
   position_embedding_ =
       weights.LoadFloat(root + "embeddings.position_embeddings", {1, side * side + 1, width});
@@ -86,25 +95,15 @@ void VisionTower::LoadDinov2(WeightLoader& weights) {
     layer.norm2_weight = weights.LoadFloat(at + "norm2.weight", {width});
     layer.norm2_bias = weights.LoadFloat(at + "norm2.bias", {width});
     const std::string attention = at + "attention.attention.";
-    layer.qkv.weight = weights.LoadStacked({{attention + "query.weight", width},
-                                            {attention + "key.weight", width},
-                                            {attention + "value.weight", width}},
-                                           {width});
-    layer.qkv.bias = weights.LoadStackedFloat({{attention + "query.bias", width},
-                                               {attention + "key.bias", width},
-                                               {attention + "value.bias", width}},
-                                              {});
-    layer.out = {weights.Load(at + "attention.output.dense.weight", {width, width}),
-                 weights.LoadFloat(at + "attention.output.dense.bias", {width})};
-    layer.fc1 = {weights.Load(at + "mlp.fc1.weight", {inner, width}),
-                 weights.LoadFloat(at + "mlp.fc1.bias", {inner})};
-    layer.fc2 = {weights.Load(at + "mlp.fc2.weight", {width, inner}),
-                 weights.LoadFloat(at + "mlp.fc2.bias", {width})};
+    layer.qkv = LoadQkv(weights, ops_, attention + "query", attention + "key", attention + "value", width);
+    layer.out = LoadLinear(weights, ops_, at + "attention.output.dense", width, width);
+    layer.fc1 = LoadLinear(weights, ops_, at + "mlp.fc1", inner, width);
+    layer.fc2 = LoadLinear(weights, ops_, at + "mlp.fc2", width, inner);
     layer.scale1 = weights.LoadFloat(at + "layer_scale1.lambda1", {width});
     layer.scale2 = weights.LoadFloat(at + "layer_scale2.lambda1", {width});
   }
   if (!weights.status().ok()) return;
-  patch_embedding_.weight = patch_embedding_.weight.reshape({width, -1});
+  patch_embedding_ = ops_.Prepare(patches.flatten(1), patches_bias);
   class_embedding_ = class_embedding_.view({1, width});
   at::Tensor positions = position_embedding_.squeeze(0);
   if (rows_ != side || cols_ != side) {

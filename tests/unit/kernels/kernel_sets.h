@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "server/kernels/cpu_kernels.h"
+#include "server/kernels/weight_panels.h"
 
 namespace varserve::kernels {
 
@@ -21,18 +22,6 @@ inline std::vector<const CpuKernels*> AvailableKernels() {
   }
   return sets;
 }
-
-class KernelTest : public testing::TestWithParam<const CpuKernels*> {
- protected:
-  std::vector<float> Random(size_t n, float scale = 1.0F) {
-    std::normal_distribution<float> normal(0.0F, scale);
-    std::vector<float> values(n);
-    for (float& v : values) v = normal(random_);
-    return values;
-  }
-  const CpuKernels& kernels() const { return *GetParam(); }
-  std::mt19937 random_{7};
-};
 
 inline std::string KernelName(const testing::TestParamInfo<const CpuKernels*>& info) {
   return info.param->name;
@@ -95,5 +84,26 @@ inline Stored Store(const std::vector<float>& values, StorageType type) {
   std::memcpy(stored.bytes.data(), halves.data(), stored.bytes.size());
   return stored;
 }
+
+class KernelTest : public testing::TestWithParam<const CpuKernels*> {
+ protected:
+  std::vector<float> Random(size_t n, float scale = 1.0F) {
+    std::normal_distribution<float> normal(0.0F, scale);
+    std::vector<float> values(n);
+    for (float& v : values) v = normal(random_);
+    return values;
+  }
+  // The weights [out, in] of a linear layer in the order the kernels take them.
+  std::vector<uint8_t> LaidOut(const Stored& w, int out, int in) const {
+    if (!kernels().reads_panels || w.type != StorageType::kBFloat16) return w.bytes;
+    const PanelShape shape{out, in};
+    std::vector<uint8_t> panels(shape.size() * sizeof(uint16_t), 0xff);
+    PackPanels(shape, reinterpret_cast<const uint16_t*>(w.bytes.data()), 0, shape.panels(),
+               reinterpret_cast<uint16_t*>(panels.data()));
+    return panels;
+  }
+  const CpuKernels& kernels() const { return *GetParam(); }
+  std::mt19937 random_{7};
+};
 
 }  // namespace varserve::kernels

@@ -37,21 +37,27 @@ class Inputs {
 
 TEST_P(LinearTest, EqualsSumsInDoublePrecision) {
   for (const StorageType type : {StorageType::kFloat32, StorageType::kBFloat16, StorageType::kFloat16}) {
-    for (const Shape s :
-         {Shape{1, 64, 5}, {3, 588, 37}, {5, 1024, 48}, {16, 1500, 61}, {17, 1031, 97}, {70, 576, 100}}) {
+    for (const Shape s : {Shape{1, 64, 5},
+                          {3, 588, 37},
+                          {5, 1024, 48},
+                          {16, 1500, 61},
+                          {9, 4100, 53},
+                          {17, 1031, 97},
+                          {70, 576, 100}}) {
       std::vector<float> x = Random(s.rows * s.in);
       if (kernels().rounds_inputs && type == StorageType::kBFloat16) {
         // Halfway between two of bfloat16's values too: those round to the even one.
         for (size_t i = 0; i < x.size(); i += 7) x[i] = FromBFloat16(BFloat16Bits(x[i])) * (1.0F + 0x1p-8F);
       }
       const Stored w = Store(Random(s.out * s.in), type);
+      const std::vector<uint8_t> weights = LaidOut(w, s.out, s.in);
       const std::vector<float> bias = Random(s.out);
       std::vector<float> y = Random(s.rows * s.out);
       for (const bool accumulate : {false, true}) {
         const std::vector<float> before = y;
         const Inputs inputs(kernels(), x, s.rows, s.in, type);
         LinearArgs args{.x = inputs.data(),
-                        .w = w.bytes.data(),
+                        .w = weights.data(),
                         .bias = bias.data(),
                         .y = y.data(),
                         .x_stride = inputs.stride(),
@@ -83,9 +89,10 @@ TEST_P(LinearTest, RowIsTheSameBitForBitAloneInAnyBatchAndAnyRange) {
   const std::vector<float> x = Random(kRows * kIn);
   for (const StorageType type : {StorageType::kFloat32, StorageType::kBFloat16, StorageType::kFloat16}) {
     const Stored w = Store(Random(kOut * kIn), type);
+    const std::vector<uint8_t> weights = LaidOut(w, kOut, kIn);
     const Inputs inputs(kernels(), x, kRows, kIn, type);
     LinearArgs args{.x = inputs.data(),
-                    .w = w.bytes.data(),
+                    .w = weights.data(),
                     .x_stride = inputs.stride(),
                     .y_stride = kOut,
                     .rows = kRows,

@@ -14,13 +14,16 @@ TEST_P(StorageTest, EveryPatternReadsAsItsValue) {
     for (int first = 0; first < 65536; first += 1024) {
       std::vector<uint16_t> w(1024);
       for (int i = 0; i < 1024; ++i) w[i] = static_cast<uint16_t>(first + i);
+      Stored stored{type, std::vector<uint8_t>(2 * w.size()), {}};
+      std::memcpy(stored.bytes.data(), w.data(), stored.bytes.size());
+      const std::vector<uint8_t> weights = LaidOut(stored, 1024, 1);
       const float input = 1.0F;
       std::vector<float> one(16, 0.0F);
       one[0] = input;
       if (type == StorageType::kBFloat16) kernels().pack_inputs(&input, 1, one.data());
       std::vector<float> y(1024);
       LinearArgs args{.x = one.data(),
-                      .w = w.data(),
+                      .w = weights.data(),
                       .y = y.data(),
                       .x_stride = 16,
                       .y_stride = 1024,

@@ -19,7 +19,9 @@ class LayerOpsTest : public ::testing::TestWithParam<at::ScalarType> {
   }
   // Operators take activations in the weights' dtype; in float32 they are the reference for every storage
   // type.
-  static LinearWeights Wide(const LinearWeights& w) { return {w.weight.to(at::kFloat), w.bias}; }
+  LinearWeights Wide(const at::Tensor& weight, const at::Tensor& bias) const {
+    return tensor_->Prepare(weight.to(at::kFloat), bias);
+  }
   // Inputs as the kernel of this processor takes them.
   at::Tensor Taken(const at::Tensor& x) const {
     const bool rounded = kernels::GetCpuKernels().rounds_inputs && GetParam() == at::kBFloat16;
@@ -33,25 +35,37 @@ class LayerOpsTest : public ::testing::TestWithParam<at::ScalarType> {
 TEST_P(LayerOpsTest, Linear) {
   for (const auto& [n, k, o] :
        {std::tuple<int, int, int>{1, 64, 40}, {7, 588, 33}, {300, 576, 200}, {40, 1300, 97}}) {
-    const LinearWeights w{Weight({o, k}), at::randn({o})};
+    const at::Tensor weight = Weight({o, k});
+    const at::Tensor bias = at::randn({o});
+    const LinearWeights w = fused_->Prepare(weight, bias);
+    const LinearWeights wide = Wide(weight, bias);
     const at::Tensor x = at::randn({n, k});
-    const at::Tensor expected = tensor_->Linear(Taken(x), Wide(w));
+    const at::Tensor expected = tensor_->Linear(Taken(x), wide);
     EXPECT_TRUE(at::allclose(fused_->Linear(x, w), expected, 1e-4, 1e-4)) << n << "x" << k << "x" << o;
     at::Tensor y = at::ones({n, o});
     fused_->LinearAdd(x, w, y);
     EXPECT_TRUE(at::allclose(y, expected + 1, 1e-4, 1e-4));
     const at::Tensor strided = at::randn({n, 2 * k}).narrow(1, k, k);
-    EXPECT_TRUE(
-        at::allclose(fused_->Linear(strided, w), tensor_->Linear(Taken(strided), Wide(w)), 1e-4, 1e-4));
+    EXPECT_TRUE(at::allclose(fused_->Linear(strided, w), tensor_->Linear(Taken(strided), wide), 1e-4, 1e-4));
   }
 }
 
 TEST_P(LayerOpsTest, LinearOfARowIsTheSameInAnyBatch) {
-  const LinearWeights w{Weight({150, 1100}), {}};
+  const LinearWeights w = fused_->Prepare(Weight({150, 1100}));
   const at::Tensor x = at::randn({700, 1100});
   const at::Tensor together = fused_->Linear(x, w);
   for (const int64_t i : {0, 17, 255, 256, 699})
     EXPECT_TRUE(at::equal(fused_->Linear(x.narrow(0, i, 1), w), together.narrow(0, i, 1)));
+}
+
+TEST_P(LayerOpsTest, Embedding) {
+  const at::Tensor ids = at::tensor({96, 0, 47, 48, 5}, at::kLong);
+  for (const int64_t width : {72, 73}) {
+    const at::Tensor table = Weight({97, width});
+    EXPECT_TRUE(at::equal(fused_->Embedding(ids, fused_->Prepare(table)),
+                          tensor_->Embedding(ids, tensor_->Prepare(table)).to(at::kFloat)));
+    EXPECT_THROW(fused_->Embedding(at::tensor({97}, at::kLong), fused_->Prepare(table)), c10::Error);
+  }
 }
 
 TEST_P(LayerOpsTest, RmsNormAndSinks) {
