@@ -1,7 +1,7 @@
 // Attention of the decoder, the seam between plain and VAR attention (var.md; docs/var.md in the repository).
 //
 // A sequence's prefix, everything up to its image's end, cannot be changed by VAR: it goes through
-// AttendPrefix, plain flash attention. All other tokens, of all sequences of the step and whatever their VAR
+// AttendPrefix, plain causal attention. All other tokens, of all sequences of the step and whatever their VAR
 // setting, are rows of one AttendRows call: their weights are formed explicitly in float32 and VAR parameters
 // are data, row by row.
 //
@@ -26,6 +26,15 @@ class PreparedRows {
   virtual ~PreparedRows() = default;
 };
 
+// A chunk of one sequence's prefix among the step's tokens.
+struct PrefixChunk {
+  int64_t first = 0;  // index of its first token in the step
+  int64_t count = 0;
+  int64_t start = 0;  // position of its first token in the sequence
+  at::Tensor blocks;  // [ceil((start + count) / block_size)] int64 on the device, the sequence's blocks
+  at::Tensor mask;    // PrefixMask, the same for all layers
+};
+
 // Thread-compatible; const after construction.
 class AttentionBackend {
  public:
@@ -41,6 +50,11 @@ class AttentionBackend {
   //   q, out: [R, H, D] float, rows may be strided, heads contiguous
   virtual void AttendRows(const PreparedRows& rows, int layer, const at::Tensor& q, const KvLayer& kv,
                           at::Tensor out, RowEvidence& evidence) const = 0;
+
+  // Token i of the chunk sees prefix tokens [0, start + i]; no VAR.
+  //   q, out: [count, H, D] float, rows may be strided, heads contiguous
+  virtual void AttendPrefix(const PrefixChunk& chunk, const at::Tensor& q, const KvLayer& kv,
+                            at::Tensor out) const = 0;
 };
 
 // Kernels on the CPU: one pass per row and KV head over K and V as stored.
@@ -48,12 +62,8 @@ std::unique_ptr<AttentionBackend> MakeFusedAttention();
 // Tensor operators, on any device; the slow reference of the other, and what CUDA runs.
 std::unique_ptr<AttentionBackend> MakeTensorAttention(at::Device device);
 
-// Causal attention of a prefix chunk, without VAR: token i of the chunk sees prefix tokens [0, start + i].
-//   q: [Tq, H, D]   blocks: [ceil((start + Tq) / block_size)] int64 on the device   => [Tq, H, D]
-//   mask: PrefixMask(Tq, start, q's options), the same for all layers
-at::Tensor AttendPrefix(const at::Tensor& q, const KvLayer& kv, const at::Tensor& blocks,
-                        const at::Tensor& mask);
-// What is added to the scores: [count, start + count], undefined for a chunk that begins the sequence.
+// What tensor operators add to a prefix chunk's scores: [count, start + count], undefined for a chunk that
+// begins the sequence.
 at::Tensor PrefixMask(int64_t count, int64_t start, const at::TensorOptions& options);
 
 }  // namespace varserve::attention

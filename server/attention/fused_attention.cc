@@ -38,34 +38,55 @@ class FusedAttention : public AttentionBackend {
   void AttendRows(const PreparedRows& prepared, int layer, const at::Tensor& q, const KvLayer& kv,
                   at::Tensor out, RowEvidence& evidence) const override {
     const auto& rows = static_cast<const FusedRows&>(prepared);
-    const int64_t num_rows = rows.batch.num_rows();
-    AttentionArgs args{
-        .q = q.const_data_ptr<float>(),
-        .q_stride = q.stride(0),
-        .k_pool = kv.k.const_data_ptr(),
-        .v_pool = kv.v.const_data_ptr(),
-        .phi = kv.phi.const_data_ptr<float>(),
-        .phi_plane_stride = kv.phi.stride(0),
-        .kv_type = StorageTypeOf(kv.k),
-        .heads = static_cast<int>(q.size(1)),
-        .kv_heads = static_cast<int>(kv.kv_heads()),
-        .head_dim = static_cast<int>(kv.head_dim()),
-        .block_size = static_cast<int>(kv.block_size()),
-        .layer = layer,
-        .scale = 1.0F / std::sqrt(static_cast<float>(kv.head_dim())),
-        .rows = rows.batch.rows.data(),
-        .sequences = rows.sequences.data(),
-        .out = out.mutable_data_ptr<float>(),
-        .out_stride = out.stride(0),
-        .sums = reinterpret_cast<RowSums*>(evidence.sums.select(0, layer).mutable_data_ptr<float>())};
+    AttentionArgs args = Args(q, kv, out);
+    args.phi = kv.phi.const_data_ptr<float>();
+    args.phi_plane_stride = kv.phi.stride(0);
+    args.layer = layer;
+    args.rows = rows.batch.rows.data();
+    args.sequences = rows.sequences.data();
+    args.sums = reinterpret_cast<RowSums*>(evidence.sums.select(0, layer).mutable_data_ptr<float>());
     if (rows.batch.num_maps() > 0) {
       args.maps = evidence.maps.mutable_data_ptr<float>();
       args.map_flags = rows.batch.map_flags[layer].data();
       args.map_slots = evidence.maps.size(3);
     }
-    at::parallel_for(0, num_rows * args.kv_heads, 1, [&](int64_t begin, int64_t end) {
+    Run(args, rows.most_slots);
+  }
+
+  void AttendPrefix(const PrefixChunk& chunk, const at::Tensor& q, const KvLayer& kv,
+                    at::Tensor out) const override {
+    const int64_t* blocks = chunk.blocks.const_data_ptr<int64_t>();
+    const std::vector<int32_t> table(blocks, blocks + chunk.blocks.size(0));
+    const AttentionSequence sequence{.blocks = table.data()};
+    std::vector<AttentionRow> rows(chunk.count);
+    for (int64_t i = 0; i < chunk.count; ++i) rows[i].num_slots = static_cast<int32_t>(chunk.start + i + 1);
+    AttentionArgs args = Args(q, kv, out);
+    args.rows = rows.data();
+    args.sequences = &sequence;
+    Run(args, rows.back().num_slots);
+  }
+
+ private:
+  static AttentionArgs Args(const at::Tensor& q, const KvLayer& kv, at::Tensor& out) {
+    return {.q = q.const_data_ptr<float>(),
+            .q_stride = q.stride(0),
+            .k_pool = kv.k.const_data_ptr(),
+            .v_pool = kv.v.const_data_ptr(),
+            .kv_type = StorageTypeOf(kv.k),
+            .heads = static_cast<int>(q.size(1)),
+            .kv_heads = static_cast<int>(kv.kv_heads()),
+            .head_dim = static_cast<int>(kv.head_dim()),
+            .block_size = static_cast<int>(kv.block_size()),
+            .num_rows = static_cast<int>(q.size(0)),
+            .scale = 1.0F / std::sqrt(static_cast<float>(kv.head_dim())),
+            .out = out.mutable_data_ptr<float>(),
+            .out_stride = out.stride(0)};
+  }
+
+  static void Run(const AttentionArgs& args, int32_t most_slots) {
+    at::parallel_for(0, int64_t{args.num_rows} * args.kv_heads, 1, [&](int64_t begin, int64_t end) {
       const auto scratch =
-          std::make_unique_for_overwrite<float[]>(kernels::AttentionScratch(args, rows.most_slots));
+          std::make_unique_for_overwrite<float[]>(kernels::AttentionScratch(args, most_slots));
       kernels::GetCpuKernels().attention(args, scratch.get(), static_cast<int>(begin), static_cast<int>(end));
     });
   }

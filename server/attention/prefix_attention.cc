@@ -1,8 +1,8 @@
+#include "server/attention/prefix_attention.h"
+
 #include <ATen/ATen.h>
 
 #include <limits>
-
-#include "server/attention/attention_backend.h"
 
 namespace varserve::attention {
 namespace {
@@ -24,18 +24,15 @@ at::Tensor PrefixMask(int64_t count, int64_t start, const at::TensorOptions& opt
   return at::full({count, start + count}, kNever, options).triu(start + 1);
 }
 
-at::Tensor AttendPrefix(const at::Tensor& q, const KvLayer& kv, const at::Tensor& blocks,
-                        const at::Tensor& mask) {
-  const int64_t num_keys = mask.defined() ? mask.size(1) : q.size(0);
-  const at::Tensor k = Gather(kv.k, blocks, num_keys, q.scalar_type());
-  const at::Tensor v = Gather(kv.v, blocks, num_keys, q.scalar_type());
-  return at::scaled_dot_product_attention(q.transpose(0, 1).unsqueeze(0), k, v,
-                                          mask.defined() ? std::optional(mask) : std::nullopt,
-                                          /*dropout_p=*/0.0,
-                                          /*is_causal=*/!mask.defined(), /*scale=*/std::nullopt,
-                                          /*enable_gqa=*/true)
-      .squeeze(0)
-      .transpose(0, 1);  // [Tq, H, D]
+void FlashAttendPrefix(const PrefixChunk& chunk, const at::Tensor& q, const KvLayer& kv, at::Tensor out) {
+  const int64_t num_keys = chunk.start + chunk.count;
+  const at::Tensor k = Gather(kv.k, chunk.blocks, num_keys, q.scalar_type());
+  const at::Tensor v = Gather(kv.v, chunk.blocks, num_keys, q.scalar_type());
+  const at::Tensor attended = at::scaled_dot_product_attention(  // [1, H, Tq, D]
+      q.transpose(0, 1).unsqueeze(0), k, v, chunk.mask.defined() ? std::optional(chunk.mask) : std::nullopt,
+      /*dropout_p=*/0.0,
+      /*is_causal=*/!chunk.mask.defined(), /*scale=*/std::nullopt, /*enable_gqa=*/true);
+  out.copy_(attended.squeeze(0).transpose(0, 1));
 }
 
 }  // namespace varserve::attention

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "server/attention/attention_backend.h"
+#include "server/attention/prefix_attention.h"
 
 namespace varserve::attention {
 namespace {
@@ -193,6 +194,11 @@ class TensorAttention : public AttentionBackend {
   int64_t evidence_groups(int64_t /*kv_heads*/) const override { return 1; }
 
   explicit TensorAttention(at::Device device) : device_(device) {}
+
+  void AttendPrefix(const PrefixChunk& chunk, const at::Tensor& q, const KvLayer& kv,
+                    at::Tensor out) const override {
+    FlashAttendPrefix(chunk, q, kv, out);
+  }
 
   void AttendRows(const PreparedRows& prepared, int layer, const at::Tensor& q, const KvLayer& kv,
                   at::Tensor out, RowEvidence& evidence) const override {

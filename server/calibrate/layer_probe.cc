@@ -79,7 +79,7 @@ absl::Status ProbeLayers(const model::LlavaModel& model, std::shared_ptr<const P
   return model::CatchTorchErrors([&] {
     const at::Device device = model.device();
     model::StepInput input({.steps = {begin, rest}}, config.num_hidden_layers, KvCache::kBlockSize);
-    for (model::PrefixChunk& chunk : input.prefix) {
+    for (attention::PrefixChunk& chunk : input.prefix) {
       chunk.blocks = ToDevice({blocks.begin(), blocks.begin() + layout.NumBlocks(prefix)}, device);
     }
     // One map of attention for each row.

@@ -5,29 +5,9 @@
 #pragma once
 
 #include "server/kernels/cpu_kernels.h"
-#include "server/kernels/linear_kernel.h"
 #include "server/kernels/vec.h"
 
 namespace varserve::kernels::VARSERVE_ISA {
-
-// scores[g, slot] = q[g] k[slot], for whole blocks. `packed` has room for the group's queries.
-template <typename T>
-VARSERVE_INLINE void Scores(const AttentionArgs& a, const AttentionSequence& sequence, const float* q,
-                            int kv_head, int group, int padded, float* scores, float* packed) {
-  int64_t q_stride = a.head_dim;
-  if constexpr (Step<T>::kInputs > kLanes) {
-    q_stride = PackedInputs(a.head_dim);
-    for (int g = 0; g < group; ++g) PackInputs(q + g * a.head_dim, a.head_dim, packed + g * q_stride);
-    q = packed;
-  }
-  for (int i = 0; i < group * padded; ++i) scores[i] = 0.0F;
-  for (int first = 0; first < padded; first += a.block_size) {
-    const int64_t block = sequence.blocks[first / a.block_size];
-    const T* k = static_cast<const T*>(a.k_pool) + (block * a.kv_heads + kv_head) * a.block_size * a.head_dim;
-    Block</*PREFETCH=*/false>(q, q_stride, group, k, a.head_dim, a.block_size, a.head_dim, scores + first,
-                              padded);
-  }
-}
 
 // Softmax over the slots the row sees; all other slots get 0.
 VARSERVE_INLINE void Softmax(float* weights, float scale, int num_slots, int padded, int empty_begin,
@@ -196,12 +176,15 @@ VARSERVE_INLINE void RedistributeGroup(const AttentionArgs& a, const AttentionSe
   }
 }
 
-template <typename T>
+// SCORES tells the type of K and V (Key) and how scores come about:
+// Compute(args, sequence, q, kv_head, group, padded, scores, packed) sets scores[g, slot] = q[g] k[slot] for
+// whole blocks; `packed` has room for the group's queries.
+template <typename SCORES>
 static void AttentionTyped(const AttentionArgs& a, float* scratch, int piece_begin, int piece_end) {
   const int group = a.heads / a.kv_heads;
   for (int piece = piece_begin; piece < piece_end; ++piece) {
-    const int r = piece / a.kv_heads;
-    const int kv_head = piece % a.kv_heads;
+    const int r = piece % a.num_rows;
+    const int kv_head = piece / a.num_rows;
     const AttentionRow& row = a.rows[r];
     const AttentionSequence& sequence = a.sequences[row.sequence];
     const int padded = (row.num_slots + a.block_size - 1) / a.block_size * a.block_size;
@@ -212,7 +195,7 @@ static void AttentionTyped(const AttentionArgs& a, float* scratch, int piece_beg
     float* sink = weights + group * padded;  // [padded]
     float* packed = sink + padded;           // [group, PackedInputs(D)]
 
-    Scores<T>(a, sequence, q, kv_head, group, padded, weights, packed);
+    SCORES::Compute(a, sequence, q, kv_head, group, padded, weights, packed);
     for (int g = 0; g < group; ++g) {
       Softmax(weights + g * padded, a.scale, row.num_slots, padded, sequence.empty_begin, sequence.empty_end);
     }
@@ -223,23 +206,13 @@ static void AttentionTyped(const AttentionArgs& a, float* scratch, int piece_beg
       for (int g = 0; g < group; ++g) AddTo(map, weights + g * padded, padded);
     }
     if (a.layer >= row.first_layer && a.layer <= row.last_layer) {
-      RedistributeGroup(a, sequence, row, group, padded, weights, sink, a.sums + piece);
+      RedistributeGroup(a, sequence, row, group, padded, weights, sink,
+                        a.sums + static_cast<int64_t>(r) * a.kv_heads + kv_head);
     }
     if (map != nullptr) {
       for (int g = 0; g < group; ++g) AddTo(map + a.map_slots, weights + g * padded, padded);
     }
-    WeightedSum<T>(a, sequence, weights, padded, row.num_slots, kv_head, group, out);
-  }
-}
-
-static void Attention(const AttentionArgs& a, float* scratch, int piece_begin, int piece_end) {
-  switch (a.kv_type) {
-    case StorageType::kFloat32:
-      return AttentionTyped<float>(a, scratch, piece_begin, piece_end);
-    case StorageType::kBFloat16:
-      return AttentionTyped<BFloat16>(a, scratch, piece_begin, piece_end);
-    case StorageType::kFloat16:
-      return AttentionTyped<Float16>(a, scratch, piece_begin, piece_end);
+    WeightedSum<typename SCORES::Key>(a, sequence, weights, padded, row.num_slots, kv_head, group, out);
   }
 }
 

@@ -102,7 +102,7 @@ struct RowSums {
 };
 
 struct AttentionArgs {
-  const float* q = nullptr;  // [R, H, D], rows q_stride apart, rotated
+  const float* q = nullptr;  // [R, H, D], rows q_stride apart, rotated; rounded to bfloat16 where inputs are
   int64_t q_stride = 0;
   const void* k_pool = nullptr;  // [blocks, Hkv, block_size, D] of kv_type
   const void* v_pool = nullptr;
@@ -112,7 +112,8 @@ struct AttentionArgs {
   int heads = 0;
   int kv_heads = 0;
   int head_dim = 0;
-  int block_size = 0;
+  int block_size = 0;  // a multiple of eight
+  int num_rows = 0;    // R
   int layer = 0;
   float scale = 1.0F;                  // of q k
   const AttentionRow* rows = nullptr;  // [R]
@@ -150,8 +151,8 @@ struct CpuKernels {
   void (*rms_norm)(const RmsNormArgs&, int row_begin, int row_end);
   void (*rope_store)(const RopeStoreArgs&, int row_begin, int row_end);
   void (*silu_mul)(const SiluMulArgs&, int row_begin, int row_end);
-  // Piece i is row i / Hkv, KV head i % Hkv with its H / Hkv heads. `scratch`: see
-  // AttentionScratch.
+  // Piece i is row i % R, KV head i / R with its H / Hkv heads: rows that share K and V find them in the
+  // cache. `scratch`: see AttentionScratch.
   void (*attention)(const AttentionArgs&, float* scratch, int piece_begin, int piece_end);
 };
 

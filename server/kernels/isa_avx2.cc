@@ -3,7 +3,7 @@
 
 #ifdef __AVX2__
 #define VARSERVE_ISA avx2
-#include "server/kernels/attention_kernel.h"
+#include "server/kernels/attention_by_type.h"
 #include "server/kernels/linear_kernel.h"
 #include "server/kernels/row_kernels.h"
 

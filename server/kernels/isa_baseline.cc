@@ -1,6 +1,6 @@
 // The kernels for any x86-64 or other processor the compiler targets by default.
 #define VARSERVE_ISA baseline
-#include "server/kernels/attention_kernel.h"
+#include "server/kernels/attention_by_type.h"
 #include "server/kernels/linear_kernel.h"
 #include "server/kernels/row_kernels.h"
 

@@ -57,9 +57,9 @@ at::Tensor Decoder::Attend(int l, const at::Tensor& qkv, const DecoderInput& inp
     attention_.AttendRows(*input.rows, l, q.narrow(0, 0, input.num_rows), kv,
                           out.narrow(0, 0, input.num_rows), evidence);
   }
-  for (const PrefixChunk& chunk : input.prefix) {
-    out.narrow(0, chunk.first, chunk.count)
-        .copy_(attention::AttendPrefix(q.narrow(0, chunk.first, chunk.count), kv, chunk.blocks, chunk.mask));
+  for (const attention::PrefixChunk& chunk : input.prefix) {
+    attention_.AttendPrefix(chunk, q.narrow(0, chunk.first, chunk.count), kv,
+                            out.narrow(0, chunk.first, chunk.count));
   }
   return out.flatten(1);
 }

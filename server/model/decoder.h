@@ -16,15 +16,6 @@
 
 namespace varserve::model {
 
-// A chunk of one sequence's prefix among the step's tokens.
-struct PrefixChunk {
-  int64_t first = 0;  // index of its first token in the step
-  int64_t count = 0;
-  int64_t start = 0;  // position of its first token in the sequence
-  at::Tensor blocks;  // [n] int64, the sequence's blocks up to the chunk's end
-  at::Tensor mask;    // attention::PrefixMask of count and start
-};
-
 // One step's tokens: first the R rows that attend explicitly, then the prefix chunks. N tokens, S of them
 // sampled.
 struct DecoderInput {
@@ -34,7 +25,7 @@ struct DecoderInput {
   at::Tensor sampled;    // [S] int64, tokens whose logits are wanted
   const attention::PreparedRows* rows = nullptr;
   int64_t num_rows = 0;  // R
-  std::vector<PrefixChunk> prefix;
+  std::vector<attention::PrefixChunk> prefix;
   // Shown the hidden states [N, C] at every layer's input, and behind the last layer (l = L); then there are
   // no logits. Not set in serving.
   std::function<void(int l, const at::Tensor& hidden)> on_layer = nullptr;

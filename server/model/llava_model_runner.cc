@@ -128,7 +128,7 @@ StepOutput LlavaModelRunner::Run(const StepPlan& plan) {
     PlaceFeatures(plan.steps[i], step_input.places[i].first, embeddings);
   for (size_t i = 0; i < step_input.prefix.size(); ++i) {
     const auto& blocks = step_input.prefix_blocks[i];
-    PrefixChunk& chunk = step_input.prefix[i];
+    attention::PrefixChunk& chunk = step_input.prefix[i];
     chunk.blocks = ToDevice({blocks.begin(), blocks.end()}, device);
     chunk.mask = attention::PrefixMask(chunk.count, chunk.start, embeddings.options());
   }

@@ -5,9 +5,8 @@
 
 #include <vector>
 
-#include "server/attention/row_batch.h"
+#include "server/attention/attention_backend.h"
 #include "server/engine/step_plan.h"
-#include "server/model/decoder.h"
 
 namespace varserve::model {
 
@@ -29,7 +28,7 @@ struct StepInput {
   std::vector<int64_t> slots;      // [N] in the KV pool
   std::vector<int64_t> sampled;    // [S]
   attention::RowBatch batch;
-  std::vector<PrefixChunk> prefix;  // blocks not set
+  std::vector<attention::PrefixChunk> prefix;  // blocks not set
   std::vector<absl::Span<const engine::BlockId>> prefix_blocks;
 };
 

@@ -89,6 +89,8 @@ struct AttentionWorld {
     v_pool = Store(v, s.type);
     fill(q, static_cast<size_t>(num_rows) * s.heads * s.head_dim);
     for (float& value : q) value *= 2.0F;
+    // Kernels may round queries to the type of bfloat16 keys.
+    if (s.type == StorageType::kBFloat16) q = Store(q, s.type).values;
 
     for (int r = 0; r < num_rows; ++r) {
       AttentionRow row;
@@ -147,6 +149,7 @@ struct AttentionWorld {
                        .kv_heads = shape.kv_heads,
                        .head_dim = shape.head_dim,
                        .block_size = kBlockSize,
+                       .num_rows = static_cast<int>(rows.size()),
                        .layer = layer,
                        .scale = Scale(),
                        .rows = rows.data(),
