@@ -10,7 +10,7 @@ template <typename T>
 struct LinearScores {
   using Key = T;
   VARSERVE_INLINE void Compute(const AttentionArgs& a, const AttentionSequence& sequence, const float* q,
-                               int kv_head, int group, int padded, float* scores, float* packed) {
+                               int kv_head, int group, int padded, bool fetch, float* scores, float* packed) {
     int64_t q_stride = a.head_dim;
     if constexpr (Step<T>::kInputs > kLanes) {
       q_stride = PackedInputs(a.head_dim);
@@ -19,6 +19,7 @@ struct LinearScores {
     }
     for (int i = 0; i < group * padded; ++i) scores[i] = 0.0F;
     for (int first = 0; first < padded; first += a.block_size) {
+      if (fetch) FetchAhead<T>(a, sequence, kv_head, first, padded);
       const int64_t block = sequence.blocks[first / a.block_size];
       const T* k =
           static_cast<const T*>(a.k_pool) + (block * a.kv_heads + kv_head) * a.block_size * a.head_dim;

@@ -9,6 +9,21 @@
 
 namespace varserve::kernels::VARSERVE_ISA {
 
+// Fetches, while a block's scores are computed, its values and the next block's keys into the L2 cache.
+template <typename T>
+VARSERVE_INLINE void FetchAhead(const AttentionArgs& a, const AttentionSequence& sequence, int kv_head,
+                                int first, int padded) {
+  constexpr int kLine = 64;
+  const int64_t size = static_cast<int64_t>(a.block_size) * a.head_dim * sizeof(T);
+  const auto fetch = [&](const void* pool, int slot) __attribute__((always_inline)) {
+    const int64_t block = sequence.blocks[slot / a.block_size];
+    const char* begin = static_cast<const char*>(pool) + (block * a.kv_heads + kv_head) * size;
+    for (int64_t at = 0; at < size; at += kLine) __builtin_prefetch(begin + at, /*rw=*/0, /*locality=*/2);
+  };
+  fetch(a.v_pool, first);
+  if (first + a.block_size < padded) fetch(a.k_pool, first + a.block_size);
+}
+
 // Softmax over the slots the row sees; all other slots get 0.
 VARSERVE_INLINE void Softmax(float* weights, float scale, int num_slots, int padded, int empty_begin,
                              int empty_end) {
@@ -113,9 +128,15 @@ template <int HEADS, typename T>
 VARSERVE_INLINE void WeightedSumHeads(const AttentionArgs& a, const AttentionSequence& sequence,
                                       const float* weights, int padded, int num_slots, int kv_head,
                                       float* out) {
+  // Accumulators enough to hide latency, and no more than there are registers: 16, or 32 with AVX-512.
+#ifdef __AVX512VL__
+  constexpr int kVecs = 8;
+#else
+  constexpr int kVecs = HEADS == 1 ? 8 : 4;
+#endif
   int column = 0;
-  for (; column + 4 * kLanes <= a.head_dim; column += 4 * kLanes) {
-    WeightedSumTile<HEADS, 4, T>(a, sequence, weights, padded, num_slots, kv_head, column, out + column);
+  for (; column + kVecs * kLanes <= a.head_dim; column += kVecs * kLanes) {
+    WeightedSumTile<HEADS, kVecs, T>(a, sequence, weights, padded, num_slots, kv_head, column, out + column);
   }
   for (; column < a.head_dim; column += kLanes) {
     WeightedSumTile<HEADS, 1, T>(a, sequence, weights, padded, num_slots, kv_head, column, out + column);
@@ -177,8 +198,8 @@ VARSERVE_INLINE void RedistributeGroup(const AttentionArgs& a, const AttentionSe
 }
 
 // SCORES tells the type of K and V (Key) and how scores come about:
-// Compute(args, sequence, q, kv_head, group, padded, scores, packed) sets scores[g, slot] = q[g] k[slot] for
-// whole blocks; `packed` has room for the group's queries.
+// Compute(args, sequence, q, kv_head, group, padded, fetch, scores, packed) sets scores[g, slot] = q[g]
+// k[slot] for whole blocks, with FetchAhead if `fetch`; `packed` has room for the group's queries.
 template <typename SCORES>
 static void AttentionTyped(const AttentionArgs& a, float* scratch, int piece_begin, int piece_end) {
   const int group = a.heads / a.kv_heads;
@@ -195,7 +216,9 @@ static void AttentionTyped(const AttentionArgs& a, float* scratch, int piece_beg
     float* sink = weights + group * padded;  // [padded]
     float* packed = sink + padded;           // [group, PackedInputs(D)]
 
-    SCORES::Compute(a, sequence, q, kv_head, group, padded, weights, packed);
+    // K and V of the piece before are in the cache.
+    const bool fetch = piece == piece_begin || r == 0 || a.rows[r - 1].sequence != row.sequence;
+    SCORES::Compute(a, sequence, q, kv_head, group, padded, fetch, weights, packed);
     for (int g = 0; g < group; ++g) {
       Softmax(weights + g * padded, a.scale, row.num_slots, padded, sequence.empty_begin, sequence.empty_end);
     }

@@ -30,73 +30,101 @@ static void PackInputs(const float* x, int count, float* packed) {
   }
 }
 
-// Adds ROWS rows x VECS vectors of outputs over `pairs` pairs of inputs to y. Each output is one chain of
-// operations, from pair to pair, whatever the tile and the block, so its bits depend on its row and its
-// weights alone. Only outputs in `valid` are read and written.
+struct TileArgs {
+  const uint16_t* x;  // [rows, pairs, 2], rows x_stride apart
+  int64_t x_stride;
+  const uint16_t* w;  // [pairs, outputs, 2], pairs kPanelStep apart
+  int pairs;
+  int64_t ahead;       // how many weights ahead to fetch
+  const float* start;  // [rows, outputs] what the products are added to, rows start_stride apart
+  int64_t start_stride;
+  float* y;  // [rows, outputs], rows y_stride apart
+  int64_t y_stride;
+  __mmask16 valid[kPanelVecs];  // outputs to read and write, by vector
+};
+
+// ROWS rows x VECS vectors of outputs. Each output is one chain of operations, from pair to pair, whatever
+// the tile and the block, so its bits depend on its row and its weights alone.
 template <int ROWS, int VECS>
-[[gnu::noinline]] static void Tile(const uint16_t* x, int64_t x_stride, const uint16_t* w, int pairs,
-                                   int64_t ahead, float* y, int64_t y_stride, const __mmask16* valid) {
+[[gnu::noinline]] static void Tile(const TileArgs& t) {
   __m512 acc[ROWS][VECS];
   for (int i = 0; i < ROWS; ++i) {
-    for (int v = 0; v < VECS; ++v) acc[i][v] = _mm512_maskz_loadu_ps(valid[v], y + i * y_stride + v * kWide);
+    for (int v = 0; v < VECS; ++v)
+      acc[i][v] = _mm512_maskz_loadu_ps(t.valid[v], t.start + i * t.start_stride + v * kWide);
   }
-  for (int k = 0; k < pairs; ++k, w += kPanelStep) {
+  const uint16_t* w = t.w;
+  for (int k = 0; k < t.pairs; ++k, w += kPanelStep) {
     __m512bh weights[VECS];
     for (int v = 0; v < VECS; ++v) {
-      __builtin_prefetch(w + ahead + v * 2 * kWide, /*rw=*/0, /*locality=*/2);
+      __builtin_prefetch(w + t.ahead + v * 2 * kWide, /*rw=*/0, /*locality=*/2);
       weights[v] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(w + v * 2 * kWide));
     }
     for (int i = 0; i < ROWS; ++i) {
       int32_t pair;
-      std::memcpy(&pair, x + i * x_stride + 2 * k, sizeof(pair));
+      std::memcpy(&pair, t.x + i * t.x_stride + 2 * k, sizeof(pair));
       const auto input = reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
       for (int v = 0; v < VECS; ++v) acc[i][v] = _mm512_dpbf16_ps(acc[i][v], input, weights[v]);
     }
   }
   for (int i = 0; i < ROWS; ++i) {
-    for (int v = 0; v < VECS; ++v) _mm512_mask_storeu_ps(y + i * y_stride + v * kWide, valid[v], acc[i][v]);
+    for (int v = 0; v < VECS; ++v)
+      _mm512_mask_storeu_ps(t.y + i * t.y_stride + v * kWide, t.valid[v], acc[i][v]);
   }
 }
 
-// All rows, in tiles of nearly equal height. The first pass fetches what comes `kAhead` later.
+// All rows, in tiles of nearly equal height. The first one fetches the weights that come next.
 template <int VECS>
-static void Rows(const uint16_t* x, int64_t x_stride, int rows, const uint16_t* w, int pairs, float* y,
-                 int64_t y_stride, const __mmask16* valid) {
+static void Rows(TileArgs t, int rows) {
   static constexpr decltype(&Tile<1, VECS>) kTiles[kTileRows] = {Tile<1, VECS>, Tile<2, VECS>, Tile<3, VECS>,
                                                                  Tile<4, VECS>, Tile<5, VECS>, Tile<6, VECS>,
                                                                  Tile<7, VECS>, Tile<8, VECS>};
-  int64_t ahead = kAhead;
-  for (int passes = (rows + kTileRows - 1) / kTileRows; passes > 0; --passes) {
-    const int height = (rows + passes - 1) / passes;
-    kTiles[height - 1](x, x_stride, w, pairs, ahead, y, y_stride, valid);
+  for (int tiles = (rows + kTileRows - 1) / kTileRows; tiles > 0; --tiles) {
+    const int height = (rows + tiles - 1) / tiles;
+    kTiles[height - 1](t);
     rows -= height;
-    x += height * x_stride;
-    y += height * y_stride;
-    ahead = 0;
+    t.x += height * t.x_stride;
+    t.start += height * t.start_stride;
+    t.y += height * t.y_stride;
+    t.ahead = 0;
   }
 }
 
 static void LinearBFloat16(const LinearArgs& a, int row_begin, int row_end, int out_begin, int out_end) {
+  static constexpr float kNothing[kPanelOutputs] = {};
   const PanelShape shape{a.out, a.in};
-  const auto* x = reinterpret_cast<const uint16_t*>(a.x + row_begin * a.x_stride);
-  const int64_t x_stride = 2 * a.x_stride;
   const int rows = row_end - row_begin;
+  const auto* x = reinterpret_cast<const uint16_t*>(a.x + row_begin * a.x_stride);
   float* y = a.y + row_begin * a.y_stride;
-  for (int m = 0; m < rows; ++m) StartOutputs(a, y + m * a.y_stride, out_begin, out_end);
+  if (a.accumulate && a.bias != nullptr) {
+    for (int m = 0; m < rows; ++m) StartOutputs(a, y + m * a.y_stride, out_begin, out_end);
+  }
   // Whole panels, and vectors where the range begins or ends within a panel.
   for (int n = out_begin / kWide * kWide; n < out_end;) {
     const int in_panel = n % kPanelOutputs;
     const bool whole = in_panel == 0 && n >= out_begin && n + kPanelOutputs <= out_end;
-    __mmask16 valid[kPanelVecs] = {0xffff, 0xffff, 0xffff};
-    if (!whole) {
-      if (n < out_begin) valid[0] &= static_cast<__mmask16>(0xffffU << (out_begin - n));
-      if (n + kWide > out_end) valid[0] &= static_cast<__mmask16>((1U << (out_end - n)) - 1);
-    }
     const auto* w = static_cast<const uint16_t*>(a.w) + n / kPanelOutputs * shape.panel_size() + 2 * in_panel;
+    TileArgs t{.x = x,
+               .x_stride = 2 * a.x_stride,
+               .w = w,
+               .pairs = 0,
+               .ahead = kAhead,
+               .start = y + n,
+               .start_stride = a.y_stride,
+               .y = y + n,
+               .y_stride = a.y_stride,
+               .valid = {0xffff, 0xffff, 0xffff}};
+    if (n < out_begin) t.valid[0] &= static_cast<__mmask16>(0xffffU << (out_begin - n));
+    if (!whole && n + kWide > out_end) t.valid[0] &= static_cast<__mmask16>((1U << (out_end - n)) - 1);
     for (int k = 0; k < shape.pairs(); k += kPairBlock) {
-      const int pairs = shape.pairs() - k < kPairBlock ? shape.pairs() - k : kPairBlock;
-      (whole ? Rows<kPanelVecs> : Rows<1>)(x + 2 * k, x_stride, rows, w + int64_t{k} * kPanelStep, pairs,
-                                           y + n, a.y_stride, valid);
+      TileArgs block = t;
+      block.x += 2 * k;
+      block.w += int64_t{k} * kPanelStep;
+      block.pairs = shape.pairs() - k < kPairBlock ? shape.pairs() - k : kPairBlock;
+      if (k == 0 && !a.accumulate) {
+        block.start = a.bias != nullptr ? a.bias + n : kNothing;
+        block.start_stride = 0;
+      }
+      (whole ? Rows<kPanelVecs> : Rows<1>)(block, rows);
     }
     n += whole ? kPanelOutputs : kWide;
   }

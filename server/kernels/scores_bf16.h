@@ -4,6 +4,7 @@
 
 #include <immintrin.h>
 
+#include "server/kernels/attention_kernel.h"
 #include "server/kernels/cpu_kernels.h"
 #include "server/kernels/linear_bf16.h"
 #include "server/kernels/vec.h"
@@ -42,12 +43,13 @@ VARSERVE_INLINE void ScoreTile(const uint16_t* q, int64_t q_stride, const uint16
 struct PairScores {
   using Key = BFloat16;
   VARSERVE_INLINE void Compute(const AttentionArgs& a, const AttentionSequence& sequence, const float* q,
-                               int kv_head, int group, int padded, float* scores, float* packed) {
+                               int kv_head, int group, int padded, bool fetch, float* scores, float* packed) {
     const int64_t q_stride = 2 * PackedInputs(a.head_dim);
     const auto* queries = reinterpret_cast<const uint16_t*>(packed);
     for (int g = 0; g < group; ++g)
       PackInputs(q + g * a.head_dim, a.head_dim, packed + g * PackedInputs(a.head_dim));
     for (int first = 0; first < padded; first += a.block_size) {
+      if (fetch) FetchAhead<BFloat16>(a, sequence, kv_head, first, padded);
       const int64_t block = sequence.blocks[first / a.block_size];
       const auto* k =
           static_cast<const uint16_t*>(a.k_pool) + (block * a.kv_heads + kv_head) * a.block_size * a.head_dim;
