@@ -47,15 +47,13 @@ VARSERVE_INLINE void Softmax(float* weights, float scale, int num_slots, int pad
 VARSERVE_INLINE void FindSinks(const AttentionArgs& a, const AttentionSequence& sequence,
                                const AttentionRow& row, int padded, float* sink) {
   const float* phi = a.phi + (row.authors_code ? a.phi_plane_stride : 0);
-  const int limit = Min(row.sink_slots, row.num_slots);
   for (int first = 0; first < padded; first += a.block_size) {
     const float* block_phi = phi + static_cast<int64_t>(sequence.blocks[first / a.block_size]) * a.block_size;
-    for (int i = 0; i < a.block_size; ++i) {
-      const int slot = first + i;
-      const bool empty = slot >= sequence.empty_begin && slot < sequence.empty_end;
-      sink[slot] = block_phi[i] >= row.tau && slot < limit && !empty ? 1.0F : 0.0F;
-    }
+    for (int i = 0; i < a.block_size; i += kLanes)
+      Store(sink + first + i, Load(block_phi + i) >= row.tau ? Splat(1.0F) : Splat(0.0F));
   }
+  for (int slot = Min(row.sink_slots, row.num_slots); slot < padded; ++slot) sink[slot] = 0.0F;
+  for (int slot = sequence.empty_begin; slot < Min(sequence.empty_end, padded); ++slot) sink[slot] = 0.0F;
 }
 
 // Attention of one head by class of slot: m_v, m_vs, m_vn, m_ts of var.md, "Redistribution".
@@ -168,10 +166,12 @@ VARSERVE_INLINE void RedistributeGroup(const AttentionArgs& a, const AttentionSe
                                        float* sink, RowSums* sums) {
   FindSinks(a, sequence, row, padded, sink);
   float num_visual = 0.0F;
-  bool visual_sink = false;
-  for (int j = 0; j < row.num_slots; ++j) {
-    num_visual += sequence.visual[j];
-    visual_sink |= sequence.visual[j] * sink[j] > 0.0F;
+  float num_visual_sinks = 0.0F;
+  if (row.authors_code) {
+    for (int j = 0; j < row.num_slots; ++j) {
+      num_visual += sequence.visual[j];
+      num_visual_sinks += sequence.visual[j] * sink[j];
+    }
   }
   *sums = RowSums{};
   for (int g = 0; g < group; ++g) {
@@ -181,8 +181,9 @@ VARSERVE_INLINE void RedistributeGroup(const AttentionArgs& a, const AttentionSe
     // 1 - rho, adds 1e-6 for every visual token, and leaves a layer without visual sinks alone.
     const bool image_centric =
         m.visual >= row.min_visual_attention && m.visual_nonsink > 0.0F &&
-        (row.authors_code ? visual_sink && m.visual_sink / (m.visual + num_visual * 1e-6F) <= 1.0F - row.rho
-                          : m.visual_nonsink / m.visual >= row.rho);
+        (row.authors_code
+             ? num_visual_sinks > 0.0F && m.visual_sink / (m.visual + num_visual * 1e-6F) <= 1.0F - row.rho
+             : m.visual_nonsink / m.visual >= row.rho);
     sums->visual_before += m.visual;
     if (!image_centric) {
       sums->visual_after += m.visual;
