@@ -20,6 +20,7 @@ struct RowGroup {
   at::Tensor blocks;      // [B * S / block_size] int64
   at::Tensor visual;      // [B, 1, S] float
   at::Tensor visible;     // [B, Tq, S] bool: slots the row attends to
+  at::Tensor unseen;      // [B, 1, S, 1] bool: slots no row attends to, where anything may lie
   at::Tensor can_sink;    // [B, Tq, S] bool: visible slots that may be sinks
   at::Tensor num_visual;  // [B, 1, 1, Tq] float: visible visual tokens
   // Parameters of VAR, [B, Tq] unless said otherwise.
@@ -51,9 +52,9 @@ class TensorRows : public PreparedRows {
 
   void MoveTo(const at::Device& device) {
     for (RowGroup& g : groups) {
-      for (at::Tensor* t :
-           {&g.row_index, &g.blocks, &g.visual, &g.visible, &g.can_sink, &g.num_visual, &g.first_layer,
-            &g.last_layer, &g.tau, &g.rho, &g.p, &g.min_visual, &g.authors_code, &g.map_rows, &g.map_ids}) {
+      for (at::Tensor* t : {&g.row_index, &g.blocks, &g.visual, &g.visible, &g.unseen, &g.can_sink,
+                            &g.num_visual, &g.first_layer, &g.last_layer, &g.tau, &g.rho, &g.p, &g.min_visual,
+                            &g.authors_code, &g.map_rows, &g.map_ids}) {
         *t = t->to(device, /*non_blocking=*/true);
       }
     }
@@ -110,6 +111,7 @@ class TensorRows : public PreparedRows {
         }
       }
     }
+    g.unseen = g.visible.any(1).logical_not().view({g.num_sequences, 1, g.slots, 1});
     g.num_visual = (g.visual * g.visible).sum(-1).view({g.num_sequences, 1, 1, g.rows_each});
     g.blocks = g.blocks.view({-1});
     g.map_rows = at::tensor(map_rows, at::kLong);
@@ -235,8 +237,10 @@ class TensorAttention : public AttentionBackend {
       add_to_maps(1);
       evidence.sums.select(0, layer).select(1, 0).index_copy_(0, g.row_index, sums.view({-1, 4}));
 
+      // A weight of 0 would not do: what is not finite stays so when multiplied by it.
+      const at::Tensor values = Gather(kv.v, g).masked_fill_(g.unseen, 0.0);
       const at::Tensor result =
-          at::matmul(weights.view({g.num_sequences, kv_heads, -1, g.slots}), Gather(kv.v, g))
+          at::matmul(weights.view({g.num_sequences, kv_heads, -1, g.slots}), values)
               .view({g.num_sequences, kv_heads, heads / kv_heads, g.rows_each, head_dim})
               .permute({0, 3, 1, 2, 4})
               .reshape({-1, heads, head_dim});  // [B * Tq, H, D]

@@ -9,22 +9,21 @@ namespace varserve::kernels::VARSERVE_ISA {
 template <typename T>
 struct LinearScores {
   using Key = T;
-  VARSERVE_INLINE void Compute(const AttentionArgs& a, const AttentionSequence& sequence, const float* q,
-                               int kv_head, int group, int padded, bool fetch, float* scores, float* packed) {
-    int64_t q_stride = a.head_dim;
+  VARSERVE_INLINE void Pack(const float* q, int head_dim, float* packed) {
     if constexpr (Step<T>::kInputs > kLanes) {
-      q_stride = PackedInputs(a.head_dim);
-      for (int g = 0; g < group; ++g) PackInputs(q + g * a.head_dim, a.head_dim, packed + g * q_stride);
-      q = packed;
+      PackInputs(q, head_dim, packed);
+    } else {
+      std::memcpy(packed, q, head_dim * sizeof(float));
     }
-    for (int i = 0; i < group * padded; ++i) scores[i] = 0.0F;
-    for (int first = 0; first < padded; first += a.block_size) {
-      if (fetch) FetchAhead<T>(a, sequence, kv_head, first, padded);
-      const int64_t block = sequence.blocks[first / a.block_size];
-      const T* k =
-          static_cast<const T*>(a.k_pool) + (block * a.kv_heads + kv_head) * a.block_size * a.head_dim;
-      Block</*PREFETCH=*/false>(q, q_stride, group, k, a.head_dim, a.block_size, a.head_dim, scores + first,
-                                padded);
+  }
+  VARSERVE_INLINE void Compute(const AttentionArgs& a, const AttentionTile& t, const float* packed,
+                               float* scores) {
+    for (int i = 0; i < t.vectors() * t.padded; ++i) scores[i] = 0.0F;
+    for (int first = 0; first < t.padded; first += a.block_size) {
+      FetchAhead<T>(a, t, first);
+      Block</*PREFETCH=*/false>(packed, PackedInputs(a.head_dim), t.vectors(),
+                                BlockOf<T>(a, t, a.k_pool, first), a.head_dim, a.block_size, a.head_dim,
+                                scores + first, t.padded);
     }
   }
 };

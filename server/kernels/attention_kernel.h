@@ -1,27 +1,46 @@
 // Rows of attention with Visual Attention Redistribution, over K and V in blocks. Included only by isa_*.cc.
 //
-// One piece is one query token and the heads that share a KV head. The row's weights exist explicitly, in
-// float32, so VAR is a few passes over numbers that are in the cache anyway.
+// One piece is one query token and the heads that share a KV head. Pieces of neighbouring rows that see the
+// same K and V are computed as one tile; what comes out is the same bit for bit.
 #pragma once
 
 #include "server/kernels/cpu_kernels.h"
+#include "server/kernels/redistribution_kernel.h"
 #include "server/kernels/vec.h"
 
 namespace varserve::kernels::VARSERVE_ISA {
 
+// Neighbouring rows of one sequence, and the heads of one KV head: `vectors` queries, row by row.
+struct AttentionTile {
+  const AttentionSequence& sequence;
+  int first_row;
+  int rows;
+  int kv_head;
+  int group;   // heads of a row
+  int padded;  // slots of the row that sees most, in whole blocks
+  bool fetch;  // K and V are not in the cache yet
+
+  int vectors() const { return rows * group; }
+};
+
+// The tile's part of the block of `slot`, of a pool [blocks, Hkv, block_size, D].
+template <typename T>
+VARSERVE_INLINE const T* BlockOf(const AttentionArgs& a, const AttentionTile& t, const void* pool, int slot) {
+  const int64_t block = t.sequence.blocks[slot / a.block_size];
+  return static_cast<const T*>(pool) + (block * a.kv_heads + t.kv_head) * a.block_size * a.head_dim;
+}
+
 // Fetches, while a block's scores are computed, its values and the next block's keys into the L2 cache.
 template <typename T>
-VARSERVE_INLINE void FetchAhead(const AttentionArgs& a, const AttentionSequence& sequence, int kv_head,
-                                int first, int padded) {
-  constexpr int kLine = 64;
-  const int64_t size = static_cast<int64_t>(a.block_size) * a.head_dim * sizeof(T);
-  const auto fetch = [&](const void* pool, int slot) __attribute__((always_inline)) {
-    const int64_t block = sequence.blocks[slot / a.block_size];
-    const char* begin = static_cast<const char*>(pool) + (block * a.kv_heads + kv_head) * size;
-    for (int64_t at = 0; at < size; at += kLine) __builtin_prefetch(begin + at, /*rw=*/0, /*locality=*/2);
+VARSERVE_INLINE void FetchAhead(const AttentionArgs& a, const AttentionTile& t, int first) {
+  constexpr int kLine = 64 / sizeof(T);
+  if (!t.fetch) return;
+  const auto fetch = [&](const T* block) __attribute__((always_inline)) {
+    for (int i = 0; i < a.block_size * a.head_dim; i += kLine)
+      __builtin_prefetch(block + i, /*rw=*/0, /*locality=*/2);
   };
-  fetch(a.v_pool, first);
-  if (first + a.block_size < padded) fetch(a.k_pool, first + a.block_size);
+  fetch(BlockOf<T>(a, t, a.v_pool, first));
+  if (first + a.block_size < t.padded) fetch(BlockOf<T>(a, t, a.k_pool, first + a.block_size));
 }
 
 // Softmax over the slots the row sees; all other slots get 0.
@@ -43,200 +62,146 @@ VARSERVE_INLINE void Softmax(float* weights, float scale, int num_slots, int pad
   for (int j = 0; j < padded; j += kLanes) Store(weights + j, Load(weights + j) * inverse);
 }
 
-// sink[slot] = 1 where the slot holds a sink of this layer, else 0 (var.md, "Sinks").
-VARSERVE_INLINE void FindSinks(const AttentionArgs& a, const AttentionSequence& sequence,
-                               const AttentionRow& row, int padded, float* sink) {
-  const float* phi = a.phi + (row.authors_code ? a.phi_plane_stride : 0);
-  for (int first = 0; first < padded; first += a.block_size) {
-    const float* block_phi = phi + static_cast<int64_t>(sequence.blocks[first / a.block_size]) * a.block_size;
-    for (int i = 0; i < a.block_size; i += kLanes)
-      Store(sink + first + i, Load(block_phi + i) >= row.tau ? Splat(1.0F) : Splat(0.0F));
-  }
-  for (int slot = Min(row.sink_slots, row.num_slots); slot < padded; ++slot) sink[slot] = 0.0F;
-  for (int slot = sequence.empty_begin; slot < Min(sequence.empty_end, padded); ++slot) sink[slot] = 0.0F;
-}
-
-// Attention of one head by class of slot: m_v, m_vs, m_vn, m_ts of var.md, "Redistribution".
-struct Masses {
-  float visual, visual_sink, visual_nonsink, text_sink;
-};
-
-VARSERVE_INLINE Masses MassesOf(const float* weights, const float* visual, const float* sink, int padded) {
-  Vec visual_sink = {};
-  Vec visual_nonsink = {};
-  Vec text_sink = {};
-  for (int j = 0; j < padded; j += kLanes) {
-    const Vec w = Load(weights + j);
-    const Vec on_visual = w * Load(visual + j);
-    const Vec s = Load(sink + j);
-    visual_sink += on_visual * s;
-    visual_nonsink += on_visual * (1.0F - s);
-    text_sink += (w - on_visual) * s;
-  }
-  Masses m;
-  m.visual_sink = Sum(visual_sink);
-  m.visual_nonsink = Sum(visual_nonsink);
-  m.text_sink = Sum(text_sink);
-  m.visual = m.visual_sink + m.visual_nonsink;
-  return m;
-}
-
-// Takes the share p of every sink's weight and gives it to the visual tokens that are not sinks.
-VARSERVE_INLINE void Redistribute(float* weights, const float* visual, const float* sink, int padded, float p,
-                                  float boost) {
-  for (int j = 0; j < padded; j += kLanes) {
-    const Vec s = Load(sink + j);
-    const Vec v = Load(visual + j);
-    const Vec factor = s * (1.0F - p) + (1.0F - s) * (v * boost + (1.0F - v));
-    Store(weights + j, Load(weights + j) * factor);
-  }
-}
-
 VARSERVE_INLINE void AddTo(float* sum, const float* values, int count) {
   for (int j = 0; j < count; j += kLanes) Store(sum + j, Load(sum + j) + Load(values + j));
 }
 
-// out[g, d] += weights[g, slot] v[slot, d] for HEADS heads and VECS * kLanes columns of one V block column
-// range.
-template <int HEADS, int VECS, typename T>
-VARSERVE_INLINE void WeightedSumTile(const AttentionArgs& a, const AttentionSequence& sequence,
-                                     const float* weights, int padded, int num_slots, int kv_head, int column,
-                                     float* out) {
-  Vec acc[HEADS][VECS] = {};
-  for (int first = 0; first < num_slots; first += a.block_size) {
-    const int64_t block = sequence.blocks[first / a.block_size];
-    const T* v =
-        static_cast<const T*>(a.v_pool) + (block * a.kv_heads + kv_head) * a.block_size * a.head_dim + column;
-    const int count = Min(a.block_size, num_slots - first);
-    for (int i = 0; i < count; ++i, v += a.head_dim) {
+// Adds weights[n, slot] v[slot, d] over slots [begin, end) to N vectors' outputs, VECS * kLanes columns of
+// them.
+template <int N, int VECS, typename T>
+VARSERVE_INLINE void AddWeighted(const AttentionArgs& a, const AttentionTile& t, const float* weights,
+                                 int begin, int end, int column, float* const* out) {
+  Vec acc[N][VECS];
+  for (int n = 0; n < N; ++n) {
+    for (int c = 0; c < VECS; ++c) acc[n][c] = Load(out[n] + column + c * kLanes);
+  }
+  for (int slot = begin; slot < end;) {
+    const int in_block = slot % a.block_size;
+    const T* v = BlockOf<T>(a, t, a.v_pool, slot) + in_block * a.head_dim + column;
+    for (const int until = Min(slot - in_block + a.block_size, end); slot < until; ++slot, v += a.head_dim) {
       Vec value[VECS];
       for (int c = 0; c < VECS; ++c) value[c] = Load(v + c * kLanes);
-      for (int g = 0; g < HEADS; ++g) {
-        const Vec w = Splat(weights[g * padded + first + i]);
-        for (int c = 0; c < VECS; ++c) acc[g][c] += w * value[c];
+      for (int n = 0; n < N; ++n) {
+        const Vec w = Splat(weights[n * t.padded + slot]);
+        for (int c = 0; c < VECS; ++c) acc[n][c] += w * value[c];
       }
     }
   }
-  for (int g = 0; g < HEADS; ++g) {
-    for (int c = 0; c < VECS; ++c) Store(out + static_cast<int64_t>(g) * a.head_dim + c * kLanes, acc[g][c]);
+  for (int n = 0; n < N; ++n) {
+    for (int c = 0; c < VECS; ++c) Store(out[n] + column + c * kLanes, acc[n][c]);
   }
 }
 
-template <int HEADS, typename T>
-VARSERVE_INLINE void WeightedSumHeads(const AttentionArgs& a, const AttentionSequence& sequence,
-                                      const float* weights, int padded, int num_slots, int kv_head,
-                                      float* out) {
-  // Accumulators enough to hide latency, and no more than there are registers: 16, or 32 with AVX-512.
-#ifdef __AVX512VL__
-  constexpr int kVecs = 8;
-#else
-  constexpr int kVecs = HEADS == 1 ? 8 : 4;
-#endif
-  int column = 0;
-  for (; column + kVecs * kLanes <= a.head_dim; column += kVecs * kLanes) {
-    WeightedSumTile<HEADS, kVecs, T>(a, sequence, weights, padded, num_slots, kv_head, column, out + column);
-  }
-  for (; column < a.head_dim; column += kLanes) {
-    WeightedSumTile<HEADS, 1, T>(a, sequence, weights, padded, num_slots, kv_head, column, out + column);
-  }
-}
-
+// The same for vectors [first, last) of the tile and all columns.
 template <typename T>
-VARSERVE_INLINE void WeightedSum(const AttentionArgs& a, const AttentionSequence& sequence,
-                                 const float* weights, int padded, int num_slots, int kv_head, int group,
-                                 float* out) {
-  int g = 0;
-  for (; g + 3 <= group; g += 3) {
-    WeightedSumHeads<3, T>(a, sequence, weights + g * padded, padded, num_slots, kv_head,
-                           out + g * a.head_dim);
-  }
-  for (; g + 2 <= group; g += 2) {
-    WeightedSumHeads<2, T>(a, sequence, weights + g * padded, padded, num_slots, kv_head,
-                           out + g * a.head_dim);
-  }
-  for (; g < group; ++g) {
-    WeightedSumHeads<1, T>(a, sequence, weights + g * padded, padded, num_slots, kv_head,
-                           out + g * a.head_dim);
-  }
+VARSERVE_INLINE void AddWeighted(const AttentionArgs& a, const AttentionTile& t, const float* weights,
+                                 int begin, int end, int first, int last) {
+  if (begin >= end) return;
+  const auto take = [&]<int N>() __attribute__((always_inline)) {
+    // Accumulators enough to hide latency, and no more than there are registers: 16, or 32 with AVX-512.
+#ifdef __AVX512VL__
+    constexpr int kVecs = 8;
+#else
+    constexpr int kVecs = N == 1 ? 8 : 4;
+#endif
+    for (; first + N <= last; first += N) {
+      float* out[N];
+      for (int n = 0; n < N; ++n) {
+        const int64_t row = t.first_row + (first + n) / t.group;
+        const int head = t.kv_head * t.group + (first + n) % t.group;
+        out[n] = a.out + row * a.out_stride + static_cast<int64_t>(head) * a.head_dim;
+      }
+      const float* own = weights + static_cast<int64_t>(first) * t.padded;
+      int column = 0;
+      for (; column + kVecs * kLanes <= a.head_dim; column += kVecs * kLanes)
+        AddWeighted<N, kVecs, T>(a, t, own, begin, end, column, out);
+      for (; column < a.head_dim; column += kLanes) AddWeighted<N, 1, T>(a, t, own, begin, end, column, out);
+    }
+  };
+  take.template operator()<3>();
+  take.template operator()<2>();
+  take.template operator()<1>();
 }
 
-// VAR on the weights of one row's head group; fills the row's sums.
-VARSERVE_INLINE void RedistributeGroup(const AttentionArgs& a, const AttentionSequence& sequence,
-                                       const AttentionRow& row, int group, int padded, float* weights,
-                                       float* sink, RowSums* sums) {
-  FindSinks(a, sequence, row, padded, sink);
-  float num_visual = 0.0F;
-  float num_visual_sinks = 0.0F;
-  if (row.authors_code) {
-    for (int j = 0; j < row.num_slots; ++j) {
-      num_visual += sequence.visual[j];
-      num_visual_sinks += sequence.visual[j] * sink[j];
-    }
+// out[vector] = sum over the slots its row sees of weight times value. Slots without a token are left out,
+// since what lies there may be anything.
+template <typename T>
+VARSERVE_INLINE void WeightedSums(const AttentionArgs& a, const AttentionTile& t, const float* weights) {
+  int common = a.rows[t.first_row].num_slots;
+  for (int i = 0; i < t.rows; ++i) {
+    const int64_t row = t.first_row + i;
+    float* out = a.out + row * a.out_stride + static_cast<int64_t>(t.kv_head) * t.group * a.head_dim;
+    for (int d = 0; d < t.group * a.head_dim; ++d) out[d] = 0.0F;
+    common = Min(common, a.rows[row].num_slots);
   }
-  *sums = RowSums{};
-  for (int g = 0; g < group; ++g) {
-    float* head = weights + static_cast<int64_t>(g) * padded;
-    const Masses m = MassesOf(head, sequence.visual, sink, padded);
-    // The paper compares the visual attention on non-sinks with rho; the authors' code the one on sinks with
-    // 1 - rho, adds 1e-6 for every visual token, and leaves a layer without visual sinks alone.
-    const bool image_centric =
-        m.visual >= row.min_visual_attention && m.visual_nonsink > 0.0F &&
-        (row.authors_code
-             ? num_visual_sinks > 0.0F && m.visual_sink / (m.visual + num_visual * 1e-6F) <= 1.0F - row.rho
-             : m.visual_nonsink / m.visual >= row.rho);
-    sums->visual_before += m.visual;
-    if (!image_centric) {
-      sums->visual_after += m.visual;
-      continue;
-    }
-    const float omega = row.p * (m.visual_sink + m.text_sink);
-    sums->image_centric_heads += 1.0F;
-    sums->redistributed += omega;
-    sums->visual_after += m.visual + omega - row.p * m.visual_sink;
-    if (omega > 0.0F)
-      Redistribute(head, sequence.visual, sink, padded, row.p, 1.0F + omega / m.visual_nonsink);
-  }
+  AddWeighted<T>(a, t, weights, 0, Min(t.sequence.empty_begin, common), 0, t.vectors());
+  const int behind = Min(t.sequence.empty_end, common);
+  AddWeighted<T>(a, t, weights, behind, common, 0, t.vectors());
+  for (int i = 0; i < t.rows; ++i)
+    AddWeighted<T>(a, t, weights, common, a.rows[t.first_row + i].num_slots, i * t.group, (i + 1) * t.group);
 }
 
-// SCORES tells the type of K and V (Key) and how scores come about:
-// Compute(args, sequence, q, kv_head, group, padded, fetch, scores, packed) sets scores[g, slot] = q[g]
-// k[slot] for whole blocks, with FetchAhead if `fetch`; `packed` has room for the group's queries.
 template <typename SCORES>
-static void AttentionTyped(const AttentionArgs& a, float* scratch, int piece_begin, int piece_end) {
-  const int group = a.heads / a.kv_heads;
-  for (int piece = piece_begin; piece < piece_end; ++piece) {
-    const int r = piece % a.num_rows;
-    const int kv_head = piece / a.num_rows;
-    const AttentionRow& row = a.rows[r];
-    const AttentionSequence& sequence = a.sequences[row.sequence];
-    const int padded = (row.num_slots + a.block_size - 1) / a.block_size * a.block_size;
-    const int64_t head = static_cast<int64_t>(kv_head) * group;
-    const float* q = a.q + r * a.q_stride + head * a.head_dim;
-    float* out = a.out + r * a.out_stride + head * a.head_dim;
-    float* weights = scratch;                // [group, padded]
-    float* sink = weights + group * padded;  // [padded]
-    float* packed = sink + padded;           // [group, PackedInputs(D)]
+VARSERVE_INLINE void AttendTile(const AttentionArgs& a, const AttentionTile& t, float* scratch) {
+  float* weights = scratch;                        // [vectors, padded]
+  float* sink = weights + t.vectors() * t.padded;  // [padded]
+  float* packed = sink + t.padded;                 // [vectors, PackedInputs(D)]
 
-    // K and V of the piece before are in the cache.
-    const bool fetch = piece == piece_begin || r == 0 || a.rows[r - 1].sequence != row.sequence;
-    SCORES::Compute(a, sequence, q, kv_head, group, padded, fetch, weights, packed);
-    for (int g = 0; g < group; ++g) {
-      Softmax(weights + g * padded, a.scale, row.num_slots, padded, sequence.empty_begin, sequence.empty_end);
+  for (int v = 0; v < t.vectors(); ++v) {
+    const int64_t row = t.first_row + v / t.group;
+    const int head = t.kv_head * t.group + v % t.group;
+    SCORES::Pack(a.q + row * a.q_stride + static_cast<int64_t>(head) * a.head_dim, a.head_dim,
+                 packed + v * PackedInputs(a.head_dim));
+  }
+  SCORES::Compute(a, t, packed, weights);
+  for (int i = 0; i < t.rows; ++i) {
+    const int r = t.first_row + i;
+    const AttentionRow& row = a.rows[r];
+    float* own = weights + static_cast<int64_t>(i) * t.group * t.padded;
+    for (int g = 0; g < t.group; ++g) {
+      Softmax(own + g * t.padded, a.scale, row.num_slots, t.padded, t.sequence.empty_begin,
+              t.sequence.empty_end);
     }
     float* map = row.map < 0 || a.map_flags[row.map] == 0
                      ? nullptr
-                     : a.maps + (static_cast<int64_t>(row.map) * a.kv_heads + kv_head) * 2 * a.map_slots;
+                     : a.maps + (static_cast<int64_t>(row.map) * a.kv_heads + t.kv_head) * 2 * a.map_slots;
     if (map != nullptr) {
-      for (int g = 0; g < group; ++g) AddTo(map, weights + g * padded, padded);
+      for (int g = 0; g < t.group; ++g) AddTo(map, own + g * t.padded, t.padded);
     }
     if (a.layer >= row.first_layer && a.layer <= row.last_layer) {
-      RedistributeGroup(a, sequence, row, group, padded, weights, sink,
-                        a.sums + static_cast<int64_t>(r) * a.kv_heads + kv_head);
+      RedistributeGroup(a, t.sequence, row, t.group, t.padded, own, sink,
+                        a.sums + static_cast<int64_t>(r) * a.kv_heads + t.kv_head);
     }
     if (map != nullptr) {
-      for (int g = 0; g < group; ++g) AddTo(map + a.map_slots, weights + g * padded, padded);
+      for (int g = 0; g < t.group; ++g) AddTo(map + a.map_slots, own + g * t.padded, t.padded);
     }
-    WeightedSum<typename SCORES::Key>(a, sequence, weights, padded, row.num_slots, kv_head, group, out);
+  }
+  WeightedSums<typename SCORES::Key>(a, t, weights);
+}
+
+// SCORES tells the type of K and V, Key, and how scores come about: Pack() brings a query into its form,
+// Compute() sets scores[vector, slot] = q[vector] k[slot] for whole blocks, with FetchAhead() before each.
+template <typename SCORES>
+static void AttentionTyped(const AttentionArgs& a, float* scratch, int piece_begin, int piece_end) {
+  const int group = a.heads / a.kv_heads;
+  const int most_rows = group < kAttentionTile ? kAttentionTile / group : 1;
+  for (int piece = piece_begin, rows = 0; piece < piece_end; piece += rows) {
+    const int first = piece % a.num_rows;
+    const int limit = Min(most_rows, Min(piece_end - piece, a.num_rows - first));
+    const int sequence = a.rows[first].sequence;
+    int most_slots = a.rows[first].num_slots;
+    for (rows = 1; rows < limit && a.rows[first + rows].sequence == sequence; ++rows) {
+      if (a.rows[first + rows].num_slots > most_slots) most_slots = a.rows[first + rows].num_slots;
+    }
+    const bool fetch = piece == piece_begin || first == 0 || a.rows[first - 1].sequence != sequence;
+    const AttentionTile tile{.sequence = a.sequences[sequence],
+                             .first_row = first,
+                             .rows = rows,
+                             .kv_head = piece / a.num_rows,
+                             .group = group,
+                             .padded = (most_slots + a.block_size - 1) / a.block_size * a.block_size,
+                             .fetch = fetch};
+    AttendTile<SCORES>(a, tile, scratch);
   }
 }
 

@@ -131,11 +131,15 @@ struct AttentionArgs {
 // Floats a row takes up as pack_inputs leaves it.
 inline int PackedInputs(int count) { return (count + 15) / 16 * 16; }
 
+// Queries that are computed together at least, where there are rows enough that see the same K and V.
+inline constexpr int kAttentionTile = 3;
+
 // Floats of scratch one thread needs for rows that see up to max_slots slots.
 inline int64_t AttentionScratch(const AttentionArgs& a, int max_slots) {
   const int64_t padded = (max_slots + a.block_size - 1) / a.block_size * a.block_size;
   const int group = a.heads / a.kv_heads;
-  return (group + 1) * padded + group * PackedInputs(a.head_dim);
+  const int vectors = group > kAttentionTile ? group : kAttentionTile;
+  return (vectors + 1) * padded + vectors * PackedInputs(a.head_dim);
 }
 
 struct CpuKernels {

@@ -11,56 +11,53 @@
 
 namespace varserve::kernels::VARSERVE_ISA {
 
-// scores[g, slot] = q[g] k[slot] for HEADS queries and SLOTS keys. Each score is one chain of operations,
+// scores[v, slot] = q[v] k[slot] for VECTORS queries and SLOTS keys. Each score is one chain of operations,
 // whatever the tile: eight lanes over sixteen channels at a time, then the sum of the lanes.
-template <int HEADS, int SLOTS>
+template <int VECTORS, int SLOTS>
 VARSERVE_INLINE void ScoreTile(const uint16_t* q, int64_t q_stride, const uint16_t* k, int head_dim,
                                float* scores, int64_t scores_stride) {
   constexpr int kStep = 2 * kLanes;
-  __m256 acc[HEADS][SLOTS];
-  for (auto& head : acc) {
-    for (__m256& lanes : head) lanes = _mm256_setzero_ps();
+  __m256 acc[VECTORS][SLOTS];
+  for (auto& vector : acc) {
+    for (__m256& lanes : vector) lanes = _mm256_setzero_ps();
   }
   for (int d = 0; d < head_dim; d += kStep) {
     const __mmask16 mask = head_dim - d >= kStep ? 0xffff : 0xff;  // heads are multiples of eight channels
     __m256bh keys[SLOTS];
     for (int j = 0; j < SLOTS; ++j)
       keys[j] = reinterpret_cast<__m256bh>(_mm256_maskz_loadu_epi16(mask, k + j * head_dim + d));
-    for (int g = 0; g < HEADS; ++g) {
-      const auto query = reinterpret_cast<__m256bh>(_mm256_maskz_loadu_epi16(mask, q + g * q_stride + d));
-      for (int j = 0; j < SLOTS; ++j) acc[g][j] = _mm256_dpbf16_ps(acc[g][j], query, keys[j]);
+    for (int v = 0; v < VECTORS; ++v) {
+      const auto query = reinterpret_cast<__m256bh>(_mm256_maskz_loadu_epi16(mask, q + v * q_stride + d));
+      for (int j = 0; j < SLOTS; ++j) acc[v][j] = _mm256_dpbf16_ps(acc[v][j], query, keys[j]);
     }
   }
-  for (int g = 0; g < HEADS; ++g) {
+  for (int v = 0; v < VECTORS; ++v) {
     for (int j = 0; j < SLOTS; j += 4) {
-      const auto lanes = [&](int i) { return reinterpret_cast<Vec>(acc[g][j + i]); };
+      const auto lanes = [&](int i) { return reinterpret_cast<Vec>(acc[v][j + i]); };
       const Quad sums = Sum4(lanes(0), lanes(1), lanes(2), lanes(3));
-      std::memcpy(scores + g * scores_stride + j, &sums, sizeof(sums));
+      std::memcpy(scores + v * scores_stride + j, &sums, sizeof(sums));
     }
   }
 }
 
 struct PairScores {
   using Key = BFloat16;
-  VARSERVE_INLINE void Compute(const AttentionArgs& a, const AttentionSequence& sequence, const float* q,
-                               int kv_head, int group, int padded, bool fetch, float* scores, float* packed) {
-    const int64_t q_stride = 2 * PackedInputs(a.head_dim);
+  VARSERVE_INLINE void Pack(const float* q, int head_dim, float* packed) { PackInputs(q, head_dim, packed); }
+  VARSERVE_INLINE void Compute(const AttentionArgs& a, const AttentionTile& t, const float* packed,
+                               float* scores) {
+    const int64_t stride = 2 * PackedInputs(a.head_dim);
     const auto* queries = reinterpret_cast<const uint16_t*>(packed);
-    for (int g = 0; g < group; ++g)
-      PackInputs(q + g * a.head_dim, a.head_dim, packed + g * PackedInputs(a.head_dim));
-    for (int first = 0; first < padded; first += a.block_size) {
-      if (fetch) FetchAhead<BFloat16>(a, sequence, kv_head, first, padded);
-      const int64_t block = sequence.blocks[first / a.block_size];
-      const auto* k =
-          static_cast<const uint16_t*>(a.k_pool) + (block * a.kv_heads + kv_head) * a.block_size * a.head_dim;
-      int g = 0;
+    for (int first = 0; first < t.padded; first += a.block_size) {
+      FetchAhead<BFloat16>(a, t, first);
+      const auto* k = reinterpret_cast<const uint16_t*>(BlockOf<BFloat16>(a, t, a.k_pool, first));
+      int v = 0;
       // As many accumulators as hide the instruction's latency, and fit the registers.
-      const auto take = [&]<int HEADS, int SLOTS>() __attribute__((always_inline)) {
-        for (; g + HEADS <= group; g += HEADS) {
+      const auto take = [&]<int VECTORS, int SLOTS>() __attribute__((always_inline)) {
+        for (; v + VECTORS <= t.vectors(); v += VECTORS) {
           for (int j = 0; j < a.block_size; j += SLOTS) {
-            ScoreTile<HEADS, SLOTS>(queries + g * q_stride, q_stride,
-                                    k + static_cast<int64_t>(j) * a.head_dim, a.head_dim,
-                                    scores + static_cast<int64_t>(g) * padded + first + j, padded);
+            ScoreTile<VECTORS, SLOTS>(queries + v * stride, stride, k + static_cast<int64_t>(j) * a.head_dim,
+                                      a.head_dim, scores + static_cast<int64_t>(v) * t.padded + first + j,
+                                      t.padded);
           }
         }
       };

@@ -76,6 +76,18 @@ struct AttentionWorld {
     const size_t pool = static_cast<size_t>(num_blocks) * s.kv_heads * kBlockSize * s.head_dim;
     fill(k, pool);
     fill(v, pool);
+    // What a slot without a token holds must not matter.
+    for (const Sequence& sequence : sequences) {
+      for (int slot = sequence.empty_begin; slot < sequence.empty_end; ++slot) {
+        const int64_t row =
+            sequence.blocks[slot / kBlockSize] * static_cast<int64_t>(s.kv_heads) * kBlockSize +
+            slot % kBlockSize;
+        for (int head = 0; head < s.kv_heads; ++head) {
+          for (std::vector<float>* values : {&k, &v})
+            std::fill_n(values->begin() + (row + head * kBlockSize) * s.head_dim, s.head_dim, NAN);
+        }
+      }
+    }
     // A few slots whose keys are alike draw attention in every head, as sinks do.
     phi.assign(2 * num_blocks * kBlockSize, 1.0F);
     num_slots = num_blocks * kBlockSize;
@@ -94,7 +106,7 @@ struct AttentionWorld {
 
     for (int r = 0; r < num_rows; ++r) {
       AttentionRow row;
-      row.sequence = pick(0, num_sequences - 1);
+      row.sequence = r * num_sequences / num_rows;
       const Sequence& sequence = sequences[row.sequence];
       row.num_slots = pick(sequence.empty_end + 1, sequence.slots);
       const int kind = pick(0, 5);
@@ -162,8 +174,8 @@ struct AttentionWorld {
                        .map_slots = result.map_slots};
     const auto scratch = std::make_unique<float[]>(AttentionScratch(args, result.map_slots));
     const int pieces = static_cast<int>(rows.size()) * shape.kv_heads;
-    for (int piece = 0; piece < pieces; piece += 3)
-      kernels.attention(args, scratch.get(), piece, std::min(piece + 3, pieces));
+    for (int piece = 0; piece < pieces; piece += 5)
+      kernels.attention(args, scratch.get(), piece, std::min(piece + 5, pieces));
     return result;
   }
 
