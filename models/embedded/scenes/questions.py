@@ -111,7 +111,7 @@ class QuestionMaker:
             *self._names(),
             *self._counts(),
             *self._colors(),
-            *self._relations(),
+            *self.relations(),
             *self._places(),
         ]
 
@@ -202,7 +202,8 @@ class QuestionMaker:
         questions.append(self._ask("of_absent", answer, wording, the=absent.definite))
         return questions
 
-    def _relations(self) -> list[Question]:
+    def relations(self) -> list[Question]:
+        """Which of two is left of or above the other, if there are two of which that can be said."""
         questions = []
         pairs = [pair if self._rng.random() < 0.5 else pair[::-1] for pair in combinations(self._single, 2)]
         horizontal = [pair for pair in pairs if abs(pair[0].center[0] - pair[1].center[0]) >= CLEARLY]

@@ -25,6 +25,8 @@ WEIGHTS = {
     "category_no": 0.6,
     "of_absent": 0.7,
 }
+# Drawn so many times more: the decoder finds above and below in a token's position, left and right it has to learn.
+MORE_RELATIONS = 3
 CHAT_SHARE = 0.35  # of scenes come with a plain conversation
 CHAT_WITH_PICTURE = 0.5  # of these have the picture before them all the same
 # Captions say most per token, so there is more than one of them about most scenes.
@@ -34,7 +36,10 @@ TWO_TURNS = 0.2  # of conversations
 
 def conversations(scene: Scene, chat: list[Turn], rng: random.Random) -> list[Conversation]:
     """In the order in which room is given to them: a plain one, captions, then the others by weight."""
-    questions = QuestionMaker(scene, rng).all()
+    maker = QuestionMaker(scene, rng)
+    questions = maker.all()
+    for _ in range(MORE_RELATIONS):
+        questions += [question for question in maker.relations() if question.kind != "above_below"]
     captions = [question for question in questions if rng.random() < CAPTION_SHARES.get(question.kind, 0.0)]
     others = [question for question in questions if question.kind not in CAPTION_SHARES]
     others.sort(key=lambda question: rng.random() ** (1 / WEIGHTS.get(question.kind, 1.0)), reverse=True)
