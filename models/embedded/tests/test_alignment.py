@@ -54,7 +54,7 @@ class AlignTest(unittest.TestCase):
             projector = alignment.align(patches, patches, names, directions)
         said = projector(features).detach()
         length = names.norm(dim=-1).mean()
-        located = said @ directions.T / (alignment.PLACE_LENGTH * length)
+        located = said @ directions.T / (torch.tensor(alignment.PLACE_LENGTHS) * length)
         self.assertLess((located - places).square().mean(), 0.2 * places.var())
         said -= said @ directions.T @ directions
         nearest = (said @ torch.nn.functional.normalize(names, dim=-1).T).argmax(dim=-1)

@@ -28,9 +28,10 @@ BACKGROUND_WEIGHT = 0.3
 SHARPNESS = 20.0  # of the softmax over cosines
 PULL_WEIGHT = 0.3  # of being near the embedding itself, beside being nearer to it than to others
 PLACE_WEIGHT = 1.0
-PLACE_LENGTH = 0.3  # of a place's component, in lengths of an embedding
-# x of a patch in the picture, y, x in its object, y, the object's size
-NUM_PLACES = 5
+# How long the components of places are, in lengths of an embedding: x of a patch in the picture, y, x in its object, y,
+# the object's size. Of y the decoder knows something from a token's position, of x nothing.
+PLACE_LENGTHS = (0.6, 0.3, 0.3, 0.3, 0.3)
+NUM_PLACES = len(PLACE_LENGTHS)
 
 
 def concepts() -> list[str]:
@@ -126,7 +127,7 @@ def align(
     """names [concepts, C] are where the concepts shall be, directions [NUM_PLACES, C] where the places."""
     projector = make_projector(train.features.shape[1], names.shape[1])
     names = names - names @ directions.T @ directions
-    length = names.norm(dim=-1).mean()
+    length, lengths = names.norm(dim=-1).mean(), torch.tensor(PLACE_LENGTHS)
     weights = torch.where(torch.arange(len(names)) < len(load_objects()), 1.0, BACKGROUND_WEIGHT)
     sample = train.features[:: max(1, len(train.features) // 20000)].float()
     mean, deviation = sample.mean(dim=0), sample.std(dim=0)
@@ -140,7 +141,7 @@ def align(
         labels = train.labels[batch]
         naming = F.cross_entropy(SHARPNESS * _cosines(name, names), labels, weight=weights)
         pull = ((name - names[labels]) / length).square().sum(dim=-1).mean()
-        placing = (place / (PLACE_LENGTH * length) - train.places[batch]).square().mean()
+        placing = (place / (lengths * length) - train.places[batch]).square().mean()
         optimizer.zero_grad()
         (naming + PULL_WEIGHT * pull + PLACE_WEIGHT * placing).backward()
         optimizer.step()
@@ -175,7 +176,7 @@ def _judge(projected: torch.Tensor, patches: Patches, names: torch.Tensor, direc
     name, place = _split(projected, directions)
     right = _cosines(name, names).argmax(dim=-1) == patches.labels
     objects = patches.labels < len(load_objects())
-    place /= PLACE_LENGTH * names.norm(dim=-1).mean()
+    place /= torch.tensor(PLACE_LENGTHS) * names.norm(dim=-1).mean()
     missed = (place - patches.places).square().mean(dim=0) / patches.places.var(dim=0)
     explained = ", ".join(f"{1 - share:.2f}" for share in missed.tolist())
     return (
