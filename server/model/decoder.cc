@@ -8,11 +8,10 @@ namespace varserve::model {
 
 Decoder::Decoder(const DecoderConfig& config, const std::vector<int32_t>& sink_dimensions,
                  WeightLoader& weights, const LayerOps& ops, const attention::AttentionBackend& attention,
-                 at::ScalarType activation_dtype, at::Device device)
+                 at::Device device)
     : config_(config),
       ops_(ops),
       attention_(attention),
-      dtype_(activation_dtype),
       rotary_(config.rope, config.head_dim, config.max_position_embeddings, device) {
   sinks_.dimensions = at::tensor(sink_dimensions, at::kInt).to(device, ops.SinkIndexDtype());
   sinks_.eps = config.rms_norm_eps;

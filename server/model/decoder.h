@@ -36,8 +36,7 @@ class Decoder {
  public:
   // Sink dimensions are empty where the model has no VAR profile.
   Decoder(const DecoderConfig& config, const std::vector<int32_t>& sink_dimensions, WeightLoader& weights,
-          const LayerOps& ops, const attention::AttentionBackend& attention, at::ScalarType activation_dtype,
-          at::Device device);
+          const LayerOps& ops, const attention::AttentionBackend& attention, at::Device device);
 
   // token_ids: [N] int64 => [N, C] in the activation dtype
   at::Tensor Embed(const at::Tensor& token_ids) const;
@@ -61,7 +60,6 @@ class Decoder {
   const DecoderConfig config_;
   const LayerOps& ops_;
   const attention::AttentionBackend& attention_;
-  const at::ScalarType dtype_;
   SinkTarget sinks_;
   RotaryTable rotary_;
   LinearWeights embed_tokens_;  // [V, C]

@@ -46,13 +46,12 @@ absl::StatusOr<std::unique_ptr<const LlavaModel>> LlavaModel::Load(const Options
   model->attention_ = fused ? attention::MakeFusedAttention() : attention::MakeTensorAttention(device);
   RETURN_IF_ERROR(CatchTorchErrors([&]() -> absl::Status {
     WeightLoader weights(checkpoint, device, dtype);
-    const at::ScalarType activation_dtype = model->ops_->ActivationDtype(dtype);
     model->tower_ = std::make_unique<VisionTower>(c, options.image_height, options.image_width, weights,
-                                                  *model->ops_, activation_dtype);
+                                                  *model->ops_, model->ops_->ActivationDtype(dtype));
     model->projector_ = std::make_unique<Projector>(c, weights, *model->ops_);
     model->decoder_ = std::make_unique<Decoder>(
         c.decoder, model->var_profile_ ? model->var_profile_->sink_dimensions : std::vector<int32_t>{},
-        weights, *model->ops_, *model->attention_, activation_dtype, device);
+        weights, *model->ops_, *model->attention_, device);
     model->weight_bytes_ = weights.bytes();
     return weights.status();
   }));
