@@ -45,6 +45,9 @@ class Live(unittest.TestCase):
         done = f"sum(varserve_requests_total) >= {len(cls.answers)} and sum(varserve_requests_running) == 0"
         cls.prometheus.wait_for(done)
         cls.prometheus.wait_for(f"count_over_time(({done})[1m:1s]) >= 2")
+        # And behind the rules' own evaluation of it.
+        cls.prometheus.wait_for(f'model:varserve_var_visual_sink_tokens:mean1h{{model="{MODEL}"}} > 0')
+        cls.prometheus.wait_for(f"timestamp(varserve_ready) > {time.time()}")
         cls.end = cls.prometheus.number("timestamp(varserve_ready)")
 
     def value(self, expression: str) -> dict[tuple[str, ...], float]:
