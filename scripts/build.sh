@@ -11,16 +11,12 @@ ensure_build() {
     torch=$LIBTORCH
   fi
   BUILD="$ROOT/build/$preset"
-  local launcher=()
-  # What a precompiled header may hide from ccache: macros given on the command line, __TIME__.
-  export CCACHE_SLOPPINESS=pch_defines,time_macros
-  command -v ccache >/dev/null && launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_FLAGS=-fpch-preprocess)
   if [[ ! -f $BUILD/build.ninja ]] ||
     { [[ -n $torch ]] && ! grep -q "LIBTORCH_INCLUDE_DIR:PATH=$torch" "$BUILD/CMakeCache.txt"; }; then
     say "configuring build/$preset"
     mkdir -p "$ROOT/build"
     rm -f "$BUILD/CMakeCache.txt"
-    LIBTORCH="$torch" cmake -S "$ROOT" --preset "$preset" "${launcher[@]}" >"$BUILD.log" 2>&1 || {
+    LIBTORCH="$torch" cmake -S "$ROOT" --preset "$preset" >"$BUILD.log" 2>&1 || {
       tail -n 30 "$BUILD.log" >&2
       die "cmake failed; the whole log is build/$preset.log"
     }

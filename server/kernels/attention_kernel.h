@@ -23,6 +23,13 @@ struct AttentionTile {
   int vectors() const { return rows * group; }
 };
 
+// Where the tile's vector begins in a tensor [R, H, D] whose rows are `row_stride` apart.
+VARSERVE_INLINE int64_t VectorAt(const AttentionArgs& a, const AttentionTile& t, int vector,
+                                 int64_t row_stride) {
+  const int head = t.kv_head * t.group + vector % t.group;
+  return (t.first_row + vector / t.group) * row_stride + static_cast<int64_t>(head) * a.head_dim;
+}
+
 // The tile's part of the block of `slot`, of a pool [blocks, Hkv, block_size, D].
 template <typename T>
 VARSERVE_INLINE const T* BlockOf(const AttentionArgs& a, const AttentionTile& t, const void* pool, int slot) {
@@ -106,11 +113,7 @@ VARSERVE_INLINE void AddWeighted(const AttentionArgs& a, const AttentionTile& t,
 #endif
     for (; first + N <= last; first += N) {
       float* out[N];
-      for (int n = 0; n < N; ++n) {
-        const int64_t row = t.first_row + (first + n) / t.group;
-        const int head = t.kv_head * t.group + (first + n) % t.group;
-        out[n] = a.out + row * a.out_stride + static_cast<int64_t>(head) * a.head_dim;
-      }
+      for (int n = 0; n < N; ++n) out[n] = a.out + VectorAt(a, t, first + n, a.out_stride);
       const float* own = weights + static_cast<int64_t>(first) * t.padded;
       int column = 0;
       for (; column + kVecs * kLanes <= a.head_dim; column += kVecs * kLanes)
@@ -130,7 +133,7 @@ VARSERVE_INLINE void WeightedSums(const AttentionArgs& a, const AttentionTile& t
   int common = a.rows[t.first_row].num_slots;
   for (int i = 0; i < t.rows; ++i) {
     const int64_t row = t.first_row + i;
-    float* out = a.out + row * a.out_stride + static_cast<int64_t>(t.kv_head) * t.group * a.head_dim;
+    float* out = a.out + VectorAt(a, t, i * t.group, a.out_stride);
     for (int d = 0; d < t.group * a.head_dim; ++d) out[d] = 0.0F;
     common = Min(common, a.rows[row].num_slots);
   }
@@ -147,12 +150,8 @@ VARSERVE_INLINE void AttendTile(const AttentionArgs& a, const AttentionTile& t, 
   float* sink = weights + t.vectors() * t.padded;  // [padded]
   float* packed = sink + t.padded;                 // [vectors, PackedInputs(D)]
 
-  for (int v = 0; v < t.vectors(); ++v) {
-    const int64_t row = t.first_row + v / t.group;
-    const int head = t.kv_head * t.group + v % t.group;
-    SCORES::Pack(a.q + row * a.q_stride + static_cast<int64_t>(head) * a.head_dim, a.head_dim,
-                 packed + v * PackedInputs(a.head_dim));
-  }
+  for (int v = 0; v < t.vectors(); ++v)
+    SCORES::Pack(a.q + VectorAt(a, t, v, a.q_stride), a.head_dim, packed + v * PackedInputs(a.head_dim));
   SCORES::Compute(a, t, packed, weights);
   for (int i = 0; i < t.rows; ++i) {
     const int r = t.first_row + i;

@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 
 #include <array>
-#include <fstream>
 #include <numeric>
 #include <random>
 
@@ -134,8 +133,7 @@ TEST_P(CalibrateTest, ProbeShowsWhatTheReferenceComputes) {
   const TinyModel tiny("clip_mha");
   const Golden golden("clip_mha.var");
   const auto model = tiny.Load(/*tensor_operators=*/GetParam());
-  const json cases =
-      json::parse(std::ifstream(std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/data/clip_mha.var.json"));
+  const json cases = ReadJson(RepositoryPath("tests/golden/data/clip_mha.var.json"));
   const auto observe =
       std::find_if(cases.begin(), cases.end(), [](const json& c) { return c["name"] == "observe"; });
   ASSERT_NE(observe, cases.end());

@@ -1,8 +1,6 @@
 // The embedded model from its directory, picture file and question to tokens, against what transformers
 // computes from the same.
 #include <cstdlib>
-#include <fstream>
-#include <sstream>
 
 #include "server/model/llava_model_runner.h"
 #include "server/preprocess/preprocessor.h"
@@ -18,12 +16,6 @@ using testing::RunnerDriver;
 
 constexpr double kTolerance = 2e-4;
 constexpr int kTokens = 32;
-
-std::string ReadFile(const std::string& path) {
-  std::stringstream bytes;
-  bytes << std::ifstream(path, std::ios::binary).rdbuf();
-  return bytes.str();
-}
 
 class EmbeddedGoldenTest : public ::testing::TestWithParam<bool> {};
 
@@ -48,9 +40,7 @@ TEST_P(EmbeddedGoldenTest, PromptAndGreedySteps) {
                                            .cols = (*model)->grid_cols()});
   ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
   const auto picture =
-      (*preprocessor)
-          ->ProcessImage(ReadFile(std::string(VARSERVE_SOURCE_DIR) + "/models/embedded/samples/animals.jpg"),
-                         {});
+      (*preprocessor)->ProcessImage(ReadFile(RepositoryPath("models/embedded/samples/animals.jpg")), {});
   ASSERT_TRUE(picture.ok()) << picture.status();
   auto prompt =
       (*preprocessor)

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/engine/request.h"
 #include "server/model/safetensors.h"
+#include "tests/testing/files.h"
 #include "tests/testing/tiny_model.h"
 
 namespace varserve::testing {
@@ -19,7 +20,7 @@ class Golden {
  public:
   explicit Golden(const std::string& name)
       : file_(*model::SafetensorsFile::Open(
-            absl::StrCat(VARSERVE_SOURCE_DIR, "/tests/golden/data/", name, ".safetensors"))) {}
+            RepositoryPath(absl::StrCat("tests/golden/data/", name, ".safetensors")))) {}
 
   at::Tensor Get(const std::string& name) const {
     const model::TensorInfo& info = file_->tensors().at(name);

@@ -1,6 +1,4 @@
 // VAR against an independent slow reference: logits, sinks, head decisions, and the report the engine makes.
-#include <fstream>
-
 #include "server/base/clock.h"
 #include "server/engine/engine.h"
 #include "server/model/llava_model_runner.h"
@@ -53,8 +51,7 @@ class VarGoldenTest : public ::testing::TestWithParam<std::tuple<std::string, bo
   const std::string name_ = std::get<0>(GetParam());
   const TinyModel tiny_{name_};
   const Golden golden_{name_ + ".var"};
-  const json cases_ = json::parse(
-      std::ifstream(std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/data/" + name_ + ".var.json"));
+  const json cases_ = ReadJson(RepositoryPath("tests/golden/data/" + name_ + ".var.json"));
 
   std::unique_ptr<LlavaModelRunner> Runner() const {
     return *LlavaModelRunner::Create(tiny_.Load(/*tensor_operators=*/std::get<1>(GetParam())), 64);

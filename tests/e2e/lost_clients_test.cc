@@ -43,7 +43,7 @@ bool AskAndBeKilled(const std::string& address, const std::string& picture) {
 
 TEST(LostClientsTest, LeaveNothingBehind) {
   const ServableModel model;
-  const std::string picture = std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/images/files/rgb.jpg";
+  const std::string picture = RepositoryPath("tests/golden/images/files/rgb.jpg");
   ServerProcess server(model.dir());
   ASSERT_TRUE(server.WaitUntilReady());
   // So many that were being answered; one that could not connect in time does not count.

@@ -2,14 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_split.h"
 #include "tests/e2e/server_process.h"
+#include "tests/testing/files.h"
 #include "tests/testing/servable_model.h"
 
 namespace varserve::testing {
@@ -27,12 +26,6 @@ std::string LastLine(const std::string& dir, const std::vector<std::string>& fla
   EXPECT_THAT(lines, ::testing::Not(::testing::IsEmpty()));
   EXPECT_THAT(lines.back(), StartsWith("varserve-server: "));
   return lines.back();
-}
-
-std::string ReadFile(const std::string& path) {
-  std::stringstream bytes;
-  bytes << std::ifstream(path, std::ios::binary).rdbuf();
-  return bytes.str();
 }
 
 TEST(ModelDirectory, Absent) { EXPECT_THAT(LastLine("/nonexistent"), HasSubstr("/nonexistent")); }

@@ -1,19 +1,15 @@
 // Picture files to send.
 #pragma once
 
-#include <fstream>
-#include <sstream>
 #include <string>
+
+#include "tests/testing/files.h"
 
 namespace varserve::testing {
 
 // A file of tests/golden/images/files.
 inline std::string Picture(const std::string& name) {
-  std::stringstream bytes;
-  bytes << std::ifstream(std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/images/files/" + name,
-                         std::ios::binary)
-               .rdbuf();
-  return bytes.str();
+  return ReadFile(RepositoryPath("tests/golden/images/files/" + name));
 }
 
 // The beginning of a PNG file that says it has 30000 x 30000 pixels, and no more.

@@ -15,6 +15,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "server/preprocess/preprocessor.h"
+#include "tests/testing/files.h"
 
 namespace {
 
@@ -32,7 +33,7 @@ struct Model {
         builder(&tokenizer, &chat_template, {.token_id = kImage, .num_tokens = 1, .rows = 1, .cols = 1}) {}
 
   // tests/golden: BOS from the tokenizer, a placeholder for each image, an EOS behind each answer.
-  static constexpr char kDir[] = VARSERVE_SOURCE_DIR "/tests/golden/text/llama";
+  static inline const std::string kDir = RepositoryPath("tests/golden/text/llama");
   static constexpr int32_t kImage = 1067;
 
   Tokenizer tokenizer;

@@ -3,12 +3,11 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <fstream>
-#include <nlohmann/json.hpp>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "tests/testing/files.h"
 
 namespace varserve::testing {
 namespace {
@@ -52,8 +51,8 @@ double ValueOf(const prometheus::MetricFamily& family, const prometheus::ClientM
 }  // namespace
 
 std::unique_ptr<const preprocess::Preprocessor> LoadSmallPreprocessor() {
-  const std::string dir = VARSERVE_SOURCE_DIR "/tests/golden/text/llama";
-  const nlohmann::json config = nlohmann::json::parse(std::ifstream(dir + "/config.json"));
+  const std::string dir = RepositoryPath("tests/golden/text/llama");
+  const nlohmann::json config = ReadJson(dir + "/config.json");
   auto preprocessor = preprocess::Preprocessor::Load(
       dir, {.token_id = config["image_token_index"], .num_tokens = 4, .rows = 2, .cols = 2});
   EXPECT_TRUE(preprocessor.ok()) << preprocessor.status();

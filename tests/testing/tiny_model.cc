@@ -6,6 +6,8 @@
 #include <fstream>
 #include <numeric>
 
+#include "tests/testing/files.h"
+
 namespace varserve::testing {
 namespace {
 
@@ -60,8 +62,7 @@ FileTensor Fill(const json& spec) {
 }
 
 json ReadSpec(const std::string& name, const std::function<void(json& spec)>& change) {
-  json spec =
-      json::parse(std::ifstream(std::string(VARSERVE_SOURCE_DIR) + "/tests/golden/models/" + name + ".json"));
+  json spec = ReadJson(RepositoryPath("tests/golden/models/" + name + ".json"));
   if (change) change(spec);
   return spec;
 }

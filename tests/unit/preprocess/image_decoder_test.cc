@@ -15,7 +15,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/preprocess/exif.h"
-#include "tests/unit/preprocess/test_files.h"
+#include "tests/testing/files.h"
 
 namespace varserve::preprocess {
 namespace {
@@ -23,7 +23,9 @@ namespace {
 using testing::HasSubstr;
 using testing::StartsWith;
 
-std::string Golden(const std::string& file) { return ReadFile(GoldenDir() / "images/files" / file); }
+std::string Golden(const std::string& file) {
+  return ReadFile(RepositoryPath("tests/golden/images/files") / file);
+}
 
 void ExpectRefused(const std::string& bytes, const ImageLimits& limits = {},
                    const std::string& message = "") {
@@ -98,7 +100,7 @@ TEST(ImageDecoderTest, DamagedFilesNeitherCrashNorPrint) {
   testing::internal::CaptureStderr();
   testing::internal::CaptureStdout();
   std::mt19937 random(1);
-  for (const auto& entry : std::filesystem::directory_iterator(GoldenDir() / "images/files")) {
+  for (const auto& entry : std::filesystem::directory_iterator(RepositoryPath("tests/golden/images/files"))) {
     const std::string file = ReadFile(entry.path());
     for (int round = 0; round < 20; ++round) {
       std::string damaged = file;

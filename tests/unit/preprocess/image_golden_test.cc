@@ -11,7 +11,7 @@
 #include "nlohmann/json.hpp"
 #include "server/preprocess/image_decoder.h"
 #include "server/preprocess/image_processor.h"
-#include "tests/unit/preprocess/test_files.h"
+#include "tests/testing/files.h"
 
 namespace varserve::preprocess {
 namespace {
@@ -19,12 +19,13 @@ namespace {
 using Json = nlohmann::json;
 
 const Json& Goldens() {
-  static const Json goldens = ReadJson(GoldenDir() / "images/cases.json");
+  static const Json goldens = ReadJson(RepositoryPath("tests/golden/images/cases.json"));
   return goldens;
 }
 
 RgbImage Decode(const std::string& file) {
-  absl::StatusOr<RgbImage> image = DecodeImage(ReadFile(GoldenDir() / "images/files" / file), ImageLimits());
+  absl::StatusOr<RgbImage> image =
+      DecodeImage(ReadFile(RepositoryPath("tests/golden/images/files") / file), ImageLimits());
   EXPECT_TRUE(image.ok()) << file << ": " << image.status();
   return image.value_or(RgbImage());
 }
@@ -53,7 +54,7 @@ class ImageGoldenTest : public testing::TestWithParam<Json> {};
 
 TEST_P(ImageGoldenTest, EqualsTransformers) {
   const std::string pixels = Process8Bit(GetParam());
-  static const std::string all_expected = ReadFile(GoldenDir() / "images/expected.bin");
+  static const std::string all_expected = ReadFile(RepositoryPath("tests/golden/images/expected.bin"));
   const std::string expected = all_expected.substr(GetParam()["offset"], pixels.size());
   ASSERT_EQ(pixels.size(), expected.size());
   int max_difference = 0;

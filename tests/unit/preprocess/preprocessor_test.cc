@@ -6,7 +6,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/unit/preprocess/test_files.h"
+#include "tests/testing/files.h"
 
 namespace varserve::preprocess {
 namespace {
@@ -17,7 +17,7 @@ class PreprocessorTest : public testing::Test {
  protected:
   void SetUp() override {
     std::filesystem::remove_all(dir_);
-    std::filesystem::copy(GoldenDir() / "text/llama", dir_);
+    std::filesystem::copy(RepositoryPath("tests/golden/text/llama"), dir_);
     layout_.token_id = ReadJson(dir_ / "config.json")["image_token_index"];
   }
 
@@ -34,7 +34,8 @@ class PreprocessorTest : public testing::Test {
 TEST_F(PreprocessorTest, MakesAPromptOfAPictureAndAQuestion) {
   const auto preprocessor = Preprocessor::Load(dir_, layout_);
   ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
-  const auto image = (*preprocessor)->ProcessImage(ReadFile(GoldenDir() / "images/files/photo.jpg"), {});
+  const auto image =
+      (*preprocessor)->ProcessImage(ReadFile(RepositoryPath("tests/golden/images/files/photo.jpg")), {});
   ASSERT_TRUE(image.ok()) << image.status();
   EXPECT_EQ((*image)->height, (*preprocessor)->image_processor().height());
   const absl::StatusOr<Prompt> prompt =

@@ -39,7 +39,7 @@ TEST(TextMarksTest, CannotBeForgedOrHidden) {
 class PromptBuilderTest : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    const std::filesystem::path dir = GoldenDir() / "text" / GetParam();
+    const std::filesystem::path dir = RepositoryPath("tests/golden/text") / GetParam();
     layout_ = {.token_id = ReadJson(dir / "config.json")["image_token_index"],
                .num_tokens = 7,
                .rows = 2,

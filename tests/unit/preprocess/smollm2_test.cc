@@ -7,7 +7,7 @@
 #include "nlohmann/json.hpp"
 #include "server/preprocess/detokenizer.h"
 #include "server/preprocess/preprocessor.h"
-#include "tests/unit/preprocess/test_files.h"
+#include "tests/testing/files.h"
 
 namespace varserve::preprocess {
 namespace {
@@ -21,7 +21,7 @@ TEST(SmolLm2Test, TokenizesAsTransformers) {
       Preprocessor::Load(dir, {.token_id = image_token_id, .num_tokens = 1, .rows = 1, .cols = 1});
   ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
   const Tokenizer& tokenizer = (*preprocessor)->tokenizer();
-  for (const nlohmann::json& golden : ReadJson(GoldenDir() / "text/smollm2.json")) {
+  for (const nlohmann::json& golden : ReadJson(RepositoryPath("tests/golden/text/smollm2.json"))) {
     const std::string text = golden["text"];
     const absl::StatusOr<std::vector<int32_t>> ids = tokenizer.Encode(text, {});
     ASSERT_TRUE(ids.ok()) << ids.status();

@@ -8,12 +8,12 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "server/preprocess/tokenizer.h"
-#include "tests/unit/preprocess/test_files.h"
+#include "tests/testing/files.h"
 
 namespace varserve::preprocess {
 
 inline Tokenizer LoadTestTokenizer(const std::string& model) {
-  const std::filesystem::path dir = GoldenDir() / "text" / model;
+  const std::filesystem::path dir = RepositoryPath("tests/golden/text") / model;
   absl::StatusOr<Tokenizer> tokenizer =
       Tokenizer::Load(dir, ReadJson(dir / "config.json")["image_token_index"]);
   EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();

@@ -10,7 +10,7 @@
 #include "nlohmann/json.hpp"
 #include "server/preprocess/detokenizer.h"
 #include "server/preprocess/preprocessor.h"
-#include "tests/unit/preprocess/test_files.h"
+#include "tests/testing/files.h"
 
 namespace varserve::preprocess {
 namespace {
@@ -47,7 +47,7 @@ int CountImages(absl::Span<const Message> messages) {
 class TextGoldenTest : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    const std::filesystem::path dir = GoldenDir() / "text" / GetParam();
+    const std::filesystem::path dir = RepositoryPath("tests/golden/text") / GetParam();
     const int32_t token_id = ReadJson(dir / "config.json")["image_token_index"];
     auto loaded =
         Preprocessor::Load(dir, {.token_id = token_id, .num_tokens = kVisualTokens, .rows = 2, .cols = 2});
@@ -60,7 +60,7 @@ class TextGoldenTest : public testing::TestWithParam<const char*> {
   }
 
   std::unique_ptr<const Preprocessor> preprocessor_;
-  Json prompts_ = ReadJson(GoldenDir() / "text/prompts.json");
+  Json prompts_ = ReadJson(RepositoryPath("tests/golden/text/prompts.json"));
   std::vector<Json> goldens_;
 };
 
@@ -96,7 +96,7 @@ INSTANTIATE_TEST_SUITE_P(All, TextGoldenTest, testing::Values("byte_level", "lla
 TEST(ChatTemplateGoldenTest, RendersAsTransformers) {
   const std::map<std::string, std::string> named_tokens = {
       {"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}, {"pad_token", "<pad>"}};
-  for (const Json& golden : ReadJson(GoldenDir() / "text/templates.json")) {
+  for (const Json& golden : ReadJson(RepositoryPath("tests/golden/text/templates.json"))) {
     const absl::StatusOr<ChatTemplate> chat_template = ChatTemplate::Compile(golden["template"]);
     ASSERT_TRUE(chat_template.ok()) << golden["name"] << chat_template.status();
     const absl::StatusOr<std::string> text =

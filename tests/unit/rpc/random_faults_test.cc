@@ -5,9 +5,9 @@
 #include "gtest/gtest.h"
 #include "tests/testing/fake_model_runner.h"
 #include "tests/testing/faulty_runner.h"
+#include "tests/testing/files.h"
 #include "tests/testing/in_process_server.h"
 #include "tests/testing/random_calls.h"
-#include "tests/unit/preprocess/test_files.h"
 
 namespace varserve::testing {
 namespace {
@@ -23,7 +23,7 @@ TEST(RandomFaultsTest, NothingIsLost) {
   InProcessServer server(&runner, LoadSmallPreprocessor(), options);
   std::vector<std::string> pictures;
   for (const char* name : {"422.jpg", "grey.png", "lossy.webp", "1x1.png"})
-    pictures.push_back(preprocess::ReadFile(preprocess::GoldenDir() / "images/files" / name));
+    pictures.push_back(ReadFile(RepositoryPath("tests/golden/images/files") / name));
 
   const auto ends = CallAtRandom(server.address(), pictures, 20, 10, absl::Seconds(3), 7);
   server.WaitUntilIdle();

@@ -1,12 +1,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <sstream>
 #include <vector>
 
 #include "server/telemetry/metric_table.h"
 #include "server/telemetry/metrics.h"
+#include "tests/testing/files.h"
 
 namespace varserve::telemetry {
 namespace {
@@ -14,9 +13,8 @@ namespace {
 TEST(MetricsDocTest, ListsTheMetricsAsTheyAre) {
   Metrics metrics("model", "version");
   metrics.OnModelLoaded({.dtype = "dtype", .device = "device", .num_layers = 1});
-  std::stringstream page;
-  page << std::ifstream(VARSERVE_SOURCE_DIR "/docs/metrics.md").rdbuf();
-  EXPECT_THAT(page.str(), testing::HasSubstr(MetricTable(metrics.registry()->Collect())))
+  EXPECT_THAT(ReadFile(RepositoryPath("docs/metrics.md")),
+              testing::HasSubstr(MetricTable(metrics.registry()->Collect())))
       << "docs/metrics.md is not current; write it anew with ./dev observe --write";
 }
 
