@@ -2,7 +2,7 @@
 """Train the embedded model's own part: projector and low-rank updates of the decoder.
 
 Stages, each skipped where its result already lies in the work folder:
-  projector.pt         the projector aligned with the decoder's word embeddings
+  projector.pt         the projector aligned with the decoder's word embeddings, or the start's aligned again
   chat.json            the decoder's own answers to plain questions, so that it keeps talking
   checkpoint.pt        the language stage, saved every ten minutes; the same command goes on from it
   trained.safetensors  the result, which build.py takes with --trained
@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ import torch.multiprocessing
 from safetensors.numpy import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from recipe.trained_part import quantize
+from recipe.trained_part import quantize, read_trained_part
 from scenes.scene import SIDE, Difficulty
 from training import alignment, chat, decoder, language
 from training.features import FEATURE_LAYERS, VisionTower
@@ -36,19 +37,24 @@ from training.packing import Turn
 from training.processes import start_process
 from training.sources import Sources
 
-ALIGNMENT_SCENES = {Difficulty.CROWD: 3500, Difficulty.NORMAL: 1500, Difficulty.HARD: 500}
+ALIGNMENT_SCENES = {Difficulty.CROWD: 3500, Difficulty.NORMAL: 1500, Difficulty.SINGLE: 1500, Difficulty.HARD: 500}
 ALIGNMENT_HELD_OUT = {Difficulty.NORMAL: 150}
 CHUNK = 50  # scenes or questions a process takes at a time
 
 
-def align_projector(sources: Sources, workers: int, result: Path) -> None:
+def align_projector(sources: Sources, workers: int, start: Path | None, result: Path) -> None:
     embeddings = torch.tensor(sources.decoder.weights["model.embed_tokens.weight"])
-    names = alignment.name_embeddings(sources.tokenizer, embeddings)
     directions = alignment.place_directions(sources.tokenizer, embeddings)
     train = _patches(sources, workers, "train", ALIGNMENT_SCENES)
-    held_out = _patches(sources, workers, "validation", ALIGNMENT_HELD_OUT)
     print(f"alignment: {len(train.labels)} patches of {sum(ALIGNMENT_SCENES.values())} scenes", flush=True)
-    projector = alignment.align(train, held_out, names, directions)
+    if start:
+        projector = alignment.make_projector(train.features.shape[1], embeddings.shape[1])
+        language.take(language.projector_parameters(projector), read_trained_part(start))
+        alignment.realign(projector, train, directions)
+    else:
+        names = alignment.name_embeddings(sources.tokenizer, embeddings)
+        held_out = _patches(sources, workers, "validation", ALIGNMENT_HELD_OUT)
+        projector = alignment.align(train, held_out, names, directions)
     _keep(result, lambda path: torch.save(projector.state_dict(), path))
 
 
@@ -154,7 +160,7 @@ def main() -> int:
         "--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)"
     )
     parser.add_argument(
-        "--start", type=Path, metavar="FILE", help="a trained part to go on from, instead of an aligned projector"
+        "--start", type=Path, metavar="FILE", help="a trained part to go on from"
     )
     parser.add_argument(
         "--first-scene",
@@ -176,11 +182,12 @@ def main() -> int:
     if not args.export:
         # Draws what is not drawn yet, before several processes want it.
         Sources(args.packages, args.work).scene_maker()
-        for name, stage in (("projector.pt", align_projector), ("chat.json", distill_chat)):
-            if not (args.work / name).exists() and not (args.start and stage is align_projector):
+        align = partial(align_projector, start=args.start)
+        for name, stage in (("projector.pt", align), ("chat.json", distill_chat)):
+            if not (args.work / name).exists():
                 start = time.monotonic()
                 print(f"making {name}", flush=True)
-                stage(Sources(args.packages, args.work), args.workers, args.work / name)
+                stage(Sources(args.packages, args.work), args.workers, result=args.work / name)
                 print(f"made {name} in {time.monotonic() - start:.0f} s", flush=True)
         train_language(plan, args.workers)
     export(plan, args.work / "trained.safetensors")

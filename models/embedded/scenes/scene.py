@@ -26,6 +26,7 @@ CROWD = 14  # objects a crowd is chosen from
 class Difficulty(Enum):
     NORMAL = "normal"
     HARD = "hard"  # small, crowded, and where possible on a background of the objects' own colour
+    SINGLE = "single"  # one object of any size, to learn to name it
     CROWD = "crowd"  # as many objects of all sizes as there is room for, to learn names from
 
 
@@ -85,7 +86,9 @@ class SceneMaker:
         known = [item for item in load_objects() if item.name in self.drawings]
         if difficulty is Difficulty.CROWD:
             return rng.sample(known, min(CROWD, len(known)))
-        if difficulty is Difficulty.HARD:
+        if difficulty is Difficulty.SINGLE:
+            number = 1
+        elif difficulty is Difficulty.HARD:
             number = rng.randint(4, 8)
         else:
             number = rng.choices(range(1, 6), weights=(30, 25, 20, 14, 11))[0]

@@ -61,5 +61,29 @@ class AlignTest(unittest.TestCase):
         self.assertGreater((nearest == labels).float().mean(), 0.9)
 
 
+class RealignTest(unittest.TestCase):
+    def test_patches_say_more_clearly_what_they_said(self):
+        torch.manual_seed(0)
+        torch.set_num_threads(1)
+        width, number = 64, 4000
+        labels = torch.randint(len(load_objects()), (12,))[torch.randint(12, (number,))]
+        code = torch.randn(len(concepts()), 128)
+        features = (code[labels] + 3 * torch.randn(number, 128)).half()
+        projector = alignment.make_projector(128, width)
+        directions = torch.linalg.qr(torch.randn(width, NUM_PLACES))[0].T
+        before = projector(features.float()).detach()
+        means = torch.stack([before[labels == label].mean(dim=0) for label in labels.unique()])
+        with patch.multiple(alignment, REALIGNMENT_STEPS=300, BATCH=128):
+            alignment.realign(projector, Patches(features, labels, torch.zeros(number, NUM_PLACES)), directions)
+        after = projector(features.float()).detach()
+
+        def right(said: torch.Tensor) -> float:
+            nearest = torch.cdist(said, means).argmin(dim=-1)
+            return (labels.unique()[nearest] == labels).float().mean().item()  # of patches
+
+        self.assertGreater(right(after), right(before) + 0.1)
+        self.assertLess((after - before).square().mean(), before.var(dim=0).mean())
+
+
 if __name__ == "__main__":
     unittest.main()

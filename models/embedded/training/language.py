@@ -27,8 +27,9 @@ from training.packing import ConversationEncoder, Turn, pack
 from training.processes import start_process
 from training.sources import Sources
 
-MOST_TEXT = 448  # text tokens behind each picture
-HARD_SHARE = 0.1  # of scenes
+# What share of scenes is how difficult, and how many text tokens stand behind their pictures. One object alone is quickly told.
+SHARES = {Difficulty.NORMAL: 0.6, Difficulty.SINGLE: 0.3, Difficulty.HARD: 0.1}
+MOST_TEXT = {Difficulty.NORMAL: 448, Difficulty.SINGLE: 160, Difficulty.HARD: 448}
 WARM_UP = 100  # scenes
 DECAY_SHARE = 0.6  # of all scenes, at the end, while the rate falls to zero
 ADAPTER_RATE, PROJECTOR_RATE = 2e-4, 5e-5  # at their peak; with 1e-3 a trained part unlearns
@@ -45,7 +46,7 @@ class Plan:
     validate_every: int  # steps
     work: Path
     packages: Path
-    start: Path | None = None  # a trained part to go on from, instead of the aligned projector
+    start: Path | None = None  # a trained part whose adapters to go on from
     first_scene: int = 0  # behind those the start has seen, which teach it less
 
     @property
@@ -76,27 +77,20 @@ class Learner:
         self._projector = make_projector(self._tower.width, self._decoder.embeddings.shape[1])
         self.adapters = self._decoder.adapters()
         self.projector = projector_parameters(self._projector)
+        self._projector.load_state_dict(torch.load(plan.work / "projector.pt"))
         if plan.start:
-            self._take(read_trained_part(plan.start))
-        else:
-            self._projector.load_state_dict(torch.load(plan.work / "projector.pt"))
-
-    @torch.no_grad()
-    def _take(self, part: TrainedPart) -> None:
-        if part.vision_feature_layer != list(FEATURE_LAYERS):
-            raise ValueError(f"the start reads hidden states {part.vision_feature_layer}, not {FEATURE_LAYERS}")
-        for name, parameter in {**self.adapters, **self.projector}.items():
-            parameter.copy_(torch.from_numpy(part.tensors[name]))
+            take(self.adapters, read_trained_part(plan.start))
 
     def loss(self, index: int) -> tuple[torch.Tensor, float]:
         """Of the plan's scene `index`: the weighted sum of its answers' tokens' losses, and of the weights."""
         index += self._plan.first_scene
+        # Alike for two neighbours, which two processes learn from at the same time.
+        (difficulty,) = random.Random(f"difficulty/{index // 2}").choices(list(SHARES), list(SHARES.values()))
         rng = random.Random(f"questions/train/{index}")
-        difficulty = Difficulty.HARD if rng.random() < HARD_SHARE else Difficulty.NORMAL
         scene = self._scenes.make("train", index, difficulty)
         encoded = [self._encoder.encode(talk) for talk in conversations(scene, self._chat, rng)]
         visual = self._visual(scene)
-        packed, _ = pack(encoded, len(visual), MOST_TEXT)
+        packed, _ = pack(encoded, len(visual), MOST_TEXT[difficulty])
         logits, tokens = self._decoder(visual, packed)
         weights = packed.weights[packed.weights > 0]
         losses = F.cross_entropy(logits, tokens, reduction="none")
@@ -113,7 +107,7 @@ class Learner:
             questions = single_questions(scene, random.Random(f"questions/validation/{index}"))
             encoded = [self._encoder.encode(talk) for _, talk in questions]
             visual = self._visual(scene)
-            packed, taken = pack(encoded, len(visual), MOST_TEXT)
+            packed, taken = pack(encoded, len(visual), MOST_TEXT[Difficulty.NORMAL])
             logits, tokens = self._decoder(visual, packed)
             correct = (logits.argmax(dim=-1) == tokens).tolist()
             begin = 0
@@ -127,6 +121,14 @@ class Learner:
 
     def _visual(self, scene: Scene) -> torch.Tensor:
         return self._projector(self._tower.features(scene.picture))  # [P, C]
+
+
+@torch.no_grad()
+def take(parameters: dict[str, nn.Parameter], part: TrainedPart) -> None:
+    if part.vision_feature_layer != list(FEATURE_LAYERS):
+        raise ValueError(f"the start reads hidden states {part.vision_feature_layer}, not {FEATURE_LAYERS}")
+    for name, parameter in parameters.items():
+        parameter.copy_(torch.from_numpy(part.tensors[name]))
 
 
 def projector_parameters(projector: nn.Sequential) -> dict[str, nn.Parameter]:
