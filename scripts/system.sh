@@ -22,14 +22,9 @@ ensure_packages() {
 }
 
 # A Rust compiler of the machine's own, else Debian's newer one.
-ensure_cargo() {
-  command -v cargo >/dev/null && return
-  local list
-  list=$(mktemp)
-  echo "cargo-web rustc-web" >"$list"
-  ensure_packages "$list"
-  rm -f "$list"
-}
+ensure_cargo() { command -v cargo >/dev/null || ensure_packages <(echo "cargo-web rustc-web"); }
+
+ensure_npm() { command -v npm >/dev/null || ensure_packages <(echo npm); }
 
 # ensure_venv NAME LOCK [PIP ARGUMENT...]: a Python environment in the cache with exactly what LOCK pins. Sets PYTHON.
 ensure_venv() {
@@ -43,4 +38,16 @@ ensure_venv() {
   python3 -m venv "$CACHE/python-$name-$id"
   "$PYTHON" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: --no-deps -r "$lock" "$@"
   touch "$CACHE/python-$name-$id/.complete"
+}
+
+# ensure_torch_venv NAME LOCK: the same with torch in it, for the CPU. Its wheel links against CUDA libraries that are not
+# needed there and take 3 GB.
+ensure_torch_venv() {
+  ensure_venv "$@"
+  local environment
+  environment=$(dirname "$(dirname "$PYTHON")")
+  [[ -f $environment/.stubbed ]] && return
+  say "leaving CUDA out of torch"
+  "$PYTHON" "$ROOT/scripts/stub_cuda_libraries.py" "$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+  touch "$environment/.stubbed"
 }

@@ -38,6 +38,7 @@ from training.processes import start_process
 from training.sources import Sources
 
 ALIGNMENT_SCENES = {Difficulty.CROWD: 3500, Difficulty.NORMAL: 1500, Difficulty.SINGLE: 1500, Difficulty.HARD: 500}
+REALIGNMENT_SCENES = {Difficulty.CROWD: 1000, Difficulty.NORMAL: 500, Difficulty.SINGLE: 1500}
 ALIGNMENT_HELD_OUT = {Difficulty.NORMAL: 150}
 CHUNK = 50  # scenes or questions a process takes at a time
 
@@ -45,8 +46,9 @@ CHUNK = 50  # scenes or questions a process takes at a time
 def align_projector(sources: Sources, workers: int, start: Path | None, result: Path) -> None:
     embeddings = torch.tensor(sources.decoder.weights["model.embed_tokens.weight"])
     directions = alignment.place_directions(sources.tokenizer, embeddings)
-    train = _patches(sources, workers, "train", ALIGNMENT_SCENES)
-    print(f"alignment: {len(train.labels)} patches of {sum(ALIGNMENT_SCENES.values())} scenes", flush=True)
+    scenes = REALIGNMENT_SCENES if start else ALIGNMENT_SCENES
+    train = _patches(sources, workers, "train", scenes)
+    print(f"alignment: {len(train.labels)} patches of {sum(scenes.values())} scenes", flush=True)
     if start:
         projector = alignment.make_projector(train.features.shape[1], embeddings.shape[1])
         language.take(language.projector_parameters(projector), read_trained_part(start))

@@ -36,7 +36,8 @@ PLACE_WEIGHT = 1.0
 PLACE_LENGTHS = (0.6, 0.3, 0.3, 0.3, 0.3)
 NUM_PLACES = len(PLACE_LENGTHS)
 REALIGNMENT_STEPS, REALIGNMENT_RATE = 1200, 1e-3
-STAY_WEIGHT = 0.3  # of staying as it was; pulled to the means instead, what it says is nothing the decoder has learnt to read
+# Of staying as it was: pulled to the means instead, what it says is nothing the decoder has learnt to read.
+STAY_WEIGHT = 0.3
 
 
 def concepts() -> list[str]:
@@ -159,8 +160,8 @@ def align(
 
 
 def realign(projector: nn.Sequential, train: Patches, directions: torch.Tensor) -> None:
-    """A patch's feature, as this projector has it, shall be nearer to the mean of its own concept than to other means, and
-    else stay as it is."""
+    """A patch's feature, as this projector has it, shall be nearer to the mean of its own concept than to
+    other means, and else stay as it is."""
     before = torch.cat([projector(part.float()).detach() for part in train.features.split(8 * BATCH)])  # [N, C]
     present, labels, numbers = train.labels.unique(return_inverse=True, return_counts=True)
     sums = torch.zeros(len(present), before.shape[1]).index_add_(0, labels, before)

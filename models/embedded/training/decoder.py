@@ -1,7 +1,7 @@
 """The frozen decoder with low-rank updates, run over packed sequences.
 
-Matrix products are in bfloat16, as served, on processors with instructions for it, which do them three times as fast; the
-residual stream, norms and what is trained stay float32.
+Matrix products are in bfloat16, as served, on processors with instructions for it, which do them three times as
+fast; the residual stream, norms and what is trained stay float32.
 """
 
 import torch

@@ -27,7 +27,8 @@ from training.packing import ConversationEncoder, Turn, pack
 from training.processes import start_process
 from training.sources import Sources
 
-# What share of scenes is how difficult, and how many text tokens stand behind their pictures. One object alone is quickly told.
+# What share of scenes is how difficult, and how many text tokens stand behind their pictures. One object alone is
+# quickly told.
 SHARES = {Difficulty.NORMAL: 0.6, Difficulty.SINGLE: 0.3, Difficulty.HARD: 0.1}
 MOST_TEXT = {Difficulty.NORMAL: 448, Difficulty.SINGLE: 160, Difficulty.HARD: 448}
 WARM_UP = 100  # scenes
