@@ -2,8 +2,7 @@
 """Study the attention sinks of a model built by build.py, and what VAR does to its answers.
 
  1. phi of every token by layer, on held-out scenes: which tokens are sinks, whether they lie on background,
- whether
-    they stay from layer to layer, how much attention they take. Drawn as a figure.
+    whether they stay from layer to layer, how much attention they take. Drawn as a figure.
  2. Answers with the visual sinks masked out, against as many random other visual tokens masked out.
  3. Answers under VAR, with and without the test of heads.
 
@@ -127,11 +126,11 @@ def draw(observations: list[Observation], tau: float, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def compare(answerer: VarAnswerer, papers: list[Sheet]) -> dict[str, dict[str, float]]:
-    """Share of right answers under every setting, on the same questions."""
+def compare(answerer: VarAnswerer, papers: list[Sheet], settings: list[str]) -> dict[str, dict[str, float]]:
+    """Share of right answers under each of the settings, on the same questions."""
     table = {}
-    for name, setting in SETTINGS.items():
-        answerer.set(setting)
+    for name in settings:
+        answerer.set(SETTINGS[name])
         right = asked = mentioned = invented = 0
         for sheet in papers:
             replies = answerer.answer(sheet.scene.picture, [question.text for question in sheet.questions])
@@ -172,6 +171,14 @@ def main() -> int:
         "--per-kind", type=int, default=20, help="questions to compare by (default: %(default)s)"
     )
     parser.add_argument(
+        "--compare",
+        nargs="*",
+        choices=SETTINGS,
+        default=list(SETTINGS),
+        metavar="SETTING",
+        help=f"of {', '.join(SETTINGS)} (default: all)",
+    )
+    parser.add_argument(
         "--stable-layers", type=int, nargs=2, default=(12, 28), help="for the overlap of sinks"
     )
     parser.add_argument("--figure", type=Path, metavar="PNG")
@@ -201,7 +208,7 @@ def main() -> int:
     comparisons = {}
     for name in ("test", "hard"):
         print(f"{name}:")
-        comparisons[name] = compare(answerer, list(sheets(SPLITS[name], maker, args.per_kind)))
+        comparisons[name] = compare(answerer, list(sheets(SPLITS[name], maker, args.per_kind)), args.compare)
     if args.json:
         settings = {
             name: asdict(setting) | {"treatment": setting.treatment.value}

@@ -41,6 +41,7 @@ ALIGNMENT_SCENES = {Difficulty.CROWD: 3500, Difficulty.NORMAL: 1500, Difficulty.
 REALIGNMENT_SCENES = {Difficulty.CROWD: 1000, Difficulty.NORMAL: 500, Difficulty.SINGLE: 1500}
 ALIGNMENT_HELD_OUT = {Difficulty.NORMAL: 150}
 CHUNK = 50  # scenes or questions a process takes at a time
+LOG_CHUNKS = 10
 
 
 def align_projector(sources: Sources, workers: int, start: Path | None, result: Path) -> None:
@@ -66,8 +67,12 @@ def _patches(sources: Sources, workers: int, split: str, scenes: dict[Difficulty
         for difficulty, number in scenes.items()
         for begin in range(0, number, CHUNK)
     ]
+    parts = []
     with _processes(workers, _open_scenes, sources) as pool:
-        parts = list(pool.map(_chunk_patches, chunks))
+        for part in pool.map(_chunk_patches, chunks):
+            parts.append(part)
+            if len(parts) % LOG_CHUNKS == 0:
+                print(f"alignment: saw {len(parts)}/{len(chunks)} chunks of {CHUNK} {split} scenes", flush=True)
     return alignment.Patches(*(torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*parts, strict=True)))
 
 
