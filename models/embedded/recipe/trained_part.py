@@ -3,8 +3,9 @@
 One safetensors file, named as the Hugging Face classes and PEFT name things:
   multi_modal_projector.linear_{1,2}.{weight,bias}
   language_model.model.layers.{l}.{module}.lora_{A,B}.weight      W += lora_alpha / r * B @ A
-Small enough to live in a repository: of A and B 4 bits a number, two numbers in a byte; of the projector's weights 8
-bits; beside each tensor ...weight.scale, f16, of each rank of A and B and of each row of the projector. Biases are f16.
+  vision_tower.encoder.layer.{l}.{module}.lora_{A,B}.weight       likewise
+Small enough to live in a repository: of A and B 4 bits a number, two numbers in a byte; of the projector's weights 6
+bits, each in a byte, which git packs; beside each tensor ...weight.scale, f16, of each rank of A and B and of each row of the projector. Biases are f16.
 The file's metadata holds `lora_alpha`, `image_size`, the side in pixels of the pictures it was trained on, and
 `vision_feature_layer`, the hidden states of the vision tower that the projector reads, as a JSON list.
 """
@@ -18,6 +19,7 @@ from safetensors import safe_open
 
 PROJECTOR = "multi_modal_projector."
 DECODER = "language_model."
+TOWER = "vision_tower."
 LORA_A = ".lora_A.weight"
 LORA_B = ".lora_B.weight"
 SCALE = ".scale"
@@ -34,17 +36,17 @@ class TrainedPart:
     def projector(self) -> dict[str, np.ndarray]:
         return {name: value for name, value in self.tensors.items() if name.startswith(PROJECTOR)}
 
-    def merge(self, decoder: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The decoder's weights with the low-rank updates added, others as they are."""
-        merged = dict(decoder)
+    def merge(self, prefix: str, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The weights of DECODER or TOWER with the low-rank updates added, others as they are."""
+        merged = dict(weights)
         for name, a in self.tensors.items():
-            if not name.endswith(LORA_A):
+            if not (name.startswith(prefix) and name.endswith(LORA_A)):
                 continue
-            module = name.removeprefix(DECODER).removesuffix(LORA_A)
-            weight = decoder.get(f"{module}.weight")
-            b = self.tensors.get(f"{DECODER}{module}{LORA_B}")
+            module = name.removeprefix(prefix).removesuffix(LORA_A)
+            weight = weights.get(f"{module}.weight")
+            b = self.tensors.get(f"{prefix}{module}{LORA_B}")
             if weight is None or b is None or weight.shape != (b.shape[0], a.shape[1]):
-                raise ValueError(f"{name} does not fit the decoder")
+                raise ValueError(f"{name} does not fit the network")
             # Products are exact in f64, so the bytes do not depend on the matrix library.
             update = b.astype(np.float64) @ a.astype(np.float64)
             merged[f"{module}.weight"] = (weight + self.lora_alpha / a.shape[0] * update).astype(np.float32)
@@ -72,7 +74,7 @@ def read_trained_part(path: Path) -> TrainedPart:
 
 def quantize(name: str, weight: np.ndarray) -> dict[str, np.ndarray]:
     """A, B or a weight of the projector as it is stored, with the scale that loses least."""
-    bits = 4 if name.startswith(DECODER) else 8
+    bits = 6 if name.startswith(PROJECTOR) else 4
     most = 2 ** (bits - 1) - 1
     axis = _axis(name)
 

@@ -2,7 +2,10 @@
 
 import unittest
 
-from training.packing import BLOCK, IGNORED, EncodedConversation, pack
+import numpy as np
+import torch
+
+from training.packing import BLOCK, IGNORED, EncodedConversation, Packed, batch_of, pack
 
 NUM_VISUAL, MOST_TEXT = 6, 12
 
@@ -13,6 +16,10 @@ def conversation(first: int, length: int, with_picture: bool = True) -> EncodedC
     return EncodedConversation(ids, labels, weights, with_picture)
 
 
+def visible(packed: Packed) -> torch.Tensor:
+    return batch_of([packed], torch.device("cpu")).visible[0]
+
+
 class PackTest(unittest.TestCase):
     def test_positions_follow_the_picture_in_every_conversation(self):
         packed, _ = pack([conversation(10, 4), conversation(20, 3, with_picture=False)], NUM_VISUAL, MOST_TEXT)
@@ -21,7 +28,7 @@ class PackTest(unittest.TestCase):
 
     def test_each_token_sees_the_picture_and_its_own_past(self):
         packed, _ = pack([conversation(10, 4), conversation(20, 3, with_picture=False)], NUM_VISUAL, MOST_TEXT)
-        seen = [row.nonzero()[:, 0].tolist() for row in packed.visible]
+        seen = [row.nonzero()[:, 0].tolist() for row in visible(packed)]
         picture = list(range(NUM_VISUAL))
         self.assertEqual(seen[0], [*picture, 6])
         self.assertEqual(seen[3], [*picture, 6, 7, 8, 9])
@@ -35,7 +42,7 @@ class PackTest(unittest.TestCase):
         self.assertEqual([block.stop for block in packed.blocks], ends)
         self.assertEqual([block.start for block in packed.blocks], [0, *ends[:-1]])
         for block in packed.blocks:
-            outside = packed.visible[block, NUM_VISUAL:].clone()
+            outside = visible(packed)[block, NUM_VISUAL:].clone()
             outside[:, block] = False
             self.assertFalse(outside.any())
 
@@ -48,9 +55,9 @@ class PackTest(unittest.TestCase):
 
     def test_learns_only_what_is_labelled(self):
         packed, _ = pack([conversation(10, 4)], NUM_VISUAL, MOST_TEXT)
-        self.assertEqual((packed.labels != IGNORED).nonzero().flatten().tolist(), [3])
+        self.assertEqual(np.flatnonzero(packed.labels != IGNORED).tolist(), [3])
         self.assertEqual(packed.labels[3], 13)
-        self.assertEqual((packed.weights > 0).nonzero().flatten().tolist(), [3])
+        self.assertEqual(np.flatnonzero(packed.weights > 0).tolist(), [3])
         self.assertEqual(len(packed.ids), 4)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from recipe.smollm2 import _unpermute
-from recipe.trained_part import TrainedPart, quantize, read_trained_part
+from recipe.trained_part import DECODER, TOWER, TrainedPart, quantize, read_trained_part
 
 MODULE = "model.layers.0.self_attn.q_proj"
 
@@ -26,21 +26,26 @@ class MergeTest(unittest.TestCase):
         tensors = lora(rank=4, rows=6, columns=8)
         weight = np.ones((6, 8), np.float32)
         merged = TrainedPart(224, 8.0, [-1], tensors).merge(
-            {f"{MODULE}.weight": weight, "model.norm.weight": weight[0]}
+            DECODER, {f"{MODULE}.weight": weight, "model.norm.weight": weight[0]}
         )
         a, b = (tensors[f"language_model.{MODULE}.lora_{which}.weight"].astype(np.float32) for which in "AB")
         np.testing.assert_allclose(merged[f"{MODULE}.weight"], weight + 8.0 / 4 * b @ a, rtol=1e-6)
         np.testing.assert_array_equal(merged["model.norm.weight"], weight[0])
 
+    def test_leaves_other_networks_updates_alone(self):
+        part = TrainedPart(224, 8.0, [-1], lora(rank=4, rows=6, columns=8))
+        weights = {f"{MODULE}.weight": np.ones((6, 8), np.float32)}
+        np.testing.assert_array_equal(part.merge(TOWER, weights)[f"{MODULE}.weight"], weights[f"{MODULE}.weight"])
+
     def test_refuses_an_update_of_another_shape(self):
         part = TrainedPart(224, 8.0, [-1], lora(rank=4, rows=6, columns=8))
         with self.assertRaisesRegex(ValueError, "does not fit"):
-            part.merge({f"{MODULE}.weight": np.ones((6, 9), np.float32)})
+            part.merge(DECODER, {f"{MODULE}.weight": np.ones((6, 9), np.float32)})
 
     def test_refuses_an_update_of_an_unknown_module(self):
         part = TrainedPart(224, 8.0, [-1], lora(rank=4, rows=6, columns=8))
         with self.assertRaisesRegex(ValueError, MODULE):
-            part.merge({})
+            part.merge(DECODER, {})
 
 
 class ReadTest(unittest.TestCase):
@@ -66,8 +71,8 @@ class ReadTest(unittest.TestCase):
         self.assertEqual(part.tensors.keys(), weights.keys())
         for name, weight in weights.items():
             lost = ((part.tensors[name] - weight) ** 2).mean() ** 0.5
-            # The best 4 and 8 bit steps of equal size for numbers of normal distribution lose 10.7 % and 0.6 %.
-            self.assertLess(lost, 0.012 if "projector" in name else 0.115, name)
+            # The best 4 and 6 bit steps of equal size for numbers of normal distribution lose 10.7 % and 3.2 %.
+            self.assertLess(lost, 0.035 if "projector" in name else 0.115, name)
 
     def test_names_missing_metadata(self):
         with tempfile.TemporaryDirectory() as folder:

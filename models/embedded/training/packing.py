@@ -10,11 +10,13 @@ questions.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 
 BLOCK = 96  # text tokens, about
 IGNORED = -100  # the label of tokens that are not learnt
+MULTIPLE = 8  # of a batch's length: the kernels that take a mask want its rows aligned
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,25 @@ class EncodedConversation:
 class Packed:
     """P visual tokens, T text tokens. labels[i] is the token at text position i, not the next one."""
 
-    ids: torch.Tensor  # [T]
-    labels: torch.Tensor  # [T]
-    weights: torch.Tensor  # [T]
-    positions: torch.Tensor  # [P + T]
-    visible: torch.Tensor  # [T, P + T] bool: what each text token attends to
+    ids: np.ndarray  # [T]
+    labels: np.ndarray  # [T]
+    weights: np.ndarray  # [T] f32
+    positions: np.ndarray  # [P + T]
+    conversation: np.ndarray  # [T]: the number of each token's, from 0
+    with_picture: np.ndarray  # [T] bool
     blocks: list[slice]  # of the text: whole conversations, so that no block sees another
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B packed sequences, padded at the end to the longest one's text."""
+
+    ids: torch.Tensor  # [B, T]
+    labels: torch.Tensor  # [B, T]
+    weights: torch.Tensor  # [B, T]
+    positions: torch.Tensor  # [B, P + T]
+    visible: torch.Tensor  # [B, T, P + T] bool: what each text token attends to
+    blocks: list[slice]  # of the text of a sequence that is alone in its batch, else none
 
 
 class ConversationEncoder:
@@ -87,26 +102,47 @@ def pack(
             num_text += len(conversation.ids)
 
     chosen = [conversations[index] for index in taken]
-    positions = [torch.arange(num_visual)]
-    visible = torch.zeros(num_text, num_visual + num_text, dtype=torch.bool)
+    lengths = [len(conversation.ids) for conversation in chosen]
+    positions = [np.arange(num_visual)]
     blocks: list[slice] = []
     begin = 0
-    for conversation in chosen:
-        length = len(conversation.ids)
+    for conversation, length in zip(chosen, lengths, strict=True):
         first = num_visual if conversation.with_picture else 0
-        positions.append(torch.arange(first, first + length))
-        rows = visible[begin : begin + length]
-        rows[:, :num_visual] = conversation.with_picture
-        rows[:, num_visual + begin : num_visual + begin + length] = torch.ones(length, length).tril().bool()
+        positions.append(np.arange(first, first + length))
         joins = blocks and begin + length - blocks[-1].start <= BLOCK
         blocks.append(slice(blocks.pop().start if joins else begin, begin + length))
         begin += length
     packed = Packed(
-        ids=torch.tensor([token for conversation in chosen for token in conversation.ids]),
-        labels=torch.tensor([label for conversation in chosen for label in conversation.labels]),
-        weights=torch.tensor([weight for conversation in chosen for weight in conversation.weights]),
-        positions=torch.cat(positions),
-        visible=visible,
+        ids=np.array([token for conversation in chosen for token in conversation.ids]),
+        labels=np.array([label for conversation in chosen for label in conversation.labels]),
+        weights=np.array([weight for conversation in chosen for weight in conversation.weights], np.float32),
+        positions=np.concatenate(positions),
+        conversation=np.arange(len(chosen)).repeat(lengths),
+        with_picture=np.array([conversation.with_picture for conversation in chosen]).repeat(lengths),
         blocks=blocks,
     )
     return packed, taken
+
+
+def batch_of(sequences: list[Packed], device: torch.device) -> Batch:
+    num_visual = len(sequences[0].positions) - len(sequences[0].ids)
+    num_text = max(len(packed.ids) for packed in sequences)
+    if len(sequences) > 1:
+        num_text += -num_text % MULTIPLE
+
+    def padded(name: str, value: float, length: int = num_text) -> torch.Tensor:
+        rows = [getattr(packed, name) for packed in sequences]
+        rows = [np.pad(row, (0, length - len(row)), constant_values=value) for row in rows]
+        return torch.from_numpy(np.stack(rows)).to(device)
+
+    conversation = padded("conversation", -1)
+    own = (conversation[:, :, None] == conversation[:, None, :]).tril()  # [B, T, T]
+    picture = padded("with_picture", False)[:, :, None].expand(-1, -1, num_visual)  # [B, T, P]
+    return Batch(
+        padded("ids", 0),
+        padded("labels", IGNORED),
+        padded("weights", 0.0),
+        padded("positions", 0, num_visual + num_text),
+        torch.cat([picture, own], dim=2),
+        sequences[0].blocks if len(sequences) == 1 else [],
+    )

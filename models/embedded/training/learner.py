@@ -1,0 +1,99 @@
+"""The whole model while it is trained: vision tower, projector and decoder."""
+
+from collections import Counter
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from recipe.trained_part import LORA_A, LORA_B, TrainedPart, read_trained_part
+from training import lora
+from training.alignment import make_projector
+from training.decoder import Decoder
+from training.features import FEATURE_LAYERS, VisionTower
+from training.lessons import Lesson
+from training.packing import IGNORED, batch_of
+from training.plan import Plan
+from training.sources import Sources
+
+
+class Learner:
+    def __init__(self, plan: Plan, device: torch.device):
+        self._device = device
+        sources = Sources(plan.packages, plan.work)
+        torch.manual_seed(0)
+        self._tower = VisionTower(sources.tower, device)
+        self._decoder = Decoder(sources.decoder, device)
+        self._projector = make_projector(self._tower.width, self._decoder.embeddings.shape[1])
+        self._projector.load_state_dict(torch.load(plan.projector))
+        self._projector.to(device)
+        self.num_visual = self._tower.grid**2
+        self.adapters = {**self._tower.adapters(), **self._decoder.adapters()}
+        self.projector = projector_parameters(self._projector)
+        if plan.start:
+            take_adapters(self.adapters, read_trained_part(plan.start))
+
+    def loss(self, lessons: list[Lesson]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The weighted sum of the losses of the answers' tokens, and of the weights."""
+        logits, tokens, weights = self._answer(lessons)
+        losses = F.cross_entropy(logits, tokens, reduction="none")
+        return (weights * losses).sum(), weights.sum()
+
+    @torch.no_grad()
+    def judge(self, exam: list[Lesson]) -> tuple[Counter[str], Counter[str]]:
+        """Questions answered exactly and asked, by kind. Greedy decoding gives an answer exactly if and only
+        if each of its tokens is the most probable after the ones before, so no decoding is needed."""
+        right: Counter[str] = Counter()
+        asked: Counter[str] = Counter()
+        logits, tokens, _ = self._answer(exam)
+        correct = (logits.argmax(dim=-1) == tokens).cpu().numpy()
+        begin = 0
+        for lesson in exam:
+            talks = lesson.packed.conversation[lesson.packed.labels != IGNORED]  # which question each token answers
+            mine = correct[begin : begin + len(talks)]
+            begin += len(talks)
+            for at, kind in enumerate(lesson.kinds):
+                asked[kind] += 1
+                right[kind] += bool(mine[talks == at].all())
+        return right, asked
+
+    def _answer(self, lessons: list[Lesson]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """=> logits of the answers' tokens [A, V], the tokens [A], their weights [A]"""
+        pixels = torch.stack([torch.from_numpy(lesson.pixels) for lesson in lessons]).to(self._device)
+        batch = batch_of([lesson.packed for lesson in lessons], self._device)
+        logits, tokens = self._decoder(self._projector(self._tower(pixels)), batch)
+        return logits, tokens, batch.weights[batch.labels != IGNORED]
+
+
+@torch.no_grad()
+def take_projector(projector: nn.Module, part: TrainedPart) -> None:
+    _check(part)
+    for name, parameter in projector_parameters(projector).items():
+        parameter.copy_(torch.from_numpy(part.tensors[name]))
+
+
+@torch.no_grad()
+def take_adapters(adapters: dict[str, nn.Parameter], part: TrainedPart) -> None:
+    """Those that the part has; the others keep what makes no difference."""
+    _check(part)
+    for name in adapters:
+        if name in part.tensors and name.endswith(LORA_A):
+            other = name.removesuffix(LORA_A) + LORA_B
+            pair = (torch.from_numpy(part.tensors[key]) for key in (name, other))
+            for key, value in zip((name, other), lora.of_our_rank(*pair, part.lora_alpha), strict=True):
+                adapters[key].copy_(value)
+
+
+def _check(part: TrainedPart) -> None:
+    if part.vision_feature_layer != list(FEATURE_LAYERS):
+        raise ValueError(f"the start reads hidden states {part.vision_feature_layer}, not {FEATURE_LAYERS}")
+
+
+def projector_parameters(projector: nn.Module) -> dict[str, nn.Parameter]:
+    """Named as in LlavaForConditionalGeneration."""
+    names = {"0": "linear_1", "2": "linear_2"}
+    return {
+        f"multi_modal_projector.{names[layer]}.{kind}": parameter
+        for name, parameter in projector.named_parameters()
+        for layer, kind in [name.split(".")]
+    }

@@ -1,0 +1,63 @@
+"""What is learnt from, made as it is needed: a scene and conversations about it. The same number gives the same lesson."""
+
+import json
+import random
+from dataclasses import dataclass
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from scenes.scene import Difficulty
+from training.curriculum import conversations, single_questions
+from training.packing import ConversationEncoder, Packed, Turn, pack
+from training.plan import Plan
+from training.sources import Sources
+
+# What share of scenes is how difficult, and how many text tokens stand behind their pictures. One object alone is
+# quickly told.
+SHARES = {Difficulty.NORMAL: 0.6, Difficulty.SINGLE: 0.25, Difficulty.HARD: 0.15}
+MOST_TEXT = {Difficulty.NORMAL: 448, Difficulty.SINGLE: 160, Difficulty.HARD: 448}
+
+
+@dataclass(frozen=True)
+class Lesson:
+    pixels: np.ndarray  # [S, S, 3] uint8
+    packed: Packed
+    kinds: list[str]  # of an exam's questions, each a conversation of `packed`; empty for training
+
+
+class Lessons(Dataset):
+    def __init__(self, plan: Plan, num_visual: int):
+        self._plan = plan
+        self._num_visual = num_visual
+        self._open = False  # in the process that makes lessons: what they are made of is too big to send
+
+    def __getitem__(self, index: int) -> Lesson:
+        """Of the plan's scene `index`."""
+        self._ensure_open()
+        index += self._plan.first_scene
+        # Alike for two neighbours, which two processes learn from at the same time.
+        (difficulty,) = random.Random(f"difficulty/{index // 2}").choices(list(SHARES), list(SHARES.values()))
+        rng = random.Random(f"questions/train/{index}")
+        scene = self._scenes.make("train", index, difficulty)
+        encoded = [self._encoder.encode(talk) for talk in conversations(scene, self._chat, rng)]
+        packed, _ = pack(encoded, self._num_visual, MOST_TEXT[difficulty])
+        return Lesson(np.array(scene.picture), packed, [])
+
+    def exam(self, index: int) -> Lesson:
+        """Single questions about a held-out scene."""
+        self._ensure_open()
+        scene = self._scenes.make("validation", index, Difficulty.NORMAL)
+        questions = single_questions(scene, random.Random(f"questions/validation/{index}"))
+        encoded = [self._encoder.encode(talk) for _, talk in questions]
+        packed, taken = pack(encoded, self._num_visual, MOST_TEXT[Difficulty.NORMAL])
+        return Lesson(np.array(scene.picture), packed, [questions[at][0].kind for at in taken])
+
+    def _ensure_open(self) -> None:
+        if self._open:
+            return
+        sources = Sources(self._plan.packages, self._plan.work)
+        self._scenes = sources.scene_maker()
+        self._encoder = ConversationEncoder(sources.tokenizer)
+        self._chat = [Turn(**turn) for turn in json.loads(self._plan.chat.read_text())]
+        self._open = True
