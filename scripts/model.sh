@@ -24,10 +24,11 @@ build_embedded_model() {
 # Trains the repository's part anew, or goes on where training stopped, and builds a directory of it. Sets MODEL.
 train_embedded_model() {
   local recipe="$ROOT/models/embedded" work="$CACHE/training"
-  ensure_training
   if wants_help "$@"; then
+    ensure_torch_venv training "$recipe/requirements-training.lock"
     exec "$PYTHON" "$recipe/train.py" --help
   fi
+  ensure_training
   "$PYTHON" "$recipe/train.py" --packages "$PACKAGES" --work "$work" "$@"
   MODEL="$work/model"
   rm -rf "$MODEL"

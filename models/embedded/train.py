@@ -30,11 +30,13 @@ import torch.multiprocessing
 from safetensors.numpy import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from recipe.trained_part import quantize, read_trained_part
+from recipe.trained_part import read_trained_part
 from scenes.scene import SIDE, Difficulty
 from training import alignment, chat, language, lora
+from training.compression import compress
 from training.features import FEATURE_LAYERS, VisionTower
-from training.learner import take_adapters, take_projector
+from training.learner import Learner, take_adapters, take_projector
+from training.lessons import Lessons
 from training.packing import Turn
 from training.plan import Plan
 from training.processes import start_process
@@ -95,7 +97,8 @@ def _open_scenes(start: Path | None, packages: Path, cache: Path) -> None:
     _chunk_patches.maker = sources.scene_maker()
     _chunk_patches.tower = VisionTower(sources.tower)
     if start:
-        take_adapters(_chunk_patches.tower.adapters(), read_trained_part(start))
+        part = read_trained_part(start)
+        take_adapters(_chunk_patches.tower.adapters(), part.tensors, part.lora_alpha)
 
 
 def _chunk_patches(chunk: tuple[str, range, Difficulty]) -> tuple[np.ndarray, ...]:
@@ -134,16 +137,19 @@ def train_language(plan: Plan, workers: int) -> None:
 
 
 def export(plan: Plan) -> None:
+    print("choosing what to round, and how much", flush=True)
+    learner = Learner(plan, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     parameters = torch.load(plan.checkpoint, map_location="cpu")["parameters"]
-    tensors: dict[str, np.ndarray] = {}
-    for name, parameter in parameters.items():
-        value = parameter.detach().numpy()
-        tensors |= quantize(name, value) if name.endswith(".weight") else {name: value.astype(np.float16)}
+    take_adapters(learner.adapters, parameters, lora.ALPHA)
+    with torch.no_grad():
+        for name, parameter in learner.projector.items():
+            parameter.copy_(parameters[name])
     metadata = {
         "image_size": str(SIDE),
         "lora_alpha": f"{lora.ALPHA:g}",
         "vision_feature_layer": json.dumps(FEATURE_LAYERS),
     }
+    tensors = compress(learner, Lessons(plan, learner.num_visual), metadata)
     _keep(plan.result, lambda path: save_file(tensors, path, metadata))
     print(f"wrote {plan.result}", flush=True)
 
@@ -163,13 +169,16 @@ def main() -> int:
     parser.add_argument(
         "--work", type=Path, required=True, metavar="DIR", help="stages' results and checkpoints"
     )
+    with_gpu = torch.cuda.is_available()
     parser.add_argument(
         "--scenes",
         type=int,
-        default=8000,
-        help="scenes to learn from; may be changed midway (default: %(default)s)",
+        default=60000 if with_gpu else 8000,
+        help="scenes to learn from; may be changed midway (default: 8000, with a GPU 60000)",
     )
-    parser.add_argument("--batch", type=int, default=4, help="scenes per step (default: %(default)s)")
+    parser.add_argument(
+        "--batch", type=int, default=64 if with_gpu else 4, help="scenes per step (default: 4, with a GPU 64)"
+    )
     parser.add_argument(
         "--validate-every", type=int, default=150, metavar="STEPS", help="default: %(default)s"
     )

@@ -4,8 +4,8 @@ One safetensors file, named as the Hugging Face classes and PEFT name things:
   multi_modal_projector.linear_{1,2}.{weight,bias}
   language_model.model.layers.{l}.{module}.lora_{A,B}.weight      W += lora_alpha / r * B @ A
   vision_tower.encoder.layer.{l}.{module}.lora_{A,B}.weight       likewise
-Small enough to live in a repository: of A and B 4 bits a number, two numbers in a byte; of the projector's weights 6
-bits, each in a byte, which git packs; beside each tensor ...weight.scale, f16, of each rank of A and B and of each row of the projector. Biases are f16.
+Small enough to live in a repository: weights are int8, in steps that training/compression.py chose; beside each tensor
+...weight.scale, f16, the step of each rank of A and B and of each row of the projector. Biases are f16.
 The file's metadata holds `lora_alpha`, `image_size`, the side in pixels of the pictures it was trained on, and
 `vision_feature_layer`, the hidden states of the vision tower that the projector reads, as a JSON list.
 """
@@ -62,8 +62,7 @@ def read_trained_part(path: Path) -> TrainedPart:
     tensors = {name: value.astype(np.float32) for name, value in stored.items() if not name.endswith(SCALE)}
     for name, value in stored.items():
         if name + SCALE in stored:
-            steps = _unpack(value) if value.dtype == np.uint8 else value
-            tensors[name] = steps * np.expand_dims(stored[name + SCALE].astype(np.float32), _axis(name))
+            tensors[name] = value * np.expand_dims(stored[name + SCALE].astype(np.float32), line_axis(name))
     return TrainedPart(
         int(metadata["image_size"]),
         float(metadata["lora_alpha"]),
@@ -72,34 +71,6 @@ def read_trained_part(path: Path) -> TrainedPart:
     )
 
 
-def quantize(name: str, weight: np.ndarray) -> dict[str, np.ndarray]:
-    """A, B or a weight of the projector as it is stored, with the scale that loses least."""
-    bits = 6 if name.startswith(PROJECTOR) else 4
-    most = 2 ** (bits - 1) - 1
-    axis = _axis(name)
-
-    def steps(scale: np.ndarray) -> np.ndarray:
-        return np.clip(np.rint(weight / np.expand_dims(scale.astype(np.float32), axis)), -most, most)
-
-    largest = np.maximum(np.abs(weight).max(axis=axis) / most, np.finfo(np.float16).tiny)
-    scales = np.linspace(0.4, 1, 25)[:, None] * largest  # [25, lines]
-    lost = [((steps(scale) * np.expand_dims(scale, axis) - weight) ** 2).sum(axis=axis) for scale in scales]
-    scale = scales[np.argmin(lost, axis=0), np.arange(len(largest))].astype(np.float16)
-    stored = steps(scale).astype(np.int8)
-    return {name: _pack(stored) if bits == 4 else stored, name + SCALE: scale}
-
-
-def _axis(name: str) -> int:
-    """Along which numbers share a scale: A is [r, in], B is [out, r], the projector's weights are [out, in]."""
+def line_axis(name: str) -> int:
+    """Along which numbers share a step: A is [r, in], B is [out, r], the projector's weights are [out, in]."""
     return 0 if name.endswith(LORA_B) else 1
-
-
-def _pack(steps: np.ndarray) -> np.ndarray:
-    """int8 from -8 to 7 [m, n] => uint8 [m, n / 2]"""
-    return ((steps[:, 0::2] & 15) | (steps[:, 1::2] << 4)).astype(np.uint8)
-
-
-def _unpack(pairs: np.ndarray) -> np.ndarray:
-    pairs = pairs.astype(np.int8)
-    low, high = (pairs << 4).astype(np.int8) >> 4, pairs >> 4
-    return np.stack([low, high], axis=-1).reshape(len(pairs), -1)

@@ -16,11 +16,13 @@ from scenes.colors import COLORS, paint
 from scenes.objects import Object, load_objects
 from scenes.photographs import Photographs
 from scenes.sprites import Drawing, Drawings
+from scenes.styles import restyle
 
 SIDE = 224  # pixels
 PHOTOGRAPH = "photograph"
 SMALL, BIG = 46, 92  # pixels: objects up to this side are called small, from this side on big
 CROWD = 14  # objects a crowd is chosen from
+RESTYLED = 0.5  # share of the objects of training that are drawn in another style
 
 
 class Difficulty(Enum):
@@ -79,7 +81,9 @@ class SceneMaker:
         picture = Image.fromarray(pixels)
         owner = np.full((SIDE, SIDE), -1, np.int8)
         for at, (item, drawing) in enumerate(placed):
-            self._draw(picture, owner, at, item, drawing, rng)
+            restyled = split == "train" and rng.random() < RESTYLED
+            pixels = restyle(drawing.pixels, rng) if restyled else drawing.pixels
+            self._draw(picture, owner, at, item, pixels, rng)
         return Scene(picture, tuple(item for item, _ in placed), background, owner)
 
     def _objects(self, rng: random.Random, difficulty: Difficulty) -> list[Object]:
@@ -135,10 +139,11 @@ class SceneMaker:
         owner: np.ndarray,
         index: int,
         item: Placed,
-        drawing: Drawing,
+        drawing: np.ndarray,
         rng: random.Random,
     ) -> None:
-        sprite = Image.fromarray(drawing.pixels)
+        """drawing [S, S, 4] uint8 RGBA"""
+        sprite = Image.fromarray(drawing)
         if rng.random() < 0.5:
             sprite = sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         sprite = sprite.rotate(rng.uniform(-12, 12), Image.Resampling.BICUBIC)

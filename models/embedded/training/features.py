@@ -16,7 +16,15 @@ STD = torch.tensor([0.229, 0.224, 0.225])
 # The hidden states the projector reads, side by side: the deeper one knows what things are, the other one, five layers
 # before, still tells one drawing from another.
 FEATURE_LAYERS = (-6, -1)
-MODULES = ("query", "key", "value", "dense", "fc1", "fc2")
+# The linear layers as transformers calls them, and as the published weights do.
+MODULES = {
+    "q_proj": "attention.query",
+    "k_proj": "attention.key",
+    "v_proj": "attention.value",
+    "o_proj": "output.dense",
+    "fc1": "fc1",
+    "fc2": "fc2",
+}
 
 
 class VisionTower(nn.Module):
@@ -37,7 +45,12 @@ class VisionTower(nn.Module):
         self.width = len(FEATURE_LAYERS) * source.config["hidden_size"]
 
     def adapters(self) -> dict[str, nn.Parameter]:
-        return lora.adapters(self._model, TOWER)
+        adapters = {}
+        for name, parameter in lora.adapters(self._model, TOWER).items():
+            module, which, _ = name.rsplit(".", 2)
+            layer, _, child = module.rpartition(".")
+            adapters[f"{layer}.{MODULES[child]}.{which}.weight"] = parameter
+        return adapters
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """[B, S, S, 3] uint8 => [B, P, Cv], row by row, as LLaVA takes them"""

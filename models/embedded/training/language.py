@@ -51,11 +51,10 @@ def work_on_cpu(rank: int, workers: int, port: int, plan: Plan) -> None:
 def work_on_gpu(workers: int, plan: Plan, device: torch.device) -> None:
     torch.set_float32_matmul_precision("high")
     learner = Learner(plan, device)
-    lessons = Lessons(plan, learner.num_visual)
 
     def steps(first: int) -> Iterable[Lots]:
         loader = DataLoader(
-            lessons,
+            Lessons(plan, learner.num_visual),
             plan.batch,
             sampler=range(first * plan.batch, plan.steps * plan.batch),
             collate_fn=list,
@@ -65,13 +64,15 @@ def work_on_gpu(workers: int, plan: Plan, device: torch.device) -> None:
         )
         return ([step] for step in loader)
 
+    # Lessons of its own: what they are made of would be sent to every process.
+    lessons = Lessons(plan, learner.num_visual)
     begins = range(0, VALIDATION_SCENES, plan.batch)
     exam = [[lessons.exam(begin + at) for at in range(min(plan.batch, VALIDATION_SCENES - begin))] for begin in begins]
     _train(plan, learner, steps, exam)
 
 
 def _train(plan: Plan, learner: Learner, steps: Callable[[int], Iterable[Lots]], exam: Lots) -> None:
-    parameters = [*learner.adapters.values(), *learner.projector.values()]
+    parameters = list(learner.parameters().values())
     optimizer = torch.optim.AdamW(
         [
             {"params": list(learner.adapters.values()), "peak": plan.adapter_rate},
@@ -147,7 +148,7 @@ def _report(learner: Learner, exam: Lots, rank: int, step: int) -> None:
 
 def _save(plan: Plan, learner: Learner, optimizer: torch.optim.Optimizer, step: int, seconds: float) -> None:
     state = {
-        "parameters": {**learner.adapters, **learner.projector},
+        "parameters": learner.parameters(),
         "optimizer": optimizer.state_dict(),
         "step": step,
         "seconds": seconds,
@@ -164,7 +165,7 @@ def _restore(plan: Plan, learner: Learner, optimizer: torch.optim.Optimizer) -> 
     if not plan.checkpoint.exists():
         return 0, 0.0
     state = torch.load(plan.checkpoint, map_location="cpu")
-    for name, parameter in {**learner.adapters, **learner.projector}.items():
+    for name, parameter in learner.parameters().items():
         parameter.copy_(state["parameters"][name])
     optimizer.load_state_dict(state["optimizer"])
     return state["step"], state["seconds"]

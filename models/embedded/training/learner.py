@@ -1,9 +1,11 @@
 """The whole model while it is trained: vision tower, projector and decoder."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import nn
 
 from recipe.trained_part import LORA_A, LORA_B, TrainedPart, read_trained_part
@@ -31,7 +33,12 @@ class Learner:
         self.adapters = {**self._tower.adapters(), **self._decoder.adapters()}
         self.projector = projector_parameters(self._projector)
         if plan.start:
-            take_adapters(self.adapters, read_trained_part(plan.start))
+            part = read_trained_part(plan.start)
+            take_adapters(self.adapters, part.tensors, part.lora_alpha)
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """What is trained, named as the trained part's file names it."""
+        return {**self.adapters, **self.projector}
 
     def loss(self, lessons: list[Lesson]) -> tuple[torch.Tensor, torch.Tensor]:
         """The weighted sum of the losses of the answers' tokens, and of the weights."""
@@ -67,26 +74,21 @@ class Learner:
 
 @torch.no_grad()
 def take_projector(projector: nn.Module, part: TrainedPart) -> None:
-    _check(part)
+    if part.vision_feature_layer != list(FEATURE_LAYERS):
+        raise ValueError(f"the start reads hidden states {part.vision_feature_layer}, not {FEATURE_LAYERS}")
     for name, parameter in projector_parameters(projector).items():
         parameter.copy_(torch.from_numpy(part.tensors[name]))
 
 
 @torch.no_grad()
-def take_adapters(adapters: dict[str, nn.Parameter], part: TrainedPart) -> None:
-    """Those that the part has; the others keep what makes no difference."""
-    _check(part)
+def take_adapters(adapters: dict[str, nn.Parameter], tensors: Mapping[str, ArrayLike], alpha: float) -> None:
+    """In the form of their singular vectors. Those that are not there keep what makes no difference."""
     for name in adapters:
-        if name in part.tensors and name.endswith(LORA_A):
+        if name in tensors and name.endswith(LORA_A):
             other = name.removesuffix(LORA_A) + LORA_B
-            pair = (torch.from_numpy(part.tensors[key]) for key in (name, other))
-            for key, value in zip((name, other), lora.of_our_rank(*pair, part.lora_alpha), strict=True):
+            pair = (torch.as_tensor(tensors[key]) for key in (name, other))
+            for key, value in zip((name, other), lora.of_our_rank(*pair, alpha), strict=True):
                 adapters[key].copy_(value)
-
-
-def _check(part: TrainedPart) -> None:
-    if part.vision_feature_layer != list(FEATURE_LAYERS):
-        raise ValueError(f"the start reads hidden states {part.vision_feature_layer}, not {FEATURE_LAYERS}")
 
 
 def projector_parameters(projector: nn.Module) -> dict[str, nn.Parameter]:
