@@ -16,6 +16,7 @@ from evaluation.exam import SPLITS, Sheet, Split, sheets
 from evaluation.scoring import judge
 from evaluation.server_answerer import ServerAnswerer, ServerError, server_flags
 from scenes.photographs import SUBJECTS, read_photographs
+from scenes.questions import KINDS
 from training.processes import start_process
 from training.sources import Sources, source_flags
 
@@ -64,9 +65,11 @@ class Results:
         return rows
 
 
-def examine(answerer: Answerer, split: Split, sources: Sources, per_kind: int) -> Results:
+def examine(
+    answerer: Answerer, split: Split, sources: Sources, per_kind: int, kinds: list[str]
+) -> Results:
     results = Results()
-    for sheet in sheets(split, sources.scene_maker(split.held_out_drawings), per_kind):
+    for sheet in sheets(split, sources.scene_maker(split.held_out_drawings), per_kind, kinds):
         replies = answerer.answer(sheet.scene.picture, [question.text for question in sheet.questions])
         results.add(sheet, replies)
         if sheet.index % 20 == 0:
@@ -124,6 +127,14 @@ def main() -> int:
     parser.add_argument(
         "--per-kind", type=int, default=200, help="questions of each kind (default: %(default)s)"
     )
+    parser.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=KINDS,
+        default=list(KINDS),
+        metavar="KIND",
+        help=f"of {', '.join(KINDS)} (default: all)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every question and reply")
     args = parser.parse_args()
 
@@ -136,7 +147,7 @@ def main() -> int:
         answerer = ServerAnswerer(args.address, ["--var", *args.var.split()], args.client)
     chosen = list(SPLITS.values()) if args.split == "all" else [SPLITS[args.split]]
     try:
-        results = {split.name: examine(answerer, split, sources, args.per_kind) for split in chosen}
+        results = {split.name: examine(answerer, split, sources, args.per_kind, args.kinds) for split in chosen}
         summaries = {name: result.summary() for name, result in results.items()}
         print_table(summaries)
         report = {"summary": summaries, "replies": {name: result.replies for name, result in results.items()}}

@@ -2,10 +2,10 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from scenes.questions import Question, QuestionMaker
+from scenes.questions import KINDS, Question, QuestionMaker
 from scenes.scene import Difficulty, Scene, SceneMaker
 
 MAX_SCENES = 1000  # a kind that so many scenes do not fill stays as it is
@@ -36,17 +36,19 @@ class Sheet:
     questions: list[Question]
 
 
-def sheets(split: Split, maker: SceneMaker, per_kind: int) -> Iterator[Sheet]:
+def sheets(
+    split: Split, maker: SceneMaker, per_kind: int, kinds: Collection[str] = KINDS
+) -> Iterator[Sheet]:
     """Scenes with their questions, until `per_kind` questions of every kind were given."""
     given: Counter[str] = Counter()
     for index in range(MAX_SCENES):
         scene = maker.make(split.name, index, split.difficulty)
         questions = []
         for question in QuestionMaker(scene, random.Random(f"questions/{split.name}/{index}")).all():
-            if given[question.kind] < per_kind:
+            if question.kind in kinds and given[question.kind] < per_kind:
                 given[question.kind] += 1
                 questions.append(question)
         if questions:
             yield Sheet(index, scene, questions)
-        elif min(given.values()) >= per_kind:
+        elif given and min(given.values()) >= per_kind:
             return

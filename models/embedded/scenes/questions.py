@@ -15,9 +15,18 @@ MAX_COUNT = 5  # beyond this the answer is that there are more
 CLEARLY = 30  # pixels two centres are apart before one is left of or above the other
 
 
+KINDS = (
+    *("caption_short", "caption_medium", "caption_long"),
+    *("exists_yes", "exists_no", "leading_yes", "leading_no", "lacking", "which_is_missing"),
+    *("category_yes", "category_no", "name", "list", "count_all", "count", "count_none"),
+    *("background", "color", "of_absent", "left_right", "above_below", "relation"),
+    *("where", "size", "neighbor", "nearest"),
+)
+
+
 @dataclass(frozen=True)
 class Question:
-    kind: str
+    kind: str  # one of KINDS
     text: str
     answer: str
     objects: frozenset[str] = frozenset()  # names a caption or a list has to mention, for judging it

@@ -7,7 +7,8 @@ import numpy as np
 from recipe.trained_part import SCALE, line_axis
 from training.compression import MOST_STEPS, rounded
 
-A, B = "language_model.model.layers.0.mlp.up_proj.lora_A.weight", "language_model.model.layers.0.mlp.up_proj.lora_B.weight"
+A = "language_model.model.layers.0.mlp.up_proj.lora_A.weight"
+B = "language_model.model.layers.0.mlp.up_proj.lora_B.weight"
 BIAS = "multi_modal_projector.linear_1.bias"
 
 

@@ -1,4 +1,4 @@
-"""What is learnt from, made as it is needed: a scene and conversations about it. The same number gives the same lesson."""
+"""What is learnt from: a scene and conversations about it, made as needed. The same number gives the same lesson."""
 
 import json
 import random

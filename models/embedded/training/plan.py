@@ -5,9 +5,9 @@ from pathlib import Path
 
 WARM_UP = 100  # steps
 DECAY_SHARE = 0.6  # of all steps, at the end, while the rate falls to zero
-# Of adapters and projector at their peak, at 4 scenes a step; ten times as much makes a trained part unlearn. More scenes
-# a step allow Adam the square root of that more (Malladi et al. 2022, "On the SDEs and Scaling Rules for Adaptive
-# Gradient Algorithms").
+# Of adapters and projector at their peak, at 4 scenes a step; five times as much makes a trained part unlearn. With n
+# times as many scenes a step, Adam bears sqrt(n) times the rate (Malladi et al. 2022, "On the SDEs and Scaling Rules
+# for Adaptive Gradient Algorithms").
 ADAPTER_RATE, PROJECTOR_RATE = 2e-4, 5e-5
 RATES_BATCH = 4
 
