@@ -7,7 +7,7 @@ import numpy as np
 
 from scenes.captions import place_of
 from scenes.objects import load_objects
-from scenes.questions import MAX_COUNT, QuestionMaker
+from scenes.questions import KINDS, MAX_COUNT, QuestionMaker
 from scenes.scene import SIDE, Difficulty, Scene
 from tests.made_up import scene_maker
 
@@ -75,6 +75,10 @@ class QuestionTest(unittest.TestCase):
                     text = text.split(" here.")[0].split(", ")[0]
                     self.assertEqual(answer, "Yes." if there else "No.")
                     self.assertEqual(self.mentions(text, scene), there, (text, scene.placed))
+
+    def test_every_kind_is_asked_and_no_other(self):
+        asked = {question.kind for scene in self.scenes() for question in QuestionMaker(scene, random.Random(0)).all()}
+        self.assertEqual(asked, set(KINDS))
 
     def test_counts_are_right(self):
         words = ("None.", "One.", "Two.", "Three.", "Four.", "Five.")
