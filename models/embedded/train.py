@@ -30,12 +30,11 @@ import torch.multiprocessing
 from safetensors.numpy import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from recipe.trained_part import read_trained_part
 from scenes.scene import SIDE, Difficulty
 from training import alignment, chat, language, lora
 from training.compression import compress
 from training.features import FEATURE_LAYERS, VisionTower
-from training.learner import Learner, take_adapters, take_projector
+from training.learner import Learner, read_start, take_adapters, take_projector
 from training.lessons import Lessons
 from training.packing import Turn
 from training.plan import Plan
@@ -57,7 +56,7 @@ def align_projector(sources: Sources, workers: int, start: Path | None, result: 
     print(f"alignment: {len(train.labels)} patches of {sum(scenes.values())} scenes", flush=True)
     if start:
         projector = alignment.make_projector(train.features.shape[1], embeddings.shape[1])
-        take_projector(projector, read_trained_part(start))
+        take_projector(projector, read_start(start))
         alignment.realign(projector, train, directions)
     else:
         names = alignment.name_embeddings(sources.tokenizer, embeddings)
@@ -97,7 +96,7 @@ def _open_scenes(start: Path | None, packages: Path, cache: Path) -> None:
     _chunk_patches.maker = sources.scene_maker()
     _chunk_patches.tower = VisionTower(sources.tower)
     if start:
-        part = read_trained_part(start)
+        part = read_start(start)
         take_adapters(_chunk_patches.tower.adapters(), part.tensors, part.lora_alpha)
 
 
@@ -131,6 +130,7 @@ def train_language(plan: Plan, workers: int) -> None:
     if torch.cuda.is_available():
         language.work_on_gpu(workers, plan, torch.device("cuda"))
         return
+    workers = min(workers, plan.batch)  # a process without a scene in a step has nothing to add
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     torch.multiprocessing.spawn(language.work_on_cpu, (workers, port, plan), nprocs=workers)

@@ -37,6 +37,11 @@ def read_decoder(path: Path) -> Decoder:
     return Decoder(config, _weights(reader, config), _tokenizer(reader))
 
 
+def read_tokenizer(path: Path) -> dict:
+    """Decoder.tokenizer without the weights, which take longer."""
+    return _tokenizer(GGUFReader(path))
+
+
 def _field(reader: GGUFReader, key: str):
     if key not in reader.fields:
         raise ValueError(f"the GGUF file has no field {key}")

@@ -17,7 +17,8 @@ def conversation(first: int, length: int, with_picture: bool = True) -> EncodedC
 
 
 def visible(packed: Packed) -> torch.Tensor:
-    return batch_of([packed], torch.device("cpu")).visible[0]
+    """What the text tokens see. => [T, P + T]"""
+    return batch_of([packed], torch.device("cpu")).visible[0, NUM_VISUAL:]
 
 
 class PackTest(unittest.TestCase):

@@ -21,32 +21,28 @@ def attend_packed(
     query: torch.Tensor,  # [B, H, P + T, D]
     key: torch.Tensor,  # [B, Hkv, P + T, D]
     value: torch.Tensor,  # [B, Hkv, P + T, D]
-    bias: torch.Tensor,  # [B, 1, T, P + T]
+    bias: torch.Tensor,  # [B, 1, P + T, P + T]
     scaling: float,
     blocks: list[slice],
     **_,
 ) -> tuple[torch.Tensor, None]:
-    """Visual rows are causal among themselves, text sees of the picture and itself what `bias` lets it: with blocks,
-    which a sequence alone has, each block only computes its own."""
-    num_text = bias.shape[2]
-    num_visual = query.shape[2] - num_text
+    """Each token sees what `bias` lets it: with blocks, which a sequence alone has, the picture computes only itself, and
+    each block of text the picture and itself."""
     query, key, value = query.to(bias.dtype), key.to(bias.dtype), value.to(bias.dtype)
-    causal = bias.new_full((num_visual, num_visual), float("-inf")).triu(1)
     if not blocks:
-        hidden = bias.new_full((num_visual, num_text), float("-inf"))
-        picture = torch.cat([causal, hidden], dim=1).expand(len(bias), 1, -1, -1)
-        seen = torch.cat([picture, bias], dim=2).expand(-1, query.shape[1], -1, -1)  # [B, H, P + T, P + T]
+        seen = bias.expand(-1, query.shape[1], -1, -1)  # [B, H, P + T, P + T]
         groups = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=seen, scale=scaling)
         return attended.transpose(1, 2), None  # [B, P + T, H, D]
-    query = scaling * query
-    picture = _attend(query[:, :, :num_visual], key[:, :, :num_visual], value[:, :, :num_visual], causal)
+    query, rows = scaling * query, bias[0, 0]
+    visual = slice(query.shape[2] - blocks[-1].stop)
+    picture = _attend(query[:, :, visual], key[:, :, visual], value[:, :, visual], rows[visual, visual])
     texts = []
     for block in blocks:
-        own = slice(num_visual + block.start, num_visual + block.stop)
-        keys, values = (torch.cat([both[:, :, :num_visual], both[:, :, own]], dim=2) for both in (key, value))
-        seen = torch.cat([bias[0, 0, block, :num_visual], bias[0, 0, block, own]], dim=1)  # [block, P + block]
+        own = slice(visual.stop + block.start, visual.stop + block.stop)
+        keys, values = (torch.cat([both[:, :, visual], both[:, :, own]], dim=2) for both in (key, value))
+        seen = torch.cat([rows[own, visual], rows[own, own]], dim=1)  # [block, P + block]
         texts.append(_attend(query[:, :, own], keys, values, seen))
     return torch.cat([picture, *texts], dim=2).transpose(1, 2), None  # [1, P + T, H, D]
 

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from training.learner import Learner
 from training.lessons import Lesson, Lessons
-from training.plan import Plan
+from training.plan import ADAPTER_RATE, PROJECTOR_RATE, Plan
 from training.processes import start_process
 
 MAX_GRADIENT_NORM = 1.0
@@ -75,8 +75,8 @@ def _train(plan: Plan, learner: Learner, steps: Callable[[int], Iterable[Lots]],
     parameters = list(learner.parameters().values())
     optimizer = torch.optim.AdamW(
         [
-            {"params": list(learner.adapters.values()), "peak": plan.adapter_rate},
-            {"params": list(learner.projector.values()), "peak": plan.projector_rate},
+            {"params": list(learner.adapters.values()), "peak": plan.peak(ADAPTER_RATE)},
+            {"params": list(learner.projector.values()), "peak": plan.peak(PROJECTOR_RATE)},
         ],
         lr=0.0,
         betas=(0.9, 0.99),

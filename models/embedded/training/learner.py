@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -33,7 +34,7 @@ class Learner:
         self.adapters = {**self._tower.adapters(), **self._decoder.adapters()}
         self.projector = projector_parameters(self._projector)
         if plan.start:
-            part = read_trained_part(plan.start)
+            part = read_start(plan.start)
             take_adapters(self.adapters, part.tensors, part.lora_alpha)
 
     def parameters(self) -> dict[str, nn.Parameter]:
@@ -72,10 +73,15 @@ class Learner:
         return logits, tokens, batch.weights[batch.labels != IGNORED]
 
 
-@torch.no_grad()
-def take_projector(projector: nn.Module, part: TrainedPart) -> None:
+def read_start(path: Path) -> TrainedPart:
+    part = read_trained_part(path)
     if part.vision_feature_layer != list(FEATURE_LAYERS):
         raise ValueError(f"the start reads hidden states {part.vision_feature_layer}, not {FEATURE_LAYERS}")
+    return part
+
+
+@torch.no_grad()
+def take_projector(projector: nn.Module, part: TrainedPart) -> None:
     for name, parameter in projector_parameters(projector).items():
         parameter.copy_(torch.from_numpy(part.tensors[name]))
 

@@ -3,11 +3,12 @@
 import json
 import random
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from torch.utils.data import Dataset
 
-from scenes.scene import Difficulty
+from scenes.scene import Difficulty, SceneMaker
 from training.curriculum import conversations, single_questions
 from training.packing import ConversationEncoder, Packed, Turn, pack
 from training.plan import Plan
@@ -30,11 +31,22 @@ class Lessons(Dataset):
     def __init__(self, plan: Plan, num_visual: int):
         self._plan = plan
         self._num_visual = num_visual
-        self._open = False  # in the process that makes lessons: what they are made of is too big to send
+
+    # Read in the process that makes lessons: what they are made of is too big to send.
+    @cached_property
+    def _scenes(self) -> SceneMaker:
+        return Sources(self._plan.packages, self._plan.work).scene_maker()
+
+    @cached_property
+    def _encoder(self) -> ConversationEncoder:
+        return ConversationEncoder(Sources(self._plan.packages, self._plan.work).tokenizer)
+
+    @cached_property
+    def _chat(self) -> list[Turn]:
+        return [Turn(**turn) for turn in json.loads(self._plan.chat.read_text())]
 
     def __getitem__(self, index: int) -> Lesson:
         """Of the plan's scene `index`."""
-        self._ensure_open()
         index += self._plan.first_scene
         # Alike for two neighbours, which two processes learn from at the same time.
         (difficulty,) = random.Random(f"difficulty/{index // 2}").choices(list(SHARES), list(SHARES.values()))
@@ -46,18 +58,8 @@ class Lessons(Dataset):
 
     def exam(self, index: int) -> Lesson:
         """Single questions about a held-out scene."""
-        self._ensure_open()
         scene = self._scenes.make("validation", index, Difficulty.NORMAL)
         questions = single_questions(scene, random.Random(f"questions/validation/{index}"))
         encoded = [self._encoder.encode(talk) for _, talk in questions]
         packed, taken = pack(encoded, self._num_visual, MOST_TEXT[Difficulty.NORMAL])
         return Lesson(np.array(scene.picture), packed, [questions[at][0].kind for at in taken])
-
-    def _ensure_open(self) -> None:
-        if self._open:
-            return
-        sources = Sources(self._plan.packages, self._plan.work)
-        self._scenes = sources.scene_maker()
-        self._encoder = ConversationEncoder(sources.tokenizer)
-        self._chat = [Turn(**turn) for turn in json.loads(self._plan.chat.read_text())]
-        self._open = True

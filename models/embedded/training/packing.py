@@ -61,7 +61,7 @@ class Batch:
     labels: torch.Tensor  # [B, T]
     weights: torch.Tensor  # [B, T]
     positions: torch.Tensor  # [B, P + T]
-    visible: torch.Tensor  # [B, T, P + T] bool: what each text token attends to
+    visible: torch.Tensor  # [B, P + T, P + T] bool: what each token attends to
     blocks: list[slice]  # of the text of a sequence that is alone in its batch, else none
 
 
@@ -136,13 +136,15 @@ def batch_of(sequences: list[Packed], device: torch.device) -> Batch:
         return torch.from_numpy(np.stack(rows)).to(device)
 
     conversation = padded("conversation", -1)
-    own = (conversation[:, :, None] == conversation[:, None, :]).tril()  # [B, T, T]
-    picture = padded("with_picture", False)[:, :, None].expand(-1, -1, num_visual)  # [B, T, P]
+    num_all = num_visual + num_text
+    visible = torch.ones(len(sequences), num_all, num_all, dtype=torch.bool, device=device).tril()
+    visible[:, num_visual:, :num_visual] = padded("with_picture", False)[:, :, None]
+    visible[:, num_visual:, num_visual:] &= conversation[:, :, None] == conversation[:, None, :]
     return Batch(
         padded("ids", 0),
         padded("labels", IGNORED),
         padded("weights", 0.0),
-        padded("positions", 0, num_visual + num_text),
-        torch.cat([picture, own], dim=2),
+        padded("positions", 0, num_all),
+        visible,
         sequences[0].blocks if len(sequences) == 1 else [],
     )

@@ -42,13 +42,9 @@ class Plan:
     def result(self) -> Path:
         return self.work / "trained.safetensors"
 
-    @property
-    def adapter_rate(self) -> float:
-        return ADAPTER_RATE * (self.batch / RATES_BATCH) ** 0.5
-
-    @property
-    def projector_rate(self) -> float:
-        return PROJECTOR_RATE * (self.batch / RATES_BATCH) ** 0.5
+    def peak(self, rate: float) -> float:
+        """What a rate for RATES_BATCH scenes a step is for the plan's."""
+        return rate * (self.batch / RATES_BATCH) ** 0.5
 
     def rate(self, step: int) -> float:
         """The learning rate as a share of its peak: up, steady, down to zero at the end."""

@@ -3,6 +3,8 @@
 import argparse
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,10 +33,8 @@ class Sources:
 
     @cached_property
     def decoder(self) -> smollm2.Decoder:
-        with tempfile.NamedTemporaryFile(suffix=".gguf") as file:
-            file.write(DECODER_WHEEL.read(self.packages / DECODER_WHEEL.file))
-            file.flush()
-            return smollm2.read_decoder(Path(file.name))
+        with self._gguf() as path:
+            return smollm2.read_decoder(path)
 
     @cached_property
     def tower(self) -> dinov2.VisionTower:
@@ -42,7 +42,8 @@ class Sources:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        return Tokenizer.from_str(json.dumps(self.decoder.tokenizer))
+        with self._gguf() as path:
+            return Tokenizer.from_str(json.dumps(smollm2.read_tokenizer(path)))
 
     def scene_maker(self, held_out: bool = False) -> SceneMaker:
         """Scenes drawn by the sets that are trained on, or by the one that never is."""
@@ -54,3 +55,10 @@ class Sources:
                 ).items():
                     drawings.setdefault(name, []).extend(pictures)
         return SceneMaker(drawings, Photographs(read_photographs(BACKGROUNDS, self.packages)))
+
+    @contextmanager
+    def _gguf(self) -> Iterator[Path]:
+        with tempfile.NamedTemporaryFile(suffix=".gguf") as file:
+            file.write(DECODER_WHEEL.read(self.packages / DECODER_WHEEL.file))
+            file.flush()
+            yield Path(file.name)
