@@ -57,10 +57,12 @@ absl::StatusOr<Loaded> Load(const std::string& dir) {
                                                           .image_height = image_processor.height(),
                                                           .image_width = image_processor.width()}));
   ASSIGN_OR_RETURN(const std::unique_ptr<const preprocess::Preprocessor> preprocessor,
-                   preprocess::Preprocessor::Load(dir, {.token_id = config.image_token_id,
-                                                        .num_tokens = loaded.model->num_visual_tokens(),
-                                                        .rows = loaded.model->grid_rows(),
-                                                        .cols = loaded.model->grid_cols()}));
+                   preprocess::Preprocessor::Load(dir,
+                                                  {.token_id = config.image_token_id,
+                                                   .num_tokens = loaded.model->num_visual_tokens(),
+                                                   .rows = loaded.model->grid_rows(),
+                                                   .cols = loaded.model->grid_cols()},
+                                                  config.decoder.vocab_size));
   ASSIGN_OR_RETURN(loaded.prompts,
                    MakePrompts(*preprocessor, absl::GetFlag(FLAGS_images), absl::GetFlag(FLAGS_prompts)));
   return loaded;

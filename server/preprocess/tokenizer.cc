@@ -1,5 +1,6 @@
 #include "server/preprocess/tokenizer.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 #include "server/base/status_macros.h"
@@ -30,17 +31,15 @@ absl::StatusOr<Tokenizer> Tokenizer::Load(const std::filesystem::path& model_dir
 
 absl::StatusOr<Tokenizer> Tokenizer::Parse(absl::string_view tokenizer_json, absl::string_view config_json,
                                            int32_t placeholder_id) {
-  ASSIGN_OR_RETURN(TfTokenizer* const tokenizer,
+  ASSIGN_OR_RETURN(TfTokenizer* const loaded,
                    FfiCall<TfTokenizer*>(tf_tokenizer_load, ToText(tokenizer_json), ToText(config_json),
                                          static_cast<uint32_t>(placeholder_id)));
-  return Tokenizer(tokenizer);
-}
-
-Tokenizer::Tokenizer(TfTokenizer* tokenizer) : tokenizer_(tokenizer) {
-  if (const absl::StatusOr<TfString> json = FfiCall<TfString>(tf_tokenizer_named_tokens, tokenizer);
-      json.ok()) {
-    named_tokens_ = nlohmann::json::parse(TakeString(*json));
-  }
+  Tokenizer tokenizer(loaded);
+  ASSIGN_OR_RETURN(tokenizer.longest_piece_, FfiCall<size_t>(tf_tokenizer_longest_piece, loaded));
+  ASSIGN_OR_RETURN(const TfString named_tokens, FfiCall<TfString>(tf_tokenizer_named_tokens, loaded));
+  // The crate writes strings by name and nothing else.
+  tokenizer.named_tokens_ = nlohmann::json::parse(TakeString(named_tokens));
+  return tokenizer;
 }
 
 absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(absl::string_view text,
@@ -48,7 +47,7 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(absl::string_view text,
   ASSIGN_OR_RETURN(
       const TfIds ids,
       FfiCall<TfIds>(tf_tokenizer_encode, tokenizer_.get(), ToText(text), options.protected_offsets.data(),
-                     options.protected_offsets.size(), options.add_special_tokens));
+                     options.protected_offsets.size(), options.add_special_tokens, options.max_tokens));
   const std::vector<uint32_t> values = TakeIds(ids);
   return std::vector<int32_t>(values.begin(), values.end());
 }
@@ -64,6 +63,15 @@ absl::StatusOr<std::string> Tokenizer::Decode(absl::Span<const int32_t> ids, boo
   ASSIGN_OR_RETURN(const TfString text, FfiCall<TfString>(tf_tokenizer_decode, tokenizer_.get(),
                                                           values.data(), values.size(), skip_special_tokens));
   return TakeString(text);
+}
+
+std::string Tokenizer::TokenText(int32_t id) const {
+  // Decoders are sequences of steps that look at a whole text, so it takes a text: the token twice, less
+  // once.
+  const int32_t twice[] = {id, id};
+  const std::string once = Decode({&id, 1}, /*skip_special_tokens=*/false).value_or("");
+  const std::string text = Decode(twice, /*skip_special_tokens=*/false).value_or("");
+  return absl::StartsWith(text, once) ? text.substr(once.size()) : once;
 }
 
 TokenKind Tokenizer::Kind(int32_t id) const {

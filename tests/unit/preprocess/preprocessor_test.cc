@@ -22,17 +22,18 @@ class PreprocessorTest : public testing::Test {
   }
 
   std::string LoadError() {
-    const auto preprocessor = Preprocessor::Load(dir_, layout_);
+    const auto preprocessor = Preprocessor::Load(dir_, layout_, vocabulary_);
     EXPECT_FALSE(preprocessor.ok());
     return std::string(preprocessor.status().message());
   }
 
   const std::filesystem::path dir_ = testing::TempDir() + "/preprocessor_test";
+  int vocabulary_ = 1100;
   ImageLayout layout_{.token_id = 0, .num_tokens = 4, .rows = 2, .cols = 2};
 };
 
 TEST_F(PreprocessorTest, MakesAPromptOfAPictureAndAQuestion) {
-  const auto preprocessor = Preprocessor::Load(dir_, layout_);
+  const auto preprocessor = Preprocessor::Load(dir_, layout_, vocabulary_);
   ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
   const auto image =
       (*preprocessor)->ProcessImage(ReadFile(RepositoryPath("tests/golden/images/files/photo.jpg")), {});

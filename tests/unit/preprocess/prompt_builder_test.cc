@@ -49,7 +49,7 @@ class PromptBuilderTest : public testing::TestWithParam<const char*> {
 
   void SetTemplate(const std::string& source) {
     template_.emplace_back(std::make_unique<ChatTemplate>(*ChatTemplate::Compile(source)));
-    builder_ = std::make_unique<PromptBuilder>(&tokenizer_, template_.back().get(), layout_);
+    builder_ = std::make_unique<PromptBuilder>(&tokenizer_, template_.back().get(), layout_, vocabulary_);
   }
 
   absl::StatusOr<Prompt> Build(const std::vector<Message>& messages, size_t num_images) {
@@ -69,6 +69,7 @@ class PromptBuilderTest : public testing::TestWithParam<const char*> {
 
   const Tokenizer tokenizer_ = LoadTestTokenizer(GetParam());
   ImageLayout layout_;
+  int vocabulary_ = 1300;  // more than either tokenizer has
   std::vector<std::unique_ptr<const ChatTemplate>> template_;
   std::unique_ptr<const PromptBuilder> builder_;
 };
@@ -172,7 +173,7 @@ TEST(LlamaPromptBuilderTest, BosStandsOnce) {
   const auto first_two = [&](const char* source, const char* text) {
     const absl::StatusOr<ChatTemplate> chat_template = ChatTemplate::Compile(source);
     const Prompt prompt =
-        *PromptBuilder(&tokenizer, &*chat_template, {.token_id = *tokenizer.TokenToId("<image>")})
+        *PromptBuilder(&tokenizer, &*chat_template, {.token_id = *tokenizer.TokenToId("<image>")}, 1 << 20)
              .Build({{Role::kUser, {text}}}, {});
     return std::vector<int32_t>(prompt.token_ids.begin(), prompt.token_ids.begin() + 2);
   };

@@ -1,12 +1,13 @@
 //! A Hugging Face tokenizer that can be told which characters of a text a user wrote.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 use tokenizers::normalizer::Range;
 use tokenizers::tokenizer::pre_tokenizer::OffsetType;
 use tokenizers::{
-    AddedToken, DecoderWrapper, Model, NormalizedString, Normalizer, PreTokenizedString, PreTokenizer, Result, Token,
+    AddedToken, DecoderWrapper, Model, ModelWrapper, NormalizedString, Normalizer, PreTokenizedString, PreTokenizer,
+    Result, Token, TruncationDirection,
 };
 
 use crate::added_tokens::{AddedTokenMatcher, Pattern};
@@ -15,6 +16,9 @@ use crate::special_text::SpecialText;
 /// Named special tokens of tokenizer_config.json, as transformers knows them.
 const NAMED_TOKENS: [&str; 7] =
     ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+
+/// Words whose tokens each thread keeps.
+const CACHED_WORDS: usize = 1000;
 
 /// What a token is to somebody who turns ids into text.
 #[derive(Clone, Copy, PartialEq)]
@@ -30,13 +34,16 @@ pub enum TokenKind {
 
 pub struct ChatTokenizer {
     inner: tokenizers::Tokenizer,
-    /// Ids a user's text must never be turned into: special tokens and the image placeholder.
-    guarded: HashSet<u32>,
+    /// Ids a user's text must never be turned into, special tokens and the image placeholder, that the model also knows
+    /// as pieces of its own vocabulary (unigram models, merges made from a whole vocabulary); and what such a piece is
+    /// written as instead, if there is a way.
+    spellings: HashMap<u32, Option<Vec<Token>>>,
     raw_tokens: AddedTokenMatcher,
     normalized_tokens: AddedTokenMatcher,
     special_text: SpecialText,
     normalized_special_text: SpecialText,
     has_byte_fallback: bool,
+    longest_piece: usize,
     /// Named special tokens, for the chat template.
     pub named_tokens: BTreeMap<String, String>,
 }
@@ -48,13 +55,15 @@ impl ChatTokenizer {
         inner.with_truncation(None)?;
         inner.with_padding(None);
         let named_tokens = add_configured_tokens(&mut inner, config)?;
+        limit_cache(&mut inner);
 
         if inner.id_to_token(placeholder_id).is_none() {
             return Err(format!("there is no token with the id {placeholder_id} of the image placeholder").into());
         }
         let mut guarded = HashSet::from([placeholder_id]);
         let (mut raw, mut normalized) = (Vec::new(), Vec::new());
-        for (id, token) in inner.get_added_tokens_decoder() {
+        let added: BTreeMap<u32, AddedToken> = inner.get_added_tokens_decoder().into_iter().collect();
+        for (id, token) in added {
             if token.special {
                 guarded.insert(id);
             }
@@ -78,8 +87,9 @@ impl ChatTokenizer {
             _ => false,
         };
         Ok(Self {
+            spellings: spellings(inner.get_model(), &guarded),
+            longest_piece: longest_piece(&inner)?,
             inner,
-            guarded,
             raw_tokens: AddedTokenMatcher::new(raw)?,
             normalized_tokens: AddedTokenMatcher::new(normalized)?,
             special_text,
@@ -90,22 +100,25 @@ impl ChatTokenizer {
     }
 
     /// Ids of `text`. No character at an offset in `protected` (bytes, ascending) becomes part of a guarded token;
-    /// apart from that this is `tokenizers::Tokenizer::encode`.
-    pub fn encode(&self, text: &str, protected: &[usize], add_special_tokens: bool) -> Result<Vec<u32>> {
+    /// apart from that this is `tokenizers::Tokenizer::encode`. Stops when there are more than `most` ids: the result
+    /// then has `most` + 1.
+    pub fn encode(&self, text: &str, protected: &[usize], add_special_tokens: bool, most: usize) -> Result<Vec<u32>> {
         let mut pieces = PreTokenizedString::from(text);
-        pieces.split(|_, piece| Ok(self.raw_tokens.split(&piece, protected)))?;
+        pieces.split(|_, piece| Ok(self.raw_tokens.split(piece, protected)))?;
         pieces.split(|_, mut piece| {
             if let Some(normalizer) = self.inner.get_normalizer() {
                 normalizer.normalize(&mut piece)?;
             }
-            Ok(self.normalized_tokens.split(&piece, protected))
+            Ok(self.normalized_tokens.split(piece, protected))
         })?;
         if let Some(pre_tokenizer) = self.inner.get_pre_tokenizer() {
             pre_tokenizer.pre_tokenize(&mut pieces)?;
         }
-        pieces.tokenize(|piece| self.tokenize(piece.get()))?;
+        let limit = most.saturating_add(1);
+        pieces.tokenize_with_limit(|piece| self.tokenize(piece.get()), limit, TruncationDirection::Right)?;
         let encoding = pieces.into_encoding(None, 0, OffsetType::None)?;
-        Ok(self.inner.post_process(encoding, None, add_special_tokens)?.get_ids().to_vec())
+        let encoding = self.inner.post_process(encoding, None, add_special_tokens)?;
+        Ok(encoding.get_ids().iter().copied().take(limit).collect())
     }
 
     /// Byte offsets of the characters of `text` to protect so that no part of it becomes a guarded token, wherever
@@ -114,16 +127,16 @@ impl ChatTokenizer {
         if text.is_empty() {
             return Ok(Vec::new());
         }
-        let normalized = normalize(&self.inner, text)?;
-        let in_normalized = self.normalized_special_text.find(normalized.get());
-        let ranges = in_normalized.into_iter().filter_map(|range| normalized.convert_offsets(Range::Normalized(range)));
+        let mut ranges = self.special_text.find(text);
+        if !self.normalized_special_text.is_empty() {
+            let normalized = normalize(&self.inner, text)?;
+            let in_normalized = self.normalized_special_text.find(normalized.get()).into_iter();
+            ranges.extend(in_normalized.filter_map(|range| normalized.convert_offsets(Range::Normalized(range))));
+        }
         // One character of each is enough. White space is left alone: templates strip it, and a special token written
         // by the template may take in what stands beside it.
-        let mut offsets: Vec<usize> = self
-            .special_text
-            .find(text)
+        let mut offsets: Vec<usize> = ranges
             .into_iter()
-            .chain(ranges)
             .filter_map(|range| Some(range.start + text.get(range)?.find(|c: char| !c.is_whitespace())?))
             .collect();
         offsets.sort_unstable();
@@ -158,26 +171,91 @@ impl ChatTokenizer {
         self.inner.get_vocab_size(true)
     }
 
-    /// Tokens of a piece without added tokens. A model can know a special token as an ordinary piece of its own
-    /// vocabulary (unigram models, merges made from a whole vocabulary); such a piece is taken apart.
-    fn tokenize(&self, piece: &str) -> Result<Vec<Token>> {
-        let mut tokens = self.inner.get_model().tokenize(piece)?;
-        let is_guarded = |token: &Token| {
-            self.guarded.contains(&token.id) && piece.get(token.offsets.0..token.offsets.1) == Some(&token.value)
-        };
-        let Some(token) = tokens.iter().find(|token| is_guarded(token)) else { return Ok(tokens) };
-        let first = piece[token.offsets.0..].chars().next().map_or(0, char::len_utf8);
-        let (head, tail) = piece.split_at(token.offsets.0 + first);
-        if tail.is_empty() {
-            return Err(format!("{:?} cannot be written other than as a special token", token.value).into());
-        }
-        tokens = self.tokenize(head)?;
-        tokens.extend(self.tokenize(tail)?.into_iter().map(|mut token| {
-            token.offsets = (token.offsets.0 + head.len(), token.offsets.1 + head.len());
-            token
-        }));
-        Ok(tokens)
+    /// The most bytes of text that one token can stand for, white space that added tokens take with them left aside.
+    pub fn longest_piece(&self) -> usize {
+        self.longest_piece
     }
+
+    /// Tokens of a piece without added tokens, none of them guarded.
+    fn tokenize(&self, piece: &str) -> Result<Vec<Token>> {
+        let tokens = self.inner.get_model().tokenize(piece)?;
+        if !tokens.iter().any(|token| self.spellings.contains_key(&token.id) && is_literal(token, piece)) {
+            return Ok(tokens);
+        }
+        let mut spelled = Vec::with_capacity(tokens.len());
+        for token in tokens {
+            match self.spellings.get(&token.id).filter(|_| is_literal(&token, piece)) {
+                None => spelled.push(token),
+                Some(Some(spelling)) => spelled.extend_from_slice(spelling),
+                Some(None) => {
+                    return Err(format!("{:?} cannot be written other than as a special token", token.value).into())
+                }
+            }
+        }
+        Ok(spelled)
+    }
+}
+
+/// The token stands for these very characters; a guarded unknown token, say, may stand for others.
+fn is_literal(token: &Token, piece: &str) -> bool {
+    piece.get(token.offsets.0..token.offsets.1) == Some(&token.value)
+}
+
+/// What each guarded token of the model's vocabulary is written as without any of them.
+fn spellings(model: &ModelWrapper, guarded: &HashSet<u32>) -> HashMap<u32, Option<Vec<Token>>> {
+    let known = guarded.iter().filter_map(|&id| Some((id, model.id_to_token(id)?)));
+    known.map(|(id, text)| (id, spell(model, guarded, &text))).collect()
+}
+
+/// Takes guarded tokens apart after their first character, until there is none.
+fn spell(model: &ModelWrapper, guarded: &HashSet<u32>, text: &str) -> Option<Vec<Token>> {
+    let find_guarded = |tokens: &[Token], text: &str| {
+        tokens.iter().position(|token| guarded.contains(&token.id) && is_literal(token, text))
+    };
+    let mut spelled = Vec::new();
+    let mut rest = text;
+    loop {
+        let mut tokens = model.tokenize(rest).ok()?;
+        let Some(at) = find_guarded(&tokens, rest) else {
+            spelled.append(&mut tokens);
+            return Some(spelled);
+        };
+        let start = tokens[at].offsets.0;
+        let end = start + rest[start..].chars().next()?.len_utf8();
+        let first = &rest[start..end];
+        let mut letter = model.tokenize(first).ok()?;
+        if find_guarded(&letter, first).is_some() {
+            return None;
+        }
+        spelled.extend(tokens.drain(..at));
+        spelled.append(&mut letter);
+        rest = &rest[end..];
+    }
+}
+
+/// The longest text of a token. That of a piece as the model writes it is at least as long, so few are decoded.
+fn longest_piece(tokenizer: &tokenizers::Tokenizer) -> Result<usize> {
+    let mut pieces: Vec<(String, u32)> = tokenizer.get_vocab(true).into_iter().collect();
+    pieces.sort_unstable_by_key(|(piece, _)| std::cmp::Reverse(piece.len()));
+    let mut longest = 1;
+    for (piece, id) in pieces {
+        if piece.len() <= longest {
+            break;
+        }
+        // A space at the start of a text is dropped by some decoders.
+        let once = tokenizer.decode(&[id], false)?.len();
+        let twice = tokenizer.decode(&[id, id], false)?.len();
+        longest = longest.max(once).max(twice.saturating_sub(once));
+    }
+    Ok(longest)
+}
+
+/// The crate keeps the first words that each thread comes upon, for ever: words can be chosen so that the 10 000 it
+/// keeps by itself take 80 MB.
+fn limit_cache(tokenizer: &mut tokenizers::Tokenizer) {
+    let mut model = tokenizer.get_model().clone();
+    model.resize_cache(CACHED_WORDS);
+    tokenizer.with_model(model);
 }
 
 fn normalize(tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<NormalizedString> {
