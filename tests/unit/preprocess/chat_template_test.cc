@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -45,11 +46,46 @@ TEST(ChatTemplateTest, TellsWhatIsWrong) {
   EXPECT_EQ(Render("{{ messages | no_such_filter }}").status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+// What transformers makes of these templates is in text_golden_test.
+TEST(ChatTemplateTest, TextIsAStringOnlyWhereTheTemplateNeedsIt) {
+  const std::vector<Message> messages = {{Role::kSystem, {"be ", "brief"}},
+                                         {Role::kUser, {"hi"}},
+                                         {Role::kAssistant, {"A"}},
+                                         {Role::kUser, {ImagePart(), "U"}}};
+  // Lists wherever they work, also where strings would.
+  EXPECT_EQ(
+      *Render("{% for m in messages %}{{ m.content is string }}{% if m.content is string %}{{ m.content }}"
+              "{% else %}{% for p in m.content %}{{ p.text }}{% endfor %}{% endif %} {% endfor %}",
+              messages),
+      "Falsebe brief Falsehi FalseA FalseU ");
+  // The parts of a string are joined; a message with an image keeps its list.
+  EXPECT_EQ(*Render("{% for m in messages %}{% if m.content is string %}{{ m.content + ';' }}{% else %}"
+                    "{{ m.content | length }}{% endif %}{% endfor %}",
+                    messages),
+            "be brief;hi;A;2");
+  // By role.
+  EXPECT_EQ(*Render("{% for m in messages %}{% if m.role == 'user' %}{{ (m.content | last).text }}{% else %}"
+                    "{{ m.content ~ '/' }}{% endif %}{% endfor %}",
+                    messages),
+            "be brief/hiA/U");
+  // A template that refuses a role is not asked how it takes it.
+  EXPECT_EQ(
+      Render("{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+             "{{ m.content }}{% endfor %}",
+             messages)
+          .status(),
+      absl::InvalidArgumentError("messages: the chat template says: no system"));
+  EXPECT_EQ(*Render("{% for m in messages %}{{ m.content }}{% endfor %}", {{Role::kUser, {"hi"}}}), "hi");
+}
+
 TEST(ChatTemplateTest, ATemplateWithoutEndIsStopped) {
   const std::string loops =
       "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{{ a * b "
       "}}{% endfor %}{% endfor %}{% endfor %}";
-  EXPECT_EQ(Render(loops).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Render(loops).status(),
+            absl::InvalidArgumentError(
+                "messages: the chat template takes too many steps for this conversation; make "
+                "it shorter"));
   const std::string recursion = "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}";
   EXPECT_EQ(Render(recursion).status().code(), absl::StatusCode::kInvalidArgument);
 }
@@ -95,6 +131,36 @@ TEST(ChatTemplateTest, IsFoundWhereTransformersLooks) {
   std::ofstream(dir / "processor_config.json") << "broken";
   EXPECT_THAT(std::string(ChatTemplate::Load(dir, {}).status().message()),
               StartsWith("processor_config.json: not a JSON object"));
+}
+
+TEST(ChatTemplateTest, AMalformedFileIsNamed) {
+  const std::filesystem::path dir = testing::TempDir() + "/chat_template_test_malformed";
+  std::filesystem::remove_all(dir);
+  std::filesystem::create_directory(dir);
+  const auto error = [&](const std::string& file, const std::string& text) {
+    std::ofstream(dir / file) << text;
+    const absl::Status status = ChatTemplate::Load(dir, {}).status();
+    std::filesystem::remove(dir / file);
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << text << status;
+    EXPECT_THAT(std::string(status.message()), StartsWith(file + ": "));
+    return std::string(status.message());
+  };
+  for (const char* file : {"processor_config.json", "chat_template.json", "tokenizer_config.json"}) {
+    for (const char* value :
+         {"1", "true", "[1]", "[\"default\"]", "[null]", "[[]]", "{}", "{\"default\": 1}",
+          "{\"other\": \"\"}", "[{\"name\": 1, \"template\": \"\"}]", "[{\"name\": \"default\"}]",
+          "[{\"name\": \"default\", \"template\": 2}]", "[{\"template\": \"\"}]", "[]",
+          "[{\"name\": \"tool_use\", \"template\": \"x\"}]"}) {
+      EXPECT_THAT(error(file, absl::StrCat("{\"chat_template\": ", value, "}")), HasSubstr("chat_template: "))
+          << value;
+    }
+    error(file, "{\"chat_template\": \"\xFF\"}");
+    error(file, "{\"chat_template\": \"{% if %}\"}");
+    error(file, "[]");
+  }
+  EXPECT_THAT(error("chat_template.jinja", "{{ messages }}\xFF"), HasSubstr("not valid UTF-8"));
+  std::ofstream(dir / "processor_config.json") << Json{{"chat_template", {{"rag", "no"}, {"default", "1"}}}};
+  EXPECT_EQ(ChatTemplate::Load(dir, {})->source(), "1");
 }
 
 }  // namespace

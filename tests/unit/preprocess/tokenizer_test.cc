@@ -1,11 +1,17 @@
 // Loading, lookups and protected text; that ids are right is text_golden_test's.
 #include "server/preprocess/tokenizer.h"
 
+#include <pthread.h>
+
+#include <algorithm>
 #include <fstream>
+#include <functional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/unit/preprocess/test_models.h"
@@ -28,6 +34,21 @@ Tokenizer Parse(const Json& tokenizer_json, const Json& config = Json::object())
   return *std::move(tokenizer);
 }
 
+// Runs on a thread with 256 KiB of stack.
+void OnSmallStack(const std::function<void()>& body) {
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  ASSERT_EQ(pthread_attr_setstacksize(&attributes, 256 << 10), 0);
+  pthread_t thread;
+  const auto run = [](void* function) -> void* {
+    (*static_cast<const std::function<void()>*>(function))();
+    return nullptr;
+  };
+  ASSERT_EQ(pthread_create(&thread, &attributes, run, const_cast<std::function<void()>*>(&body)), 0);
+  pthread_join(thread, nullptr);
+  pthread_attr_destroy(&attributes);
+}
+
 std::vector<int32_t> Encode(const Tokenizer& tokenizer, absl::string_view text,
                             absl::Span<const uint32_t> protected_offsets = {}) {
   const auto ids = tokenizer.Encode(text, {.protected_offsets = protected_offsets});
@@ -48,6 +69,46 @@ TEST(TokenizerTest, LooksUpTokens) {
   EXPECT_EQ(tokenizer.Kind(*tokenizer.TokenToId("a")), TokenKind::kText);
   EXPECT_EQ(tokenizer.Kind(1 << 30), TokenKind::kUnknown);
   EXPECT_THAT(tokenizer.named_tokens(), testing::Contains(Pair("bos_token", "<s>")));
+}
+
+TEST(TokenizerTest, ATokensTextIsWhatItAddsToASentence) {
+  const Tokenizer llama = LoadTestTokenizer("llama");
+  const auto text = [&](const char* token) { return llama.TokenText(*llama.TokenToId(token)); };
+  EXPECT_EQ(text("▁image"), " image");
+  EXPECT_EQ(text("a"), "a");
+  EXPECT_EQ(text("▁"), " ");
+  EXPECT_EQ(text("▁▁"), "  ");
+  EXPECT_EQ(text("<0x0A>"), "\n");
+  EXPECT_EQ(text("<0xC3>"), "\uFFFD");
+  EXPECT_EQ(text("</s>"), "</s>");
+  EXPECT_EQ(llama.TokenText(-1), "");
+  const Tokenizer byte_level = LoadTestTokenizer("byte_level");
+  EXPECT_EQ(byte_level.TokenText(*byte_level.TokenToId("Ġimage")), " image");
+  EXPECT_EQ(byte_level.TokenText(*byte_level.TokenToId("Ã")), "\uFFFD");
+  EXPECT_EQ(byte_level.TokenText(*byte_level.TokenToId("<|im_end|>")), "<|im_end|>");
+}
+
+TEST(TokenizerTest, KnowsTheLongestTextOfAToken) {
+  const auto longest = [](const Json& model) { return Parse(model).longest_piece(); };
+  EXPECT_EQ(longest(UnigramModel()), 7u);  // <image>
+  Json model = UnigramModel();
+  model["model"]["vocab"].push_back(Json::array({"▁▁▁▁▁▁▁▁▁▁", -5.0}));
+  EXPECT_EQ(longest(model), 30u);
+  model["decoder"] = {{"type", "Metaspace"}, {"replacement", "▁"}, {"prepend_scheme", "always"}};
+  EXPECT_EQ(longest(model), 10u) << "spaces, one of which is dropped at the start of a text";
+  model["added_tokens"].push_back(SpecialToken(34, std::string(40, '=')));
+  EXPECT_EQ(longest(model), 40u);
+}
+
+TEST(TokenizerTest, StopsWhereATextHasTooManyTokens) {
+  const Tokenizer tokenizer = Parse(UnigramModel());
+  const auto encode = [&](size_t max_tokens) {
+    return tokenizer.Encode("abc</s>", {.max_tokens = max_tokens}).value();
+  };
+  EXPECT_THAT(encode(4), ElementsAre(3, 4, 5, 1));
+  EXPECT_THAT(encode(3), ElementsAre(3, 4, 5, 1));
+  EXPECT_THAT(encode(2), ElementsAre(3, 4, 5));
+  EXPECT_THAT(encode(0), ElementsAre(3));
 }
 
 TEST(TokenizerTest, RefusesInvalidUtf8) {
@@ -164,6 +225,63 @@ TEST(TokenizerTest, AOneLetterSpecialTokenCannotBeWritten) {
   EXPECT_EQ(ids.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(ids.status().message()),
               HasSubstr("cannot be written other than as a special token"));
+}
+
+TEST(TokenizerTest, OfNestedAddedTokensTheLongestAllowedIsTaken) {
+  Json model = UnigramModel();
+  model["added_tokens"].push_back(SpecialToken(33, "<a"));
+  Json ordinary = SpecialToken(34, "<ab");
+  ordinary["special"] = false;
+  model["added_tokens"].push_back(ordinary);
+  model["added_tokens"].push_back(SpecialToken(35, "<abc"));
+  const Tokenizer tokenizer = Parse(model);
+  EXPECT_THAT(Encode(tokenizer, "<abc"), ElementsAre(35));
+  EXPECT_THAT(Encode(tokenizer, "<abc", {3}), ElementsAre(34, 5));
+  EXPECT_THAT(Encode(tokenizer, "<abc", {1}), ElementsAre(34, 5));
+  EXPECT_THAT(Encode(tokenizer, "<ac", {1}), testing::Not(testing::Contains(33)));
+}
+
+// The time is what a quadratic search would exceed a hundred times over, not what this one takes.
+TEST(TokenizerTest, RunsOfAddedTokensTakeLinearTime) {
+  Json model = UnigramModel();
+  model["added_tokens"][1]["lstrip"] = true;
+  model["added_tokens"][1]["rstrip"] = true;
+  for (int size = 1; size <= 64; ++size) {
+    Json blank = SpecialToken(32 + size, std::string(size, '\n'));
+    blank["special"] = false;
+    blank["lstrip"] = blank["rstrip"] = true;
+    model["added_tokens"].push_back(blank);
+  }
+  const Tokenizer tokenizer = Parse(model);
+  const absl::Time start = absl::Now();
+  const std::string newlines(1 << 20, '\n');
+  EXPECT_EQ(Encode(tokenizer, newlines).size(), newlines.size() / 64);
+  std::string special;
+  while (special.size() < 1 << 20) special += "</s>  ";
+  EXPECT_EQ(Encode(tokenizer, special).size(), special.size() / 6);
+  const std::vector<uint32_t> offsets = *tokenizer.SpecialOffsets(special);
+  EXPECT_EQ(offsets.size(), special.size() / 6);
+  EXPECT_THAT(Encode(tokenizer, special, offsets), testing::Each(testing::Ne(1)));
+  EXPECT_LT(absl::Now() - start, absl::Seconds(30));
+}
+
+// A special token that the model also knows as an ordinary piece, thousands of times, where there is little
+// stack: taking them apart neither recurses nor reads the rest of the text again.
+TEST(TokenizerTest, SpecialPiecesAreTakenApartWithoutRecursion) {
+  const Tokenizer unigram = Parse(UnigramModel());
+  const Tokenizer llama = LoadTestTokenizer("llama");
+  std::string text;
+  while (text.size() < 1 << 20) text += "</s>";
+  const absl::Time start = absl::Now();
+  OnSmallStack([&] {
+    for (const Tokenizer* tokenizer : {&unigram, &llama}) {
+      const std::vector<int32_t> ids = Encode(*tokenizer, text, *tokenizer->SpecialOffsets(text));
+      EXPECT_TRUE(std::none_of(ids.begin(), ids.end(),
+                               [&](int32_t id) { return tokenizer->Kind(id) == TokenKind::kSpecial; }));
+      EXPECT_EQ(*tokenizer->Decode(ids, /*skip_special_tokens=*/true), text);
+    }
+  });
+  EXPECT_LT(absl::Now() - start, absl::Seconds(30));
 }
 
 TEST(TokenizerTest, IsThreadSafe) {

@@ -181,6 +181,24 @@ TEST_F(InferenceServiceTest, RefusesBytesBeyondWhatMayWaitForAWorker) {
   EXPECT_TRUE(Ask(Chat("Hello", 2)).ok());
 }
 
+// By its size, before a picture is looked at.
+TEST_F(InferenceServiceTest, RefusesTextThatCannotFit) {
+  Start();
+  v1::AnswerRequest request = WithBadPicture();
+  request.set_question(std::string(4 << 20, 'a'));
+  const absl::Status question = client_->Answer(request, {}, [](const auto&) { return true; }).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(question)) << question;
+  EXPECT_THAT(std::string(question.message()),
+              StartsWith("question: 4194304 bytes; the model's context of 8192 tokens"));
+  v1::GenerateRequest chat = Chat("Hello", 2);
+  chat.mutable_messages(0)->add_parts()->set_text(std::string(4 << 20, 'a'));
+  EXPECT_THAT(std::string(Ask(chat).message()), StartsWith("messages[0].parts[1].text: 4194304 bytes; "));
+  EXPECT_EQ(server_->Metric("image_seconds"), 0);
+  // Text that may fit, and then has too many tokens.
+  EXPECT_THAT(std::string(Ask(Chat(std::string(100'000, '7'), 2)).message()),
+              StartsWith("messages: the prompt takes so many tokens"));
+}
+
 TEST_F(InferenceServiceTest, EndsACallWhoseDeadlinePassesInTheQueue) {
   Start({.scheduler = {.max_running = 1}, .queue = {.max_waiting = 1}});
   gate_.Close();
