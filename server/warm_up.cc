@@ -18,7 +18,8 @@ absl::Status WarmUp(const preprocess::Preprocessor& preprocessor, engine::ModelR
                                      {preprocess::ImagePart{}, "What is in the image?"}};
   ASSIGN_OR_RETURN(Prompt built,
                    preprocessor.prompt_builder().Build(
-                       {&question, 1}, {{std::make_shared<const ProcessedImage>(std::move(picture))}}));
+                       {&question, 1}, {{std::make_shared<const ProcessedImage>(std::move(picture))}},
+                       runner.facts().context));
   engine::GenerationRequest request;
   request.prompt = std::make_shared<const Prompt>(std::move(built));
   const int prompt_size = request.prompt->size();

@@ -64,7 +64,8 @@ absl::StatusOr<Loaded> Load(const std::string& dir) {
                                                    .cols = loaded.model->grid_cols()},
                                                   config.decoder.vocab_size));
   ASSIGN_OR_RETURN(loaded.prompts,
-                   MakePrompts(*preprocessor, absl::GetFlag(FLAGS_images), absl::GetFlag(FLAGS_prompts)));
+                   MakePrompts(*preprocessor, absl::GetFlag(FLAGS_images), absl::GetFlag(FLAGS_prompts),
+                               config.decoder.max_position_embeddings));
   return loaded;
 }
 

@@ -39,7 +39,7 @@ class Tokenizer {
     // Adds what the tokenizer's post-processor adds: BOS, EOS or nothing.
     bool add_special_tokens = false;
     // Of a text that has more tokens, the first max_tokens + 1 come back: what is too long costs no more.
-    size_t max_tokens = std::numeric_limits<size_t>::max() - 1;
+    size_t max_tokens = std::numeric_limits<uint32_t>::max();
   };
   // INVALID_ARGUMENT if the text is not valid UTF-8.
   absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view text, const EncodeOptions& options) const;
@@ -75,6 +75,8 @@ class Tokenizer {
   };
 
   explicit Tokenizer(TfTokenizer* tokenizer) : tokenizer_(tokenizer) {}
+
+  absl::StatusOr<std::vector<int32_t>> EncodeAll(absl::string_view text, const EncodeOptions& options) const;
 
   std::unique_ptr<TfTokenizer, Free> tokenizer_;
   std::map<std::string, std::string> named_tokens_;

@@ -61,7 +61,8 @@ std::vector<int32_t> SpecialTokens(const Model& model, const Prompt& prompt) {
 void CheckPrompt(const Model& model, const std::vector<std::string>& texts) {
   const std::vector<std::shared_ptr<const ProcessedImage>> images = {
       std::make_shared<const ProcessedImage>()};
-  const auto prompt = model.builder.Build(Conversation(texts), images);
+  const std::vector<Message> messages = Conversation(texts);
+  const auto prompt = model.builder.Build(messages, images);
   if (!prompt.ok()) {
     Check(absl::IsInvalidArgument(prompt.status()));
     return;
@@ -70,6 +71,10 @@ void CheckPrompt(const Model& model, const std::vector<std::string>& texts) {
       model.builder.Build(Conversation(std::vector<std::string>(texts.size(), "a")), images);
   Check(SpecialTokens(model, *prompt) == SpecialTokens(model, *harmless));
   Check(prompt->spans.size() == 1);
+  // A context that it fills leaves no room; with one more there is.
+  Check(absl::IsInvalidArgument(model.builder.Build(messages, images, prompt->size()).status()));
+  Check(model.builder.CheckText(messages, images.size(), prompt->size() + 1).ok() &&
+        model.builder.Build(messages, images, prompt->size() + 1)->token_ids == prompt->token_ids);
 }
 
 }  // namespace

@@ -111,6 +111,25 @@ TEST(TokenizerTest, StopsWhereATextHasTooManyTokens) {
   EXPECT_THAT(encode(0), ElementsAre(3));
 }
 
+TEST(TokenizerTest, ATextMuchTooLongIsKnownByItsBeginning) {
+  for (const char* model : {"llama", "byte_level"}) {
+    const Tokenizer tokenizer = LoadTestTokenizer(model);
+    for (const std::string piece : {"é", "中😀", "a b", "ab", "</s>", "\u0301", " ", "7"}) {
+      std::string text;
+      while (text.size() < 30'000) text += piece;
+      const std::vector<uint32_t> offsets = *tokenizer.SpecialOffsets(text);
+      const std::vector<int32_t> all = Encode(tokenizer, text, offsets);
+      for (const size_t most : {size_t{0}, size_t{1}, size_t{7}, size_t{300}, all.size() - 1, all.size()}) {
+        const auto ids = tokenizer.Encode(text, {.protected_offsets = offsets, .max_tokens = most});
+        ASSERT_TRUE(ids.ok()) << ids.status();
+        const size_t size = std::min(all.size(), most + 1);
+        EXPECT_EQ(*ids, std::vector<int32_t>(all.begin(), all.begin() + static_cast<ptrdiff_t>(size)))
+            << model << piece << most;
+      }
+    }
+  }
+}
+
 TEST(TokenizerTest, RefusesInvalidUtf8) {
   const Tokenizer tokenizer = LoadTestTokenizer("byte_level");
   for (const std::string text : {"\xFF", "ok \xC3", "\xED\xA0\x80", "\xC0\xAF"}) {
