@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/memory/memory.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
@@ -49,8 +50,8 @@ absl::Status Preprocessor::TryPrompts() const {
       prompt_builder_.Build({question}, {std::make_shared<const ProcessedImage>()});
   if (!prompt.ok()) return unusable("an image and a question", prompt.status().message());
   if (!absl::StrContains(*rendered, text)) {
-    return unusable("an image and a question",
-                    absl::StrCat("it does not write the question, but ", *rendered));
+    return unusable("an image and a question", absl::StrCat("it does not write the question as it is, but ",
+                                                            absl::CHexEscape(rendered->substr(0, 300))));
   }
   // Other conversations a template may refuse, but what it does write must be tokens of the model.
   const Message user = {Role::kUser, {"Hello."}};

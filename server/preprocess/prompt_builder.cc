@@ -37,6 +37,16 @@ absl::StatusOr<std::vector<Message>> MarkMessages(const Tokenizer& tokenizer,
   return marked;
 }
 
+// What a template says against a conversation may quote it, marks and all, however long it is.
+std::string Quotable(absl::string_view message) {
+  constexpr size_t kLongMessage = 500;
+  std::string text = TakeMarks(message).text;
+  if (text.size() <= kLongMessage) return text;
+  size_t size = kLongMessage;
+  while ((text[size] & 0xC0) == 0x80) --size;  // not inside a character
+  return text.substr(0, size) + "...";
+}
+
 // As transformers' processor does: a template that writes BOS itself gets no second one.
 bool StartsWithBos(const Tokenizer& tokenizer, const UnmarkedText& prompt_text) {
   const auto bos = tokenizer.named_tokens().find("bos_token");
@@ -124,10 +134,7 @@ absl::StatusOr<std::vector<int32_t>> PromptBuilder::TokenIds(absl::Span<const Me
   {
     ASSIGN_OR_RETURN(const std::vector<Message> marked, MarkMessages(*tokenizer_, messages));
     const absl::StatusOr<std::string> rendered = template_->Render(marked);
-    // What a template says against a conversation may quote it.
-    if (!rendered.ok()) {
-      return absl::Status(rendered.status().code(), TakeMarks(rendered.status().message()).text);
-    }
+    if (!rendered.ok()) return absl::Status(rendered.status().code(), Quotable(rendered.status().message()));
     text = TakeMarks(*rendered);
   }
   absl::StatusOr<std::vector<int32_t>> token_ids =

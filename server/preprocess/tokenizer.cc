@@ -25,7 +25,10 @@ absl::StatusOr<Tokenizer> Tokenizer::Load(const std::filesystem::path& model_dir
   }
   absl::StatusOr<Tokenizer> tokenizer = Parse(tokenizer_json, config_json.value_or(""), placeholder_id);
   if (!tokenizer.ok()) {
-    return absl::FailedPreconditionError(absl::StrCat(kTokenizerFile, ": ", tokenizer.status().message()));
+    const absl::string_view problem = tokenizer.status().message();
+    const bool is_named = absl::StartsWith(problem, kConfigFile);
+    return absl::FailedPreconditionError(is_named ? std::string(problem)
+                                                  : absl::StrCat(kTokenizerFile, ": ", problem));
   }
   return tokenizer;
 }

@@ -267,6 +267,14 @@ TEST_P(PromptBuilderTest, ARefusalQuotesTextWithoutMarks) {
             absl::InvalidArgumentError("messages: the chat template says: not <image> \uFDD0"));
 }
 
+TEST_P(PromptBuilderTest, ARefusalIsShort) {
+  SetTemplate("{{ raise_exception(messages[0].content[0].text) }}");
+  std::string text;
+  while (text.size() < 100'000) text += "é";
+  const std::string message(Build({{Role::kUser, {text}}}, 0).status().message());
+  EXPECT_EQ(message, absl::StrCat("messages: the chat template says: ", text.substr(0, 466), "..."));
+}
+
 TEST_P(PromptBuilderTest, NamesTheTextThatIsNotUtf8) {
   const absl::Status status =
       Build({{Role::kSystem, {"fine"}}, {Role::kUser, {ImagePart(), "bad \xC3"}}}, 1).status();

@@ -12,15 +12,14 @@
 namespace varserve::preprocess {
 namespace {
 
-constexpr int kVocabulary = 49152;
-
 TEST(SmolLm2Test, TokenizesAsTransformers) {
   const char* embedded_model = std::getenv("VARSERVE_EMBEDDED_MODEL");
   ASSERT_NE(embedded_model, nullptr) << "VARSERVE_EMBEDDED_MODEL is not set; ./dev test sets it";
   const std::filesystem::path dir = embedded_model;
-  const int32_t image_token_id = ReadJson(dir / "config.json")["image_token_index"];
+  const nlohmann::json config = ReadJson(dir / "config.json");
   const auto preprocessor = Preprocessor::Load(
-      dir, {.token_id = image_token_id, .num_tokens = 1, .rows = 1, .cols = 1}, kVocabulary);
+      dir, {.token_id = config["image_token_index"], .num_tokens = 1, .rows = 1, .cols = 1},
+      config["text_config"]["vocab_size"]);
   ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
   const Tokenizer& tokenizer = (*preprocessor)->tokenizer();
   for (const nlohmann::json& golden : ReadJson(RepositoryPath("tests/golden/text/smollm2.json"))) {

@@ -10,6 +10,8 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
@@ -154,6 +156,44 @@ TEST(TokenizerTest, ErrorsNameTheFile) {
               StartsWith("tokenizer.json: there is no token with the id 5000 of the image placeholder"));
   std::ofstream(dir / "tokenizer_config.json") << "[]";
   EXPECT_THAT(error(), StartsWith("tokenizer_config.json: not a JSON object"));
+}
+
+// As transformers does.
+TEST(TokenizerTest, RefusesTokensOfTheWrongType) {
+  const std::filesystem::path dir = testing::TempDir() + "/tokenizer_test_types";
+  std::filesystem::remove_all(dir);
+  std::filesystem::create_directory(dir);
+  std::ofstream(dir / "tokenizer.json") << UnigramModel();
+  const auto status = [&](const Json& config) {
+    std::ofstream(dir / "tokenizer_config.json") << config;
+    return Tokenizer::Load(dir, kImage).status();
+  };
+  const Json listed = {{"content", "<q>"}};
+  for (const Json& config :
+       std::vector<Json>{{{"bos_token", 5}},
+                         {{"bos_token", Json::array({"<s>"})}},
+                         {{"bos_token", Json::object()}},
+                         {{"bos_token", {{"content", "<s>"}}}},
+                         {{"bos_token", {{"__type", "AddedToken"}, {"content", 5}}}},
+                         {{"added_tokens_decoder", Json::array()}},
+                         {{"added_tokens_decoder", {{"x", listed}}}},
+                         {{"added_tokens_decoder", {{"34", "<q>"}}}},
+                         {{"added_tokens_decoder", {{"34", {{"content", "<q>"}, {"special", "yes"}}}}}},
+                         {{"extra_special_tokens", "<q>"}},
+                         {{"extra_special_tokens", {5}}},
+                         {{"extra_special_tokens", {{"a_token", 5}}}}}) {
+    EXPECT_EQ(status(config).code(), absl::StatusCode::kFailedPrecondition) << config;
+    const std::string key = config.begin().key();
+    EXPECT_TRUE(absl::StartsWith(status(config).message(), absl::StrCat("tokenizer_config.json: ", key)) ||
+                absl::StartsWith(status(config).message(), "tokenizer_config.json: a_token"))
+        << status(config);
+  }
+  for (const Json& config : std::vector<Json>{{{"bos_token", nullptr},
+                                               {"extra_special_tokens", nullptr},
+                                               {"added_tokens_decoder", {{"34", Json::object()}}}},
+                                              {{"odd_token", 5}}}) {
+    EXPECT_TRUE(status(config).ok()) << status(config);
+  }
 }
 
 TEST(TokenizerTest, FindsSpecialTextAlsoInPieces) {

@@ -4,7 +4,9 @@
 #![allow(clippy::missing_safety_doc)]
 
 mod added_tokens;
+mod configured_tokens;
 mod special_text;
+mod spelling;
 mod template;
 mod tokenizer;
 

@@ -1,22 +1,21 @@
 //! A Hugging Face tokenizer that can be told which characters of a text a user wrote.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
 use tokenizers::normalizer::Range;
 use tokenizers::tokenizer::pre_tokenizer::OffsetType;
 use tokenizers::{
-    AddedToken, DecoderWrapper, Model, ModelWrapper, NormalizedString, Normalizer, PreTokenizedString, PreTokenizer,
-    Result, Token, TruncationDirection,
+    AddedToken, DecoderWrapper, Model, NormalizedString, Normalizer, PreTokenizedString, PreTokenizer, Result,
+    TruncationDirection,
 };
 
 use crate::added_tokens::{AddedTokenMatcher, Pattern};
+use crate::configured_tokens::add_configured_tokens;
 use crate::special_text::SpecialText;
+use crate::spelling::Spellings;
 
-/// Named special tokens of tokenizer_config.json, as transformers knows them.
-const NAMED_TOKENS: [&str; 7] =
-    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
-
+const CONFIG_FILE: &str = "tokenizer_config.json";
 /// Words whose tokens each thread keeps.
 const CACHED_WORDS: usize = 1000;
 
@@ -34,10 +33,8 @@ pub enum TokenKind {
 
 pub struct ChatTokenizer {
     inner: tokenizers::Tokenizer,
-    /// Ids a user's text must never be turned into, special tokens and the image placeholder, that the model also knows
-    /// as pieces of its own vocabulary (unigram models, merges made from a whole vocabulary); and what such a piece is
-    /// written as instead, if there is a way.
-    spellings: HashMap<u32, Option<Vec<Token>>>,
+    /// Of the ids a user's text must never be turned into: special tokens and the image placeholder.
+    spellings: Spellings,
     raw_tokens: AddedTokenMatcher,
     normalized_tokens: AddedTokenMatcher,
     special_text: SpecialText,
@@ -49,12 +46,13 @@ pub struct ChatTokenizer {
 }
 
 impl ChatTokenizer {
-    /// `config` is tokenizer_config.json; its tokens are added as transformers' TokenizersBackend does.
+    /// `config` is tokenizer_config.json.
     pub fn load(tokenizer_json: &[u8], config: &Value, placeholder_id: u32) -> Result<Self> {
         let mut inner = tokenizers::Tokenizer::from_bytes(tokenizer_json)?;
         inner.with_truncation(None)?;
         inner.with_padding(None);
-        let named_tokens = add_configured_tokens(&mut inner, config)?;
+        let named_tokens =
+            add_configured_tokens(&mut inner, config).map_err(|problem| format!("{CONFIG_FILE}: {problem}"))?;
         limit_cache(&mut inner);
 
         if inner.id_to_token(placeholder_id).is_none() {
@@ -87,7 +85,7 @@ impl ChatTokenizer {
             _ => false,
         };
         Ok(Self {
-            spellings: spellings(inner.get_model(), &guarded),
+            spellings: Spellings::new(inner.get_model(), &guarded),
             longest_piece: longest_piece(&inner)?,
             inner,
             raw_tokens: AddedTokenMatcher::new(raw)?,
@@ -115,7 +113,9 @@ impl ChatTokenizer {
             pre_tokenizer.pre_tokenize(&mut pieces)?;
         }
         let limit = most.saturating_add(1);
-        pieces.tokenize_with_limit(|piece| self.tokenize(piece.get()), limit, TruncationDirection::Right)?;
+        let tokenize =
+            |piece: &NormalizedString| self.spellings.apply(self.inner.get_model().tokenize(piece.get())?, piece.get());
+        pieces.tokenize_with_limit(tokenize, limit, TruncationDirection::Right)?;
         let encoding = pieces.into_encoding(None, 0, OffsetType::None)?;
         let encoding = self.inner.post_process(encoding, None, add_special_tokens)?;
         Ok(encoding.get_ids().iter().copied().take(limit).collect())
@@ -175,62 +175,6 @@ impl ChatTokenizer {
     pub fn longest_piece(&self) -> usize {
         self.longest_piece
     }
-
-    /// Tokens of a piece without added tokens, none of them guarded.
-    fn tokenize(&self, piece: &str) -> Result<Vec<Token>> {
-        let tokens = self.inner.get_model().tokenize(piece)?;
-        if !tokens.iter().any(|token| self.spellings.contains_key(&token.id) && is_literal(token, piece)) {
-            return Ok(tokens);
-        }
-        let mut spelled = Vec::with_capacity(tokens.len());
-        for token in tokens {
-            match self.spellings.get(&token.id).filter(|_| is_literal(&token, piece)) {
-                None => spelled.push(token),
-                Some(Some(spelling)) => spelled.extend_from_slice(spelling),
-                Some(None) => {
-                    return Err(format!("{:?} cannot be written other than as a special token", token.value).into())
-                }
-            }
-        }
-        Ok(spelled)
-    }
-}
-
-/// The token stands for these very characters; a guarded unknown token, say, may stand for others.
-fn is_literal(token: &Token, piece: &str) -> bool {
-    piece.get(token.offsets.0..token.offsets.1) == Some(&token.value)
-}
-
-/// What each guarded token of the model's vocabulary is written as without any of them.
-fn spellings(model: &ModelWrapper, guarded: &HashSet<u32>) -> HashMap<u32, Option<Vec<Token>>> {
-    let known = guarded.iter().filter_map(|&id| Some((id, model.id_to_token(id)?)));
-    known.map(|(id, text)| (id, spell(model, guarded, &text))).collect()
-}
-
-/// Takes guarded tokens apart after their first character, until there is none.
-fn spell(model: &ModelWrapper, guarded: &HashSet<u32>, text: &str) -> Option<Vec<Token>> {
-    let find_guarded = |tokens: &[Token], text: &str| {
-        tokens.iter().position(|token| guarded.contains(&token.id) && is_literal(token, text))
-    };
-    let mut spelled = Vec::new();
-    let mut rest = text;
-    loop {
-        let mut tokens = model.tokenize(rest).ok()?;
-        let Some(at) = find_guarded(&tokens, rest) else {
-            spelled.append(&mut tokens);
-            return Some(spelled);
-        };
-        let start = tokens[at].offsets.0;
-        let end = start + rest[start..].chars().next()?.len_utf8();
-        let first = &rest[start..end];
-        let mut letter = model.tokenize(first).ok()?;
-        if find_guarded(&letter, first).is_some() {
-            return None;
-        }
-        spelled.extend(tokens.drain(..at));
-        spelled.append(&mut letter);
-        rest = &rest[end..];
-    }
 }
 
 /// The longest text of a token. That of a piece as the model writes it is at least as long, so few are decoded.
@@ -272,72 +216,4 @@ fn is_byte_token(token: &str) -> bool {
         && token.starts_with("<0x")
         && token.ends_with('>')
         && token.get(3..5).is_some_and(|hex| u8::from_str_radix(hex, 16).is_ok())
-}
-
-/// Adds the tokens of tokenizer_config.json that tokenizer.json lacks or describes differently; returns the named ones.
-fn add_configured_tokens(tokenizer: &mut tokenizers::Tokenizer, config: &Value) -> Result<BTreeMap<String, String>> {
-    let known = tokenizer.get_added_tokens_decoder();
-    let mut contents: HashSet<String> = known.values().map(|token| token.content.clone()).collect();
-    let mut tokens: Vec<AddedToken> = Vec::new();
-
-    if let Some(decoder) = config.get("added_tokens_decoder").and_then(Value::as_object) {
-        let mut listed: Vec<(u32, AddedToken)> = Vec::new();
-        for (id, description) in decoder {
-            let id = id.parse().map_err(|_| format!("added_tokens_decoder: {id:?} is not a token id"))?;
-            let token =
-                added_token(description).ok_or_else(|| format!("added_tokens_decoder: token {id} has no content"))?;
-            listed.push((id, token));
-        }
-        listed.sort_by_key(|(id, _)| *id);
-        tokens.extend(listed.into_iter().map(|(_, token)| token).filter(|token| !known.values().any(|k| k == token)));
-    }
-    contents.extend(tokens.iter().map(|token| token.content.clone()));
-
-    let mut named = BTreeMap::new();
-    let mut add_named = |name: &str, value: &Value| {
-        if let Some(token) = added_token(value) {
-            named.insert(name.to_owned(), token.content.clone());
-            if contents.insert(token.content.clone()) {
-                tokens.push(token.special(true));
-            } else if let Some(listed) = tokens.iter_mut().find(|t| t.content == token.content) {
-                listed.special = true;
-            }
-        }
-    };
-    for (name, value) in config.as_object().into_iter().flatten() {
-        if NAMED_TOKENS.contains(&name.as_str()) || (name.ends_with("_token") && value.is_string()) {
-            add_named(name, value);
-        }
-    }
-    let extra = config.get("extra_special_tokens").filter(|extra| !extra.is_null());
-    match extra.or_else(|| config.get("additional_special_tokens")) {
-        Some(Value::Object(extra)) => extra.iter().for_each(|(name, value)| add_named(name, value)),
-        Some(Value::Array(extra)) => {
-            for token in extra.iter().filter_map(added_token) {
-                if contents.insert(token.content.clone()) {
-                    tokens.push(token.special(true));
-                }
-            }
-        }
-        _ => {}
-    }
-    tokenizer.add_tokens(tokens)?;
-    Ok(named)
-}
-
-/// A token as tokenizer_config.json writes it: a string, or an object with its properties.
-fn added_token(value: &Value) -> Option<AddedToken> {
-    if let Some(content) = value.as_str() {
-        return Some(AddedToken::from(content, true));
-    }
-    let content = value.get("content")?.as_str()?;
-    let flag = |name: &str, default: bool| value.get(name).and_then(Value::as_bool).unwrap_or(default);
-    let special = flag("special", false);
-    Some(
-        AddedToken::from(content, special)
-            .single_word(flag("single_word", false))
-            .lstrip(flag("lstrip", false))
-            .rstrip(flag("rstrip", false))
-            .normalized(flag("normalized", !special)),
-    )
 }
