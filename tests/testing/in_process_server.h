@@ -37,6 +37,7 @@ class InProcessServer {
   std::unique_ptr<client::InferenceClient> Connect() const;
   std::string address() const;
   engine::Engine& engine() { return *engine_; }
+  const preprocess::Tokenizer& tokenizer() const { return preprocessor_->tokenizer(); }
   rpc::InferenceService& service() { return *service_; }
 
   // The sum over all series of a metric, histograms by their count. The name without "varserve_".

@@ -266,6 +266,46 @@ void SendMuch(engine::StepOutput& output) {
   }
 }
 
+// With the space that a Llama tokenizer drops at the start of a text.
+TEST_F(InferenceServiceTest, TextsOfAlternativesAreAsInASentence) {
+  Start();
+  const int32_t word = *server_->tokenizer().TokenToId("▁image");
+  runner_.edit_output = [&](engine::StepOutput& output) {
+    for (engine::SequenceResult& result : output.results) {
+      if (result.token.has_value()) result.token->top.assign(2, {word, -1.5F});
+    }
+  };
+  v1::GenerateRequest request = Chat("Hello", 2);
+  request.mutable_options()->set_logprobs(2);
+  std::vector<std::string> texts;
+  const auto finished = client_->Generate(request, {}, [&](const v1::GenerateResponse& response) {
+    for (const v1::TokenLogprob& logprob : response.delta().logprobs()) {
+      for (const auto& alternative : logprob.top()) texts.push_back(alternative.text());
+    }
+    return true;
+  });
+  ASSERT_TRUE(finished.ok()) << finished.status();
+  EXPECT_EQ(texts, std::vector<std::string>(4, " image"));
+}
+
+// A newline that is a byte of its own ends the answer with its token, not with the next one.
+TEST_F(InferenceServiceTest, AByteTokenEndsTheAnswerAtOnce) {
+  Start();
+  const int32_t newline = *server_->tokenizer().TokenToId("<0x0A>");
+  runner_.edit_output = [&](engine::StepOutput& output) {
+    for (engine::SequenceResult& result : output.results) {
+      if (result.token.has_value()) result.token->id = newline;
+    }
+  };
+  v1::GenerateRequest request = Chat("Hello", 20);
+  request.mutable_options()->add_stop("\n");
+  const auto finished = client_->Generate(request, {}, [](const auto&) { return true; });
+  ASSERT_TRUE(finished.ok()) << finished.status();
+  EXPECT_EQ(finished->finish_reason(), v1::FINISH_REASON_STOP_STRING);
+  EXPECT_EQ(finished->text(), "");
+  EXPECT_EQ(finished->usage().generated_tokens(), 1);
+}
+
 TEST_F(InferenceServiceTest, ASlowReaderGetsItsAnswerAndHoldsUpNobody) {
   Start();
   LazyReader reader(server_->address());

@@ -33,7 +33,7 @@ impl Spellings {
     }
 }
 
-/// The token stands for these very characters; a guarded unknown token, say, may stand for others.
+/// The token is these very characters; a guarded unknown token, say, may be in the place of others.
 fn is_literal(token: &Token, piece: &str) -> bool {
     piece.get(token.offsets.0..token.offsets.1) == Some(&token.value)
 }
