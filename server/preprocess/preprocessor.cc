@@ -5,6 +5,7 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
+#include "server/preprocess/processor_config.h"
 
 namespace varserve::preprocess {
 
@@ -13,6 +14,7 @@ absl::StatusOr<std::unique_ptr<const Preprocessor>> Preprocessor::Load(const std
   ASSIGN_OR_RETURN(Tokenizer tokenizer, Tokenizer::Load(model_dir, image_layout.token_id));
   ASSIGN_OR_RETURN(ChatTemplate chat_template, ChatTemplate::Load(model_dir));
   ASSIGN_OR_RETURN(const ImageProcessor image_processor, ImageProcessor::Load(model_dir));
+  RETURN_IF_ERROR(CheckProcessorConfig(model_dir, image_processor, tokenizer, image_layout));
   auto preprocessor = absl::WrapUnique(
       new const Preprocessor(std::move(tokenizer), std::move(chat_template), image_processor, image_layout));
   // Templates are only found out to be wrong when they are used: better now than at the first request.

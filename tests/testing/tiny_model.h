@@ -19,10 +19,17 @@ namespace varserve::testing {
 struct FileTensor {
   std::vector<int64_t> shape;
   std::vector<float> values;
+  std::string dtype = "F32";  // or F64, F16, BF16, I8
 };
 using FileTensors = std::map<std::string, FileTensor>;
 
-// Writes them as float32 safetensors.
+// The tensor a spec describes, as float32.
+FileTensor FillTensor(const nlohmann::json& spec);
+
+// `spec` of tests/golden/models/NAME.json.
+nlohmann::json ReadSpec(const std::string& name);
+
+// Writes them as safetensors.
 void WriteSafetensors(const std::string& path, const FileTensors& tensors);
 
 class TinyModel {
