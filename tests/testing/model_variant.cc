@@ -34,7 +34,8 @@ const FileTensors& SpecTensors(const std::string& name) {
 FileTensors ChangedTensors(const std::string& spec, const json& change) {
   FileTensors tensors = SpecTensors(spec);
   const auto part = [&](const char* key) { return change.value(key, json()); };
-  const json dropped = part("drop"), renamed = part("rename"), copied = part("copy"), added_tensors = part("add");
+  const json dropped = part("drop"), renamed = part("rename"), copied = part("copy"),
+             added_tensors = part("add");
   for (const json& name : dropped) tensors.erase(name.get<std::string>());
   for (const auto& [from, to] : renamed.items()) {
     auto node = tensors.extract(from);

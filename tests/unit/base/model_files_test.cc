@@ -37,7 +37,8 @@ TEST(ModelFilesTest, OnlyStandardJsonIsAnObject) {
     return std::string(status.message());
   };
   EXPECT_THAT(problem(""), StartsWith("f.json: not a JSON object: parse error at line 1, column 1"));
-  EXPECT_THAT(problem("{\n \"a\": NaN}"), StartsWith("f.json: not a JSON object: parse error at line 2, column 7"));
+  EXPECT_THAT(problem("{\n \"a\": NaN}"),
+              StartsWith("f.json: not a JSON object: parse error at line 2, column 7"));
   EXPECT_THAT(problem(R"({"a": 1e400})"), HasSubstr("number overflow"));
   EXPECT_THAT(problem("{\"a\": \"\xff\"}"), HasSubstr("invalid string"));
   EXPECT_THAT(problem(R"({"a": 1,})"), HasSubstr("line 1"));
