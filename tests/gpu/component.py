@@ -35,7 +35,12 @@ def list_tests() -> list[str]:
 def run(s: Settings, tests: list[str], log) -> dict[str, str]:
     """Runs them in one process, in another one those after a test that ended the process."""
     results: dict[str, str] = {}
-    environment = os.environ | {"VARSERVE_TEST_DEVICE": s.device, "VARSERVE_SOURCE_DIR": str(ROOT)}
+    environment = os.environ | {
+        "VARSERVE_TEST_DEVICE": s.device,
+        "VARSERVE_SOURCE_DIR": str(ROOT),
+        "OMP_NUM_THREADS": str(max(1, s.threads // SHARDS)),
+        "OMP_WAIT_POLICY": "passive",  # spinning threads would be in each other's way
+    }
     while left := [test for test in tests if test not in results]:
         command = [PROGRAM, f"--gtest_filter={':'.join(left)}"]
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

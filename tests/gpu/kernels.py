@@ -38,8 +38,9 @@ def write_wrapper(s: Settings, ncu: str) -> pathlib.Path:
     """A folder with a bin/varserve-server that is run by ncu."""
     program = s.work / "ncu" / "bin" / "varserve-server"
     program.parent.mkdir(parents=True, exist_ok=True)
-    options = "--clock-control none --metrics gpu__time_duration.sum --kernel-name-base function --csv --target-processes all"
-    program.write_text(f'#!/bin/sh\nexec {ncu} {options} --log-file {s.work}/kernels.csv {ROOT}/bin/varserve-server "$@"\n')
+    options = "--clock-control none --cache-control none --metrics gpu__time_duration.sum --kernel-name-base function"
+    options += f" --csv --print-units base --target-processes all --log-file {s.work}/kernels.csv"
+    program.write_text(f'#!/bin/sh\nexec {ncu} {options} {ROOT}/bin/varserve-server "$@"\n')
     program.chmod(0o755)
     return program.parents[1]
 
@@ -51,23 +52,19 @@ def descendants(pid: int) -> list[int]:
 
 def profile(s: Settings, ncu: str) -> list[Kernel]:
     os.environ["OMP_WAIT_POLICY"] = "passive"  # or the server starts itself anew
-    running = Server(write_wrapper(s, ncu), s.two_layers, "--device", "cuda", "--dtype", "bfloat16", "--prefix_cache", "0")
+    running = Server(write_wrapper(s, ncu), s.two_layers, "--device", s.device, "--dtype", "bfloat16", "--prefix_cache", "0")
     running.answer(model.picture(1, 336), model.QUESTION, 12)
     for pid in descendants(running.process.pid):
-        if "varserve-server" in pathlib.Path(f"/proc/{pid}/cmdline").read_text():
+        if pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0].endswith("varserve-server"):
             os.kill(pid, signal.SIGTERM)
     running.process.wait()
     return read(s.work / "kernels.csv")
 
 
 def read(path: pathlib.Path) -> list[Kernel]:
-    scale = {"ns": 1e-3, "nsecond": 1e-3, "us": 1.0, "usecond": 1.0, "ms": 1e3, "msecond": 1e3}
     with open(path, newline="") as file:
         lines = [line for line in file if line.startswith('"')]
-    return [
-        (line["Kernel Name"], float(line["Metric Value"].replace(",", "")) * scale[line["Metric Unit"]])
-        for line in csv.DictReader(lines)
-    ]
+    return [(line["Kernel Name"], float(line["Metric Value"].replace(",", "")) / 1e3) for line in csv.DictReader(lines)]
 
 
 def report(kernels: list[Kernel]) -> None:
@@ -92,10 +89,10 @@ def main() -> None:
     s = settings()
     installed = sorted(pathlib.Path("/opt/nvidia/nsight-compute").glob("*/ncu"))
     ncu = shutil.which("ncu") or (str(installed[-1]) if installed else None)
-    if s.device == "cpu" or ncu is None:
-        row("left out", "needs a GPU and Nsight Compute")
-        return
-    report(profile(s, ncu))
+    if ncu is None:
+        row("left out", "there is no Nsight Compute")
+    else:
+        report(profile(s, ncu))
 
 
 if __name__ == "__main__":

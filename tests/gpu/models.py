@@ -37,9 +37,11 @@ def embedded_weights(name: str, size: list[int]) -> np.ndarray:
         if decoder and name.endswith("model.norm.weight"):
             values[SINK_DIMENSION] = 0  # what makes a sink says nothing about the next word
     elif "embed" in name and "projection" not in name:
-        values *= 0.02
+        values *= 0.15
     else:
         values /= np.sqrt(np.prod(size[1:]))
+    if decoder and "o_proj" in name:
+        values *= 0.3  # or the mean over all tokens, which changes little, decides on every word
     if decoder and "embed_tokens" in name:
         values[3::11, SINK_DIMENSION] = 60
     if name.endswith("linear_2.weight"):

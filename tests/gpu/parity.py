@@ -6,9 +6,10 @@ import dataclasses
 
 from mixed_requests import mixed_requests
 from step import ROOT, Settings, detail, row, settings
-from varserve_client import pb, server, var_pb
+from varserve_client import Server, pb, var_pb
 
 CALLERS = 8
+PORTION = 25  # requests after which the table is brought up to date
 
 
 @dataclasses.dataclass
@@ -30,15 +31,12 @@ def ask(stub, request) -> Answer:
     return answer
 
 
-def answers_of(s: Settings, requests: list, device: str) -> list[Answer]:
+def start(s: Settings, device: str) -> Server:
     threads = max(1, s.threads - 2)
     flags = ["--device", device, "--dtype", "float32", "--threads", str(threads), "--max_running", str(CALLERS)]
     if device == "cpu":
         flags += ["--memory_budget", "8G"]
-    with server(ROOT, s.embedded, *flags) as running, concurrent.futures.ThreadPoolExecutor(CALLERS) as pool:
-        found = running.stub.GetModel(pb.GetModelRequest()).device
-        row(f"server on {device}", found)
-        return list(pool.map(lambda request: ask(running.stub, request), requests))
+    return Server(ROOT, s.embedded, *flags)
 
 
 def sinks(report) -> list:
@@ -90,9 +88,18 @@ def compare(s: Settings, pairs: list[tuple[Answer, Answer]]) -> None:
 def main() -> None:
     s = settings()
     requests = mixed_requests(12 if s.tiny else 100)
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        answers = pool.map(lambda device: answers_of(s, requests, device), (s.device, "cpu"))
-        compare(s, list(zip(*answers)))
+    with concurrent.futures.ThreadPoolExecutor(2 * CALLERS) as pool:
+        servers = list(pool.map(lambda device: start(s, device), (s.device, "cpu")))
+        for server, name in zip(servers, ("one server", "the other")):
+            row(name, server.stub.GetModel(pb.GetModelRequest()).device)
+        pairs: list[tuple[Answer, Answer]] = []
+        for first in range(0, len(requests), PORTION):
+            portion = requests[first : first + PORTION]
+            ours, reference = ([pool.submit(ask, server.stub, request) for request in portion] for server in servers)
+            pairs += [(a.result(), b.result()) for a, b in zip(ours, reference)]
+            compare(s, pairs)
+    for server in servers:
+        server.stop()
 
 
 if __name__ == "__main__":

@@ -10,14 +10,15 @@ class StepReport:
     title: str
     status: str = "not run"
     seconds: float = 0.0
-    rows: list[list] = dataclasses.field(default_factory=list)  # name, value, unit
+    rows: dict[str, tuple[float | str, str]] = dataclasses.field(default_factory=dict)  # name: value, unit
     details: dict = dataclasses.field(default_factory=dict)
 
     def take(self, line: str) -> None:
         """A line a step's program wrote, see step.py."""
         message = json.loads(line)
         if "row" in message:
-            self.rows.append(message["row"])
+            name, value, unit = message["row"]
+            self.rows[name] = value, unit
         else:
             name, value = message["detail"]
             self.details[name] = value
@@ -38,9 +39,11 @@ class Report:
         for step in self.steps.values():
             took = f", {step.seconds:.0f} s" if step.seconds else ""
             lines += ["", f"## {step.title}: {step.status}{took}", ""]
+            if step.details:
+                lines += [f"{len(step.details)} details in gpu.json.", ""]
             if step.rows:
                 lines += ["| | |", "|---|---:|"]
-                lines += [f"| {name} | {_cell(value)} {unit} |".replace("  |", " |") for name, value, unit in step.rows]
+                lines += [f"| {name} | {_cell(value)} {unit} |".replace("  |", " |") for name, (value, unit) in step.rows.items()]
         return "\n".join(lines) + "\n"
 
     def _replace(self, name: str, text: str) -> None:

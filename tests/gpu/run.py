@@ -2,9 +2,9 @@
 """Everything that a machine with a GPU can say about the server, in one run of a few minutes: is it right there, how fast is it.
 
 Runs from the bundle that ./dev gpu --bundle makes, with any Python that has torch, grpcio, protobuf, numpy and pillow (and
-transformers, for the comparison). Every step is a program of its own with a limit of time; after every result the files gpu.json
-and gpu.md in the output folder are complete, and what has not run is named in them. --device cpu --scale tiny tries all of it on
-any machine.
+transformers, for the comparison). Every step is a program of its own, with a limit of time on a GPU; after every result the files
+gpu.json and gpu.md in the output folder are complete, and what has not run is named in them. --device cpu --scale tiny tries all
+of it on any machine.
 """
 
 import argparse
@@ -67,6 +67,7 @@ def roomy_folder() -> str | None:
 
 class Run:
     def __init__(self, args: argparse.Namespace, work: pathlib.Path) -> None:
+        self._on_gpu, self._budget = args.device == "cuda", args.budget
         self._end = time.monotonic() + args.budget
         self._arguments = ["--device", args.device, "--scale", args.scale, "--work", str(work), "--out", str(args.out)]
         self._environment = environment()
@@ -93,7 +94,7 @@ class Run:
         if step.needs_models and not self._wait_for_models():
             result.status = "not run: the models could not be made in time"
             return
-        limit = min(step.limit, self._end - time.monotonic())
+        limit = min(step.limit if self._on_gpu else self._budget, self._end - time.monotonic())
         if limit < LEAST_SECONDS:
             result.status = "not run: no time left"
             return

@@ -44,7 +44,7 @@ def settings() -> Settings:
 
 
 def row(name: str, value: float | str, unit: str = "") -> None:
-    """A line of the step's table."""
+    """A line of the step's table; takes the place of an earlier one of this name."""
     print(json.dumps({"row": [name, value, unit]}), flush=True)
 
 
