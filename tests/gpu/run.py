@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Everything that a machine with a GPU can say about the server, in one run of a few minutes: is it right there, how fast is it.
 
-Runs from the bundle that ./dev gpu --bundle makes, with any Python that has torch, grpcio, protobuf, numpy and pillow (and
+Runs from the bundle that ./dev gpu --bundle makes, with any Python from 3.11 on that has torch, grpcio, protobuf, numpy and pillow (and
 transformers, for the comparison). Every step is a program of its own, with a limit of time on a GPU; after every result the files
 gpu.json and gpu.md in the output folder are complete, and what has not run is named in them. --device cpu --scale tiny tries all
 of it on any machine.
@@ -79,9 +79,7 @@ class Run:
 
     def _start(self, command: tuple[str, ...], stdout) -> subprocess.Popen:
         program = [sys.executable, str(HERE / command[0]), *command[1:], *self._arguments]
-        return subprocess.Popen(
-            program, env=self._environment, stdout=stdout, stderr=self._log, text=True, start_new_session=True
-        )
+        return subprocess.Popen(program, env=self._environment, stdout=stdout, stderr=self._log, text=True, process_group=0)
 
     def _wait_for_models(self) -> bool:
         try:
