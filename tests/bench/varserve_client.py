@@ -85,9 +85,15 @@ class Server:
 
 
 def _drain(stream):
+    """Reads the server's log, and passes on what is not a mere information."""
     import threading
 
-    thread = threading.Thread(target=lambda: [None for _ in stream], daemon=True)
+    def read():
+        for line in stream:
+            if " info " not in line:
+                sys.stderr.write(line)
+
+    thread = threading.Thread(target=read, daemon=True)
     thread.start()
     return thread
 

@@ -107,7 +107,7 @@ class Run:
         for line in process.stdout:
             try:
                 result.take(line)
-            except (ValueError, KeyError):  # something else a library printed
+            except (ValueError, KeyError, TypeError):  # something else a library printed
                 self._log.write(line)
             self.report.write()
         code = process.wait()
