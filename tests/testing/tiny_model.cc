@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <numeric>
@@ -100,7 +101,8 @@ TinyModel::TinyModel(const std::string& name, const std::function<void(json& spe
 model::LlavaModel::Options TinyModel::Options() const {
   model::LlavaModel::Options options;
   options.model_dir = dir();
-  options.device = "cpu";
+  const char* device = std::getenv("VARSERVE_TEST_DEVICE");
+  options.device = device != nullptr ? device : "cpu";
   options.dtype = "float32";
   options.image_height = options.image_width = image_size();
   return options;
