@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The kernels of one decode step: Nsight Compute runs the server with two layers of the 7B; the layer that repeats is counted 32
-times. What the host takes to launch them is not in these times."""
+"""The kernels of one decode step of the 7B: Nsight Compute runs the server with two and with three layers of it, and what the third
+adds is counted for each of 32. What the host takes to launch them is not in these times."""
 
 import collections
 import csv
@@ -10,7 +10,7 @@ import shutil
 import signal
 
 import model
-from step import ROOT, Settings, detail, row, settings
+from step import FEW_LAYERS, ROOT, Settings, detail, row, settings
 from varserve_client import Server
 
 LAYERS = 32
@@ -22,13 +22,13 @@ def period(names: list[str]) -> int:
     return next(n for n in range(1, len(names) + 1) if len(names) % n == 0 and names == names[:n] * (len(names) // n))
 
 
-def repeated(kernels: list[Kernel], times: int, longest_tail: int) -> list[Kernel]:
-    """The longest sequence that comes so many times in a row by its names, followed by at most `longest_tail` others."""
+def last_step(kernels: list[Kernel]) -> list[Kernel]:
+    """The longest sequence of names that comes four times in a row at the end, but for what cleans up after an answer."""
     names = [name for name, _ in kernels]
     best: list[Kernel] = []
-    for end in range(len(names), max(0, len(names) - longest_tail - 1), -1):
-        for length in range(end // times, len(best), -1):
-            if names[end - length : end] * times == names[end - times * length : end]:
+    for end in range(len(names), max(0, len(names) - 51), -1):
+        for length in range(end // 4, len(best), -1):
+            if names[end - length : end] * 4 == names[end - 4 * length : end]:
                 best = kernels[end - length : end]
                 break
     return best[: period([name for name, _ in best])] if best else []
@@ -50,9 +50,10 @@ def descendants(pid: int) -> list[int]:
     return children + [further for child in children for further in descendants(child)]
 
 
-def profile(s: Settings, ncu: str) -> list[Kernel]:
+def profile(s: Settings, ncu: str, layers: int) -> list[Kernel]:
     os.environ["OMP_WAIT_POLICY"] = "passive"  # or the server starts itself anew
-    running = Server(write_wrapper(s, ncu), s.two_layers, "--device", s.device, "--dtype", "bfloat16", "--prefix_cache", "0")
+    build = write_wrapper(s, ncu)
+    running = Server(build, s.few_layers(layers), "--device", s.device, "--dtype", "bfloat16", "--prefix_cache", "0")
     running.answer(model.picture(1, 336), model.QUESTION, 12)
     for pid in descendants(running.process.pid):
         if pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0].endswith("varserve-server"):
@@ -67,22 +68,35 @@ def read(path: pathlib.Path) -> list[Kernel]:
     return [(line["Kernel Name"], float(line["Metric Value"].replace(",", "")) / 1e3) for line in csv.DictReader(lines)]
 
 
-def report(kernels: list[Kernel]) -> None:
-    step = repeated(kernels, times=4, longest_tail=50)  # the last steps of the answer, and what cleans up after it
-    layer = repeated(step, times=2, longest_tail=len(step))
-    if not layer:
-        row("decode step", f"not found among {len(kernels)} kernels")
+class Kernels:
+    """Of a step, by name."""
+
+    def __init__(self, step: list[Kernel]) -> None:
+        self.count, self.microseconds = collections.Counter(name for name, _ in step), collections.Counter()
+        for name, time in step:
+            self.microseconds[name] += time
+
+    def with_layers(self, one_more: "Kernels", layers: int) -> "Kernels":
+        """This step with so many more layers, each of which is what `one_more` has more than this."""
+        result = Kernels([])
+        for name in {*self.count, *one_more.count}:
+            result.count[name] = self.count[name] + layers * (one_more.count[name] - self.count[name])
+            result.microseconds[name] = self.microseconds[name] + layers * (one_more.microseconds[name] - self.microseconds[name])
+        return result
+
+
+def report(steps: list[list[Kernel]]) -> None:
+    if not all(steps):
+        row("decode step", "not found")
         return
-    whole = step + (LAYERS - 2) * layer
-    row("kernels of a layer", len(layer))
-    row(f"kernels of a decode step, {LAYERS} layers", len(whole))
-    row("their time", sum(time for _, time in whole) / 1e3, "ms")
-    times: dict[str, list[float]] = collections.defaultdict(list)
-    for name, time in whole:
-        times[name].append(time)
-    for name, each in sorted(times.items(), key=lambda item: -sum(item[1]))[:12]:
-        row(f"{name[:60]}, {len(each)} times", sum(each) / 1e3, "ms")
-    detail("layer", layer)
+    two, three = (Kernels(step) for step in steps)
+    whole = two.with_layers(three, LAYERS - FEW_LAYERS[0])
+    row("kernels of a layer", three.count.total() - two.count.total())
+    row(f"kernels of a decode step, {LAYERS} layers", whole.count.total())
+    row("their time", whole.microseconds.total() / 1e3, "ms")
+    for name, time in whole.microseconds.most_common(12):
+        row(f"{name[:60]}, {whole.count[name]} times", time / 1e3, "ms")
+    detail("step of three layers", steps[1])
 
 
 def main() -> None:
@@ -92,7 +106,7 @@ def main() -> None:
     if ncu is None:
         row("left out", "there is no Nsight Compute")
     else:
-        report(profile(s, ncu))
+        report([last_step(profile(s, ncu, layers)) for layers in FEW_LAYERS])
 
 
 if __name__ == "__main__":

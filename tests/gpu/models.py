@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the models the other steps need, with random weights: the embedded model's shape, LLaVA-1.5-7B's, and two layers of it.
+"""Writes the models the other steps need, with random weights: the embedded model's shape, LLaVA-1.5-7B's, and two and three layers of it.
 
 The embedded model itself is too large to carry; ROOT/model holds the rest of its directory, and tensors.json its weights' names
 and shapes. A few words and visual tokens get a huge value in one dimension, as sinks have it in trained models.
@@ -13,7 +13,7 @@ import zlib
 
 import numpy as np
 import seven_billion
-from step import ROOT, Settings, settings
+from step import FEW_LAYERS, ROOT, Settings, settings
 
 SINK_DIMENSION = 507
 SINK_TAU = 10.0
@@ -74,10 +74,10 @@ def main() -> None:
     shape = TINY if s.tiny else seven_billion.Shape()
     # Random weights have no massive dimensions: a low threshold makes every eighth token a sink.
     profile = sink_profile([1415 % shape.width, 2533 % shape.width], 1.8)
-    for out, layers in ((s.seven_billion, shape.layers), (s.two_layers, 2)):
-        seven_billion.make(
-            ROOT / "model", out, dataclasses.replace(shape, layers=layers, tower_layers=min(layers, shape.tower_layers))
-        )
+    made = [(s.seven_billion, shape)]
+    made += [(s.few_layers(layers), dataclasses.replace(shape, layers=layers, tower_layers=2)) for layers in FEW_LAYERS]
+    for out, of in made:
+        seven_billion.make(ROOT / "model", out, of)
         (out / "var_profile.json").write_text(profile)
 
 

@@ -7,6 +7,7 @@ import os
 import pathlib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+FEW_LAYERS = (2, 3)  # a step of the one less a step of the other is a layer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,9 +25,9 @@ class Settings:
     def seven_billion(self) -> pathlib.Path:
         return self.work / "seven_billion"
 
-    @property
-    def two_layers(self) -> pathlib.Path:
-        return self.work / "two_layers"
+    def few_layers(self, layers: int) -> pathlib.Path:
+        """The 7B with so many layers, one of FEW_LAYERS."""
+        return self.work / f"layers_{layers}"
 
     @property
     def threads(self) -> int:
