@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <numeric>
 
@@ -113,7 +114,8 @@ TinyModel::TinyModel(const std::string& name, const std::function<void(json& spe
 model::LlavaModel::Options TinyModel::Options() const {
   model::LlavaModel::Options options;
   options.model_dir = dir();
-  options.device = "cpu";
+  const char* device = std::getenv("VARSERVE_TEST_DEVICE");
+  options.device = device != nullptr ? device : "cpu";
   options.dtype = "float32";
   options.image_height = options.image_width = image_size();
   return options;

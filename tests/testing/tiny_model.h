@@ -43,6 +43,8 @@ class TinyModel {
   int image_size() const { return spec_["image_size"].get<int>(); }
   const FileTensors& weights() const { return weights_; }
 
+  // Runs on the device that the environment variable VARSERVE_TEST_DEVICE names ("cuda"), else on the CPU.
+  // Other devices than the CPU always run tensor operators.
   model::LlavaModel::Options Options() const;
   std::unique_ptr<const model::LlavaModel> Load(bool tensor_operators = false,
                                                 const std::string& dtype = "float32") const;
