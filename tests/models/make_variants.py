@@ -16,7 +16,8 @@ import transformers
 from ask_transformers import PICTURE, QUESTION, answer
 from directories import base_files, write_directory
 from tiny_model import load_spec
-from variants import FIFTH, THIRD, variants
+from variant_parts import FIFTH, THIRD
+from variants import variants
 
 OUT = pathlib.Path(__file__).parent / "variants.json"
 REPOSITORY = pathlib.Path(__file__).parents[2]
@@ -44,7 +45,7 @@ def check(results):
     """The variants show what they have to show."""
     tokens = results["base"]["tokens"]
     if (tokens[2], tokens[4]) != (THIRD, FIFTH):
-        raise ValueError(f"the base generates {tokens}: change THIRD and FIFTH in variants.py")
+        raise ValueError(f"the base generates {tokens}: change THIRD and FIFTH in variant_parts.py")
 
 
 def outcome(variant, result, results):
