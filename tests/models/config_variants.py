@@ -122,7 +122,11 @@ def text_config_variants(add):
     add("head_dim of another model", ("q_proj", "shape"), config=text("head_dim", 32))
     add("head_dim 12", says("head_dim"), config=text("head_dim", 12))
     add("hidden_size not a multiple of heads", says("hidden_size"), config=text("hidden_size", 66))
-    add("hidden_size of another model", ("model.safetensors", "shape", "config.json needs [128]"), config=text("hidden_size", 128))
+    add(
+        "hidden_size of another model",
+        ("model.safetensors", "shape", "config.json needs [128]"),
+        config=text("hidden_size", 128),
+    )
     for value in (64.0, "64", True, None, 10**30, -64, [64]):
         add(f"hidden_size {value!r}", says("text_config.hidden_size"), config=text("hidden_size", value))
     add("num_attention_heads 0", says("num_attention_heads"), config=text("num_attention_heads", 0))
@@ -153,13 +157,18 @@ def text_config_variants(add):
     add("pad_token_id -1", config=text("pad_token_id", -1))
     add("pad_token_id 159", config=text("pad_token_id", 159))
     add("pad_token_id beyond the vocabulary", says("text_config.pad_token_id"), config=text("pad_token_id", 32001))
-    add("use_cache, pretraining_tp, dropout", config=text("use_cache", False) | text("pretraining_tp", 2) | text("attention_dropout", 0.1))
+    add(
+        "use_cache, pretraining_tp, dropout",
+        config=text("use_cache", False) | text("pretraining_tp", 2) | text("attention_dropout", 0.1),
+    )
     add(
         "of equal keys the last counts",
-        config='{"model_type": "llava", "vision_feature_layer": 9, "image_token_index": 159, "vision_feature_layer": -2,'
-        ' "text_config": {"hidden_size": 1}, "text_config": {"hidden_size": 64, "intermediate_size": 96, "vocab_size": 160,'
-        ' "num_attention_heads": 4, "num_hidden_layers": 4, "rms_norm_eps": 1e-5}, "vision_config": {"hidden_size": 32,'
-        ' "image_size": 28, "intermediate_size": 64, "num_attention_heads": 2, "num_hidden_layers": 3, "patch_size": 7}}',
+        config='{"model_type": "llava", "vision_feature_layer": 9, "image_token_index": 159,'
+        ' "vision_feature_layer": -2,'
+        ' "text_config": {"hidden_size": 1}, "text_config": {"hidden_size": 64, "intermediate_size": 96,'
+        ' "vocab_size": 160, "num_attention_heads": 4, "num_hidden_layers": 4, "rms_norm_eps": 1e-5},'
+        ' "vision_config": {"hidden_size": 32, "image_size": 28, "intermediate_size": 64, "num_attention_heads": 2,'
+        ' "num_hidden_layers": 3, "patch_size": 7}}',
     )
 
 
@@ -255,4 +264,9 @@ def vision_variants(add):
     dinov2("heads that do not divide", says("hidden_size"), num_attention_heads=5)
     resized = lambda size: {"/crop_size": {"height": size, "width": size}, "/size": {"shortest_edge": size}}
     add("dinov2: its own size", spec="dinov2_gqa", preprocessor=resized(70))
-    add("dinov2: pictures that patches do not fill", ("size", "patch_size"), spec="dinov2_gqa", preprocessor=resized(45))
+    add(
+        "dinov2: pictures that patches do not fill",
+        ("size", "patch_size"),
+        spec="dinov2_gqa",
+        preprocessor=resized(45),
+    )

@@ -1,6 +1,6 @@
-"""Variants of all other files."""
+"""Variants of the files beside config.json and the weights."""
 
-from variant_parts import FIFTH, HEAD, INDEX, NORM, Q_PROJ, THIRD, Removed
+from variant_parts import FIFTH, THIRD, Removed
 
 
 def generation_variants(add):
@@ -15,7 +15,11 @@ def generation_variants(add):
     add("eos_token_id of config.json does not count", config={"/text_config/eos_token_id": FIFTH, eos: FIFTH})
     add("no generation_config.json", generation=None, config={"/text_config/eos_token_id": FIFTH})
     add("no generation_config.json, eos at the top", generation=None, config={eos: FIFTH})
-    add("no generation_config.json, eos at the top null", generation=None, config={eos: None, f"/text_config{eos}": THIRD})
+    add(
+        "no generation_config.json, eos at the top null",
+        generation=None,
+        config={eos: None, f"/text_config{eos}": THIRD},
+    )
     add(
         "no generation_config.json, no eos",
         ("config.json", "eos_token_id"),
@@ -54,7 +58,12 @@ def generation_variants(add):
     )
     penalty = {"/repetition_penalty": 1.3}
     add("repetition_penalty in config.json, which does not count", config=penalty)
-    add("repetition_penalty in config.json, which counts", ("config.json", "repetition_penalty"), config=penalty, generation=None)
+    add(
+        "repetition_penalty in config.json, which counts",
+        ("config.json", "repetition_penalty"),
+        config=penalty,
+        generation=None,
+    )
     add(
         "no_repeat_ngram_size in text_config, which counts",
         ("config.json", "text_config.no_repeat_ngram_size"),
@@ -69,7 +78,13 @@ def image_processor_variants(add):
     def pictures(name, words=(), **fields):
         add(f"pictures: {name}", says(*words) if words else (), preprocessor={f"/{k}": v for k, v in fields.items()})
 
-    for kind in ("CLIPImageProcessorFast", "CLIPImageProcessorPil", "LlavaImageProcessor", "LlavaImageProcessorFast", "BitImageProcessor"):
+    for kind in (
+        "CLIPImageProcessorFast",
+        "CLIPImageProcessorPil",
+        "LlavaImageProcessor",
+        "LlavaImageProcessorFast",
+        "BitImageProcessor",
+    ):
         pictures(kind, image_processor_type=kind)
     pictures("no type", image_processor_type=Removed)
     pictures("a feature extractor", image_processor_type=Removed, feature_extractor_type="CLIPFeatureExtractor")
@@ -88,7 +103,16 @@ def image_processor_variants(add):
         pictures(f"{key} null", **{key: None})
     for key in ("size", "resample", "crop_size", "do_center_crop", "rescale_factor", "image_mean", "image_std"):
         pictures(f"{key} null", [key], **{key: None})
-    for value in ({"longest_edge": 28}, {"shortest_edge": 28, "longest_edge": 60}, {"height": 28}, {}, "28", 0, 28.5, [28]):
+    for value in (
+        {"longest_edge": 28},
+        {"shortest_edge": 28, "longest_edge": 60},
+        {"height": 28},
+        {},
+        "28",
+        0,
+        28.5,
+        [28],
+    ):
         pictures(f"size {value!r}", ["size"], size=value)
     pictures("size too large", ["size"], size={"shortest_edge": 10**9})
     pictures("crop_size an integer", crop_size=28)
@@ -130,7 +154,12 @@ def image_processor_variants(add):
     )
     pictures("pad_size", ["pad_size"], do_pad=True, pad_size={"height": 35, "width": 35})
     pictures("do_resize a string", ["do_resize"], do_resize="yes")
-    add("pictures: sizes may differ for DINOv2", says("do_center_crop"), spec="dinov2_gqa", preprocessor={"/do_center_crop": False})
+    add(
+        "pictures: sizes may differ for DINOv2",
+        says("do_center_crop"),
+        spec="dinov2_gqa",
+        preprocessor={"/do_center_crop": False},
+    )
 
     add("no preprocessor_config.json", ("preprocessor_config.json", "processor_config.json"), preprocessor=None)
     add("preprocessor_config.json is empty", says(), preprocessor="")
@@ -139,7 +168,11 @@ def image_processor_variants(add):
     add("nested image processor", preprocessor=None, processor={"/image_processor": nested})
     add("nested image processor comes first", preprocessor={"/size": "wrong"}, processor={"/image_processor": nested})
     add("nested image processor null", processor={"/image_processor": None})
-    add("nested image processor a string", ("processor_config.json", "image_processor"), processor={"/image_processor": "CLIP"})
+    add(
+        "nested image processor a string",
+        ("processor_config.json", "image_processor"),
+        processor={"/image_processor": "CLIP"},
+    )
     add(
         "nested image processor of wrong size",
         ("processor_config.json", "image_processor.size"),
@@ -159,7 +192,11 @@ def processor_variants(add):
         add(f"processor: {extra} {getattr(value, '__name__', value)}", says(extra), processor={f"/{extra}": value})
     strategy = "vision_feature_select_strategy"
     for value in ("full", None, Removed):
-        add(f"processor: {strategy} {getattr(value, '__name__', value)}", says(strategy), processor={f"/{strategy}": value})
+        add(
+            f"processor: {strategy} {getattr(value, '__name__', value)}",
+            says(strategy),
+            processor={f"/{strategy}": value},
+        )
     add("processor: image_token", processor={"/image_token": "<image>"})
     add("processor: image_token of another token", says("image_token"), processor={"/image_token": "<|im_end|>"})
     add("processor: image_token unknown", says("image_token"), processor={"/image_token": "<img>"})
@@ -191,47 +228,12 @@ def processor_variants(add):
     add("template in processor_config.json", processor={"/chat_template": hello})
     add("template in chat_template.json", template_json='{"chat_template": "' + hello + '"}')
     in_tokenizer = {"/chat_template": hello}
-    add("template in tokenizer_config.json", instead="template in processor_config.json", template=None, tokenizer_config=in_tokenizer)
+    add(
+        "template in tokenizer_config.json",
+        instead="template in processor_config.json",
+        template=None,
+        tokenizer_config=in_tokenizer,
+    )
     add("template in chat_template.jinja comes before tokenizer_config.json", tokenizer_config=in_tokenizer)
     add("no template", "chat template", template=None)
     add("template without a place for the picture", "chat template", template="Hello")
-
-
-def weight_variants(add):
-    weights = "model.safetensors"
-    add("files are links into the hub's cache", hub_cache=True)
-    add("shards, links into the hub's cache", hub_cache=True, weights={"shards": 3})
-    add("weights are a dead link", (weights, "symbolic link"), safetensors={"link": "../../blobs/gone"})
-    add("tokenizer is a dead link", ("tokenizer.json", "symbolic link"), tokenizer={"link": "../../blobs/gone"})
-    for dtype in ("F16", "BF16", "F64"):
-        add(f"weights in {dtype}", weights={"dtype": dtype})
-    add("weights in F16, no dtype in config.json", weights={"dtype": "F16"}, config={"/text_config/torch_dtype": "float32"})
-    add("weights are not safetensors", weights, safetensors="no safetensors at all")
-
-    shards = {"shards": 2}
-    first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
-    entry = f"/weight_map/{NORM}"
-    add("shards", weights=shards)
-    add("index names a shard that is missing", (INDEX, "gone.safetensors"), weights=shards, index={entry: "gone.safetensors"})
-    add("index leads out of the directory", (INDEX, NORM, "../main/"), weights=shards, index={entry: f"../main/{first}"})
-    add("index names a folder", (INDEX, NORM, "sub/"), weights=shards, index={entry: f"sub/{first}"})
-    add("index is not a string", (INDEX, NORM), weights=shards, index={entry: 1})
-    add("index has a tensor in the wrong shard", weights=shards, index={entry: first, f"/weight_map/{HEAD}": second})
-    add("index lacks a tensor", weights=shards, index={entry: Removed})
-    add("index names a tensor that no shard has", weights=shards, index={"/weight_map/foo": first})
-    add("index without weight_map", (INDEX, "weight_map"), weights=shards, index={"/weight_map": Removed})
-    add("index is a list", (INDEX,), weights=shards, index="[]")
-    add("single file and a broken index", index="[]")
-    add("a shard without an index", (INDEX,), weights=shards, index=None)
-
-    add("extra tensors", weights={"add": [{"name": "language_model.model.rotary_emb.inv_freq", "shape": [8]}, {"name": "foo", "shape": [2], "dtype": "I8"}]})
-    add("a tensor under both names", (weights, "twice", HEAD), weights={"copy": {"lm_head.weight": HEAD}})
-    add("a tensor is missing", (weights, NORM.replace(".model", "")), weights={"drop": [NORM]})
-    add("a tensor has another shape", (weights, NORM, "[65]", "[64]"), weights={"drop": [NORM], "add": [{"name": NORM, "shape": [65]}]})
-    int8 = {"name": f"{Q_PROJ}.weight", "shape": [64, 64], "dtype": "I8"}
-    add("int8 weights", (weights, Q_PROJ, "I8", "quantized"), weights={"drop": [f"{Q_PROJ}.weight"], "add": [int8]})
-    add("GPTQ weights", (weights, f"{Q_PROJ}.qweight", "quantized"), weights={"rename": {f"{Q_PROJ}.weight": f"{Q_PROJ}.qweight"}})
-    add("weights of PyTorch", "pytorch_model.bin", weights={"format": "bin"})
-    add("GGUF", "model-q4.gguf", safetensors=None, gguf="GGUF")
-    add("no weights", weights, safetensors=None)
-    add("an adapter beside the model", "adapter_config.json", adapter='{"peft_type": "LORA", "base_model_name_or_path": "x"}')

@@ -1,13 +1,15 @@
 """The variants of the tiny model directories.
 
-A variant changes files of a base directory. `says`: words of the message with which the server has to refuse it; without
-them it has to serve it and to generate what transformers does. `instead`: transformers refuses, and the server generates
-what the variant of that name does. What transformers does with each is found out by make_variants.py.
+A variant changes files of a base directory. `says`: words of the message with which the server has to refuse it;
+without them it has to serve it and to generate what transformers does. `instead`: transformers refuses, and the
+server generates what the variant of that name does. What transformers does with each is found out by
+make_variants.py.
 """
 
 from config_variants import config_variants, rope_variants, text_config_variants, vision_variants
-from file_variants import generation_variants, image_processor_variants, processor_variants, weight_variants
+from file_variants import generation_variants, image_processor_variants, processor_variants
 from variant_parts import INDEX, Removed
+from weight_variants import weight_variants
 
 
 def patch(changes):
