@@ -7,9 +7,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
+#include "server/base/model_files.h"
 #include "server/base/status_macros.h"
 #include "server/preprocess/ffi_call.h"
-#include "server/preprocess/model_files.h"
 
 namespace varserve::preprocess {
 namespace {

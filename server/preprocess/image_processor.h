@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "nlohmann/json_fwd.hpp"
+#include "server/base/json_fields.h"
 #include "server/base/prompt.h"
 #include "server/preprocess/image_resize.h"
 #include "server/preprocess/rgb_image.h"
@@ -18,8 +19,8 @@ namespace varserve::preprocess {
 
 class ImageProcessor {
  public:
-  // Reads processor_config.json (its image_processor), else preprocessor_config.json. Errors name the file
-  // and key.
+  // Reads processor_config.json (its image_processor), else preprocessor_config.json. Errors name file and
+  // field.
   static absl::StatusOr<ImageProcessor> Load(const std::filesystem::path& model_dir);
 
   // `config` as preprocessor_config.json has it. FAILED_PRECONDITION for whatever would change pixels in a
@@ -41,6 +42,7 @@ class ImageProcessor {
   };
 
   ImageProcessor() = default;
+  static absl::StatusOr<ImageProcessor> FromFields(JsonFields& fields);
 
   Canvas Pad(const RgbImage& image) const;
   // Size to resize to, before cropping.

@@ -1,4 +1,5 @@
-// Model directories that cannot be served: the server ends with exit code 1 and one line that says why.
+// Model directories that cannot be served: the server ends with exit code 1 and one line that says why. What
+// the fields of a directory mean is model_variants_test's.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -112,6 +113,13 @@ TEST(ModelDirectory, TemplateWithATokenBeyondTheVocabulary) {
   const std::string path = model.dir() + "/chat_template.jinja";
   model.Write("chat_template.jinja", ReadFile(path) + "<end>");
   EXPECT_THAT(LastLine(model.dir()), HasSubstr("token 160 of \"<end>\", but the model has only 160 tokens"));
+}
+
+TEST(ModelDirectory, TheTemplateMayEndWithThePicture) {
+  const ServableModel model;
+  model.Write("chat_template.jinja", "Look at this: <image>");
+  ServerProcess server(model.dir(), {});
+  EXPECT_TRUE(server.WaitUntilReady()) << server.Log();
 }
 
 TEST(Flags, Bad) {

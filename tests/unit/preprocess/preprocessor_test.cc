@@ -65,18 +65,21 @@ TEST_F(PreprocessorTest, TriesTheChatTemplate) {
   EXPECT_THAT(LoadError(), HasSubstr("no_such_filter"));
 }
 
-TEST_F(PreprocessorTest, ATemplateMustWriteTheQuestionBesideTheImage) {
+TEST_F(PreprocessorTest, ATemplateMustNotWriteListsOfParts) {
   // As a list, with and without the placeholder; refused; not at all.
   for (const char* source :
        {"{% for m in messages %}{{ m.role }}: {{ m.content }}{% endfor %}",
         "<image>{{ messages[0].content }}", "{% for m in messages %}{{ m.content + eos_token }}{% endfor %}",
-        "<image>Describe it.",
+        "<image>{{ messages[0].content | tojson }}",
         "{% if messages[0].content is not string %}{{ raise_exception('strings only') }}{% endif %}"}) {
     std::ofstream(dir_ / "chat_template.jinja") << source;
     EXPECT_THAT(LoadError(),
                 testing::StartsWith("chat template: it cannot be used with an image and a question: "))
         << source;
   }
+  // It may have no place for the question.
+  std::ofstream(dir_ / "chat_template.jinja") << "<image>Describe it.";
+  EXPECT_TRUE(Preprocessor::Load(dir_, layout_, vocabulary_).ok());
   // What it does with conversations of another kind is found out when there is one.
   std::ofstream(dir_ / "chat_template.jinja") << "<image>{{ messages[0].content[1].text }}";
   const auto preprocessor = Preprocessor::Load(dir_, layout_, vocabulary_);
