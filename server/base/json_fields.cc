@@ -34,7 +34,7 @@ std::string ShortText(const json& value) {
   return text;
 }
 
-JsonFields::JsonFields(const json& object, std::string file, Null null)
+JsonFields::JsonFields(const json& object, const std::string& file, Null null)
     : JsonFields(object, absl::StrCat(file, ": "), null, std::make_shared<absl::Status>()) {}
 
 JsonFields::JsonFields(const json& object, std::string prefix, Null null,

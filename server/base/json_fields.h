@@ -25,7 +25,7 @@ class JsonFields {
   enum class Null : uint8_t { kWrong, kAbsent };
 
   // `file` begins every message. Anything but an object reads as empty.
-  JsonFields(const nlohmann::json& object, std::string file, Null null = Null::kWrong);
+  JsonFields(const nlohmann::json& object, const std::string& file, Null null = Null::kWrong);
 
   // There and not null.
   bool Has(const char* key) const;
