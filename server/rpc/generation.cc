@@ -43,16 +43,6 @@ double Seconds(std::optional<absl::Duration> duration) {
   return duration ? absl::ToDoubleSeconds(*duration) : 0.0;
 }
 
-void Log(telemetry::Logger& logger, const absl::Status& status, const LogFields& fields) {
-  if (status.ok() || absl::IsCancelled(status)) {
-    logger.Info("request", fields);
-  } else if (absl::IsInternal(status)) {
-    logger.Error("request", fields);
-  } else {
-    logger.Warning("request", fields);
-  }
-}
-
 LogFields CallFields(const Call& call, engine::VarMode mode, const absl::Status& status, absl::Time now) {
   LogFields fields = {{"request_id", call.metadata().request_id},
                       {"method", std::string(call.method())},
@@ -230,7 +220,7 @@ void Generation::Account(const absl::Status& status, absl::string_view reason,
     fields.push_back({"image_centric_head_ratio", static_cast<double>(report->totals.image_centric_heads)});
     fields.push_back({"redistributed_attention", static_cast<double>(report->totals.redistributed)});
   }
-  Log(*services_.logger, status, fields);
+  services_.logger->Call(status, fields);
 }
 
 void AccountRefusal(telemetry::Metrics& metrics, telemetry::Logger& logger, const Call& call,
@@ -240,7 +230,7 @@ void AccountRefusal(telemetry::Metrics& metrics, telemetry::Logger& logger, cons
                         .finish_reason = "none",
                         .var = mode,
                         .duration = now - call.metadata().arrival});
-  Log(logger, status, CallFields(call, mode, status, now));
+  logger.Call(status, CallFields(call, mode, status, now));
 }
 
 }  // namespace varserve::rpc

@@ -1,5 +1,7 @@
 #include "server/telemetry/metrics.h"
 
+#include <prometheus/text_serializer.h>
+
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 
@@ -78,6 +80,10 @@ Metrics::Metrics(const std::string& model, const std::string& server_version)
           families_
               .Gauge("engine_stuck", "1 while there is work and no step has ended for the watchdog's time.")
               .Add({})),
+      log_lines_dropped_(families_
+                             .Counter("log_lines_dropped_total",
+                                      "Log lines lost because standard error was blocked or gone.")
+                             .Add({})),
       prefix_queries_(
           families_.Counter("prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.")
               .Add({})),
@@ -98,6 +104,8 @@ Metrics::Metrics(const std::string& model, const std::string& server_version)
   families_.Gauge("build_info", "The server's version; always 1.").Add({{"version", server_version}}).Set(1);
   AddRequestSeries();
 }
+
+std::string Metrics::Text() const { return prometheus::TextSerializer().Serialize(registry()->Collect()); }
 
 void Metrics::AddRequestSeries() {
   for (const char* method : {"Answer", "Caption", "Generate", "Compare"}) {
@@ -151,6 +159,11 @@ void Metrics::OnNextToken(VarMode var, absl::Duration since_last) {
 void Metrics::OnHealth(bool ready, bool stuck) {
   ready_.Set(ready ? 1 : 0);
   stuck_.Set(stuck ? 1 : 0);
+}
+
+void Metrics::OnLogLinesDropped(int64_t total) {
+  const int64_t counted = log_lines_counted_.exchange(total);
+  log_lines_dropped_.Increment(static_cast<double>(total - counted));
 }
 
 void Metrics::OnLoad(const Load& load) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -51,8 +52,9 @@ class Metrics : public engine::EngineObserver {
  public:
   Metrics(const std::string& model, const std::string& server_version);
 
-  // The series, for an exposer.
   std::shared_ptr<prometheus::Registry> registry() const { return families_.registry(); }
+  // The page Prometheus reads.
+  std::string Text() const;
 
   // Once, before the first request is served.
   void OnModelLoaded(const LoadedModel& model);
@@ -61,6 +63,8 @@ class Metrics : public engine::EngineObserver {
   void OnNextToken(engine::VarMode var, absl::Duration since_last);
   // Readiness and liveness as the health service tells them.
   void OnHealth(bool ready, bool stuck);
+  // Log lines lost since the start.
+  void OnLogLinesDropped(int64_t total);
 
   // engine::EngineObserver
   void OnLoad(const Load& load) override;
@@ -96,6 +100,8 @@ class Metrics : public engine::EngineObserver {
   prometheus::Gauge& kv_usage_;
   prometheus::Gauge& ready_;
   prometheus::Gauge& stuck_;
+  prometheus::Counter& log_lines_dropped_;
+  std::atomic<int64_t> log_lines_counted_ = 0;
   prometheus::Counter& prefix_queries_;
   prometheus::Counter& prefix_hits_;
   prometheus::Counter& failed_steps_;

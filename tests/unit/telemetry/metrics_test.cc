@@ -36,7 +36,7 @@ int NumSamples(const prometheus::Registry& registry) {
 TEST_F(MetricsTest, NumberOfSeriesIsBounded) {
   metrics_.OnModelLoaded({.num_layers = 0});
   const int without_layers = NumSamples(*metrics_.registry());
-  EXPECT_EQ(without_layers, 1209);
+  EXPECT_EQ(without_layers, 1210);
 
   Metrics thirty_two("m", "1");
   thirty_two.OnModelLoaded({.num_layers = 32});
@@ -148,6 +148,9 @@ TEST_F(MetricsTest, TellsTheEnginesState) {
   metrics_.OnStep({.decode_tokens = 3, .duration = absl::Milliseconds(40)});
   metrics_.OnStep({.duration = absl::Milliseconds(40), .failed = true});
   metrics_.OnCorruptedResult();
+  metrics_.OnLogLinesDropped(7);
+  metrics_.OnLogLinesDropped(9);
+  EXPECT_EQ(Value("log_lines_dropped_total{}"), 9);
   EXPECT_EQ(Value("ready{}"), 1);
   EXPECT_EQ(Value("engine_stuck{}"), 1);
   EXPECT_EQ(Value("requests_running{}"), 3);
