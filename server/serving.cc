@@ -3,7 +3,6 @@
 #include <ATen/Parallel.h>
 #include <openssl/sha.h>
 
-#include <cstdio>
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -106,7 +105,7 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
                                   {"step_bytes", plan.needs.step},
                                   {"kv_cache_bytes", plan.num_blocks * plan.needs.block_bytes},
                                   {"kv_cache_tokens", plan.num_blocks * model::KvCache::kBlockSize}});
-  if (config.log_format == "text") std::fputs(plan.ToTable().c_str(), stderr);
+  if (config.log_format == "text") logger->Info(absl::StrCat("memory\n", plan.ToTable()));
   ASSIGN_OR_RETURN(serving->runner_,
                    model::LlavaModelRunner::Create(std::move(m), static_cast<int>(plan.num_blocks)));
   const model::LlavaModel& loaded = serving->runner_->model();

@@ -1,0 +1,61 @@
+#include "server/front.h"
+
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/time/clock.h"
+#include "server/base/status_macros.h"
+#include "server/version.h"
+
+namespace varserve {
+namespace {
+
+constexpr int64_t kMaxWaitingMessages = 8;  // of the greatest size, until a worker reads them
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Front>> Front::Start(const ServerConfig& config, const Clock* clock,
+                                                    telemetry::Metrics* metrics, telemetry::Logger* logger) {
+  auto front = absl::WrapUnique(new Front(metrics, logger));
+  if (!config.token_file.empty()) {
+    ASSIGN_OR_RETURN(front->tokens_, rpc::BearerTokens::Load(config.token_file));
+  }
+  front->service_ = std::make_unique<rpc::InferenceService>(
+      rpc::ServiceOptions{.worker_threads = config.worker_threads,
+                          .max_preprocessing_bytes = kMaxWaitingMessages * config.grpc.max_message_bytes,
+                          .write_timeout = config.write_timeout,
+                          .tokens = front->tokens_.get(),
+                          .metrics = metrics,
+                          .logger = logger,
+                          .clock = clock});
+  ASSIGN_OR_RETURN(front->server_, rpc::GrpcServer::Start(config.grpc, front->service_.get()));
+  logger->Info("listening", {{"version", kVersion}, {"port", int64_t{front->server_->port()}}});
+  if (!config.metrics_listen.empty()) {
+    ASSIGN_OR_RETURN(front->metrics_server_,
+                     telemetry::MetricsServer::Start(config.metrics_listen,
+                                                     [front = front.get()] { return front->MetricsPage(); }));
+    logger->Info("metrics", {{"path", "/metrics"}, {"port", int64_t{front->metrics_server_->port()}}});
+  }
+  return front;
+}
+
+std::string Front::MetricsPage() {
+  metrics_->OnLogLinesDropped(logger_->dropped());
+  return metrics_->Text();
+}
+
+void Front::Serve(const Serving& serving) {
+  service_->Serve(serving.model());
+  SetHealth(/*live=*/true, /*ready=*/true);
+}
+
+void Front::Refuse(std::string reason) { service_->Refuse(std::move(reason)); }
+
+void Front::SetHealth(bool live, bool ready, bool stuck) {
+  server_->SetHealth(live, ready);
+  metrics_->OnHealth(ready, stuck);
+}
+
+void Front::Shutdown(absl::Duration grace) { server_->Shutdown(absl::Now() + grace); }
+
+}  // namespace varserve
