@@ -39,8 +39,14 @@ ABSL_FLAG(std::string, tls_client_ca, "", "PEM file; clients must show a certifi
 ABSL_FLAG(std::string, token_file, "", "File of bearer tokens, one a line; read again when it changes");
 
 ABSL_FLAG(int, max_running, 0, "Requests in the batch. Default: 16 on a CPU, 64 on a GPU");
-ABSL_FLAG(int, max_waiting, 256, "Requests in the queue behind a full batch; more are refused");
+ABSL_FLAG(int, max_waiting, 256, "Requests in the queue while the batch is full; more are refused");
 ABSL_FLAG(int64_t, max_waiting_tokens, 256 * 1024, "Prompt tokens in the queue; more are refused");
+ABSL_FLAG(int, max_running_per_caller, 0,
+          "Requests of one caller in the batch. Default: no limit; callers take turns");
+ABSL_FLAG(int, max_waiting_per_caller, 0,
+          "Requests of one caller in the queue; more are refused. Default: three quarters of --max_waiting");
+ABSL_FLAG(std::string, prefix_cache_scope, "shared",
+          "Who finds what a request left in the prefix cache: shared: everybody; caller: its caller");
 ABSL_FLAG(int, prefill_budget, 0, "Prompt tokens computed per step beside decoding. Default: the device's");
 ABSL_FLAG(int, worker_threads, 0,
           "Threads that decode images and tokenize. Default: like --threads, at most 4");
@@ -50,6 +56,7 @@ ABSL_FLAG(double, drain_seconds, 30, "Time running requests get after SIGTERM");
 ABSL_FLAG(absl::Duration, watchdog, absl::Seconds(120),
           "Work without a finished step for so long is not healthy");
 
+ABSL_FLAG(int, max_tokens, 2048, "Tokens of an answer; whoever asks for more gets so many");
 ABSL_FLAG(int, max_images, 8, "Images per request");
 ABSL_FLAG(std::string, max_image_bytes, "20M", "Encoded size of an image");
 ABSL_FLAG(int64_t, max_image_pixels, 64'000'000, "Width times height of an image");
@@ -149,8 +156,10 @@ absl::Status ReadVarFlags(ServerConfig& c) {
 }
 
 absl::Status ReadLimitFlags(ServerConfig& c) {
+  RETURN_IF_ERROR(AtLeast("max_tokens", absl::GetFlag(FLAGS_max_tokens), 1));
   RETURN_IF_ERROR(AtLeast("max_images", absl::GetFlag(FLAGS_max_images), 1));
   RETURN_IF_ERROR(AtLeast("max_image_pixels", absl::GetFlag(FLAGS_max_image_pixels), 1));
+  c.limits.set_max_tokens(static_cast<uint32_t>(absl::GetFlag(FLAGS_max_tokens)));
   c.limits.set_max_images(static_cast<uint32_t>(absl::GetFlag(FLAGS_max_images)));
   c.limits.set_max_image_pixels(static_cast<uint64_t>(absl::GetFlag(FLAGS_max_image_pixels)));
   ASSIGN_OR_RETURN(const int64_t image_bytes, Bytes("max_image_bytes", absl::GetFlag(FLAGS_max_image_bytes)));
@@ -167,6 +176,8 @@ absl::Status ReadLimitFlags(ServerConfig& c) {
   RETURN_IF_ERROR(AtLeast("max_running", absl::GetFlag(FLAGS_max_running), 0));
   RETURN_IF_ERROR(AtLeast("max_waiting", absl::GetFlag(FLAGS_max_waiting), 0));
   RETURN_IF_ERROR(AtLeast("max_waiting_tokens", absl::GetFlag(FLAGS_max_waiting_tokens), 0));
+  RETURN_IF_ERROR(AtLeast("max_running_per_caller", absl::GetFlag(FLAGS_max_running_per_caller), 0));
+  RETURN_IF_ERROR(AtLeast("max_waiting_per_caller", absl::GetFlag(FLAGS_max_waiting_per_caller), 0));
   RETURN_IF_ERROR(AtLeast("prefill_budget", absl::GetFlag(FLAGS_prefill_budget), 0));
   RETURN_IF_ERROR(AtLeast("max_concurrent_streams", absl::GetFlag(FLAGS_max_concurrent_streams), 1));
   c.scheduler.max_running = absl::GetFlag(FLAGS_max_running);
@@ -174,6 +185,13 @@ absl::Status ReadLimitFlags(ServerConfig& c) {
     c.scheduler.prefill_budget = absl::GetFlag(FLAGS_prefill_budget);
   c.queue.max_waiting = absl::GetFlag(FLAGS_max_waiting);
   c.queue.max_waiting_tokens = absl::GetFlag(FLAGS_max_waiting_tokens);
+  c.scheduler.max_running_per_caller = absl::GetFlag(FLAGS_max_running_per_caller);
+  if (const int limit = absl::GetFlag(FLAGS_max_waiting_per_caller); limit > 0)
+    c.queue.max_waiting_per_caller = limit;
+  const std::string scope = absl::GetFlag(FLAGS_prefix_cache_scope);
+  if (scope != "shared" && scope != "caller")
+    return Invalid("prefix_cache_scope", absl::StrCat("\"", scope, "\" is not shared or caller"));
+  if (scope == "caller") c.prefix_cache_scope = engine::PrefixCacheScope::kCaller;
   c.grpc.max_concurrent_streams = absl::GetFlag(FLAGS_max_concurrent_streams);
   if (const std::string text = absl::GetFlag(FLAGS_memory_budget); !text.empty()) {
     ASSIGN_OR_RETURN(c.memory_budget, Bytes("memory_budget", text));

@@ -30,6 +30,7 @@ struct ServerConfig {
 
   engine::SchedulerOptions scheduler;
   engine::QueueLimits queue;
+  engine::PrefixCacheScope prefix_cache_scope = engine::PrefixCacheScope::kShared;
   v1::Model::Limits limits;
   v1::VarMode var_mode = v1::VAR_MODE_OFF;
   v1::VarPreset var_preset = v1::VAR_PRESET_GENERAL;

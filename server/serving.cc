@@ -117,8 +117,10 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   metrics->OnModelLoaded({.dtype = description.dtype(),
                           .device = description.device(),
                           .num_layers = loaded.config().decoder.num_hidden_layers});
-  engine::EngineOptions engine_options{
-      .scheduler = scheduler, .queue = config.queue, .model_fingerprint = Fingerprint(config, loaded)};
+  engine::EngineOptions engine_options{.scheduler = scheduler,
+                                       .queue = config.queue,
+                                       .prefix_cache_scope = config.prefix_cache_scope,
+                                       .model_fingerprint = Fingerprint(config, loaded)};
   if (config.prefix_cache_bytes >= 0) {
     engine_options.scheduler.prefix_cache_blocks =
         static_cast<int>(config.prefix_cache_bytes / serving->runner_->facts().block_bytes);

@@ -48,8 +48,7 @@ absl::Status WarmUp(const preprocess::Preprocessor& preprocessor, engine::ModelR
   const std::vector<int32_t> generated = {first};
   RETURN_IF_ERROR(run({{.generated = generated, .begin = prompt_size, .end = prompt_size + 1}}).status());
   runner.Release(0);
-  runner.ClearBlocks(blocks);
-  return absl::OkStatus();
+  return runner.ClearBlocks(blocks);
 }
 
 }  // namespace varserve

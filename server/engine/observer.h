@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "absl/time/time.h"
+#include "server/engine/var_settings.h"
 
 namespace varserve::engine {
 
@@ -21,6 +22,9 @@ class EngineObserver {
     int total_blocks = 0;
   };
   virtual void OnLoad(const Load& load) = 0;
+
+  // A request does not wait any more, `queue_time` after its submission: it was admitted, or has ended.
+  virtual void OnLeftQueue(VarMode /*var*/, absl::Duration /*queue_time*/, bool /*admitted*/) {}
 
   // A request looked up its prompt in the prefix cache: tokens asked for, tokens found.
   virtual void OnPrefixLookup(int64_t queried_tokens, int64_t hit_tokens) = 0;

@@ -30,7 +30,7 @@ class LlavaModelRunner : public engine::ModelRunner {
   const engine::ModelFacts& facts() const override { return facts_; }
   absl::StatusOr<engine::StepOutput> Execute(const engine::StepPlan& plan) override;
   void Release(engine::SequenceId sequence) override { features_.erase(sequence); }
-  void ClearBlocks(absl::Span<const engine::BlockId> blocks) override;
+  absl::Status ClearBlocks(absl::Span<const engine::BlockId> blocks) override;
 
   const LlavaModel& model() const { return *model_; }
 

@@ -2,12 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
-#include <unordered_set>
+#include <utility>
 #include <vector>
+
+#include "server/kernels/cpu_kernels.h"
+#include "server/model/token_ranking.h"
 
 namespace varserve::model {
 namespace {
+
+using Candidates = std::vector<TokenRanking::Candidate>;
+
+constexpr size_t kSumBlock = 256;  // logits whose weights are summed by themselves
 
 // Uniform in [0, 1), a function of seed and step alone: SplitMix64 (Steele, Lea, Flood 2014), the step-th
 // output.
@@ -19,112 +25,112 @@ double Uniform(uint64_t seed, uint64_t step) {
   return static_cast<double>(z >> 11) * 0x1p-53;
 }
 
-int32_t Largest(absl::Span<const float> logits) {
-  return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+// Each token once, however often it occurs: the penalty is on the logit as given.
+void Penalize(float penalty, absl::Span<const float> logits, absl::Span<const int32_t> tokens,
+              std::vector<float>& penalized) {
+  for (const int32_t id : tokens)
+    penalized[id] = logits[id] > 0.0F ? logits[id] / penalty : logits[id] * penalty;
 }
 
-void Penalize(float penalty, absl::Span<const int32_t> tokens, std::unordered_set<int32_t>& seen,
-              std::vector<float>& logits) {
-  for (const int32_t id : tokens) {
-    if (!seen.insert(id).second) continue;
-    logits[id] = logits[id] > 0.0F ? logits[id] / penalty : logits[id] * penalty;
-  }
+// exp((logit - largest) / temperature) of some logits; they are added up.
+double Weights(absl::Span<const float> logits, float largest, float temperature, double* weights) {
+  return kernels::GetCpuKernels().softmax_weights(logits.data(), static_cast<int>(logits.size()), largest,
+                                                  temperature, weights);
 }
 
-// The most probable candidates, most probable first: as many as top_k allows and top_p needs.
-class Nucleus {
- public:
-  Nucleus(const std::vector<double>& weights, const engine::SamplingParams& params) : weights_(weights) {
-    order_.resize(weights.size());
-    std::iota(order_.begin(), order_.end(), 0);
-    const size_t limit = params.top_k > 0 ? std::min<size_t>(params.top_k, order_.size()) : order_.size();
-    if (params.top_p >= 1.0F) {
-      Sort(0, limit);
-      order_.resize(limit);
-      return;
-    }
-    double total = 0.0;
-    if (limit < order_.size()) {
-      Sort(0, limit);
-      for (size_t i = 0; i < limit; ++i) total += weights_[order_[i]];
-    } else {
-      total = std::accumulate(weights_.begin(), weights_.end(), 0.0);
-    }
-    // Most of the mass sits in few tokens: sort more only while it does not reach top_p.
-    double mass = 0.0;
-    size_t sorted = limit < order_.size() ? limit : 0;
-    for (size_t i = 0; i < limit; ++i) {
-      if (i == sorted) {
-        const size_t more = std::min(limit, std::max<size_t>(64, 4 * sorted));
-        Sort(sorted, more);
-        sorted = more;
-      }
-      mass += weights_[order_[i]];
-      if (mass >= static_cast<double>(params.top_p) * total) {
-        order_.resize(i + 1);
-        return;
-      }
-    }
-    order_.resize(limit);
-  }
+// The tokens whose logits are not below `threshold`, with their weights, in order of ids.
+Candidates CandidatesFrom(const LogitBlocks& blocks, absl::Span<const float> logits, float threshold,
+                          float temperature) {
+  Candidates candidates;
+  std::vector<float> values;
+  blocks.ForEachFrom(threshold, [&](int32_t id) {
+    candidates.push_back({.logit = logits[id], .id = id});
+    values.push_back(logits[id]);
+  });
+  std::vector<double> weights(values.size());
+  Weights(values, blocks.largest(), temperature, weights.data());
+  for (size_t i = 0; i < weights.size(); ++i) candidates[i].weight = weights[i];
+  return candidates;
+}
 
-  int32_t Pick(double uniform) const {
-    double total = 0.0;
-    for (const int32_t id : order_) total += weights_[id];
-    double left = uniform * total;
-    for (const int32_t id : order_) {
-      left -= weights_[id];
-      if (left < 0.0) return id;
+// From all tokens, in order of ids.
+int32_t DrawFromAll(absl::Span<const float> logits, const LogitBlocks& blocks, float temperature,
+                    double uniform) {
+  std::vector<double> sums;
+  double total = 0.0;
+  for (size_t begin = 0; begin < logits.size(); begin += kSumBlock) {
+    sums.push_back(Weights(logits.subspan(begin, kSumBlock), blocks.largest(), temperature, nullptr));
+    total += sums.back();
+  }
+  double left = uniform * total;
+  for (size_t block = 0; block < sums.size(); ++block) {
+    if (left - sums[block] >= 0.0) {
+      left -= sums[block];
+      continue;
     }
-    return order_.back();
-  }
-
- private:
-  // Puts the candidates of ranks [begin, end) in their places, given that those before are in theirs.
-  void Sort(size_t begin, size_t end) {
-    const auto before = [this](int32_t a, int32_t b) {
-      return weights_[a] > weights_[b] || (weights_[a] == weights_[b] && a < b);
-    };
-    std::partial_sort(order_.begin() + static_cast<ptrdiff_t>(begin),
-                      order_.begin() + static_cast<ptrdiff_t>(end), order_.end(), before);
-  }
-
-  const std::vector<double>& weights_;
-  std::vector<int32_t> order_;
-};
-
-int32_t Draw(const std::vector<float>& logits, const engine::SamplingParams& params, uint64_t step) {
-  const double largest = *std::max_element(logits.begin(), logits.end());
-  std::vector<double> weights(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i) {
-    weights[i] = std::exp((logits[i] - largest) / static_cast<double>(params.temperature));
-  }
-  const double uniform = Uniform(params.seed, step);
-  if (params.top_k == 0 && params.top_p >= 1.0F) {
-    double left = uniform * std::accumulate(weights.begin(), weights.end(), 0.0);
-    for (size_t i = 0; i < weights.size(); ++i) {
+    const absl::Span<const float> values = logits.subspan(block * kSumBlock, kSumBlock);
+    double weights[kSumBlock];
+    Weights(values, blocks.largest(), temperature, weights);
+    for (size_t i = 0; i < values.size(); ++i) {
       left -= weights[i];
-      if (left < 0.0) return static_cast<int32_t>(i);
+      if (left < 0.0) return static_cast<int32_t>(block * kSumBlock + i);
     }
-    return static_cast<int32_t>(std::max_element(weights.begin(), weights.end()) - weights.begin());
   }
-  return Nucleus(weights, params).Pick(uniform);
+  return blocks.first_largest();  // by rounding
+}
+
+int32_t Draw(absl::Span<const float> logits, const engine::SamplingParams& params, uint64_t step) {
+  const double uniform = Uniform(params.seed, step);
+  const LogitBlocks blocks(logits);
+  const float temperature = params.temperature;
+  const auto top_k = static_cast<size_t>(params.top_k);
+  const bool has_top_p = params.top_p < 1.0F;
+  if (top_k == 0 && !has_top_p) return DrawFromAll(logits, blocks, temperature, uniform);
+
+  // 1. Which tokens can be drawn at all. Below a weight of 2^-1022 none; of the most probable top_k all are
+  // among them; and where each token left out is lighter than the part top_p leaves out, spread evenly over
+  // the vocabulary, they leave out less than top_p does. Half of that, so that rounding does not matter.
+  const double lightest = blocks.largest() - 708.0 * temperature;
+  double threshold = lightest;
+  double total = 0.0;
+  if (top_k > 0) {
+    threshold = std::max<double>(threshold, blocks.LowerBoundOfTop(top_k));
+  } else {
+    total = Weights(logits, blocks.largest(), temperature, nullptr);
+    const double left_out = (1.0 - static_cast<double>(params.top_p)) * total;
+    threshold =
+        std::max(threshold, blocks.largest() +
+                                temperature * std::log(0.5 * left_out / static_cast<double>(logits.size())));
+  }
+  const TokenRanking ranking(
+      CandidatesFrom(blocks, logits, std::nextafter(static_cast<float>(threshold), -INFINITY), temperature));
+
+  // 2. Of these the nucleus, and the token in it.
+  TokenRanking::Prefix nucleus;
+  if (top_k > 0) {
+    nucleus = ranking.OfCount(top_k);
+    total = nucleus.weight;
+  }
+  if (has_top_p) {
+    const TokenRanking::Prefix reached = ranking.Reaching(static_cast<double>(params.top_p) * total);
+    if (top_k == 0 || reached.count < nucleus.count) nucleus = reached;
+  }
+  const TokenRanking::Prefix drawn = ranking.Exceeding(uniform * nucleus.weight);
+  return drawn.count <= nucleus.count ? drawn.last : nucleus.last;
 }
 
 void AddLogprobs(absl::Span<const float> logits, int count, engine::Token& token) {
-  const float largest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0.0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - largest);
-  const double log_sum = largest + std::log(sum);
+  const LogitBlocks blocks(logits);
+  const double sum = Weights(logits, blocks.largest(), 1.0F, nullptr);
+  const double log_sum = blocks.largest() + std::log(sum);
   token.logprob = static_cast<float>(logits[token.id] - log_sum);
-  std::vector<int32_t> order(logits.size());
-  std::iota(order.begin(), order.end(), 0);
-  const auto end = order.begin() + std::min<ptrdiff_t>(count, static_cast<ptrdiff_t>(order.size()));
-  std::partial_sort(order.begin(), end, order.end(), [&](int32_t a, int32_t b) {
-    return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
-  });
-  for (auto it = order.begin(); it != end; ++it)
-    token.top.emplace_back(*it, static_cast<float>(logits[*it] - log_sum));
+  if (count == 0) return;
+  std::vector<std::pair<float, int32_t>> top;
+  blocks.ForEachFrom(blocks.LowerBoundOfTop(count), [&](int32_t id) { top.emplace_back(-logits[id], id); });
+  const auto end = top.begin() + std::min<ptrdiff_t>(count, static_cast<ptrdiff_t>(top.size()));
+  std::partial_sort(top.begin(), end, top.end());
+  for (auto it = top.begin(); it != end; ++it)
+    token.top.emplace_back(it->second, static_cast<float>(logits[it->second] - log_sum));
 }
 
 }  // namespace
@@ -135,14 +141,17 @@ bool NeedsLogits(const engine::SamplingParams& params) {
 
 engine::Token Sample(absl::Span<const float> logits, const engine::SamplingParams& params,
                      absl::Span<const int32_t> prompt, absl::Span<const int32_t> generated) {
-  std::vector<float> penalized(logits.begin(), logits.end());
+  std::vector<float> penalized;
+  absl::Span<const float> chosen_from = logits;
   if (params.repetition_penalty != 1.0F) {
-    std::unordered_set<int32_t> seen;
-    Penalize(params.repetition_penalty, prompt, seen, penalized);
-    Penalize(params.repetition_penalty, generated, seen, penalized);
+    penalized.assign(logits.begin(), logits.end());
+    Penalize(params.repetition_penalty, logits, prompt, penalized);
+    Penalize(params.repetition_penalty, logits, generated, penalized);
+    chosen_from = penalized;
   }
   engine::Token token;
-  token.id = params.temperature > 0.0F ? Draw(penalized, params, generated.size()) : Largest(penalized);
+  token.id = params.temperature > 0.0F ? Draw(chosen_from, params, generated.size())
+                                       : LogitBlocks(chosen_from).first_largest();
   if (params.logprobs >= 0) AddLogprobs(logits, params.logprobs, token);
   return token;
 }

@@ -106,7 +106,8 @@ template <typename Request>
 absl::Status InferenceService::Enqueue(const ModelRef& model, const std::shared_ptr<Call>& call,
                                        const grpc::ByteBuffer* request_bytes) {
   // Refused here, a request costs nothing but its transfer: no picture is decoded.
-  ASSIGN_OR_RETURN(engine::Engine::Place place, model->engine->Reserve(call->metadata().deadline));
+  ASSIGN_OR_RETURN(engine::Engine::Place place,
+                   model->engine->Reserve(/*caller=*/"", call->metadata().deadline));
   // gRPC keeps its request until the call ends; the pictures in it are not needed that long.
   grpc::ByteBuffer bytes;
   bytes.Swap(const_cast<grpc::ByteBuffer*>(request_bytes));
@@ -165,6 +166,7 @@ absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_p
   }
 
   // 3. To the engine, all settings or none.
+  const auto max_tokens = static_cast<int>(model->description.limits().max_tokens());
   std::vector<engine::Submission> group;
   for (size_t i = 0; i < settings.size(); ++i) {
     engine::GenerationRequest request{.id = call->metadata().request_id,
@@ -172,8 +174,9 @@ absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_p
                                       .sampling = sampling.params,
                                       .var = settings[i].settings,
                                       .map_layers = settings[i].map_layers,
+                                      .max_map_bytes = model->services.max_map_bytes,
                                       .deadline = call->metadata().deadline};
-    request.sampling.max_tokens = std::min(request.sampling.max_tokens, room);
+    request.sampling.max_tokens = std::min({request.sampling.max_tokens, room, max_tokens});
     GenerationSpec spec{.setting = static_cast<uint32_t>(i),
                         .prompt = prompt,
                         .stop = sampling.stop,

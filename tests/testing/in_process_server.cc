@@ -20,6 +20,7 @@ rpc::GrpcServerOptions Local(rpc::GrpcServerOptions options) {
 // What a request is checked against where the test says nothing.
 v1::Model WithDefaults(v1::Model model, const engine::ModelFacts& facts) {
   v1::Model::Limits& limits = *model.mutable_limits();
+  if (limits.max_tokens() == 0) limits.set_max_tokens(1 << 20);
   if (limits.max_images() == 0) limits.set_max_images(8);
   if (limits.max_image_bytes() == 0) limits.set_max_image_bytes(1 << 20);
   if (limits.max_image_pixels() == 0) limits.set_max_image_pixels(1 << 20);
