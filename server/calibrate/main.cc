@@ -13,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "server/base/cpu_quota.h"
+#include "server/base/control_group.h"
 #include "server/base/status_macros.h"
 #include "server/calibrate/calibrate.h"
 #include "server/calibrate/profile_file.h"
@@ -113,7 +113,7 @@ absl::StatusOr<int> Run(int argc, char** argv) {
   const int threads = absl::GetFlag(FLAGS_threads);
   if (threads < 0)
     return absl::InvalidArgumentError(absl::StrCat("--threads: ", threads, " is not at least 0"));
-  at::set_num_threads(threads > 0 ? threads : CpuQuota());
+  at::set_num_threads(threads > 0 ? threads : UsableCpus());
 
   ASSIGN_OR_RETURN(const Loaded loaded, Load(dir));
   const model::DecoderConfig& decoder = loaded.model->config().decoder;
