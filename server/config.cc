@@ -54,7 +54,12 @@ ABSL_FLAG(absl::Duration, write_timeout, absl::Seconds(60),
           "An answer nobody reads for so long is cancelled");
 ABSL_FLAG(double, drain_seconds, 30, "Time running requests get after SIGTERM");
 ABSL_FLAG(absl::Duration, watchdog, absl::Seconds(120),
-          "Work without a finished step for so long is not healthy");
+          "Work without a finished step for so long is not healthy; self-tests that fail for so long end the "
+          "process");
+ABSL_FLAG(
+    int, max_failed_steps, 5,
+    "After so many failed steps in a row the server asks itself a question, and where that fails, too, it "
+    "takes no requests until one succeeds");
 
 ABSL_FLAG(int, max_tokens, 2048, "Tokens of an answer; whoever asks for more gets so many");
 ABSL_FLAG(int, max_images, 8, "Images per request");
@@ -235,6 +240,8 @@ absl::StatusOr<ServerConfig> ReadCommandLine(int argc, char** argv) {
   c.write_timeout = absl::GetFlag(FLAGS_write_timeout);
   c.drain = absl::Seconds(absl::GetFlag(FLAGS_drain_seconds));
   c.watchdog = absl::GetFlag(FLAGS_watchdog);
+  RETURN_IF_ERROR(AtLeast("max_failed_steps", absl::GetFlag(FLAGS_max_failed_steps), 1));
+  c.max_failed_steps = absl::GetFlag(FLAGS_max_failed_steps);
   if (c.write_timeout <= absl::ZeroDuration()) return Invalid("write_timeout", "is not greater than 0");
   if (c.watchdog <= absl::ZeroDuration()) return Invalid("watchdog", "is not greater than 0");
   if (!(absl::GetFlag(FLAGS_drain_seconds) >= 0)) return Invalid("drain_seconds", "is less than 0");

@@ -27,6 +27,7 @@ struct ServerConfig {
   absl::Duration write_timeout;
   absl::Duration drain;
   absl::Duration watchdog;
+  int max_failed_steps = 5;
 
   engine::SchedulerOptions scheduler;
   engine::QueueLimits queue;

@@ -40,20 +40,22 @@ absl::StatusOr<std::unique_ptr<Front>> Front::Start(const ServerConfig& config, 
 }
 
 std::string Front::MetricsPage() {
+  if (const engine::Engine* engine = engine_.load()) metrics_->OnQueue(engine->load());
   metrics_->OnLogLinesDropped(logger_->dropped());
   return metrics_->Text();
 }
 
-void Front::Serve(const Serving& serving) {
+void Front::Serve(Serving& serving) {
+  engine_ = &serving.engine();
   service_->Serve(serving.model());
-  SetHealth(/*live=*/true, /*ready=*/true);
+  SetHealth({.ready = true}, /*live=*/true);
 }
 
 void Front::Refuse(std::string reason) { service_->Refuse(std::move(reason)); }
 
-void Front::SetHealth(bool live, bool ready, bool stuck) {
-  server_->SetHealth(live, ready);
-  metrics_->OnHealth(ready, stuck);
+void Front::SetHealth(const telemetry::Metrics::Health& health, bool live) {
+  server_->SetHealth(live, health.ready);
+  metrics_->OnHealth(health);
 }
 
 void Front::Shutdown(absl::Duration grace) { server_->Shutdown(absl::Now() + grace); }

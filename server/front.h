@@ -1,5 +1,5 @@
-// What callers, probes and Prometheus talk to, from the process's first second to its last: gRPC with health, and
-// /metrics. It answers while the model loads and while requests drain. Thread-safe.
+// What callers, probes and Prometheus talk to, from the process's first second to its last: gRPC with health,
+// and /metrics. It answers while the model loads and while requests drain. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -27,11 +27,11 @@ class Front {
                                                       telemetry::Metrics* metrics, telemetry::Logger* logger);
 
   // Takes requests for this model, which must outlive the front.
-  void Serve(const Serving& serving);
+  void Serve(Serving& serving);
   // Takes none any more; callers are told why.
   void Refuse(std::string reason);
-  // As health and metrics say it.
-  void SetHealth(bool live, bool ready, bool stuck = false);
+  // What health and metrics say. Who is not live is to be restarted.
+  void SetHealth(const telemetry::Metrics::Health& health, bool live);
   // Takes no calls, waits so long for those that run, then cancels them.
   void Shutdown(absl::Duration grace);
 
@@ -41,6 +41,7 @@ class Front {
 
   telemetry::Metrics* const metrics_;
   telemetry::Logger* const logger_;
+  std::atomic<const engine::Engine*> engine_ = nullptr;  // null until it serves
   std::unique_ptr<rpc::BearerTokens> tokens_;
   std::unique_ptr<rpc::InferenceService> service_;
   std::unique_ptr<rpc::GrpcServer> server_;

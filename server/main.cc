@@ -18,6 +18,7 @@
 #include "server/telemetry/metrics.h"
 #include "server/termination.h"
 #include "server/version.h"
+#include "server/watch.h"
 
 namespace varserve {
 namespace {
@@ -28,21 +29,14 @@ constexpr absl::Duration kFailedStartGrace = absl::Seconds(1);
 // For the last lines of the log, if nobody reads it.
 constexpr absl::Duration kLastWords = absl::Seconds(2);
 
-// Tells health and metrics how the engine is, until a signal comes.
-void Watch(const engine::Engine& engine, absl::Duration watchdog, Termination& termination, Front& front,
-           telemetry::Logger& logger) {
-  bool healthy = true;
-  while (!termination.WaitFor(absl::Seconds(1))) {
-    logger.SumUp();
-    const bool stuck = engine.stuck(watchdog);
-    if (healthy == !stuck) continue;
-    healthy = !stuck;
-    if (stuck) logger.Error("the engine is stuck: there is work, but no step ends");
-    front.SetHealth(/*live=*/healthy, /*ready=*/healthy, stuck);
-  }
+// Says why the process cannot go on before anything else is done about it.
+void GiveUp(const absl::Status& why, bool failing, Front& front, telemetry::Logger& logger) {
+  logger.Error(why.message());
+  front.SetHealth({.failing = failing}, /*live=*/false);
+  front.Refuse("the server ends: it cannot serve; try another replica");
 }
 
-// The process's exit code. What goes wrong is in the log before anything else is done about it.
+// The process's exit code.
 int Run(const ServerConfig& config, Termination& termination, telemetry::Logger& logger) {
   const MonotonicClock clock;
   telemetry::Metrics metrics(config.model_name, kVersion);
@@ -57,22 +51,26 @@ int Run(const ServerConfig& config, Termination& termination, telemetry::Logger&
   absl::StatusOr<std::unique_ptr<Serving>> loaded = Serving::Load(config, &clock, &metrics, &logger);
   termination.BeginServing();  // a signal from now on does not change how it ends
   if (!loaded.ok()) {
-    logger.Error(loaded.status().message());
-    front.SetHealth(/*live=*/false, /*ready=*/false);
-    front.Refuse("the server could not start");
+    GiveUp(loaded.status(), /*failing=*/false, front, logger);
     front.Shutdown(kFailedStartGrace);
     return 1;
   }
   serving = *std::move(loaded);
-  engine::Engine& engine = serving->engine();
   front.Serve(*serving);
   logger.Info("ready");
-  Watch(engine, config.watchdog, termination, front, logger);
+  engine::Engine& engine = serving->engine();
+  const absl::Status why =
+      Watch(config, clock, serving->self_test_question(), engine, termination, front, logger);
 
-  logger.Info("draining", {{"seconds", absl::ToDoubleSeconds(config.drain)}});
-  front.SetHealth(/*live=*/true, /*ready=*/false);
-  front.Refuse("the server is draining; try another replica");
-  const bool drained = engine.Drain(clock.Now() + config.drain, kCancelGrace);
+  if (why.ok()) {
+    logger.Info("draining", {{"seconds", absl::ToDoubleSeconds(config.drain)}});
+    front.SetHealth({}, /*live=*/true);
+    front.Refuse("the server is draining; try another replica");
+  } else {
+    GiveUp(why, /*failing=*/true, front, logger);
+  }
+  const absl::Duration patience = why.ok() ? config.drain : absl::ZeroDuration();
+  const bool drained = engine.Drain(clock.Now() + patience, kCancelGrace);
   front.Shutdown(kCancelGrace);
   if (!drained) {
     logger.Error("stopped while a step hangs");
@@ -80,7 +78,7 @@ int Run(const ServerConfig& config, Termination& termination, telemetry::Logger&
     std::_Exit(1);  // the engine's thread cannot be ended
   }
   logger.Info("stopped");
-  return 0;
+  return why.ok() ? 0 : 1;
 }
 
 int Fail(const absl::Status& status) {

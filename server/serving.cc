@@ -112,7 +112,8 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
 
   // 3. A first pass, then the engine.
   const absl::Time loaded_at = absl::Now();
-  RETURN_IF_ERROR(WarmUp(*serving->preprocessor_, *serving->runner_));
+  ASSIGN_OR_RETURN(serving->self_test_question_, GreyQuestion(*serving->preprocessor_));
+  RETURN_IF_ERROR(WarmUp(serving->self_test_question_, *serving->runner_));
   const v1::Model description = Describe(config, loaded, *serving->preprocessor_);
   metrics->OnModelLoaded({.dtype = description.dtype(),
                           .device = description.device(),

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -9,7 +10,7 @@
 
 namespace varserve {
 
-absl::Status WarmUp(const preprocess::Preprocessor& preprocessor, engine::ModelRunner& runner) {
+absl::StatusOr<std::shared_ptr<const Prompt>> GreyQuestion(const preprocess::Preprocessor& preprocessor) {
   ProcessedImage picture;
   picture.height = preprocessor.image_processor().height();
   picture.width = preprocessor.image_processor().width();
@@ -19,8 +20,12 @@ absl::Status WarmUp(const preprocess::Preprocessor& preprocessor, engine::ModelR
   ASSIGN_OR_RETURN(Prompt built,
                    preprocessor.prompt_builder().Build(
                        {&question, 1}, {{std::make_shared<const ProcessedImage>(std::move(picture))}}));
+  return std::make_shared<const Prompt>(std::move(built));
+}
+
+absl::Status WarmUp(std::shared_ptr<const Prompt> question, engine::ModelRunner& runner) {
   engine::GenerationRequest request;
-  request.prompt = std::make_shared<const Prompt>(std::move(built));
+  request.prompt = std::move(question);
   const int prompt_size = request.prompt->size();
   const int prefix_size = request.prompt->prefix_size();
   const engine::SlotLayout layout(prefix_size, runner.facts().block_size);

@@ -25,6 +25,7 @@ Engine::Engine(const EngineOptions& options, ModelRunner* runner, EngineObserver
       prefix_cache_scope_(options.prefix_cache_scope),
       model_fingerprint_(options.model_fingerprint),
       clock_(clock),
+      observer_(observer),
       core_(options.scheduler, runner, observer, clock),
       queue_(options.queue),
       last_progress_(clock->Now()) {
@@ -70,11 +71,16 @@ void Engine::GivePlaceBack::operator()(Engine* engine) const {
   engine->queue_.GiveBack(place);
 }
 
+void Engine::GiveUp(Place place) {
+  const absl::Duration waited = clock_->Now() - place.get_deleter().place.arrival;
+  observer_->OnLeftQueue(VarMode::kOff, waited, /*admitted=*/false);
+}
+
 absl::StatusOr<Engine::Place> Engine::Reserve(const std::string& caller, absl::Time deadline) {
   absl::MutexLock lock(&mu_);
   RETURN_IF_ERROR(CheckServing());
   ASSIGN_OR_RETURN(QueuePolicy::Place place, queue_.Reserve(caller, deadline, clock_->Now()));
-  return Place(this, GivePlaceBack{std::move(place)});
+  return Place(this, GivePlaceBack{.place = std::move(place)});
 }
 
 absl::StatusOr<std::vector<SequenceId>> Engine::Submit(std::vector<Submission> group, Place place) {
@@ -83,6 +89,8 @@ absl::StatusOr<std::vector<SequenceId>> Engine::Submit(std::vector<Submission> g
   const Digest root = prefix_cache_scope_ == PrefixCacheScope::kShared
                           ? model_fingerprint_
                           : CallerRoot(model_fingerprint_, group.front().request.caller);
+  absl::Duration waited;  // for its turn to be prepared
+  if (place != nullptr) waited = place.get_deleter().turn.value_or(now) - place.get_deleter().place.arrival;
   std::vector<Accepted> accepted;
   std::vector<QueuedRequest> queued;
   absl::Time deadline = absl::InfiniteFuture();
@@ -91,6 +99,7 @@ absl::StatusOr<std::vector<SequenceId>> Engine::Submit(std::vector<Submission> g
     deadline = std::min(deadline, submission.request.deadline);
     auto sequence = std::make_unique<Sequence>(std::move(submission.request), facts_, root);
     sequence->arrival = now;
+    sequence->waited = waited;
     if (sequence->num_blocks() > facts_.num_kv_blocks) {
       return absl::ResourceExhaustedError(absl::StrCat(
           "max_tokens: prompt and answer take ", sequence->num_blocks(), " KV blocks of ", facts_.block_size,

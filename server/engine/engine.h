@@ -11,6 +11,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -59,10 +60,17 @@ class Engine {
   struct GivePlaceBack {
     void operator()(Engine* engine) const;
     QueuePolicy::Place place;
+    std::optional<absl::Time> turn;  // when BeginPreparing was called
   };
   using Place = std::unique_ptr<Engine, GivePlaceBack>;
   // `caller` as in GenerationRequest. UNAVAILABLE, RESOURCE_EXHAUSTED or DEADLINE_EXCEEDED, as Submit would.
   absl::StatusOr<Place> Reserve(const std::string& caller, absl::Time deadline) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // The request's turn to be prepared has come. So far it waited, and that is part of its queue time; what
+  // making its prompt takes is not.
+  void BeginPreparing(Place& place) const { place.get_deleter().turn = clock_->Now(); }
+  // The request ends before its turn has come.
+  void GiveUp(Place place);
 
   // Accepts a group of requests of one caller, all or none, and returns their ids in order; the sinks may be
   // called before this returns. Takes microseconds. With a place the queue has room for one of them. Refuses
@@ -132,6 +140,7 @@ class Engine {
   const PrefixCacheScope prefix_cache_scope_;
   const Digest model_fingerprint_;
   const Clock* const clock_;
+  EngineObserver* const observer_;
 
   // Engine thread only.
   EngineCore core_;

@@ -80,7 +80,7 @@ void EngineCore::Admit(Round& round) {
   ClearTainted(round);
   const absl::Time now = clock_->Now();
   for (const Sequence* sequence : scheduler_.Admit()) {
-    const absl::Duration queue_time = now - sequence->arrival;
+    const absl::Duration queue_time = sequence->QueueTime(now);
     round.left_queue.push_back(sequence->queued());
     ++round.stats.admitted;
     round.stats.cached_tokens += sequence->num_cached;
@@ -207,7 +207,7 @@ std::shared_ptr<OutputSink> EngineCore::Remove(const Sequence& sequence, Schedul
   const SequenceId id = sequence.id;
   if (sequence.blocks.empty()) {
     round.left_queue.push_back(sequence.queued());
-    observer_->OnLeftQueue(sequence.request.var.mode, clock_->Now() - sequence.arrival, /*admitted=*/false);
+    observer_->OnLeftQueue(sequence.request.var.mode, sequence.QueueTime(clock_->Now()), /*admitted=*/false);
   } else {
     runner_->Release(id);
   }

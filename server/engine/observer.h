@@ -1,4 +1,5 @@
-// Events of the engine that metrics are made of. Called on the engine's thread; no method may block.
+// Events of the engine that metrics are made of. Called on the engine's thread, OnLeftQueue on any one; no
+// method may block.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,8 @@ class EngineObserver {
   };
   virtual void OnLoad(const Load& load) = 0;
 
-  // A request does not wait any more, `queue_time` after its submission: it was admitted, or has ended.
+  // A request does not wait any more: it was admitted, or has ended. `queue_time` is all its waiting, first
+  // for its prompt to be made, then to run.
   virtual void OnLeftQueue(VarMode /*var*/, absl::Duration /*queue_time*/, bool /*admitted*/) {}
 
   // A request looked up its prompt in the prefix cache: tokens asked for, tokens found.

@@ -51,8 +51,8 @@ struct Token {
 };
 
 struct StartedInfo {
-  int cached_tokens = 0;  // leading prompt tokens taken from the prefix cache
-  absl::Duration queue_time;
+  int cached_tokens = 0;      // leading prompt tokens taken from the prefix cache
+  absl::Duration queue_time;  // see EngineObserver::OnLeftQueue
 };
 
 enum class SinkVerdict : uint8_t { kContinue, kStop };

@@ -22,7 +22,9 @@ struct Sequence {
   Sequence(GenerationRequest request, const ModelFacts& facts, const Digest& root);
 
   SequenceId id = 0;
-  absl::Time arrival;
+  absl::Time arrival;     // at the engine
+  absl::Duration waited;  // before that, for its turn to be prepared
+  absl::Duration QueueTime(absl::Time now) const { return waited + (now - arrival); }
   const GenerationRequest request;
   const SlotLayout layout;
   const int max_size;  // tokens at which the sequence ends: prompt + max_tokens, or the context

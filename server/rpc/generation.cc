@@ -199,7 +199,7 @@ void Generation::Account(const absl::Status& status, absl::string_view reason,
                                   .generated_tokens = static_cast<int64_t>(generated_.size()),
                                   .report = report};
   if (spec_.setting == 0) record.image = spec_.image_time;  // once, for all settings
-  if (admitted_.has_value()) record.queue = started_.queue_time;
+  record.admitted = admitted_.has_value();
   if (first_token_.has_value()) record.prefill = *first_token_ - *admitted_;
   services_.metrics->OnRequestEnd(record);
 
@@ -208,7 +208,7 @@ void Generation::Account(const absl::Status& status, absl::string_view reason,
   fields.push_back({"prompt_tokens", static_cast<int64_t>(spec_.prompt->size())});
   fields.push_back({"cached_tokens", static_cast<int64_t>(started_.cached_tokens)});
   fields.push_back({"generated_tokens", static_cast<int64_t>(generated_.size())});
-  fields.push_back({"queue_seconds", Seconds(record.queue)});
+  fields.push_back({"queue_seconds", absl::ToDoubleSeconds(started_.queue_time)});
   if (first_token_.has_value()) {
     fields.push_back(
         {"first_token_seconds", absl::ToDoubleSeconds(*first_token_ - call_->metadata().arrival)});

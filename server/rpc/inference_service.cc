@@ -116,7 +116,11 @@ absl::Status InferenceService::Enqueue(const ModelRef& model, const std::shared_
       size, [this, call, model, bytes = std::move(bytes), place = std::move(place)]() mutable {
         engine::VarMode mode = engine::VarMode::kOff;
         const absl::Status status = [&]() -> absl::Status {
-          if (call->stream().cancelled()) return absl::CancelledError("request: was cancelled");
+          if (call->stream().cancelled()) {
+            model->engine->GiveUp(std::move(place));
+            return absl::CancelledError("request: was cancelled");
+          }
+          model->engine->BeginPreparing(place);
           Request request;
           RETURN_IF_ERROR(ParseRequest(bytes, request));
           bytes.Clear();

@@ -106,7 +106,8 @@ std::unique_ptr<client::InferenceClient> InProcessServer::Connect() const {
   return *client::InferenceClient::Connect({.address = address()});
 }
 
-double InProcessServer::Metric(const std::string& name) const {
+double InProcessServer::Metric(const std::string& name) {
+  metrics_.OnQueue(engine_->load());
   double sum = 0.0;
   for (const prometheus::MetricFamily& family : metrics_.registry()->Collect()) {
     if (family.name != "varserve_" + name) continue;
@@ -115,7 +116,7 @@ double InProcessServer::Metric(const std::string& name) const {
   return sum;
 }
 
-void InProcessServer::WaitUntilIdle() const {
+void InProcessServer::WaitUntilIdle() {
   while (engine_->health().working || Metric("requests_running") + Metric("requests_waiting") > 0)
     std::this_thread::yield();
 }

@@ -40,9 +40,9 @@ class InProcessServer {
   rpc::InferenceService& service() { return *service_; }
 
   // The sum over all series of a metric, histograms by their count. The name without "varserve_".
-  double Metric(const std::string& name) const;
+  double Metric(const std::string& name);
   // Until no request is in the engine and its gauges say so.
-  void WaitUntilIdle() const;
+  void WaitUntilIdle();
 
   // Refuses new calls, ends those that run. What the metrics say stays.
   void Stop();

@@ -197,6 +197,36 @@ TEST_F(EngineTest, APlaceIsKeptUntilItIsUsedOrDropped) {
   StopAndCheck();
 }
 
+TEST_F(EngineTest, QueueTimeIsTheWaitForPreparationAndForAdmission) {
+  Start();
+  auto place = engine_->Reserve("", absl::InfiniteFuture());
+  ASSERT_TRUE(place.ok());
+  clock_.Advance(absl::Seconds(3));
+  engine_->BeginPreparing(*place);
+  clock_.Advance(absl::Seconds(100));  // a large picture
+  const auto sink = std::make_shared<RecordingSink>();
+  ASSERT_TRUE(engine_->Submit({{MakeRequest(Text(8), 1, kOn), sink}}, *std::move(place)).ok());
+  ASSERT_TRUE(engine_->Drain(absl::InfiniteFuture()));
+  StopAndCheck();
+  ASSERT_THAT(observer_.left_queue, SizeIs(1));
+  EXPECT_EQ(observer_.left_queue[0].queue_time, absl::Seconds(3));
+  EXPECT_EQ(observer_.left_queue[0].var, VarMode::kOn);
+  EXPECT_TRUE(observer_.left_queue[0].admitted);
+}
+
+TEST_F(EngineTest, AWaitThatEndsBeforePreparationCounts) {
+  Start();
+  auto place = engine_->Reserve("", absl::InfiniteFuture());
+  ASSERT_TRUE(place.ok());
+  clock_.Advance(absl::Seconds(3));
+  engine_->GiveUp(*std::move(place));
+  EXPECT_EQ(engine_->load().reserved, 0);
+  StopAndCheck();
+  ASSERT_THAT(observer_.left_queue, SizeIs(1));
+  EXPECT_EQ(observer_.left_queue[0].queue_time, absl::Seconds(3));
+  EXPECT_FALSE(observer_.left_queue[0].admitted);
+}
+
 TEST_F(EngineTest, LoadIsWhatWaitsAndWhatHasAPlace) {
   Start({.scheduler = {.max_running = 1}});
   EXPECT_EQ(engine_->load().oldest, absl::ZeroDuration());

@@ -56,7 +56,7 @@ TEST_F(MetricsServerTest, ServesTheMetrics) {
   Metrics metrics("m", "1");
   const auto server = MetricsServer::Start("127.0.0.1:0", [&] { return metrics.Text(); });
   ASSERT_TRUE(server.ok());
-  metrics.OnHealth(/*ready=*/true, /*stuck=*/false);
+  metrics.OnHealth({.ready = true});
   EXPECT_THAT(Ask(**server, kScrape), HasSubstr("\nvarserve_ready{model=\"m\"} 1\n"));
 }
 
