@@ -6,6 +6,8 @@
 #include "absl/time/time.h"
 #include "server/engine/health_policy.h"
 #include "server/engine/self_test.h"
+#include "server/heap_trim.h"
+#include "absl/time/clock.h"
 
 namespace varserve {
 namespace {
@@ -27,9 +29,13 @@ absl::Status Watch(const ServerConfig& config, const Clock& clock, std::shared_p
                    telemetry::Logger& logger) {
   engine::HealthPolicy policy({.max_failed_steps = config.max_failed_steps, .max_failing = config.watchdog});
   engine::SelfTest self_test(&engine, std::move(question));
+  HeapTrim heap_trim;
   telemetry::Metrics::Health told{.ready = true};
   while (!termination.WaitFor(absl::Seconds(1))) {
     logger.SumUp();
+    const absl::Time t0 = absl::Now();
+    heap_trim.Look(clock.Now());
+    logger.Info("trim", {{"ms", absl::ToDoubleMilliseconds(absl::Now() - t0)}});
     const auto verdict = policy.Look(engine.health(), self_test.TakeOutcome(), clock.Now());
     if (verdict.end) return verdict.failing;
     if (verdict.ask) self_test.Ask();

@@ -1,0 +1,13 @@
+#include "server/heap_trim.h"
+
+#include <malloc.h>
+
+namespace varserve {
+
+void HeapTrim::Look(absl::Time now) {
+  if (now < next_) return;
+  next_ = now + kInterval;
+  malloc_trim(0);
+}
+
+}  // namespace varserve
