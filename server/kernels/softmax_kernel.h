@@ -6,46 +6,53 @@
 
 namespace varserve::kernels::VARSERVE_ISA {
 
+#ifdef __AVX512F__
+inline constexpr int kDoubleLanes = 8;
+#else
 inline constexpr int kDoubleLanes = 4;
-typedef double DoubleVec __attribute__((vector_size(32)));
-typedef int64_t LongVec __attribute__((vector_size(32)));
-typedef float FloatQuad __attribute__((vector_size(16)));
+#endif
+typedef double DoubleVec __attribute__((vector_size(8 * kDoubleLanes)));
+typedef int64_t LongVec __attribute__((vector_size(8 * kDoubleLanes)));
+typedef float HalfFloatVec __attribute__((vector_size(4 * kDoubleLanes)));
 
-VARSERVE_INLINE DoubleVec SplatDouble(double x) { return DoubleVec{x, x, x, x}; }
+VARSERVE_INLINE DoubleVec Widen(const float* p) {
+#ifdef __AVX512F__  // compilers make five instructions of the conversion below
+  return reinterpret_cast<DoubleVec>(_mm512_cvtps_pd(_mm256_loadu_ps(p)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<DoubleVec>(_mm256_cvtps_pd(_mm_loadu_ps(p)));
+#else
+  HalfFloatVec narrow;
+  std::memcpy(&narrow, p, sizeof(narrow));
+  return __builtin_convertvector(narrow, DoubleVec);
+#endif
+}
 
-// e^x within 1 ulp or two for x <= 0; 0 below -708, where results would not be normal any more. Cody-Waite
-// reduction and the series to degree 13, whose rest is below the last bit.
+// e^x within 2 ulp for x <= 0; 0 below -708, where results would not be normal any more. Cody-Waite reduction
+// and the series to degree 13, whose rest is below the last bit.
 VARSERVE_INLINE DoubleVec ExpDouble(DoubleVec x) {
-  const DoubleVec least = SplatDouble(-708.0);
+  const DoubleVec least = DoubleVec{} - 708.0;
   const DoubleVec clamped = x < least ? least : x;
-  const DoubleVec shifter = SplatDouble(0x1.8p52);  // adding it rounds to an integer
+  const DoubleVec shifter = DoubleVec{} + 0x1.8p52;  // adding it rounds to an integer
   const DoubleVec shifted = clamped * 1.4426950408889634 + shifter;
   const DoubleVec n = shifted - shifter;
   DoubleVec r = clamped - n * 6.93147180369123816490e-01;  // its product with n is exact
   r = r - n * 1.90821492927058770002e-10;
-  DoubleVec poly = SplatDouble(1.0 / 6227020800.0);
-  poly = poly * r + 1.0 / 479001600.0;
-  poly = poly * r + 1.0 / 39916800.0;
-  poly = poly * r + 1.0 / 3628800.0;
-  poly = poly * r + 1.0 / 362880.0;
-  poly = poly * r + 1.0 / 40320.0;
-  poly = poly * r + 1.0 / 5040.0;
-  poly = poly * r + 1.0 / 720.0;
-  poly = poly * r + 1.0 / 120.0;
-  poly = poly * r + 1.0 / 24.0;
-  poly = poly * r + 1.0 / 6.0;
-  poly = poly * r + 0.5;
-  poly = poly * (r * r) + r + 1.0;
+  const DoubleVec r2 = r * r;
+  const DoubleVec r4 = r2 * r2;
+  // Pairs of terms, then pairs of pairs: a chain of all would wait for itself.
+  const DoubleVec high =
+      (r * (1.0 / 6227020800.0) + 1.0 / 479001600.0) * r2 + (r * (1.0 / 39916800.0) + 1.0 / 3628800.0);
+  const DoubleVec middle = (r * (1.0 / 362880.0) + 1.0 / 40320.0) * r2 + (r * (1.0 / 5040.0) + 1.0 / 720.0);
+  const DoubleVec low = (r * (1.0 / 120.0) + 1.0 / 24.0) * r2 + (r * (1.0 / 6.0) + 0.5);
+  const DoubleVec poly = ((high * r4 + middle) * r4 + low) * r2 + r + 1.0;
   const LongVec exponent = (reinterpret_cast<LongVec>(shifted) - reinterpret_cast<LongVec>(shifter) + 1023)
                            << 52;
   const DoubleVec result = poly * reinterpret_cast<DoubleVec>(exponent);
-  return x < least ? SplatDouble(0.0) : result;
+  return x < least ? DoubleVec{} : result;
 }
 
 VARSERVE_INLINE DoubleVec WeightsOf(const float* logits, double largest, double temperature) {
-  FloatQuad quad;
-  std::memcpy(&quad, logits, sizeof(quad));
-  return ExpDouble((__builtin_convertvector(quad, DoubleVec) - largest) / temperature);
+  return ExpDouble((Widen(logits) - largest) / temperature);
 }
 
 static double SoftmaxWeights(const float* logits, int count, float largest, float temperature,
@@ -60,9 +67,11 @@ static double SoftmaxWeights(const float* logits, int count, float largest, floa
     }
   }
   const DoubleVec both = sums[0] + sums[1];
-  double sum = (both[0] + both[1]) + (both[2] + both[3]);
+  double sum = 0.0;
+  for (int lane = 0; lane < kDoubleLanes; ++lane) sum += both[lane];
   for (; i < count; ++i) {
-    const float lanes[kDoubleLanes] = {logits[i], logits[i], logits[i], logits[i]};
+    float lanes[kDoubleLanes];
+    for (float& lane : lanes) lane = logits[i];
     const double w = WeightsOf(lanes, largest, temperature)[0];
     if (weights != nullptr) weights[i] = w;
     sum += w;

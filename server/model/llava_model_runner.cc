@@ -8,7 +8,6 @@
 
 #include "server/base/status_macros.h"
 #include "server/engine/visual_tokens.h"
-#include "server/model/sampler.h"
 #include "server/model/torch_errors.h"
 
 namespace varserve::model {
@@ -44,25 +43,6 @@ class HostReader {
   at::Tensor values_;
   int64_t position_ = 0;
 };
-
-// A token to be chosen from all logits.
-struct SamplingJob {
-  const SequenceStep* step = nullptr;
-  absl::Span<const float> logits;
-  SequenceResult* result = nullptr;
-};
-
-// By the threads that have just computed the step: for a flat distribution over a large vocabulary a token
-// takes a millisecond.
-void SampleAll(absl::Span<const SamplingJob> jobs) {
-  at::parallel_for(0, static_cast<int64_t>(jobs.size()), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const SequenceStep& step = *jobs[i].step;
-      jobs[i].result->token =
-          Sample(jobs[i].logits, step.request->sampling, step.request->prompt->token_ids, step.generated);
-    }
-  });
-}
 
 }  // namespace
 
@@ -136,6 +116,21 @@ void LlavaModelRunner::PlaceFeatures(const SequenceStep& step, int64_t first, at
     embeddings.narrow(0, first + begin - step.begin, end - begin)
         .copy_(features.narrow(0, begin - spans[i].begin, end - begin));
   }
+}
+
+// By the threads that have just computed the step: for a flat distribution over a large vocabulary a token
+// takes a millisecond.
+void LlavaModelRunner::SampleAll(absl::Span<const SamplingJob> jobs) {
+  if (jobs.empty()) return;
+  samplers_.resize(std::max<size_t>(samplers_.size(), at::get_num_threads()));
+  at::parallel_for(0, static_cast<int64_t>(jobs.size()), 1, [&](int64_t begin, int64_t end) {
+    Sampler& sampler = samplers_[at::get_thread_num()];
+    for (int64_t i = begin; i < end; ++i) {
+      const SequenceStep& step = *jobs[i].step;
+      jobs[i].result->token = sampler.Sample(jobs[i].logits, step.request->sampling,
+                                             step.request->prompt->token_ids, step.generated);
+    }
+  });
 }
 
 StepOutput LlavaModelRunner::Run(const StepPlan& plan) {

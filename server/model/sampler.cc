@@ -2,16 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
-#include <vector>
+#include <numeric>
 
 #include "server/kernels/cpu_kernels.h"
-#include "server/model/token_ranking.h"
 
 namespace varserve::model {
 namespace {
-
-using Candidates = std::vector<TokenRanking::Candidate>;
 
 constexpr size_t kSumBlock = 256;  // logits whose weights are summed by themselves
 
@@ -25,32 +21,10 @@ double Uniform(uint64_t seed, uint64_t step) {
   return static_cast<double>(z >> 11) * 0x1p-53;
 }
 
-// Each token once, however often it occurs: the penalty is on the logit as given.
-void Penalize(float penalty, absl::Span<const float> logits, absl::Span<const int32_t> tokens,
-              std::vector<float>& penalized) {
-  for (const int32_t id : tokens)
-    penalized[id] = logits[id] > 0.0F ? logits[id] / penalty : logits[id] * penalty;
-}
-
-// exp((logit - largest) / temperature) of some logits; they are added up.
+// exp((logit - largest) / temperature) of some logits; returns their sum.
 double Weights(absl::Span<const float> logits, float largest, float temperature, double* weights) {
   return kernels::GetCpuKernels().softmax_weights(logits.data(), static_cast<int>(logits.size()), largest,
                                                   temperature, weights);
-}
-
-// The tokens whose logits are not below `threshold`, with their weights, in order of ids.
-Candidates CandidatesFrom(const LogitBlocks& blocks, absl::Span<const float> logits, float threshold,
-                          float temperature) {
-  Candidates candidates;
-  std::vector<float> values;
-  blocks.ForEachFrom(threshold, [&](int32_t id) {
-    candidates.push_back({.logit = logits[id], .id = id});
-    values.push_back(logits[id]);
-  });
-  std::vector<double> weights(values.size());
-  Weights(values, blocks.largest(), temperature, weights.data());
-  for (size_t i = 0; i < weights.size(); ++i) candidates[i].weight = weights[i];
-  return candidates;
 }
 
 // From all tokens, in order of ids.
@@ -79,58 +53,19 @@ int32_t DrawFromAll(absl::Span<const float> logits, const LogitBlocks& blocks, f
   return blocks.first_largest();  // by rounding
 }
 
-int32_t Draw(absl::Span<const float> logits, const engine::SamplingParams& params, uint64_t step) {
-  const double uniform = Uniform(params.seed, step);
-  const LogitBlocks blocks(logits);
-  const float temperature = params.temperature;
-  const auto top_k = static_cast<size_t>(params.top_k);
-  const bool has_top_p = params.top_p < 1.0F;
-  if (top_k == 0 && !has_top_p) return DrawFromAll(logits, blocks, temperature, uniform);
-
-  // 1. Which tokens can be drawn at all. Below a weight of 2^-1022 none; of the most probable top_k all are
-  // among them; and where each token left out is lighter than the part top_p leaves out, spread evenly over
-  // the vocabulary, they leave out less than top_p does. Half of that, so that rounding does not matter.
-  const double lightest = blocks.largest() - 708.0 * temperature;
-  double threshold = lightest;
-  double total = 0.0;
-  if (top_k > 0) {
-    threshold = std::max<double>(threshold, blocks.LowerBoundOfTop(top_k));
-  } else {
-    total = Weights(logits, blocks.largest(), temperature, nullptr);
-    const double left_out = (1.0 - static_cast<double>(params.top_p)) * total;
-    threshold =
-        std::max(threshold, blocks.largest() +
-                                temperature * std::log(0.5 * left_out / static_cast<double>(logits.size())));
+// A weight that no token of the nucleus is below: the heavier of two that are easy to try, or such that the
+// tokens below it, even if all were just as heavy, weigh half of what top_p leaves out.
+double LeastInNucleus(absl::Span<const double> weights, double total, double top_p) {
+  for (const double least : {0x1p-8, 0x1p-12}) {
+    constexpr size_t kLanes = 8;  // which compilers make vectors of
+    double lanes[kLanes] = {};
+    for (size_t i = 0; i + kLanes <= weights.size(); i += kLanes) {
+      for (size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += std::max(weights[i + lane] - least, 0.0);
+    }
+    // Less than what those not below `least` weigh; rounding is lost in the difference.
+    if (std::accumulate(std::begin(lanes), std::end(lanes), 0.0) > top_p * total) return least;
   }
-  const TokenRanking ranking(
-      CandidatesFrom(blocks, logits, std::nextafter(static_cast<float>(threshold), -INFINITY), temperature));
-
-  // 2. Of these the nucleus, and the token in it.
-  TokenRanking::Prefix nucleus;
-  if (top_k > 0) {
-    nucleus = ranking.OfCount(top_k);
-    total = nucleus.weight;
-  }
-  if (has_top_p) {
-    const TokenRanking::Prefix reached = ranking.Reaching(static_cast<double>(params.top_p) * total);
-    if (top_k == 0 || reached.count < nucleus.count) nucleus = reached;
-  }
-  const TokenRanking::Prefix drawn = ranking.Exceeding(uniform * nucleus.weight);
-  return drawn.count <= nucleus.count ? drawn.last : nucleus.last;
-}
-
-void AddLogprobs(absl::Span<const float> logits, int count, engine::Token& token) {
-  const LogitBlocks blocks(logits);
-  const double sum = Weights(logits, blocks.largest(), 1.0F, nullptr);
-  const double log_sum = blocks.largest() + std::log(sum);
-  token.logprob = static_cast<float>(logits[token.id] - log_sum);
-  if (count == 0) return;
-  std::vector<std::pair<float, int32_t>> top;
-  blocks.ForEachFrom(blocks.LowerBoundOfTop(count), [&](int32_t id) { top.emplace_back(-logits[id], id); });
-  const auto end = top.begin() + std::min<ptrdiff_t>(count, static_cast<ptrdiff_t>(top.size()));
-  std::partial_sort(top.begin(), end, top.end());
-  for (auto it = top.begin(); it != end; ++it)
-    token.top.emplace_back(it->second, static_cast<float>(logits[it->second] - log_sum));
+  return 0.5 * (1.0 - top_p) * total / static_cast<double>(weights.size());
 }
 
 }  // namespace
@@ -139,21 +74,99 @@ bool NeedsLogits(const engine::SamplingParams& params) {
   return params.temperature > 0.0F || params.repetition_penalty != 1.0F || params.logprobs >= 0;
 }
 
-engine::Token Sample(absl::Span<const float> logits, const engine::SamplingParams& params,
-                     absl::Span<const int32_t> prompt, absl::Span<const int32_t> generated) {
-  std::vector<float> penalized;
-  absl::Span<const float> chosen_from = logits;
-  if (params.repetition_penalty != 1.0F) {
-    penalized.assign(logits.begin(), logits.end());
-    Penalize(params.repetition_penalty, logits, prompt, penalized);
-    Penalize(params.repetition_penalty, logits, generated, penalized);
-    chosen_from = penalized;
-  }
+engine::Token Sampler::Sample(absl::Span<const float> logits, const engine::SamplingParams& params,
+                              absl::Span<const int32_t> prompt, absl::Span<const int32_t> generated) {
+  const absl::Span<const float> penalized =
+      params.repetition_penalty == 1.0F ? logits
+                                        : Penalized(logits, params.repetition_penalty, prompt, generated);
   engine::Token token;
-  token.id = params.temperature > 0.0F ? Draw(chosen_from, params, generated.size())
-                                       : LogitBlocks(chosen_from).first_largest();
+  token.id = params.temperature > 0.0F ? Draw(penalized, params, generated.size())
+                                       : LogitBlocks(penalized).first_largest();
   if (params.logprobs >= 0) AddLogprobs(logits, params.logprobs, token);
   return token;
+}
+
+absl::Span<const float> Sampler::Penalized(absl::Span<const float> logits, float penalty,
+                                           absl::Span<const int32_t> prompt,
+                                           absl::Span<const int32_t> generated) {
+  penalized_.assign(logits.begin(), logits.end());
+  for (const absl::Span<const int32_t> tokens : {prompt, generated}) {
+    for (const int32_t id : tokens)
+      penalized_[id] = logits[id] > 0.0F ? logits[id] / penalty : logits[id] * penalty;
+  }
+  return penalized_;
+}
+
+int32_t Sampler::Draw(absl::Span<const float> logits, const engine::SamplingParams& params, uint64_t step) {
+  const double uniform = Uniform(params.seed, step);
+  const LogitBlocks blocks(logits);
+  const float temperature = params.temperature;
+  const auto top_p = static_cast<double>(params.top_p);
+  if (params.top_k == 0 && top_p >= 1.0) return DrawFromAll(logits, blocks, temperature, uniform);
+
+  double total = 0.0;
+  if (params.top_k > 0) {
+    FindMostProbable(logits, blocks, params.top_k, temperature);
+  } else {
+    total = FindNucleus(logits, blocks, top_p, temperature);
+  }
+  const TokenRanking ranking(candidates_);
+  TokenRanking::Prefix nucleus{.count = candidates_.size()};
+  if (params.top_k > 0) {
+    nucleus = ranking.OfCount(params.top_k);
+    total = nucleus.weight;
+  }
+  if (top_p < 1.0) {
+    const TokenRanking::Prefix reached = ranking.Reaching(top_p * total);
+    if (reached.count <= nucleus.count) nucleus = reached;
+  }
+  const TokenRanking::Prefix drawn = ranking.Exceeding(uniform * nucleus.weight);
+  return drawn.count <= nucleus.count ? drawn.last : nucleus.last;
+}
+
+void Sampler::FindMostProbable(absl::Span<const float> logits, const LogitBlocks& blocks, int top_k,
+                               float temperature) {
+  // What weighs less than 2^-1022 is never drawn.
+  const float lightest = blocks.largest() - 708.0F * temperature;
+  Candidates& c = candidates_;
+  blocks.TokensFrom(std::max(lightest, blocks.LowerBoundOfTop(top_k)), c.ids);
+  c.logits.clear();
+  for (const int32_t id : c.ids) c.logits.push_back(logits[id]);
+  c.weights.resize(c.size());
+  Weights(c.logits, blocks.largest(), temperature, c.weights.data());
+}
+
+double Sampler::FindNucleus(absl::Span<const float> logits, const LogitBlocks& blocks, double top_p,
+                            float temperature) {
+  weights_.resize(logits.size());
+  const double total = Weights(logits, blocks.largest(), temperature, weights_.data());
+  const double least = LeastInNucleus(weights_, total, top_p);
+  // Its logarithm, less enough that rounding does not matter.
+  const double threshold = blocks.largest() + static_cast<double>(temperature) * (std::log(least) - 1e-3);
+  Candidates& c = candidates_;
+  blocks.TokensFrom(static_cast<float>(threshold), c.ids);
+  c.logits.clear();
+  c.weights.clear();
+  for (const int32_t id : c.ids) {
+    c.logits.push_back(logits[id]);
+    c.weights.push_back(weights_[id]);
+  }
+  return total;
+}
+
+void Sampler::AddLogprobs(absl::Span<const float> logits, int count, engine::Token& token) {
+  const LogitBlocks blocks(logits);
+  const double log_sum = blocks.largest() + std::log(Weights(logits, blocks.largest(), 1.0F, nullptr));
+  token.logprob = static_cast<float>(logits[token.id] - log_sum);
+  if (count == 0) return;
+  std::vector<int32_t>& top = candidates_.ids;
+  blocks.TokensFrom(blocks.LowerBoundOfTop(count), top);
+  const auto end = top.begin() + std::min<ptrdiff_t>(count, static_cast<ptrdiff_t>(top.size()));
+  std::partial_sort(top.begin(), end, top.end(), [&logits](int32_t a, int32_t b) {
+    return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
+  });
+  for (auto it = top.begin(); it != end; ++it)
+    token.top.emplace_back(*it, static_cast<float>(logits[*it] - log_sum));
 }
 
 }  // namespace varserve::model

@@ -1,24 +1,28 @@
 #include "server/model/token_ranking.h"
 
-#include <algorithm>
+#include <functional>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 namespace varserve::model {
 namespace {
 
 constexpr size_t kFew = 48;  // candidates that are sorted
+constexpr size_t kLanes = 16;
 
-float LargestOf(absl::Span<const float> logits) {
-  constexpr size_t kLanes = 16;
+// In lanes, which compilers make vectors of.
+template <typename Better>
+float Best(absl::Span<const float> values, const Better& better) {
   float lanes[kLanes];
-  std::fill(std::begin(lanes), std::end(lanes), logits[0]);
+  std::fill(std::begin(lanes), std::end(lanes), values[0]);
+  const auto take = [&better](float& best, float value) { best = better(best, value) ? value : best; };
   size_t i = 0;
-  for (; i + kLanes <= logits.size(); i += kLanes) {
-    for (size_t lane = 0; lane < kLanes; ++lane) lanes[lane] = std::max(lanes[lane], logits[i + lane]);
+  for (; i + kLanes <= values.size(); i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) take(lanes[lane], values[i + lane]);
   }
-  for (; i < logits.size(); ++i) lanes[0] = std::max(lanes[0], logits[i]);
-  return *std::max_element(std::begin(lanes), std::end(lanes));
+  for (; i < values.size(); ++i) take(lanes[0], values[i]);
+  return *std::max_element(std::begin(lanes), std::end(lanes), better);
 }
 
 }  // namespace
@@ -26,7 +30,7 @@ float LargestOf(absl::Span<const float> logits) {
 LogitBlocks::LogitBlocks(absl::Span<const float> logits) : logits_(logits) {
   maxima_.reserve(logits.size() / kBlock + 1);
   for (size_t begin = 0; begin < logits.size(); begin += kBlock)
-    maxima_.push_back(LargestOf(logits.subspan(begin, kBlock)));
+    maxima_.push_back(Best(logits.subspan(begin, kBlock), std::less<>()));
   largest_ = *std::max_element(maxima_.begin(), maxima_.end());
 }
 
@@ -44,69 +48,74 @@ float LogitBlocks::LowerBoundOfTop(size_t count) const {
   return *bound;
 }
 
-TokenRanking::Buckets::Buckets(absl::Span<const Candidate> candidates) {
-  highest = lowest = candidates.front().logit;
-  for (const Candidate& c : candidates) {
-    highest = std::max(highest, c.logit);
-    lowest = std::min(lowest, c.logit);
+void LogitBlocks::TokensFrom(float threshold, std::vector<int32_t>& ids) const {
+  ids.resize(logits_.size());
+  size_t count = 0;
+  for (size_t block = 0; block < maxima_.size(); ++block) {
+    if (maxima_[block] < threshold) continue;
+    const size_t end = std::min(logits_.size(), (block + 1) * kBlock);
+    for (size_t id = block * kBlock; id < end; ++id) {  // without a branch, which would be mispredicted
+      ids[count] = static_cast<int32_t>(id);
+      count += logits_[id] >= threshold ? 1 : 0;
+    }
   }
-  if (highest > lowest) per_logit = kBuckets / (static_cast<double>(highest) - lowest);
-  for (const Candidate& c : candidates) {
-    const int bucket = Of(c);
-    ++counts[bucket];
-    weights[bucket] += c.weight;
+  ids.resize(count);
+}
+
+TokenRanking::Buckets::Buckets(const Candidates& candidates)
+    : highest_(Best(candidates.logits, std::less<>())), lowest_(Best(candidates.logits, std::greater<>())) {
+  if (can_split()) per_logit_ = kCount / (static_cast<double>(highest_) - lowest_);
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    const int bucket = Of(candidates.logits[i]);
+    ++counts_[bucket];
+    weights_[bucket] += candidates.weights[i];
   }
 }
 
-int TokenRanking::Buckets::Of(const Candidate& candidate) const {
-  const double place = (static_cast<double>(highest) - candidate.logit) * per_logit;
-  return std::min(static_cast<int>(place), kBuckets - 1);
+int TokenRanking::Buckets::Of(float logit) const {
+  return std::min(static_cast<int>((static_cast<double>(highest_) - logit) * per_logit_), kCount - 1);
 }
 
-TokenRanking::TokenRanking(std::vector<Candidate> candidates)
-    : candidates_(std::move(candidates)), buckets_(candidates_) {}
+TokenRanking::TokenRanking(const Candidates& candidates) : candidates_(candidates), buckets_(candidates) {}
 
 template <typename Enough>
 TokenRanking::Prefix TokenRanking::Shortest(const Enough& enough) const {
   Prefix prefix;  // of what ranks before `left`
-  std::vector<Candidate> left;
-  absl::Span<const Candidate> from = candidates_;
+  Candidates left;
+  const Candidates* from = &candidates_;
   // 1. Narrow it down to few candidates, bucket by bucket of what is left.
-  for (Buckets buckets = buckets_;; buckets = Buckets(from)) {
-    if (from.size() <= kFew || buckets.highest == buckets.lowest) break;
-    int last = 0;  // bucket that is not empty
-    int bucket = 0;
-    for (; bucket < kBuckets; ++bucket) {
-      if (buckets.counts[bucket] == 0) continue;
-      last = bucket;
-      if (enough(prefix.count + buckets.counts[bucket], prefix.weight + buckets.weights[bucket])) break;
-      prefix.count += buckets.counts[bucket];
-      prefix.weight += buckets.weights[bucket];
+  for (Buckets buckets = buckets_; from->size() > kFew && buckets.can_split(); buckets = Buckets(*from)) {
+    int chosen = 0;  // the first bucket to reach it, or, by rounding or because all are too little, the last
+    for (int bucket = 0; bucket < Buckets::kCount; ++bucket) {
+      if (buckets.count(bucket) == 0) continue;
+      if (bucket > 0) {
+        prefix.count += buckets.count(chosen);
+        prefix.weight += buckets.weight(chosen);
+      }
+      chosen = bucket;
+      if (enough(prefix.count + buckets.count(bucket), prefix.weight + buckets.weight(bucket))) break;
     }
-    if (bucket == kBuckets) {  // by rounding, or because all are too little
-      prefix.count -= buckets.counts[last];
-      prefix.weight -= buckets.weights[last];
-    }
-    std::vector<Candidate> members;
-    members.reserve(buckets.counts[last]);
-    for (const Candidate& c : from) {
-      if (buckets.Of(c) == last) members.push_back(c);
+    Candidates members;
+    for (size_t i = 0; i < from->size(); ++i) {
+      if (buckets.Of(from->logits[i]) != chosen) continue;
+      members.ids.push_back(from->ids[i]);
+      members.logits.push_back(from->logits[i]);
+      members.weights.push_back(from->weights[i]);
     }
     left = std::move(members);
-    from = left;
+    from = &left;
   }
-  // 2. One by one. Equal logits are in order already.
-  if (from.size() <= kFew) {
-    left.assign(from.begin(), from.end());
-    std::sort(left.begin(), left.end(), [](const Candidate& a, const Candidate& b) {
-      return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
-    });
-    from = left;
+  // 2. One by one. Where there are more than few, they have one logit, and are in order.
+  std::vector<size_t> order(from->size());
+  std::iota(order.begin(), order.end(), 0);
+  if (order.size() <= kFew) {
+    std::stable_sort(order.begin(), order.end(),
+                     [from](size_t a, size_t b) { return from->logits[a] > from->logits[b]; });
   }
-  for (const Candidate& c : from) {
+  for (const size_t i : order) {
     ++prefix.count;
-    prefix.weight += c.weight;
-    prefix.last = c.id;
+    prefix.weight += from->weights[i];
+    prefix.last = from->ids[i];
     if (enough(prefix.count, prefix.weight)) break;
   }
   return prefix;

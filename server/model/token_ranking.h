@@ -24,17 +24,8 @@ class LogitBlocks {
   // A value that at least `count` logits are not below; of little use (-infinity) where there are fewer
   // blocks.
   float LowerBoundOfTop(size_t count) const;
-  // Calls `visit(id)` for each logit not below `threshold`, in order of ids.
-  template <typename Visit>
-  void ForEachFrom(float threshold, const Visit& visit) const {
-    for (size_t block = 0; block < maxima_.size(); ++block) {
-      if (maxima_[block] < threshold) continue;
-      const size_t end = std::min(logits_.size(), (block + 1) * kBlock);
-      for (size_t id = block * kBlock; id < end; ++id) {
-        if (logits_[id] >= threshold) visit(static_cast<int32_t>(id));
-      }
-    }
-  }
+  // Sets `ids` to the tokens whose logits are not below `threshold`, in order.
+  void TokensFrom(float threshold, std::vector<int32_t>& ids) const;
 
  private:
   const absl::Span<const float> logits_;
@@ -42,16 +33,19 @@ class LogitBlocks {
   float largest_ = 0.0F;
 };
 
+// Tokens that can be drawn, in order of ids.
+struct Candidates {
+  std::vector<int32_t> ids;
+  std::vector<float> logits;  // finite
+  std::vector<double> weights;
+
+  size_t size() const { return ids.size(); }
+};
+
 class TokenRanking {
  public:
-  struct Candidate {
-    float logit = 0.0F;
-    int32_t id = 0;
-    double weight = 0.0;
-  };
-
-  // In order of ids, at least one; finite logits.
-  explicit TokenRanking(std::vector<Candidate> candidates);
+  // At least one candidate. They must outlive the object.
+  explicit TokenRanking(const Candidates& candidates);
 
   // The first tokens of the ranking: how many, their weights' sum, and the last of them.
   struct Prefix {
@@ -66,22 +60,27 @@ class TokenRanking {
   Prefix Exceeding(double weight) const;
 
  private:
-  static constexpr int kBuckets = 256;
-  // Candidates by their logits' place between the lowest and the highest.
-  struct Buckets {
-    explicit Buckets(absl::Span<const Candidate> candidates);
-    int Of(const Candidate& candidate) const;
+  // Candidates by the places of their logits between the highest and the lowest.
+  class Buckets {
+   public:
+    static constexpr int kCount = 256;
+    explicit Buckets(const Candidates& candidates);
+    bool can_split() const { return highest_ > lowest_; }
+    int Of(float logit) const;
+    size_t count(int bucket) const { return counts_[bucket]; }
+    double weight(int bucket) const { return weights_[bucket]; }
 
-    float highest = 0.0F;
-    float lowest = 0.0F;
-    double per_logit = 0.0;
-    size_t counts[kBuckets] = {};
-    double weights[kBuckets] = {};
+   private:
+    float highest_;
+    float lowest_;
+    double per_logit_ = 0.0;
+    uint32_t counts_[kCount] = {};
+    double weights_[kCount] = {};
   };
   template <typename Enough>
   Prefix Shortest(const Enough& enough) const;
 
-  const std::vector<Candidate> candidates_;
+  const Candidates& candidates_;
   const Buckets buckets_;  // of all candidates
 };
 

@@ -178,6 +178,31 @@ TEST_F(LimitsTest, Memory) {
   EXPECT_THAT(too_small.Log(), HasSubstr("memory_budget: "));
 }
 
+TEST_F(LimitsTest, TokensOfAnAnswer) {
+  ServerProcess server(model_.dir(), {"--max_tokens=5"});
+  ASSERT_TRUE(server.WaitUntilReady());
+  const auto stub = Connect(server);
+  grpc::ClientContext context;
+  v1::Model model;
+  ASSERT_TRUE(stub->GetModel(&context, {}, &model).ok());
+  EXPECT_EQ(model.limits().max_tokens(), 5U);
+  for (const uint32_t asked : {3U, 5U, 6U, std::numeric_limits<uint32_t>::max()}) {
+    const auto answer = server.Connect()->Answer(LongQuestion(asked), {}, [](const auto&) { return true; });
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    EXPECT_EQ(answer->usage().generated_tokens(), std::min(asked, 5U));
+    EXPECT_EQ(answer->finish_reason(), v1::FINISH_REASON_LENGTH);
+  }
+}
+
+TEST_F(LimitsTest, FlagsThatMeanNothingEndTheStart) {
+  for (const std::string flag : {"--max_tokens=0", "--max_running_per_caller=-1",
+                                 "--max_waiting_per_caller=-1", "--prefix_cache_scope=tenant"}) {
+    ServerProcess server(model_.dir(), {flag});
+    EXPECT_EQ(server.WaitForExit(), 1) << flag;
+    EXPECT_THAT(server.Log(), HasSubstr(flag.substr(0, flag.find('=')) + ": "));
+  }
+}
+
 TEST_F(LimitsTest, JsonLogsAreJsonOnly) {
   ServerProcess server(model_.dir(), {"--log_format=json"});
   ASSERT_TRUE(server.WaitForLog("\"ready\""));

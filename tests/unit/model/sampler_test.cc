@@ -15,6 +15,13 @@ namespace {
 
 using engine::SamplingParams;
 
+// One sampler for all: what it keeps from one call must not show in the next.
+engine::Token Sample(absl::Span<const float> logits, const SamplingParams& params,
+                     absl::Span<const int32_t> prompt, absl::Span<const int32_t> generated) {
+  static Sampler sampler;
+  return sampler.Sample(logits, params, prompt, generated);
+}
+
 std::vector<float> RandomLogits(size_t n, uint32_t seed, float scale = 3.0F) {
   std::mt19937 random(seed);
   std::normal_distribution<float> normal(0, scale);

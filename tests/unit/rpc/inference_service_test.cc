@@ -87,7 +87,7 @@ class InferenceServiceTest : public ::testing::Test {
     AskInBackground("one");
     gate_.WaitForArrival();
     AskInBackground("two");
-    while (!absl::IsResourceExhausted(server_->engine().Reserve(absl::InfiniteFuture()).status()))
+    while (!absl::IsResourceExhausted(server_->engine().Reserve("", absl::InfiniteFuture()).status()))
       std::this_thread::yield();
   }
 
