@@ -4,6 +4,8 @@
 
 namespace varserve {
 
+void LimitHeapArenas() { mallopt(M_ARENA_MAX, 2); }
+
 void HeapTrim::Look(absl::Time now) {
   if (now < next_) return;
   next_ = now + kInterval;

@@ -12,7 +12,9 @@
 #include "server/base/clock.h"
 #include "server/config.h"
 #include "server/front.h"
+#include "server/heap_trim.h"
 #include "server/passive_openmp.h"
+#include "server/rpc/grpc_log.h"
 #include "server/serving.h"
 #include "server/telemetry/logging.h"
 #include "server/telemetry/metrics.h"
@@ -91,6 +93,7 @@ int Fail(const absl::Status& status) {
 
 int main(int argc, char** argv) {
   varserve::UsePassiveOpenMp(argv);
+  varserve::LimitHeapArenas();
   google::protobuf::SetLogHandler(nullptr);  // what is wrong with a message its sender is told
   std::signal(SIGPIPE, SIG_IGN);             // a reader of the log that goes away is no reason to end
   const std::shared_ptr<varserve::Termination> termination = varserve::Termination::Catch();
@@ -98,6 +101,7 @@ int main(int argc, char** argv) {
   if (!config.ok()) return varserve::Fail(config.status());
   const auto logger = varserve::telemetry::Logger::Create(config->log_format, config->log_level);
   if (!logger.ok()) return varserve::Fail(logger.status());
+  const varserve::rpc::GrpcLog grpc_log(logger->get());
   const int code = varserve::Run(*config, *termination, **logger);
   // Beyond this the logger's thread may wait for whoever does not read standard error.
   if (!(*logger)->Flush(varserve::kLastWords)) std::_Exit(code);

@@ -7,7 +7,6 @@
 #include "server/engine/health_policy.h"
 #include "server/engine/self_test.h"
 #include "server/heap_trim.h"
-#include "absl/time/clock.h"
 
 namespace varserve {
 namespace {
@@ -33,9 +32,7 @@ absl::Status Watch(const ServerConfig& config, const Clock& clock, std::shared_p
   telemetry::Metrics::Health told{.ready = true};
   while (!termination.WaitFor(absl::Seconds(1))) {
     logger.SumUp();
-    const absl::Time t0 = absl::Now();
     heap_trim.Look(clock.Now());
-    logger.Info("trim", {{"ms", absl::ToDoubleMilliseconds(absl::Now() - t0)}});
     const auto verdict = policy.Look(engine.health(), self_test.TakeOutcome(), clock.Now());
     if (verdict.end) return verdict.failing;
     if (verdict.ask) self_test.Ask();

@@ -99,7 +99,7 @@ class Engine {
   struct Health {
     bool working = false;      // there are requests
     absl::Time last_progress;  // when a step ended last, or the first of these requests came
-    // Steps in a row of which nothing succeeded, also not each sequence alone; 0 after one that did.
+    // Steps in a row of which only errors came, also from each sequence alone; 0 after one that gave a token.
     int failed_steps = 0;
     absl::Status last_error;  // of the last step that failed, in whole or in part; stays after others succeed
     absl::Status fatal;       // not OK: why the engine is broken

@@ -106,7 +106,7 @@ void EngineCore::ClearTainted(Round& round) {
 
 void EngineCore::Step(Round& round) {
   if (const StepPlan plan = scheduler_.Plan(); !plan.steps.empty()) {
-    round.step_succeeded = Execute(plan, round);
+    Execute(plan, round);
     ClearTainted(round);
   }
 
@@ -120,19 +120,18 @@ void EngineCore::Step(Round& round) {
   observer_->OnLoad(load);
 }
 
-bool EngineCore::Execute(const StepPlan& plan, Round& round) {
+void EngineCore::Execute(const StepPlan& plan, Round& round) {
   absl::StatusOr<StepOutput> output = TimedExecute(plan, round);
   if (output.ok()) return Apply(plan, *std::move(output), round);
 
   const std::vector<StepPlan> plans = SplitBySequence(plan);
   if (plans.size() == 1) {
     const Sequence& sequence = *scheduler_.Find(plan.steps.front().sequence);
+    round.step_succeeded = round.step_succeeded.value_or(false);
     End(sequence, Scheduler::BlockContent::kSuspect, FaultOf(output.status()), round);
-    return false;
+    return;
   }
-  bool succeeded = false;
-  for (const StepPlan& alone : plans) succeeded |= Execute(alone, round);
-  return succeeded;
+  for (const StepPlan& alone : plans) Execute(alone, round);
 }
 
 absl::StatusOr<StepOutput> EngineCore::TimedExecute(const StepPlan& plan, Round& round) {
@@ -158,8 +157,7 @@ absl::StatusOr<StepOutput> EngineCore::TimedExecute(const StepPlan& plan, Round&
   return output;
 }
 
-bool EngineCore::Apply(const StepPlan& plan, StepOutput output, Round& round) {
-  bool succeeded = false;
+void EngineCore::Apply(const StepPlan& plan, StepOutput output, Round& round) {
   for (size_t i = 0; i < plan.steps.size(); ++i) {
     const Sequence* sequence = scheduler_.Find(plan.steps[i].sequence);
     if (sequence == nullptr) continue;  // an earlier chunk of it failed
@@ -170,11 +168,12 @@ bool EngineCore::Apply(const StepPlan& plan, StepOutput output, Round& round) {
     if (!progress.ok()) {
       if (applied.ok()) observer_->OnCorruptedResult();
       round.last_error = progress.status();
+      round.step_succeeded = round.step_succeeded.value_or(false);
       End(*sequence, Scheduler::BlockContent::kSuspect, FaultOf(progress.status()), round);
       continue;
     }
-    succeeded = true;
     if (progress->token) {
+      round.step_succeeded = true;
       const absl::Status sent = CatchExceptions([&] {
         if (sinks_.at(sequence->id)->OnToken(*progress->token) == SinkVerdict::kStop)
           progress->finish = FinishReason::kStopString;
@@ -186,7 +185,6 @@ bool EngineCore::Apply(const StepPlan& plan, StepOutput output, Round& round) {
     }
     if (progress->finish) Finish(*sequence, *progress->finish, round);
   }
-  return succeeded;
 }
 
 void EngineCore::Finish(const Sequence& sequence, FinishReason reason, Round& round) {

@@ -37,9 +37,11 @@ class EngineCore {
   struct Round {
     std::vector<QueuedRequest> left_queue;  // admitted, or ended while they waited
     int ended = 0;                          // sequences
-    std::optional<bool> step_succeeded;     // at least for one sequence; not set: there was no step
-    absl::Status last_error;                // of the last step, or clearing of blocks, that failed
-    absl::Status fatal;                     // why nothing can run any more: the device does not work
+    // Whether a token came of the step, at least for one sequence, or only errors. Not set where neither did:
+    // a chunk of a prompt shows nothing of the model, wrong as it may be.
+    std::optional<bool> step_succeeded;
+    absl::Status last_error;  // of the last step, or clearing of blocks, that failed
+    absl::Status fatal;       // why nothing can run any more: the device does not work
     RoundStats stats;
   };
 
@@ -58,10 +60,10 @@ class EngineCore {
   const Scheduler& scheduler() const { return scheduler_; }
 
  private:
-  // Execute and Apply tell whether anything succeeded. Execute tries again as said above.
-  bool Execute(const StepPlan& plan, Round& round);
+  // Tries again as said above.
+  void Execute(const StepPlan& plan, Round& round);
   absl::StatusOr<StepOutput> TimedExecute(const StepPlan& plan, Round& round);
-  bool Apply(const StepPlan& plan, StepOutput output, Round& round);
+  void Apply(const StepPlan& plan, StepOutput output, Round& round);
   void Finish(const Sequence& sequence, FinishReason reason, Round& round);
   // Ends a sequence with an error.
   void End(const Sequence& sequence, Scheduler::BlockContent content, const absl::Status& status,
