@@ -27,7 +27,6 @@ namespace {
 
 // For calls to end with their status once the drain is over.
 constexpr absl::Duration kCancelGrace = absl::Seconds(5);
-constexpr int64_t kMaxWaitingMessages = 8;  // of the greatest size, until a worker reads them
 
 absl::StatusOr<std::unique_ptr<prometheus::Exposer>> StartExposer(const ServerConfig& config,
                                                                   const telemetry::Metrics& metrics) {
@@ -49,21 +48,23 @@ absl::Status Run(int argc, char** argv) {
                    telemetry::Logger::Create(config.log_format, config.log_level));
   std::unique_ptr<rpc::BearerTokens> tokens;
   if (!config.token_file.empty()) {
-    ASSIGN_OR_RETURN(tokens, rpc::BearerTokens::Load(config.token_file));
+    ASSIGN_OR_RETURN(tokens, rpc::BearerTokens::Load(config.token_file, logger.get()));
   }
   const MonotonicClock clock;
   telemetry::Metrics metrics(config.model_name, kVersion);
   std::unique_ptr<Serving> serving;  // before the service, whose workers use it to their end
   rpc::InferenceService service(
       {.worker_threads = config.worker_threads,
-       .max_preprocessing_bytes = kMaxWaitingMessages * config.grpc.max_message_bytes,
+       .max_message_bytes = static_cast<int64_t>(config.limits.max_message_bytes()),
+       .receive_memory = config.receive_memory,
+       .read_timeout = config.read_timeout,
        .write_timeout = config.write_timeout,
        .tokens = tokens.get(),
        .metrics = &metrics,
        .logger = logger.get(),
        .clock = &clock});
   ASSIGN_OR_RETURN(const std::unique_ptr<rpc::GrpcServer> server,
-                   rpc::GrpcServer::Start(config.grpc, &service));
+                   rpc::GrpcServer::Start(config.grpc, &service, logger.get()));
   logger->Info("listening", {{"version", kVersion}, {"port", static_cast<int64_t>(server->port())}});
 
   // While the model loads, too: Prometheus is to tell a server that starts from one that is gone.

@@ -26,6 +26,7 @@ v1::Model WithDefaults(v1::Model model, const engine::ModelFacts& facts) {
   limits.set_max_map_bytes(1 << 20);
   model.mutable_decoder()->set_context(static_cast<uint32_t>(facts.context));
   if (model.decoder().vocabulary() == 0) model.mutable_decoder()->set_vocabulary(64);
+  model.mutable_decoder()->set_layers(static_cast<uint32_t>(facts.num_layers));
   return model;
 }
 
@@ -70,7 +71,7 @@ InProcessServer::InProcessServer(engine::ModelRunner* runner,
           &clock_)),
       service_(std::make_unique<rpc::InferenceService>(
           WithTelemetry(options.service, &metrics_, logger_.get(), &clock_))),
-      server_(*rpc::GrpcServer::Start(Local(options.grpc), service_.get())),
+      server_(*rpc::GrpcServer::Start(Local(options.grpc), service_.get(), logger_.get())),
       port_(server_->port()) {
   metrics_.OnModelLoaded({.dtype = "", .device = "", .num_layers = runner->facts().num_layers});
   auto model = std::make_shared<rpc::ServingModel>();
