@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <thread>
 #include <utility>
 
@@ -84,7 +85,7 @@ InProcessServer::InProcessServer(engine::ModelRunner* runner,
                      .logger = logger_.get(),
                      .clock = &clock_,
                      .model_name = "test",
-                     .max_map_bytes = 1 << 20};
+                     .max_map_bytes = options.max_map_bytes};
   service_->Serve(std::move(model));
 }
 
@@ -106,11 +107,15 @@ std::unique_ptr<client::InferenceClient> InProcessServer::Connect() const {
   return *client::InferenceClient::Connect({.address = address()});
 }
 
-double InProcessServer::Metric(const std::string& name) const {
+double InProcessServer::Metric(const std::string& name, const std::string& label) const {
   double sum = 0.0;
   for (const prometheus::MetricFamily& family : metrics_.registry()->Collect()) {
     if (family.name != "varserve_" + name) continue;
-    for (const prometheus::ClientMetric& metric : family.metric) sum += ValueOf(family, metric);
+    for (const prometheus::ClientMetric& metric : family.metric) {
+      const bool has_label = std::any_of(metric.label.begin(), metric.label.end(),
+                                         [&](const auto& one) { return one.value == label; });
+      if (label.empty() || has_label) sum += ValueOf(family, metric);
+    }
   }
   return sum;
 }
