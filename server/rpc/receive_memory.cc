@@ -115,24 +115,28 @@ std::vector<ReceiveMemory::Verdict> ReceiveMemory::Look(absl::Time now) {
   // What each connection holds. Its oldest message goes if that is more than all of them may have.
   int64_t total = complete_bytes_;
   std::vector<std::pair<int64_t, MessageId>> held;  // bytes of a connection, its oldest message
+  size_t left = complete_.size();
   for (const auto& [peer, connection] : connections_) {
-    const auto staying = std::find_if(connection.begin(), connection.end(),
-                                      [&](MessageId id) { return !arriving_.at(id).given_up; });
-    if (staying == connection.end()) continue;  // its memory comes back as soon as gRPC has ended its calls
+    // What has been given up comes back as soon as gRPC has ended the call.
+    const auto given_up = [this](MessageId id) { return arriving_.at(id).given_up; };
+    if (std::any_of(connection.begin(), connection.end(), given_up)) continue;
+    const MessageId oldest = connection.front();
     const Measured measured = Measure(peer, connection);
     if (measured.bytes > measured.most) {
-      GiveUp(*staying, TooLarge(arriving_.at(*staying).max_bytes), verdicts);
+      GiveUp(oldest, TooLarge(arriving_.at(oldest).max_bytes), verdicts);
       continue;
     }
     total += measured.bytes;
-    held.emplace_back(measured.bytes, *staying);
+    left += connection.size();
+    held.emplace_back(measured.bytes, oldest);
   }
-  // The largest go until the rest has room.
+  // The largest go until the rest has room, as one always has.
   std::sort(held.begin(), held.end(), std::greater<>());
   for (const auto& [bytes, oldest] : held) {
-    if (total <= limits_.bytes || bytes == 0) break;
+    if (total <= limits_.bytes || bytes == 0 || left == 1) break;
     GiveUp(oldest, TooMuch(), verdicts);
     total -= bytes;
+    --left;
   }
   return verdicts;
 }

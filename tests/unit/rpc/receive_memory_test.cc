@@ -113,7 +113,11 @@ TEST_F(ReceiveMemoryTest, WhatWaitsToBeParsedCountsToo) {
 
 TEST_F(ReceiveMemoryTest, OneAlwaysHasRoom) {
   ReceiveMemory small({.bytes = 10, .timeout = absl::Seconds(1)});
+  int64_t received = 0;
+  small.MeasureWith([&](const std::string& /*peer*/) { return received; });
   small.Begin(1, "a", "caller", 100, now_);
+  received = 100;
+  EXPECT_THAT(small.Look(now_), IsEmpty());
   EXPECT_TRUE(small.Complete(1, 100).ok());
   small.Begin(2, "a", "caller", 100, now_);
   EXPECT_FALSE(small.Complete(2, 1).ok());
