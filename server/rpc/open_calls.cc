@@ -1,5 +1,7 @@
 #include "server/rpc/open_calls.h"
 
+#include <malloc.h>
+
 #include <chrono>
 
 #include "server/rpc/call_reactor.h"
@@ -79,19 +81,23 @@ void OpenCalls::Run() {
     bool arriving = false;
     {
       absl::MutexLock lock(&mu_);
-      mu_.Await(absl::Condition(this, &OpenCalls::HasCalls));
+      mu_.Await(absl::Condition(this, &OpenCalls::HasWork));
       if (stopping_) return;
       arriving = receive_.arriving() > 0;
     }
     // Not a wait on the mutex, whose timeout follows the wall clock.
     std::this_thread::sleep_for(arriving ? kLookAtMessages : kLookAtCalls);
     std::vector<ReceiveMemory::Verdict> verdicts;
+    bool excess = false;
     {
       absl::MutexLock lock(&mu_);
       verdicts = receive_.Look(options_.clock->Now());
+      excess = receive_.TakeExcess();
     }
     GiveUp(verdicts);
     EndUnread();
+    // Messages come in many small pieces, of which the allocator would keep nearly all.
+    if (excess) malloc_trim(0);
   }
 }
 

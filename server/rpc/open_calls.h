@@ -70,7 +70,9 @@ class OpenCalls {
 
   void Release(ReceiveMemory::MessageId id) ABSL_LOCKS_EXCLUDED(mu_);
   void Run() ABSL_LOCKS_EXCLUDED(mu_);
-  bool HasCalls() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_ || !calls_.empty(); }
+  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return stopping_ || !calls_.empty() || receive_.has_excess();
+  }
   Calls AllCalls() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void EndUnread() ABSL_LOCKS_EXCLUDED(mu_);
   void GiveUp(const std::vector<ReceiveMemory::Verdict>& verdicts) ABSL_LOCKS_EXCLUDED(mu_);

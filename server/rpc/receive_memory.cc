@@ -23,7 +23,7 @@ absl::Status TooMuch() {
 
 absl::Status TooLarge(int64_t max_bytes) {
   return absl::ResourceExhaustedError(
-      absl::StrCat("request: the message has more than ", max_bytes, " bytes (Limits.max_message_bytes)"));
+      absl::StrCat("request: the message is larger than the ", max_bytes, " bytes it may have"));
 }
 
 }  // namespace
@@ -74,6 +74,7 @@ absl::Status ReceiveMemory::Complete(MessageId id, int64_t bytes) {
   if (!complete_.empty() && complete_bytes_ + bytes > limits_.bytes) return TooMuch();
   complete_.emplace(id, bytes);
   complete_bytes_ += bytes;
+  most_used_ = std::max(most_used_, complete_bytes_);
   return absl::OkStatus();
 }
 
@@ -116,10 +117,13 @@ std::vector<ReceiveMemory::Verdict> ReceiveMemory::Look(absl::Time now) {
   int64_t total = complete_bytes_;
   std::vector<std::pair<int64_t, MessageId>> held;  // bytes of a connection, its oldest message
   size_t left = complete_.size();
+  bool waits = false;  // for what has been given up, and comes back as soon as gRPC has ended the call
   for (const auto& [peer, connection] : connections_) {
-    // What has been given up comes back as soon as gRPC has ended the call.
-    const auto given_up = [this](MessageId id) { return arriving_.at(id).given_up; };
-    if (std::any_of(connection.begin(), connection.end(), given_up)) continue;
+    if (std::any_of(connection.begin(), connection.end(),
+                    [this](MessageId id) { return arriving_.at(id).given_up; })) {
+      waits = true;
+      continue;
+    }
     const MessageId oldest = connection.front();
     const Measured measured = Measure(peer, connection);
     if (measured.bytes > measured.most) {
@@ -130,6 +134,7 @@ std::vector<ReceiveMemory::Verdict> ReceiveMemory::Look(absl::Time now) {
     left += connection.size();
     held.emplace_back(measured.bytes, oldest);
   }
+  most_used_ = std::max(most_used_, total);
   // The largest go until the rest has room, as one always has.
   std::sort(held.begin(), held.end(), std::greater<>());
   for (const auto& [bytes, oldest] : held) {
@@ -138,7 +143,14 @@ std::vector<ReceiveMemory::Verdict> ReceiveMemory::Look(absl::Time now) {
     total -= bytes;
     --left;
   }
+  used_ = waits || !verdicts.empty() ? most_used_ : total;
   return verdicts;
+}
+
+bool ReceiveMemory::TakeExcess() {
+  if (!has_excess() || used_ > kExcess / 8) return false;
+  most_used_ = 0;
+  return true;
 }
 
 }  // namespace varserve::rpc

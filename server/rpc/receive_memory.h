@@ -52,7 +52,11 @@ class ReceiveMemory {
   // The messages to be given up now: too slow, too large, or too much together.
   std::vector<Verdict> Look(absl::Time now);
 
+  // True once after so much memory was in use that the allocator keeps it, and hardly any is now.
+  bool TakeExcess();
+
   int arriving() const { return static_cast<int>(arriving_.size()); }
+  bool has_excess() const { return most_used_ >= kExcess; }
 
  private:
   struct Arriving {
@@ -74,6 +78,8 @@ class ReceiveMemory {
     int64_t most = 0;  // that its messages may have
   };
 
+  static constexpr int64_t kExcess = 64 << 20;
+
   void Leave(MessageId id, const Arriving& message, int64_t complete_bytes);
   Measured Measure(const std::string& peer, const Connection& connection) const;
   // Adds a verdict, once a message.
@@ -87,6 +93,8 @@ class ReceiveMemory {
   absl::flat_hash_map<std::string, int> of_caller_;            // messages arriving
   absl::flat_hash_map<MessageId, int64_t> complete_;           // bytes
   int64_t complete_bytes_ = 0;
+  int64_t used_ = 0;       // at the last look
+  int64_t most_used_ = 0;  // at a time, since TakeExcess
 };
 
 }  // namespace varserve::rpc

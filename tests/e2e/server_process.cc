@@ -82,7 +82,9 @@ bool ServerProcess::WaitUntilReady(absl::Duration timeout) {
   return false;
 }
 
-std::string ServerProcess::address() const { return absl::StrCat("127.0.0.1:", LoggedPort("listening")); }
+int ServerProcess::port() const { return LoggedPort("listening"); }
+
+std::string ServerProcess::address() const { return absl::StrCat("127.0.0.1:", port()); }
 
 std::string ServerProcess::Log() const {
   std::stringstream text;

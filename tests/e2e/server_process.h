@@ -26,7 +26,9 @@ class ServerProcess {
   bool WaitUntilReady(absl::Duration timeout = absl::Seconds(60));
 
   pid_t pid() const { return pid_; }
-  std::string address() const;  // of gRPC; ready or not, the server listens from its first log line on
+  // Of gRPC; ready or not, the server listens from its first log line on.
+  int port() const;
+  std::string address() const;
   // What it wrote to standard error so far.
   std::string Log() const;
   // Whether `text` appears in the log within `timeout`.

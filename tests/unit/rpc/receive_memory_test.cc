@@ -170,6 +170,27 @@ TEST_F(ReceiveMemoryTest, WhoHasMostMessagesOnTheirWayGivesOneUp) {
   EXPECT_EQ(Begin(most + 3, "new", "new")->id, 4);
 }
 
+TEST_F(ReceiveMemoryTest, SaysOnceThatThereWasMuch) {
+  received_ = {{"a", 0}};
+  Begin(1, "a");
+  received_["a"] = 60 * kMega;
+  GivenUp();
+  memory_.Release(1);
+  EXPECT_FALSE(memory_.TakeExcess()) << "not enough to speak of";
+  Begin(2, "a");
+  received_["a"] += 64 * kMega;
+  GivenUp();
+  EXPECT_FALSE(memory_.TakeExcess());
+  EXPECT_TRUE(memory_.Complete(2, 64 * kMega).ok());
+  GivenUp();
+  EXPECT_FALSE(memory_.TakeExcess()) << "it is still there";
+  memory_.Release(2);
+  Begin(3, "a");
+  GivenUp();
+  EXPECT_TRUE(memory_.TakeExcess());
+  EXPECT_FALSE(memory_.TakeExcess());
+}
+
 TEST_F(ReceiveMemoryTest, KeepsNothingOfWhatIsGone) {
   for (int id = 1; id < 1000; ++id) {
     Begin(id, std::to_string(id));
