@@ -24,6 +24,8 @@ struct ServerConfig {
   std::string metrics_listen;  // empty: no metrics
   std::string token_file;
   int worker_threads = 2;
+  int64_t receive_memory = 0;  // bytes
+  absl::Duration read_timeout;
   absl::Duration write_timeout;
   absl::Duration drain;
   absl::Duration watchdog;

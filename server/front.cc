@@ -8,27 +8,24 @@
 #include "server/version.h"
 
 namespace varserve {
-namespace {
-
-constexpr int64_t kMaxWaitingMessages = 8;  // of the greatest size, until a worker reads them
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<Front>> Front::Start(const ServerConfig& config, const Clock* clock,
                                                     telemetry::Metrics* metrics, telemetry::Logger* logger) {
   auto front = absl::WrapUnique(new Front(metrics, logger));
   if (!config.token_file.empty()) {
-    ASSIGN_OR_RETURN(front->tokens_, rpc::BearerTokens::Load(config.token_file));
+    ASSIGN_OR_RETURN(front->tokens_, rpc::BearerTokens::Load(config.token_file, logger));
   }
   front->service_ = std::make_unique<rpc::InferenceService>(
       rpc::ServiceOptions{.worker_threads = config.worker_threads,
-                          .max_preprocessing_bytes = kMaxWaitingMessages * config.grpc.max_message_bytes,
+                          .max_message_bytes = static_cast<int64_t>(config.limits.max_message_bytes()),
+                          .receive_memory = config.receive_memory,
+                          .read_timeout = config.read_timeout,
                           .write_timeout = config.write_timeout,
                           .tokens = front->tokens_.get(),
                           .metrics = metrics,
                           .logger = logger,
                           .clock = clock});
-  ASSIGN_OR_RETURN(front->server_, rpc::GrpcServer::Start(config.grpc, front->service_.get()));
+  ASSIGN_OR_RETURN(front->server_, rpc::GrpcServer::Start(config.grpc, front->service_.get(), logger));
   logger->Info("listening", {{"version", kVersion}, {"port", int64_t{front->server_->port()}}});
   if (!config.metrics_listen.empty()) {
     ASSIGN_OR_RETURN(front->metrics_server_,

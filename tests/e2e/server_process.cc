@@ -85,6 +85,8 @@ bool ServerProcess::WaitUntilReady(absl::Duration timeout) {
   return false;
 }
 
+int ServerProcess::port() const { return LoggedPort("listening"); }
+
 std::string ServerProcess::address() const { return absl::StrCat("127.0.0.1:", port()); }
 
 std::string ServerProcess::Log() const {

@@ -30,8 +30,9 @@ class ServerProcess {
   bool WaitUntilReady(absl::Duration timeout = absl::Seconds(60));
 
   pid_t pid() const { return pid_; }
-  std::string address() const;  // of gRPC; ready or not, the server listens from its first log line on
-  int port() const { return LoggedPort("listening"); }
+  // Of gRPC; ready or not, the server listens from its first log line on.
+  int port() const;
+  std::string address() const;
   int metrics_port() const { return LoggedPort("metrics"); }
   // Between the server and its log, with LogTo::kPipe.
   LogPipe& log_pipe() { return *log_pipe_; }

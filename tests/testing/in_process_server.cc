@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <thread>
 #include <utility>
 
@@ -27,6 +28,7 @@ v1::Model WithDefaults(v1::Model model, const engine::ModelFacts& facts) {
   limits.set_max_map_bytes(1 << 20);
   model.mutable_decoder()->set_context(static_cast<uint32_t>(facts.context));
   if (model.decoder().vocabulary() == 0) model.mutable_decoder()->set_vocabulary(64);
+  model.mutable_decoder()->set_layers(static_cast<uint32_t>(facts.num_layers));
   return model;
 }
 
@@ -71,7 +73,7 @@ InProcessServer::InProcessServer(engine::ModelRunner* runner,
           &clock_)),
       service_(std::make_unique<rpc::InferenceService>(
           WithTelemetry(options.service, &metrics_, logger_.get(), &clock_))),
-      server_(*rpc::GrpcServer::Start(Local(options.grpc), service_.get())),
+      server_(*rpc::GrpcServer::Start(Local(options.grpc), service_.get(), logger_.get())),
       port_(server_->port()) {
   metrics_.OnModelLoaded({.dtype = "", .device = "", .num_layers = runner->facts().num_layers});
   auto model = std::make_shared<rpc::ServingModel>();
@@ -84,7 +86,7 @@ InProcessServer::InProcessServer(engine::ModelRunner* runner,
                      .logger = logger_.get(),
                      .clock = &clock_,
                      .model_name = "test",
-                     .max_map_bytes = 1 << 20};
+                     .max_map_bytes = options.max_map_bytes};
   service_->Serve(std::move(model));
 }
 
@@ -106,12 +108,16 @@ std::unique_ptr<client::InferenceClient> InProcessServer::Connect() const {
   return *client::InferenceClient::Connect({.address = address()});
 }
 
-double InProcessServer::Metric(const std::string& name) {
+double InProcessServer::Metric(const std::string& name, const std::string& label) {
   metrics_.OnQueue(engine_->load());
   double sum = 0.0;
   for (const prometheus::MetricFamily& family : metrics_.registry()->Collect()) {
     if (family.name != "varserve_" + name) continue;
-    for (const prometheus::ClientMetric& metric : family.metric) sum += ValueOf(family, metric);
+    for (const prometheus::ClientMetric& metric : family.metric) {
+      const bool has_label = std::any_of(metric.label.begin(), metric.label.end(),
+                                         [&](const auto& one) { return one.value == label; });
+      if (label.empty() || has_label) sum += ValueOf(family, metric);
+    }
   }
   return sum;
 }
