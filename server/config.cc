@@ -18,6 +18,7 @@
 
 #include "server/base/control_group.h"
 #include "server/base/status_macros.h"
+#include "server/rpc/request_scan.h"
 #include "server/version.h"
 
 ABSL_FLAG(std::string, model, "", "Hugging Face LLaVA directory. Default: $VARSERVE_MODEL");
@@ -30,32 +31,59 @@ ABSL_FLAG(std::string, memory_budget, "",
 ABSL_FLAG(std::string, prefix_cache, "",
           "Most memory for cached prefixes, like 2G; 0: none. Default: the unused KV cache");
 
-ABSL_FLAG(std::string, listen, "0.0.0.0:50051", "host:port of gRPC; port 0 picks a free one");
+ABSL_FLAG(std::string, listen, "0.0.0.0:50051", "host:port of gRPC, port 0 picks a free one; or unix:PATH");
 ABSL_FLAG(std::string, metrics_listen, "0.0.0.0:9464", "host:port of /metrics for Prometheus; empty: none");
 ABSL_FLAG(std::string, tls_cert, "",
           "PEM file with the server's certificate chain; read again when it changes");
 ABSL_FLAG(std::string, tls_key, "", "PEM file with its private key");
 ABSL_FLAG(std::string, tls_client_ca, "", "PEM file; clients must show a certificate signed by it (mTLS)");
-ABSL_FLAG(std::string, token_file, "", "File of bearer tokens, one a line; read again when it changes");
+ABSL_FLAG(std::string, token_file, "",
+          "File of bearer tokens, a line each: TOKEN, or NAME TOKEN; read again when it changes");
 
 ABSL_FLAG(int, max_running, 0, "Requests in the batch. Default: 16 on a CPU, 64 on a GPU");
-ABSL_FLAG(int, max_waiting, 256, "Requests in the queue behind a full batch; more are refused");
+ABSL_FLAG(int, max_waiting, 256, "Requests in the queue while the batch is full; more are refused");
 ABSL_FLAG(int64_t, max_waiting_tokens, 256 * 1024, "Prompt tokens in the queue; more are refused");
+ABSL_FLAG(int, max_running_per_caller, 0,
+          "Requests of one caller in the batch. Default: no limit; callers take turns");
+ABSL_FLAG(int, max_waiting_per_caller, 0,
+          "Requests of one caller in the queue; more are refused. Default: three quarters of --max_waiting");
+ABSL_FLAG(std::string, prefix_cache_scope, "shared",
+          "Who finds what a request left in the prefix cache: shared: everybody; caller: its caller");
 ABSL_FLAG(int, prefill_budget, 0, "Prompt tokens computed per step beside decoding. Default: the device's");
 ABSL_FLAG(int, worker_threads, 0,
           "Threads that decode images and tokenize. Default: like --threads, at most 4");
+ABSL_FLAG(absl::Duration, read_timeout, absl::Seconds(60),
+          "A request that has not arrived within so long is cancelled");
 ABSL_FLAG(absl::Duration, write_timeout, absl::Seconds(60),
           "An answer nobody reads for so long is cancelled");
 ABSL_FLAG(double, drain_seconds, 30, "Time running requests get after SIGTERM");
 ABSL_FLAG(absl::Duration, watchdog, absl::Seconds(120),
-          "Work without a finished step for so long is not healthy");
+          "Work without a finished step for so long is not healthy; self-tests that fail for so long end the "
+          "process");
+ABSL_FLAG(
+    int, max_failed_steps, 5,
+    "After so many failed steps in a row the server asks itself a question, and where that fails, too, it "
+    "takes no requests until one succeeds");
 
+ABSL_FLAG(int, max_tokens, 2048, "Tokens of an answer; whoever asks for more gets so many");
 ABSL_FLAG(int, max_images, 8, "Images per request");
 ABSL_FLAG(std::string, max_image_bytes, "20M", "Encoded size of an image");
 ABSL_FLAG(int64_t, max_image_pixels, 64'000'000, "Width times height of an image");
 ABSL_FLAG(std::string, max_message_bytes, "64M", "Size of a request");
-ABSL_FLAG(std::string, max_map_bytes, "4M", "Attention maps in one reply");
+ABSL_FLAG(std::string, receive_memory, "256M",
+          "Memory for requests that arrive or wait to be read; at least --max_message_bytes");
+ABSL_FLAG(std::string, max_map_bytes, "2M",
+          "Attention maps in one reply; with more a reply can exceed the 4 MiB that gRPC's clients take by "
+          "default");
 ABSL_FLAG(int, max_concurrent_streams, 1000, "Calls at a time on one connection");
+ABSL_FLAG(int, max_connections, 1000,
+          "Connections at a time; a further one takes the place of the idlest of the address that has most");
+ABSL_FLAG(absl::Duration, max_connection_idle, absl::Minutes(15),
+          "A connection without calls is closed after so long");
+ABSL_FLAG(absl::Duration, max_connection_age, absl::Minutes(30),
+          "A connection takes no new calls after so long; its client makes another one");
+ABSL_FLAG(absl::Duration, max_connection_age_grace, absl::Hours(1),
+          "and is closed, whatever calls it has, so much later");
 
 ABSL_FLAG(std::string, var_mode, "off", "VAR of requests that say nothing: off, observe or on");
 ABSL_FLAG(std::string, var_preset, "general", "and their preset: general, hallucination or vision_centric");
@@ -149,8 +177,10 @@ absl::Status ReadVarFlags(ServerConfig& c) {
 }
 
 absl::Status ReadLimitFlags(ServerConfig& c) {
+  RETURN_IF_ERROR(AtLeast("max_tokens", absl::GetFlag(FLAGS_max_tokens), 1));
   RETURN_IF_ERROR(AtLeast("max_images", absl::GetFlag(FLAGS_max_images), 1));
   RETURN_IF_ERROR(AtLeast("max_image_pixels", absl::GetFlag(FLAGS_max_image_pixels), 1));
+  c.limits.set_max_tokens(static_cast<uint32_t>(absl::GetFlag(FLAGS_max_tokens)));
   c.limits.set_max_images(static_cast<uint32_t>(absl::GetFlag(FLAGS_max_images)));
   c.limits.set_max_image_pixels(static_cast<uint64_t>(absl::GetFlag(FLAGS_max_image_pixels)));
   ASSIGN_OR_RETURN(const int64_t image_bytes, Bytes("max_image_bytes", absl::GetFlag(FLAGS_max_image_bytes)));
@@ -162,24 +192,58 @@ absl::Status ReadLimitFlags(ServerConfig& c) {
   c.limits.set_max_message_bytes(static_cast<uint64_t>(message_bytes));
   c.limits.set_max_map_bytes(static_cast<uint64_t>(map_bytes));
   c.limits.set_max_settings(rpc::kMaxSettings);
-  c.grpc.max_message_bytes = message_bytes;
+  c.limits.set_max_messages(rpc::RequestLimits::kMaxMessages);
+  c.limits.set_max_parts(rpc::RequestLimits::kMaxParts);
 
   RETURN_IF_ERROR(AtLeast("max_running", absl::GetFlag(FLAGS_max_running), 0));
   RETURN_IF_ERROR(AtLeast("max_waiting", absl::GetFlag(FLAGS_max_waiting), 0));
   RETURN_IF_ERROR(AtLeast("max_waiting_tokens", absl::GetFlag(FLAGS_max_waiting_tokens), 0));
+  RETURN_IF_ERROR(AtLeast("max_running_per_caller", absl::GetFlag(FLAGS_max_running_per_caller), 0));
+  RETURN_IF_ERROR(AtLeast("max_waiting_per_caller", absl::GetFlag(FLAGS_max_waiting_per_caller), 0));
   RETURN_IF_ERROR(AtLeast("prefill_budget", absl::GetFlag(FLAGS_prefill_budget), 0));
-  RETURN_IF_ERROR(AtLeast("max_concurrent_streams", absl::GetFlag(FLAGS_max_concurrent_streams), 1));
   c.scheduler.max_running = absl::GetFlag(FLAGS_max_running);
   if (absl::GetFlag(FLAGS_prefill_budget) > 0)
     c.scheduler.prefill_budget = absl::GetFlag(FLAGS_prefill_budget);
   c.queue.max_waiting = absl::GetFlag(FLAGS_max_waiting);
   c.queue.max_waiting_tokens = absl::GetFlag(FLAGS_max_waiting_tokens);
-  c.grpc.max_concurrent_streams = absl::GetFlag(FLAGS_max_concurrent_streams);
+  c.scheduler.max_running_per_caller = absl::GetFlag(FLAGS_max_running_per_caller);
+  if (const int limit = absl::GetFlag(FLAGS_max_waiting_per_caller); limit > 0)
+    c.queue.max_waiting_per_caller = limit;
+  const std::string scope = absl::GetFlag(FLAGS_prefix_cache_scope);
+  if (scope != "shared" && scope != "caller")
+    return Invalid("prefix_cache_scope", absl::StrCat("\"", scope, "\" is not shared or caller"));
+  if (scope == "caller") c.prefix_cache_scope = engine::PrefixCacheScope::kCaller;
   if (const std::string text = absl::GetFlag(FLAGS_memory_budget); !text.empty()) {
     ASSIGN_OR_RETURN(c.memory_budget, Bytes("memory_budget", text));
   }
   if (const std::string text = absl::GetFlag(FLAGS_prefix_cache); !text.empty()) {
     ASSIGN_OR_RETURN(c.prefix_cache_bytes, Bytes("prefix_cache", text));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadConnectionFlags(ServerConfig& c) {
+  c.grpc.listen = absl::GetFlag(FLAGS_listen);
+  c.grpc.tls_cert = absl::GetFlag(FLAGS_tls_cert);
+  c.grpc.tls_key = absl::GetFlag(FLAGS_tls_key);
+  c.grpc.tls_client_ca = absl::GetFlag(FLAGS_tls_client_ca);
+  c.token_file = absl::GetFlag(FLAGS_token_file);
+  RETURN_IF_ERROR(AtLeast("max_concurrent_streams", absl::GetFlag(FLAGS_max_concurrent_streams), 1));
+  RETURN_IF_ERROR(AtLeast("max_connections", absl::GetFlag(FLAGS_max_connections), 1));
+  c.grpc.max_concurrent_streams = absl::GetFlag(FLAGS_max_concurrent_streams);
+  c.grpc.max_connections = absl::GetFlag(FLAGS_max_connections);
+  ASSIGN_OR_RETURN(c.receive_memory, Bytes("receive_memory", absl::GetFlag(FLAGS_receive_memory)));
+  RETURN_IF_ERROR(
+      AtLeast("receive_memory", c.receive_memory, static_cast<int64_t>(c.limits.max_message_bytes())));
+  const std::pair<absl::string_view, absl::Duration> durations[] = {
+      {"read_timeout", c.read_timeout = absl::GetFlag(FLAGS_read_timeout)},
+      {"write_timeout", c.write_timeout = absl::GetFlag(FLAGS_write_timeout)},
+      {"max_connection_idle", c.grpc.max_connection_idle = absl::GetFlag(FLAGS_max_connection_idle)},
+      {"max_connection_age", c.grpc.max_connection_age = absl::GetFlag(FLAGS_max_connection_age)},
+      {"max_connection_age_grace",
+       c.grpc.max_connection_age_grace = absl::GetFlag(FLAGS_max_connection_age_grace)}};
+  for (const auto& [flag, duration] : durations) {
+    if (duration <= absl::ZeroDuration()) return Invalid(flag, "is not greater than 0");
   }
   return absl::OkStatus();
 }
@@ -203,21 +267,17 @@ absl::StatusOr<ServerConfig> ReadCommandLine(int argc, char** argv) {
   RETURN_IF_ERROR(ReadModelFlags(c));
   RETURN_IF_ERROR(ReadVarFlags(c));
   RETURN_IF_ERROR(ReadLimitFlags(c));
+  RETURN_IF_ERROR(ReadConnectionFlags(c));
   RETURN_IF_ERROR(AtLeast("threads", absl::GetFlag(FLAGS_threads), 0));
   RETURN_IF_ERROR(AtLeast("worker_threads", absl::GetFlag(FLAGS_worker_threads), 0));
   c.threads = absl::GetFlag(FLAGS_threads) > 0 ? absl::GetFlag(FLAGS_threads) : UsableCpus();
   c.worker_threads =
       absl::GetFlag(FLAGS_worker_threads) > 0 ? absl::GetFlag(FLAGS_worker_threads) : std::min(c.threads, 4);
-  c.grpc.listen = absl::GetFlag(FLAGS_listen);
-  c.grpc.tls_cert = absl::GetFlag(FLAGS_tls_cert);
-  c.grpc.tls_key = absl::GetFlag(FLAGS_tls_key);
-  c.grpc.tls_client_ca = absl::GetFlag(FLAGS_tls_client_ca);
   c.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
-  c.token_file = absl::GetFlag(FLAGS_token_file);
-  c.write_timeout = absl::GetFlag(FLAGS_write_timeout);
   c.drain = absl::Seconds(absl::GetFlag(FLAGS_drain_seconds));
   c.watchdog = absl::GetFlag(FLAGS_watchdog);
-  if (c.write_timeout <= absl::ZeroDuration()) return Invalid("write_timeout", "is not greater than 0");
+  RETURN_IF_ERROR(AtLeast("max_failed_steps", absl::GetFlag(FLAGS_max_failed_steps), 1));
+  c.max_failed_steps = absl::GetFlag(FLAGS_max_failed_steps);
   if (c.watchdog <= absl::ZeroDuration()) return Invalid("watchdog", "is not greater than 0");
   if (!(absl::GetFlag(FLAGS_drain_seconds) >= 0)) return Invalid("drain_seconds", "is less than 0");
   c.log_format = absl::GetFlag(FLAGS_log_format);

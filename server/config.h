@@ -24,12 +24,16 @@ struct ServerConfig {
   std::string metrics_listen;  // empty: no metrics
   std::string token_file;
   int worker_threads = 2;
+  int64_t receive_memory = 0;  // bytes
+  absl::Duration read_timeout;
   absl::Duration write_timeout;
   absl::Duration drain;
   absl::Duration watchdog;
+  int max_failed_steps = 5;
 
   engine::SchedulerOptions scheduler;
   engine::QueueLimits queue;
+  engine::PrefixCacheScope prefix_cache_scope = engine::PrefixCacheScope::kShared;
   v1::Model::Limits limits;
   v1::VarMode var_mode = v1::VAR_MODE_OFF;
   v1::VarPreset var_preset = v1::VAR_PRESET_GENERAL;

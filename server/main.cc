@@ -1,108 +1,91 @@
 // varserve-server: starts listening at once (live, not ready), loads the model, serves, drains on SIGTERM.
 #include <google/protobuf/stubs/logging.h>
-#include <prometheus/exposer.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
 #include <memory>
+#include <string>
+#include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "server/base/clock.h"
-#include "server/base/status_macros.h"
 #include "server/config.h"
+#include "server/front.h"
+#include "server/heap_trim.h"
 #include "server/passive_openmp.h"
-#include "server/rpc/bearer_tokens.h"
-#include "server/rpc/grpc_server.h"
-#include "server/rpc/inference_service.h"
+#include "server/rpc/grpc_log.h"
 #include "server/serving.h"
 #include "server/telemetry/logging.h"
 #include "server/telemetry/metrics.h"
 #include "server/termination.h"
 #include "server/version.h"
+#include "server/watch.h"
 
 namespace varserve {
 namespace {
 
-// For calls to end with their status once the drain is over.
+// For calls to end with their status once the drain is over, and after a start that failed.
 constexpr absl::Duration kCancelGrace = absl::Seconds(5);
-constexpr int64_t kMaxWaitingMessages = 8;  // of the greatest size, until a worker reads them
+constexpr absl::Duration kFailedStartGrace = absl::Seconds(1);
+// For the last lines of the log, if nobody reads it.
+constexpr absl::Duration kLastWords = absl::Seconds(2);
 
-absl::StatusOr<std::unique_ptr<prometheus::Exposer>> StartExposer(const ServerConfig& config,
-                                                                  const telemetry::Metrics& metrics) {
-  if (config.metrics_listen.empty()) return nullptr;
-  try {
-    auto exposer = std::make_unique<prometheus::Exposer>(config.metrics_listen);
-    exposer->RegisterCollectable(metrics.registry());
-    return exposer;
-  } catch (const std::exception& error) {
-    return absl::UnavailableError(
-        absl::StrCat("--metrics_listen: cannot listen on ", config.metrics_listen, ": ", error.what()));
-  }
+// Says why the process cannot go on before anything else is done about it.
+void GiveUp(const absl::Status& why, bool failing, Front& front, telemetry::Logger& logger) {
+  logger.Error(why.message());
+  front.SetHealth({.failing = failing}, /*live=*/false);
+  front.Refuse("the server ends: it cannot serve; try another replica");
 }
 
-absl::Status Run(int argc, char** argv) {
-  const std::shared_ptr<Termination> termination = Termination::Catch();
-  ASSIGN_OR_RETURN(const ServerConfig config, ReadCommandLine(argc, argv));
-  ASSIGN_OR_RETURN(const std::unique_ptr<telemetry::Logger> logger,
-                   telemetry::Logger::Create(config.log_format, config.log_level));
-  std::unique_ptr<rpc::BearerTokens> tokens;
-  if (!config.token_file.empty()) {
-    ASSIGN_OR_RETURN(tokens, rpc::BearerTokens::Load(config.token_file));
-  }
+// The process's exit code.
+int Run(const ServerConfig& config, Termination& termination, telemetry::Logger& logger) {
   const MonotonicClock clock;
   telemetry::Metrics metrics(config.model_name, kVersion);
-  std::unique_ptr<Serving> serving;  // before the service, whose workers use it to their end
-  rpc::InferenceService service(
-      {.worker_threads = config.worker_threads,
-       .max_preprocessing_bytes = kMaxWaitingMessages * config.grpc.max_message_bytes,
-       .write_timeout = config.write_timeout,
-       .tokens = tokens.get(),
-       .metrics = &metrics,
-       .logger = logger.get(),
-       .clock = &clock});
-  ASSIGN_OR_RETURN(const std::unique_ptr<rpc::GrpcServer> server,
-                   rpc::GrpcServer::Start(config.grpc, &service));
-  logger->Info("listening", {{"version", kVersion}, {"port", static_cast<int64_t>(server->port())}});
-
-  // While the model loads, too: Prometheus is to tell a server that starts from one that is gone.
-  ASSIGN_OR_RETURN(const std::unique_ptr<prometheus::Exposer> exposer, StartExposer(config, metrics));
-  if (exposer != nullptr) {
-    logger->Info("metrics", {{"path", "/metrics"}, {"port", int64_t{exposer->GetListeningPorts().front()}}});
+  std::unique_ptr<Serving> serving;  // before the front, whose workers use it to their end
+  const absl::StatusOr<std::unique_ptr<Front>> started = Front::Start(config, &clock, &metrics, &logger);
+  if (!started.ok()) {
+    logger.Error(started.status().message());
+    return 1;
   }
+  Front& front = **started;
 
-  ASSIGN_OR_RETURN(serving, Serving::Load(config, &clock, &metrics, logger.get()));
+  absl::StatusOr<std::unique_ptr<Serving>> loaded = Serving::Load(config, &clock, &metrics, &logger);
+  termination.BeginServing();  // a signal from now on does not change how it ends
+  if (!loaded.ok()) {
+    GiveUp(loaded.status(), /*failing=*/false, front, logger);
+    front.Shutdown(kFailedStartGrace);
+    return 1;
+  }
+  serving = *std::move(loaded);
+  front.Serve(*serving);
+  logger.Info("ready");
   engine::Engine& engine = serving->engine();
-  termination->BeginServing();
-  service.Serve(serving->model());
-  server->SetHealth(/*live=*/true, /*ready=*/true);
-  metrics.OnHealth(/*ready=*/true, /*stuck=*/false);
-  logger->Info("ready");
+  const absl::Status why =
+      Watch(config, clock, serving->self_test_question(), engine, termination, front, logger);
 
-  // Tell health and metrics how the engine is, until a signal comes.
-  bool healthy = true;
-  while (!termination->WaitFor(absl::Seconds(1))) {
-    const bool stuck = engine.stuck(config.watchdog);
-    if (healthy == !stuck) continue;
-    healthy = !stuck;
-    if (stuck) logger->Error("the engine is stuck: there is work, but no step ends");
-    server->SetHealth(/*live=*/healthy, /*ready=*/healthy);
-    metrics.OnHealth(/*ready=*/healthy, stuck);
+  if (why.ok()) {
+    logger.Info("draining", {{"seconds", absl::ToDoubleSeconds(config.drain)}});
+    front.SetHealth({}, /*live=*/true);
+    front.Refuse("the server is draining; try another replica");
+  } else {
+    GiveUp(why, /*failing=*/true, front, logger);
   }
-
-  logger->Info("draining", {{"seconds", absl::ToDoubleSeconds(config.drain)}});
-  server->SetHealth(/*live=*/true, /*ready=*/false);
-  metrics.OnHealth(/*ready=*/false, /*stuck=*/false);
-  service.Refuse("the server is draining; try another replica");
-  const bool drained = engine.Drain(clock.Now() + config.drain, kCancelGrace);
-  server->Shutdown(absl::Now() + kCancelGrace);
+  const absl::Duration patience = why.ok() ? config.drain : absl::ZeroDuration();
+  const bool drained = engine.Drain(clock.Now() + patience, kCancelGrace);
+  front.Shutdown(kCancelGrace);
   if (!drained) {
-    logger->Error("stopped while a step hangs");
+    logger.Error("stopped while a step hangs");
+    logger.Flush(kLastWords);
     std::_Exit(1);  // the engine's thread cannot be ended
   }
-  logger->Info("stopped");
-  return absl::OkStatus();
+  logger.Info("stopped");
+  return why.ok() ? 0 : 1;
+}
+
+int Fail(const absl::Status& status) {
+  std::fprintf(stderr, "varserve-server: %s\n", std::string(status.message()).c_str());
+  return 1;
 }
 
 }  // namespace
@@ -110,9 +93,17 @@ absl::Status Run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   varserve::UsePassiveOpenMp(argv);
+  varserve::LimitHeapArenas();
   google::protobuf::SetLogHandler(nullptr);  // what is wrong with a message its sender is told
-  const absl::Status status = varserve::Run(argc, argv);
-  if (status.ok()) return 0;
-  std::fprintf(stderr, "varserve-server: %s\n", std::string(status.message()).c_str());
-  return 1;
+  std::signal(SIGPIPE, SIG_IGN);             // a reader of the log that goes away is no reason to end
+  const std::shared_ptr<varserve::Termination> termination = varserve::Termination::Catch();
+  const absl::StatusOr<varserve::ServerConfig> config = varserve::ReadCommandLine(argc, argv);
+  if (!config.ok()) return varserve::Fail(config.status());
+  const auto logger = varserve::telemetry::Logger::Create(config->log_format, config->log_level);
+  if (!logger.ok()) return varserve::Fail(logger.status());
+  const varserve::rpc::GrpcLog grpc_log(logger->get());
+  const int code = varserve::Run(*config, *termination, **logger);
+  // Beyond this the logger's thread may wait for whoever does not read standard error.
+  if (!(*logger)->Flush(varserve::kLastWords)) std::_Exit(code);
+  return code;
 }

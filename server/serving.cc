@@ -3,7 +3,6 @@
 #include <ATen/Parallel.h>
 #include <openssl/sha.h>
 
-#include <cstdio>
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -108,20 +107,24 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
                                   {"step_bytes", plan.needs.step},
                                   {"kv_cache_bytes", plan.num_blocks * plan.needs.block_bytes},
                                   {"kv_cache_tokens", plan.num_blocks * model::KvCache::kBlockSize}});
-  if (config.log_format == "text") std::fputs(plan.ToTable().c_str(), stderr);
+  if (config.log_format == "text") logger->Info(absl::StrCat("memory\n", plan.ToTable()));
   ASSIGN_OR_RETURN(serving->runner_,
                    model::LlavaModelRunner::Create(std::move(m), static_cast<int>(plan.num_blocks)));
   const model::LlavaModel& loaded = serving->runner_->model();
 
   // 3. A first pass, then the engine.
   const absl::Time loaded_at = absl::Now();
-  RETURN_IF_ERROR(WarmUp(*serving->preprocessor_, *serving->runner_));
+  ASSIGN_OR_RETURN(serving->self_test_question_,
+                   GreyQuestion(*serving->preprocessor_, serving->runner_->facts().context));
+  RETURN_IF_ERROR(WarmUp(serving->self_test_question_, *serving->runner_));
   const v1::Model description = Describe(config, loaded, *serving->preprocessor_);
   metrics->OnModelLoaded({.dtype = description.dtype(),
                           .device = description.device(),
                           .num_layers = loaded.config().decoder.num_hidden_layers});
-  engine::EngineOptions engine_options{
-      .scheduler = scheduler, .queue = config.queue, .model_fingerprint = Fingerprint(config, loaded)};
+  engine::EngineOptions engine_options{.scheduler = scheduler,
+                                       .queue = config.queue,
+                                       .prefix_cache_scope = config.prefix_cache_scope,
+                                       .model_fingerprint = Fingerprint(config, loaded)};
   if (config.prefix_cache_bytes >= 0) {
     engine_options.scheduler.prefix_cache_blocks =
         static_cast<int>(config.prefix_cache_bytes / serving->runner_->facts().block_bytes);

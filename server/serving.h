@@ -26,12 +26,15 @@ class Serving {
   engine::Engine& engine() { return *engine_; }
   // What the service needs; valid as long as this object.
   std::shared_ptr<const rpc::ServingModel> model() const { return model_; }
+  // What every model must be able to answer.
+  std::shared_ptr<const Prompt> self_test_question() const { return self_test_question_; }
 
  private:
   Serving() = default;
 
   std::unique_ptr<const preprocess::Preprocessor> preprocessor_;
   std::unique_ptr<model::LlavaModelRunner> runner_;
+  std::shared_ptr<const Prompt> self_test_question_;
   std::unique_ptr<engine::Engine> engine_;
   std::shared_ptr<const rpc::ServingModel> model_;
 };

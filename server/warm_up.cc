@@ -10,19 +10,24 @@
 
 namespace varserve {
 
-absl::Status WarmUp(const preprocess::Preprocessor& preprocessor, engine::ModelRunner& runner) {
+absl::StatusOr<std::shared_ptr<const Prompt>> GreyQuestion(const preprocess::Preprocessor& preprocessor,
+                                                           int context) {
   ProcessedImage picture;
   picture.height = preprocessor.image_processor().height();
   picture.width = preprocessor.image_processor().width();
   picture.pixels.assign(static_cast<size_t>(3) * picture.height * picture.width, 0.0F);
   const preprocess::Message question{preprocess::Role::kUser,
                                      {preprocess::ImagePart{}, "What is in the image?"}};
-  ASSIGN_OR_RETURN(Prompt built,
-                   preprocessor.prompt_builder().Build(
-                       {&question, 1}, {{std::make_shared<const ProcessedImage>(std::move(picture))}},
-                       runner.facts().context));
+  ASSIGN_OR_RETURN(
+      Prompt built,
+      preprocessor.prompt_builder().Build(
+          {&question, 1}, {{std::make_shared<const ProcessedImage>(std::move(picture))}}, context));
+  return std::make_shared<const Prompt>(std::move(built));
+}
+
+absl::Status WarmUp(std::shared_ptr<const Prompt> question, engine::ModelRunner& runner) {
   engine::GenerationRequest request;
-  request.prompt = std::make_shared<const Prompt>(std::move(built));
+  request.prompt = std::move(question);
   const int prompt_size = request.prompt->size();
   const int prefix_size = request.prompt->prefix_size();
   const engine::SlotLayout layout(prefix_size, runner.facts().block_size);
@@ -52,8 +57,7 @@ absl::Status WarmUp(const preprocess::Preprocessor& preprocessor, engine::ModelR
   const std::vector<int32_t> generated = {first};
   RETURN_IF_ERROR(run({{.generated = generated, .begin = prompt_size, .end = prompt_size + 1}}).status());
   runner.Release(0);
-  runner.ClearBlocks(blocks);
-  return absl::OkStatus();
+  return runner.ClearBlocks(blocks);
 }
 
 }  // namespace varserve

@@ -44,6 +44,12 @@ Digest Sha256(const std::string& bytes) {
 
 }  // namespace
 
+Digest CallerRoot(const Digest& model_fingerprint, absl::string_view caller) {
+  std::string bytes(reinterpret_cast<const char*>(model_fingerprint.data()), model_fingerprint.size());
+  bytes.append(caller.data(), caller.size());
+  return Sha256(bytes);
+}
+
 Digest BlockKey(const Digest& previous, const GenerationRequest& request, absl::Span<const int32_t> generated,
                 int begin, int end) {
   const Prompt& prompt = *request.prompt;
@@ -76,14 +82,14 @@ Digest BlockKey(const Digest& previous, const GenerationRequest& request, absl::
   return Sha256(bytes);
 }
 
-std::vector<Digest> PromptBlockKeys(const Digest& model_fingerprint, const GenerationRequest& request,
+std::vector<Digest> PromptBlockKeys(const Digest& root, const GenerationRequest& request,
                                     const SlotLayout& layout) {
   std::vector<Digest> keys;
   for (int block = 0;; ++block) {
     const int begin = layout.FirstToken(block);
     const int end = layout.FirstToken(block + 1);
     if (end > request.prompt->size()) return keys;
-    keys.push_back(BlockKey(keys.empty() ? model_fingerprint : keys.back(), request, {}, begin, end));
+    keys.push_back(BlockKey(keys.empty() ? root : keys.back(), request, {}, begin, end));
   }
 }
 

@@ -1,15 +1,16 @@
 // Content keys of KV blocks: blocks with equal keys hold equal K, V and phi, and equal evidence of VAR.
 //
-// A key is the SHA-256 of the previous block's key (the model's fingerprint before the first block) and of
-// the block's own tokens: ids of text, digest and place of visual tokens, since all images share one
-// placeholder id. So a key stands for everything from the sequence's first token on. Blocks of the prefix are
-// the same under every VAR setting; a block behind it also hashes the setting, unless the mode is OFF. Pure
-// functions, thread-safe.
+// A key is the SHA-256 of the previous block's key (the root before the first block: the model's fingerprint,
+// or that and the caller's name where callers share nothing) and of the block's own tokens: ids of text,
+// digest and place of visual tokens, since all images share one placeholder id. So a key stands for
+// everything from the sequence's first token on. Blocks of the prefix are the same under every VAR setting; a
+// block behind it also hashes the setting, unless the mode is OFF. Pure functions, thread-safe.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "server/base/prompt.h"
 #include "server/engine/request.h"
@@ -17,13 +18,16 @@
 
 namespace varserve::engine {
 
+// The root of keys that no other caller's blocks have.
+Digest CallerRoot(const Digest& model_fingerprint, absl::string_view caller);
+
 // Key of the block that holds tokens [begin, end) of the prompt and the `generated` tokens behind it.
 Digest BlockKey(const Digest& previous, const GenerationRequest& request, absl::Span<const int32_t> generated,
                 int begin, int end);
 
 // Keys of the leading blocks that the prompt fills: those of the prefix, its partly filled last one included,
 // and the full ones behind it.
-std::vector<Digest> PromptBlockKeys(const Digest& model_fingerprint, const GenerationRequest& request,
+std::vector<Digest> PromptBlockKeys(const Digest& root, const GenerationRequest& request,
                                     const SlotLayout& layout);
 
 }  // namespace varserve::engine

@@ -5,15 +5,27 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
+#include "server/engine/block_key.h"
+#include "server/engine/exceptions.h"
 
 namespace varserve::engine {
+namespace {
+
+absl::Status BrokenError(const absl::Status& why) {
+  return absl::UnavailableError(
+      absl::StrCat("server: cannot go on (", why.message(), "); try another replica"));
+}
+
+}  // namespace
 
 Engine::Engine(const EngineOptions& options, ModelRunner* runner, EngineObserver* observer,
                const Clock* clock)
     : facts_(runner->facts()),
       max_running_(options.scheduler.max_running),
+      prefix_cache_scope_(options.prefix_cache_scope),
       model_fingerprint_(options.model_fingerprint),
       clock_(clock),
+      observer_(observer),
       core_(options.scheduler, runner, observer, clock),
       queue_(options.queue),
       last_progress_(clock->Now()) {
@@ -49,30 +61,45 @@ absl::Status Engine::Validate(const GenerationRequest& request) const {
 }
 
 absl::Status Engine::CheckServing() const {
+  if (!fatal_.ok()) return BrokenError(fatal_);
   if (state_ == State::kServing) return absl::OkStatus();
   return absl::UnavailableError("server: is shutting down; try another replica");
 }
 
 void Engine::GivePlaceBack::operator()(Engine* engine) const {
   absl::MutexLock lock(&engine->mu_);
-  engine->queue_.GiveBack();
+  engine->queue_.GiveBack(place);
 }
 
-absl::StatusOr<Engine::Place> Engine::Reserve(absl::Time deadline) {
+void Engine::GiveUp(Place place) {
+  const absl::Duration waited = clock_->Now() - place.get_deleter().place.arrival;
+  observer_->OnLeftQueue(VarMode::kOff, waited, /*admitted=*/false);
+}
+
+absl::StatusOr<Engine::Place> Engine::Reserve(const std::string& caller, absl::Time deadline) {
   absl::MutexLock lock(&mu_);
   RETURN_IF_ERROR(CheckServing());
-  RETURN_IF_ERROR(queue_.Reserve(deadline, clock_->Now()));
-  return Place(this);
+  ASSIGN_OR_RETURN(QueuePolicy::Place place, queue_.Reserve(caller, deadline, clock_->Now()));
+  return Place(this, GivePlaceBack{.place = std::move(place)});
 }
 
 absl::StatusOr<std::vector<SequenceId>> Engine::Submit(std::vector<Submission> group, Place place) {
+  if (group.empty()) return std::vector<SequenceId>();
+  const absl::Time now = clock_->Now();
+  const Digest root = prefix_cache_scope_ == PrefixCacheScope::kShared
+                          ? model_fingerprint_
+                          : CallerRoot(model_fingerprint_, group.front().request.caller);
+  absl::Duration waited;  // for its turn to be prepared
+  if (place != nullptr) waited = place.get_deleter().turn.value_or(now) - place.get_deleter().place.arrival;
   std::vector<Accepted> accepted;
   std::vector<QueuedRequest> queued;
   absl::Time deadline = absl::InfiniteFuture();
   for (Submission& submission : group) {
     RETURN_IF_ERROR(Validate(submission.request));
     deadline = std::min(deadline, submission.request.deadline);
-    auto sequence = std::make_unique<Sequence>(std::move(submission.request), facts_, model_fingerprint_);
+    auto sequence = std::make_unique<Sequence>(std::move(submission.request), facts_, root);
+    sequence->arrival = now;
+    sequence->waited = waited;
     if (sequence->num_blocks() > facts_.num_kv_blocks) {
       return absl::ResourceExhaustedError(absl::StrCat(
           "max_tokens: prompt and answer take ", sequence->num_blocks(), " KV blocks of ", facts_.block_size,
@@ -81,19 +108,16 @@ absl::StatusOr<std::vector<SequenceId>> Engine::Submit(std::vector<Submission> g
     queued.push_back(sequence->queued());
     accepted.push_back({.sequence = std::move(sequence), .sink = std::move(submission.sink)});
   }
-  const absl::Time now = clock_->Now();
   std::vector<SequenceId> ids;
   absl::MutexLock lock(&mu_);
   RETURN_IF_ERROR(CheckServing());
-  using QueuePlace = QueuePolicy::Place;
   RETURN_IF_ERROR(
-      queue_.Enter(queued, deadline, now, place == nullptr ? QueuePlace::kNone : QueuePlace::kReserved));
+      queue_.Enter(queued, deadline, now, place == nullptr ? nullptr : &place.get_deleter().place));
   (void)place.release();  // it is used up
   if (requests_ == 0) last_progress_ = now;
   requests_ += static_cast<int>(accepted.size());
   for (Accepted& a : accepted) {
     a.sequence->id = next_id_++;
-    a.sequence->arrival = now;
     ids.push_back(a.sequence->id);
     inbox_.push_back(std::move(a));
   }
@@ -129,7 +153,20 @@ void Engine::Stop() {
 
 Engine::Health Engine::health() const {
   absl::MutexLock lock(&mu_);
-  return {.working = requests_ > 0, .last_progress = last_progress_, .failed_steps = failed_steps_};
+  return {.working = requests_ > 0,
+          .last_progress = last_progress_,
+          .failed_steps = failed_steps_,
+          .last_error = last_error_,
+          .fatal = fatal_};
+}
+
+Engine::Load Engine::load() const {
+  absl::MutexLock lock(&mu_);
+  const std::optional<absl::Time> oldest = queue_.oldest_arrival();
+  return {.reserved = queue_.reserved(),
+          .waiting = queue_.waiting(),
+          .waiting_tokens = queue_.waiting_tokens(),
+          .oldest = oldest ? clock_->Now() - *oldest : absl::ZeroDuration()};
 }
 
 bool Engine::stuck(absl::Duration threshold) const {
@@ -153,18 +190,41 @@ void Engine::Run() {
       end = stopping ? absl::InfinitePast() : drain_deadline_;
     }
     EngineCore::Round round;
-    for (Accepted& a : inbox) core_.Add(std::move(a.sequence), std::move(a.sink));
-    for (const SequenceId id : cancelled)
-      core_.Fail(id, absl::CancelledError("request: was cancelled"), round);
-    core_.FailExpired(round);
-    if (end <= clock_->Now()) {
-      core_.FailAll(absl::UnavailableError("server: is shutting down; try another replica"), round);
-    }
-    core_.Admit(round);
-    LeaveQueue(round);
-    core_.Step(round);
-    Account(round);
+    const absl::Status done = CatchExceptions([&] {
+      for (; !inbox.empty(); inbox.erase(inbox.begin()))
+        core_.Add(std::move(inbox.front().sequence), inbox.front().sink);
+      for (const SequenceId id : cancelled)
+        core_.Fail(id, absl::CancelledError("request: was cancelled"), round);
+      core_.FailExpired(round);
+      if (end <= clock_->Now()) {
+        core_.FailAll(absl::UnavailableError("server: is shutting down; try another replica"), round);
+      }
+      core_.Admit(round);
+      LeaveQueue(round);
+      core_.Step(round);
+      Account(round);
+    });
+    if (!done.ok()) return Break(done, std::move(inbox));
+    if (!round.fatal.ok()) return Break(round.fatal, {});
   }
+}
+
+void Engine::Break(const absl::Status& why, std::vector<Accepted> taken) {
+  std::vector<Accepted> inbox;
+  {
+    absl::MutexLock lock(&mu_);
+    fatal_ = why;
+    inbox.swap(inbox_);
+  }
+  const absl::Status status = BrokenError(why);
+  core_.Abandon(status);
+  for (std::vector<Accepted>* requests : {&taken, &inbox}) {
+    for (const Accepted& request : *requests)
+      CatchExceptions([&] { request.sink->OnFailed(status); }).IgnoreError();
+  }
+  absl::MutexLock lock(&mu_);
+  requests_ = 0;
+  finished_.SignalAll();
 }
 
 int Engine::RoomInBatch() const {
@@ -184,6 +244,8 @@ void Engine::Account(const EngineCore::Round& round) {
   queue_.SetRoom(RoomInBatch());
   requests_ -= round.ended;
   if (round.step_succeeded) failed_steps_ = *round.step_succeeded ? 0 : failed_steps_ + 1;
+  if (!round.last_error.ok()) last_error_ = round.last_error;
+  fatal_ = round.fatal;  // before anybody hears that nothing is left
   last_progress_ = clock_->Now();
   if (requests_ == 0) finished_.SignalAll();
 }

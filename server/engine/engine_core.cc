@@ -2,13 +2,17 @@
 
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "server/engine/exceptions.h"
 #include "server/engine/retry_delay.h"
 
 namespace varserve::engine {
 namespace {
 
-// One plan per sequence. The steps of a sequence stand together.
+constexpr int kClearAttempts = 3;
+
+// One plan per sequence. The steps of a sequence come one after the other.
 std::vector<StepPlan> SplitBySequence(const StepPlan& plan) {
   std::vector<StepPlan> plans;
   for (const SequenceStep& step : plan.steps) {
@@ -18,9 +22,15 @@ std::vector<StepPlan> SplitBySequence(const StepPlan& plan) {
   return plans;
 }
 
+// Nobody is left to hear of it when this goes wrong, too.
+void TellFailed(OutputSink& sink, const absl::Status& status) {
+  CatchExceptions([&] { sink.OnFailed(status); }).IgnoreError();
+}
+
 // What the client of a failed step gets to know.
 absl::Status FaultOf(const absl::Status& status) {
-  const std::string message = absl::StrCat("model: ", status.message());
+  const std::string message =
+      absl::StrCat(absl::StartsWith(status.message(), "model: ") ? "" : "model: ", status.message());
   if (!absl::IsResourceExhausted(status)) return absl::InternalError(message);
   return WithRetryDelay(absl::ResourceExhaustedError(message), kDefaultRetryDelay);
 }
@@ -32,13 +42,14 @@ EngineCore::EngineCore(const SchedulerOptions& options, ModelRunner* runner, Eng
     : runner_(runner), observer_(observer), clock_(clock), scheduler_(options, runner->facts()) {}
 
 void EngineCore::Add(std::unique_ptr<Sequence> sequence, std::shared_ptr<OutputSink> sink) {
-  sinks_[sequence->id] = std::move(sink);
+  const SequenceId id = sequence->id;
   scheduler_.Add(std::move(sequence));
+  sinks_.emplace(id, std::move(sink));
 }
 
 void EngineCore::Fail(SequenceId id, const absl::Status& status, Round& round) {
   if (const Sequence* sequence = scheduler_.Find(id)) {
-    Remove(*sequence, Scheduler::BlockContent::kValid, round)->OnFailed(status);
+    End(*sequence, Scheduler::BlockContent::kValid, status, round);
   }
 }
 
@@ -66,22 +77,37 @@ void EngineCore::FailExpired(Round& round) {
 }
 
 void EngineCore::Admit(Round& round) {
-  const std::vector<BlockId> tainted = scheduler_.TakeTainted();
-  if (!tainted.empty()) runner_->ClearBlocks(tainted);
+  ClearTainted(round);
   const absl::Time now = clock_->Now();
   for (const Sequence* sequence : scheduler_.Admit()) {
+    const absl::Duration queue_time = sequence->QueueTime(now);
     round.left_queue.push_back(sequence->queued());
     ++round.stats.admitted;
     round.stats.cached_tokens += sequence->num_cached;
+    observer_->OnLeftQueue(sequence->request.var.mode, queue_time, /*admitted=*/true);
     observer_->OnPrefixLookup(sequence->prompt_size(), sequence->num_cached);
-    sinks_.at(sequence->id)
-        ->OnStarted({.cached_tokens = sequence->num_cached, .queue_time = now - sequence->arrival});
+    const absl::Status started = CatchExceptions([&] {
+      sinks_.at(sequence->id)->OnStarted({.cached_tokens = sequence->num_cached, .queue_time = queue_time});
+    });
+    if (!started.ok()) End(*sequence, Scheduler::BlockContent::kValid, started, round);
   }
+}
+
+void EngineCore::ClearTainted(Round& round) {
+  if (scheduler_.tainted().empty()) return;
+  absl::Status status;
+  for (int attempt = 0; attempt < kClearAttempts; ++attempt) {
+    status = runner_->ClearBlocks(scheduler_.tainted());
+    if (status.ok()) return scheduler_.OnCleared();
+  }
+  round.step_succeeded = false;
+  round.last_error = round.fatal = status;
 }
 
 void EngineCore::Step(Round& round) {
   if (const StepPlan plan = scheduler_.Plan(); !plan.steps.empty()) {
-    round.step_succeeded = Execute(plan, round);
+    Execute(plan, round);
+    ClearTainted(round);
   }
 
   const KvBlockPool& pool = scheduler_.pool();
@@ -94,19 +120,18 @@ void EngineCore::Step(Round& round) {
   observer_->OnLoad(load);
 }
 
-bool EngineCore::Execute(const StepPlan& plan, Round& round) {
+void EngineCore::Execute(const StepPlan& plan, Round& round) {
   absl::StatusOr<StepOutput> output = TimedExecute(plan, round);
   if (output.ok()) return Apply(plan, *std::move(output), round);
 
   const std::vector<StepPlan> plans = SplitBySequence(plan);
   if (plans.size() == 1) {
     const Sequence& sequence = *scheduler_.Find(plan.steps.front().sequence);
-    Remove(sequence, Scheduler::BlockContent::kSuspect, round)->OnFailed(FaultOf(output.status()));
-    return false;
+    round.step_succeeded = round.step_succeeded.value_or(false);
+    End(sequence, Scheduler::BlockContent::kSuspect, FaultOf(output.status()), round);
+    return;
   }
-  bool succeeded = false;
-  for (const StepPlan& alone : plans) succeeded |= Execute(alone, round);
-  return succeeded;
+  for (const StepPlan& alone : plans) Execute(alone, round);
 }
 
 absl::StatusOr<StepOutput> EngineCore::TimedExecute(const StepPlan& plan, Round& round) {
@@ -122,36 +147,57 @@ absl::StatusOr<StepOutput> EngineCore::TimedExecute(const StepPlan& plan, Round&
     (decode ? step.decode_tokens : step.prefill_tokens) += s.end - s.begin;
   }
   step.failed = !output.ok();
-  if (output.ok()) round.stats.prefill_tokens += step.prefill_tokens;
+  if (output.ok()) {
+    round.stats.prefill_tokens += step.prefill_tokens;
+  } else {
+    round.last_error = output.status();
+  }
   round.stats.step_duration += step.duration;
   observer_->OnStep(step);
   return output;
 }
 
-bool EngineCore::Apply(const StepPlan& plan, StepOutput output, Round& round) {
-  bool succeeded = false;
+void EngineCore::Apply(const StepPlan& plan, StepOutput output, Round& round) {
   for (size_t i = 0; i < plan.steps.size(); ++i) {
     const Sequence* sequence = scheduler_.Find(plan.steps[i].sequence);
     if (sequence == nullptr) continue;  // an earlier chunk of it failed
-    absl::StatusOr<Progress> progress = scheduler_.Apply(plan.steps[i], std::move(output.results[i]));
+    absl::StatusOr<Progress> progress;
+    const absl::Status applied =
+        CatchExceptions([&] { progress = scheduler_.Apply(plan.steps[i], std::move(output.results[i])); });
+    if (!applied.ok()) progress = applied;
     if (!progress.ok()) {
-      observer_->OnCorruptedResult();
-      Remove(*sequence, Scheduler::BlockContent::kSuspect, round)->OnFailed(FaultOf(progress.status()));
+      if (applied.ok()) observer_->OnCorruptedResult();
+      round.last_error = progress.status();
+      round.step_succeeded = round.step_succeeded.value_or(false);
+      End(*sequence, Scheduler::BlockContent::kSuspect, FaultOf(progress.status()), round);
       continue;
     }
-    succeeded = true;
-    if (progress->token && sinks_.at(sequence->id)->OnToken(*progress->token) == SinkVerdict::kStop) {
-      progress->finish = FinishReason::kStopString;
+    if (progress->token) {
+      round.step_succeeded = true;
+      const absl::Status sent = CatchExceptions([&] {
+        if (sinks_.at(sequence->id)->OnToken(*progress->token) == SinkVerdict::kStop)
+          progress->finish = FinishReason::kStopString;
+      });
+      if (!sent.ok()) {
+        End(*sequence, Scheduler::BlockContent::kValid, sent, round);
+        continue;
+      }
     }
     if (progress->finish) Finish(*sequence, *progress->finish, round);
   }
-  return succeeded;
 }
 
 void EngineCore::Finish(const Sequence& sequence, FinishReason reason, Round& round) {
   std::unique_ptr<VarReport> report;
   if (sequence.request.var.measured()) report = scheduler_.Report(sequence.id);
-  Remove(sequence, Scheduler::BlockContent::kValid, round)->OnFinished(reason, std::move(report));
+  const std::shared_ptr<OutputSink> sink = Remove(sequence, Scheduler::BlockContent::kValid, round);
+  const absl::Status told = CatchExceptions([&] { sink->OnFinished(reason, std::move(report)); });
+  if (!told.ok()) TellFailed(*sink, told);
+}
+
+void EngineCore::End(const Sequence& sequence, Scheduler::BlockContent content, const absl::Status& status,
+                     Round& round) {
+  TellFailed(*Remove(sequence, content, round), status);
 }
 
 std::shared_ptr<OutputSink> EngineCore::Remove(const Sequence& sequence, Scheduler::BlockContent content,
@@ -159,12 +205,18 @@ std::shared_ptr<OutputSink> EngineCore::Remove(const Sequence& sequence, Schedul
   const SequenceId id = sequence.id;
   if (sequence.blocks.empty()) {
     round.left_queue.push_back(sequence.queued());
+    observer_->OnLeftQueue(sequence.request.var.mode, sequence.QueueTime(clock_->Now()), /*admitted=*/false);
   } else {
     runner_->Release(id);
   }
   ++round.ended;
   scheduler_.Remove(id, content);
   return std::move(sinks_.extract(id).mapped());
+}
+
+void EngineCore::Abandon(const absl::Status& status) {
+  for (const auto& [id, sink] : sinks_) TellFailed(*sink, status);
+  sinks_.clear();
 }
 
 }  // namespace varserve::engine

@@ -3,7 +3,9 @@
 // only.
 //
 // A step that fails with several sequences is executed again for each of them alone; only those that fail
-// alone end, with INTERNAL, or RESOURCE_EXHAUSTED if the runner says so.
+// alone end, with INTERNAL, or RESOURCE_EXHAUSTED if the runner says so. What a sink throws, or a result that
+// memory is missing for, ends its own request. All other exceptions leave the core in a state nobody knows:
+// then only Abandon may be called.
 #pragma once
 
 #include <memory>
@@ -35,7 +37,11 @@ class EngineCore {
   struct Round {
     std::vector<QueuedRequest> left_queue;  // admitted, or ended while they waited
     int ended = 0;                          // sequences
-    std::optional<bool> step_succeeded;     // at least for one sequence; not set: there was no step
+    // Whether a token came of the step, at least for one sequence, or only errors. Not set where neither did:
+    // a chunk of a prompt shows nothing of the model, wrong as it may be.
+    std::optional<bool> step_succeeded;
+    absl::Status last_error;  // of the last step, or clearing of blocks, that failed
+    absl::Status fatal;       // why nothing can run any more: the device does not work
     RoundStats stats;
   };
 
@@ -48,17 +54,24 @@ class EngineCore {
   void Admit(Round& round);
   // One step of all that run, if anything does.
   void Step(Round& round);
+  // Ends all requests with this status, whatever has happened. To be called last, and once.
+  void Abandon(const absl::Status& status);
 
   const Scheduler& scheduler() const { return scheduler_; }
 
  private:
-  // Execute and Apply tell whether anything succeeded. Execute tries again as said above.
-  bool Execute(const StepPlan& plan, Round& round);
+  // Tries again as said above.
+  void Execute(const StepPlan& plan, Round& round);
   absl::StatusOr<StepOutput> TimedExecute(const StepPlan& plan, Round& round);
-  bool Apply(const StepPlan& plan, StepOutput output, Round& round);
+  void Apply(const StepPlan& plan, StepOutput output, Round& round);
   void Finish(const Sequence& sequence, FinishReason reason, Round& round);
+  // Ends a sequence with an error.
+  void End(const Sequence& sequence, Scheduler::BlockContent content, const absl::Status& status,
+           Round& round);
   // Frees what a sequence holds and hands out its sink, to be told how it ended.
   std::shared_ptr<OutputSink> Remove(const Sequence& sequence, Scheduler::BlockContent content, Round& round);
+  // Makes tainted blocks usable. An error is fatal, since no request has a part in it.
+  void ClearTainted(Round& round);
 
   ModelRunner* const runner_;
   EngineObserver* const observer_;

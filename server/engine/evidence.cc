@@ -48,9 +48,23 @@ bool MayBeSink(const GenerationRequest& request, int position) {
 Evidence::Evidence(const ModelFacts& facts)
     : num_layers_(facts.num_layers), phi_size_(kNumPhiPlanes * num_layers_), blocks_(facts.num_kv_blocks) {}
 
+int64_t Evidence::BlockBytes(const ModelFacts& facts) {
+  if (!facts.has_var_profile) return 0;
+  return int64_t{facts.block_size} * facts.num_layers *
+         static_cast<int64_t>(kNumPhiPlanes * sizeof(float) + sizeof(AttentionShares));
+}
+
+int64_t Evidence::bytes() const {
+  size_t bytes = 0;
+  for (const Block& block : blocks_) {
+    bytes += block.phi.capacity() * sizeof(float) + block.rows.capacity() * sizeof(AttentionShares);
+  }
+  return static_cast<int64_t>(bytes);
+}
+
 void Evidence::Record(const SequenceStep& step, const SlotLayout& layout, const SequenceResult& result) {
   const GenerationRequest& request = *step.request;
-  // Nobody can ask for it: blocks behind the prefix are shared only among requests of one VAR setting.
+  // Nobody can ask for it: blocks after the prefix are shared only among requests of one VAR setting.
   if (step.begin >= layout.prefix_size() && !request.var.measured()) return;
   if (result.phi.empty()) return;
 

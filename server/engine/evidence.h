@@ -1,9 +1,11 @@
 // What VAR needs to report on a sequence, kept on the host for every block of the KV pool: phi of each token
 // and the attention of each eligible row. It lives and dies with the block's K and V, so a prefix hit brings
-// its evidence along. Engine thread only.
+// its evidence along. Memory for a block is taken when it is first written to and kept for what the block
+// holds next: at most BlockBytes for each block of the pool. Engine thread only.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -19,6 +21,12 @@ class Evidence {
  public:
   explicit Evidence(const ModelFacts& facts);
 
+  // Most bytes of host memory a block takes: for each slot and layer both planes of phi and one row's shares.
+  // 0 where the model has no VAR profile.
+  static int64_t BlockBytes(const ModelFacts& facts);
+  // What is taken by now.
+  int64_t bytes() const;
+
   // Keeps what a step found out about its tokens. `result` has the sizes step_plan.h asks for.
   void Record(const SequenceStep& step, const SlotLayout& layout, const SequenceResult& result);
 
@@ -27,7 +35,7 @@ class Evidence {
                    absl::Span<const BlockId> blocks, int num_tokens) const;
 
  private:
-  struct Block {                        // made when first written to
+  struct Block {
     std::vector<float> phi;             // [block_size, kNumPhiPlanes, num_layers]
     std::vector<AttentionShares> rows;  // [block_size, num_layers], of eligible tokens
   };

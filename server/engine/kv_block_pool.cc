@@ -1,7 +1,6 @@
 #include "server/engine/kv_block_pool.h"
 
 #include <cassert>
-#include <utility>
 
 namespace varserve::engine {
 
@@ -69,10 +68,10 @@ void KvBlockPool::Taint(BlockId id) {
   blocks_[id].tainted = true;
 }
 
-std::vector<BlockId> KvBlockPool::TakeTainted() {
+void KvBlockPool::OnCleared() {
   for (const BlockId id : tainted_) blocks_[id].tainted = false;
   free_.insert(free_.end(), tainted_.begin(), tainted_.end());
-  return std::exchange(tainted_, {});
+  tainted_.clear();
 }
 
 void KvBlockPool::Withdraw(const Digest& key, SequenceId owner) {

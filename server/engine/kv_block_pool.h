@@ -5,7 +5,7 @@
 //   held     by one or more sequences; findable by its key once published
 //   cached   held by nobody, findable until it is taken for other content, least recently used first
 //   free     content of no use
-//   tainted  free, but its content may be not finite: to be cleared first
+//   tainted  held by nobody, but its content may be not finite: to be cleared first
 // A key is besides *pending* while the sequence that announced it computes the block, so that others can wait
 // for it.
 #pragma once
@@ -41,8 +41,9 @@ class KvBlockPool {
   void Publish(BlockId block, const Digest& key);
   // A held block's content must not be used any more: not findable from now on, tainted once nobody holds it.
   void Taint(BlockId block);
-  // Tainted blocks, which are free from now on. The caller clears them before anything runs.
-  std::vector<BlockId> TakeTainted();
+  // Tainted blocks, and that they were cleared: they are free from now on.
+  const std::vector<BlockId>& tainted() const { return tainted_; }
+  void OnCleared();
 
   bool IsPending(const Digest& key) const { return pending_.contains(key); }
   // `owner` is going to publish `key`. No effect where the key is pending already.

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/engine/step_plan.h"
 
@@ -36,8 +37,9 @@ class ModelRunner {
   // Forgets what is kept for a sequence beside its blocks (image features not yet used up).
   virtual void Release(SequenceId sequence) = 0;
 
-  // Clears blocks whose content may be not finite before another sequence gets them.
-  virtual void ClearBlocks(absl::Span<const BlockId> blocks) = 0;
+  // Clears blocks whose content may be not finite before another sequence gets them. No request has a part in
+  // it: an error means that the device does not work.
+  virtual absl::Status ClearBlocks(absl::Span<const BlockId> blocks) = 0;
 };
 
 }  // namespace varserve::engine

@@ -1,9 +1,11 @@
-// Events of the engine that metrics are made of. Called on the engine's thread; no method may block.
+// Events of the engine that metrics are made of. Called on the engine's thread, OnLeftQueue on any one; no
+// method may block.
 #pragma once
 
 #include <cstdint>
 
 #include "absl/time/time.h"
+#include "server/engine/var_settings.h"
 
 namespace varserve::engine {
 
@@ -21,6 +23,10 @@ class EngineObserver {
     int total_blocks = 0;
   };
   virtual void OnLoad(const Load& load) = 0;
+
+  // A request does not wait any more: it was admitted, or has ended. `queue_time` is all its waiting, first
+  // for its prompt to be made, then to run.
+  virtual void OnLeftQueue(VarMode /*var*/, absl::Duration /*queue_time*/, bool /*admitted*/) {}
 
   // A request looked up its prompt in the prefix cache: tokens asked for, tokens found.
   virtual void OnPrefixLookup(int64_t queried_tokens, int64_t hit_tokens) = 0;

@@ -30,10 +30,15 @@ struct SamplingParams {
 
 struct GenerationRequest {
   std::string id;
+  // Who asks: limits and turns are per caller. Empty: nobody in particular, without limits of its own.
+  std::string caller;
   std::shared_ptr<const Prompt> prompt;
   SamplingParams sampling;
   VarSettings var;
   std::vector<int> map_layers;  // layers averaged in attention maps; empty: no maps are made
+  // Maps are made until they take more than this, counted as float32 values over the grids: a report holds at
+  // most one map more.
+  int64_t max_map_bytes = std::numeric_limits<int64_t>::max();
   absl::Time deadline = absl::InfiniteFuture();
 };
 
@@ -46,15 +51,16 @@ struct Token {
 };
 
 struct StartedInfo {
-  int cached_tokens = 0;  // leading prompt tokens taken from the prefix cache
-  absl::Duration queue_time;
+  int cached_tokens = 0;      // leading prompt tokens taken from the prefix cache
+  absl::Duration queue_time;  // see EngineObserver::OnLeftQueue
 };
 
 enum class SinkVerdict : uint8_t { kContinue, kStop };
 
 // Receives one request's output. The engine calls it on its own thread, one call at a time, in the order
 // OnStarted OnToken* (OnFinished | OnFailed); OnFailed may also come first. Nothing is called after the last
-// one, and the engine drops its reference then. No method may block.
+// one, and the engine drops its reference then. No method may block. An exception out of one of the others
+// ends the request with OnFailed, and no other request.
 class OutputSink {
  public:
   virtual ~OutputSink() = default;

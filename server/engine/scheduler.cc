@@ -11,29 +11,8 @@
 namespace varserve::engine {
 namespace {
 
-SequenceStep MakeStep(const Sequence& sequence, int begin, int end) {
-  return {.sequence = sequence.id,
-          .request = &sequence.request,
-          .generated = sequence.generated,
-          .begin = begin,
-          .end = end,
-          .blocks = sequence.blocks,
-          .encode_images = sequence.ImagesToEncode(begin, end),
-          .sample = end == sequence.num_tokens()};
-}
-
-// Tokens of the prefill budget a step uses up.
-int Cost(const SequenceStep& step) {
-  int cost = step.end - step.begin;
-  for (const int image : step.encode_images) {
-    const ImageSpan& span = step.request->prompt->spans[image];
-    cost += span.end - span.begin;
-  }
-  return cost;
-}
-
 // The authors' code never takes a generated token for a sink, but does take the same token of a later prompt
-// for one: then K, V and evidence behind it differ.
+// for one: then K, V and evidence after it differ.
 bool MayBeShared(const Sequence& sequence, int block_end) {
   const VarSettings& var = sequence.request.var;
   return block_end <= sequence.prompt_size() || !var.measured() || var.variant != VarVariant::kAuthorsCode;
@@ -46,28 +25,36 @@ Scheduler::Scheduler(const SchedulerOptions& options, const ModelFacts& facts)
       max_running_(options.max_running),
       prefill_budget_(options.prefill_budget.value_or(facts.prefill_chunk)),
       idle_prefill_budget_(options.idle_prefill_budget.value_or(prefill_budget_)),
+      queue_(options.max_running_per_caller),
+      prefill_(facts.prefill_chunk),
       pool_(facts.num_kv_blocks, options.prefix_cache_blocks.value_or(facts.num_kv_blocks)),
       evidence_(facts) {}
 
 void Scheduler::Add(std::unique_ptr<Sequence> sequence) {
-  waiting_.push_back(sequence.get());
+  queue_.Add(sequence.get());
   const SequenceId id = sequence->id;
   sequences_.emplace(id, std::move(sequence));
 }
 
 std::vector<const Sequence*> Scheduler::Admit() {
   std::vector<const Sequence*> admitted;
-  for (auto it = waiting_.begin();
-       it != waiting_.end() && static_cast<int>(running_.size()) < max_running_;) {
-    const Admission admission = TryAdmit(**it);
-    if (admission == Admission::kNoMemory) break;
-    if (admission == Admission::kPrefixPending) {
-      ++it;
-      continue;
+  AdmissionQueue::Round round(&queue_);
+  while (static_cast<int>(running_.size()) < max_running_) {
+    Sequence* const next = round.Next();
+    if (next == nullptr) break;
+    switch (TryAdmit(*next)) {
+      case Admission::kAdmitted:
+        running_.push_back(next);
+        admitted.push_back(next);
+        round.Admit();
+        break;
+      case Admission::kPrefixPending:
+        round.StepAside();
+        break;
+      case Admission::kNoMemory:
+        round.Block();
+        break;
     }
-    running_.push_back(*it);
-    admitted.push_back(*it);
-    it = waiting_.erase(it);
   }
   return admitted;
 }
@@ -102,29 +89,14 @@ Scheduler::Admission Scheduler::TryAdmit(Sequence& sequence) {
   return Admission::kAdmitted;
 }
 
-StepPlan Scheduler::Plan() const {
+StepPlan Scheduler::Plan() {
   StepPlan plan;
   for (const Sequence* sequence : running_) {
     if (!sequence->prefilling()) {
-      plan.steps.push_back(MakeStep(*sequence, sequence->num_computed, sequence->num_tokens()));
+      plan.steps.push_back(sequence->StepOver(sequence->num_computed, sequence->num_tokens()));
     }
   }
-  int budget = plan.steps.empty() ? idle_prefill_budget_ : prefill_budget_;
-  bool first_chunk = true;
-  bool encodes_images = false;
-  for (const Sequence* sequence : running_) {
-    for (int begin = sequence->num_computed; begin < sequence->prompt_size();) {
-      SequenceStep step = MakeStep(*sequence, begin, sequence->ChunkEnd(begin, facts_.prefill_chunk));
-      const int cost = Cost(step);
-      const bool second_image = encodes_images && !step.encode_images.empty();
-      if (!first_chunk && (cost > budget || second_image)) return plan;
-      first_chunk = false;
-      encodes_images |= !step.encode_images.empty();
-      budget -= cost;
-      begin = step.end;
-      plan.steps.push_back(std::move(step));
-    }
-  }
+  prefill_.Plan(running_, plan.steps.empty() ? idle_prefill_budget_ : prefill_budget_, plan);
   return plan;
 }
 
@@ -154,10 +126,12 @@ absl::Status Scheduler::CheckResult(const SequenceStep& step, const SequenceResu
   }
   const size_t phi = facts_.has_var_profile ? kNumPhiPlanes * facts_.num_layers * (step.end - step.begin) : 0;
   const size_t rows = step.request->var.measured() ? eligible * facts_.num_layers : 0;
-  if (result.phi.size() != phi || result.rows.size() != rows || result.token.has_value() != step.sample) {
+  if (result.phi.size() != phi || result.rows.size() != rows || result.token.has_value() != step.sample ||
+      result.map.has_value() != step.map) {
     return absl::InternalError(absl::StrCat("model runner: returned ", result.phi.size(), " phi, ",
-                                            result.rows.size(), " rows and ", result.token.has_value(),
-                                            " tokens, expected ", phi, ", ", rows, " and ", step.sample));
+                                            result.rows.size(), " rows, ", result.token.has_value(),
+                                            " tokens and ", result.map.has_value(), " maps, expected ", phi,
+                                            ", ", rows, ", ", step.sample, " and ", step.map));
   }
   return absl::OkStatus();
 }
@@ -187,8 +161,12 @@ std::unique_ptr<VarReport> Scheduler::Report(SequenceId id) {
 void Scheduler::Remove(SequenceId id, BlockContent content) {
   const auto it = sequences_.find(id);
   Sequence& sequence = *it->second;
-  std::erase(waiting_, &sequence);
-  std::erase(running_, &sequence);
+  if (sequence.blocks.empty()) {
+    queue_.RemoveWaiting(&sequence);
+  } else {
+    queue_.RemoveRunning(sequence);
+    std::erase(running_, &sequence);
+  }
   for (const Digest& key : sequence.block_keys) pool_.Withdraw(key, id);
   // Last block first: a chain is of use from its first block on, so its end is to be taken first.
   for (auto block = sequence.blocks.rbegin(); block != sequence.blocks.rend(); ++block) {

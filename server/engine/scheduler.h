@@ -1,15 +1,13 @@
 // Decides what runs: which waiting sequence is admitted, what the next step computes, what its result means.
 // Pure policy over plain data: no thread, no clock, no model. Engine thread only.
 //
-// Admission is first come, first served. A sequence gets all KV blocks it can ever need, so that one that
-// runs never waits for memory; the first that does not fit holds back those behind it. Only a sequence whose
-// next missing prefix block is just being computed by another one steps aside until the block is there or
-// given up.
+// Callers take turns at admission (admission_queue.h). A sequence gets all KV blocks it can ever need, so
+// that one that runs never waits for memory; where they are missing, smaller ones may pass it, for a while. A
+// sequence whose next missing prefix block is just being computed by another one steps aside until the block
+// is there or given up.
 //
 // A step decodes every running sequence that is past its prefill, and spends `prefill_budget` tokens, or
-// `idle_prefill_budget` where none decodes, on chunks of prefill, first come, first served. An image costs
-// its visual tokens once more for the vision tower, and a chunk that needs images runs only if no other chunk
-// of the step does. The first chunk runs whatever it costs.
+// `idle_prefill_budget` where none decodes, on chunks of prefill (prefill_turns.h).
 #pragma once
 
 #include <deque>
@@ -20,9 +18,11 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "server/engine/admission_queue.h"
 #include "server/engine/evidence.h"
 #include "server/engine/kv_block_pool.h"
 #include "server/engine/model_runner.h"
+#include "server/engine/prefill_turns.h"
 #include "server/engine/sequence.h"
 #include "server/engine/step_plan.h"
 
@@ -30,6 +30,7 @@ namespace varserve::engine {
 
 struct SchedulerOptions {
   int max_running = 64;                    // sequences, at least 1
+  int max_running_per_caller = 0;          // of a caller with a name; 0: no limit of its own
   std::optional<int> prefill_budget;       // tokens per step; not set: ModelFacts::prefill_chunk
   std::optional<int> idle_prefill_budget;  // the same where no sequence decodes; not set: no other
   std::optional<int> prefix_cache_blocks;  // most blocks kept for later requests; not set: all that are free
@@ -54,7 +55,7 @@ class Scheduler {
   std::vector<const Sequence*> Admit();
 
   // The next step; valid until the next call of a method that is not const.
-  StepPlan Plan() const;
+  StepPlan Plan();
 
   // Takes in the result of one step of the last plan. Steps of one sequence come in order. After an error
   // nothing of the sequence may be used any more.
@@ -68,13 +69,14 @@ class Scheduler {
   enum class BlockContent { kValid, kSuspect };
   void Remove(SequenceId id, BlockContent content);
 
-  // Blocks to clear before anything runs.
-  std::vector<BlockId> TakeTainted() { return pool_.TakeTainted(); }
+  // Blocks of no use until they are cleared, and that they were.
+  const std::vector<BlockId>& tainted() const { return pool_.tainted(); }
+  void OnCleared() { pool_.OnCleared(); }
 
   // Null where there is no such sequence.
   const Sequence* Find(SequenceId id) const;
-  const std::deque<Sequence*>& waiting() const { return waiting_; }
-  const std::vector<Sequence*>& running() const { return running_; }  // in order of admission
+  const std::deque<Sequence*>& waiting() const { return queue_.waiting(); }  // in order of arrival
+  const std::vector<Sequence*>& running() const { return running_; }         // in order of admission
   const KvBlockPool& pool() const { return pool_; }
 
  private:
@@ -87,10 +89,11 @@ class Scheduler {
   const int max_running_;
   const int prefill_budget_;
   const int idle_prefill_budget_;
+  AdmissionQueue queue_;
+  PrefillTurns prefill_;
   KvBlockPool pool_;
   Evidence evidence_;
   absl::flat_hash_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
-  std::deque<Sequence*> waiting_;
   std::vector<Sequence*> running_;
 };
 

@@ -7,14 +7,16 @@
 
 namespace varserve::engine {
 
-Sequence::Sequence(GenerationRequest r, const ModelFacts& facts, const Digest& model_fingerprint)
+Sequence::Sequence(GenerationRequest r, const ModelFacts& facts, const Digest& root)
     : request(std::move(r)),
       layout(request.prompt->prefix_size(), facts.block_size),
       max_size(prompt_size() + std::min(request.sampling.max_tokens, facts.context - prompt_size())),
-      block_keys(PromptBlockKeys(model_fingerprint, request, layout)) {}
+      block_keys(PromptBlockKeys(root, request, layout)) {}
 
 QueuedRequest Sequence::queued() const {
-  return {.prefix_key = block_keys[num_prefix_blocks() - 1],
+  return {.caller = request.caller,
+          .arrival = arrival,
+          .prefix_key = block_keys[num_prefix_blocks() - 1],
           .prefix_tokens = layout.prefix_size(),
           .suffix_tokens = prompt_size() - layout.prefix_size()};
 }
@@ -40,6 +42,28 @@ std::vector<int> Sequence::ImagesToEncode(int begin, int end) const {
     if (first < spans[i].end && first >= begin) images.push_back(static_cast<int>(i));
   }
   return images;
+}
+
+bool Sequence::wants_map() const {
+  if (request.map_layers.empty() || !request.var.measured()) return false;
+  int64_t bytes = 0;  // of one map, before and after VAR
+  for (const ImageSpan& span : request.prompt->spans) {
+    bytes += 2 * static_cast<int64_t>(sizeof(float)) * span.rows * span.cols;
+  }
+  return static_cast<int64_t>(maps.size()) * bytes <= request.max_map_bytes;
+}
+
+SequenceStep Sequence::StepOver(int begin, int end) const {
+  const bool sample = end == num_tokens();
+  return {.sequence = id,
+          .request = &request,
+          .generated = generated,
+          .begin = begin,
+          .end = end,
+          .blocks = blocks,
+          .encode_images = ImagesToEncode(begin, end),
+          .sample = sample,
+          .map = sample && wants_map()};
 }
 
 }  // namespace varserve::engine

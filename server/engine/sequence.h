@@ -17,11 +17,14 @@
 namespace varserve::engine {
 
 struct Sequence {
-  // REQUIRES: a prompt that is not empty and leaves the context room for one token; max_tokens > 0.
-  Sequence(GenerationRequest request, const ModelFacts& facts, const Digest& model_fingerprint);
+  // `root` is what the keys of its blocks begin with (block_key.h). REQUIRES: a prompt that is not empty and
+  // leaves the context room for one token; max_tokens > 0.
+  Sequence(GenerationRequest request, const ModelFacts& facts, const Digest& root);
 
   SequenceId id = 0;
-  absl::Time arrival;
+  absl::Time arrival;     // at the engine
+  absl::Duration waited;  // before that, for its turn to be prepared
+  absl::Duration QueueTime(absl::Time now) const { return waited + (now - arrival); }
   const GenerationRequest request;
   const SlotLayout layout;
   const int max_size;  // tokens at which the sequence ends: prompt + max_tokens, or the context
@@ -30,6 +33,7 @@ struct Sequence {
   std::vector<BlockId> blocks;     // block table; empty while the sequence waits
   std::vector<Digest> block_keys;  // of the leading blocks; grows as generated tokens fill blocks
   std::optional<Digest> awaited;   // key of the prefix block the waiting sequence last stepped aside for
+  int times_passed = 0;            // admissions of others while it waited for memory
   int num_cached = 0;              // leading tokens taken from the prefix cache
   int num_computed = 0;            // leading tokens whose K and V are in the blocks
   int num_published = 0;           // leading blocks that are complete
@@ -50,6 +54,10 @@ struct Sequence {
   int ChunkEnd(int begin, int chunk) const;
   // Images whose visual tokens [begin, end) are the first of them this sequence computes.
   std::vector<int> ImagesToEncode(int begin, int end) const;
+  // Whether the next sampled token's map is asked for, and the maps there are leave room for it.
+  bool wants_map() const;
+  // The step that computes tokens [begin, end).
+  SequenceStep StepOver(int begin, int end) const;
 };
 
 }  // namespace varserve::engine

@@ -17,7 +17,7 @@ namespace varserve::engine {
 using SequenceId = uint64_t;  // unique for the life of an engine
 
 // Tokens [begin, end) of one sequence: one token in decode, a chunk in prefill. A chunk lies either wholly
-// before or wholly behind the prefix's end. One step may hold several chunks of one sequence, in order.
+// before or wholly after the prefix's end. One step may hold several chunks of one sequence, in order.
 struct SequenceStep {
   SequenceId sequence = 0;
   const GenerationRequest* request = nullptr;  // lives as long as the sequence
@@ -28,6 +28,7 @@ struct SequenceStep {
   std::vector<int>
       encode_images;    // indices of prompt images to run through the vision tower before this chunk
   bool sample = false;  // token end-1 is the last known one: its logits give the next token
+  bool map = false;     // its attention over the prompt's visual tokens is wanted, averaged over map_layers
 };
 
 struct StepPlan {
@@ -51,7 +52,7 @@ struct SequenceResult {
   // For each eligible token of the step and each layer, [tokens, layers]; layers outside the setting's range
   // are 0. Empty if the request's VAR mode is OFF or no token of the step is eligible.
   std::vector<AttentionShares> rows;
-  // Attention over the prompt's visual tokens if the step samples and the request asked for maps.
+  // If the step asked for it.
   std::optional<VarReport::Map> map;
 };
 

@@ -1,5 +1,5 @@
-// The CPU's inner loops: linear layers, norms, rotary embedding and attention rows on raw pointers, without
-// torch.
+// The CPU's inner loops: linear layers, norms, rotary embedding, attention rows and the softmax that is
+// sampled from, on raw pointers, without torch.
 //
 // Activations are float32 throughout; weights and the KV cache are stored as float32, bfloat16 or float16 and
 // widened in registers, so that a step costs one pass over the bytes as stored and no precision beyond the
@@ -158,6 +158,10 @@ struct CpuKernels {
   // Piece i is row i % R, KV head i / R with its H / Hkv heads: rows that share K and V find them in the
   // cache. `scratch`: see AttentionScratch.
   void (*attention)(const AttentionArgs&, float* scratch, int piece_begin, int piece_end);
+  // exp((logits[i] - largest) / temperature) of `count` logits, none above `largest`; their sum is returned.
+  // `weights` may be null.
+  double (*softmax_weights)(const float* logits, int count, float largest, float temperature,
+                            double* weights);
 };
 
 // The fastest kernels this processor can run; chosen once.

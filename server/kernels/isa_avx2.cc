@@ -6,13 +6,14 @@
 #include "server/kernels/attention_by_type.h"
 #include "server/kernels/linear_kernel.h"
 #include "server/kernels/row_kernels.h"
+#include "server/kernels/softmax_kernel.h"
 
 namespace varserve::kernels {
 
 const CpuKernels* Avx2Kernels() {
   static constexpr CpuKernels kKernels = {
       "avx2",        avx2::PackInputs, /*rounds_inputs=*/false, /*reads_panels=*/false, avx2::Linear,
-      avx2::RmsNorm, avx2::RopeStore,  avx2::SiluMul,           avx2::Attention};
+      avx2::RmsNorm, avx2::RopeStore,  avx2::SiluMul,           avx2::Attention,        avx2::SoftmaxWeights};
   // Every processor with AVX2 has F16C, whose name clang 14 does not take here.
   const bool supported = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   return supported ? &kKernels : nullptr;

@@ -1,6 +1,7 @@
 // Linear layers and scores for processors that multiply pairs of bfloat16 (AVX512_BF16), twice as many a
 // cycle as float32. Inputs of bfloat16 weights, and queries of bfloat16 keys, are rounded to bfloat16 for it,
-// as every framework does that serves bfloat16; sums are float32. All else is as on AVX2.
+// as every framework does that serves bfloat16; sums are float32. The softmax is twice as wide. All else is
+// as on AVX2.
 #include "server/kernels/cpu_kernels.h"
 
 #ifdef __AVX512BF16__
@@ -8,6 +9,7 @@
 #include "server/kernels/attention_kernel.h"
 #include "server/kernels/linear_bf16.h"
 #include "server/kernels/scores_bf16.h"
+#include "server/kernels/softmax_kernel.h"
 
 namespace varserve::kernels {
 namespace VARSERVE_ISA {
@@ -38,6 +40,7 @@ const CpuKernels* Avx512Bf16Kernels() {
     kernels.reads_panels = true;
     kernels.linear = avx512_bf16::Linear;
     kernels.attention = avx512_bf16::Attention;
+    kernels.softmax_weights = avx512_bf16::SoftmaxWeights;
     return kernels;
   }();
   return &kKernels;

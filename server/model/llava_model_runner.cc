@@ -1,13 +1,13 @@
 #include "server/model/llava_model_runner.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "server/base/status_macros.h"
 #include "server/engine/visual_tokens.h"
-#include "server/model/sampler.h"
 #include "server/model/torch_errors.h"
 
 namespace varserve::model {
@@ -86,9 +86,13 @@ absl::StatusOr<StepOutput> LlavaModelRunner::Execute(const StepPlan& plan) {
   return output;
 }
 
-void LlavaModelRunner::ClearBlocks(absl::Span<const engine::BlockId> blocks) {
-  const c10::InferenceMode inference;
-  cache_->Clear(blocks);
+absl::Status LlavaModelRunner::ClearBlocks(absl::Span<const engine::BlockId> blocks) {
+  return CatchTorchErrors([&] {
+    cache_->Clear(blocks);
+    // Reading one value waits for the device, which tells only then that it failed.
+    cache_->PhiOf(at::zeros({1}, at::TensorOptions().dtype(at::kLong).device(model_->device()))).cpu();
+    return absl::OkStatus();
+  });
 }
 
 void LlavaModelRunner::EncodeImages(const StepPlan& plan) {
@@ -112,6 +116,21 @@ void LlavaModelRunner::PlaceFeatures(const SequenceStep& step, int64_t first, at
     embeddings.narrow(0, first + begin - step.begin, end - begin)
         .copy_(features.narrow(0, begin - spans[i].begin, end - begin));
   }
+}
+
+// By the threads that have just computed the step: for a flat distribution over a large vocabulary a token
+// takes a millisecond.
+void LlavaModelRunner::SampleAll(absl::Span<const SamplingJob> jobs) {
+  if (jobs.empty()) return;
+  samplers_.resize(std::max<size_t>(samplers_.size(), at::get_num_threads()));
+  at::parallel_for(0, static_cast<int64_t>(jobs.size()), 1, [&](int64_t begin, int64_t end) {
+    Sampler& sampler = samplers_[at::get_thread_num()];
+    for (int64_t i = begin; i < end; ++i) {
+      const SequenceStep& step = *jobs[i].step;
+      jobs[i].result->token = sampler.Sample(jobs[i].logits, step.request->sampling,
+                                             step.request->prompt->token_ids, step.generated);
+    }
+  });
 }
 
 StepOutput LlavaModelRunner::Run(const StepPlan& plan) {
@@ -155,12 +174,13 @@ StepOutput LlavaModelRunner::Run(const StepPlan& plan) {
       whole_rows.push_back(step_input.places[i].sampled);
     }
   }
+  const bool copies_rows = !whole_rows.empty() && !device.is_cpu();
   at::Tensor largest;
   at::Tensor largest_id;
   at::Tensor whole;
   if (logits.defined()) {
     std::tie(largest, largest_id) = logits.max(1);
-    if (!whole_rows.empty()) whole = logits.index_select(0, ToDevice(whole_rows, device));
+    if (copies_rows) whole = logits.index_select(0, ToDevice(whole_rows, device));
   }
   const bool has_phi = facts_.has_var_profile;
   const at::Tensor phi = has_phi ? cache_->PhiOf(slots) : at::Tensor();  // [L, 2, N]
@@ -173,31 +193,41 @@ StepOutput LlavaModelRunner::Run(const StepPlan& plan) {
   const int64_t vocabulary = logits.defined() ? logits.size(1) : 0;
   const float* host_largest = host.Take(num_sampled);
   const float* host_largest_id = host.Take(num_sampled);
-  const float* host_whole = host.Take(static_cast<int64_t>(whole_rows.size()) * vocabulary);
+  const float* host_whole = host.Take(copies_rows ? static_cast<int64_t>(whole_rows.size()) * vocabulary : 0);
   const float* host_phi = host.Take(has_phi ? layers * engine::kNumPhiPlanes * num_tokens : 0);
   const float* host_sums = host.Take(layers * num_rows * 4);
   const int64_t map_slots = step_input.batch.max_slots();
   const float* host_maps = host.Take(step_input.batch.num_maps() * 2 * map_slots);
 
   StepOutput output;
+  output.results.resize(plan.steps.size());
+  std::vector<SamplingJob> jobs;
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const SequenceStep& step = plan.steps[i];
+    if (!step.sample) continue;
+    const int64_t sampled = step_input.places[i].sampled;
+    const float* row = nullptr;  // all logits
+    if (NeedsLogits(step.request->sampling)) {
+      row = copies_rows ? host_whole : logits.const_data_ptr<float>() + sampled * logits.stride(0);
+      if (copies_rows) host_whole += vocabulary;
+    }
+    if (!std::isfinite(host_largest[sampled])) {
+      output.results[i].status = absl::InternalError("model: the logits are not finite");
+    } else if (row == nullptr) {
+      output.results[i].token =
+          engine::Token{.id = static_cast<int32_t>(host_largest_id[sampled]), .top = {}};
+    } else {
+      jobs.push_back(
+          {.step = &step, .logits = {row, static_cast<size_t>(vocabulary)}, .result = &output.results[i]});
+    }
+  }
+  SampleAll(jobs);
   for (size_t i = 0; i < plan.steps.size(); ++i) {
     const SequenceStep& step = plan.steps[i];
     const StepInput::Place& place = step_input.places[i];
     const Prompt& prompt = *step.request->prompt;
     const int64_t count = step.end - step.begin;
-    SequenceResult result;
-    if (step.sample) {
-      if (!std::isfinite(host_largest[place.sampled])) {
-        result.status = absl::InternalError("model: the logits are not finite");
-      } else if (NeedsLogits(step.request->sampling)) {
-        result.token = Sample({host_whole, static_cast<size_t>(vocabulary)}, step.request->sampling,
-                              prompt.token_ids, step.generated);
-      } else {
-        result.token = engine::Token{
-            .id = static_cast<int32_t>(host_largest_id[place.sampled]), .logprob = 0.0F, .top = {}};
-      }
-      if (NeedsLogits(step.request->sampling)) host_whole += vocabulary;
-    }
+    SequenceResult& result = output.results[i];
     if (has_phi) {
       for (int plane = 0; plane < engine::kNumPhiPlanes; ++plane) {
         for (int64_t l = 0; l < layers; ++l) {
@@ -237,7 +267,6 @@ StepOutput LlavaModelRunner::Run(const StepPlan& plan) {
         if (prompt.spans[image].end <= step.end) features->second.erase(static_cast<int>(image));
       }
     }
-    output.results.push_back(std::move(result));
   }
   return output;
 }

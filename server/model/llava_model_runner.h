@@ -4,10 +4,12 @@
 
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "server/engine/model_runner.h"
 #include "server/model/kv_cache.h"
 #include "server/model/llava_model.h"
+#include "server/model/sampler.h"
 #include "server/model/step_input.h"
 
 namespace varserve::model {
@@ -30,7 +32,7 @@ class LlavaModelRunner : public engine::ModelRunner {
   const engine::ModelFacts& facts() const override { return facts_; }
   absl::StatusOr<engine::StepOutput> Execute(const engine::StepPlan& plan) override;
   void Release(engine::SequenceId sequence) override { features_.erase(sequence); }
-  void ClearBlocks(absl::Span<const engine::BlockId> blocks) override;
+  absl::Status ClearBlocks(absl::Span<const engine::BlockId> blocks) override;
 
   const LlavaModel& model() const { return *model_; }
 
@@ -41,10 +43,18 @@ class LlavaModelRunner : public engine::ModelRunner {
   // Writes the visual tokens of a step over the embeddings of their placeholders. embeddings: [N, C]
   void PlaceFeatures(const engine::SequenceStep& step, int64_t first, at::Tensor& embeddings);
   engine::StepOutput Run(const engine::StepPlan& plan);
+  // A token to be chosen from all logits.
+  struct SamplingJob {
+    const engine::SequenceStep* step = nullptr;
+    absl::Span<const float> logits;
+    engine::SequenceResult* result = nullptr;
+  };
+  void SampleAll(absl::Span<const SamplingJob> jobs);
 
   const std::unique_ptr<const LlavaModel> model_;
   engine::ModelFacts facts_;
   std::unique_ptr<KvCache> cache_;
+  std::vector<Sampler> samplers_;  // one for each compute thread
   // Visual tokens not yet all prefilled: sequence -> image -> [P, C].
   std::map<engine::SequenceId, std::map<int, at::Tensor>> features_;
 };

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <unordered_set>
-#include <vector>
+
+#include "server/kernels/cpu_kernels.h"
 
 namespace varserve::model {
 namespace {
+
+constexpr size_t kSumBlock = 256;  // logits whose weights are summed by themselves
 
 // Uniform in [0, 1), a function of seed and step alone: SplitMix64 (Steele, Lea, Flood 2014), the step-th
 // output.
@@ -19,112 +21,51 @@ double Uniform(uint64_t seed, uint64_t step) {
   return static_cast<double>(z >> 11) * 0x1p-53;
 }
 
-int32_t Largest(absl::Span<const float> logits) {
-  return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+// exp((logit - largest) / temperature) of some logits; returns their sum.
+double Weights(absl::Span<const float> logits, float largest, float temperature, double* weights) {
+  return kernels::GetCpuKernels().softmax_weights(logits.data(), static_cast<int>(logits.size()), largest,
+                                                  temperature, weights);
 }
 
-void Penalize(float penalty, absl::Span<const int32_t> tokens, std::unordered_set<int32_t>& seen,
-              std::vector<float>& logits) {
-  for (const int32_t id : tokens) {
-    if (!seen.insert(id).second) continue;
-    logits[id] = logits[id] > 0.0F ? logits[id] / penalty : logits[id] * penalty;
+// From all tokens, in order of ids.
+int32_t DrawFromAll(absl::Span<const float> logits, const LogitBlocks& blocks, float temperature,
+                    double uniform) {
+  std::vector<double> sums;
+  double total = 0.0;
+  for (size_t begin = 0; begin < logits.size(); begin += kSumBlock) {
+    sums.push_back(Weights(logits.subspan(begin, kSumBlock), blocks.largest(), temperature, nullptr));
+    total += sums.back();
   }
-}
-
-// The most probable candidates, most probable first: as many as top_k allows and top_p needs.
-class Nucleus {
- public:
-  Nucleus(const std::vector<double>& weights, const engine::SamplingParams& params) : weights_(weights) {
-    order_.resize(weights.size());
-    std::iota(order_.begin(), order_.end(), 0);
-    const size_t limit = params.top_k > 0 ? std::min<size_t>(params.top_k, order_.size()) : order_.size();
-    if (params.top_p >= 1.0F) {
-      Sort(0, limit);
-      order_.resize(limit);
-      return;
+  double left = uniform * total;
+  for (size_t block = 0; block < sums.size(); ++block) {
+    if (left - sums[block] >= 0.0) {
+      left -= sums[block];
+      continue;
     }
-    double total = 0.0;
-    if (limit < order_.size()) {
-      Sort(0, limit);
-      for (size_t i = 0; i < limit; ++i) total += weights_[order_[i]];
-    } else {
-      total = std::accumulate(weights_.begin(), weights_.end(), 0.0);
-    }
-    // Most of the mass sits in few tokens: sort more only while it does not reach top_p.
-    double mass = 0.0;
-    size_t sorted = limit < order_.size() ? limit : 0;
-    for (size_t i = 0; i < limit; ++i) {
-      if (i == sorted) {
-        const size_t more = std::min(limit, std::max<size_t>(64, 4 * sorted));
-        Sort(sorted, more);
-        sorted = more;
-      }
-      mass += weights_[order_[i]];
-      if (mass >= static_cast<double>(params.top_p) * total) {
-        order_.resize(i + 1);
-        return;
-      }
-    }
-    order_.resize(limit);
-  }
-
-  int32_t Pick(double uniform) const {
-    double total = 0.0;
-    for (const int32_t id : order_) total += weights_[id];
-    double left = uniform * total;
-    for (const int32_t id : order_) {
-      left -= weights_[id];
-      if (left < 0.0) return id;
-    }
-    return order_.back();
-  }
-
- private:
-  // Puts the candidates of ranks [begin, end) in their places, given that those before are in theirs.
-  void Sort(size_t begin, size_t end) {
-    const auto before = [this](int32_t a, int32_t b) {
-      return weights_[a] > weights_[b] || (weights_[a] == weights_[b] && a < b);
-    };
-    std::partial_sort(order_.begin() + static_cast<ptrdiff_t>(begin),
-                      order_.begin() + static_cast<ptrdiff_t>(end), order_.end(), before);
-  }
-
-  const std::vector<double>& weights_;
-  std::vector<int32_t> order_;
-};
-
-int32_t Draw(const std::vector<float>& logits, const engine::SamplingParams& params, uint64_t step) {
-  const double largest = *std::max_element(logits.begin(), logits.end());
-  std::vector<double> weights(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i) {
-    weights[i] = std::exp((logits[i] - largest) / static_cast<double>(params.temperature));
-  }
-  const double uniform = Uniform(params.seed, step);
-  if (params.top_k == 0 && params.top_p >= 1.0F) {
-    double left = uniform * std::accumulate(weights.begin(), weights.end(), 0.0);
-    for (size_t i = 0; i < weights.size(); ++i) {
+    const absl::Span<const float> values = logits.subspan(block * kSumBlock, kSumBlock);
+    double weights[kSumBlock];
+    Weights(values, blocks.largest(), temperature, weights);
+    for (size_t i = 0; i < values.size(); ++i) {
       left -= weights[i];
-      if (left < 0.0) return static_cast<int32_t>(i);
+      if (left < 0.0) return static_cast<int32_t>(block * kSumBlock + i);
     }
-    return static_cast<int32_t>(std::max_element(weights.begin(), weights.end()) - weights.begin());
   }
-  return Nucleus(weights, params).Pick(uniform);
+  return blocks.first_largest();  // by rounding
 }
 
-void AddLogprobs(absl::Span<const float> logits, int count, engine::Token& token) {
-  const float largest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0.0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - largest);
-  const double log_sum = largest + std::log(sum);
-  token.logprob = static_cast<float>(logits[token.id] - log_sum);
-  std::vector<int32_t> order(logits.size());
-  std::iota(order.begin(), order.end(), 0);
-  const auto end = order.begin() + std::min<ptrdiff_t>(count, static_cast<ptrdiff_t>(order.size()));
-  std::partial_sort(order.begin(), end, order.end(), [&](int32_t a, int32_t b) {
-    return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
-  });
-  for (auto it = order.begin(); it != end; ++it)
-    token.top.emplace_back(*it, static_cast<float>(logits[*it] - log_sum));
+// A weight that no token of the nucleus is below: the heavier of two that are easy to try, or such that the
+// tokens below it, even if all were just as heavy, weigh half of what top_p leaves out.
+double LeastInNucleus(absl::Span<const double> weights, double total, double top_p) {
+  for (const double least : {0x1p-8, 0x1p-12}) {
+    constexpr size_t kLanes = 8;  // which compilers make vectors of
+    double lanes[kLanes] = {};
+    for (size_t i = 0; i + kLanes <= weights.size(); i += kLanes) {
+      for (size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += std::max(weights[i + lane] - least, 0.0);
+    }
+    // Less than what those not below `least` weigh; rounding is lost in the difference.
+    if (std::accumulate(std::begin(lanes), std::end(lanes), 0.0) > top_p * total) return least;
+  }
+  return 0.5 * (1.0 - top_p) * total / static_cast<double>(weights.size());
 }
 
 }  // namespace
@@ -133,18 +74,99 @@ bool NeedsLogits(const engine::SamplingParams& params) {
   return params.temperature > 0.0F || params.repetition_penalty != 1.0F || params.logprobs >= 0;
 }
 
-engine::Token Sample(absl::Span<const float> logits, const engine::SamplingParams& params,
-                     absl::Span<const int32_t> prompt, absl::Span<const int32_t> generated) {
-  std::vector<float> penalized(logits.begin(), logits.end());
-  if (params.repetition_penalty != 1.0F) {
-    std::unordered_set<int32_t> seen;
-    Penalize(params.repetition_penalty, prompt, seen, penalized);
-    Penalize(params.repetition_penalty, generated, seen, penalized);
-  }
+engine::Token Sampler::Sample(absl::Span<const float> logits, const engine::SamplingParams& params,
+                              absl::Span<const int32_t> prompt, absl::Span<const int32_t> generated) {
+  const absl::Span<const float> penalized =
+      params.repetition_penalty == 1.0F ? logits
+                                        : Penalized(logits, params.repetition_penalty, prompt, generated);
   engine::Token token;
-  token.id = params.temperature > 0.0F ? Draw(penalized, params, generated.size()) : Largest(penalized);
+  token.id = params.temperature > 0.0F ? Draw(penalized, params, generated.size())
+                                       : LogitBlocks(penalized).first_largest();
   if (params.logprobs >= 0) AddLogprobs(logits, params.logprobs, token);
   return token;
+}
+
+absl::Span<const float> Sampler::Penalized(absl::Span<const float> logits, float penalty,
+                                           absl::Span<const int32_t> prompt,
+                                           absl::Span<const int32_t> generated) {
+  penalized_.assign(logits.begin(), logits.end());
+  for (const absl::Span<const int32_t> tokens : {prompt, generated}) {
+    for (const int32_t id : tokens)
+      penalized_[id] = logits[id] > 0.0F ? logits[id] / penalty : logits[id] * penalty;
+  }
+  return penalized_;
+}
+
+int32_t Sampler::Draw(absl::Span<const float> logits, const engine::SamplingParams& params, uint64_t step) {
+  const double uniform = Uniform(params.seed, step);
+  const LogitBlocks blocks(logits);
+  const float temperature = params.temperature;
+  const auto top_p = static_cast<double>(params.top_p);
+  if (params.top_k == 0 && top_p >= 1.0) return DrawFromAll(logits, blocks, temperature, uniform);
+
+  double total = 0.0;
+  if (params.top_k > 0) {
+    FindMostProbable(logits, blocks, params.top_k, temperature);
+  } else {
+    total = FindNucleus(logits, blocks, top_p, temperature);
+  }
+  const TokenRanking ranking(candidates_);
+  TokenRanking::Prefix nucleus{.count = candidates_.size()};
+  if (params.top_k > 0) {
+    nucleus = ranking.OfCount(params.top_k);
+    total = nucleus.weight;
+  }
+  if (top_p < 1.0) {
+    const TokenRanking::Prefix reached = ranking.Reaching(top_p * total);
+    if (reached.count <= nucleus.count) nucleus = reached;
+  }
+  const TokenRanking::Prefix drawn = ranking.Exceeding(uniform * nucleus.weight);
+  return drawn.count <= nucleus.count ? drawn.last : nucleus.last;
+}
+
+void Sampler::FindMostProbable(absl::Span<const float> logits, const LogitBlocks& blocks, int top_k,
+                               float temperature) {
+  // What weighs less than 2^-1022 is never drawn.
+  const float lightest = blocks.largest() - 708.0F * temperature;
+  Candidates& c = candidates_;
+  blocks.TokensFrom(std::max(lightest, blocks.LowerBoundOfTop(top_k)), c.ids);
+  c.logits.clear();
+  for (const int32_t id : c.ids) c.logits.push_back(logits[id]);
+  c.weights.resize(c.size());
+  Weights(c.logits, blocks.largest(), temperature, c.weights.data());
+}
+
+double Sampler::FindNucleus(absl::Span<const float> logits, const LogitBlocks& blocks, double top_p,
+                            float temperature) {
+  weights_.resize(logits.size());
+  const double total = Weights(logits, blocks.largest(), temperature, weights_.data());
+  const double least = LeastInNucleus(weights_, total, top_p);
+  // Its logarithm, less enough that rounding does not matter.
+  const double threshold = blocks.largest() + static_cast<double>(temperature) * (std::log(least) - 1e-3);
+  Candidates& c = candidates_;
+  blocks.TokensFrom(static_cast<float>(threshold), c.ids);
+  c.logits.clear();
+  c.weights.clear();
+  for (const int32_t id : c.ids) {
+    c.logits.push_back(logits[id]);
+    c.weights.push_back(weights_[id]);
+  }
+  return total;
+}
+
+void Sampler::AddLogprobs(absl::Span<const float> logits, int count, engine::Token& token) {
+  const LogitBlocks blocks(logits);
+  const double log_sum = blocks.largest() + std::log(Weights(logits, blocks.largest(), 1.0F, nullptr));
+  token.logprob = static_cast<float>(logits[token.id] - log_sum);
+  if (count == 0) return;
+  std::vector<int32_t>& top = candidates_.ids;
+  blocks.TokensFrom(blocks.LowerBoundOfTop(count), top);
+  const auto end = top.begin() + std::min<ptrdiff_t>(count, static_cast<ptrdiff_t>(top.size()));
+  std::partial_sort(top.begin(), end, top.end(), [&logits](int32_t a, int32_t b) {
+    return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
+  });
+  for (auto it = top.begin(); it != end; ++it)
+    token.top.emplace_back(*it, static_cast<float>(logits[*it] - log_sum));
 }
 
 }  // namespace varserve::model

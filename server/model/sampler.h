@@ -1,21 +1,49 @@
 // Chooses the next token from logits: greedy or at random, as the request says. Plain C++ on the host, so the
 // same on every device; a pure function of its arguments, so a seed gives the same tokens whatever else runs.
+//
+// Never sorts the vocabulary, nor looks at all of it more often than it must: what the choice depends on is
+// found by blocks and buckets (token_ranking.h). The choice is that of the definition, in which tokens are
+// sorted by probability, ties by id.
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/types/span.h"
 #include "server/engine/request.h"
+#include "server/model/token_ranking.h"
 
 namespace varserve::model {
 
 // Whether a request needs all logits; otherwise the index of the largest is enough.
 bool NeedsLogits(const engine::SamplingParams& params);
 
-// logits: [V], finite. `prompt` and `generated` are the sequence so far, for the repetition penalty. The
-// order of steps is Hugging Face's: penalty, temperature, top_k, top_p. Log-probabilities are those of the
-// logits as given.
-engine::Token Sample(absl::Span<const float> logits, const engine::SamplingParams& params,
-                     absl::Span<const int32_t> prompt, absl::Span<const int32_t> generated);
+// Keeps its memory, some 30 bytes for each token of the vocabulary, from one call to the next.
+// Thread-compatible.
+class Sampler {
+ public:
+  // logits: [V], finite but for -infinity. `prompt` and `generated` are the sequence so far, for the
+  // repetition penalty. The order of steps is Hugging Face's: penalty, temperature, top_k, top_p.
+  // Log-probabilities are those of the logits as given.
+  engine::Token Sample(absl::Span<const float> logits, const engine::SamplingParams& params,
+                       absl::Span<const int32_t> prompt, absl::Span<const int32_t> generated);
+
+ private:
+  // Each token once, however often it occurs.
+  absl::Span<const float> Penalized(absl::Span<const float> logits, float penalty,
+                                    absl::Span<const int32_t> prompt, absl::Span<const int32_t> generated);
+  int32_t Draw(absl::Span<const float> logits, const engine::SamplingParams& params, uint64_t step);
+  // Sets candidates_ to those that top_k can let in.
+  void FindMostProbable(absl::Span<const float> logits, const LogitBlocks& blocks, int top_k,
+                        float temperature);
+  // Sets candidates_ to those that top_p can let in; returns what all tokens weigh.
+  double FindNucleus(absl::Span<const float> logits, const LogitBlocks& blocks, double top_p,
+                     float temperature);
+  void AddLogprobs(absl::Span<const float> logits, int count, engine::Token& token);
+
+  std::vector<float> penalized_;  // [V]
+  std::vector<double> weights_;   // [V]
+  Candidates candidates_;
+};
 
 }  // namespace varserve::model

@@ -90,7 +90,7 @@ StepInput::StepInput(const engine::StepPlan& plan, int num_layers, int64_t block
       row.sequence = static_cast<int32_t>(batch.sequences.size());
       batch.rows.push_back(row);
     }
-    if (step.sample && !step.request->map_layers.empty() && step.request->var.measured()) {
+    if (step.map) {
       place.map = batch.num_maps();
       batch.rows.back().map = static_cast<int32_t>(place.map);
       for (std::vector<uint8_t>& flags : batch.map_flags) flags.push_back(0);

@@ -1,11 +1,12 @@
 #include "server/rpc/call.h"
 
+#include <grpc/support/time.h>
+
 #include <algorithm>
-#include <chrono>
 #include <random>
 
 #include "absl/strings/str_cat.h"
-#include "server/rpc/status_mapping.h"
+#include "server/rpc/peer.h"
 #include "server/telemetry/traceparent.h"
 
 namespace varserve::rpc {
@@ -39,14 +40,19 @@ CallMetadata ReadMetadata(const grpc::CallbackServerContext& context, const Cloc
   if (metadata.request_id.empty()) metadata.request_id = RandomId();
   metadata.traceparent = MetadataValue(context, "traceparent");
   if (!telemetry::IsTraceparent(metadata.traceparent)) metadata.traceparent.clear();
-  const auto deadline = context.deadline();
-  if (deadline != std::chrono::system_clock::time_point::max())
-    metadata.deadline = metadata.arrival + absl::FromChrono(deadline - std::chrono::system_clock::now());
+  metadata.deadline = ToOwnClock(context.raw_deadline(), metadata.arrival);
+  metadata.caller = AddressOf(context.peer());
   return metadata;
 }
 
-StreamReactor::Metadata ReplyMetadata(const CallMetadata& metadata) {
-  StreamReactor::Metadata reply = {{"x-request-id", metadata.request_id}};
+absl::Time ToOwnClock(const gpr_timespec& deadline, absl::Time now) {
+  if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0) return absl::InfiniteFuture();
+  const gpr_timespec left = gpr_time_sub(deadline, gpr_now(deadline.clock_type));
+  return now + absl::Seconds(left.tv_sec) + absl::Nanoseconds(left.tv_nsec);
+}
+
+CallReactor::Metadata ReplyMetadata(const CallMetadata& metadata) {
+  CallReactor::Metadata reply = {{"x-request-id", metadata.request_id}};
   if (!metadata.traceparent.empty()) reply.emplace_back("traceparent", metadata.traceparent);
   return reply;
 }
@@ -61,10 +67,10 @@ void Call::GenerationEnded() {
     absl::MutexLock lock(&mu_);
     if (--expected_ > 0) return;
   }
-  stream_->End(grpc::Status::OK);
+  stream_->End(absl::OkStatus());
 }
 
-void Call::Fail(const absl::Status& status) { stream_->Abort(ToGrpcStatus(status)); }
+void Call::Fail(const absl::Status& status) { stream_->Abort(status); }
 
 void Call::CancelWithCall(engine::Engine& engine, std::vector<engine::SequenceId> sequences) {
   stream_->NotifyWhenCancelled([&engine, sequences = std::move(sequences)] {

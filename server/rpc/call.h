@@ -22,6 +22,7 @@ namespace varserve::rpc {
 
 // What a caller's metadata say about the call.
 struct CallMetadata {
+  std::string caller;       // the name of its token, else the address it comes from
   std::string request_id;   // the caller's x-request-id, or made here
   std::string traceparent;  // W3C; empty if the caller sent none
   absl::Status status;      // INVALID_ARGUMENT if the caller's request id is none
@@ -29,10 +30,13 @@ struct CallMetadata {
   absl::Time deadline = absl::InfiniteFuture();
 };
 
-// A request id that is too long or holds what does not belong into a log is replaced.
+// A request id that is too long or holds what does not belong into a log is replaced. The caller is its
+// address.
 CallMetadata ReadMetadata(const grpc::CallbackServerContext& context, const Clock& clock);
+// `deadline`, of gRPC's clock, by ours; infinite where it is further away than can be said.
+absl::Time ToOwnClock(const gpr_timespec& deadline, absl::Time now);
 // Request id and traceparent, as they go back to the caller.
-StreamReactor::Metadata ReplyMetadata(const CallMetadata& metadata);
+CallReactor::Metadata ReplyMetadata(const CallMetadata& metadata);
 
 class Call : public std::enable_shared_from_this<Call> {
  public:

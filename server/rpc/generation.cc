@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "server/rpc/reply_size.h"
 #include "server/rpc/report_conversion.h"
 
 namespace varserve::rpc {
@@ -10,6 +11,8 @@ namespace {
 using engine::FinishReason;
 using engine::SinkVerdict;
 using telemetry::LogFields;
+
+constexpr size_t kTokenBytes = 8;  // of an id in a message, and of a message's frame, at most
 
 v1::FinishReason ToProto(FinishReason reason) {
   switch (reason) {
@@ -43,18 +46,9 @@ double Seconds(std::optional<absl::Duration> duration) {
   return duration ? absl::ToDoubleSeconds(*duration) : 0.0;
 }
 
-void Log(telemetry::Logger& logger, const absl::Status& status, const LogFields& fields) {
-  if (status.ok() || absl::IsCancelled(status)) {
-    logger.Info("request", fields);
-  } else if (absl::IsInternal(status)) {
-    logger.Error("request", fields);
-  } else {
-    logger.Warning("request", fields);
-  }
-}
-
 LogFields CallFields(const Call& call, engine::VarMode mode, const absl::Status& status, absl::Time now) {
   LogFields fields = {{"request_id", call.metadata().request_id},
+                      {"caller", call.metadata().caller},
                       {"method", std::string(call.method())},
                       {"code", absl::StatusCodeToString(status.code())},
                       {"var", std::string(ModeName(mode))},
@@ -111,18 +105,7 @@ SinkVerdict Generation::OnToken(const engine::Token& token) {
   last_token_ = now;
 
   generated_.push_back(token.id);
-  unsent_.add_token_ids(static_cast<uint32_t>(token.id));
-  if (spec_.logprobs) {
-    v1::TokenLogprob& logprob = *unsent_.add_logprobs();
-    logprob.set_token_id(static_cast<uint32_t>(token.id));
-    logprob.set_logprob(token.logprob);
-    for (const auto& [id, value] : token.top) {
-      v1::TokenLogprob::Alternative& alternative = *logprob.add_top();
-      alternative.set_token_id(static_cast<uint32_t>(id));
-      alternative.set_logprob(value);
-      alternative.set_text(services_.tokenizer->TokenText(id));
-    }
-  }
+  AddUnsent(token);
   absl::StatusOr<std::string> text = detokenizer_.Add(token.id);
   if (!text.ok()) {
     text_error_ = text.status();
@@ -132,12 +115,33 @@ SinkVerdict Generation::OnToken(const engine::Token& token) {
   return stop_.stopped() ? SinkVerdict::kStop : SinkVerdict::kContinue;
 }
 
+void Generation::AddUnsent(const engine::Token& token) {
+  unsent_.add_token_ids(static_cast<uint32_t>(token.id));
+  unsent_bytes_ += kTokenBytes;
+  if (!spec_.logprobs) return;
+  v1::TokenLogprob& logprob = *unsent_.add_logprobs();
+  logprob.set_token_id(static_cast<uint32_t>(token.id));
+  logprob.set_logprob(token.logprob);
+  for (const auto& [id, value] : token.top) {
+    v1::TokenLogprob::Alternative& alternative = *logprob.add_top();
+    alternative.set_token_id(static_cast<uint32_t>(id));
+    alternative.set_logprob(value);
+    alternative.set_text(services_.tokenizer->TokenText(id));
+  }
+  unsent_bytes_ += logprob.ByteSizeLong() + kTokenBytes;
+}
+
 void Generation::SendText(std::string text) {
-  if (text.empty()) return;
+  if (text.empty() && unsent_bytes_ <= kMaxDeltaBytes) return;
   text_ += text;
+  SendDelta(std::move(text));
+}
+
+void Generation::SendDelta(std::string text) {
   v1::GenerateResponse response;
   *response.mutable_delta() = std::exchange(unsent_, v1::Delta());
   response.mutable_delta()->set_text(std::move(text));
+  unsent_bytes_ = 0;
   call_->stream().Send(spec_.setting, std::move(response));
 }
 
@@ -155,17 +159,27 @@ void Generation::OnFinished(FinishReason reason, std::unique_ptr<const engine::V
   }
   if (!text_error_.ok()) return OnFailed(text_error_);
 
+  if (!stop_.stopped() && unsent_.token_ids_size() > 0) SendDelta("");  // tokens without text
   v1::GenerateResponse response;
-  if (!stop_.stopped() && unsent_.token_ids_size() > 0) {  // tokens without text
-    *response.mutable_delta() = std::exchange(unsent_, v1::Delta());
-    call_->stream().Send(spec_.setting, std::move(response));
-    response.Clear();
-  }
   const absl::Time now = services_.clock->Now();
+  SetFinished(reason, report.get(), now, *response.mutable_finished());
+  // It counts as what its caller gets: that may leave before the last message is written.
+  call_->stream().NotifyBeforeEnd(
+      [self = shared_from_this(), now, reason = ReasonName(reason), report = std::move(report)] {
+        const absl::Status departure = self->call_->stream().departure();
+        departure.ok() ? self->Account(departure, reason, report.get(), now)
+                       : self->Account(departure, "none", nullptr, now);
+      });
+  call_->stream().Send(spec_.setting, std::move(response));
+  call_->GenerationEnded();
+}
+
+void Generation::SetFinished(FinishReason reason, const engine::VarReport* report, absl::Time now,
+                             v1::Finished& finished) const {
   const absl::Time arrival = call_->metadata().arrival;
-  v1::Finished& finished = *response.mutable_finished();
   finished.set_finish_reason(ToProto(reason));
-  finished.set_text(text_);
+  finished.set_text(std::string(Shortened(text_)));
+  finished.set_text_truncated(finished.text().size() < text_.size());
   finished.mutable_usage()->set_prompt_tokens(static_cast<uint32_t>(spec_.prompt->size()));
   finished.mutable_usage()->set_visual_tokens(static_cast<uint32_t>(num_visual_tokens()));
   finished.mutable_usage()->set_cached_tokens(static_cast<uint32_t>(started_.cached_tokens));
@@ -179,25 +193,26 @@ void Generation::OnFinished(FinishReason reason, std::unique_ptr<const engine::V
   }
   timing.set_total_seconds(absl::ToDoubleSeconds(now - arrival));
   if (report != nullptr) {
-    *finished.mutable_var_report() = ToProto(*report, {.prompt = *spec_.prompt,
-                                                       .generated = generated_,
-                                                       .tokenizer = *services_.tokenizer,
-                                                       .effective = spec_.effective_var,
-                                                       .max_map_bytes = services_.max_map_bytes});
+    *finished.mutable_var_report() =
+        ToProto(*report, {.prompt = *spec_.prompt,
+                          .generated = generated_,
+                          .tokenizer = *services_.tokenizer,
+                          .effective = spec_.effective_var,
+                          .max_map_bytes = services_.max_map_bytes,
+                          .max_bytes = kMaxAnswerBytes - finished.text().size()});
   }
-  Account(absl::OkStatus(), ReasonName(reason), report.get());
-  call_->stream().Send(spec_.setting, std::move(response));
-  call_->GenerationEnded();
 }
 
 void Generation::OnFailed(const absl::Status& status) {
-  Account(status, "none", nullptr);
+  // The engine cancels it for its caller, who may have run out of time.
+  const absl::Status departure = call_->stream().departure();
+  const bool left = absl::IsCancelled(status) && !departure.ok();
+  Account(left ? departure : status, "none", nullptr, services_.clock->Now());
   call_->Fail(status);
 }
 
 void Generation::Account(const absl::Status& status, absl::string_view reason,
-                         const engine::VarReport* report) {
-  const absl::Time now = services_.clock->Now();
+                         const engine::VarReport* report, absl::Time now) const {
   telemetry::RequestRecord record{.method = call_->method(),
                                   .code = status.code(),
                                   .finish_reason = reason,
@@ -209,7 +224,7 @@ void Generation::Account(const absl::Status& status, absl::string_view reason,
                                   .generated_tokens = static_cast<int64_t>(generated_.size()),
                                   .report = report};
   if (spec_.setting == 0) record.image = spec_.image_time;  // once, for all settings
-  if (admitted_.has_value()) record.queue = started_.queue_time;
+  record.admitted = admitted_.has_value();
   if (first_token_.has_value()) record.prefill = *first_token_ - *admitted_;
   services_.metrics->OnRequestEnd(record);
 
@@ -218,7 +233,7 @@ void Generation::Account(const absl::Status& status, absl::string_view reason,
   fields.push_back({"prompt_tokens", static_cast<int64_t>(spec_.prompt->size())});
   fields.push_back({"cached_tokens", static_cast<int64_t>(started_.cached_tokens)});
   fields.push_back({"generated_tokens", static_cast<int64_t>(generated_.size())});
-  fields.push_back({"queue_seconds", Seconds(record.queue)});
+  fields.push_back({"queue_seconds", absl::ToDoubleSeconds(started_.queue_time)});
   if (first_token_.has_value()) {
     fields.push_back(
         {"first_token_seconds", absl::ToDoubleSeconds(*first_token_ - call_->metadata().arrival)});
@@ -230,7 +245,7 @@ void Generation::Account(const absl::Status& status, absl::string_view reason,
     fields.push_back({"image_centric_head_ratio", static_cast<double>(report->totals.image_centric_heads)});
     fields.push_back({"redistributed_attention", static_cast<double>(report->totals.redistributed)});
   }
-  Log(*services_.logger, status, fields);
+  services_.logger->Call(status, fields);
 }
 
 void AccountRefusal(telemetry::Metrics& metrics, telemetry::Logger& logger, const Call& call,
@@ -240,7 +255,7 @@ void AccountRefusal(telemetry::Metrics& metrics, telemetry::Logger& logger, cons
                         .finish_reason = "none",
                         .var = mode,
                         .duration = now - call.metadata().arrival});
-  Log(logger, status, CallFields(call, mode, status, now));
+  logger.Call(status, CallFields(call, mode, status, now));
 }
 
 }  // namespace varserve::rpc

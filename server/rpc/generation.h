@@ -40,8 +40,8 @@ struct GenerationSpec {
   std::optional<absl::Duration> image_time;
 };
 
-// Engine thread only, after construction.
-class Generation : public engine::OutputSink {
+// Engine thread only, after construction and until it is finished.
+class Generation : public engine::OutputSink, public std::enable_shared_from_this<Generation> {
  public:
   Generation(const GenerationServices& services, std::shared_ptr<Call> call, GenerationSpec spec);
 
@@ -51,9 +51,15 @@ class Generation : public engine::OutputSink {
   void OnFailed(const absl::Status& status) override;
 
  private:
-  // Sends text that may be sent now, with the tokens that waited for it.
+  void AddUnsent(const engine::Token& token);
+  // Sends text that may be sent now, with the tokens that waited for it. Tokens do not wait when they are too
+  // many for a message.
   void SendText(std::string text);
-  void Account(const absl::Status& status, absl::string_view reason, const engine::VarReport* report);
+  void SendDelta(std::string text);
+  void SetFinished(engine::FinishReason reason, const engine::VarReport* report, absl::Time now,
+                   v1::Finished& finished) const;
+  void Account(const absl::Status& status, absl::string_view reason, const engine::VarReport* report,
+               absl::Time now) const;
   int num_visual_tokens() const;
 
   const GenerationServices& services_;
@@ -65,6 +71,7 @@ class Generation : public engine::OutputSink {
   std::vector<int32_t> generated_;
   std::string text_;  // sent so far
   v1::Delta unsent_;  // tokens whose text is held back
+  size_t unsent_bytes_ = 0;  // about
   engine::StartedInfo started_;
   std::optional<absl::Time> admitted_;
   std::optional<absl::Time> first_token_;

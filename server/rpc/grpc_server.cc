@@ -1,7 +1,6 @@
 #include "server/rpc/grpc_server.h"
 
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/health_check_service_interface.h>
+#include <grpc/support/log.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
@@ -10,19 +9,27 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
 #include <memory>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "absl/memory/memory.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "server/base/status_macros.h"
+#include "varserve/v1/inference.grpc.pb.h"
 
 namespace varserve::rpc {
 namespace {
 
 constexpr unsigned kCertificateRefreshSeconds = 5;
+constexpr int kLookaheadBytes = 256 << 10;
 
 // gRPC would start with files it cannot use, and every handshake fail.
 absl::Status CheckTlsFiles(const GrpcServerOptions& o) {
@@ -71,22 +78,37 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const GrpcS
   return grpc::experimental::TlsServerCredentials(tls);
 }
 
-}  // namespace
+// gRPC would write a line for every handshake and call that a caller gets wrong.
+void LogFailedAssertion(gpr_log_func_args* line) {
+  if (absl::StrContains(line->message, "assertion failed"))
+    std::fprintf(stderr, "gRPC: %s:%d: %s\n", line->file, line->line, line->message);
+}
 
-absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options,
-                                                              InferenceService* service) {
-  ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials, Credentials(options));
-  grpc::EnableDefaultHealthCheckService(true);
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  auto result = absl::WrapUnique(new GrpcServer());
-  grpc::ServerBuilder builder;
-  builder.AddListeningPort(options.listen, credentials, &result->port_);
-  builder.RegisterService(service);
-  builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
+// gRPC counts in int milliseconds, of which the largest mean forever.
+int Milliseconds(absl::Duration duration) {
+  return static_cast<int>(
+      std::clamp<int64_t>(absl::ToInt64Milliseconds(duration), 1, std::numeric_limits<int>::max()));
+}
+
+void SetLimits(const GrpcServerOptions& options, grpc::ServerBuilder& builder) {
+  // gRPC looks at a message's size only once it has all of it; open_calls.h does while it arrives.
+  builder.SetMaxReceiveMessageSize(-1);
+  // A kilobyte can become a megabyte before anybody looks at its size.
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
+  // What a call's caller may send before anybody has asked for it, and without the estimates that would raise it
+  // to megabytes. A message that is being read gets more.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kLookaheadBytes);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, options.max_metadata_bytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_concurrent_streams);
-  // Two servers on one port would share its connections without anybody noticing.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // For TLS and the first settings.
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 20'000);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, Milliseconds(options.max_connection_idle));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, Milliseconds(options.max_connection_age));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+                             Milliseconds(options.max_connection_age_grace));
   // Clients may ping every ten seconds while a long prefill sends nothing; the default of five minutes would
   // drop them.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
@@ -94,21 +116,66 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   // Connections whose peer is gone without a word are noticed by the server's own pings.
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
-  result->server_ = builder.BuildAndStart();
-  if (result->server_ == nullptr || result->port_ == 0) {
-    return absl::UnavailableError(
-        absl::StrCat("listen: cannot listen on ", options.listen, "; is the port taken?"));
+}
+
+}  // namespace
+
+GrpcServer::GrpcServer(InferenceService* service)
+    : service_(service),
+      health_(&service->open_calls()),
+      reflection_(&service->open_calls(), {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection",
+                                           v1::VisionLanguage::service_full_name()}) {}
+
+GrpcServer::~GrpcServer() {
+  if (server_ != nullptr) Shutdown(absl::Now());
+}
+
+absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options,
+                                                              InferenceService* service,
+                                                              telemetry::Logger* logger) {
+  if (std::getenv("GRPC_VERBOSITY") == nullptr) gpr_set_log_function(LogFailedAssertion);
+  ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials, Credentials(options));
+  auto result = absl::WrapUnique(new GrpcServer(service));
+  ASSIGN_OR_RETURN(result->acceptor_, ConnectionAcceptor::Listen(options.listen, options.max_connections));
+  ConnectionAcceptor& acceptor = *result->acceptor_;
+  if (acceptor.max_connections() < options.max_connections) {
+    logger->Warning("fewer connections than --max_connections: the limit on open files (ulimit -n) is too low",
+                    {{"max_connections", int64_t{acceptor.max_connections()}}});
   }
+  if (service->needs_token() && options.tls_cert.empty() && !acceptor.local())
+    logger->Warning("bearer tokens travel in plain text: set --tls_cert and --tls_key, or listen on 127.0.0.1");
+  grpc::ServerBuilder builder;
+  result->connections_ = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials);
+  builder.RegisterService(service);
+  builder.RegisterService(&result->health_);
+  builder.RegisterService(&result->reflection_);
+  SetLimits(options, builder);
+  result->server_ = builder.BuildAndStart();
+  if (result->server_ == nullptr) return absl::UnavailableError("listen: gRPC could not be started");
   result->SetHealth(/*live=*/true, /*ready=*/false);
+  service->open_calls().MeasureWith(
+      [&acceptor](const std::string& peer) { return acceptor.BytesReceived(peer); });
+  acceptor.Start([connections = result->connections_.get()](int listener, int socket) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.listener_fd = listener;
+    connection.fd = socket;
+    connections->HandleNewConnection(&connection);
+  });
   return result;
 }
 
 void GrpcServer::SetHealth(bool live, bool ready) {
-  grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
-  health->SetServingStatus("", live);
-  health->SetServingStatus(v1::VisionLanguage::service_full_name(), ready);
+  health_.Set("", live);
+  health_.Set(v1::VisionLanguage::service_full_name(), ready);
 }
 
-void GrpcServer::Shutdown(absl::Time deadline) { server_->Shutdown(absl::ToChronoTime(deadline)); }
+void GrpcServer::Shutdown(absl::Time deadline) {
+  acceptor_->Stop();
+  SetHealth(/*live=*/true, /*ready=*/false);
+  health_.EndWatches();
+  server_->Shutdown(absl::ToChronoTime(deadline));
+  service_->open_calls().MeasureWith(nullptr);
+}
 
 }  // namespace varserve::rpc

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
 
 #include <cstdint>
 #include <memory>
@@ -12,15 +13,24 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/rpc/connection_acceptor.h"
+#include "server/rpc/health_service.h"
 #include "server/rpc/inference_service.h"
+#include "server/rpc/reflection_service.h"
+#include "server/telemetry/logging.h"
 
 namespace varserve::rpc {
 
 struct GrpcServerOptions {
-  std::string listen = "0.0.0.0:50051";  // host:port; port 0 picks a free one
-  int64_t max_message_bytes = 64 << 20;  // of a request
+  std::string listen = "0.0.0.0:50051";  // host:port, where port 0 picks a free one; or unix:PATH
   int max_metadata_bytes = 16 << 10;     // of a call
   int max_concurrent_streams = 1000;     // per connection
+  int max_connections = 1000;
+  // What a connection without calls is closed after; what any is asked to go after, and how long its calls may
+  // then go on.
+  absl::Duration max_connection_idle = absl::Minutes(15);
+  absl::Duration max_connection_age = absl::Minutes(30);
+  absl::Duration max_connection_age_grace = absl::Hours(1);
   // PEM files; read again when they change. All empty: no TLS. With a client CA clients must show a
   // certificate of it.
   std::string tls_cert;
@@ -30,19 +40,28 @@ struct GrpcServerOptions {
 
 class GrpcServer {
  public:
-  // The service must outlive the server.
+  // The service and the logger must outlive the server.
   static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const GrpcServerOptions& options,
-                                                           InferenceService* service);
+                                                           InferenceService* service,
+                                                           telemetry::Logger* logger);
+  // Like Shutdown, at once. Whatever calls there are, it takes no longer than they need to notice.
+  ~GrpcServer();
 
-  int port() const { return port_; }
+  int port() const { return acceptor_->port(); }
   void SetHealth(bool live, bool ready);
-  // Takes no new calls, waits for those that run until `deadline`, then cancels them.
+  // Takes no new calls, waits for those that run until `deadline`, then cancels them. Not for those that only
+  // watch health.
   void Shutdown(absl::Time deadline);
 
  private:
-  GrpcServer() = default;
+  explicit GrpcServer(InferenceService* service);
+
+  InferenceService* const service_;
+  HealthService health_;
+  ReflectionService reflection_;
+  std::unique_ptr<ConnectionAcceptor> acceptor_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections_;
   std::unique_ptr<grpc::Server> server_;
-  int port_ = 0;
 };
 
 }  // namespace varserve::rpc

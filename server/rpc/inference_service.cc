@@ -1,16 +1,20 @@
 #include "server/rpc/inference_service.h"
 
+#include <cstring>
 #include <random>
+#include <type_traits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
-#include "server/engine/retry_delay.h"
+#include "server/rpc/message_reactor.h"
 #include "server/rpc/request_parser.h"
 #include "server/rpc/status_mapping.h"
 
 namespace varserve::rpc {
 namespace {
+
+constexpr int64_t kMaxEmptyRequestBytes = 4096;  // whatever a later version may put into one
 
 uint64_t RandomSeed() {
   thread_local std::mt19937_64 random{std::random_device{}()};
@@ -41,8 +45,22 @@ absl::StatusOr<std::vector<std::shared_ptr<const ProcessedImage>>> ProcessPictur
 
 InferenceService::InferenceService(const ServiceOptions& options)
     : options_(options),
-      watchdog_(options.write_timeout),
-      workers_(options.worker_threads, options.max_preprocessing_bytes) {}
+      open_calls_({.write_timeout = options.write_timeout,
+                   .receive = {.bytes = options.receive_memory, .timeout = options.read_timeout},
+                   .clock = options.clock}),
+      workers_(options.worker_threads) {
+  AddStreamingMethod<v1::AnswerRequest>("/varserve.v1.VisionLanguage/Answer");
+  AddStreamingMethod<v1::CaptionRequest>("/varserve.v1.VisionLanguage/Caption");
+  AddStreamingMethod<v1::GenerateRequest>("/varserve.v1.VisionLanguage/Generate");
+  AddStreamingMethod<v1::CompareRequest>("/varserve.v1.VisionLanguage/Compare");
+  AddRawMethod("/varserve.v1.VisionLanguage/GetModel", [this](auto* context) { return GetModel(context); });
+}
+
+template <typename Request>
+void InferenceService::AddStreamingMethod(const char* path) {
+  const char* method = std::strrchr(path, '/') + 1;
+  AddRawMethod(path, [this, method](auto* context) { return Start<Request>(method, context); });
+}
 
 void InferenceService::Serve(std::shared_ptr<const ServingModel> model) {
   absl::MutexLock lock(&mu_);
@@ -55,84 +73,85 @@ void InferenceService::Refuse(std::string reason) {
   refusal_ = std::move(reason);
 }
 
-absl::StatusOr<InferenceService::ModelRef> InferenceService::Admit(
-    const grpc::CallbackServerContext& context) const {
-  if (options_.tokens != nullptr) RETURN_IF_ERROR(options_.tokens->Check(context.client_metadata()));
+absl::StatusOr<InferenceService::ModelRef> InferenceService::Admit(const grpc::CallbackServerContext& context,
+                                                                   CallMetadata& metadata) const {
+  if (options_.tokens != nullptr) {
+    ASSIGN_OR_RETURN(metadata.caller, options_.tokens->Check(context.client_metadata()));
+  }
+  RETURN_IF_ERROR(metadata.status);
   absl::MutexLock lock(&mu_);
   if (model_ == nullptr) return absl::UnavailableError(refusal_);
   return model_;
 }
 
-InferenceService::Stream* InferenceService::Answer(grpc::CallbackServerContext* context,
-                                                   const grpc::ByteBuffer* request) {
-  return Start<v1::AnswerRequest>("Answer", context, request);
-}
-InferenceService::Stream* InferenceService::Caption(grpc::CallbackServerContext* context,
-                                                    const grpc::ByteBuffer* request) {
-  return Start<v1::CaptionRequest>("Caption", context, request);
-}
-InferenceService::Stream* InferenceService::Generate(grpc::CallbackServerContext* context,
-                                                     const grpc::ByteBuffer* request) {
-  return Start<v1::GenerateRequest>("Generate", context, request);
-}
-InferenceService::Stream* InferenceService::Compare(grpc::CallbackServerContext* context,
-                                                    const grpc::ByteBuffer* request) {
-  return Start<v1::CompareRequest>("Compare", context, request);
+CallReactor::Context InferenceService::ContextOf(grpc::CallbackServerContext* context,
+                                                 const CallMetadata& metadata) {
+  return {.call = context,
+          .open_calls = &open_calls_,
+          .caller = metadata.caller,
+          .arrival = metadata.arrival,
+          .deadline = metadata.deadline,
+          .metadata = ReplyMetadata(metadata)};
 }
 
 template <typename Request>
-InferenceService::Stream* InferenceService::Start(const char* method, grpc::CallbackServerContext* context,
-                                                  const grpc::ByteBuffer* request_bytes) {
+InferenceService::Reactor* InferenceService::Start(const char* method, grpc::CallbackServerContext* context) {
   constexpr bool kCompare = std::is_same_v<Request, v1::CompareRequest>;
   CallMetadata metadata = ReadMetadata(*context, *options_.clock);
-  const std::shared_ptr<StreamReactor> stream =
+  absl::StatusOr<ModelRef> model = Admit(*context, metadata);
+  // Refused here, a request costs nothing: not a byte of it is read. Its place is taken once it is there, so
+  // that nobody holds one by sending slowly.
+  if (model.ok()) {
+    const auto place = (*model)->engine->Reserve(metadata.caller, metadata.deadline);
+    if (!place.ok()) model = place.status();
+  }
+  const auto stream =
       StreamReactor::Create(kCompare ? StreamReactor::Framing::kCompare : StreamReactor::Framing::kGenerate,
-                            context, ReplyMetadata(metadata));
+                            ContextOf(context, metadata));
   const auto call = std::make_shared<Call>(method, std::move(metadata), stream);
-  absl::StatusOr<ModelRef> model = Admit(*context);
-  if (model.ok() && !call->metadata().status.ok()) model = call->metadata().status;
   if (!model.ok()) {
     Refuse(*call, engine::VarMode::kOff, model.status());
     return stream.get();
   }
-  watchdog_.Watch(stream);
-  if (const absl::Status status = Enqueue<Request>(*model, call, request_bytes); !status.ok()) {
-    Refuse(*call, engine::VarMode::kOff, status);
-  }
+  stream->ReadOne(options_.max_message_bytes,
+                  [this, call, model = *std::move(model)](absl::StatusOr<CallReactor::Message> message) {
+                    const absl::Status status =
+                        message.ok() ? Enqueue<Request>(model, call, *std::move(message)) : message.status();
+                    if (!status.ok()) Refuse(*call, engine::VarMode::kOff, status);
+                  });
   return stream.get();
 }
 
 template <typename Request>
 absl::Status InferenceService::Enqueue(const ModelRef& model, const std::shared_ptr<Call>& call,
-                                       const grpc::ByteBuffer* request_bytes) {
-  // Refused here, a request costs nothing but its transfer: no picture is decoded.
-  ASSIGN_OR_RETURN(engine::Engine::Place place, model->engine->Reserve(call->metadata().deadline));
-  // gRPC keeps its request until the call ends; the pictures in it are not needed that long.
-  grpc::ByteBuffer bytes;
-  bytes.Swap(const_cast<grpc::ByteBuffer*>(request_bytes));
-  const auto size = static_cast<int64_t>(bytes.Length());
-  const bool accepted = workers_.Submit(
-      size, [this, call, model, bytes = std::move(bytes), place = std::move(place)]() mutable {
+                                       CallReactor::Message message) {
+  ASSIGN_OR_RETURN(engine::Engine::Place place,
+                   model->engine->Reserve(call->metadata().caller, call->metadata().deadline));
+  const bool accepted =
+      workers_.Submit([this, call, model, message = std::move(message), place = std::move(place)]() mutable {
         engine::VarMode mode = engine::VarMode::kOff;
         const absl::Status status = [&]() -> absl::Status {
-          if (call->stream().cancelled()) return absl::CancelledError("request: was cancelled");
+          if (const absl::Status departure = call->stream().departure(); !departure.ok()) {
+            model->engine->GiveUp(std::move(place));
+            return departure;
+          }
+          model->engine->BeginPreparing(place);
           Request request;
-          RETURN_IF_ERROR(ParseRequest(bytes, request));
-          bytes.Clear();
+          RETURN_IF_ERROR(ParseRequest(message.bytes, LimitsOf(model->description), request));
+          message = {};
           ASSIGN_OR_RETURN(const ChatRequest chat, ReadChat(request));
           return Submit(model, call, chat, std::move(place), mode);
         }();
-        if (status.ok()) return;
-        Refuse(*call, mode, status);
+        if (!status.ok()) Refuse(*call, mode, status);
       });
-  if (accepted) return absl::OkStatus();
-  return engine::WithRetryDelay(
-      absl::ResourceExhaustedError("queue: too many bytes of requests wait to be read; try again later"),
-      engine::kDefaultRetryDelay);
+  return accepted ? absl::OkStatus()
+                  : absl::UnavailableError("server: is shutting down; try another replica");
 }
 
 void InferenceService::Refuse(Call& call, engine::VarMode mode, const absl::Status& status) {
-  AccountRefusal(*options_.metrics, *options_.logger, call, mode, status, options_.clock->Now());
+  const absl::Status departure = call.stream().departure();  // its caller will not hear of anything else
+  AccountRefusal(*options_.metrics, *options_.logger, call, mode, departure.ok() ? status : departure,
+                 options_.clock->Now());
   call.Fail(status);
 }
 
@@ -164,15 +183,19 @@ absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_p
   const auto prompt = std::make_shared<const Prompt>(*std::move(built));
 
   // 3. To the engine, all settings or none.
+  const auto max_tokens = static_cast<int>(model->description.limits().max_tokens());
   std::vector<engine::Submission> group;
   for (size_t i = 0; i < settings.size(); ++i) {
     engine::GenerationRequest request{.id = call->metadata().request_id,
+                                      .caller = call->metadata().caller,
                                       .prompt = prompt,
                                       .sampling = sampling.params,
                                       .var = settings[i].settings,
                                       .map_layers = settings[i].map_layers,
+                                      .max_map_bytes = model->services.max_map_bytes,
                                       .deadline = call->metadata().deadline};
-    request.sampling.max_tokens = std::min(request.sampling.max_tokens, context - prompt->size());
+    request.sampling.max_tokens =
+        std::min({request.sampling.max_tokens, context - prompt->size(), max_tokens});
     GenerationSpec spec{.setting = static_cast<uint32_t>(i),
                         .prompt = prompt,
                         .stop = sampling.stop,
@@ -191,15 +214,25 @@ absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_p
   return absl::OkStatus();
 }
 
-grpc::ServerUnaryReactor* InferenceService::GetModel(grpc::CallbackServerContext* context,
-                                                     const v1::GetModelRequest* /*request*/,
-                                                     v1::Model* response) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const absl::StatusOr<ModelRef> model = Admit(*context);
-  if (model.ok()) *response = (*model)->description;
-  options_.metrics->OnRequestEnd({.method = "GetModel", .code = model.status().code()});
-  reactor->Finish(ToGrpcStatus(model.status()));
-  return reactor;
+InferenceService::Reactor* InferenceService::GetModel(grpc::CallbackServerContext* context) {
+  CallMetadata metadata = ReadMetadata(*context, *options_.clock);
+  const absl::StatusOr<ModelRef> model = Admit(*context, metadata);
+  const auto call = MessageReactor::Create(ContextOf(context, metadata));
+  const auto end = [this, call](const absl::Status& status) {
+    options_.metrics->OnRequestEnd({.method = "GetModel", .code = status.code()});
+    call->Abort(status);
+  };
+  if (!model.ok()) {
+    end(model.status());
+    return call.get();
+  }
+  call->ReadOne(kMaxEmptyRequestBytes,
+                [this, call, end, model = *model](const absl::StatusOr<CallReactor::Message>& message) {
+                  if (!message.ok()) return end(message.status());
+                  options_.metrics->OnRequestEnd({.method = "GetModel", .code = absl::StatusCode::kOk});
+                  call->Reply(model->description);
+                });
+  return call.get();
 }
 
 }  // namespace varserve::rpc

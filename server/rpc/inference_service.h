@@ -1,10 +1,10 @@
-// The API's methods. Each creates a stream and hands the work to the pool: parse, check, decode images, build
-// the prompt, submit to the engine; tokens then come from the engine's thread. Thread-safe.
+// The API's methods. Each creates a stream, reads the request and hands the work to the pool: parse, check,
+// decode images, build the prompt, submit to the engine; tokens then come from the engine's thread. What its
+// headers tell against a call ends it before its message is read. Thread-safe.
 #pragma once
 
-#include <atomic>
 #include <memory>
-#include <optional>
+#include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
@@ -15,10 +15,11 @@
 #include "server/rpc/call.h"
 #include "server/rpc/chat_request.h"
 #include "server/rpc/generation.h"
+#include "server/rpc/open_calls.h"
+#include "server/rpc/raw_service.h"
 #include "server/rpc/request_options.h"
-#include "server/rpc/stream_watchdog.h"
 #include "server/rpc/worker_pool.h"
-#include "varserve/v1/inference.grpc.pb.h"
+#include "varserve/v1/inference.pb.h"
 
 namespace varserve::rpc {
 
@@ -33,59 +34,56 @@ struct ServingModel {
 
 struct ServiceOptions {
   int worker_threads = 2;
-  int64_t max_preprocessing_bytes = 512 << 20;  // of requests that wait for a worker
-  absl::Duration write_timeout = absl::Seconds(60);
-  const BearerTokens* tokens = nullptr;  // null: everybody may call
+  int64_t max_message_bytes = 64 << 20;  // of a request
+  // Of requests that arrive or wait for a worker; at least max_message_bytes.
+  int64_t receive_memory = 256 << 20;
+  absl::Duration read_timeout = absl::Seconds(60);   // for a request to arrive
+  absl::Duration write_timeout = absl::Seconds(60);  // for a reader to take a message
+  const BearerTokens* tokens = nullptr;              // null: everybody may call
   telemetry::Metrics* metrics = nullptr;
   telemetry::Logger* logger = nullptr;
   const Clock* clock = nullptr;  // the engine's
 };
 
-// Streaming methods take raw bytes, so that a message that cannot be parsed gets an answer that says why.
-using InferenceServiceBase =
-    v1::VisionLanguage::WithRawCallbackMethod_Answer<v1::VisionLanguage::WithRawCallbackMethod_Caption<
-        v1::VisionLanguage::WithRawCallbackMethod_Generate<v1::VisionLanguage::WithRawCallbackMethod_Compare<
-            v1::VisionLanguage::WithCallbackMethod_GetModel<v1::VisionLanguage::Service>>>>>;
-
-class InferenceService : public InferenceServiceBase {
+class InferenceService : public RawService {
  public:
-  using Stream = grpc::ServerWriteReactor<grpc::ByteBuffer>;
-
   explicit InferenceService(const ServiceOptions& options);
 
   // Calls are UNAVAILABLE with this reason until Serve and after Refuse.
   void Serve(std::shared_ptr<const ServingModel> model) ABSL_LOCKS_EXCLUDED(mu_);
   void Refuse(std::string reason) ABSL_LOCKS_EXCLUDED(mu_);
 
-  Stream* Answer(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
-  Stream* Caption(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
-  Stream* Generate(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
-  Stream* Compare(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override;
-  grpc::ServerUnaryReactor* GetModel(grpc::CallbackServerContext* context, const v1::GetModelRequest* request,
-                                     v1::Model* response) override;
+  bool needs_token() const { return options_.tokens != nullptr; }
+  // For all services of a server.
+  OpenCalls& open_calls() { return open_calls_; }
 
  private:
   using ModelRef = std::shared_ptr<const ServingModel>;
 
-  // UNAVAILABLE, or UNAUTHENTICATED.
-  absl::StatusOr<ModelRef> Admit(const grpc::CallbackServerContext& context) const ABSL_LOCKS_EXCLUDED(mu_);
+  template <typename Request>
+  void AddStreamingMethod(const char* path);
+
+  // UNAVAILABLE, or UNAUTHENTICATED. Names the caller.
+  absl::StatusOr<ModelRef> Admit(const grpc::CallbackServerContext& context, CallMetadata& metadata) const
+      ABSL_LOCKS_EXCLUDED(mu_);
+  CallReactor::Context ContextOf(grpc::CallbackServerContext* context, const CallMetadata& metadata);
   // Ends a call of which no generation was made.
   void Refuse(Call& call, engine::VarMode mode, const absl::Status& status);
   template <typename Request>
-  Stream* Start(const char* method, grpc::CallbackServerContext* context, const grpc::ByteBuffer* bytes);
+  Reactor* Start(const char* method, grpc::CallbackServerContext* context);
   // Takes a place in the queue and hands the rest to a worker.
   template <typename Request>
-  absl::Status Enqueue(const ModelRef& model, const std::shared_ptr<Call>& call,
-                       const grpc::ByteBuffer* request_bytes);
+  absl::Status Enqueue(const ModelRef& model, const std::shared_ptr<Call>& call, CallReactor::Message message);
   // On a worker: everything between the request and the engine.
   static absl::Status Submit(const ModelRef& model, const std::shared_ptr<Call>& call,
                              const ChatRequest& chat, engine::Engine::Place place, engine::VarMode& mode);
+  Reactor* GetModel(grpc::CallbackServerContext* context);
 
   const ServiceOptions options_;
   mutable absl::Mutex mu_;
   ModelRef model_ ABSL_GUARDED_BY(mu_);
   std::string refusal_ ABSL_GUARDED_BY(mu_) = "the server is starting: the model is not loaded yet";
-  StreamWatchdog watchdog_;
+  OpenCalls open_calls_;
   WorkerPool workers_;  // last: its threads end before what they use
 };
 

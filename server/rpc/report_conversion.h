@@ -1,6 +1,7 @@
 // The engine's VarReport as the message of the API.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -17,6 +18,7 @@ struct ReportContext {
   const preprocess::Tokenizer& tokenizer;
   const v1::VarOptions& effective;
   int64_t max_map_bytes = 0;
+  size_t max_bytes = 0;  // of everything else
 };
 
 v1::VarReport ToProto(const engine::VarReport& report, const ReportContext& context);

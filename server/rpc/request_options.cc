@@ -13,7 +13,6 @@ namespace {
 using engine::VarMode;
 using engine::VarVariant;
 
-constexpr int kMaxStopStrings = 8;
 constexpr size_t kMaxStopBytes = 256;
 constexpr uint32_t kMaxLogprobs = 20;
 

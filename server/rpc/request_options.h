@@ -15,6 +15,8 @@
 
 namespace varserve::rpc {
 
+inline constexpr int kMaxStopStrings = 8;
+
 struct SamplingRequest {
   engine::SamplingParams params;
   std::vector<std::string> stop;

@@ -4,7 +4,7 @@
 
 namespace varserve::rpc {
 
-WorkerPool::WorkerPool(int num_threads, int64_t max_waiting_bytes) : max_waiting_bytes_(max_waiting_bytes) {
+WorkerPool::WorkerPool(int num_threads) {
   for (int i = 0; i < num_threads; ++i) threads_.emplace_back([this] { Run(); });
 }
 
@@ -16,11 +16,10 @@ WorkerPool::~WorkerPool() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-bool WorkerPool::Submit(int64_t bytes, Work work) {
+bool WorkerPool::Submit(Work work) {
   absl::MutexLock lock(&mu_);
-  if (stopping_ || (!waiting_.empty() && waiting_bytes_ + bytes > max_waiting_bytes_)) return false;
-  waiting_bytes_ += bytes;
-  waiting_.push_back({bytes, std::move(work)});
+  if (stopping_) return false;
+  waiting_.push_back(std::move(work));
   return true;
 }
 
@@ -31,8 +30,7 @@ void WorkerPool::Run() {
       absl::MutexLock lock(&mu_);
       mu_.Await(absl::Condition(this, &WorkerPool::CanGoOn));
       if (waiting_.empty()) return;
-      work = std::move(waiting_.front().work);
-      waiting_bytes_ -= waiting_.front().bytes;
+      work = std::move(waiting_.front());
       waiting_.pop_front();
     }
     std::move(work)();

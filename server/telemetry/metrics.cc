@@ -1,5 +1,7 @@
 #include "server/telemetry/metrics.h"
 
+#include <prometheus/text_serializer.h>
+
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 
@@ -59,7 +61,9 @@ Metrics::Metrics(const std::string& model, const std::string& server_version)
       first_token_(Latency("time_to_first_token_seconds", "From a call's arrival to its first token.")),
       inter_token_(Latency("inter_token_latency_seconds",
                            "Between two tokens of a request, as the engine makes them.")),
-      queue_(Latency("queue_time_seconds", "From submission to admission, of requests that were admitted.")),
+      queue_(Latency(
+          "queue_time_seconds",
+          "Waiting of a request: for its prompt to be made, then to run; also of those that ended waiting.")),
       prefill_(Latency("prefill_seconds", "From admission to the first token.")),
       image_(families_.Histogram("image_seconds", "Decoding and resizing of a request's images.")
                  .Add({}, kSeconds)),
@@ -68,9 +72,19 @@ Metrics::Metrics(const std::string& model, const std::string& server_version)
       visual_tokens_(Tokens("visual_tokens_total", "Visual tokens of admitted requests.")),
       generated_tokens_(Tokens("generated_tokens_total", "Tokens generated, of requests that ended.")),
       running_(families_.Gauge("requests_running", "Requests in the batch.").Add({})),
-      waiting_(families_.Gauge("requests_waiting", "Requests in the queue.").Add({})),
-      waiting_tokens_(
-          families_.Gauge("waiting_tokens", "Prompt tokens of the requests in the queue.").Add({})),
+      waiting_(families_.Gauge("requests_waiting", "Requests accepted that do not run yet.").Add({})),
+      preparing_(
+          families_.Gauge("requests_preparing", "Those of them whose pictures and prompt are not made yet.")
+              .Add({})),
+      oldest_waiting_(
+          families_
+              .Gauge("oldest_waiting_seconds",
+                     "For how long the oldest of the requests that wait has waited; 0 where none does.")
+              .Add({})),
+      waiting_tokens_(families_
+                          .Gauge("waiting_tokens",
+                                 "Prompt tokens of the requests that wait, as far as their prompts are made.")
+                          .Add({})),
       kv_usage_(
           families_.Gauge("kv_cache_usage_ratio", "Share of KV blocks that running requests hold.").Add({})),
       ready_(families_.Gauge("ready", "1 while the server takes requests.").Add({})),
@@ -78,6 +92,14 @@ Metrics::Metrics(const std::string& model, const std::string& server_version)
           families_
               .Gauge("engine_stuck", "1 while there is work and no step has ended for the watchdog's time.")
               .Add({})),
+      failing_(families_
+                   .Gauge("engine_failing",
+                          "1 while every step fails, those of the server's questions to itself too.")
+                   .Add({})),
+      log_lines_dropped_(families_
+                             .Counter("log_lines_dropped_total",
+                                      "Log lines lost because standard error was blocked or gone.")
+                             .Add({})),
       prefix_queries_(
           families_.Counter("prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.")
               .Add({})),
@@ -98,6 +120,8 @@ Metrics::Metrics(const std::string& model, const std::string& server_version)
   families_.Gauge("build_info", "The server's version; always 1.").Add({{"version", server_version}}).Set(1);
   AddRequestSeries();
 }
+
+std::string Metrics::Text() const { return prometheus::TextSerializer().Serialize(registry()->Collect()); }
 
 void Metrics::AddRequestSeries() {
   for (const char* method : {"Answer", "Caption", "Generate", "Compare"}) {
@@ -128,14 +152,13 @@ void Metrics::OnModelLoaded(const LoadedModel& model) {
 void Metrics::OnRequestEnd(const RequestRecord& r) {
   const int mode = Index(r.var);
   RequestSeries(requests_, r.method, r.code, r.finish_reason, r.var).Increment();
-  if (r.queue.has_value()) {  // it was admitted
+  if (r.admitted) {
     prompt_tokens_[mode]->Increment(static_cast<double>(r.prompt_tokens));
     visual_tokens_[mode]->Increment(static_cast<double>(r.visual_tokens));
     generated_tokens_[mode]->Increment(static_cast<double>(r.generated_tokens));
     if (r.code == StatusCode::kOk) duration_[mode]->Observe(absl::ToDoubleSeconds(r.duration));
   }
   Observe(image_, r.image);
-  Observe(*queue_[mode], r.queue);
   Observe(*prefill_[mode], r.prefill);
   if (r.report != nullptr) var_.OnReport(*r.report, r.preset);
 }
@@ -148,16 +171,31 @@ void Metrics::OnNextToken(VarMode var, absl::Duration since_last) {
   inter_token_[Index(var)]->Observe(absl::ToDoubleSeconds(since_last));
 }
 
-void Metrics::OnHealth(bool ready, bool stuck) {
-  ready_.Set(ready ? 1 : 0);
-  stuck_.Set(stuck ? 1 : 0);
+void Metrics::OnHealth(const Health& health) {
+  ready_.Set(health.ready ? 1 : 0);
+  stuck_.Set(health.stuck ? 1 : 0);
+  failing_.Set(health.failing ? 1 : 0);
+}
+
+void Metrics::OnLogLinesDropped(int64_t total) {
+  const int64_t counted = log_lines_counted_.exchange(total);
+  log_lines_dropped_.Increment(static_cast<double>(total - counted));
 }
 
 void Metrics::OnLoad(const Load& load) {
   running_.Set(load.running);
-  waiting_.Set(load.waiting);
-  waiting_tokens_.Set(static_cast<double>(load.waiting_tokens));
   kv_usage_.Set(load.total_blocks == 0 ? 0.0 : static_cast<double>(load.used_blocks) / load.total_blocks);
+}
+
+void Metrics::OnQueue(const engine::Engine::Load& load) {
+  waiting_.Set(load.reserved + load.waiting);
+  preparing_.Set(load.reserved);
+  oldest_waiting_.Set(absl::ToDoubleSeconds(load.oldest));
+  waiting_tokens_.Set(static_cast<double>(load.waiting_tokens));
+}
+
+void Metrics::OnLeftQueue(VarMode var, absl::Duration queue_time, bool /*admitted*/) {
+  queue_[Index(var)]->Observe(absl::ToDoubleSeconds(queue_time));
 }
 
 void Metrics::OnPrefixLookup(int64_t queried_tokens, int64_t hit_tokens) {

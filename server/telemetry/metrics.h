@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "server/engine/engine.h"
 #include "server/engine/observer.h"
 #include "server/engine/var_report.h"
 #include "server/engine/var_settings.h"
@@ -39,7 +41,7 @@ struct RequestRecord {
   absl::string_view preset = "general";
   absl::Duration duration;
   std::optional<absl::Duration> image;  // decoding and resizing
-  std::optional<absl::Duration> queue;
+  bool admitted = false;
   std::optional<absl::Duration> prefill;  // admission to first token
   int64_t prompt_tokens = 0;
   int64_t visual_tokens = 0;
@@ -51,19 +53,30 @@ class Metrics : public engine::EngineObserver {
  public:
   Metrics(const std::string& model, const std::string& server_version);
 
-  // The series, for an exposer.
   std::shared_ptr<prometheus::Registry> registry() const { return families_.registry(); }
+  // The page Prometheus reads.
+  std::string Text() const;
 
   // Once, before the first request is served.
   void OnModelLoaded(const LoadedModel& model);
   void OnRequestEnd(const RequestRecord& record);
   void OnFirstToken(engine::VarMode var, absl::Duration since_arrival);
   void OnNextToken(engine::VarMode var, absl::Duration since_last);
-  // Readiness and liveness as the health service tells them.
-  void OnHealth(bool ready, bool stuck);
+  struct Health {
+    bool ready = false;    // takes requests
+    bool stuck = false;    // no step ends
+    bool failing = false;  // every step fails, those of self-tests too
+    bool operator==(const Health&) const = default;
+  };
+  void OnHealth(const Health& health);
+  // To be called before a scrape: requests come and go while no step tells of it.
+  void OnQueue(const engine::Engine::Load& load);
+  // Log lines lost since the start.
+  void OnLogLinesDropped(int64_t total);
 
   // engine::EngineObserver
   void OnLoad(const Load& load) override;
+  void OnLeftQueue(engine::VarMode var, absl::Duration queue_time, bool admitted) override;
   void OnPrefixLookup(int64_t queried_tokens, int64_t hit_tokens) override;
   void OnStep(const Step& step) override;
   void OnCorruptedResult() override;
@@ -92,10 +105,15 @@ class Metrics : public engine::EngineObserver {
 
   prometheus::Gauge& running_;
   prometheus::Gauge& waiting_;
+  prometheus::Gauge& preparing_;
+  prometheus::Gauge& oldest_waiting_;
   prometheus::Gauge& waiting_tokens_;
   prometheus::Gauge& kv_usage_;
   prometheus::Gauge& ready_;
   prometheus::Gauge& stuck_;
+  prometheus::Gauge& failing_;
+  prometheus::Counter& log_lines_dropped_;
+  std::atomic<int64_t> log_lines_counted_ = 0;
   prometheus::Counter& prefix_queries_;
   prometheus::Counter& prefix_hits_;
   prometheus::Counter& failed_steps_;

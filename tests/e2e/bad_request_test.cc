@@ -144,6 +144,10 @@ TEST_F(BadRequestTest, VarOutOfRange) {
                 }),
                 "var.first_layer");
   ExpectInvalid(var([](auto& v) { v.add_map_layers(5); }), "var.map_layers[0]");
+  ExpectInvalid(var([](auto& v) {
+                  for (int i = 0; i < 1000; ++i) v.add_map_layers(0);
+                }),
+                "var.map_layers", "layer of the model");
 }
 
 TEST_F(BadRequestTest, InvalidUtf8) {
@@ -188,6 +192,15 @@ TEST_F(BadRequestTest, Conversations) {
                 }),
                 "messages[1].role");
   EXPECT_TRUE(generate([&](auto& r) { say(r, v1::ROLE_USER); }).ok());
+  ExpectInvalid(generate([&](auto& r) {
+                  for (int i = 0; i < 513; ++i) say(r, v1::ROLE_USER);
+                }),
+                "messages[512]", "Limits.max_messages");
+  ExpectInvalid(generate([&](auto& r) {
+                  v1::Message* message = say(r, v1::ROLE_USER);
+                  for (int i = 0; i < 1024; ++i) message->add_parts()->set_text("x");
+                }),
+                "messages[0].parts[1024]", "Limits.max_parts");
 }
 
 TEST_F(BadRequestTest, CompareSettings) {

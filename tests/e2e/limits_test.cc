@@ -2,7 +2,10 @@
 #include <gmock/gmock.h>
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -16,6 +19,8 @@
 #include "client/rpc_status.h"
 #include "tests/e2e/questions.h"
 #include "tests/e2e/server_process.h"
+#include "tests/testing/http2_client.h"
+#include "tests/testing/process_usage.h"
 #include "tests/testing/servable_model.h"
 
 namespace varserve::testing {
@@ -97,8 +102,7 @@ TEST_F(LimitsTest, StreamsOfAConnection) {
   {
     UnreadCall one(*stub, MuchToRead());
     UnreadCall two(*stub, MuchToRead());
-    while (server.Metric("varserve_requests_total", "method=\"Answer\"") < 2)
-      absl::SleepFor(absl::Milliseconds(20));
+    while (server.Metric("varserve_time_to_first_token_seconds_count") < 2) absl::SleepFor(absl::Milliseconds(20));
     EXPECT_EQ(ask(*stub), grpc::StatusCode::DEADLINE_EXCEEDED) << "has to wait for its stream";
     EXPECT_EQ(ask(*Connect(server)), grpc::StatusCode::OK) << "another connection has its own";
   }
@@ -118,6 +122,132 @@ TEST_F(LimitsTest, Metadata) {
   EXPECT_EQ(ask(10'000), grpc::StatusCode::OK);
   EXPECT_EQ(ask(40'000), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_EQ(ask(10), grpc::StatusCode::OK);
+}
+
+constexpr char kAnswer[] = "/varserve.v1.VisionLanguage/Answer";
+
+TEST_F(LimitsTest, UploadsThatStallTakeBoundedMemoryAndEnd) {
+  ServerProcess server(model_.dir(), {"--receive_memory=64M", "--read_timeout=3s"});
+  ASSERT_TRUE(server.WaitUntilReady());
+  EXPECT_TRUE(Ask(*server.Connect(), LongQuestion(1)).ok());
+  const std::string large = GrpcFrame(std::string(50 << 20, 'x'));
+  const int64_t before = ProcessStatus(server.pid(), "VmRSS");
+  std::vector<std::unique_ptr<Http2Client>> callers;
+  for (int i = 0; i < 8; ++i) {
+    callers.push_back(std::make_unique<Http2Client>(server.port()));
+    const int call = callers.back()->Call(kAnswer);
+    callers.back()->Send(call, std::string_view(large).substr(0, 49 << 20));
+    EXPECT_TRUE(Ask(*server.Connect(), LongQuestion(1)).ok()) << "another caller's turn";
+  }
+  EXPECT_LT(ProcessStatus(server.pid(), "VmRSS"), before + (200 << 10)) << "of 400 MB";
+  while (server.Metric("varserve_requests_total", "code=\"CANCELLED\"") < 1) absl::SleepFor(absl::Milliseconds(50));
+  while (ProcessStatus(server.pid(), "VmRSS") > before + (50 << 10)) absl::SleepFor(absl::Milliseconds(50));
+}
+
+TEST_F(LimitsTest, AMessageOfEmptyMessagesIsRefusedBeforeItIsBuilt) {
+  ServerProcess server(model_.dir());
+  ASSERT_TRUE(server.WaitUntilReady());
+  EXPECT_TRUE(Ask(*server.Connect(), LongQuestion(1)).ok());
+  std::string empty_images;
+  for (int i = 0; i < (8 << 20); ++i) empty_images += {'\x0a', '\x00'};
+  const std::string frame = GrpcFrame(empty_images);
+  const int64_t before = ProcessStatus(server.pid(), "VmHWM");
+  Http2Client caller(server.port());
+  const int call = caller.Call(kAnswer);
+  caller.Send(call, frame, /*end=*/true);
+  EXPECT_EQ(caller.WaitForStatus(call), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(caller.received(call), HasSubstr("images[8]"));
+  EXPECT_LT(ProcessStatus(server.pid(), "VmHWM"), before + (100 << 10)) << "it would take 580 MB";
+}
+
+TEST_F(LimitsTest, IdleConnectionsMakeRoom) {
+  ServerProcess server(model_.dir(), {"--max_connections=20"});
+  ASSERT_TRUE(server.WaitUntilReady());
+  const auto client = server.Connect();
+  EXPECT_TRUE(Ask(*client, LongQuestion(1)).ok());
+  std::vector<std::unique_ptr<Http2Client>> idle;
+  for (int i = 0; i < 100; ++i) idle.push_back(std::make_unique<Http2Client>(server.port()));
+  EXPECT_TRUE(Ask(*server.Connect(), LongQuestion(1)).ok());
+  EXPECT_TRUE(Ask(*client, LongQuestion(1), {.max_retries = 3}).ok()) << "its connection was as idle as others";
+  const auto open = [&] {
+    return std::count_if(idle.begin(), idle.end(), [](auto& one) {
+      one->Receive();
+      return !one->closed();
+    });
+  };
+  while (open() > 20) absl::SleepFor(absl::Milliseconds(20));
+}
+
+// gRPC's own listener would be gone for good.
+TEST_F(LimitsTest, OutOfFilesForAWhile) {
+  ServerProcess server(model_.dir());
+  ASSERT_TRUE(server.WaitUntilReady());
+  EXPECT_TRUE(Ask(*server.Connect(), LongQuestion(1)).ok());
+  rlimit usual{};
+  ASSERT_EQ(prlimit(server.pid(), RLIMIT_NOFILE, nullptr, &usual), 0);
+  const auto files = std::distance(
+      std::filesystem::directory_iterator(absl::StrCat("/proc/", server.pid(), "/fd")), {});
+  const rlimit tight{.rlim_cur = static_cast<rlim_t>(files) + 5, .rlim_max = usual.rlim_max};
+  ASSERT_EQ(prlimit(server.pid(), RLIMIT_NOFILE, &tight, nullptr), 0);
+  {
+    std::vector<std::unique_ptr<Http2Client>> callers;
+    for (int i = 0; i < 30; ++i) callers.push_back(std::make_unique<Http2Client>(server.port()));
+    absl::SleepFor(absl::Milliseconds(300));
+  }
+  EXPECT_TRUE(Ask(*server.Connect(), LongQuestion(1)).ok());
+}
+
+TEST_F(LimitsTest, ThreadsDoNotGrowWithCalls) {
+  ServerProcess server(model_.dir());
+  ASSERT_TRUE(server.WaitUntilReady());
+  EXPECT_TRUE(Ask(*server.Connect(), LongQuestion(1)).ok());
+  const int64_t before = ProcessStatus(server.pid(), "Threads");
+  Http2Client caller(server.port());
+  caller.Receive(std::chrono::seconds(5));
+  for (int i = 0; i < 300; ++i) {
+    caller.Call("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo");
+    caller.Call("/grpc.health.v1.Health/Watch");
+    caller.Call(kAnswer);
+  }
+  EXPECT_TRUE(Ask(*server.Connect(), LongQuestion(1)).ok());
+  EXPECT_LT(ProcessStatus(server.pid(), "Threads"), before + 30);
+}
+
+TEST_F(LimitsTest, AConnectionsAgeCutsNoAnswer) {
+  ServerProcess server(model_.dir(), {"--max_connection_age=500ms"});
+  ASSERT_TRUE(server.WaitUntilReady());
+  const auto client = server.Connect();
+  const absl::Time end = absl::Now() + absl::Seconds(3);
+  while (absl::Now() < end) {
+    const absl::Status status = Ask(*client, LongQuestion(450));
+    EXPECT_TRUE(status.ok()) << status;
+  }
+}
+
+TEST_F(LimitsTest, AnIdleConnectionIsClosedAndAnotherMade) {
+  ServerProcess server(model_.dir(), {"--max_connection_idle=300ms"});
+  ASSERT_TRUE(server.WaitUntilReady());
+  Http2Client idle(server.port());
+  const auto client = server.Connect();
+  EXPECT_TRUE(Ask(*client, LongQuestion(1)).ok());
+  while (!idle.closed()) idle.Receive(std::chrono::milliseconds(20));
+  EXPECT_TRUE(Ask(*client, LongQuestion(1)).ok());
+}
+
+TEST_F(LimitsTest, DeadlinesThatPassCountAsThat) {
+  ServerProcess server(model_.dir());
+  ASSERT_TRUE(server.WaitUntilReady());
+  const auto client = server.Connect();
+  int late = 0;
+  for (int i = 0; i < 20; ++i) {
+    const absl::Status status = Ask(*client, LongQuestion(450), {.timeout = absl::Milliseconds(5 + 5 * i)});
+    late += absl::IsDeadlineExceeded(status) ? 1 : 0;
+  }
+  EXPECT_GT(late, 0);
+  WaitUntilIdle(server);
+  EXPECT_EQ(server.Metric("varserve_requests_total", "code=\"CANCELLED\""), 0);
+  EXPECT_GE(late, server.Metric("varserve_requests_total", "code=\"DEADLINE_EXCEEDED\""))
+      << "what passed on the way never arrived";
 }
 
 TEST_F(LimitsTest, DeadlineInTheQueue) {
@@ -176,6 +306,31 @@ TEST_F(LimitsTest, Memory) {
   ServerProcess too_small(model_.dir(), {absl::StrCat("--memory_budget=", fixed)});
   EXPECT_EQ(too_small.WaitForExit(), 1);
   EXPECT_THAT(too_small.Log(), HasSubstr("memory_budget: "));
+}
+
+TEST_F(LimitsTest, TokensOfAnAnswer) {
+  ServerProcess server(model_.dir(), {"--max_tokens=5"});
+  ASSERT_TRUE(server.WaitUntilReady());
+  const auto stub = Connect(server);
+  grpc::ClientContext context;
+  v1::Model model;
+  ASSERT_TRUE(stub->GetModel(&context, {}, &model).ok());
+  EXPECT_EQ(model.limits().max_tokens(), 5U);
+  for (const uint32_t asked : {3U, 5U, 6U, std::numeric_limits<uint32_t>::max()}) {
+    const auto answer = server.Connect()->Answer(LongQuestion(asked), {}, [](const auto&) { return true; });
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    EXPECT_EQ(answer->usage().generated_tokens(), std::min(asked, 5U));
+    EXPECT_EQ(answer->finish_reason(), v1::FINISH_REASON_LENGTH);
+  }
+}
+
+TEST_F(LimitsTest, FlagsThatMeanNothingEndTheStart) {
+  for (const std::string flag : {"--max_tokens=0", "--max_running_per_caller=-1",
+                                 "--max_waiting_per_caller=-1", "--prefix_cache_scope=tenant"}) {
+    ServerProcess server(model_.dir(), {flag});
+    EXPECT_EQ(server.WaitForExit(), 1) << flag;
+    EXPECT_THAT(server.Log(), HasSubstr(flag.substr(0, flag.find('=')) + ": "));
+  }
 }
 
 TEST_F(LimitsTest, JsonLogsAreJsonOnly) {

@@ -9,6 +9,8 @@
 #include "tests/e2e/certificates.h"
 #include "tests/e2e/questions.h"
 #include "tests/e2e/server_process.h"
+#include "tests/testing/http2_client.h"
+#include "tests/testing/process_usage.h"
 #include "tests/testing/servable_model.h"
 #include "tests/testing/temp_dir.h"
 
@@ -63,6 +65,66 @@ TEST_F(SecurityTest, OnlyTokensOfTheFileAreLetIn) {
   File("tokens", "third\n");
   while (!WithToken(server, "third").ok()) absl::SleepFor(absl::Milliseconds(100));
   EXPECT_TRUE(absl::IsUnauthenticated(WithToken(server, "alpha")));
+
+  File("tokens", "# nobody\n");
+  while (WithToken(server, "third").ok()) absl::SleepFor(absl::Milliseconds(100));
+  EXPECT_TRUE(absl::IsUnauthenticated(WithToken(server, "third")));
+  EXPECT_TRUE(server.WaitForLog("holds no token: nobody may call"));
+}
+
+TEST_F(SecurityTest, ACallerIsLoggedByItsName) {
+  ServerProcess server(model_.dir(), {"--token_file=" + File("tokens", "alice s3cret\n")});
+  ASSERT_TRUE(server.WaitUntilReady());
+  EXPECT_TRUE(WithToken(server, "s3cret").ok());
+  EXPECT_TRUE(server.WaitForLog("caller=alice"));
+  EXPECT_TRUE(absl::IsUnauthenticated(WithToken(server, "wrong")));
+  EXPECT_TRUE(server.WaitForLog("caller=127.0.0.1"));
+  EXPECT_THAT(server.Log(), ::testing::Not(HasSubstr("s3cret")));
+}
+
+TEST_F(SecurityTest, TokensInPlainTextAreWarnedAbout) {
+  const std::string tokens = "--token_file=" + File("tokens", "alpha\n");
+  const std::vector<std::string> tls = TlsFlags(MakeCertificate(authority_));
+  const std::pair<std::vector<std::string>, bool> cases[] = {
+      {{tokens, "--listen=0.0.0.0:0"}, true},
+      {{tokens}, false},
+      {{tokens, "--listen=0.0.0.0:0", tls[0], tls[1]}, false},
+      {{"--listen=0.0.0.0:0"}, false},
+  };
+  for (const auto& [flags, warned] : cases) {
+    ServerProcess server(model_.dir(), flags);
+    ASSERT_TRUE(server.WaitUntilReady());
+    EXPECT_EQ(server.Log().find("plain text") != std::string::npos, warned);
+  }
+}
+
+TEST_F(SecurityTest, WhoHasNoTokenTakesNoMemory) {
+  ServerProcess server(model_.dir(), {"--token_file=" + File("tokens", "alpha\n")});
+  ASSERT_TRUE(server.WaitUntilReady());
+  EXPECT_TRUE(WithToken(server, "alpha").ok());
+  const std::string much = GrpcFrame(std::string(62 << 20, 'x'));
+  const int64_t before = ProcessStatus(server.pid(), "VmRSS");
+  std::vector<std::unique_ptr<Http2Client>> callers;
+  for (const char* path : {"/varserve.v1.VisionLanguage/Answer", "/varserve.v1.VisionLanguage/GetModel",
+                           "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch",
+                           "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"}) {
+    for (int i = 0; i < 2; ++i) {
+      callers.push_back(std::make_unique<Http2Client>(server.port()));
+      const int call = callers.back()->Call(path);
+      callers.back()->Send(call, std::string_view(much).substr(0, much.size() - 1));
+      EXPECT_TRUE(callers.back()->WaitForStatus(call).has_value()) << path;
+    }
+  }
+  EXPECT_LT(ProcessStatus(server.pid(), "VmRSS"), before + (100 << 10)) << "of 620 MB";
+  EXPECT_TRUE(WithToken(server, "alpha").ok());
+}
+
+TEST_F(SecurityTest, HandshakesThatStallDisturbNobody) {
+  ServerProcess server(model_.dir(), TlsFlags(MakeCertificate(authority_)));
+  ASSERT_TRUE(server.WaitUntilReady());
+  std::vector<std::unique_ptr<Http2Client>> silent;  // what they say is no TLS handshake
+  for (int i = 0; i < 50; ++i) silent.push_back(std::make_unique<Http2Client>(server.port()));
+  EXPECT_TRUE(WithTls(server, authority_).ok());
 }
 
 TEST_F(SecurityTest, TlsShowsWhoTheServerIs) {

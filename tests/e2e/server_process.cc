@@ -45,9 +45,11 @@ std::string Get(int port, const std::string& path) {
 
 }  // namespace
 
-ServerProcess::ServerProcess(const std::string& model_dir, const std::vector<std::string>& flags) {
+ServerProcess::ServerProcess(const std::string& model_dir, const std::vector<std::string>& flags,
+                             LogTo log_to) {
   log_path_ = dir_.path() + "/log";
   const int log = open(log_path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (log_to == LogTo::kPipe) log_pipe_ = std::make_unique<LogPipe>(log_path_);
   std::vector<std::string> arguments = {VARSERVE_SERVER, absl::StrCat("--model=", model_dir),
                                         "--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0",
                                         "--threads=1"};
@@ -57,12 +59,13 @@ ServerProcess::ServerProcess(const std::string& model_dir, const std::vector<std
   argv.push_back(nullptr);
   pid_ = fork();
   if (pid_ == 0) {
-    dup2(log, STDERR_FILENO);
+    dup2(log_pipe_ == nullptr ? log : log_pipe_->write_end(), STDERR_FILENO);
     dup2(log, STDOUT_FILENO);
     execv(argv[0], argv.data());
     _exit(127);
   }
   close(log);
+  if (log_pipe_ != nullptr) log_pipe_->CloseWriteEnd();
 }
 
 ServerProcess::~ServerProcess() {
@@ -82,7 +85,9 @@ bool ServerProcess::WaitUntilReady(absl::Duration timeout) {
   return false;
 }
 
-std::string ServerProcess::address() const { return absl::StrCat("127.0.0.1:", LoggedPort("listening")); }
+int ServerProcess::port() const { return LoggedPort("listening"); }
+
+std::string ServerProcess::address() const { return absl::StrCat("127.0.0.1:", port()); }
 
 std::string ServerProcess::Log() const {
   std::stringstream text;
@@ -109,7 +114,7 @@ int ServerProcess::LoggedPort(const std::string& message) const {
   return 0;
 }
 
-std::string ServerProcess::Metrics() const { return Get(LoggedPort("metrics"), "/metrics"); }
+std::string ServerProcess::Metrics() const { return Get(metrics_port(), "/metrics"); }
 
 double ServerProcess::Metric(const std::string& name, const std::string& labels) const {
   double sum = 0;

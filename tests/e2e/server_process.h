@@ -3,20 +3,24 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "client/inference_client.h"
+#include "tests/e2e/log_pipe.h"
 #include "tests/testing/temp_dir.h"
 
 namespace varserve::testing {
 
 class ServerProcess {
  public:
+  enum class LogTo : uint8_t { kFile, kPipe };
   // Starts it with `--model model_dir` and `flags`; WaitUntilReady tells whether that went well.
-  ServerProcess(const std::string& model_dir, const std::vector<std::string>& flags = {});
+  ServerProcess(const std::string& model_dir, const std::vector<std::string>& flags = {},
+                LogTo log_to = LogTo::kFile);
   // Kills it if it still runs.
   ~ServerProcess();
   ServerProcess(const ServerProcess&) = delete;
@@ -26,7 +30,12 @@ class ServerProcess {
   bool WaitUntilReady(absl::Duration timeout = absl::Seconds(60));
 
   pid_t pid() const { return pid_; }
-  std::string address() const;  // of gRPC; ready or not, the server listens from its first log line on
+  // Of gRPC; ready or not, the server listens from its first log line on.
+  int port() const;
+  std::string address() const;
+  int metrics_port() const { return LoggedPort("metrics"); }
+  // Between the server and its log, with LogTo::kPipe.
+  LogPipe& log_pipe() { return *log_pipe_; }
   // What it wrote to standard error so far.
   std::string Log() const;
   // Whether `text` appears in the log within `timeout`.
@@ -47,6 +56,7 @@ class ServerProcess {
 
   TempDir dir_;
   std::string log_path_;  // in dir_
+  std::unique_ptr<LogPipe> log_pipe_;
   pid_t pid_ = -1;
   int exit_code_ = -1;
 };

@@ -49,7 +49,9 @@ void CheckVar(const VarRequest& request) {
 template <typename Request>
 void CheckRequest(const grpc::ByteBuffer& bytes) {
   Request request;
-  if (const absl::Status status = ParseRequest(bytes, request); !status.ok()) return CheckRefusal(status);
+  const RequestLimits limits{.num_layers = kLayers};
+  if (const absl::Status status = ParseRequest(bytes, limits, request); !status.ok())
+    return CheckRefusal(status);
   const auto chat = ReadChat(request);
   if (!chat.ok()) return CheckRefusal(chat.status());
   Check(!chat->messages.empty() && !chat->settings.empty() && chat->settings.size() <= kMaxSettings);

@@ -1,8 +1,9 @@
-"""A copy of a model that is broken in a way only pictures show."""
+"""Models that are broken: a copy in a way only pictures show, and a running server's in its memory."""
 
 import json
 import os
 import pathlib
+import re
 import shutil
 import struct
 
@@ -26,3 +27,31 @@ def break_patches(model: str, copy: pathlib.Path) -> None:
         begin, end = tensors[name]["data_offsets"]
         file.seek(8 + size + begin)
         file.write(LARGEST_BFLOAT16 * ((end - begin) // 2))
+
+
+def break_memory(pid: int, model: str) -> None:
+    """The decoder's last norm, wherever the process has it, becomes NaN: no step gives a number any more."""
+    weights = (pathlib.Path(model) / "model.safetensors").read_bytes()
+    (size,) = struct.unpack("<Q", weights[:8])
+    tensors = json.loads(weights[8 : 8 + size])
+    (name,) = (n for n in tensors if re.search(r"language_model\.(model\.)?norm\.weight$", n))
+    begin, end = tensors[name]["data_offsets"]
+    norm = weights[8 + size + begin : 8 + size + end]
+    as_float32 = b"".join(b"\0\0" + norm[i : i + 2] for i in range(0, len(norm), 2))
+    found = 0
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
+        for line in maps:
+            start, stop, rights = re.match(r"(\w+)-(\w+) (\S+)", line).groups()
+            if not rights.startswith("rw"):
+                continue
+            try:
+                content = os.pread(memory.fileno(), int(stop, 16) - int(start, 16), int(start, 16))
+            except OSError:
+                continue
+            for known in (norm, as_float32):
+                at = content.find(known)
+                while at >= 0:
+                    found += os.pwrite(memory.fileno(), b"\xff" * len(known), int(start, 16) + at)
+                    at = content.find(known, at + 1)
+    if not found:
+        raise RuntimeError(f"{name} is not in the server's memory")

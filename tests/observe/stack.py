@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pathlib
 import re
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -24,14 +27,42 @@ RULES = ("recording_rules.yaml", "alert_rules.yaml")
 
 
 class Server:
-    """varserve-server of a build folder with a model. Its log is kept in a file."""
+    """varserve-server of a build folder with a model. Its log is kept in a file; `piped`: through a pipe that can break."""
 
-    def __init__(self, build: str, model: str, *flags: str, listen: str = "127.0.0.1:0", metrics: str = "127.0.0.1:0"):
+    def __init__(
+        self,
+        build: str,
+        model: str,
+        *flags: str,
+        listen: str = "127.0.0.1:0",
+        metrics: str = "127.0.0.1:0",
+        piped: bool = False,
+    ):
         command = [f"{build}/bin/varserve-server", f"--model={model}", f"--listen={listen}", f"--metrics_listen={metrics}"]
         self._log = tempfile.NamedTemporaryFile("w+", suffix=".log")
-        self.process = subprocess.Popen([*command, *flags], stderr=self._log, stdout=self._log)
+        self.process = subprocess.Popen(
+            [*command, *flags], stderr=subprocess.PIPE if piped else self._log, stdout=self._log, bufsize=0
+        )
+        self._pipe_breaks = threading.Event()
+        self._reader = threading.Thread(target=self._read_pipe, daemon=True)
+        if piped:
+            self._reader.start()
         self.address = f"127.0.0.1:{self._port('listening')}"
         self.metrics_address = f"127.0.0.1:{self._port('metrics')}"
+
+    def _read_pipe(self) -> None:
+        pipe = self.process.stderr
+        with pipe, open(self._log.name, "ab", buffering=0) as log:
+            while not self._pipe_breaks.is_set():
+                if select.select([pipe], [], [], 0.1)[0]:
+                    if not (text := os.read(pipe.fileno(), 1 << 16)):
+                        break
+                    log.write(text)
+
+    def break_pipe(self) -> None:
+        """Nobody reads its log from now on."""
+        self._pipe_breaks.set()
+        self._reader.join()
 
     def log(self) -> str:
         return pathlib.Path(self._log.name).read_text()

@@ -5,12 +5,14 @@ import os
 import pathlib
 import re
 import signal
+import struct
 import tempfile
 import threading
 import time
 import unittest
+import zlib
 
-from faulty_model import break_patches
+from faulty_model import break_memory, break_patches
 from queries import alerts
 from stack import Prometheus, Server, a_week_of, stopping
 from traffic import PICTURES, QUESTIONS, Ask, Client, send_all
@@ -22,6 +24,18 @@ def question(mode: str = "off", max_tokens: int = 1, number: int = 0) -> Ask:
     return Ask("Answer", PICTURES[number % len(PICTURES)], QUESTIONS[0], ((mode, "general"),), max_tokens)
 
 
+def flat_png(width: int, height: int) -> bytes:
+    """One color; takes long to decode and few bytes."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    packer = zlib.compressobj(1)
+    rows = b"".join(packer.compress(b"\0" + b"\x80\x40\x20" * width) for _ in range(height)) + packer.flush()
+    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
 class Alerts(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -30,8 +44,14 @@ class Alerts(unittest.TestCase):
         (folder / "tokens").write_text(TOKEN + "\n")
         break_patches(model, folder / "broken")
         cls.broken = Server(
-            build, str(folder / "broken"), "--model_name=broken", f"--token_file={folder}/tokens", "--threads=1"
+            build,
+            str(folder / "broken"),
+            "--model_name=broken",
+            f"--token_file={folder}/tokens",
+            "--threads=1",
+            piped=True,
         )
+        cls.model = model
         cls.enterClassContext(stopping(cls.broken))
         cls.refused_early = cls.ask_broken(TOKEN).code
         cls.scarce = Server(build, model, "--model_name=scarce", *cls.SCARCITY)
@@ -121,6 +141,20 @@ class Alerts(unittest.TestCase):
         with self.subTest("too many requests for the queue and the KV cache"):
             self.overload()
 
+        with self.subTest("pictures take long to decode"):
+            self.send_large_pictures()
+
+        with self.subTest("a model that fails on everything"):
+            break_memory(self.broken.process.pid, self.model)
+            for _ in range(5):
+                self.assertEqual(self.ask_broken(TOKEN).code, "INTERNAL")
+            self.assertFires("VarserveEngineFailing", model="broken")
+
+        with self.subTest("nobody reads the log"):
+            self.broken.break_pipe()
+            self.ask_broken(TOKEN)
+            self.assertFires("VarserveLogLinesDropped", model="broken")
+
         with self.subTest("a dead server"):
             self.scarce.send(signal.SIGKILL)
             self.assertFires("VarserveDown", instance=self.scarce.metrics_address)
@@ -138,8 +172,16 @@ class Alerts(unittest.TestCase):
         call = client.stub.Answer(long)
         self.assertEqual(next(call).WhichOneof("event"), "started")
 
+        # One that waits shows what the next would wait at least, and that is longer than these have.
+        first = threading.Thread(target=lambda: self.ask_many(1))
+        first.start()
+        self.prometheus.wait_for('varserve_requests_waiting{model="scarce"} == 1')
+        for number in range(10):
+            client.send(question(number=number), timeout=0.1)
+        self.assertFires("VarserveMissedDeadlines", model="scarce")
+
         answers = []
-        waiting = threading.Thread(target=lambda: answers.extend(self.ask_many(2)))
+        waiting = threading.Thread(target=lambda: answers.extend(self.ask_many(1)))
         waiting.start()
         self.prometheus.wait_for('varserve_requests_waiting{model="scarce"} == 2')
         self.assertEqual([answer.code for answer in self.ask_many(4)], ["RESOURCE_EXHAUSTED"] * 4)
@@ -151,10 +193,21 @@ class Alerts(unittest.TestCase):
         time.sleep(max(0, started + 8 - time.monotonic()))  # those that wait are to have waited long
         call.cancel()
         waiting.join()
+        first.join()
         client.close()
-        self.assertEqual([answer.code for answer in answers], ["OK"] * 2)
+        self.assertEqual([answer.code for answer in answers], ["OK"])
         self.assertFires("VarserveQueueTime", model="scarce")
         self.assertFires("VarserveSlowFirstToken", model="scarce")
+
+    def send_large_pictures(self):
+        request = question().message()
+        request.images[0].data = flat_png(7000, 8000)
+        client = Client(self.scarce.address)
+        calls = [client.stub.Answer(request) for _ in range(3)]
+        self.assertFires("VarserveSlowPreparation", model="scarce")
+        for call in calls:
+            call.cancel()
+        client.close()
 
     def ask_many(self, count: int):
         return send_all(self.scarce.address, itertools.repeat(question(), count), workers=count)

@@ -83,7 +83,7 @@ class Live(unittest.TestCase):
                     self.assertLessEqual(max(values), 1 + 1e-9)
                 elif panel.unit == "s":
                     self.assertLessEqual(max(values), 300)  # the last bucket
-                    self.assertTrue(all(re.search(r"_seconds_(bucket|sum|count)$", name) for name in names), names)
+                    self.assertTrue(all(re.search(r"_seconds(_(bucket|sum|count))?$", name) for name in names), names)
                 elif panel.unit == "reqps":
                     self.assertIn("rate(", query.expression)
                     self.assertTrue(all(re.search(r"requests_total$|_count$", name) for name in names), names)

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "gtest/gtest.h"
+#include "server/base/status_macros.h"
 
 namespace varserve::testing {
 namespace {
@@ -146,7 +147,7 @@ void FakeModelRunner::CheckPlan(const StepPlan& plan) const {
     EXPECT_EQ(step.begin < prompt.prefix_size(), step.end <= prompt.prefix_size())
         << "chunk straddles the prefix";
     if (step.begin >= prompt.size()) {
-      EXPECT_FALSE(prefill) << "decode behind prefill";
+      EXPECT_FALSE(prefill) << "decode after prefill";
       EXPECT_EQ(step.end, step.begin + 1);
       EXPECT_FALSE(ends.contains(step.sequence));
     } else {
@@ -237,7 +238,7 @@ SequenceResult FakeModelRunner::Result(const SequenceStep& step, const SequenceS
   if (!step.sample) return result;
   const uint64_t last = state.contents[step.end - 1];
   result.token = Token{.id = static_cast<int32_t>(Hash(last, 5) % kVocabulary)};
-  if (!step.request->map_layers.empty()) {
+  if (step.map) {
     VarReport::Map& map = result.map.emplace();
     map.position = step.end - 1;
     for (int position = 0; position < prompt.size(); ++position) {
@@ -260,11 +261,13 @@ FakeModelRunner::SequenceState& FakeModelRunner::StateOf(const SequenceStep& ste
 
 void FakeModelRunner::Release(SequenceId sequence) { sequences_.erase(sequence); }
 
-void FakeModelRunner::ClearBlocks(absl::Span<const BlockId> blocks) {
+absl::Status FakeModelRunner::ClearBlocks(absl::Span<const BlockId> blocks) {
+  if (clear_fault) RETURN_IF_ERROR(clear_fault());
   for (const BlockId block : blocks) {
     ++counts_.cleared_blocks;
     for (int slot = 0; slot < facts_.block_size; ++slot) slots_[block * facts_.block_size + slot] = {};
   }
+  return absl::OkStatus();
 }
 
 }  // namespace varserve::testing

@@ -25,6 +25,8 @@ class FakeModelRunner final : public engine::ModelRunner {
 
   // Faults. Asked before a step is executed; an error is returned after garbage was written.
   std::function<absl::Status(const engine::StepPlan&)> fault;
+  // Asked before blocks are cleared; after an error they still hold what they held.
+  std::function<absl::Status()> clear_fault;
   // Tells whether this step's values come out not finite.
   std::function<bool(const engine::SequenceStep&)> non_finite;
   // Changes what is returned.
@@ -33,7 +35,7 @@ class FakeModelRunner final : public engine::ModelRunner {
   const engine::ModelFacts& facts() const override { return facts_; }
   absl::StatusOr<engine::StepOutput> Execute(const engine::StepPlan& plan) override;
   void Release(engine::SequenceId sequence) override;
-  void ClearBlocks(absl::Span<const engine::BlockId> blocks) override;
+  absl::Status ClearBlocks(absl::Span<const engine::BlockId> blocks) override;
 
   // What was computed so far; failed steps count.
   struct Counts {

@@ -1,5 +1,5 @@
-// A model runner around another one that fails, stalls and returns values that are not finite, at random.
-// Called by one thread at a time; the counts may be read by others.
+// A model runner around another one that fails, stalls and returns values that are not finite, at random, and
+// for good once its device is broken. Called by one thread at a time, the rest by any.
 #pragma once
 
 #include <atomic>
@@ -18,6 +18,7 @@ class FaultyRunner final : public engine::ModelRunner {
   const engine::ModelFacts& facts() const override { return inner_->facts(); }
 
   absl::StatusOr<engine::StepOutput> Execute(const engine::StepPlan& plan) override {
+    if (broken_) return absl::InternalError("the device is broken");
     if (Chance(200)) absl::SleepFor(absl::Milliseconds(20));
     absl::StatusOr<engine::StepOutput> output = inner_->Execute(plan);
     if (!output.ok()) return output;
@@ -33,9 +34,14 @@ class FaultyRunner final : public engine::ModelRunner {
     return output;
   }
   void Release(engine::SequenceId sequence) override { inner_->Release(sequence); }
-  void ClearBlocks(absl::Span<const engine::BlockId> blocks) override { inner_->ClearBlocks(blocks); }
+  absl::Status ClearBlocks(absl::Span<const engine::BlockId> blocks) override {
+    if (broken_) return absl::InternalError("the device is broken");
+    return inner_->ClearBlocks(blocks);
+  }
 
   int faults() const { return faults_; }
+  // From now on nothing works any more.
+  void BreakDevice() { broken_ = true; }
 
  private:
   bool Chance(int one_in) { return random_() % one_in == 0; }
@@ -43,6 +49,7 @@ class FaultyRunner final : public engine::ModelRunner {
   engine::ModelRunner* const inner_;
   std::mt19937_64 random_;
   std::atomic<int> faults_ = 0;
+  std::atomic<bool> broken_ = false;
 };
 
 }  // namespace varserve::testing

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <thread>
 #include <utility>
 
@@ -20,12 +21,14 @@ rpc::GrpcServerOptions Local(rpc::GrpcServerOptions options) {
 // What a request is checked against where the test says nothing.
 v1::Model WithDefaults(v1::Model model, const engine::ModelFacts& facts) {
   v1::Model::Limits& limits = *model.mutable_limits();
+  if (limits.max_tokens() == 0) limits.set_max_tokens(1 << 20);
   if (limits.max_images() == 0) limits.set_max_images(8);
   if (limits.max_image_bytes() == 0) limits.set_max_image_bytes(1 << 20);
   if (limits.max_image_pixels() == 0) limits.set_max_image_pixels(1 << 20);
   limits.set_max_map_bytes(1 << 20);
   model.mutable_decoder()->set_context(static_cast<uint32_t>(facts.context));
   if (model.decoder().vocabulary() == 0) model.mutable_decoder()->set_vocabulary(64);
+  model.mutable_decoder()->set_layers(static_cast<uint32_t>(facts.num_layers));
   return model;
 }
 
@@ -71,7 +74,7 @@ InProcessServer::InProcessServer(engine::ModelRunner* runner,
           &clock_)),
       service_(std::make_unique<rpc::InferenceService>(
           WithTelemetry(options.service, &metrics_, logger_.get(), &clock_))),
-      server_(*rpc::GrpcServer::Start(Local(options.grpc), service_.get())),
+      server_(*rpc::GrpcServer::Start(Local(options.grpc), service_.get(), logger_.get())),
       port_(server_->port()) {
   metrics_.OnModelLoaded({.dtype = "", .device = "", .num_layers = runner->facts().num_layers});
   auto model = std::make_shared<rpc::ServingModel>();
@@ -84,7 +87,7 @@ InProcessServer::InProcessServer(engine::ModelRunner* runner,
                      .logger = logger_.get(),
                      .clock = &clock_,
                      .model_name = "test",
-                     .max_map_bytes = 1 << 20};
+                     .max_map_bytes = options.max_map_bytes};
   service_->Serve(std::move(model));
 }
 
@@ -106,16 +109,21 @@ std::unique_ptr<client::InferenceClient> InProcessServer::Connect() const {
   return *client::InferenceClient::Connect({.address = address()});
 }
 
-double InProcessServer::Metric(const std::string& name) const {
+double InProcessServer::Metric(const std::string& name, const std::string& label) {
+  metrics_.OnQueue(engine_->load());
   double sum = 0.0;
   for (const prometheus::MetricFamily& family : metrics_.registry()->Collect()) {
     if (family.name != "varserve_" + name) continue;
-    for (const prometheus::ClientMetric& metric : family.metric) sum += ValueOf(family, metric);
+    for (const prometheus::ClientMetric& metric : family.metric) {
+      const bool has_label = std::any_of(metric.label.begin(), metric.label.end(),
+                                         [&](const auto& one) { return one.value == label; });
+      if (label.empty() || has_label) sum += ValueOf(family, metric);
+    }
   }
   return sum;
 }
 
-void InProcessServer::WaitUntilIdle() const {
+void InProcessServer::WaitUntilIdle() {
   while (engine_->health().working || Metric("requests_running") + Metric("requests_waiting") > 0)
     std::this_thread::yield();
 }

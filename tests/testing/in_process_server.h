@@ -21,6 +21,7 @@ struct InProcessOptions {
   engine::QueueLimits queue;
   rpc::ServiceOptions service;
   rpc::GrpcServerOptions grpc;
+  int64_t max_map_bytes = 1 << 20;
   v1::Model description;  // its limits and the decoder's vocabulary are what requests are checked against
 };
 
@@ -35,15 +36,17 @@ class InProcessServer {
   ~InProcessServer();  // Stop()
 
   std::unique_ptr<client::InferenceClient> Connect() const;
+  int port() const { return port_; }
   std::string address() const;
   engine::Engine& engine() { return *engine_; }
   const preprocess::Tokenizer& tokenizer() const { return preprocessor_->tokenizer(); }
   rpc::InferenceService& service() { return *service_; }
 
-  // The sum over all series of a metric, histograms by their count. The name without "varserve_".
-  double Metric(const std::string& name) const;
+  // The sum over all series of a metric, histograms by their count; with `label` only of those of which a label
+  // has this value. The name without "varserve_".
+  double Metric(const std::string& name, const std::string& label = "");
   // Until no request is in the engine and its gauges say so.
-  void WaitUntilIdle() const;
+  void WaitUntilIdle();
 
   // Refuses new calls, ends those that run. What the metrics say stays.
   void Stop();

@@ -106,9 +106,9 @@ def _latency() -> list:
         ),
         timeline(
             "Queue",
-            "From submission to admission. Above zero for long: the batch or the KV cache is full.",
+            "For a worker that makes the prompt, then for a place in the batch. Above zero for long: one of them is full.",
             SECONDS,
-            quantiles("queue_time_seconds"),
+            [*quantiles("queue_time_seconds"), (f"max({series('oldest_waiting_seconds')})", "oldest now")],
         ),
         timeline(
             "Whole request",
@@ -138,9 +138,13 @@ def _engine() -> list:
     return [
         timeline(
             "Running and waiting",
-            "Requests in the batch and in the queue. Waiting above zero for long: at capacity.",
+            "Waiting above zero for long: at capacity. Mostly preparing: pictures and prompts are the bottleneck, not the model.",
             COUNT,
-            [(f"sum({series('requests_running')})", "running"), (f"sum({series('requests_waiting')})", "waiting")],
+            [
+                (f"sum({series('requests_running')})", "running"),
+                (f"sum({series('requests_waiting')})", "waiting"),
+                (f"sum({series('requests_preparing')})", "of these preparing"),
+            ],
         ),
         timeline(
             "Batch",
@@ -192,9 +196,15 @@ def _faults() -> list:
             [(count("engine_failed_steps_total"), "{{instance}}")],
         ),
         timeline(
-            "Stuck",
-            "1 while there is work and no step ends. Kubernetes restarts such a replica.",
+            "Stuck or failing",
+            "1 while there is work and no step ends, or while every step fails. Such a replica is restarted.",
             COUNT,
-            [(series("engine_stuck"), "{{instance}}")],
+            [(series("engine_stuck"), "stuck {{instance}}"), (series("engine_failing"), "failing {{instance}}")],
+        ),
+        timeline(
+            "Log lines dropped",
+            "Lines that nobody read from standard error in time.",
+            COUNT,
+            [(count("log_lines_dropped_total"), "{{instance}}")],
         ),
     ]

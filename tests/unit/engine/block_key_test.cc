@@ -29,6 +29,21 @@ PromptBuilder Picture(uint8_t picture, int question = 0) {
   return PromptBuilder().Text(3).Image(picture, 2, 2).Text(8, question);
 }
 
+TEST(BlockKeyTest, CallersWithRootsOfTheirOwnShareNothing) {
+  const GenerationRequest request = MakeRequest(Picture(1).Build(), 1);
+  const Digest fingerprint{7};
+  const std::vector<Digest> shared = Keys(request, fingerprint);
+  const std::vector<Digest> a = Keys(request, CallerRoot(fingerprint, "a"));
+  const std::vector<Digest> b = Keys(request, CallerRoot(fingerprint, "b"));
+  EXPECT_EQ(a, Keys(request, CallerRoot(fingerprint, "a")));
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_NE(a[i], b[i]);
+    EXPECT_NE(a[i], shared[i]);
+  }
+  EXPECT_NE(CallerRoot(fingerprint, ""), fingerprint);
+  EXPECT_NE(CallerRoot(fingerprint, "a"), CallerRoot(Digest{8}, "a"));
+}
+
 TEST(BlockKeyTest, CountsBlocksOfThePromptAlone) {
   struct Case {
     PromptBuilder prompt;

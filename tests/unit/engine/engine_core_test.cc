@@ -101,6 +101,47 @@ TEST(EngineCoreTest, OnlyMeasuredRequestsGetAReport) {
   EXPECT_EQ(harness.record(2).report, nullptr);
 }
 
+TEST(EngineCoreTest, MakesNoMoreMapsThanTheReportMayHold) {
+  CoreHarness harness;
+  GenerationRequest request = MakeRequest(Picture(1), 40, kOn);
+  request.map_layers = {1};
+  request.max_map_bytes = 3 * 2 * 4 * 16;
+  harness.Add(request);
+  int maps = 0;
+  harness.runner.edit_output = [&maps](StepOutput& output) { maps += output.results.back().map.has_value(); };
+  harness.RunUntilIdle();
+  EXPECT_THAT(harness.record(1).report->maps, SizeIs(4)) << "the last one says that there are more";
+  EXPECT_EQ(maps, 4) << "no others are computed";
+  EXPECT_THAT(harness.record(1).tokens, SizeIs(40));
+}
+
+TEST(EngineCoreTest, ObserverHearsOfAllThatLeaveTheQueue) {
+  CoreHarness harness(FakeModelRunner::SmallFacts(), {.max_running = 1});
+  harness.Add(MakeRequest(Picture(1), 3, kOn));
+  harness.clock.Advance(absl::Seconds(1));
+  harness.Add(MakeRequest(Picture(1), 3));
+  harness.clock.Advance(absl::Seconds(2));
+  EngineCore::Round round = harness.Round();
+  harness.core.Fail(2, absl::CancelledError("test"), round);
+  harness.core.Fail(1, absl::CancelledError("test"), round);
+  using Left = RecordingObserver::LeftQueue;
+  EXPECT_THAT(harness.observer.left_queue, ElementsAre(Left{VarMode::kOn, absl::Seconds(3), true},
+                                                       Left{VarMode::kOff, absl::Seconds(2), false}));
+}
+
+TEST(EngineCoreTest, DeadlinesInTheFarFutureDoNotPass) {
+  CoreHarness harness;
+  for (const absl::Time deadline :
+       {absl::FromCivil(absl::CivilYear(2500), absl::UTCTimeZone()), absl::InfiniteFuture()}) {
+    GenerationRequest request = MakeRequest(Picture(1), 3);
+    request.deadline = deadline;
+    harness.Add(request);
+  }
+  harness.RunUntilIdle();
+  EXPECT_TRUE(harness.record(1).finish.has_value());
+  EXPECT_TRUE(harness.record(2).finish.has_value());
+}
+
 TEST(EngineCoreTest, TellsTimeInQueueAndTokensFromTheCache) {
   CoreHarness harness(FakeModelRunner::SmallFacts(), {.max_running = 1});
   harness.fault = [&harness](const StepPlan&) {
@@ -258,7 +299,7 @@ TEST(EngineCoreTest, FailedStepEndsOnlyTheSequenceThatFailsAlone) {
                                           [](const EngineObserver::Step& step) { return step.failed; });
   EXPECT_EQ(failed_steps, 2) << "the batch, and sequence 2 alone";
   harness.RunUntilIdle();
-  EXPECT_EQ(harness.runner.counts().cleared_blocks, 8);
+  EXPECT_EQ(harness.runner.counts().cleared_blocks, 8 + 1) << "its own, and the first, which all three share";
   EXPECT_EQ(harness.record(1).tokens, first);
   EXPECT_EQ(harness.record(3).tokens, third);
 }
@@ -293,6 +334,18 @@ TEST(EngineCoreTest, LoneSequenceIsNotTriedAgain) {
   EXPECT_EQ(harness.record(2).finish, FinishReason::kLength);
 }
 
+// Or a model that makes no number of any prompt would look well half of the time.
+TEST(EngineCoreTest, AChunkOfAPromptIsNoSuccess) {
+  CoreHarness harness(FakeModelRunner::SmallFacts(), {.prefill_budget = 16});
+  harness.runner.non_finite = [](const SequenceStep& step) { return step.sample; };
+  for (SequenceId id = 1; id <= 3; ++id) {
+    harness.Add(MakeRequest(PromptBuilder().Text(40, static_cast<int>(id)).Build(), 4));
+    std::vector<std::optional<bool>> succeeded;
+    while (!harness.record(id).ended()) succeeded.push_back(harness.Round().step_succeeded);
+    EXPECT_THAT(succeeded, ElementsAre(std::nullopt, std::nullopt, false));
+  }
+}
+
 TEST(EngineCoreTest, OutOfMemoryIsSaidSo) {
   CoreHarness harness;
   harness.Add(MakeRequest(Picture(1), 6));
@@ -310,7 +363,7 @@ TEST(EngineCoreTest, NonFiniteLogitsEndOneRequestAndForgetItsPrefix) {
   harness.runner.non_finite = [&harness](const SequenceStep& step) {
     return step.sequence == 1 && harness.record(1).tokens.size() == 4;
   };
-  while (!harness.record(1).ended()) EXPECT_EQ(harness.Round().step_succeeded, true);
+  while (!harness.record(1).ended()) EXPECT_NE(harness.Round().step_succeeded, false);
   EXPECT_TRUE(absl::IsInternal(*harness.record(1).failed));
   ASSERT_FALSE(harness.record(2).ended());
   // Sequence 2 goes on with the prefix they share, but nobody gets it anew.
@@ -331,7 +384,7 @@ TEST(EngineCoreTest, FailedChunkEndsTheSequenceWhateverItsLaterChunksSay) {
   harness.Round();
   EXPECT_EQ(harness.last_plan, "1[0,8)+image0 1[8,16) 1[16,21) 1[21,27) 2[0,3)");
   EXPECT_TRUE(absl::IsInternal(*harness.record(1).failed));
-  EXPECT_THAT(harness.record(2).tokens, SizeIs(1)) << "its result came behind the failed ones";
+  EXPECT_THAT(harness.record(2).tokens, SizeIs(1)) << "its result came after the failed ones";
   harness.RunUntilIdle();
 }
 

@@ -171,30 +171,152 @@ TEST_F(EngineTest, RefusesMoreThanMayWaitAndSaysWhenToComeBack) {
 TEST_F(EngineTest, APlaceIsKeptUntilItIsUsedOrDropped) {
   Start({.scheduler = {.max_running = 1}, .queue = {.max_waiting = 1}});
   const Submitted running = SubmitAndBlock(MakeRequest(Text(8), 4));
-  auto place = engine_->Reserve(absl::InfiniteFuture());
+  auto place = engine_->Reserve("", absl::InfiniteFuture());
   ASSERT_TRUE(place.ok());
-  const absl::Status refused = engine_->Reserve(absl::InfiniteFuture()).status();
+  const absl::Status refused = engine_->Reserve("", absl::InfiniteFuture()).status();
   EXPECT_TRUE(absl::IsResourceExhausted(refused));
   EXPECT_TRUE(GetRetryDelay(refused).has_value());
   EXPECT_TRUE(absl::IsResourceExhausted(Submit(MakeRequest(Text(8), 4)).status));
 
   place->reset();
-  place = engine_->Reserve(absl::InfiniteFuture());
+  place = engine_->Reserve("", absl::InfiniteFuture());
   ASSERT_TRUE(place.ok());
   const auto bad = std::make_shared<RecordingSink>();
   EXPECT_TRUE(
       absl::IsInvalidArgument(engine_->Submit({{MakeRequest(Text(0), 4), bad}}, *std::move(place)).status()));
-  place = engine_->Reserve(absl::InfiniteFuture());
+  place = engine_->Reserve("", absl::InfiniteFuture());
   ASSERT_TRUE(place.ok()) << "given back by the refusal";
 
   const auto sink = std::make_shared<RecordingSink>();
   EXPECT_TRUE(engine_->Submit({{MakeRequest(Text(8), 4), sink}}, *std::move(place)).ok());
-  EXPECT_TRUE(absl::IsResourceExhausted(engine_->Reserve(absl::InfiniteFuture()).status())) << "used up";
+  EXPECT_TRUE(absl::IsResourceExhausted(engine_->Reserve("", absl::InfiniteFuture()).status())) << "used up";
   gate_.Open();
   sink->WaitUntilEnded();
   EXPECT_TRUE(engine_->Drain(absl::InfiniteFuture()));
-  EXPECT_TRUE(absl::IsUnavailable(engine_->Reserve(absl::InfiniteFuture()).status()));
+  EXPECT_TRUE(absl::IsUnavailable(engine_->Reserve("", absl::InfiniteFuture()).status()));
   StopAndCheck();
+}
+
+TEST_F(EngineTest, QueueTimeIsTheWaitForPreparationAndForAdmission) {
+  Start();
+  auto place = engine_->Reserve("", absl::InfiniteFuture());
+  ASSERT_TRUE(place.ok());
+  clock_.Advance(absl::Seconds(3));
+  engine_->BeginPreparing(*place);
+  clock_.Advance(absl::Seconds(100));  // a large picture
+  const auto sink = std::make_shared<RecordingSink>();
+  ASSERT_TRUE(engine_->Submit({{MakeRequest(Text(8), 1, kOn), sink}}, *std::move(place)).ok());
+  ASSERT_TRUE(engine_->Drain(absl::InfiniteFuture()));
+  StopAndCheck();
+  ASSERT_THAT(observer_.left_queue, SizeIs(1));
+  EXPECT_EQ(observer_.left_queue[0].queue_time, absl::Seconds(3));
+  EXPECT_EQ(observer_.left_queue[0].var, VarMode::kOn);
+  EXPECT_TRUE(observer_.left_queue[0].admitted);
+}
+
+TEST_F(EngineTest, AWaitThatEndsBeforePreparationCounts) {
+  Start();
+  auto place = engine_->Reserve("", absl::InfiniteFuture());
+  ASSERT_TRUE(place.ok());
+  clock_.Advance(absl::Seconds(3));
+  engine_->GiveUp(*std::move(place));
+  EXPECT_EQ(engine_->load().reserved, 0);
+  StopAndCheck();
+  ASSERT_THAT(observer_.left_queue, SizeIs(1));
+  EXPECT_EQ(observer_.left_queue[0].queue_time, absl::Seconds(3));
+  EXPECT_FALSE(observer_.left_queue[0].admitted);
+}
+
+TEST_F(EngineTest, LoadIsWhatWaitsAndWhatHasAPlace) {
+  Start({.scheduler = {.max_running = 1}});
+  EXPECT_EQ(engine_->load().oldest, absl::ZeroDuration());
+  const Submitted running = SubmitAndBlock(MakeRequest(Text(8), 4));
+  clock_.Advance(absl::Seconds(1));
+  auto place = engine_->Reserve("a", absl::InfiniteFuture());
+  ASSERT_TRUE(place.ok());
+  clock_.Advance(absl::Seconds(2));
+  const Submitted waiting = Submit(MakeRequest(Text(9, 1), 4));
+  clock_.Advance(absl::Seconds(4));
+  Engine::Load load = engine_->load();
+  EXPECT_EQ(load.reserved, 1);
+  EXPECT_EQ(load.waiting, 1) << "the other one runs";
+  EXPECT_EQ(load.waiting_tokens, 9);
+  EXPECT_EQ(load.oldest, absl::Seconds(6)) << "the place";
+  place->reset();
+  load = engine_->load();
+  EXPECT_EQ(load.reserved, 0);
+  EXPECT_EQ(load.oldest, absl::Seconds(4));
+  gate_.Open();
+  waiting.sink->WaitUntilEnded();
+  engine_->Drain(absl::InfiniteFuture());
+  EXPECT_EQ(engine_->load().waiting, 0);
+  EXPECT_EQ(engine_->load().oldest, absl::ZeroDuration());
+  StopAndCheck();
+}
+
+TEST_F(EngineTest, ACallerCannotTakeTheWholeQueue) {
+  Start({.scheduler = {.max_running = 1}, .queue = {.max_waiting = 4}});
+  const auto of = [](const std::string& caller, int seed) {
+    GenerationRequest request = MakeRequest(Text(8, seed), 2);
+    request.caller = caller;
+    return request;
+  };
+  const Submitted running = SubmitAndBlock(of("hog", 0));
+  std::vector<Submitted> waiting;
+  for (int i = 1; i <= 3; ++i) waiting.push_back(Submit(of("hog", i)));
+  const absl::Status refused = Submit(of("hog", 4)).status;
+  EXPECT_TRUE(absl::IsResourceExhausted(refused));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("caller: of \"hog\""));
+  EXPECT_TRUE(GetRetryDelay(refused).has_value());
+  EXPECT_TRUE(absl::IsResourceExhausted(engine_->Reserve("hog", absl::InfiniteFuture()).status()));
+  auto place = engine_->Reserve("guest", absl::InfiniteFuture());
+  ASSERT_TRUE(place.ok());
+  const auto guest = std::make_shared<RecordingSink>();
+  ASSERT_TRUE(engine_->Submit({{of("guest", 5), guest}}, *std::move(place)).ok());
+  gate_.Open();
+  guest->WaitUntilEnded();
+  engine_->Drain(absl::InfiniteFuture());
+  for (const Submitted& s : waiting) EXPECT_TRUE(s.sink->record().finish.has_value());
+  StopAndCheck();
+}
+
+// What is told and what is computed, the time it takes included, is the same whether or not another caller
+// has sent the same before.
+TEST_F(EngineTest, WithAScopeOfCallersNothingShowsWhatOthersSent) {
+  for (const PrefixCacheScope scope : {PrefixCacheScope::kShared, PrefixCacheScope::kCaller}) {
+    Start({.prefix_cache_scope = scope});
+    std::vector<std::shared_ptr<RecordingSink>> sinks;
+    for (const char* caller : {"a", "a", "b"}) {
+      GenerationRequest request = MakeRequest(PromptBuilder().Text(5).Image(1, 4, 4).Text(6).Build(), 3);
+      request.caller = caller;
+      sinks.push_back(Submit(request).sink);
+      sinks.back()->WaitUntilEnded();
+    }
+    engine_->Stop();
+    EXPECT_EQ(sinks[0]->record().started->cached_tokens, 0);
+    EXPECT_EQ(sinks[1]->record().started->cached_tokens, 25);
+    EXPECT_EQ(sinks[2]->record().started->cached_tokens, scope == PrefixCacheScope::kShared ? 25 : 0);
+    EXPECT_EQ(runner_->counts().encoded_images, scope == PrefixCacheScope::kShared ? 1 : 2);
+    EXPECT_EQ(sinks[2]->record().tokens, sinks[0]->record().tokens);
+  }
+}
+
+// A request does not step aside for a prefix that another caller's request is just computing.
+TEST_F(EngineTest, WithAScopeOfCallersNobodyWaitsForAnothersPrefix) {
+  Start({.scheduler = {.prefill_budget = 8}, .prefix_cache_scope = PrefixCacheScope::kCaller});
+  const auto of = [](const std::string& caller) {
+    GenerationRequest request = MakeRequest(PromptBuilder().Text(5).Image(1, 4, 4).Text(6).Build(), 3);
+    request.caller = caller;
+    return request;
+  };
+  gate_.Close();
+  std::vector<Submitted> submitted;
+  for (const char* caller : {"a", "b"}) submitted.push_back(Submit(of(caller)));
+  gate_.Open();
+  for (const Submitted& s : submitted) EXPECT_EQ(s.sink->WaitUntilEnded().started->cached_tokens, 0);
+  engine_->Drain(absl::InfiniteFuture());
+  StopAndCheck();
+  EXPECT_EQ(runner_->counts().encoded_images, 2);
 }
 
 TEST_F(EngineTest, RefusesADeadlineTheQueueMakesImpossible) {

@@ -70,6 +70,13 @@ void CheckInvariants(const Scheduler& scheduler, const SchedulerOptions& options
   const KvBlockPool& pool = scheduler.pool();
   EXPECT_LE(scheduler.running().size(), static_cast<size_t>(options.max_running));
   EXPECT_LE(pool.num_cached(), options.prefix_cache_blocks.value_or(facts.num_kv_blocks));
+  std::map<std::string, int> running_of;
+  for (const Sequence* sequence : scheduler.running()) ++running_of[sequence->request.caller];
+  for (const auto& [caller, running] : running_of) {
+    if (options.max_running_per_caller > 0 && !caller.empty()) {
+      EXPECT_LE(running, options.max_running_per_caller) << caller;
+    }
+  }
 
   struct Holder {
     int count = 0;
@@ -104,7 +111,10 @@ void CheckInvariants(const Scheduler& scheduler, const SchedulerOptions& options
   }
   EXPECT_EQ(pool.num_held(), static_cast<int>(held.size()));
   EXPECT_LE(pool.num_pending(), unpublished_prefix_blocks);
-  for (const Sequence* sequence : scheduler.waiting()) EXPECT_TRUE(sequence->blocks.empty());
+  for (const Sequence* sequence : scheduler.waiting()) {
+    EXPECT_TRUE(sequence->blocks.empty());
+    EXPECT_LE(sequence->times_passed, AdmissionQueue::kMaxPasses);
+  }
 }
 
 CoreHarness::CoreHarness(const ModelFacts& facts, const SchedulerOptions& scheduler_options)

@@ -49,6 +49,9 @@ void CheckInvariants(const Scheduler& scheduler, const SchedulerOptions& options
 class RecordingObserver final : public EngineObserver {
  public:
   void OnLoad(const Load& load) override { loads.push_back(load); }
+  void OnLeftQueue(VarMode var, absl::Duration queue_time, bool is_admitted) override {
+    left_queue.push_back({var, queue_time, is_admitted});
+  }
   void OnPrefixLookup(int64_t queried_tokens, int64_t hit_tokens) override {
     queried += queried_tokens;
     hit += hit_tokens;
@@ -56,6 +59,13 @@ class RecordingObserver final : public EngineObserver {
   void OnStep(const Step& step) override { steps.push_back(step); }
   void OnCorruptedResult() override { ++corrupted; }
 
+  struct LeftQueue {
+    VarMode var;
+    absl::Duration queue_time;
+    bool admitted;
+    bool operator==(const LeftQueue&) const = default;
+  };
+  std::vector<LeftQueue> left_queue;
   std::vector<Load> loads;
   std::vector<Step> steps;
   int64_t queried = 0;

@@ -57,6 +57,19 @@ class EvidenceTest : public ::testing::Test {
   Evidence evidence_{Facts()};
 };
 
+TEST_F(EvidenceTest, TakesMemoryForTheBlocksInUseAndNoMore) {
+  EXPECT_EQ(Evidence::BlockBytes(Facts()), 4 * kLayers * (2 * 4 + 16));
+  ModelFacts no_profile = Facts();
+  no_profile.has_var_profile = false;
+  EXPECT_EQ(Evidence::BlockBytes(no_profile), 0);
+  EXPECT_EQ(evidence_.bytes(), 0);
+  for (int i = 0; i < 3; ++i) {
+    RecordAll();
+    EXPECT_GT(evidence_.bytes(), 0);
+    EXPECT_LE(evidence_.bytes(), 3 * Evidence::BlockBytes(Facts()));
+  }
+}
+
 TEST_F(EvidenceTest, CountsSinksOfEachLayerFromTauOn) {
   RecordAll();
   const VarReport report = Report({.mode = VarMode::kOn, .tau = 20, .first_layer = 0, .last_layer = 1});

@@ -121,13 +121,16 @@ TEST(KvBlockPoolTest, TaintedBlockIsForgottenAtOnceAndClearedBeforeItIsFree) {
   pool.Release(shared);
   pool.Release(own);
   EXPECT_FALSE(pool.Find(Key(1)));
-  EXPECT_THAT(pool.TakeTainted(), ElementsAre(own));  // the other still has a holder
+  EXPECT_THAT(pool.tainted(), ElementsAre(own));  // the other still has a holder
+  EXPECT_EQ(pool.num_tainted(), 1) << "until it is cleared";
+  pool.OnCleared();
   pool.Release(shared);
   EXPECT_EQ(pool.num_available(), 1);
   EXPECT_EQ(pool.num_tainted(), 1);
-  EXPECT_THAT(pool.TakeTainted(), ElementsAre(shared));
+  EXPECT_THAT(pool.tainted(), ElementsAre(shared));
+  pool.OnCleared();
   EXPECT_EQ(pool.num_free(), 2);
-  EXPECT_TRUE(pool.TakeTainted().empty());
+  EXPECT_TRUE(pool.tainted().empty());
   pool.Allocate();
   pool.Release(pool.Allocate());
   EXPECT_EQ(pool.num_tainted(), 0) << "taint does not stick to the block";

@@ -37,14 +37,14 @@ TEST(SchedulerTest, PacksShortChunksWhileTheBudgetLasts) {
   harness.Add(MakeRequest(PromptBuilder().Text(3, 1).Build(), 20));
   harness.Add(MakeRequest(PromptBuilder().Text(12, 2).Build(), 20));
   harness.Add(MakeRequest(PromptBuilder().Text(8, 3).Build(), 20));
-  EXPECT_THAT(harness.Plans(2), ElementsAre("1[0,3) 2[0,8) 2[8,12)", "1[3,4) 2[12,13) 3[0,8)"));
+  EXPECT_THAT(harness.Plans(2), ElementsAre("1[0,3) 3[0,8)", "1[3,4) 3[8,9) 2[0,8) 2[8,12)"));
 }
 
 TEST(SchedulerTest, FirstChunkRunsWhateverItCosts) {
   CoreHarness harness(FakeModelRunner::SmallFacts(), {.prefill_budget = 1});
   harness.Add(MakeRequest(PromptBuilder().Text(12, 1).Build(), 20));
   harness.Add(MakeRequest(PromptBuilder().Text(1, 2).Build(), 20));
-  EXPECT_THAT(harness.Plans(3), ElementsAre("1[0,8)", "1[8,12)", "1[12,13) 2[0,1)"));
+  EXPECT_THAT(harness.Plans(3), ElementsAre("1[0,8)", "2[0,1)", "2[1,2) 1[8,12)"));
 }
 
 TEST(SchedulerTest, DefaultBudgetIsOneChunk) {
@@ -90,17 +90,25 @@ TEST(SchedulerTest, KeepsToMaxRunning) {
                                             "2[5,6) 3[3,4)", "3[4,5) 4[0,3)"));
 }
 
-TEST(SchedulerTest, FirstThatDoesNotFitHoldsBackThoseBehind) {
+TEST(SchedulerTest, ChunkThatDoesNotFitLetsSmallerOnesPass) {
+  CoreHarness harness(FakeModelRunner::SmallFacts(), {.prefill_budget = 16});
+  harness.Add(MakeRequest(Picture(1), 20));  // its first chunk costs 8 and 16 for the image
+  harness.Add(MakeRequest(PromptBuilder().Text(30, 2).Build(), 20));
+  // The second step begins with the shorter prompt; the third with the older one, which is the picture's.
+  EXPECT_THAT(harness.Plans(3), ElementsAre("1[0,8)+image0", "1[8,16) 1[16,21)", "1[21,27) 2[0,8)"));
+}
+
+TEST(SchedulerTest, SmallerOnesPassTheOneThatWaitsForMemory) {
   CoreHarness harness(FactsWithBlocks(10), {.prefill_budget = 100});
   harness.Add(MakeRequest(PromptBuilder().Text(4, 1).Build(), 13));  // 4 blocks
   harness.Add(MakeRequest(PromptBuilder().Text(4, 2).Build(), 25));  // 7 blocks
-  harness.Add(MakeRequest(PromptBuilder().Text(4, 3).Build(), 1));   // 1 block, would fit
-  EXPECT_EQ(harness.Plans(1)[0], "1[0,4)");
+  harness.Add(MakeRequest(PromptBuilder().Text(4, 3).Build(), 1));   // 1 block
+  EXPECT_EQ(harness.Plans(1)[0], "1[0,4) 3[0,4)");
   for (int i = 0; i < 12; ++i) {
     harness.Round();
-    EXPECT_EQ(harness.core.scheduler().waiting().size(), 2U);
+    EXPECT_EQ(harness.core.scheduler().waiting().size(), 1U);
   }
-  EXPECT_EQ(harness.Plans(1)[0], "2[0,4) 3[0,4)");
+  EXPECT_EQ(harness.Plans(1)[0], "2[0,4)");
   harness.RunUntilIdle();
 }
 
@@ -131,7 +139,8 @@ TEST(SchedulerTest, PrefixAskedForByManyIsComputedOnce) {
   CoreHarness harness;
   for (int question = 0; question < 3; ++question) harness.Add(MakeRequest(Picture(1, question), 2));
   harness.Add(MakeRequest(PromptBuilder().Text(8, 9).Build(), 8));
-  EXPECT_THAT(harness.Plans(4), ElementsAre("1[0,8)+image0", "1[8,16)", "1[16,21)", "1[21,27)"));
+  EXPECT_THAT(harness.Plans(5), ElementsAre("1[0,8)+image0", "4[0,8)", "4[8,9) 1[8,16)", "4[9,10) 1[16,21)",
+                                            "4[10,11) 1[21,27)"));
   EXPECT_EQ(harness.core.scheduler().running().size(), 4U);
   harness.RunUntilIdle();
   EXPECT_EQ(harness.runner.counts().encoded_images, 1);
@@ -141,7 +150,7 @@ TEST(SchedulerTest, PrefixAskedForByManyIsComputedOnce) {
   EXPECT_EQ(harness.record(3).started->cached_tokens, 21);
 }
 
-TEST(SchedulerTest, RequestsBehindOneThatWaitsForAPrefixPassIt) {
+TEST(SchedulerTest, LaterRequestsPassOneThatWaitsForAPrefix) {
   CoreHarness harness(FakeModelRunner::SmallFacts(), {.prefill_budget = 8});
   harness.Add(MakeRequest(Picture(1, 0), 20));
   harness.Add(MakeRequest(Picture(1, 1), 20));
@@ -150,7 +159,7 @@ TEST(SchedulerTest, RequestsBehindOneThatWaitsForAPrefixPassIt) {
   ASSERT_EQ(harness.core.scheduler().waiting().size(), 1U);
   EXPECT_EQ(harness.core.scheduler().waiting()[0]->id, 2U);
   EXPECT_TRUE(harness.record(3).started.has_value());
-  EXPECT_THAT(harness.Plans(4), ElementsAre("1[8,16)", "1[16,21)", "1[21,27)", "1[27,28) 3[0,3)"));
+  EXPECT_THAT(harness.Plans(3), ElementsAre("3[0,3)", "3[3,4) 1[8,16)", "3[4,5) 1[16,21)"));
   harness.RunUntilIdle();
 }
 
@@ -194,7 +203,7 @@ TEST(SchedulerTest, SharesWhatTheVarSettingCannotChange) {
     VarSettings second;
     int cached;
   };
-  // 27 prompt tokens: 21 of prefix, one full block behind it.
+  // 27 prompt tokens: 21 of prefix, one full block after it.
   const Case cases[] = {{kOff, kOff, 25},        {kOn, kOn, 25},         {kObserve, kObserve, 25},
                         {kOff, kOn, 21},         {kOn, kOff, 21},        {kOff, kObserve, 21},
                         {kObserve, kOn, 21},     {kOn, kOnOtherTau, 21}, {kOn, kAuthors, 21},
@@ -223,7 +232,7 @@ TEST(SchedulerTest, AnswerIsFoundByThePromptThatContinuesIt) {
   authors_off.mode = VarMode::kOff;
   VarSettings authors_observe = kAuthors;
   authors_observe.mode = VarMode::kObserve;
-  // 27 + 9 tokens computed, 21 of them prefix: three full blocks behind it, of which the prompt fills one.
+  // 27 + 9 tokens computed, 21 of them prefix: three full blocks after it, of which the prompt fills one.
   for (const Case& c : {Case{kOff, 33}, Case{kOn, 33}, Case{kObserve, 33}, Case{authors_off, 33},
                         Case{kAuthors, 25}, Case{authors_observe, 25}}) {
     CoreHarness harness;

@@ -48,6 +48,35 @@ TEST(SequenceTest, EncodesAnImageBeforeItsFirstComputedToken) {
   EXPECT_THAT(sequence->ImagesToEncode(19, 22), IsEmpty());
 }
 
+TEST(SequenceTest, WantsMapsUntilTheyTakeMoreThanTheLimit) {
+  const ModelFacts facts = FakeModelRunner::SmallFacts();
+  // Two images of 4 and 6 places: a map takes 2 * 10 floats.
+  const auto prompt = PromptBuilder().Text(3).Image(1, 2, 2).Image(2, 2, 3).Text(2).Build();
+  GenerationRequest request = MakeRequest(prompt, 20, kOn);
+  EXPECT_FALSE(MakeSequence(1, request, facts)->wants_map()) << "no layers";
+  request.map_layers = {0};
+  EXPECT_TRUE(MakeSequence(1, request, facts)->wants_map());
+  for (const int limit : {0, 79, 80, 239, 240, 241}) {
+    request.max_map_bytes = limit;
+    const auto sequence = MakeSequence(1, request, facts);
+    while (sequence->wants_map()) sequence->maps.emplace_back();
+    EXPECT_EQ(sequence->maps.size(), limit / 80 + 1U) << "one more than fit, for " << limit;
+  }
+  request.max_map_bytes = std::numeric_limits<int64_t>::max();
+  EXPECT_TRUE(MakeSequence(1, request, facts)->wants_map());
+  request.var.mode = VarMode::kOff;
+  EXPECT_FALSE(MakeSequence(1, request, facts)->wants_map()) << "nothing is measured";
+}
+
+TEST(SequenceTest, StepAsksForAMapOnlyWhereItSamples) {
+  const ModelFacts facts = FakeModelRunner::SmallFacts();
+  GenerationRequest request = MakeRequest(PromptBuilder().Text(3).Image(1, 2, 2).Text(9).Build(), 20, kOn);
+  request.map_layers = {0};
+  const auto sequence = MakeSequence(1, request, facts);
+  EXPECT_FALSE(sequence->StepOver(7, 15).map);
+  EXPECT_TRUE(sequence->StepOver(7, 16).map);
+}
+
 TEST(SequenceTest, LeavesOnePromptTokenToCompute) {
   const ModelFacts facts = FakeModelRunner::SmallFacts();
   struct Case {

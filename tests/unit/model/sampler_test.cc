@@ -3,15 +3,24 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <numeric>
 #include <random>
+#include <set>
 
 namespace varserve::model {
 namespace {
 
 using engine::SamplingParams;
+
+// One sampler for all: what it keeps from one call must not show in the next.
+engine::Token Sample(absl::Span<const float> logits, const SamplingParams& params,
+                     absl::Span<const int32_t> prompt, absl::Span<const int32_t> generated) {
+  static Sampler sampler;
+  return sampler.Sample(logits, params, prompt, generated);
+}
 
 std::vector<float> RandomLogits(size_t n, uint32_t seed, float scale = 3.0F) {
   std::mt19937 random(seed);
@@ -19,6 +28,111 @@ std::vector<float> RandomLogits(size_t n, uint32_t seed, float scale = 3.0F) {
   std::vector<float> logits(n);
   for (float& x : logits) x = normal(random);
   return logits;
+}
+
+// What the sampler computes, as it is defined: by sorting all tokens by probability, ties by id.
+class Reference {
+ public:
+  static int32_t Choose(std::vector<float> logits, const SamplingParams& p,
+                        const std::vector<int32_t>& prompt, const std::vector<int32_t>& generated) {
+    std::set<int32_t> seen(prompt.begin(), prompt.end());
+    seen.insert(generated.begin(), generated.end());
+    for (const int32_t id : seen) {
+      logits[id] = logits[id] > 0 ? logits[id] / p.repetition_penalty : logits[id] * p.repetition_penalty;
+    }
+    const auto largest = std::max_element(logits.begin(), logits.end());
+    if (p.temperature == 0.0F) return static_cast<int32_t>(largest - logits.begin());
+    std::vector<double> weights;
+    for (const float x : logits)
+      weights.push_back(std::exp((static_cast<double>(x) - *largest) / static_cast<double>(p.temperature)));
+    std::vector<int32_t> order(logits.size());
+    std::iota(order.begin(), order.end(), 0);
+    if (p.top_k > 0 || p.top_p < 1.0F) {
+      std::stable_sort(order.begin(), order.end(),
+                       [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
+      if (p.top_k > 0) order.resize(std::min<size_t>(p.top_k, order.size()));
+      if (p.top_p < 1.0F) {
+        const double enough = static_cast<double>(p.top_p) * Sum(order, weights);
+        double mass = 0;
+        size_t kept = 0;
+        while (kept < order.size() && (kept == 0 || mass < enough)) mass += weights[order[kept++]];
+        order.resize(kept);
+      }
+    }
+    double left = Uniform(p.seed, generated.size()) * Sum(order, weights);
+    for (const int32_t id : order) {
+      left -= weights[id];
+      if (left < 0.0) return id;
+    }
+    return order.back();
+  }
+
+ private:
+  static double Uniform(uint64_t seed, uint64_t step) {  // SplitMix64
+    uint64_t z = seed + (step + 1) * 0x9e3779b97f4a7c15;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
+  }
+  static double Sum(const std::vector<int32_t>& ids, const std::vector<double>& weights) {
+    double sum = 0.0;
+    for (const int32_t id : ids) sum += weights[id];
+    return sum;
+  }
+};
+
+// Logits of many shapes: spread and flat, with ties, with tokens that are ruled out, with one that stands
+// out.
+std::vector<float> ShapedLogits(size_t n, int shape, uint32_t seed) {
+  static constexpr float kScales[] = {0.01F, 1.0F, 3.0F, 10.0F};
+  std::vector<float> logits = RandomLogits(n, seed, kScales[seed % 4]);
+  std::mt19937 random(seed);
+  switch (shape) {
+    case 0:
+      break;
+    case 1:
+      for (float& x : logits) x = std::round(x);
+      break;
+    case 2:
+      std::fill(logits.begin(), logits.end(), -2.5F);
+      break;
+    case 3:
+      for (size_t i = 1; i < n; ++i) {
+        if (random() % 3 == 0) logits[i] = -INFINITY;
+      }
+      break;
+    case 4:
+      logits[random() % n] += 40.0F;
+      break;
+    default:
+      for (float& x : logits) x = x > 0 ? 1e-30F : -3000.0F;
+  }
+  return logits;
+}
+
+TEST(SamplerTest, ChoosesWhatTheDefinitionChooses) {
+  std::mt19937 random(17);
+  const auto pick = [&random](const auto& values) { return values[random() % std::size(values)]; };
+  for (const size_t n : {1, 2, 63, 64, 65, 300, 1000, 20000}) {
+    for (int i = 0; i < (n > 1000 ? 60 : 1500); ++i) {
+      const std::vector<float> logits = ShapedLogits(n, i % 6, random());
+      const std::vector<int32_t> prompt = {0, static_cast<int32_t>(random() % n),
+                                           static_cast<int32_t>(n - 1)};
+      const std::vector<int32_t> generated(random() % 5, static_cast<int32_t>(random() % n));
+      const SamplingParams params{
+          .temperature = pick(std::to_array({0.0F, 0.05F, 0.7F, 1.0F, 5.0F})),
+          .top_p =
+              pick(std::to_array({1e-6F, 0.1F, 0.5F, 0.9F, 0.999F, std::nextafter(1.0F, 0.0F), 1.0F, 1.0F})),
+          .top_k = pick(std::to_array({0, 0, 0, 1, 7, 50, 400, static_cast<int>(n)})),
+          .repetition_penalty = pick(std::to_array({1.0F, 1.3F, 0.5F})),
+          .seed = random()};
+      ASSERT_EQ(Sample(logits, params, prompt, generated).id,
+                Reference::Choose(logits, params, prompt, generated))
+          << n << " logits of shape " << i % 6 << ", temperature " << params.temperature << ", top_p "
+          << params.top_p << ", top_k " << params.top_k << ", penalty " << params.repetition_penalty
+          << ", seed " << params.seed;
+    }
+  }
 }
 
 // Probabilities by the definition: softmax of logits / temperature over the tokens top_k and top_p leave.
@@ -120,6 +234,22 @@ TEST(SamplerTest, LogprobsAreTheModelsOwn) {
   EXPECT_NEAR(token.top[0].second, logits[token.top[0].first] - std::log(sum), 1e-5);
   EXPECT_GE(token.top[1].second, token.top[2].second);
   EXPECT_TRUE(Sample(logits, {.logprobs = 0}, {}, {}).top.empty());
+}
+
+TEST(SamplerTest, AlternativesAreTheMostProbableTiesById) {
+  for (const size_t n : {5, 64, 700, 5000}) {
+    for (int shape = 0; shape < 6; ++shape) {
+      const std::vector<float> logits = ShapedLogits(n, shape, static_cast<uint32_t>(n) + shape);
+      std::vector<int32_t> order(n);
+      std::iota(order.begin(), order.end(), 0);
+      std::stable_sort(order.begin(), order.end(),
+                       [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
+      order.resize(std::min<size_t>(20, n));
+      std::vector<int32_t> top;
+      for (const auto& [id, logprob] : Sample(logits, {.logprobs = 20}, {}, {}).top) top.push_back(id);
+      EXPECT_EQ(top, order) << n << " logits of shape " << shape;
+    }
+  }
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "tests/testing/fake_model_runner.h"
 #include "tests/testing/gate.h"
+#include "tests/testing/http2_client.h"
 #include "tests/testing/in_process_server.h"
 #include "varserve/v1/inference.grpc.pb.h"
 
@@ -87,7 +88,7 @@ class InferenceServiceTest : public ::testing::Test {
     AskInBackground("one");
     gate_.WaitForArrival();
     AskInBackground("two");
-    while (!absl::IsResourceExhausted(server_->engine().Reserve(absl::InfiniteFuture()).status()))
+    while (!absl::IsResourceExhausted(server_->engine().Reserve("", absl::InfiniteFuture()).status()))
       std::this_thread::yield();
   }
 
@@ -158,27 +159,19 @@ TEST_F(InferenceServiceTest, ARefusedRequestGivesItsPlaceBack) {
 
 TEST_F(InferenceServiceTest, RefusesBytesBeyondWhatMayWaitForAWorker) {
   InProcessOptions options;
-  options.service = {.worker_threads = 1, .max_preprocessing_bytes = 1000};
+  options.service = {.worker_threads = 0, .receive_memory = 1000};  // what arrives waits
   Start(options);
-  // The only worker takes its time to tokenize a long text.
-  const v1::GenerateRequest large = Chat(std::string(100'000, 'a'), 2);
-  std::vector<std::thread> callers;
-  std::atomic<int> full = 0;
-  for (int i = 0; i < 8; ++i) {
-    callers.emplace_back([&] {
-      const absl::Status status = Ask(large);
-      if (absl::IsResourceExhausted(status)) {
-        EXPECT_THAT(std::string(status.message()), HasSubstr("too many bytes"));
-        EXPECT_TRUE(client::RetryDelay(status).has_value());
-        ++full;
-      } else {
-        EXPECT_TRUE(status.ok()) << status;
-      }
-    });
-  }
-  for (std::thread& caller : callers) caller.join();
-  EXPECT_GT(full, 0);
-  EXPECT_TRUE(Ask(Chat("Hello", 2)).ok());
+  testing::Http2Client caller(server_->port());
+  const int waits = caller.Call("/varserve.v1.VisionLanguage/Generate");
+  caller.Send(waits, testing::GrpcFrame(Chat(std::string(100'000, 'a'), 2).SerializeAsString()), /*end=*/true);
+  EXPECT_EQ(caller.WaitForStatus(waits, std::chrono::milliseconds(200)), std::nullopt) << "one always has room";
+  absl::Status status;
+  do {
+    status = Ask(Chat("Hello", 2), absl::Milliseconds(50));
+  } while (absl::IsDeadlineExceeded(status));
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("too many bytes"));
+  EXPECT_TRUE(client::RetryDelay(status).has_value());
 }
 
 // By its size, before a picture is looked at.
@@ -208,10 +201,11 @@ TEST_F(InferenceServiceTest, EndsACallWhoseDeadlinePassesInTheQueue) {
   absl::SleepFor(
       absl::Milliseconds(200));  // the server's deadline is a network's way later than the client's
   gate_.Open();
-  server_->WaitUntilIdle();
+  background_.front().join();
+  background_.clear();
   EXPECT_EQ(server_->Metric("prompt_tokens_total"), server_->Metric("prefix_cache_queries_total"))
       << "only what ran was looked up";
-  EXPECT_EQ(server_->Metric("queue_time_seconds"), 1) << "the late one was never admitted";
+  EXPECT_EQ(server_->Metric("queue_time_seconds"), 2) << "the late one waited, too";
 }
 
 TEST_F(InferenceServiceTest, IsUnavailableWithItsReason) {
@@ -313,9 +307,12 @@ TEST_F(InferenceServiceTest, ASlowReaderGetsItsAnswerAndHoldsUpNobody) {
   v1::GenerateRequest request = Chat("slow", 2000);
   request.mutable_options()->set_logprobs(20);
   reader.Ask(request);
-  while (server_->Metric("requests_total") < 1) std::this_thread::yield();  // all tokens are made
+  while (server_->Metric("time_to_first_token_seconds") < 1) std::this_thread::yield();
+  server_->WaitUntilIdle();  // all tokens are made
   EXPECT_TRUE(Ask(Chat("fast", 20)).ok());
+  EXPECT_EQ(server_->Metric("requests_total", "OK"), 1) << "it counts once it is read";
   EXPECT_TRUE(reader.Finish().ok());
+  EXPECT_EQ(server_->Metric("requests_total", "OK"), 2);
 }
 
 TEST_F(InferenceServiceTest, ACallNobodyReadsIsCancelled) {

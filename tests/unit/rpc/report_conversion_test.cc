@@ -31,13 +31,14 @@ class ReportConversionTest : public ::testing::Test {
                     {.position = 10, .before = {9, 1, 2, 3, 4, 5, 6}, .after = {9, 1, 2, 3, 4, 5, 6}}};
   }
 
-  v1::VarReport Convert(v1::VarDetail detail, int64_t max_map_bytes = 1 << 20) {
+  v1::VarReport Convert(v1::VarDetail detail, int64_t max_map_bytes = 1 << 20, size_t max_bytes = 1 << 20) {
     effective_.set_detail(detail);
     return ToProto(report_, {.prompt = prompt_,
                              .generated = generated_,
                              .tokenizer = preprocessor_->tokenizer(),
                              .effective = effective_,
-                             .max_map_bytes = max_map_bytes});
+                             .max_map_bytes = max_map_bytes,
+                             .max_bytes = max_bytes});
   }
 
   const std::unique_ptr<const preprocess::Preprocessor> preprocessor_ = testing::LoadSmallPreprocessor();
@@ -106,11 +107,30 @@ TEST_F(ReportConversionTest, MapsCoverEachPicturesGrid) {
 }
 
 TEST_F(ReportConversionTest, MapsBeyondTheLimitAreLeftOut) {
-  const int64_t first_position = 2 * 4 * (4 + 2);  // bytes: before and after of six floats
-  EXPECT_FALSE(Convert(v1::VAR_DETAIL_MAPS, 2 * first_position).maps_truncated());
-  const v1::VarReport report = Convert(v1::VAR_DETAIL_MAPS, first_position);
-  EXPECT_THAT(report.maps(), SizeIs(2));
-  EXPECT_TRUE(report.maps_truncated());
+  report_.maps.resize(50, report_.maps[0]);
+  for (const int64_t limit : {100, 1000, 3000}) {
+    const v1::VarReport report = Convert(v1::VAR_DETAIL_MAPS, limit);
+    EXPECT_TRUE(report.maps_truncated());
+    v1::VarReport only_maps;
+    *only_maps.mutable_maps() = report.maps();
+    EXPECT_LE(static_cast<int64_t>(only_maps.ByteSizeLong()), limit);
+    EXPECT_GE(report.maps_size(), limit / 100) << "what fits is there";
+  }
+  EXPECT_FALSE(Convert(v1::VAR_DETAIL_MAPS, 100 * 100).maps_truncated());
+}
+
+TEST_F(ReportConversionTest, SinksAndTokensBeyondTheLimitAreLeftOut) {
+  report_.visual_sinks.resize(50, report_.visual_sinks[0]);
+  report_.rows.resize(50, report_.rows[0]);
+  const size_t all = Convert(v1::VAR_DETAIL_TOKENS).ByteSizeLong();
+  const size_t totals = Convert(v1::VAR_DETAIL_NONE).ByteSizeLong();
+  for (size_t limit = 60; totals + limit < all; limit += 50) {
+    const v1::VarReport report = Convert(v1::VAR_DETAIL_TOKENS, 0, limit);
+    EXPECT_LE(report.ByteSizeLong(), totals + limit);
+    EXPECT_EQ(report.visual_sinks_truncated(), report.visual_sinks_size() < 50);
+    EXPECT_TRUE(report.tokens_truncated());
+    EXPECT_THAT(report.layers(), SizeIs(1)) << "they are few";
+  }
 }
 
 }  // namespace

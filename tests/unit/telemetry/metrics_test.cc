@@ -36,7 +36,7 @@ int NumSamples(const prometheus::Registry& registry) {
 TEST_F(MetricsTest, NumberOfSeriesIsBounded) {
   metrics_.OnModelLoaded({.num_layers = 0});
   const int without_layers = NumSamples(*metrics_.registry());
-  EXPECT_EQ(without_layers, 1209);
+  EXPECT_EQ(without_layers, 1213);
 
   Metrics thirty_two("m", "1");
   thirty_two.OnModelLoaded({.num_layers = 32});
@@ -56,7 +56,7 @@ TEST_F(MetricsTest, NumberOfSeriesIsBounded) {
                                    .finish_reason = reason,
                                    .var = mode,
                                    .preset = preset,
-                                   .queue = absl::Seconds(1),
+                                   .admitted = true,
                                    .report = &report});
         }
       }
@@ -98,7 +98,7 @@ TEST_F(MetricsTest, ARequestThatEndedWellIsCountedWithItsTimesAndTokens) {
                          .var = VarMode::kOn,
                          .duration = absl::Seconds(2),
                          .image = absl::Milliseconds(5),
-                         .queue = absl::Milliseconds(10),
+                         .admitted = true,
                          .prefill = absl::Milliseconds(200),
                          .prompt_tokens = 115,
                          .visual_tokens = 100,
@@ -107,7 +107,6 @@ TEST_F(MetricsTest, ARequestThatEndedWellIsCountedWithItsTimesAndTokens) {
   EXPECT_EQ(Value("request_duration_seconds_sum{var=on}"), 2);
   EXPECT_EQ(Value("time_to_first_token_seconds_sum{var=on}"), 0.3);
   EXPECT_EQ(Value("inter_token_latency_seconds_sum{var=on}"), 0.02);
-  EXPECT_EQ(Value("queue_time_seconds_sum{var=on}"), 0.01);
   EXPECT_EQ(Value("prefill_seconds_sum{var=on}"), 0.2);
   EXPECT_EQ(Value("image_seconds_sum{}"), 0.005);
   EXPECT_EQ(Value("prompt_tokens_total{var=on}"), 115);
@@ -133,25 +132,39 @@ TEST_F(MetricsTest, ARequestThatFailedOnItsWayHasNoDuration) {
   metrics_.OnRequestEnd({.method = "Answer",
                          .code = absl::StatusCode::kDeadlineExceeded,
                          .duration = absl::Seconds(1),
-                         .queue = absl::Milliseconds(10),
+                         .admitted = true,
                          .prompt_tokens = 115,
                          .generated_tokens = 7});
   EXPECT_EQ(Value("generated_tokens_total{var=off}"), 7);
-  EXPECT_EQ(Value("queue_time_seconds_count{var=off}"), 1);
   EXPECT_EQ(Value("request_duration_seconds_count{var=off}"), 0);
 }
 
+TEST_F(MetricsTest, QueueTimeIsThatOfAllThatWaited) {
+  metrics_.OnLeftQueue(VarMode::kOn, absl::Milliseconds(10), /*admitted=*/true);
+  metrics_.OnLeftQueue(VarMode::kOn, absl::Seconds(3), /*admitted=*/false);
+  EXPECT_EQ(Value("queue_time_seconds_count{var=on}"), 2);
+  EXPECT_EQ(Value("queue_time_seconds_sum{var=on}"), 3.01);
+  EXPECT_EQ(Value("queue_time_seconds_count{var=off}"), 0);
+}
+
 TEST_F(MetricsTest, TellsTheEnginesState) {
-  metrics_.OnHealth(/*ready=*/true, /*stuck=*/true);
-  metrics_.OnLoad({.running = 3, .waiting = 2, .waiting_tokens = 230, .used_blocks = 5, .total_blocks = 20});
+  metrics_.OnHealth({.ready = true, .stuck = true, .failing = true});
+  metrics_.OnLoad({.running = 3, .used_blocks = 5, .total_blocks = 20});
+  metrics_.OnQueue({.reserved = 4, .waiting = 2, .waiting_tokens = 230, .oldest = absl::Milliseconds(1500)});
   metrics_.OnPrefixLookup(115, 100);
   metrics_.OnStep({.decode_tokens = 3, .duration = absl::Milliseconds(40)});
   metrics_.OnStep({.duration = absl::Milliseconds(40), .failed = true});
   metrics_.OnCorruptedResult();
+  metrics_.OnLogLinesDropped(7);
+  metrics_.OnLogLinesDropped(9);
+  EXPECT_EQ(Value("log_lines_dropped_total{}"), 9);
   EXPECT_EQ(Value("ready{}"), 1);
   EXPECT_EQ(Value("engine_stuck{}"), 1);
   EXPECT_EQ(Value("requests_running{}"), 3);
-  EXPECT_EQ(Value("requests_waiting{}"), 2);
+  EXPECT_EQ(Value("requests_waiting{}"), 6);
+  EXPECT_EQ(Value("requests_preparing{}"), 4);
+  EXPECT_EQ(Value("oldest_waiting_seconds{}"), 1.5);
+  EXPECT_EQ(Value("engine_failing{}"), 1);
   EXPECT_EQ(Value("waiting_tokens{}"), 230);
   EXPECT_EQ(Value("kv_cache_usage_ratio{}"), 0.25);
   EXPECT_EQ(Value("prefix_cache_queries_total{}"), 115);

@@ -1,0 +1,97 @@
+#include "server/engine/admission_queue.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace varserve::engine {
+
+void AdmissionQueue::Add(Sequence* sequence) {
+  Caller& caller = callers_[sequence->request.caller];
+  if (caller.waiting.empty()) caller.turn = ++turns_;
+  caller.waiting.push_back(sequence);
+  waiting_.push_back(sequence);
+}
+
+void AdmissionQueue::RemoveWaiting(Sequence* sequence) {
+  std::erase(waiting_, sequence);
+  std::erase(CallerOf(*sequence).waiting, sequence);
+  DropIfIdle(sequence->request.caller);
+}
+
+void AdmissionQueue::RemoveRunning(const Sequence& sequence) {
+  Caller& caller = CallerOf(sequence);
+  SetRunning(sequence.request.caller, caller, caller.running - 1);
+  DropIfIdle(sequence.request.caller);
+}
+
+void AdmissionQueue::SetRunning(const std::string& name, Caller& caller, int running) const {
+  caller.running = running;
+  caller.may_run = max_running_per_caller_ == 0 || name.empty() || running < max_running_per_caller_;
+}
+
+void AdmissionQueue::DropIfIdle(const std::string& caller) {
+  const auto it = callers_.find(caller);
+  if (it->second.waiting.empty() && it->second.running == 0) callers_.erase(it);
+}
+
+AdmissionQueue::Round::Round(AdmissionQueue* queue) : queue_(queue) {
+  for (auto& [name, caller] : queue->callers_) {
+    if (!caller.waiting.empty()) lines_.push_back({.caller = &caller});
+  }
+}
+
+Sequence* AdmissionQueue::Round::Next() {
+  candidate_ = nullptr;
+  if (over_) return nullptr;
+  // 1. Who was passed often enough.
+  for (Sequence* sequence : queue_->waiting_) {
+    if (sequence->times_passed < kMaxPasses) continue;
+    const Caller& caller = queue_->CallerOf(*sequence);
+    if (!caller.may_run) continue;
+    line_ = &*std::find_if(lines_.begin(), lines_.end(), [&](const Line& l) { return l.caller == &caller; });
+    return candidate_ = sequence;
+  }
+  // 2. Whose turn it is.
+  line_ = nullptr;
+  std::pair<int, uint64_t> best;
+  for (Line& line : lines_) {
+    const Caller& caller = *line.caller;
+    const std::pair<int, uint64_t> place(caller.running + line.blocked, caller.turn);
+    if (!caller.may_run || line.next >= caller.waiting.size() || (line_ != nullptr && place >= best))
+      continue;
+    best = place;
+    line_ = &line;
+  }
+  if (line_ != nullptr) candidate_ = line_->caller->waiting[line_->next];
+  return candidate_;
+}
+
+void AdmissionQueue::Round::Admit() {
+  Caller& caller = *line_->caller;
+  const auto it = std::find(caller.waiting.begin(), caller.waiting.end(), candidate_);
+  if (static_cast<size_t>(it - caller.waiting.begin()) < line_->next) --line_->next;
+  caller.waiting.erase(it);
+  std::erase(queue_->waiting_, candidate_);
+  queue_->SetRunning(candidate_->request.caller, caller, caller.running + 1);
+  caller.turn = ++queue_->turns_;
+  for (Sequence* sequence : blocked_) ++sequence->times_passed;
+}
+
+// Whoever was passed often enough holds all others back.
+bool AdmissionQueue::Round::IsOver() const {
+  return candidate_->times_passed >= kMaxPasses || static_cast<int>(blocked_.size()) == kMaxBlocked;
+}
+
+void AdmissionQueue::Round::Block() {
+  blocked_.push_back(candidate_);
+  ++line_->blocked;
+  ++line_->next;
+  over_ = IsOver();
+}
+
+void AdmissionQueue::Round::StepAside() {
+  ++line_->next;
+  over_ = IsOver();
+}
+
+}  // namespace varserve::engine

@@ -1,0 +1,28 @@
+// Where exceptions on the engine's thread end. Nothing in engine/ throws on purpose, but memory may run out
+// anywhere, and sinks call libraries that throw. Thread-safe.
+#pragma once
+
+#include <exception>
+#include <new>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
+namespace varserve::engine {
+
+// Runs `body`. Out of memory: RESOURCE_EXHAUSTED; any other exception: INTERNAL.
+template <typename Body>
+absl::Status CatchExceptions(const Body& body) {
+  try {
+    body();
+    return absl::OkStatus();
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("server: out of memory");
+  } catch (const std::exception& error) {
+    return absl::InternalError(absl::StrCat("server: ", error.what()));
+  } catch (...) {
+    return absl::InternalError("server: an exception of an unknown type");
+  }
+}
+
+}  // namespace varserve::engine

@@ -1,0 +1,90 @@
+#include "server/engine/prefill_turns.h"
+
+#include <iterator>
+#include <tuple>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+
+namespace varserve::engine {
+namespace {
+
+// A prompt that is not computed to its end, and what the step takes of it.
+struct Unfinished {
+  const Sequence* sequence = nullptr;
+  int begin = 0;  // of the next chunk
+  bool held_up = false;
+  std::vector<SequenceStep> chunks;
+
+  int left() const { return sequence->prompt_size() - begin; }
+  bool waits() const { return !held_up && left() > 0; }
+};
+
+// Tokens of the budget a step uses up.
+int Cost(const SequenceStep& step) {
+  int cost = step.end - step.begin;
+  for (const int image : step.encode_images) {
+    const ImageSpan& span = step.request->prompt->spans[image];
+    cost += span.end - span.begin;
+  }
+  return cost;
+}
+
+Unfinished* Oldest(std::vector<Unfinished>& prompts) {
+  for (Unfinished& prompt : prompts) {
+    if (prompt.waits()) return &prompt;
+  }
+  return nullptr;
+}
+
+Unfinished* ShortestOfLeastLoaded(std::vector<Unfinished>& prompts) {
+  absl::flat_hash_map<absl::string_view, int> load;  // tokens left, by caller
+  for (const Unfinished& prompt : prompts) load[prompt.sequence->request.caller] += prompt.left();
+  Unfinished* best = nullptr;
+  std::pair<int, int> least;
+  for (Unfinished& prompt : prompts) {
+    const std::pair<int, int> place(load[prompt.sequence->request.caller], prompt.left());
+    if (!prompt.waits() || (best != nullptr && place >= least)) continue;
+    best = &prompt;
+    least = place;
+  }
+  return best;
+}
+
+}  // namespace
+
+void PrefillTurns::Plan(absl::Span<Sequence* const> running, int budget, StepPlan& plan) {
+  std::vector<Unfinished> prompts;
+  for (const Sequence* sequence : running) {
+    if (sequence->prefilling()) {
+      prompts.push_back({.sequence = sequence, .begin = sequence->num_computed, .chunks = {}});
+    }
+  }
+  if (prompts.empty()) return;
+  bool oldest = std::exchange(oldest_begins_, !oldest_begins_);
+  bool first_chunk = true;
+  bool encodes_images = false;
+  while (Unfinished* prompt = oldest ? Oldest(prompts) : ShortestOfLeastLoaded(prompts)) {
+    const Sequence& sequence = *prompt->sequence;
+    SequenceStep step = sequence.StepOver(prompt->begin, sequence.ChunkEnd(prompt->begin, chunk_));
+    const int cost = Cost(step);
+    const bool second_image = encodes_images && !step.encode_images.empty();
+    if (!first_chunk && (cost > budget || second_image)) {
+      prompt->held_up = true;
+      continue;
+    }
+    first_chunk = false;
+    encodes_images |= !step.encode_images.empty();
+    budget -= cost;
+    prompt->begin = step.end;
+    prompt->chunks.push_back(std::move(step));
+    oldest = !oldest;
+  }
+  for (Unfinished& prompt : prompts) {
+    plan.steps.insert(plan.steps.end(), std::make_move_iterator(prompt.chunks.begin()),
+                      std::make_move_iterator(prompt.chunks.end()));
+  }
+}
+
+}  // namespace varserve::engine

@@ -1,0 +1,35 @@
+// Which chunks of prompts a step computes. Pure policy over plain data. Engine thread only.
+//
+// Chunks go by turns to the sequence that was admitted first, so that each prompt comes to its end, and to
+// the shortest prompt of the caller who has the least left to compute, so that a short question does not wait
+// for a long one, nor a caller for all another one sends. Every other step begins with the one, the others
+// begin with the other. Prompts of one length from one caller so come one after the other.
+//
+// An image costs its visual tokens once more for the vision tower, and a chunk that needs images runs only if
+// no other chunk of the step does. The first chunk of a step runs whatever it costs; what the rest of the
+// budget does not allow lets smaller chunks pass. Which chunks there are does not depend on any of this
+// (Sequence::ChunkEnd).
+#pragma once
+
+#include <vector>
+
+#include "absl/types/span.h"
+#include "server/engine/sequence.h"
+#include "server/engine/step_plan.h"
+
+namespace varserve::engine {
+
+class PrefillTurns {
+ public:
+  explicit PrefillTurns(int chunk) : chunk_(chunk) {}
+
+  // Adds the chunks of the next step to `plan`: of the running sequences, which stand in order of admission,
+  // as much as `budget` tokens allow. The chunks of a sequence come together and in order.
+  void Plan(absl::Span<Sequence* const> running, int budget, StepPlan& plan);
+
+ private:
+  const int chunk_;
+  bool oldest_begins_ = true;  // the next step
+};
+
+}  // namespace varserve::engine

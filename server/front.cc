@@ -1,0 +1,60 @@
+#include "server/front.h"
+
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/time/clock.h"
+#include "server/base/status_macros.h"
+#include "server/version.h"
+
+namespace varserve {
+
+absl::StatusOr<std::unique_ptr<Front>> Front::Start(const ServerConfig& config, const Clock* clock,
+                                                    telemetry::Metrics* metrics, telemetry::Logger* logger) {
+  auto front = absl::WrapUnique(new Front(metrics, logger));
+  if (!config.token_file.empty()) {
+    ASSIGN_OR_RETURN(front->tokens_, rpc::BearerTokens::Load(config.token_file, logger));
+  }
+  front->service_ = std::make_unique<rpc::InferenceService>(
+      rpc::ServiceOptions{.worker_threads = config.worker_threads,
+                          .max_message_bytes = static_cast<int64_t>(config.limits.max_message_bytes()),
+                          .receive_memory = config.receive_memory,
+                          .read_timeout = config.read_timeout,
+                          .write_timeout = config.write_timeout,
+                          .tokens = front->tokens_.get(),
+                          .metrics = metrics,
+                          .logger = logger,
+                          .clock = clock});
+  ASSIGN_OR_RETURN(front->server_, rpc::GrpcServer::Start(config.grpc, front->service_.get(), logger));
+  logger->Info("listening", {{"version", kVersion}, {"port", int64_t{front->server_->port()}}});
+  if (!config.metrics_listen.empty()) {
+    ASSIGN_OR_RETURN(front->metrics_server_,
+                     telemetry::MetricsServer::Start(config.metrics_listen,
+                                                     [front = front.get()] { return front->MetricsPage(); }));
+    logger->Info("metrics", {{"path", "/metrics"}, {"port", int64_t{front->metrics_server_->port()}}});
+  }
+  return front;
+}
+
+std::string Front::MetricsPage() {
+  if (const engine::Engine* engine = engine_.load()) metrics_->OnQueue(engine->load());
+  metrics_->OnLogLinesDropped(logger_->dropped());
+  return metrics_->Text();
+}
+
+void Front::Serve(Serving& serving) {
+  engine_ = &serving.engine();
+  service_->Serve(serving.model());
+  SetHealth({.ready = true}, /*live=*/true);
+}
+
+void Front::Refuse(std::string reason) { service_->Refuse(std::move(reason)); }
+
+void Front::SetHealth(const telemetry::Metrics::Health& health, bool live) {
+  server_->SetHealth(live, health.ready);
+  metrics_->OnHealth(health);
+}
+
+void Front::Shutdown(absl::Duration grace) { server_->Shutdown(absl::Now() + grace); }
+
+}  // namespace varserve

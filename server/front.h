@@ -1,0 +1,51 @@
+// What callers, probes and Prometheus talk to, from the process's first second to its last: gRPC with health,
+// and /metrics. It answers while the model loads and while requests drain. Thread-safe.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/base/clock.h"
+#include "server/config.h"
+#include "server/rpc/bearer_tokens.h"
+#include "server/rpc/grpc_server.h"
+#include "server/rpc/inference_service.h"
+#include "server/serving.h"
+#include "server/telemetry/logging.h"
+#include "server/telemetry/metrics.h"
+#include "server/telemetry/metrics_server.h"
+
+namespace varserve {
+
+class Front {
+ public:
+  // Live and not ready. The pointers must outlive it. Errors name the flag.
+  static absl::StatusOr<std::unique_ptr<Front>> Start(const ServerConfig& config, const Clock* clock,
+                                                      telemetry::Metrics* metrics, telemetry::Logger* logger);
+
+  // Takes requests for this model, which must outlive the front.
+  void Serve(Serving& serving);
+  // Takes none any more; callers are told why.
+  void Refuse(std::string reason);
+  // What health and metrics say. Who is not live is to be restarted.
+  void SetHealth(const telemetry::Metrics::Health& health, bool live);
+  // Takes no calls, waits so long for those that run, then cancels them.
+  void Shutdown(absl::Duration grace);
+
+ private:
+  Front(telemetry::Metrics* metrics, telemetry::Logger* logger) : metrics_(metrics), logger_(logger) {}
+  std::string MetricsPage();
+
+  telemetry::Metrics* const metrics_;
+  telemetry::Logger* const logger_;
+  std::atomic<const engine::Engine*> engine_ = nullptr;  // null until it serves
+  std::unique_ptr<rpc::BearerTokens> tokens_;
+  std::unique_ptr<rpc::InferenceService> service_;
+  std::unique_ptr<rpc::GrpcServer> server_;
+  std::unique_ptr<telemetry::MetricsServer> metrics_server_;
+};
+
+}  // namespace varserve

@@ -1,0 +1,15 @@
+#include "server/heap_trim.h"
+
+#include <malloc.h>
+
+namespace varserve {
+
+void LimitHeapArenas() { mallopt(M_ARENA_MAX, 2); }
+
+void HeapTrim::Look(absl::Time now) {
+  if (now < next_) return;
+  next_ = now + kInterval;
+  malloc_trim(0);
+}
+
+}  // namespace varserve

@@ -1,0 +1,26 @@
+// Gives memory that requests have freed back to the system. glibc keeps freed blocks below 32 MiB for the
+// next request: between blocks that live on, however few, and up to 64 MiB at the end of each arena, of which
+// there may be eight for every CPU. So one burst of large requests would keep gigabytes in the process for
+// good. Not thread-safe.
+#pragma once
+
+#include "absl/time/time.h"
+
+namespace varserve {
+
+// To be called before there are threads. Two arenas: what is kept at their ends stays small, and the engine's
+// thread still seldom waits for another one's allocation.
+void LimitHeapArenas();
+
+class HeapTrim {
+ public:
+  // To be called about once a second, on a thread that serves no request: trims every kInterval. That takes a
+  // few milliseconds, more after a burst, and locks one arena at a time.
+  void Look(absl::Time now);
+
+ private:
+  static constexpr absl::Duration kInterval = absl::Seconds(20);
+  absl::Time next_ = absl::InfinitePast();
+};
+
+}  // namespace varserve

@@ -1,0 +1,136 @@
+#include "server/model/token_ranking.h"
+
+#include <functional>
+#include <limits>
+#include <numeric>
+#include <utility>
+
+namespace varserve::model {
+namespace {
+
+constexpr size_t kFew = 48;  // candidates that are sorted
+constexpr size_t kLanes = 16;
+
+// In lanes, which compilers make vectors of.
+template <typename Better>
+float Best(absl::Span<const float> values, const Better& better) {
+  float lanes[kLanes];
+  std::fill(std::begin(lanes), std::end(lanes), values[0]);
+  const auto take = [&better](float& best, float value) { best = better(best, value) ? value : best; };
+  size_t i = 0;
+  for (; i + kLanes <= values.size(); i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) take(lanes[lane], values[i + lane]);
+  }
+  for (; i < values.size(); ++i) take(lanes[0], values[i]);
+  return *std::max_element(std::begin(lanes), std::end(lanes), better);
+}
+
+}  // namespace
+
+LogitBlocks::LogitBlocks(absl::Span<const float> logits) : logits_(logits) {
+  maxima_.reserve(logits.size() / kBlock + 1);
+  for (size_t begin = 0; begin < logits.size(); begin += kBlock)
+    maxima_.push_back(Best(logits.subspan(begin, kBlock), std::less<>()));
+  largest_ = *std::max_element(maxima_.begin(), maxima_.end());
+}
+
+int32_t LogitBlocks::first_largest() const {
+  const size_t block = std::find(maxima_.begin(), maxima_.end(), largest_) - maxima_.begin();
+  const auto begin = logits_.begin() + static_cast<ptrdiff_t>(block * kBlock);
+  return static_cast<int32_t>(std::find(begin, logits_.end(), largest_) - logits_.begin());
+}
+
+float LogitBlocks::LowerBoundOfTop(size_t count) const {
+  if (count > maxima_.size()) return -std::numeric_limits<float>::infinity();
+  std::vector<float> maxima = maxima_;
+  const auto bound = maxima.begin() + static_cast<ptrdiff_t>(count) - 1;
+  std::nth_element(maxima.begin(), bound, maxima.end(), std::greater<>());
+  return *bound;
+}
+
+void LogitBlocks::TokensFrom(float threshold, std::vector<int32_t>& ids) const {
+  ids.resize(logits_.size());
+  size_t count = 0;
+  for (size_t block = 0; block < maxima_.size(); ++block) {
+    if (maxima_[block] < threshold) continue;
+    const size_t end = std::min(logits_.size(), (block + 1) * kBlock);
+    for (size_t id = block * kBlock; id < end; ++id) {  // without a branch, which would be mispredicted
+      ids[count] = static_cast<int32_t>(id);
+      count += logits_[id] >= threshold ? 1 : 0;
+    }
+  }
+  ids.resize(count);
+}
+
+TokenRanking::Buckets::Buckets(const Candidates& candidates)
+    : highest_(Best(candidates.logits, std::less<>())), lowest_(Best(candidates.logits, std::greater<>())) {
+  if (can_split()) per_logit_ = kCount / (static_cast<double>(highest_) - lowest_);
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    const int bucket = Of(candidates.logits[i]);
+    ++counts_[bucket];
+    weights_[bucket] += candidates.weights[i];
+  }
+}
+
+int TokenRanking::Buckets::Of(float logit) const {
+  return std::min(static_cast<int>((static_cast<double>(highest_) - logit) * per_logit_), kCount - 1);
+}
+
+TokenRanking::TokenRanking(const Candidates& candidates) : candidates_(candidates), buckets_(candidates) {}
+
+template <typename Enough>
+TokenRanking::Prefix TokenRanking::Shortest(const Enough& enough) const {
+  Prefix prefix;  // of what ranks before `left`
+  Candidates left;
+  const Candidates* from = &candidates_;
+  // 1. Narrow it down to few candidates, bucket by bucket of what is left.
+  for (Buckets buckets = buckets_; from->size() > kFew && buckets.can_split(); buckets = Buckets(*from)) {
+    int chosen = 0;  // the first bucket to reach it, or, by rounding or because all are too little, the last
+    for (int bucket = 0; bucket < Buckets::kCount; ++bucket) {
+      if (buckets.count(bucket) == 0) continue;
+      if (bucket > 0) {
+        prefix.count += buckets.count(chosen);
+        prefix.weight += buckets.weight(chosen);
+      }
+      chosen = bucket;
+      if (enough(prefix.count + buckets.count(bucket), prefix.weight + buckets.weight(bucket))) break;
+    }
+    Candidates members;
+    for (size_t i = 0; i < from->size(); ++i) {
+      if (buckets.Of(from->logits[i]) != chosen) continue;
+      members.ids.push_back(from->ids[i]);
+      members.logits.push_back(from->logits[i]);
+      members.weights.push_back(from->weights[i]);
+    }
+    left = std::move(members);
+    from = &left;
+  }
+  // 2. One by one. Where there are more than few, they have one logit, and are in order.
+  std::vector<size_t> order(from->size());
+  std::iota(order.begin(), order.end(), 0);
+  if (order.size() <= kFew) {
+    std::stable_sort(order.begin(), order.end(),
+                     [from](size_t a, size_t b) { return from->logits[a] > from->logits[b]; });
+  }
+  for (const size_t i : order) {
+    ++prefix.count;
+    prefix.weight += from->weights[i];
+    prefix.last = from->ids[i];
+    if (enough(prefix.count, prefix.weight)) break;
+  }
+  return prefix;
+}
+
+TokenRanking::Prefix TokenRanking::OfCount(size_t count) const {
+  return Shortest([count](size_t c, double /*w*/) { return c >= count; });
+}
+
+TokenRanking::Prefix TokenRanking::Reaching(double weight) const {
+  return Shortest([weight](size_t /*c*/, double w) { return w >= weight; });
+}
+
+TokenRanking::Prefix TokenRanking::Exceeding(double weight) const {
+  return Shortest([weight](size_t /*c*/, double w) { return w > weight; });
+}
+
+}  // namespace varserve::model

@@ -1,0 +1,87 @@
+// Tokens by descending logit, ties by ascending id, without sorting them: only the part somebody asks for is
+// looked at closely. Thread-compatible.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "absl/types/span.h"
+
+namespace varserve::model {
+
+// The largest logit of each run of kBlock logits, to pass over those where nothing of interest is.
+class LogitBlocks {
+ public:
+  static constexpr size_t kBlock = 64;
+
+  // logits: [V], at least one. Must outlive the object.
+  explicit LogitBlocks(absl::Span<const float> logits);
+
+  float largest() const { return largest_; }
+  // The id of the largest logit, the first of equals.
+  int32_t first_largest() const;
+  // A value that at least `count` logits are not below; of little use (-infinity) where there are fewer
+  // blocks.
+  float LowerBoundOfTop(size_t count) const;
+  // Sets `ids` to the tokens whose logits are not below `threshold`, in order.
+  void TokensFrom(float threshold, std::vector<int32_t>& ids) const;
+
+ private:
+  const absl::Span<const float> logits_;
+  std::vector<float> maxima_;
+  float largest_ = 0.0F;
+};
+
+// Tokens that can be drawn, in order of ids.
+struct Candidates {
+  std::vector<int32_t> ids;
+  std::vector<float> logits;  // finite
+  std::vector<double> weights;
+
+  size_t size() const { return ids.size(); }
+};
+
+class TokenRanking {
+ public:
+  // At least one candidate. They must outlive the object.
+  explicit TokenRanking(const Candidates& candidates);
+
+  // The first tokens of the ranking: how many, their weights' sum, and the last of them.
+  struct Prefix {
+    size_t count = 0;
+    double weight = 0.0;
+    int32_t last = 0;
+  };
+  // The shortest prefix of at least so many tokens; whose weight is at least `weight`; or above it. All
+  // tokens where none is.
+  Prefix OfCount(size_t count) const;
+  Prefix Reaching(double weight) const;
+  Prefix Exceeding(double weight) const;
+
+ private:
+  // Candidates by the places of their logits between the highest and the lowest.
+  class Buckets {
+   public:
+    static constexpr int kCount = 256;
+    explicit Buckets(const Candidates& candidates);
+    bool can_split() const { return highest_ > lowest_; }
+    int Of(float logit) const;
+    size_t count(int bucket) const { return counts_[bucket]; }
+    double weight(int bucket) const { return weights_[bucket]; }
+
+   private:
+    float highest_;
+    float lowest_;
+    double per_logit_ = 0.0;
+    uint32_t counts_[kCount] = {};
+    double weights_[kCount] = {};
+  };
+  template <typename Enough>
+  Prefix Shortest(const Enough& enough) const;
+
+  const Candidates& candidates_;
+  const Buckets buckets_;  // of all candidates
+};
+
+}  // namespace varserve::model

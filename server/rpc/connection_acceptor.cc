@@ -1,0 +1,287 @@
+#include "server/rpc/connection_acceptor.h"
+
+#include <linux/tcp.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "server/base/status_macros.h"
+#include "server/rpc/peer.h"
+
+namespace varserve::rpc {
+namespace {
+
+constexpr int kOtherFiles = 256;         // of the process besides connections
+constexpr int kRetryMilliseconds = 100;  // where a connection cannot be accepted
+constexpr int kUserTimeoutMilliseconds = 20'000;
+
+// How many of `wanted` connections the limit on open files leaves room for, once it is as high as it goes.
+int RaiseFileLimit(int wanted) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
+  const rlim_t needed = static_cast<rlim_t>(wanted) + kOtherFiles;
+  if (limit.rlim_cur < needed) {
+    limit.rlim_cur = std::min(needed, limit.rlim_max);
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) getrlimit(RLIMIT_NOFILE, &limit);
+  }
+  if (limit.rlim_cur >= needed) return wanted;
+  return static_cast<int>(std::max<int64_t>(1, static_cast<int64_t>(limit.rlim_cur) - kOtherFiles));
+}
+
+absl::Status CannotListen(const std::string& address, absl::string_view why) {
+  return absl::UnavailableError(absl::StrCat("listen: cannot listen on ", address, ": ", why));
+}
+
+// A listening socket, or what is wrong.
+absl::StatusOr<int> ListenAt(const sockaddr_storage& address, socklen_t size, const std::string& name) {
+  const int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return CannotListen(name, std::strerror(errno));
+  if (address.ss_family != AF_UNIX) {
+    // What accepted sockets inherit. Unacknowledged data of a peer that is gone end its connection.
+    const int on = 1;
+    const int off = 0;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &kUserTimeoutMilliseconds,
+               sizeof(kUserTimeoutMilliseconds));
+    if (address.ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+  }
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), size) != 0 || listen(fd, SOMAXCONN) != 0) {
+    absl::Status status = CannotListen(
+        name, absl::StrCat(std::strerror(errno), errno == EADDRINUSE ? "; is the port taken?" : ""));
+    close(fd);
+    return status;
+  }
+  return fd;
+}
+
+int PortOf(int listener) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  if (getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
+  if (address.ss_family == AF_INET) return ntohs(reinterpret_cast<sockaddr_in&>(address).sin_port);
+  if (address.ss_family == AF_INET6) return ntohs(reinterpret_cast<sockaddr_in6&>(address).sin6_port);
+  return 0;
+}
+
+bool IsLoopback(const sockaddr_storage& address) {
+  if (address.ss_family == AF_INET)
+    return (ntohl(reinterpret_cast<const sockaddr_in&>(address).sin_addr.s_addr) >> 24) == 127;
+  return IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6&>(address).sin6_addr);
+}
+
+void SetPort(sockaddr_storage& address, int port) {
+  if (address.ss_family == AF_INET)
+    reinterpret_cast<sockaddr_in&>(address).sin_port = htons(static_cast<uint16_t>(port));
+  if (address.ss_family == AF_INET6)
+    reinterpret_cast<sockaddr_in6&>(address).sin6_port = htons(static_cast<uint16_t>(port));
+}
+
+struct ResolvedAddress {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+};
+
+// All addresses of a host. 0.0.0.0 and [::] stand for every address of both families, where there is IPv6.
+absl::StatusOr<std::vector<ResolvedAddress>> Resolve(const std::string& address) {
+  absl::string_view host = address;
+  const size_t colon = host.rfind(':');
+  if (colon == host.npos) return CannotListen(address, "it is not host:port");
+  const std::string port(host.substr(colon + 1));
+  host = host.substr(0, colon);
+  if (absl::ConsumePrefix(&host, "[")) absl::ConsumeSuffix(&host, "]");
+  const bool any = host.empty() || host == "0.0.0.0" || host == "::";
+  std::vector<ResolvedAddress> resolved;
+  for (const std::string& name : any ? std::vector<std::string>{"::", "0.0.0.0"}
+                                     : std::vector<std::string>{std::string(host)}) {
+    const addrinfo hints{.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
+    addrinfo* found = nullptr;
+    const int error = getaddrinfo(name.c_str(), port.c_str(), &hints, &found);
+    if (error != 0) return CannotListen(address, gai_strerror(error));
+    const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owned(found, &freeaddrinfo);
+    for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+      ResolvedAddress& result = resolved.emplace_back();
+      std::memcpy(&result.storage, one->ai_addr, one->ai_addrlen);
+      result.size = one->ai_addrlen;
+    }
+  }
+  return resolved;
+}
+
+// The same socket under a number of our own; -1 if it is closed.
+int Borrow(int socket, ino_t inode) {
+  const int own = dup(socket);
+  struct stat info{};
+  if (own >= 0 && fstat(own, &info) == 0 && S_ISSOCK(info.st_mode) && info.st_ino == inode) return own;
+  if (own >= 0) close(own);
+  return -1;
+}
+
+bool IsOpen(int socket, ino_t inode) {
+  struct stat info{};
+  return fstat(socket, &info) == 0 && S_ISSOCK(info.st_mode) && info.st_ino == inode;
+}
+
+std::optional<tcp_info> TcpInfo(int socket) {
+  tcp_info info{};
+  socklen_t size = sizeof(info);
+  if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return std::nullopt;
+  return info;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> ConnectionAcceptor::Listen(const std::string& address,
+                                                                               int max_connections) {
+  auto acceptor = absl::WrapUnique(new ConnectionAcceptor());
+  acceptor->max_connections_ = RaiseFileLimit(max_connections);
+  acceptor->stop_event_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  RETURN_IF_ERROR(acceptor->ListenOn(address));
+  return acceptor;
+}
+
+absl::Status ConnectionAcceptor::ListenOn(const std::string& address) {
+  absl::string_view path = address;
+  if (absl::ConsumePrefix(&path, "unix:")) {
+    ResolvedAddress unix_address{.size = sizeof(sockaddr_un)};
+    auto& un = reinterpret_cast<sockaddr_un&>(unix_address.storage);
+    un.sun_family = AF_UNIX;
+    if (path.empty() || path.size() >= sizeof(un.sun_path)) return CannotListen(address, "its path is too long");
+    std::copy(path.begin(), path.end(), un.sun_path);
+    struct stat info{};
+    if (stat(un.sun_path, &info) == 0 && S_ISSOCK(info.st_mode)) unlink(un.sun_path);  // of one that is gone
+    ASSIGN_OR_RETURN(const int listener, ListenAt(unix_address.storage, unix_address.size, address));
+    path_ = un.sun_path;
+    listeners_.push_back(listener);
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(std::vector<ResolvedAddress> resolved, Resolve(address));
+  absl::Status problem;
+  for (ResolvedAddress& one : resolved) {
+    // A socket for both families took the port already.
+    const bool both = !listeners_.empty() && resolved.front().storage.ss_family == AF_INET6 &&
+                      IN6_IS_ADDR_UNSPECIFIED(
+                          &reinterpret_cast<sockaddr_in6&>(resolved.front().storage).sin6_addr);
+    if (both) break;
+    if (port_ != 0) SetPort(one.storage, port_);
+    absl::StatusOr<int> listener = ListenAt(one.storage, one.size, address);
+    if (!listener.ok()) {
+      problem = listener.status();
+      continue;
+    }
+    listeners_.push_back(*listener);
+    local_ = local_ && IsLoopback(one.storage);
+    port_ = PortOf(*listener);
+  }
+  return listeners_.empty() ? problem : absl::OkStatus();
+}
+
+ConnectionAcceptor::~ConnectionAcceptor() {
+  Stop();
+  close(stop_event_);
+}
+
+void ConnectionAcceptor::Start(OnConnection on_connection) {
+  on_connection_ = std::move(on_connection);
+  thread_ = std::thread([this] { Run(); });
+}
+
+void ConnectionAcceptor::Stop() {
+  const uint64_t one = 1;
+  (void)!write(stop_event_, &one, sizeof(one));
+  if (thread_.joinable()) thread_.join();
+  for (const int listener : std::exchange(listeners_, {})) close(listener);
+  if (!path_.empty()) unlink(std::exchange(path_, "").c_str());
+}
+
+void ConnectionAcceptor::Run() {
+  std::vector<pollfd> files = {{.fd = stop_event_, .events = POLLIN}};
+  for (const int listener : listeners_) files.push_back({.fd = listener, .events = POLLIN});
+  while (true) {
+    if (poll(files.data(), files.size(), -1) < 0 && errno != EINTR) return;
+    if (files.front().revents != 0) return;
+    for (size_t i = 1; i < files.size(); ++i) {
+      if (files[i].revents == 0 || AcceptOne(files[i].fd)) continue;
+      // Out of files or memory: the connection stays where it is, and is not asked for at once again.
+      if (poll(files.data(), 1, kRetryMilliseconds) > 0) return;
+    }
+  }
+}
+
+bool ConnectionAcceptor::AcceptOne(int listener) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  const int socket =
+      accept4(listener, reinterpret_cast<sockaddr*>(&address), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (socket < 0) return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
+  struct stat info{};
+  fstat(socket, &info);
+  std::string peer = PeerOf(address);
+  std::string host = AddressOf(peer);
+  Add(std::move(peer), {.socket = socket, .inode = info.st_ino, .address = std::move(host)});
+  on_connection_(listener, socket);
+  return true;
+}
+
+void ConnectionAcceptor::Add(std::string peer, const Connection& connection) {
+  absl::MutexLock lock(&mu_);
+  if (peer.empty()) peer = absl::StrCat("unix:#", unnamed_++);
+  connections_[std::move(peer)] = connection;
+  if (connections_.size() <= std::min<size_t>(look_again_at_, max_connections_)) return;
+  ForgetClosed();
+  look_again_at_ = std::max<size_t>(64, 2 * connections_.size());
+  if (connections_.size() > static_cast<size_t>(max_connections_)) CloseOne();
+}
+
+void ConnectionAcceptor::ForgetClosed() {
+  absl::erase_if(connections_,
+                 [](const auto& one) { return !IsOpen(one.second.socket, one.second.inode); });
+}
+
+void ConnectionAcceptor::CloseOne() {
+  absl::flat_hash_map<absl::string_view, int> of_address;
+  int most = 0;
+  for (const auto& [peer, connection] : connections_) most = std::max(most, ++of_address[connection.address]);
+  auto victim = connections_.end();
+  int64_t longest = -1;
+  for (auto it = connections_.begin(); it != connections_.end(); ++it) {
+    if (of_address[it->second.address] < most) continue;
+    const std::optional<tcp_info> info = TcpInfo(it->second.socket);
+    const int64_t silent = info.has_value() ? info->tcpi_last_data_recv : 0;  // milliseconds
+    if (silent > longest) {
+      longest = silent;
+      victim = it;
+    }
+  }
+  // gRPC sees its end and closes it.
+  if (const int own = Borrow(victim->second.socket, victim->second.inode); own >= 0) {
+    shutdown(own, SHUT_RDWR);
+    close(own);
+  }
+  connections_.erase(victim);
+}
+
+std::optional<int64_t> ConnectionAcceptor::BytesReceived(absl::string_view peer) const {
+  absl::MutexLock lock(&mu_);
+  const auto it = connections_.find(peer);
+  if (it == connections_.end() || !IsOpen(it->second.socket, it->second.inode)) return std::nullopt;
+  const std::optional<tcp_info> info = TcpInfo(it->second.socket);
+  if (!info.has_value()) return std::nullopt;
+  return static_cast<int64_t>(info->tcpi_bytes_received);
+}
+
+}  // namespace varserve::rpc

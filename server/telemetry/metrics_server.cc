@@ -1,0 +1,209 @@
+#include "server/telemetry/metrics_server.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "absl/memory/memory.h"
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "server/base/status_macros.h"
+
+namespace varserve::telemetry {
+namespace {
+
+constexpr int kBacklog = 128;
+constexpr int kAcceptsPerRound = 32;                                // then the others get their turn
+constexpr absl::Duration kNoDescriptors = absl::Milliseconds(100);  // until accept is tried again
+
+absl::Status Invalid(const std::string& listen) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("metrics_listen: \"", listen, "\" is not host:port or [IPv6]:port"));
+}
+
+absl::Status CannotListen(const std::string& listen, absl::string_view why) {
+  return absl::UnavailableError(absl::StrCat("metrics_listen: cannot listen on ", listen, ": ", why));
+}
+
+using Addresses = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
+
+absl::StatusOr<Addresses> Resolve(const std::string& listen) {
+  const size_t colon = listen.rfind(':');
+  if (colon == listen.npos) return Invalid(listen);
+  absl::string_view host = absl::string_view(listen).substr(0, colon);
+  const std::string port = listen.substr(colon + 1);
+  int number = 0;
+  if (!absl::SimpleAtoi(port, &number) || number < 0 || number > 65535) return Invalid(listen);
+  if (absl::ConsumePrefix(&host, "[") != absl::ConsumeSuffix(&host, "]")) return Invalid(listen);
+  const addrinfo hints{.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
+  addrinfo* found = nullptr;
+  const std::string name(host);
+  const int error = getaddrinfo(name.empty() ? nullptr : name.c_str(), port.c_str(), &hints, &found);
+  if (error != 0) return CannotListen(listen, gai_strerror(error));
+  return Addresses(found, &freeaddrinfo);
+}
+
+// A listening socket, or what errno says.
+MetricsServer::Socket Listen(const addrinfo& address) {
+  MetricsServer::Socket socket(
+      ::socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, address.ai_protocol));
+  const int on = 1;
+  const int off = 0;
+  setsockopt(socket.fd(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  if (address.ai_family == AF_INET6) setsockopt(socket.fd(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+  const bool listens = socket.fd() >= 0 && bind(socket.fd(), address.ai_addr, address.ai_addrlen) == 0 &&
+                       listen(socket.fd(), kBacklog) == 0;
+  return listens ? std::move(socket) : MetricsServer::Socket(-1);
+}
+
+int PortOf(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
+  return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
+                                             : reinterpret_cast<const sockaddr_in&>(address).sin_port);
+}
+
+MetricsServer::Text HttpReply(absl::string_view status, absl::string_view body) {
+  return std::make_shared<const std::string>(
+      absl::StrCat("HTTP/1.1 ", status, "\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n",
+                   "Content-Length: ", body.size(), "\r\nConnection: close\r\n\r\n", body));
+}
+
+// In milliseconds; -1: for ever.
+int PollTimeout(absl::Duration duration) {
+  if (duration == absl::InfiniteDuration()) return -1;
+  return static_cast<int>(absl::ToInt64Milliseconds(std::max(duration, absl::ZeroDuration()))) + 1;
+}
+
+bool IsComplete(absl::string_view request) {
+  return absl::StrContains(request, "\r\n\r\n") || absl::StrContains(request, "\n\n");
+}
+
+}  // namespace
+
+MetricsServer::Socket::Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+MetricsServer::Socket::~Socket() {
+  if (fd_ >= 0) close(fd_);
+}
+
+absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::string& listen, Page page,
+                                                                    absl::Duration patience) {
+  ASSIGN_OR_RETURN(const Addresses addresses, Resolve(listen));
+  for (const addrinfo* address = addresses.get(); address != nullptr; address = address->ai_next) {
+    Socket listener = Listen(*address);
+    if (listener.fd() < 0 && address->ai_next != nullptr) continue;
+    if (listener.fd() < 0) break;
+    Socket stop(eventfd(0, EFD_CLOEXEC));
+    if (stop.fd() < 0) break;
+    const int port = PortOf(listener.fd());
+    return absl::WrapUnique(
+        new MetricsServer(std::move(listener), std::move(stop), port, std::move(page), patience));
+  }
+  return CannotListen(listen, std::strerror(errno));
+}
+
+MetricsServer::MetricsServer(Socket listener, Socket stop, int port, Page page, absl::Duration patience)
+    : listener_(std::move(listener)),
+      stop_(std::move(stop)),
+      port_(port),
+      page_(std::move(page)),
+      patience_(patience) {
+  thread_ = std::thread([this] { Run(); });
+}
+
+MetricsServer::~MetricsServer() {
+  eventfd_write(stop_.fd(), 1);
+  thread_.join();
+}
+
+void MetricsServer::Run() {
+  absl::Time accept_from = absl::InfinitePast();
+  while (true) {
+    const absl::Time before = clock_.Now();
+    const bool accepting = before >= accept_from;
+    absl::Time wake = accepting ? absl::InfiniteFuture() : accept_from;
+    std::vector<pollfd> polled = {{.fd = stop_.fd(), .events = POLLIN, .revents = 0},
+                                  {.fd = accepting ? listener_.fd() : -1, .events = POLLIN, .revents = 0}};
+    for (const Connection& connection : connections_) {
+      wake = std::min(wake, connection.end);
+      const short events = connection.reply == nullptr ? POLLIN : POLLOUT;
+      polled.push_back({.fd = connection.socket.fd(), .events = events, .revents = 0});
+    }
+    poll(polled.data(), polled.size(), PollTimeout(wake - before));
+
+    if (polled[0].revents != 0) return;
+    const absl::Time now = clock_.Now();
+    Text page;  // made at most once a round, however many ask
+    auto entry = polled.begin() + 2;
+    for (auto connection = connections_.begin(); connection != connections_.end(); ++entry) {
+      const bool goes_on = now < connection->end && (entry->revents == 0 || Advance(*connection, page));
+      connection = goes_on ? std::next(connection) : connections_.erase(connection);
+    }
+    if (polled[1].revents != 0 && !Accept(now)) accept_from = now + kNoDescriptors;
+  }
+}
+
+bool MetricsServer::Accept(absl::Time now) {
+  for (int accepted = 0; accepted < kAcceptsPerRound;) {
+    Socket socket(accept4(listener_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (socket.fd() >= 0) {
+      if (connections_.size() == kMaxConnections) connections_.pop_front();
+      connections_.push_back(
+          {.socket = std::move(socket), .end = now + patience_, .request = "", .reply = nullptr});
+      ++accepted;
+      continue;
+    }
+    // Without a free descriptor accept4 fails so, whether or not anybody waits.
+    const bool out_of_descriptors = errno == EMFILE || errno == ENFILE;
+    if (!out_of_descriptors || accepted > 0) return true;
+    if (connections_.empty()) return false;
+    connections_.pop_front();
+  }
+  return true;
+}
+
+bool MetricsServer::Advance(Connection& c, Text& page) const {
+  if (c.reply == nullptr) {
+    char buffer[4096];
+    const ssize_t size = recv(c.socket.fd(), buffer, sizeof(buffer), 0);
+    if (size <= 0) return size < 0 && (errno == EAGAIN || errno == EINTR);
+    c.request.append(buffer, static_cast<size_t>(size));
+    if (!IsComplete(c.request) && c.request.size() < kMaxRequestBytes) return true;
+    c.reply = Reply(c.request, page);
+  }
+  const ssize_t size = send(c.socket.fd(), c.reply->data() + c.sent, c.reply->size() - c.sent, MSG_NOSIGNAL);
+  if (size < 0) return errno == EAGAIN || errno == EINTR;
+  c.sent += static_cast<size_t>(size);
+  return c.sent < c.reply->size();
+}
+
+MetricsServer::Text MetricsServer::Reply(const std::string& request, Text& page) const {
+  if (!IsComplete(request))
+    return HttpReply("431 Request Header Fields Too Large", "the request is too long\n");
+  const std::vector<std::string> words =
+      absl::StrSplit(request.substr(0, request.find_first_of("\r\n")), ' ');
+  if (words.size() != 3 || !absl::StartsWith(words[2], "HTTP/1.")) return HttpReply("400 Bad Request", "");
+  if (words[0] != "GET") return HttpReply("405 Method Not Allowed\r\nAllow: GET", "only GET\n");
+  if (words[1].substr(0, words[1].find('?')) != "/metrics")
+    return HttpReply("404 Not Found", "see /metrics\n");
+  if (page == nullptr) page = HttpReply("200 OK", page_());
+  return page;
+}
+
+}  // namespace varserve::telemetry

@@ -1,0 +1,56 @@
+// A bare TCP connection to a port of this machine, for peers that behave badly. Thread-compatible.
+#pragma once
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <optional>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace varserve::testing {
+
+class TcpPeer {
+ public:
+  TcpPeer() : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {}
+  explicit TcpPeer(int port) : TcpPeer() { Connect(port); }
+  ~TcpPeer() { close(fd_); }
+  TcpPeer(const TcpPeer&) = delete;
+  TcpPeer& operator=(const TcpPeer&) = delete;
+
+  bool Connect(int port) const {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+  }
+  // To be called before Connect: how much is taken in without being read.
+  void SetReceiveBuffer(int bytes) const { setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)); }
+  // False once the other side has gone.
+  bool Send(absl::string_view text) const {
+    return send(fd_, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
+  }
+  // All that comes until the other side closes; not set if it does not within `patience` of silence.
+  std::optional<std::string> ReadToEnd(absl::Duration patience = absl::Seconds(60)) const {
+    std::string text;
+    char buffer[1 << 16];
+    while (true) {
+      pollfd readable{.fd = fd_, .events = POLLIN, .revents = 0};
+      if (poll(&readable, 1, static_cast<int>(absl::ToInt64Milliseconds(patience))) != 1) return std::nullopt;
+      const ssize_t size = recv(fd_, buffer, sizeof(buffer), 0);
+      if (size <= 0) return text;
+      text.append(buffer, static_cast<size_t>(size));
+    }
+  }
+
+ private:
+  const int fd_;
+};
+
+}  // namespace varserve::testing
