@@ -24,6 +24,7 @@ struct ServerConfig {
   std::string metrics_listen;  // empty: no metrics
   std::string token_file;
   int worker_threads = 2;
+  int64_t image_memory = 256 << 20;  // bytes for decoding pictures and for those that wait for the model
   absl::Duration write_timeout;
   absl::Duration drain;
   absl::Duration watchdog;

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/base/byte_budget.h"
 #include "server/base/clock.h"
 #include "server/base/status_macros.h"
 #include "server/config.h"
@@ -53,10 +54,12 @@ absl::Status Run(int argc, char** argv) {
   }
   const MonotonicClock clock;
   telemetry::Metrics metrics(config.model_name, kVersion);
-  std::unique_ptr<Serving> serving;  // before the service, whose workers use it to their end
+  ByteBudget image_memory(config.image_memory);  // before all that holds pictures
+  std::unique_ptr<Serving> serving;              // before the service, whose workers use it to their end
   rpc::InferenceService service(
       {.worker_threads = config.worker_threads,
        .max_preprocessing_bytes = kMaxWaitingMessages * config.grpc.max_message_bytes,
+       .image_memory = &image_memory,
        .write_timeout = config.write_timeout,
        .tokens = tokens.get(),
        .metrics = &metrics,

@@ -10,10 +10,8 @@
 namespace varserve {
 
 absl::Status WarmUp(const preprocess::Preprocessor& preprocessor, engine::ModelRunner& runner) {
-  ProcessedImage picture;
-  picture.height = preprocessor.image_processor().height();
-  picture.width = preprocessor.image_processor().width();
-  picture.pixels.assign(static_cast<size_t>(3) * picture.height * picture.width, 0.0F);
+  ASSIGN_OR_RETURN(ProcessedImage picture,
+                   preprocessor.image_processor().Process({.width = 1, .height = 1, .rgb = {0, 0, 0}}));
   const preprocess::Message question{preprocess::Role::kUser,
                                      {preprocess::ImagePart{}, "What is in the image?"}};
   ASSIGN_OR_RETURN(Prompt built,

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
 #include "server/engine/retry_delay.h"
+#include "server/preprocess/request_images.h"
 #include "server/rpc/request_parser.h"
 #include "server/rpc/status_mapping.h"
 
@@ -17,24 +18,32 @@ uint64_t RandomSeed() {
   return random();
 }
 
-// Decodes the request's pictures.
+// Whether a call's work is still wanted.
+absl::Status StillWanted(const Call& call, const Clock& clock) {
+  if (clock.Now() >= call.metadata().deadline) {
+    return absl::DeadlineExceededError(
+        "deadline: passed before the request reached the queue; give more time");
+  }
+  if (call.stream().cancelled()) return absl::CancelledError("request: was cancelled");
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<std::shared_ptr<const ProcessedImage>>> ProcessPictures(const ServingModel& model,
-                                                                                   const ChatRequest& chat) {
+                                                                                   const Call& call,
+                                                                                   const ChatRequest& chat,
+                                                                                   ByteBudget& memory) {
   const v1::Model::Limits& limits = model.description.limits();
   if (chat.pictures.size() > limits.max_images()) {
     return absl::InvalidArgumentError(absl::StrCat(chat.pictures[limits.max_images()].field, ": at most ",
                                                    limits.max_images(),
                                                    " images per request (Limits.max_images)"));
   }
+  std::vector<preprocess::EncodedImage> images;
+  for (const ChatRequest::Picture& picture : chat.pictures) images.push_back({picture.field, *picture.bytes});
   const preprocess::ImageLimits image_limits{.max_bytes = limits.max_image_bytes(),
                                              .max_pixels = static_cast<int64_t>(limits.max_image_pixels())};
-  std::vector<std::shared_ptr<const ProcessedImage>> images;
-  for (const ChatRequest::Picture& picture : chat.pictures) {
-    auto image = model.preprocessor->ProcessImage(*picture.bytes, image_limits);
-    if (!image.ok()) return Prefixed(absl::StrCat(picture.field, ": "), image.status());
-    images.push_back(*std::move(image));
-  }
-  return images;
+  return preprocess::ProcessImages(*model.preprocessor, images, image_limits, memory,
+                                   [&] { return StillWanted(call, *model.services.clock); });
 }
 
 }  // namespace
@@ -115,7 +124,7 @@ absl::Status InferenceService::Enqueue(const ModelRef& model, const std::shared_
       size, [this, call, model, bytes = std::move(bytes), place = std::move(place)]() mutable {
         engine::VarMode mode = engine::VarMode::kOff;
         const absl::Status status = [&]() -> absl::Status {
-          if (call->stream().cancelled()) return absl::CancelledError("request: was cancelled");
+          RETURN_IF_ERROR(StillWanted(*call, *options_.clock));
           Request request;
           RETURN_IF_ERROR(ParseRequest(bytes, request));
           bytes.Clear();
@@ -152,7 +161,7 @@ absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_p
 
   // 2. Pictures and prompt.
   const absl::Time start = model->services.clock->Now();
-  ASSIGN_OR_RETURN(const auto images, ProcessPictures(*model, chat));
+  ASSIGN_OR_RETURN(const auto images, ProcessPictures(*model, *call, chat, *options_.image_memory));
   std::optional<absl::Duration> image_time;
   if (!images.empty()) image_time = model->services.clock->Now() - start;
   ASSIGN_OR_RETURN(Prompt built, model->preprocessor->prompt_builder().Build(chat.messages, images));

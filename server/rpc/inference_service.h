@@ -9,6 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "server/base/byte_budget.h"
 #include "server/engine/engine.h"
 #include "server/preprocess/preprocessor.h"
 #include "server/rpc/bearer_tokens.h"
@@ -34,6 +35,7 @@ struct ServingModel {
 struct ServiceOptions {
   int worker_threads = 2;
   int64_t max_preprocessing_bytes = 512 << 20;  // of requests that wait for a worker
+  ByteBudget* image_memory = nullptr;           // of all pictures; required, outlives all requests
   absl::Duration write_timeout = absl::Seconds(60);
   const BearerTokens* tokens = nullptr;  // null: everybody may call
   telemetry::Metrics* metrics = nullptr;
@@ -78,8 +80,8 @@ class InferenceService : public InferenceServiceBase {
   absl::Status Enqueue(const ModelRef& model, const std::shared_ptr<Call>& call,
                        const grpc::ByteBuffer* request_bytes);
   // On a worker: everything between the request and the engine.
-  static absl::Status Submit(const ModelRef& model, const std::shared_ptr<Call>& call,
-                             const ChatRequest& chat, engine::Engine::Place place, engine::VarMode& mode);
+  absl::Status Submit(const ModelRef& model, const std::shared_ptr<Call>& call, const ChatRequest& chat,
+                      engine::Engine::Place place, engine::VarMode& mode);
 
   const ServiceOptions options_;
   mutable absl::Mutex mu_;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "client/inference_client.h"
+#include "server/base/byte_budget.h"
 #include "server/base/clock.h"
 #include "server/engine/engine.h"
 #include "server/preprocess/preprocessor.h"
@@ -49,6 +50,7 @@ class InProcessServer {
 
  private:
   const MonotonicClock clock_;
+  ByteBudget image_memory_{64 << 20};
   const std::unique_ptr<const preprocess::Preprocessor> preprocessor_;
   const std::unique_ptr<telemetry::Logger> logger_;
   telemetry::Metrics metrics_;
