@@ -40,7 +40,8 @@ TEST_P(EmbeddedGoldenTest, PromptAndGreedySteps) {
                                            .cols = (*model)->grid_cols()});
   ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
   const auto picture =
-      (*preprocessor)->ProcessImage(ReadFile(RepositoryPath("models/embedded/samples/animals.jpg")), {});
+      (*preprocessor)
+          ->ProcessImage(ReadFile(RepositoryPath("models/embedded/samples/animals.jpg")), {}, NeverStop);
   ASSERT_TRUE(picture.ok()) << picture.status();
   auto prompt =
       (*preprocessor)

@@ -39,6 +39,7 @@ class InProcessServer {
   std::string address() const;
   engine::Engine& engine() { return *engine_; }
   rpc::InferenceService& service() { return *service_; }
+  const preprocess::Preprocessor& preprocessor() const { return *preprocessor_; }
 
   // The sum over all series of a metric, histograms by their count. The name without "varserve_".
   double Metric(const std::string& name) const;

@@ -18,6 +18,9 @@ std::vector<PictureKind> PngKinds();
 std::vector<PictureKind> WebpKinds();
 std::vector<PictureKind> PictureKinds();  // all of them
 
+// A PNG of transparent black, RGBA; small, however many pixels.
+std::string BlankPng(int width, int height, int orientation);
+
 // A PNG whose data go on for `excess` zeros after the picture.
 std::string PngWithExcess(int width, int height, int excess);
 

@@ -32,13 +32,13 @@ void SetColors(png_structp png, png_infop info, const PngKind& kind) {
   png_set_tRNS(png, info, alpha, kind.color == PNG_COLOR_TYPE_PALETTE ? 2 : 0, &key);
 }
 
-std::string MakePng(int width, int height, int orientation, const PngKind& kind) {
+std::string MakePng(int width, int height, int orientation, const PngKind& kind, bool blank) {
   std::string file;
   png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
   png_infop info = png_create_info_struct(png);
   png_set_write_fn(png, &file, Append, nullptr);
   png_set_compression_level(png, 1);
-  png_set_filter(png, 0, PNG_ALL_FILTERS);
+  png_set_filter(png, 0, blank ? PNG_FILTER_NONE : PNG_ALL_FILTERS);
   png_set_IHDR(png, info, static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), kind.bits,
                kind.color, kind.interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE,
                PNG_COMPRESSION_TYPE_BASE, PNG_FILTER_TYPE_BASE);
@@ -47,7 +47,7 @@ std::string MakePng(int width, int height, int orientation, const PngKind& kind)
   png_set_eXIf_1(png, info, static_cast<png_uint_32>(exif.size()), reinterpret_cast<png_bytep>(exif.data()));
   png_write_info(png, info);
   const size_t row_size = png_get_rowbytes(png, info);
-  const std::string noise = Noise(row_size + 1009, 3);
+  const std::string noise = blank ? std::string(row_size + 1009, '\0') : Noise(row_size + 1009, 3);
   const int passes = png_set_interlace_handling(png);
   for (int pass = 0; pass < passes; ++pass) {
     for (int y = 0; y < height; ++y) {
@@ -61,7 +61,7 @@ std::string MakePng(int width, int height, int orientation, const PngKind& kind)
 
 PictureKind Kind(const std::string& name, const PngKind& kind) {
   return {name, [kind](int width, int height, int orientation) {
-            return MakePng(width, height, orientation, kind);
+            return MakePng(width, height, orientation, kind, /*blank=*/false);
           }};
 }
 
@@ -92,6 +92,10 @@ std::vector<PictureKind> PngKinds() {
       Kind("png_interlaced_palette_alpha",
            {.color = kPalette, .bits = 4, .interlaced = true, .has_key = true}),
   };
+}
+
+std::string BlankPng(int width, int height, int orientation) {
+  return MakePng(width, height, orientation, {.color = PNG_COLOR_TYPE_RGB_ALPHA}, /*blank=*/true);
 }
 
 std::string PngWithExcess(int width, int height, int excess) {
