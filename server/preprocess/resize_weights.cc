@@ -121,8 +121,8 @@ int MostPixels(const ResizeAxis& axis, ResizeFilter filter) {
 int64_t ResizeWeightsBytes(const ResizeAxis& axis, ResizeFilter filter) {
   const Sampler sampler(axis.canvas, axis.resized, filter);
   const int64_t stride = MostPixels(axis, filter) + ResizeWeights::kBlock;
-  const int64_t vectors = 2 * 3 * static_cast<int64_t>(sizeof(int));  // they double as they grow
-  return axis.count * (stride * static_cast<int64_t>(sizeof(int16_t)) + vectors) +
+  constexpr int64_t kVectors = int64_t{2} * 3 * sizeof(int);  // they double as they grow
+  return axis.count * (stride * static_cast<int64_t>(sizeof(int16_t)) + kVectors) +
          sampler.max_size() * static_cast<int64_t>(sizeof(double));
 }
 

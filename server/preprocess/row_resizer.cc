@@ -16,12 +16,13 @@ void RowResizer::Resize(const uint8_t* in, const Rgb& padding, uint8_t* out) {
   int16_t* const red = planes_[0].data();
   int16_t* const green = planes_[1].data();
   int16_t* const blue = planes_[2].data();
-  for (int x = 0; x < num_pixels_; ++x) {
-    red[x] = in[3 * x];
-    green[x] = in[3 * x + 1];
-    blue[x] = in[3 * x + 2];
+  for (int x = 0; x < num_pixels_; ++x, in += 3) {
+    red[x] = in[0];
+    green[x] = in[1];
+    blue[x] = in[2];
   }
-  const int stride = weights_.stride / ResizeWeights::kBlock * ResizeWeights::kBlock;  // for the compiler
+  // Whole blocks, as the compiler is to know.
+  const int stride = weights_.stride / ResizeWeights::kBlock * ResizeWeights::kBlock;
   const int precision = weights_.precision;
   for (int i = 0; i < weights_.count(); ++i) {
     const int16_t* const weights = weights_.of(i);
