@@ -42,14 +42,15 @@ v1::AnswerRequest Question(int pictures) {
 
 class PicturesTest : public ::testing::Test {
  protected:
-  void Start(ByteBudget& memory) {
+  void Start(int64_t image_memory) {
+    memory_ = std::make_unique<ByteBudget>(image_memory);
     runner_.fault = [this](const engine::StepPlan&) {
       gate_.Pass();
       return absl::OkStatus();
     };
     server_ = std::make_unique<InProcessServer>(
         &runner_, testing::LoadSmallPreprocessor(),
-        testing::InProcessOptions{.service = {.worker_threads = 1, .image_memory = &memory}});
+        testing::InProcessOptions{.service = {.worker_threads = 1, .image_memory = memory_.get()}});
     client_ = server_->Connect();
   }
   absl::Status Ask(int pictures, absl::Duration timeout = absl::InfiniteDuration()) {
@@ -66,6 +67,7 @@ class PicturesTest : public ::testing::Test {
     return client_->Generate(request, {}, [](const auto&) { return true; }).status();
   }
 
+  std::unique_ptr<ByteBudget> memory_;  // outlives the server, which may hold a picture to its end
   FakeModelRunner runner_{Facts()};
   Gate gate_;
   std::unique_ptr<InProcessServer> server_;
@@ -73,23 +75,21 @@ class PicturesTest : public ::testing::Test {
 };
 
 TEST_F(PicturesTest, AreHeldUntilTheirRequestEnds) {
-  ByteBudget memory(64 << 20);
-  Start(memory);
+  Start(64 << 20);
   const int64_t kept = 3 * server_->preprocessor().image_processor().image_bytes();
   gate_.Close();
   std::thread caller([this] { EXPECT_TRUE(Ask(3).ok()); });
   gate_.WaitForArrival();
-  EXPECT_EQ(memory.free(), memory.size() - kept);
+  EXPECT_EQ(memory_->free(), memory_->size() - kept);
   gate_.Open();
   caller.join();
   server_->Stop();
-  EXPECT_EQ(memory.free(), memory.size());
+  EXPECT_EQ(memory_->free(), memory_->size());
 }
 
 TEST_F(PicturesTest, WaitForMemoryNoLongerThanTheirCall) {
-  ByteBudget memory(64 << 20);
-  absl::StatusOr<ByteBudget::Lease> all = memory.Acquire(memory.size(), NeverStop);
-  Start(memory);
+  Start(64 << 20);
+  absl::StatusOr<ByteBudget::Lease> all = memory_->Acquire(memory_->size(), NeverStop);
   const absl::Status late = Ask(1, absl::Milliseconds(200));
   EXPECT_TRUE(absl::IsDeadlineExceeded(late)) << late;
   EXPECT_TRUE(AskText().ok()) << "the worker is free again";
@@ -109,8 +109,7 @@ TEST_F(PicturesTest, WaitForMemoryNoLongerThanTheirCall) {
 }
 
 TEST_F(PicturesTest, ThatNeedMoreThanThereIsAreRefused) {
-  ByteBudget memory(100 << 10);
-  Start(memory);
+  Start(100 << 10);
   const absl::Status refused = Ask(8);
   EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
   EXPECT_THAT(std::string(refused.message()), AllOf(StartsWith("images[0].data: image: decoding it takes "),
