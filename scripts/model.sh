@@ -54,10 +54,9 @@ ensure_training() {
   "$PYTHON" "$ROOT/models/embedded/fetch.py" "$PACKAGES"
 }
 
-# The tests of the recipe that need no more than building does; the others need requirements-training.lock.
+# The tests of recipe, scenes, training and evaluation; they need no packages of pictures.
 test_embedded_recipe() {
-  local recipe="$ROOT/models/embedded"
-  ensure_venv model "$recipe/requirements.lock"
-  say "testing the embedded model's recipe"
-  (cd "$recipe" && "$PYTHON" -m unittest tests.test_recipe)
+  ensure_torch_venv training "$ROOT/models/embedded/requirements-training.lock"
+  say "testing the embedded model's recipe, training and evaluation"
+  (cd "$ROOT/models/embedded" && "$PYTHON" -m unittest discover -s tests -t .)
 }

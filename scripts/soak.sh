@@ -1,6 +1,6 @@
 # Sourced by ../dev: the long versions of the tests under load, and the fuzz targets.
 
-FUZZ_TARGETS=(image_decoder chat_template request safetensors_header)
+FUZZ_TARGETS=(image_decoder chat_template request safetensors_header model_config)
 
 # run_fuzz SECONDS: every target for so long, one a core, from its corpus. New inputs go to build/asan-core/corpus. Sets nothing.
 run_fuzz() {

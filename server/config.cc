@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "server/base/cpu_quota.h"
+#include "server/base/control_group.h"
 #include "server/base/status_macros.h"
 #include "server/version.h"
 
@@ -213,7 +213,7 @@ absl::StatusOr<ServerConfig> ReadCommandLine(int argc, char** argv) {
   RETURN_IF_ERROR(ReadLimitFlags(c));
   RETURN_IF_ERROR(AtLeast("threads", absl::GetFlag(FLAGS_threads), 0));
   RETURN_IF_ERROR(AtLeast("worker_threads", absl::GetFlag(FLAGS_worker_threads), 0));
-  c.threads = absl::GetFlag(FLAGS_threads) > 0 ? absl::GetFlag(FLAGS_threads) : CpuQuota();
+  c.threads = absl::GetFlag(FLAGS_threads) > 0 ? absl::GetFlag(FLAGS_threads) : UsableCpus();
   c.worker_threads =
       absl::GetFlag(FLAGS_worker_threads) > 0 ? absl::GetFlag(FLAGS_worker_threads) : std::min(c.threads, 4);
   c.grpc.listen = absl::GetFlag(FLAGS_listen);

@@ -84,10 +84,12 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   options.image_width = image_processor.width();
   ASSIGN_OR_RETURN(std::unique_ptr<const model::LlavaModel> m, model::LlavaModel::Load(options));
   ASSIGN_OR_RETURN(serving->preprocessor_,
-                   preprocess::Preprocessor::Load(dir, {.token_id = model_config.image_token_id,
-                                                        .num_tokens = m->num_visual_tokens(),
-                                                        .rows = m->grid_rows(),
-                                                        .cols = m->grid_cols()}));
+                   preprocess::Preprocessor::Load(dir,
+                                                  {.token_id = model_config.image_token_id,
+                                                   .num_tokens = m->num_visual_tokens(),
+                                                   .rows = m->grid_rows(),
+                                                   .cols = m->grid_cols()},
+                                                  model_config.decoder.vocab_size));
 
   // 2. Memory.
   engine::SchedulerOptions scheduler = config.scheduler;

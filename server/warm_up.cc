@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -16,7 +17,8 @@ absl::Status WarmUp(const preprocess::Preprocessor& preprocessor, engine::ModelR
                                      {preprocess::ImagePart{}, "What is in the image?"}};
   ASSIGN_OR_RETURN(Prompt built,
                    preprocessor.prompt_builder().Build(
-                       {&question, 1}, {{std::make_shared<const ProcessedImage>(std::move(picture))}}));
+                       {&question, 1}, {{std::make_shared<const ProcessedImage>(std::move(picture))}},
+                       runner.facts().context));
   engine::GenerationRequest request;
   request.prompt = std::make_shared<const Prompt>(std::move(built));
   const int prompt_size = request.prompt->size();
@@ -41,8 +43,10 @@ absl::Status WarmUp(const preprocess::Preprocessor& preprocessor, engine::ModelR
     RETURN_IF_ERROR(output.results.back().status);
     return output.results.back().token->id;
   };
-  ASSIGN_OR_RETURN(const int32_t first, run({{.begin = 0, .end = prefix_size, .encode_images = {0}},
-                                             {.begin = prefix_size, .end = prompt_size}}));
+  std::vector<engine::SequenceStep> prefill = {{.begin = 0, .end = prefix_size, .encode_images = {0}}};
+  // Templates may end with the picture.
+  if (prefix_size < prompt_size) prefill.push_back({.begin = prefix_size, .end = prompt_size});
+  ASSIGN_OR_RETURN(const int32_t first, run(std::move(prefill)));
   const std::vector<int32_t> generated = {first};
   RETURN_IF_ERROR(run({{.generated = generated, .begin = prompt_size, .end = prompt_size + 1}}).status());
   runner.Release(0);

@@ -13,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "server/base/cpu_quota.h"
+#include "server/base/control_group.h"
 #include "server/base/status_macros.h"
 #include "server/calibrate/calibrate.h"
 #include "server/calibrate/profile_file.h"
@@ -57,12 +57,15 @@ absl::StatusOr<Loaded> Load(const std::string& dir) {
                                                           .image_height = image_processor.height(),
                                                           .image_width = image_processor.width()}));
   ASSIGN_OR_RETURN(const std::unique_ptr<const preprocess::Preprocessor> preprocessor,
-                   preprocess::Preprocessor::Load(dir, {.token_id = config.image_token_id,
-                                                        .num_tokens = loaded.model->num_visual_tokens(),
-                                                        .rows = loaded.model->grid_rows(),
-                                                        .cols = loaded.model->grid_cols()}));
+                   preprocess::Preprocessor::Load(dir,
+                                                  {.token_id = config.image_token_id,
+                                                   .num_tokens = loaded.model->num_visual_tokens(),
+                                                   .rows = loaded.model->grid_rows(),
+                                                   .cols = loaded.model->grid_cols()},
+                                                  config.decoder.vocab_size));
   ASSIGN_OR_RETURN(loaded.prompts,
-                   MakePrompts(*preprocessor, absl::GetFlag(FLAGS_images), absl::GetFlag(FLAGS_prompts)));
+                   MakePrompts(*preprocessor, absl::GetFlag(FLAGS_images), absl::GetFlag(FLAGS_prompts),
+                               config.decoder.max_position_embeddings));
   return loaded;
 }
 
@@ -113,7 +116,7 @@ absl::StatusOr<int> Run(int argc, char** argv) {
   const int threads = absl::GetFlag(FLAGS_threads);
   if (threads < 0)
     return absl::InvalidArgumentError(absl::StrCat("--threads: ", threads, " is not at least 0"));
-  at::set_num_threads(threads > 0 ? threads : CpuQuota());
+  at::set_num_threads(threads > 0 ? threads : UsableCpus());
 
   ASSIGN_OR_RETURN(const Loaded loaded, Load(dir));
   const model::DecoderConfig& decoder = loaded.model->config().decoder;

@@ -73,7 +73,7 @@ absl::StatusOr<std::vector<std::string>> ReadQuestions(const std::string& path) 
 }  // namespace
 
 absl::StatusOr<PromptSet> MakePrompts(const preprocess::Preprocessor& preprocessor, const std::string& images,
-                                      const std::string& questions) {
+                                      const std::string& questions, int context) {
   ASSIGN_OR_RETURN(const Images pictures,
                    images.empty() ? OwnImages(preprocessor) : ReadImages(preprocessor, images));
   std::vector<std::string> texts = SampleQuestions();
@@ -84,9 +84,13 @@ absl::StatusOr<PromptSet> MakePrompts(const preprocess::Preprocessor& preprocess
   for (size_t i = 0; i < std::max(pictures.size(), texts.size()); ++i) {
     const preprocess::Message message{preprocess::Role::kUser,
                                       {preprocess::ImagePart{}, texts[i % texts.size()]}};
-    ASSIGN_OR_RETURN(Prompt prompt,
-                     preprocessor.prompt_builder().Build({&message, 1}, {pictures[i % pictures.size()]}));
-    set.prompts.push_back(std::make_shared<const Prompt>(std::move(prompt)));
+    absl::StatusOr<Prompt> prompt =
+        preprocessor.prompt_builder().Build({&message, 1}, {pictures[i % pictures.size()]}, context);
+    if (!prompt.ok()) {
+      return absl::Status(prompt.status().code(), absl::StrCat("--prompts: question ", i % texts.size() + 1,
+                                                               ": ", prompt.status().message()));
+    }
+    set.prompts.push_back(std::make_shared<const Prompt>(*std::move(prompt)));
   }
   const auto count = [](size_t n, absl::string_view what, bool own) {
     return absl::StrCat(n, " ", what, own ? " of its own" : "");

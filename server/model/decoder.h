@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "server/attention/attention_backend.h"
-#include "server/model/checkpoint.h"
 #include "server/model/kv_cache.h"
 #include "server/model/layer_ops.h"
 #include "server/model/model_config.h"
 #include "server/model/rotary.h"
+#include "server/model/weight_loader.h"
 
 namespace varserve::model {
 

@@ -3,24 +3,25 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
+#include "server/model/checkpoint.h"
 #include "server/model/device.h"
 #include "server/model/torch_errors.h"
+#include "server/model/weight_loader.h"
 
 namespace varserve::model {
 namespace {
 
-absl::Status CheckImageSize(const ModelConfig& config, int height, int width) {
-  const VisionConfig& vision = config.vision;
+absl::Status CheckImageSize(const VisionConfig& vision, int height, int width) {
+  const std::string pictures = absl::StrCat("size, crop_size: the image processor makes pictures of ", height,
+                                            "x", width, ", but config.json: vision_config.");
   if (height % vision.patch_size != 0 || width % vision.patch_size != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("preprocessor_config.json: images of ", height, "x", width,
-                                                   " are not a multiple of the tower's patch size ",
-                                                   vision.patch_size));
+    return absl::FailedPreconditionError(
+        absl::StrCat(pictures, "patch_size is ", vision.patch_size, ", of which they are not a multiple"));
   }
   if (vision.kind == VisionConfig::Kind::kClip &&
       (height != vision.image_size || width != vision.image_size)) {
-    return absl::InvalidArgumentError(absl::StrCat("preprocessor_config.json: images of ", height, "x", width,
-                                                   ", but the CLIP tower takes ", vision.image_size, "x",
-                                                   vision.image_size));
+    return absl::FailedPreconditionError(
+        absl::StrCat(pictures, "image_size is ", vision.image_size, ", the only size a CLIP tower takes"));
   }
   return absl::OkStatus();
 }
@@ -29,12 +30,14 @@ absl::Status CheckImageSize(const ModelConfig& config, int height, int width) {
 
 absl::StatusOr<std::unique_ptr<const LlavaModel>> LlavaModel::Load(const Options& options) {
   ASSIGN_OR_RETURN(ModelConfig config, ModelConfig::Load(options.model_dir));
-  RETURN_IF_ERROR(CheckImageSize(config, options.image_height, options.image_width));
+  RETURN_IF_ERROR(CheckImageSize(config.vision, options.image_height, options.image_width));
   ASSIGN_OR_RETURN(const at::Device device, OpenDevice(options.device));
-  ASSIGN_OR_RETURN(const at::ScalarType dtype, ChooseDtype(options.dtype, config.dtype, device));
   ASSIGN_OR_RETURN(std::optional<VarProfile> profile,
                    FindVarProfile(options.model_dir, config.decoder, options.var_profile));
-  ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(options.model_dir));
+  ASSIGN_OR_RETURN(Checkpoint checkpoint, Checkpoint::Open(options.model_dir));
+  if (config.dtype.empty()) config.dtype = checkpoint.Dtype();
+  ASSIGN_OR_RETURN(const at::ScalarType dtype, ChooseDtype(options.dtype, config.dtype, device));
+  if (config.decoder.tie_word_embeddings) config.decoder.tie_word_embeddings = checkpoint.TieEmbeddings();
 
   std::unique_ptr<LlavaModel> model(new LlavaModel(std::move(config), device, dtype));
   const ModelConfig& c = model->config_;

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "server/base/control_group.h"
 #include "server/model/kv_cache.h"
 
 namespace varserve::model {
@@ -18,7 +19,7 @@ namespace {
 
 constexpr int kOrdinaryTokens = 2048;  // of a prompt with pictures and its answer
 
-// Bytes this process may still take: the control group's limit less its use, or what the machine has.
+// Bytes this process may still take: what the machine has, or less where a control group limits it.
 int64_t FreeHostBytes() {
   int64_t free = 0;
   std::ifstream meminfo("/proc/meminfo");
@@ -26,16 +27,7 @@ int64_t FreeHostBytes() {
   for (int64_t kilobytes = 0; meminfo >> key >> kilobytes; meminfo.ignore(64, '\n')) {
     if (key == "MemAvailable:") free = kilobytes * 1024;
   }
-  for (const auto& [limit_path, use_path] :
-       {std::pair<const char*, const char*>{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
-        {"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"}}) {
-    int64_t limit = 0;
-    int64_t use = 0;
-    if (std::ifstream(limit_path) >> limit && std::ifstream(use_path) >> use) {
-      free = std::min(free, std::max<int64_t>(limit - use, 0));
-    }
-  }
-  return free;
+  return std::min(free, ControlGroup().FreeMemory().value_or(free));
 }
 
 int64_t FreeBytes(at::Device device) {

@@ -1,5 +1,5 @@
-// config.json and generation_config.json of a Hugging Face LLaVA directory. Fields and defaults are those of
-// LlavaConfig, LlamaConfig, CLIPVisionConfig and Dinov2Config. Plain data.
+// config.json and generation_config.json of a Hugging Face LLaVA directory, with the meaning transformers
+// gives them (docs/models.md). Plain data.
 #pragma once
 
 #include <cstdint>
@@ -7,47 +7,11 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "nlohmann/json_fwd.hpp"
+#include "server/model/decoder_config.h"
+#include "server/model/vision_config.h"
 
 namespace varserve::model {
-
-struct VisionConfig {
-  enum class Kind : uint8_t { kClip, kDinov2 };
-  Kind kind = Kind::kClip;
-  int hidden_size = 0;
-  int intermediate_size = 0;
-  int num_hidden_layers = 0;
-  int num_attention_heads = 0;
-  int image_size = 0;  // the position embeddings' own, in pixels
-  int patch_size = 0;
-  double layer_norm_eps = 0.0;
-  bool quick_gelu = false;  // otherwise exact GELU
-
-  const char* name() const { return kind == Kind::kClip ? "clip" : "dinov2"; }
-};
-
-struct RopeConfig {
-  enum class Type : uint8_t { kDefault, kLinear, kLlama3 };
-  Type type = Type::kDefault;
-  double theta = 10000.0;
-  double factor = 1.0;                              // kLinear, kLlama3
-  double low_freq_factor = 1.0;                     // kLlama3
-  double high_freq_factor = 4.0;                    // kLlama3
-  int64_t original_max_position_embeddings = 8192;  // kLlama3
-};
-
-struct DecoderConfig {
-  int hidden_size = 0;
-  int intermediate_size = 0;
-  int num_hidden_layers = 0;
-  int num_attention_heads = 0;
-  int num_key_value_heads = 0;
-  int head_dim = 0;
-  int vocab_size = 0;
-  int max_position_embeddings = 0;
-  double rms_norm_eps = 0.0;
-  bool tie_word_embeddings = false;
-  RopeConfig rope;
-};
 
 struct ModelConfig {
   VisionConfig vision;
@@ -57,11 +21,15 @@ struct ModelConfig {
   bool drop_class_token = true;  // vision_feature_select_strategy "default"
   bool projector_bias = true;
   int32_t image_token_id = 0;
-  std::string dtype;  // as stored: float32, float16, bfloat16
+  std::string dtype;  // float32, float16, bfloat16; empty: that of the weights
   std::vector<int32_t> eos_token_ids;
 
-  // Reads DIR/config.json and, if there, DIR/generation_config.json. Messages name the file and the field.
+  // Reads DIR/config.json and, if there, DIR/generation_config.json. NOT_FOUND or FAILED_PRECONDITION naming
+  // file and field.
   static absl::StatusOr<ModelConfig> Load(const std::string& model_dir);
+
+  // `generation` may be null: there is no such file.
+  static absl::StatusOr<ModelConfig> Parse(const nlohmann::json& config, const nlohmann::json* generation);
 };
 
 }  // namespace varserve::model

@@ -3,9 +3,9 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "server/model/checkpoint.h"
 #include "server/model/layer_ops.h"
 #include "server/model/model_config.h"
+#include "server/model/weight_loader.h"
 
 namespace varserve::model {
 

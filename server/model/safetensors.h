@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
@@ -29,17 +30,18 @@ struct SafetensorsHeader {
 };
 
 // `head` is the start of the file, at least the header; `file_size` the size of all of it. Every tensor's
-// bytes lie inside the file and fit its dtype and shape.
+// bytes lie inside the file and fit its dtype and shape. Otherwise FAILED_PRECONDITION.
 absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(std::string_view head, int64_t file_size);
 
 class SafetensorsFile {
  public:
-  static absl::StatusOr<std::unique_ptr<SafetensorsFile>> Open(const std::string& path);
+  // NOT_FOUND or FAILED_PRECONDITION beginning with the file's name.
+  static absl::StatusOr<std::unique_ptr<SafetensorsFile>> Open(const std::filesystem::path& path);
   ~SafetensorsFile();
   SafetensorsFile(const SafetensorsFile&) = delete;
   SafetensorsFile& operator=(const SafetensorsFile&) = delete;
 
-  const std::string& path() const { return path_; }
+  const std::string& name() const { return name_; }
   const std::map<std::string, TensorInfo>& tensors() const { return header_.tensors; }
   // Valid as long as the file.
   const void* Data(const TensorInfo& tensor) const;
@@ -47,8 +49,8 @@ class SafetensorsFile {
   void Drop(const TensorInfo& tensor) const;
 
  private:
-  SafetensorsFile(std::string path, const char* bytes, int64_t size, SafetensorsHeader header);
-  const std::string path_;
+  SafetensorsFile(std::string name, const char* bytes, int64_t size, SafetensorsHeader header);
+  const std::string name_;
   const char* const bytes_;
   const int64_t size_;
   const SafetensorsHeader header_;

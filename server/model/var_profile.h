@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "server/model/model_config.h"
+#include "server/model/decoder_config.h"
 
 namespace varserve::model {
 
@@ -26,13 +26,25 @@ struct VarProfileOverride {
 };
 
 // The profile in use: the command line's, else MODEL_DIR/var_profile.json ({"sink_dimensions": [...], "tau":
-// ..., "decoder", "source"}), else the published one of a decoder of this shape; none if there is none.
-// INVALID_ARGUMENT where a dimension does not exist.
+// ..., "decoder", "source"}), else the published one of this decoder; none if there is none. INVALID_ARGUMENT
+// or FAILED_PRECONDITION, for flags and file, where a dimension does not exist.
 absl::StatusOr<std::optional<VarProfile>> FindVarProfile(const std::string& model_dir,
                                                          const DecoderConfig& config,
                                                          const VarProfileOverride& flags);
 
-// The published one of a decoder of this shape.
+// The published one of this decoder.
 std::optional<VarProfile> PublishedVarProfile(const DecoderConfig& config);
+
+// A decoder with published sink dimensions, recognised by its shape and vocabulary.
+struct PublishedDecoder {
+  static constexpr int kMaxAddedTokens = 256;
+
+  int hidden_size, num_hidden_layers, num_attention_heads, num_key_value_heads, intermediate_size;
+  int vocab_size;  // its own; LLaVA adds some tokens and pads, up to kMaxAddedTokens
+  VarProfile profile;
+
+  bool Is(const DecoderConfig& config) const;
+};
+const std::vector<PublishedDecoder>& PublishedDecoders();
 
 }  // namespace varserve::model

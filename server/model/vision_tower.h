@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "server/model/checkpoint.h"
 #include "server/model/layer_ops.h"
 #include "server/model/model_config.h"
+#include "server/model/weight_loader.h"
 
 namespace varserve::model {
 

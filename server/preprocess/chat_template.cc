@@ -1,12 +1,15 @@
 #include "server/preprocess/chat_template.h"
 
+#include <optional>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
+#include "server/base/model_files.h"
 #include "server/base/status_macros.h"
 #include "server/preprocess/ffi_call.h"
-#include "server/preprocess/model_files.h"
 
 namespace varserve::preprocess {
 namespace {
@@ -36,7 +39,7 @@ const char* RoleName(Role role) {
   return "user";
 }
 
-Json ToJson(const Message& message) {
+Json ToParts(const Message& message) {
   Json content = Json::array();
   for (const Part& part : message.parts) {
     if (const std::string* text = std::get_if<std::string>(&part)) {
@@ -45,38 +48,64 @@ Json ToJson(const Message& message) {
       content.push_back({{"type", "image"}});
     }
   }
-  return {{"role", RoleName(message.role)}, {"content", std::move(content)}};
+  return content;
 }
 
-// The template in a JSON file: a string, or a list of named ones of which one is the default. Empty if there
-// is none.
-std::string FindTemplate(const nlohmann::json& json) {
-  const auto found = json.find("chat_template");
-  if (found == json.end()) return "";
-  if (found->is_string()) return *found;
-  if (found->is_array()) {
-    for (const nlohmann::json& entry : *found) {
-      if (entry.is_object() && entry.value("name", "") == "default") return entry.value("template", "");
-    }
+// Nothing if the message is not of text alone.
+std::optional<std::string> ToString(const Message& message) {
+  std::string content;
+  for (const Part& part : message.parts) {
+    const std::string* text = std::get_if<std::string>(&part);
+    if (text == nullptr) return std::nullopt;
+    content += *text;
   }
-  return "";
+  return content;
+}
+
+absl::Status NotATemplate(absl::string_view problem) {
+  return absl::FailedPreconditionError(absl::StrCat("chat_template: ", problem));
+}
+
+absl::StatusOr<std::string> TemplateString(const nlohmann::json& json) {
+  if (!json.is_string()) return NotATemplate("a template must be a string");
+  return json.get<std::string>();
+}
+
+// The template in a JSON file: a string, or several by name, as an object or a list, of which one is the
+// default. Empty if there is none.
+absl::StatusOr<std::string> FindTemplate(const nlohmann::json& json) {
+  const auto found = json.find("chat_template");
+  if (found == json.end() || found->is_null()) return "";
+  if (found->is_object() && found->contains("default")) return TemplateString((*found)["default"]);
+  if (!found->is_array()) return TemplateString(*found);
+  absl::StatusOr<std::string> chosen = NotATemplate("none of the list is named \"default\"");
+  for (const nlohmann::json& entry : *found) {
+    if (!entry.is_object() || !entry.contains("name") || !entry.contains("template")) {
+      return NotATemplate("an entry of the list must be an object with name and template");
+    }
+    if (entry["name"] == "default") chosen = TemplateString(entry["template"]);
+  }
+  return chosen;
 }
 
 absl::StatusOr<std::string> ReadSource(const std::filesystem::path& model_dir, const Source& source) {
   if (!source.is_json) return ReadModelFile(model_dir, source.file);
   ASSIGN_OR_RETURN(const nlohmann::json json, ReadModelJson(model_dir, source.file));
-  return FindTemplate(json);
+  absl::StatusOr<std::string> text = FindTemplate(json);
+  if (!text.ok()) return InFile(source.file, text.status());
+  return text;
 }
 
 }  // namespace
 
-absl::StatusOr<ChatTemplate> ChatTemplate::Load(const std::filesystem::path& model_dir) {
+absl::StatusOr<ChatTemplate> ChatTemplate::Load(const std::filesystem::path& model_dir,
+                                                const std::map<std::string, std::string>& named_tokens) {
   std::string looked_for;
   for (const Source& source : kSources) {
     absl::StatusOr<std::string> text = ReadSource(model_dir, source);
     if (!text.ok() && !absl::IsNotFound(text.status())) return text.status();
     if (text.ok() && !text->empty()) {
-      absl::StatusOr<ChatTemplate> chat_template = Compile(*std::move(text));
+      absl::StatusOr<ChatTemplate> chat_template = Compile(*std::move(text), named_tokens);
       if (!chat_template.ok()) return InFile(source.file, chat_template.status());
       return chat_template;
     }
@@ -86,29 +115,57 @@ absl::StatusOr<ChatTemplate> ChatTemplate::Load(const std::filesystem::path& mod
                                           "; looked for it in ", looked_for));
 }
 
-absl::StatusOr<ChatTemplate> ChatTemplate::Compile(std::string source) {
-  const absl::StatusOr<TfTemplate*> chat_template = FfiCall<TfTemplate*>(tf_template_compile, ToText(source));
-  if (!chat_template.ok()) return absl::FailedPreconditionError(chat_template.status().message());
-  return ChatTemplate(std::move(source), *chat_template);
+absl::StatusOr<ChatTemplate> ChatTemplate::Compile(std::string source,
+                                                   const std::map<std::string, std::string>& named_tokens) {
+  const absl::StatusOr<TfTemplate*> compiled = FfiCall<TfTemplate*>(tf_template_compile, ToText(source));
+  if (!compiled.ok()) return absl::FailedPreconditionError(compiled.status().message());
+  ChatTemplate chat_template(std::move(source), *compiled, named_tokens);
+  for (const Role role : {Role::kUser, Role::kSystem, Role::kAssistant}) {
+    if (chat_template.TakesString(role)) chat_template.string_roles_.insert(role);
+  }
+  return chat_template;
 }
 
-ChatTemplate::ChatTemplate(std::string source, TfTemplate* chat_template)
-    : source_(std::move(source)), template_(chat_template) {}
+ChatTemplate::ChatTemplate(std::string source, TfTemplate* chat_template,
+                           const std::map<std::string, std::string>& named_tokens)
+    : source_(std::move(source)), template_(chat_template), named_tokens_(named_tokens) {}
 
-absl::StatusOr<std::string> ChatTemplate::Render(
-    absl::Span<const Message> messages, const std::map<std::string, std::string>& named_tokens) const {
-  Json context = named_tokens;
-  context["messages"] = Json::array();
-  for (const Message& message : messages) context["messages"].push_back(ToJson(message));
+bool ChatTemplate::TakesString(Role role) {
+  // Quotes are written otherwise where a list is printed.
+  const std::string text = "what's \"this\"?";
+  const Message user = {Role::kUser, {"hello"}};
+  const Message tried = {role, {text}};
+  std::vector<Message> messages = {tried};
+  if (role == Role::kSystem) messages = {tried, user};
+  if (role == Role::kAssistant) messages = {user, tried, user};
+  const auto writes_text = [&] {
+    const absl::StatusOr<std::string> rendered = Render(messages);
+    return rendered.ok() && absl::StrContains(*rendered, text);
+  };
+  if (writes_text()) return false;
+  string_roles_.insert(role);
+  const bool as_string = writes_text();
+  string_roles_.erase(role);
+  return as_string;
+}
+
+absl::StatusOr<std::string> ChatTemplate::Render(absl::Span<const Message> messages) const {
+  Json context = named_tokens_;
+  Json& list = context["messages"] = Json::array();
+  for (const Message& message : messages) {
+    const std::optional<std::string> string =
+        string_roles_.contains(message.role) ? ToString(message) : std::nullopt;
+    list.push_back({{"role", RoleName(message.role)},
+                    {"content", string.has_value() ? Json(*string) : ToParts(message)}});
+  }
   context["add_generation_prompt"] = true;
   context["tools"] = nullptr;
   context["documents"] = nullptr;
   const std::string context_json = context.dump(-1, ' ', false, Json::error_handler_t::replace);
-  absl::StatusOr<TfString> text =
+  const absl::StatusOr<TfString> text =
       FfiCall<TfString>(tf_template_render, template_.get(), ToText(context_json));
   if (!text.ok()) {
-    return absl::Status(text.status().code(),
-                        absl::StrCat("messages: the chat template says: ", text.status().message()));
+    return absl::Status(text.status().code(), absl::StrCat("messages: ", text.status().message()));
   }
   return TakeString(*text);
 }

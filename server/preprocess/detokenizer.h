@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "server/preprocess/tokenizer.h"
 
 namespace varserve::preprocess {
@@ -20,19 +21,30 @@ class Detokenizer {
   // The text that became final with this token; often empty.
   absl::StatusOr<std::string> Add(int32_t id);
 
+  // The text that would come next if the answer ended here, where only that makes it final: whole characters
+  // of a run of byte tokens. A byte that makes no character would take the whole run with it.
+  absl::string_view held() const;
+
   // The text still held back when the answer has ended; nothing may be added afterwards.
   absl::StatusOr<std::string> Finish();
 
  private:
+  absl::Status AddByte(int32_t id);
   absl::StatusOr<std::string> TakeNewText();
+  // Keeps the decoded window short where no text comes to its end.
+  absl::Status ShortenWindow(absl::string_view text);
 
   const Tokenizer* tokenizer_;
   // A decoder's text can depend on the token before (a leading space is dropped at the very start only), so
-  // decoding starts with the last tokens already handed out: window_[0, num_known_), whose text is
-  // known_text_.
+  // decoding starts with the last tokens already handed out: window_[0, num_known_). Of the window's text,
+  // known_size_ bytes were handed out.
   std::vector<int32_t> window_;
   size_t num_known_ = 0;
-  std::string known_text_;
+  size_t known_size_ = 0;
+  // The bytes of the run of byte tokens at the window's end, and how many of them are whole characters.
+  std::string run_;
+  size_t run_characters_ = 0;
+  bool run_is_text_ = true;
 };
 
 }  // namespace varserve::preprocess

@@ -11,14 +11,15 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "nlohmann/json.hpp"
+#include "server/base/model_files.h"
 #include "server/base/status_macros.h"
 #include "server/preprocess/image_processor_config.h"
-#include "server/preprocess/model_files.h"
 
 namespace varserve::preprocess {
 namespace {
 
 constexpr char kProcessorFile[] = "processor_config.json";
+constexpr char kNested[] = "image_processor";
 constexpr char kPreprocessorFile[] = "preprocessor_config.json";
 
 // A picture this long and thin is a line, of which the crop keeps nothing. Only what is kept is computed, so
@@ -79,22 +80,27 @@ std::vector<uint8_t> FrameInBlack(const RgbImage& part, int width, int height) {
 
 absl::StatusOr<ImageProcessor> ImageProcessor::Load(const std::filesystem::path& model_dir) {
   for (const char* file : {kProcessorFile, kPreprocessorFile}) {
-    absl::StatusOr<nlohmann::json> json = ReadModelJson(model_dir, file);
+    const absl::StatusOr<nlohmann::json> json = ReadModelJson(model_dir, file);
     if (absl::IsNotFound(json.status())) continue;
     if (!json.ok()) return json.status();
-    const bool is_nested = file == kProcessorFile;
-    if (is_nested && !json->contains("image_processor")) continue;
-    absl::StatusOr<ImageProcessor> processor = FromConfig(is_nested ? json->at("image_processor") : *json);
-    if (!processor.ok()) return InFile(file, processor.status());
-    return processor;
+    JsonFields fields(*json, file);
+    if (file == kPreprocessorFile) return FromFields(fields);
+    if (!fields.Has(kNested)) continue;
+    JsonFields nested = fields.Object(kNested);
+    return FromFields(nested);
   }
-  return absl::NotFoundError(absl::StrCat("image processor: neither ", kPreprocessorFile,
-                                          " nor an image_processor in ", kProcessorFile,
-                                          " found in the model directory ", model_dir.string()));
+  return absl::NotFoundError(absl::StrCat("image processor: neither ", kPreprocessorFile, " nor an ", kNested,
+                                          " in ", kProcessorFile, " found in the model directory ",
+                                          model_dir.string()));
 }
 
-absl::StatusOr<ImageProcessor> ImageProcessor::FromConfig(const nlohmann::json& json) {
-  ASSIGN_OR_RETURN(const ImageProcessorConfig config, ParseImageProcessorConfig(json));
+absl::StatusOr<ImageProcessor> ImageProcessor::FromConfig(const nlohmann::json& config) {
+  JsonFields fields(config, kPreprocessorFile);
+  return FromFields(fields);
+}
+
+absl::StatusOr<ImageProcessor> ImageProcessor::FromFields(JsonFields& fields) {
+  ASSIGN_OR_RETURN(const ImageProcessorConfig config, ParseImageProcessorConfig(fields));
   ImageProcessor processor;
   processor.pad_to_square_ = config.pad_to_square;
   processor.resize_ = config.do_resize;
@@ -108,12 +114,8 @@ absl::StatusOr<ImageProcessor> ImageProcessor::FromConfig(const nlohmann::json& 
   } else if (config.do_resize && !config.shortest_edge.has_value()) {
     processor.height_ = config.resize_height;
     processor.width_ = config.resize_width;
-  } else if (config.do_resize && config.pad_to_square) {
+  } else {  // of a square
     processor.height_ = processor.width_ = *config.shortest_edge;
-  } else {
-    return absl::FailedPreconditionError(
-        "do_center_crop, size: pictures would come out in different sizes; the vision tower takes one size "
-        "only");
   }
   Normalization normalization;
   for (int c = 0; c < 3; ++c) {

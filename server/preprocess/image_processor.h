@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "nlohmann/json_fwd.hpp"
+#include "server/base/json_fields.h"
 #include "server/base/prompt.h"
 #include "server/preprocess/image_resize.h"
 #include "server/preprocess/rgb_image.h"
@@ -20,8 +21,8 @@ namespace varserve::preprocess {
 
 class ImageProcessor {
  public:
-  // Reads processor_config.json (its image_processor), else preprocessor_config.json. Errors name the file
-  // and key.
+  // Reads processor_config.json (its image_processor), else preprocessor_config.json. Errors name file and
+  // field.
   static absl::StatusOr<ImageProcessor> Load(const std::filesystem::path& model_dir);
 
   // `config` as preprocessor_config.json has it. FAILED_PRECONDITION for whatever would change pixels in a
@@ -56,6 +57,7 @@ class ImageProcessor {
   };
 
   ImageProcessor() = default;
+  static absl::StatusOr<ImageProcessor> FromFields(JsonFields& fields);
 
   // Size to resize a canvas to, before cropping.
   Size ResizedSize(const Size& canvas) const;

@@ -6,8 +6,6 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "nlohmann/json.hpp"
-#include "server/base/status_macros.h"
 
 namespace varserve::preprocess {
 namespace {
@@ -16,109 +14,130 @@ using Json = nlohmann::json;
 
 // Beyond this no vision tower goes; it keeps sizes far from overflow.
 constexpr int kMaxEdge = 1 << 14;
+// Means and deviations beyond are mistakes.
+constexpr double kMaxChannel = 1e6;
+constexpr double kLeastStd = 1e-6;
 // transformers' values of `resample`, from Pillow.
 constexpr int kPillowBilinear = 2;
 constexpr int kPillowBicubic = 3;
 
-absl::Status Wrong(absl::string_view key, absl::string_view what) {
-  return absl::FailedPreconditionError(absl::StrCat(key, ": ", what));
+// Null is false, whatever the default.
+bool Flag(JsonFields& fields, const char* key, bool fallback) {
+  return !fields.IsNull(key) && fields.Bool(key, fallback);
 }
 
-// The value of `key`; null, like a missing one, stands for the default.
-const Json* Find(const Json& json, const char* key) {
-  const auto found = json.find(key);
-  return found == json.end() || found->is_null() ? nullptr : &*found;
+int ReadEdge(JsonFields& fields, const char* key) {
+  return static_cast<int>(fields.Int(key, 1, 1, kMaxEdge));
 }
 
-absl::StatusOr<bool> ReadBool(const Json& json, const char* key, bool fallback) {
-  const Json* const value = Find(json, key);
-  if (value == nullptr) return fallback;
-  if (!value->is_boolean()) return Wrong(key, "must be true or false");
-  return value->get<bool>();
-}
-
-absl::StatusOr<int> ReadEdge(const Json& value, const char* key) {
-  if (!value.is_number_integer() || value < 1 || value > kMaxEdge) {
-    return Wrong(key, absl::StrCat("must be an integer from 1 to ", kMaxEdge));
+// {"height": .., "width": ..} or [height, width].
+void ReadHeightAndWidth(JsonFields& fields, const char* key, int& height, int& width) {
+  const Json& value = *fields.Find(key);
+  if (value.is_array() && value.size() == 2) {
+    const std::vector<int64_t> edges = fields.Ints(key, {1, 1});
+    for (const int64_t edge : edges) {
+      if (edge < 1 || edge > kMaxEdge) fields.FailWithValue(key, absl::StrCat("not in [1, ", kMaxEdge, "]"));
+    }
+    height = static_cast<int>(edges[0]);
+    width = static_cast<int>(edges[1]);
+    return;
   }
-  return value.get<int>();
-}
-
-// {"height": .., "width": ..}
-absl::Status ReadHeightAndWidth(const Json& value, const char* key, int& height, int& width) {
   if (!value.is_object() || value.size() != 2 || !value.contains("height") || !value.contains("width")) {
-    return Wrong(key, absl::StrCat("not known here: ", value.dump()));
+    fields.FailWithValue(key, "which is not supported; supported are height and width");
+    return;
   }
-  ASSIGN_OR_RETURN(height, ReadEdge(value["height"], key));
-  ASSIGN_OR_RETURN(width, ReadEdge(value["width"], key));
-  return absl::OkStatus();
+  JsonFields edges = fields.Object(key);
+  height = ReadEdge(edges, "height");
+  width = ReadEdge(edges, "width");
 }
 
-absl::Status ReadSize(const Json& json, ImageProcessorConfig& config) {
+void ReadSize(JsonFields& fields, ImageProcessorConfig& config) {
   constexpr char kKey[] = "size";
-  const Json* const value = Find(json, kKey);
+  const Json* const value = fields.Find(kKey);
+  const bool square = Flag(fields, "default_to_square", false);
   if (value == nullptr) {
     config.shortest_edge = 224;
+  } else if (value->is_number() && square) {
+    config.resize_height = config.resize_width = ReadEdge(fields, kKey);
   } else if (value->is_number()) {
-    ASSIGN_OR_RETURN(config.shortest_edge, ReadEdge(*value, kKey));
+    config.shortest_edge = ReadEdge(fields, kKey);
   } else if (value->is_object() && value->size() == 1 && value->contains("shortest_edge")) {
-    ASSIGN_OR_RETURN(config.shortest_edge, ReadEdge(value->at("shortest_edge"), kKey));
+    JsonFields size = fields.Object(kKey);
+    config.shortest_edge = ReadEdge(size, "shortest_edge");
   } else {
-    RETURN_IF_ERROR(ReadHeightAndWidth(*value, kKey, config.resize_height, config.resize_width));
+    ReadHeightAndWidth(fields, kKey, config.resize_height, config.resize_width);
   }
-  return absl::OkStatus();
 }
 
-absl::Status ReadCropSize(const Json& json, ImageProcessorConfig& config) {
+void ReadCropSize(JsonFields& fields, ImageProcessorConfig& config) {
   constexpr char kKey[] = "crop_size";
-  const Json* const value = Find(json, kKey);
+  const Json* const value = fields.Find(kKey);
   if (value == nullptr) {
     config.crop_height = config.crop_width = 224;
   } else if (value->is_number()) {
-    ASSIGN_OR_RETURN(config.crop_height, ReadEdge(*value, kKey));
-    config.crop_width = config.crop_height;
+    config.crop_height = config.crop_width = ReadEdge(fields, kKey);
   } else {
-    RETURN_IF_ERROR(ReadHeightAndWidth(*value, kKey, config.crop_height, config.crop_width));
+    ReadHeightAndWidth(fields, kKey, config.crop_height, config.crop_width);
   }
-  return absl::OkStatus();
 }
 
-absl::StatusOr<ResizeFilter> ReadFilter(const Json& json) {
-  const Json* const value = Find(json, "resample");
-  if (value == nullptr || *value == kPillowBicubic) return ResizeFilter::kBicubic;
-  if (*value == kPillowBilinear) return ResizeFilter::kBilinear;
-  return Wrong("resample",
-               absl::StrCat("only 2 (bilinear) and 3 (bicubic) are known here, not ", value->dump()));
+ResizeFilter ReadFilter(JsonFields& fields) {
+  constexpr char kKey[] = "resample";
+  const int64_t filter = fields.Int(kKey, kPillowBicubic, INT64_MIN, INT64_MAX);
+  if (filter == kPillowBilinear) return ResizeFilter::kBilinear;
+  if (filter != kPillowBicubic) {
+    fields.FailWithValue(kKey, "which is not supported; supported: 2 (bilinear), 3 (bicubic)");
+  }
+  return ResizeFilter::kBicubic;
 }
 
 // One number for all channels, or three.
-absl::StatusOr<std::array<double, 3>> ReadChannels(const Json& json, const char* key,
-                                                   std::array<double, 3> fallback) {
-  const Json* const value = Find(json, key);
+std::array<double, 3> ReadChannels(JsonFields& fields, const char* key, double low,
+                                   std::array<double, 3> fallback) {
+  const Json* const value = fields.Find(key);
   if (value == nullptr) return fallback;
+  const auto is_number = [](const Json& element) { return element.is_number(); };
   std::array<double, 3> channels{};
   if (value->is_number()) {
     channels.fill(value->get<double>());
-    return channels;
+  } else if (value->is_array() && value->size() == 3 &&
+             std::all_of(value->begin(), value->end(), is_number)) {
+    for (int c = 0; c < 3; ++c) channels[c] = value->at(c).get<double>();
+  } else {
+    fields.FailWithValue(key, "not three numbers");
+    return fallback;
   }
-  const auto is_number = [](const Json& element) { return element.is_number(); };
-  if (!value->is_array() || value->size() != 3 || !std::all_of(value->begin(), value->end(), is_number)) {
-    return Wrong(key, "must be three numbers");
+  for (const double channel : channels) {
+    if (!(channel >= low && channel <= kMaxChannel)) {
+      fields.FailWithValue(key, absl::StrCat("not in [", low, ", ", kMaxChannel, "]"));
+    }
   }
-  for (int c = 0; c < 3; ++c) channels[c] = value->at(c).get<double>();
   return channels;
 }
 
-// The kind of processor, without the name of its implementation ("...Fast" in older versions).
-absl::StatusOr<std::string> ReadType(const Json& json) {
-  const Json* const value = Find(json, "image_processor_type");
-  const std::string type = value != nullptr && value->is_string() ? value->get<std::string>() : "";
-  const std::string kind(absl::StripSuffix(type, "Fast"));
-  if (kind == "CLIPImageProcessor" || kind == "LlavaImageProcessor" || kind == "BitImageProcessor")
-    return kind;
-  return Wrong(
-      "image_processor_type",
-      absl::StrCat("must be CLIPImageProcessor, LlavaImageProcessor or BitImageProcessor, not '", type, "'"));
+// The kind of processor, without the name of its implementation ("...Fast" in older versions, "...Pil" in
+// newer ones). Where there is none, LLaVA's own; older files name a feature extractor.
+std::string ReadType(JsonFields& fields) {
+  constexpr char kKey[] = "image_processor_type";
+  const bool old = !fields.Has(kKey) && fields.Has("feature_extractor_type");
+  const char* const key = old ? "feature_extractor_type" : kKey;
+  std::string type = fields.Has(key) ? fields.String(key, "") : "LlavaImageProcessor";
+  if (old) type = absl::StrCat(absl::StripSuffix(type, "FeatureExtractor"), "ImageProcessor");
+  type = std::string(absl::StripSuffix(absl::StripSuffix(type, "Fast"), "Pil"));
+  if (type != "CLIPImageProcessor" && type != "LlavaImageProcessor" && type != "BitImageProcessor") {
+    fields.FailWithValue(
+        key, "which is not supported; supported: CLIPImageProcessor, LlavaImageProcessor, BitImageProcessor");
+  }
+  return type;
+}
+
+void CheckThatPicturesComeOutInOneSize(JsonFields& fields, const ImageProcessorConfig& config) {
+  const bool fixed = config.do_center_crop ||
+                     (config.do_resize && (!config.shortest_edge.has_value() || config.pad_to_square));
+  if (fixed) return;
+  fields.Fail("do_center_crop", absl::StrCat("is false, and ", config.do_resize ? "size" : "do_resize",
+                                             " lets pictures come out in different sizes; the vision tower "
+                                             "takes one size only"));
 }
 
 }  // namespace
@@ -130,32 +149,27 @@ float ImageProcessorConfig::Normalize(int c, int value) const {
   return (unscaled - static_cast<float>(mean[c]) * scale) / (static_cast<float>(std[c]) * scale);
 }
 
-absl::StatusOr<ImageProcessorConfig> ParseImageProcessorConfig(const nlohmann::json& json) {
-  if (!json.is_object()) return absl::FailedPreconditionError("image processor: not a JSON object");
+absl::StatusOr<ImageProcessorConfig> ParseImageProcessorConfig(JsonFields& fields) {
   ImageProcessorConfig config;
-  ASSIGN_OR_RETURN(const std::string type, ReadType(json));
-  ASSIGN_OR_RETURN(const bool do_pad, ReadBool(json, "do_pad", false));
+  const std::string type = ReadType(fields);
+  const bool do_pad = Flag(fields, "do_pad", false);
   // Of the other processors do_pad fills up a batch whose pictures differ in size, which here they never do.
   config.pad_to_square = do_pad && type == "LlavaImageProcessor";
-  if (do_pad && Find(json, "pad_size") != nullptr) return Wrong("pad_size", "not known here");
+  if (do_pad) fields.Neutral("pad_size", nullptr);
 
-  ASSIGN_OR_RETURN(config.do_resize, ReadBool(json, "do_resize", true));
-  RETURN_IF_ERROR(ReadSize(json, config));
-  ASSIGN_OR_RETURN(config.filter, ReadFilter(json));
-  ASSIGN_OR_RETURN(config.do_center_crop, ReadBool(json, "do_center_crop", true));
-  RETURN_IF_ERROR(ReadCropSize(json, config));
+  config.do_resize = Flag(fields, "do_resize", true);
+  ReadSize(fields, config);
+  config.filter = ReadFilter(fields);
+  config.do_center_crop = Flag(fields, "do_center_crop", true);
+  ReadCropSize(fields, config);
+  CheckThatPicturesComeOutInOneSize(fields, config);
 
-  ASSIGN_OR_RETURN(config.do_rescale, ReadBool(json, "do_rescale", true));
-  const Json* const rescale_factor = Find(json, "rescale_factor");
-  if (rescale_factor != nullptr && (!rescale_factor->is_number() || *rescale_factor <= 0.0)) {
-    return Wrong("rescale_factor", "must be a positive number");
-  }
-  config.rescale_factor = rescale_factor == nullptr ? 1.0 / 255.0 : rescale_factor->get<double>();
-  ASSIGN_OR_RETURN(config.do_normalize, ReadBool(json, "do_normalize", true));
-  ASSIGN_OR_RETURN(config.mean, ReadChannels(json, "image_mean", {0.48145466, 0.4578275, 0.40821073}));
-  ASSIGN_OR_RETURN(config.std, ReadChannels(json, "image_std", {0.26862954, 0.26130258, 0.27577711}));
-  if (*std::min_element(config.std.begin(), config.std.end()) <= 0.0)
-    return Wrong("image_std", "must be positive");
+  config.do_rescale = Flag(fields, "do_rescale", true);
+  config.rescale_factor = fields.Number("rescale_factor", 1.0 / 255.0, 1e-12, 1e12);
+  config.do_normalize = Flag(fields, "do_normalize", true);
+  config.mean = ReadChannels(fields, "image_mean", -kMaxChannel, {0.48145466, 0.4578275, 0.40821073});
+  config.std = ReadChannels(fields, "image_std", kLeastStd, {0.26862954, 0.26130258, 0.27577711});
+  if (!fields.status().ok()) return fields.status();
   return config;
 }
 

@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "absl/status/statusor.h"
-#include "nlohmann/json_fwd.hpp"
+#include "server/base/json_fields.h"
 #include "server/preprocess/resize_weights.h"
 
 namespace varserve::preprocess {
@@ -32,7 +32,8 @@ struct ImageProcessorConfig {
   float Normalize(int c, int value) const;
 };
 
-// FAILED_PRECONDITION beginning with the key that is wrong or asks for what is not known here.
-absl::StatusOr<ImageProcessorConfig> ParseImageProcessorConfig(const nlohmann::json& json);
+// FAILED_PRECONDITION naming file and field for whatever is wrong or would change pixels in a way that is not
+// supported here, and where pictures would come out in different sizes.
+absl::StatusOr<ImageProcessorConfig> ParseImageProcessorConfig(JsonFields& fields);
 
 }  // namespace varserve::preprocess

@@ -20,9 +20,11 @@ namespace varserve::preprocess {
 
 class Preprocessor {
  public:
-  // Errors name the file that is missing or wrong; a chat template that has no place for an image is.
+  // `vocabulary` is the number of tokens the model knows. Errors name the file that is missing or wrong, as a
+  // chat template is that has no place for an image or writes tokens the model does not know.
   static absl::StatusOr<std::unique_ptr<const Preprocessor>> Load(const std::filesystem::path& model_dir,
-                                                                  const ImageLayout& image_layout);
+                                                                  const ImageLayout& image_layout,
+                                                                  int vocabulary);
 
   // The bytes that ProcessImage takes at its peak, of the header. INVALID_ARGUMENT beginning with "image".
   absl::StatusOr<int64_t> ImageMemory(absl::string_view bytes, const ImageLimits& limits) const;
@@ -40,7 +42,10 @@ class Preprocessor {
 
  private:
   Preprocessor(Tokenizer tokenizer, ChatTemplate chat_template, const ImageProcessor& image_processor,
-               const ImageLayout& image_layout);
+               const ImageLayout& image_layout, int vocabulary);
+
+  // Templates are only found out to be wrong when they are used: better at the start than at a request.
+  absl::Status TryPrompts() const;
 
   const Tokenizer tokenizer_;
   const ChatTemplate chat_template_;

@@ -4,12 +4,13 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 
 namespace varserve::preprocess {
 
-std::string StopMatcher::Add(absl::string_view text) {
+std::string StopMatcher::Add(absl::string_view text, absl::string_view held) {
   if (stopped_) return "";
-  pending_.append(text.data(), text.size());
+  absl::StrAppend(&pending_, text, held);
 
   size_t first_begin = std::string::npos;
   size_t first_end = std::string::npos;
@@ -28,13 +29,14 @@ std::string StopMatcher::Add(absl::string_view text) {
     return std::exchange(pending_, "");
   }
 
-  size_t held = 0;  // the longest end of the text that begins a stop string
+  pending_.resize(pending_.size() - held.size());
+  size_t begun = 0;  // the longest end of the text that begins a stop string
   for (const std::string& stop : stop_strings_) {
-    for (size_t size = std::min(stop.size() - 1, pending_.size()); size > held; --size) {
-      if (absl::EndsWith(pending_, absl::string_view(stop).substr(0, size))) held = size;
+    for (size_t size = std::min(stop.size() - 1, pending_.size()); size > begun; --size) {
+      if (absl::EndsWith(pending_, absl::string_view(stop).substr(0, size))) begun = size;
     }
   }
-  std::string sent = pending_.substr(0, pending_.size() - held);
+  std::string sent = pending_.substr(0, pending_.size() - begun);
   pending_.erase(0, sent.size());
   return sent;
 }

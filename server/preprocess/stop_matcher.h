@@ -16,8 +16,10 @@ class StopMatcher {
   // No stop string is empty.
   explicit StopMatcher(std::vector<std::string> stop_strings) : stop_strings_(std::move(stop_strings)) {}
 
-  // The text that may be sent now. After a stop string was reached this is always empty.
-  std::string Add(absl::string_view text);
+  // The text that may be sent now. After a stop string was reached this is always empty. `held` is what would
+  // follow if the answer ended here, and may change if it does not: it is looked at for a stop string, since
+  // that ends the answer, and only then sent. It comes again with the next piece.
+  std::string Add(absl::string_view text, absl::string_view held = "");
 
   // The text held back, when the answer ended without a stop string.
   std::string Finish();

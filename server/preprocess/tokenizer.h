@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -37,6 +38,8 @@ class Tokenizer {
     absl::Span<const uint32_t> protected_offsets;
     // Adds what the tokenizer's post-processor adds: BOS, EOS or nothing.
     bool add_special_tokens = false;
+    // Of a text that has more tokens, the first max_tokens + 1 come back: what is too long costs no more.
+    size_t max_tokens = std::numeric_limits<uint32_t>::max();
   };
   // INVALID_ARGUMENT if the text is not valid UTF-8.
   absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view text, const EncodeOptions& options) const;
@@ -48,12 +51,20 @@ class Tokenizer {
   // Text of the ids. What is not valid UTF-8 becomes U+FFFD, unknown ids become nothing.
   absl::StatusOr<std::string> Decode(absl::Span<const int32_t> ids, bool skip_special_tokens) const;
 
+  // What one token adds to a text that goes on: with the space that some decoders drop at the start of a
+  // text. Special tokens are their names, unknown ids are nothing.
+  std::string TokenText(int32_t id) const;
+
   TokenKind Kind(int32_t id) const;
   std::optional<std::string> IdToToken(int32_t id) const;
   std::optional<int32_t> TokenToId(absl::string_view token) const;
 
   // Number of tokens, added ones included.
   int vocabulary_size() const;
+
+  // The most bytes of text that one token can stand for; white space that an added token takes with it and
+  // what a normalizer removes do not count.
+  size_t longest_piece() const { return longest_piece_; }
 
   // Special tokens by name: "bos_token", "eos_token", ...
   const std::map<std::string, std::string>& named_tokens() const { return named_tokens_; }
@@ -63,10 +74,13 @@ class Tokenizer {
     void operator()(TfTokenizer* tokenizer) const { tf_tokenizer_free(tokenizer); }
   };
 
-  explicit Tokenizer(TfTokenizer* tokenizer);
+  explicit Tokenizer(TfTokenizer* tokenizer) : tokenizer_(tokenizer) {}
+
+  absl::StatusOr<std::vector<int32_t>> EncodeAll(absl::string_view text, const EncodeOptions& options) const;
 
   std::unique_ptr<TfTokenizer, Free> tokenizer_;
   std::map<std::string, std::string> named_tokens_;
+  size_t longest_piece_ = 1;
 };
 
 }  // namespace varserve::preprocess

@@ -1,7 +1,11 @@
 #include "server/rpc/chat_request.h"
 
+#include <algorithm>
+
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "server/base/status_macros.h"
 #include "server/rpc/status_mapping.h"
 
@@ -41,7 +45,10 @@ absl::StatusOr<Role> RoleOf(const std::string& field, v1::Role role) {
 }  // namespace
 
 absl::StatusOr<ChatRequest> ReadChat(const v1::AnswerRequest& request) {
-  ChatRequest chat{.options = &request.options(), .settings = {&request.var()}, .text_field = "question"};
+  ChatRequest chat{.options = &request.options(),
+                   .settings = {&request.var()},
+                   .text_field = "question",
+                   .images_field = "images"};
   if (request.images().empty()) return Invalid("images", "at least one is needed");
   if (absl::StripAsciiWhitespace(request.question()).empty()) return Invalid("question", "is empty");
   Message message;
@@ -54,7 +61,10 @@ absl::StatusOr<ChatRequest> ReadChat(const v1::AnswerRequest& request) {
 }
 
 absl::StatusOr<ChatRequest> ReadChat(const v1::CaptionRequest& request) {
-  ChatRequest chat{.options = &request.options(), .settings = {&request.var()}, .text_field = "image"};
+  ChatRequest chat{.options = &request.options(),
+                   .settings = {&request.var()},
+                   .text_field = "image",
+                   .images_field = "image"};
   if (!request.has_image()) return Invalid("image", "is missing");
   Message message;
   RETURN_IF_ERROR(AddPicture("image", request.image(), message, chat));
@@ -77,7 +87,10 @@ absl::StatusOr<ChatRequest> ReadChat(const v1::CaptionRequest& request) {
 }
 
 absl::StatusOr<ChatRequest> ReadChat(const v1::GenerateRequest& request) {
-  ChatRequest chat{.options = &request.options(), .settings = {&request.var()}, .text_field = "messages"};
+  ChatRequest chat{.options = &request.options(),
+                   .settings = {&request.var()},
+                   .text_field = "messages",
+                   .images_field = "messages"};
   if (request.messages().empty()) return Invalid("messages", "at least one is needed");
   for (int i = 0; i < request.messages_size(); ++i) {
     const v1::Message& from = request.messages(i);
@@ -127,7 +140,19 @@ absl::StatusOr<ChatRequest> ReadChat(const v1::CompareRequest& request) {
   for (ChatRequest::Picture& picture : chat->pictures)
     picture.field = absl::StrCat("request.", picture.field);
   chat->text_field = "request.messages";
+  chat->images_field = "request.messages";
   return chat;
+}
+
+absl::Status InRequest(const ChatRequest& chat, const absl::Status& status) {
+  absl::string_view message = status.message();
+  if (absl::ConsumePrefix(&message, "images"))
+    return Prefixed(chat.images_field, absl::Status(status.code(), message));
+  if (!absl::ConsumePrefix(&message, "messages")) return status;
+  // Where the conversation is one field, there are no messages to name.
+  if (!absl::EndsWith(chat.text_field, "messages"))
+    message.remove_prefix(std::min(message.find(':'), message.size()));
+  return absl::Status(status.code(), absl::StrCat(chat.text_field, message));
 }
 
 }  // namespace varserve::rpc

@@ -20,7 +20,9 @@ struct ChatRequest {
   std::vector<Picture> pictures;                // of the ImageParts, in order
   const v1::GenerateOptions* options;           // belongs to the request
   std::vector<const v1::VarOptions*> settings;  // at least one; belong to the request
-  std::string text_field;                       // where the prompt's length comes from, for messages
+  // What messages call the conversation, and its images as a whole.
+  std::string text_field;
+  std::string images_field;
 };
 
 // Each checks what the message alone can tell. INVALID_ARGUMENT beginning with the field's name. The request
@@ -29,6 +31,9 @@ absl::StatusOr<ChatRequest> ReadChat(const v1::AnswerRequest& request);
 absl::StatusOr<ChatRequest> ReadChat(const v1::CaptionRequest& request);
 absl::StatusOr<ChatRequest> ReadChat(const v1::GenerateRequest& request);
 absl::StatusOr<ChatRequest> ReadChat(const v1::CompareRequest& request);
+
+// An error about `messages` or `images` of preprocess/, with the names they have in the request.
+absl::Status InRequest(const ChatRequest& chat, const absl::Status& status);
 
 inline constexpr int kMaxSettings = 8;  // of a Compare
 

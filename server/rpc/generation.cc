@@ -120,7 +120,7 @@ SinkVerdict Generation::OnToken(const engine::Token& token) {
       v1::TokenLogprob::Alternative& alternative = *logprob.add_top();
       alternative.set_token_id(static_cast<uint32_t>(id));
       alternative.set_logprob(value);
-      alternative.set_text(services_.tokenizer->Decode({&id, 1}, /*skip_special_tokens=*/false).value_or(""));
+      alternative.set_text(services_.tokenizer->TokenText(id));
     }
   }
   absl::StatusOr<std::string> text = detokenizer_.Add(token.id);
@@ -128,7 +128,7 @@ SinkVerdict Generation::OnToken(const engine::Token& token) {
     text_error_ = text.status();
     return SinkVerdict::kStop;
   }
-  SendText(stop_.Add(*text));
+  SendText(stop_.Add(*text, detokenizer_.held()));
   return stop_.stopped() ? SinkVerdict::kStop : SinkVerdict::kContinue;
 }
 

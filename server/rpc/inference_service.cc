@@ -159,19 +159,18 @@ absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_p
   }
   mode = settings.front().settings.mode;
 
+  const preprocess::PromptBuilder& prompts = model->preprocessor->prompt_builder();
+  const int context = static_cast<int>(decoder.context());
+  RETURN_IF_ERROR(InRequest(chat, prompts.CheckText(chat.messages, chat.pictures.size(), context)));
+
   // 2. Pictures and prompt.
   const absl::Time start = model->services.clock->Now();
   ASSIGN_OR_RETURN(const auto images, ProcessPictures(*model, *call, chat, *options_.image_memory));
   std::optional<absl::Duration> image_time;
   if (!images.empty()) image_time = model->services.clock->Now() - start;
-  ASSIGN_OR_RETURN(Prompt built, model->preprocessor->prompt_builder().Build(chat.messages, images));
-  const auto prompt = std::make_shared<const Prompt>(std::move(built));
-  const int room = static_cast<int>(decoder.context()) - prompt->size();
-  if (room < 1) {
-    return absl::InvalidArgumentError(absl::StrCat(chat.text_field, ": the prompt takes ", prompt->size(),
-                                                   " tokens, which leaves no room in the model's context of ",
-                                                   decoder.context()));
-  }
+  absl::StatusOr<Prompt> built = prompts.Build(chat.messages, images, context);
+  if (!built.ok()) return InRequest(chat, built.status());
+  const auto prompt = std::make_shared<const Prompt>(*std::move(built));
 
   // 3. To the engine, all settings or none.
   std::vector<engine::Submission> group;
@@ -182,7 +181,7 @@ absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_p
                                       .var = settings[i].settings,
                                       .map_layers = settings[i].map_layers,
                                       .deadline = call->metadata().deadline};
-    request.sampling.max_tokens = std::min(request.sampling.max_tokens, room);
+    request.sampling.max_tokens = std::min(request.sampling.max_tokens, context - prompt->size());
     GenerationSpec spec{.setting = static_cast<uint32_t>(i),
                         .prompt = prompt,
                         .stop = sampling.stop,

@@ -26,7 +26,7 @@ void AddTokens(const engine::VarReport& report, const ReportContext& context, v1
     const int32_t id = TokenAt(context, row.position);
     token.set_position(static_cast<uint32_t>(row.position));
     token.set_token_id(static_cast<uint32_t>(id));
-    token.set_text(context.tokenizer.Decode({&id, 1}, /*skip_special_tokens=*/false).value_or(""));
+    token.set_text(context.tokenizer.TokenText(id));
     token.set_generated(row.position >= context.prompt.size());
     SetShares(row.shares, token);
   }

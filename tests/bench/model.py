@@ -44,21 +44,25 @@ def memory_read_gbs(threads):
     return best
 
 
+def one_sequence(s, tokens, rounds, size):
+    """Speeds of one question at a time, each about a picture of its own."""
+    prefill, decode = [], []
+    for seed in range(rounds):
+        first, rest, count, finished = s.answer(picture(seed, size), QUESTION, tokens)
+        prefill.append(finished.usage.prompt_tokens / first)
+        decode.append((count - 1) / rest)
+    return {
+        "prompt_tokens": finished.usage.prompt_tokens,
+        "prefill_tokens_per_second": statistics.median(prefill),
+        "decode_tokens_per_second": statistics.median(decode),
+    }
+
+
 def ours(args, model, tokens, rounds, size):
     flags = ["--threads", str(args.threads), "--prefix_cache", "0", "--max_running", "1"]
     with server(args.build, model, *flags) as s:
-        prefill, decode = [], []
-        for seed in range(rounds):
-            first, rest, count, finished = s.answer(picture(seed, size), QUESTION, tokens)
-            prefill.append(finished.usage.prompt_tokens / first)
-            decode.append((count - 1) / rest)
-        return {
-            "load_seconds": s.load_seconds,
-            "peak_bytes": s.peak_bytes(),
-            "prompt_tokens": finished.usage.prompt_tokens,
-            "prefill_tokens_per_second": statistics.median(prefill),
-            "decode_tokens_per_second": statistics.median(decode),
-        }
+        speeds = one_sequence(s, tokens, rounds, size)
+        return {"load_seconds": s.load_seconds, "peak_bytes": s.peak_bytes(), **speeds}
 
 
 def transformers_peer(args):

@@ -5,31 +5,45 @@ Tokenizer, chat template and the size of the vocabulary come from TOKENIZER_DIR:
 of 32064 the weights are 2 % more.
 """
 
+import concurrent.futures
+import dataclasses
 import json
+import os
 import pathlib
 import shutil
 import sys
 
 import numpy as np
 
-LAYERS, WIDTH, INNER = 32, 4096, 11008
-TOWER = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
+SHARD_BYTES = 2 << 30
 
 
-def tensors(vocabulary):
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    layers: int = 32
+    width: int = 4096
+    inner: int = 11008
+    heads: int = 32
+    tower_layers: int = 24
+    tower_width: int = 1024
+    tower_heads: int = 16
+
+
+def tensors(shape, vocabulary):
     """Name and shape of every weight, as the hub's llava-1.5-7b-hf names them."""
-    yield "language_model.model.embed_tokens.weight", (vocabulary, WIDTH)
-    for i in range(LAYERS):
+    width, inner = shape.width, shape.inner
+    yield "language_model.model.embed_tokens.weight", (vocabulary, width)
+    for i in range(shape.layers):
         at = f"language_model.model.layers.{i}."
         for name in "qkvo":
-            yield f"{at}self_attn.{name}_proj.weight", (WIDTH, WIDTH)
-        for name, shape in (("gate", (INNER, WIDTH)), ("up", (INNER, WIDTH)), ("down", (WIDTH, INNER))):
-            yield f"{at}mlp.{name}_proj.weight", shape
+            yield f"{at}self_attn.{name}_proj.weight", (width, width)
+        for name, size in (("gate", (inner, width)), ("up", (inner, width)), ("down", (width, inner))):
+            yield f"{at}mlp.{name}_proj.weight", size
         for name in ("input_layernorm", "post_attention_layernorm"):
-            yield f"{at}{name}.weight", (WIDTH,)
-    yield "language_model.model.norm.weight", (WIDTH,)
-    yield "language_model.lm_head.weight", (vocabulary, WIDTH)
-    c, inner = TOWER["hidden_size"], TOWER["intermediate_size"]
+            yield f"{at}{name}.weight", (width,)
+    yield "language_model.model.norm.weight", (width,)
+    yield "language_model.lm_head.weight", (vocabulary, width)
+    c = shape.tower_width
     tower = "vision_tower.vision_model."
     yield f"{tower}embeddings.class_embedding", (c,)
     yield f"{tower}embeddings.patch_embedding.weight", (c, 3, 14, 14)
@@ -37,32 +51,57 @@ def tensors(vocabulary):
     for name in ("pre_layrnorm", "post_layernorm"):
         yield f"{tower}{name}.weight", (c,)
         yield f"{tower}{name}.bias", (c,)
-    for i in range(TOWER["num_hidden_layers"]):
+    for i in range(shape.tower_layers):
         at = f"{tower}encoder.layers.{i}."
-        linears = [(f"self_attn.{n}_proj", c, c) for n in ("q", "k", "v", "out")] + [("mlp.fc1", inner, c), ("mlp.fc2", c, inner)]
-        for name, out, width in linears:
-            yield f"{at}{name}.weight", (out, width)
+        linears = [(f"self_attn.{n}_proj", c, c) for n in ("q", "k", "v", "out")] + [("mlp.fc1", 4 * c, c), ("mlp.fc2", c, 4 * c)]
+        for name, out, inputs in linears:
+            yield f"{at}{name}.weight", (out, inputs)
             yield f"{at}{name}.bias", (out,)
         for name in ("layer_norm1", "layer_norm2"):
             yield f"{at}{name}.weight", (c,)
             yield f"{at}{name}.bias", (c,)
-    for name, width in (("linear_1", c), ("linear_2", WIDTH)):
-        yield f"multi_modal_projector.{name}.weight", (WIDTH, width)
-        yield f"multi_modal_projector.{name}.bias", (WIDTH,)
+    for name, inputs in (("linear_1", c), ("linear_2", width)):
+        yield f"multi_modal_projector.{name}.weight", (width, inputs)
+        yield f"multi_modal_projector.{name}.bias", (width,)
 
 
 def bfloat16(values):
     return (values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
 
 
-def main():
-    tokenizer, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
-    scratch = out.with_name(out.name + ".making")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    source = json.loads((tokenizer / "config.json").read_text())
-    vocabulary = source["text_config"]["vocab_size"]
-    config = {
+def write_safetensors(path, shard, pieces):
+    """A file of the bfloat16 tensors [(name, shape)]; pieces(name, count) yields arrays of uint16, `count` values together."""
+    header, offset = {}, 0
+    for name, size in shard:
+        end = offset + 2 * int(np.prod(size))
+        header[name] = {"dtype": "BF16", "shape": size, "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name, size in shard:
+            for piece in pieces(name, int(np.prod(size))):
+                file.write(memoryview(piece))
+
+
+class RepeatedPool:
+    """Random weights that repeat after 64 MB, from a place of each tensor's own on; ones for the norms."""
+
+    def __init__(self):
+        self._pool = bfloat16(np.random.default_rng(1).standard_normal(1 << 25) * 0.02)
+        self._ones = bfloat16(np.ones(1 << 13))
+
+    def pieces(self, name, left):
+        start = np.random.default_rng(list(name.encode())).integers(1 << 20)
+        while left:
+            piece = (self._ones if "norm" in name and name.endswith("weight") else self._pool[start:])[:left]
+            yield piece
+            left, start = left - len(piece), 0
+
+
+def configuration(shape, source):
+    """config.json, with the words of another model's."""
+    return {
         "architectures": ["LlavaForConditionalGeneration"],
         "model_type": "llava",
         "dtype": "bfloat16",
@@ -72,64 +111,59 @@ def main():
         "vision_feature_select_strategy": "default",
         "tie_word_embeddings": False,
         "text_config": {
-            "model_type": "llama", "hidden_size": WIDTH, "intermediate_size": INNER, "num_hidden_layers": LAYERS,
-            "num_attention_heads": 32, "num_key_value_heads": 32, "vocab_size": vocabulary,
-            "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "eos_token_id": 2, "bos_token_id": 1,
-        },  # fmt: skip
-        "vision_config": {"model_type": "clip_vision_model", "image_size": 336, "patch_size": 14, **TOWER},
-    }
-    (scratch / "config.json").write_text(json.dumps(config))
-    processor = {
-        "image_processor_type": "CLIPImageProcessor", "do_resize": True, "size": {"shortest_edge": 336}, "resample": 3,
-        "do_center_crop": True, "crop_size": {"height": 336, "width": 336}, "do_rescale": True, "rescale_factor": 1 / 255,
-        "do_normalize": True, "image_mean": [0.48145466, 0.4578275, 0.40821073], "do_convert_rgb": True,
-        "image_std": [0.26862954, 0.26130258, 0.27577711],
+            "model_type": "llama", "hidden_size": shape.width, "intermediate_size": shape.inner,
+            "num_hidden_layers": shape.layers, "num_attention_heads": shape.heads, "num_key_value_heads": shape.heads,
+            "vocab_size": source["text_config"]["vocab_size"], "max_position_embeddings": 4096, "rms_norm_eps": 1e-5,
+            "eos_token_id": 2, "bos_token_id": 1,
+        },
+        "vision_config": {
+            "model_type": "clip_vision_model", "image_size": 336, "patch_size": 14, "hidden_size": shape.tower_width,
+            "intermediate_size": 4 * shape.tower_width, "num_hidden_layers": shape.tower_layers,
+            "num_attention_heads": shape.tower_heads,
+        },
     }  # fmt: skip
-    (scratch / "preprocessor_config.json").write_text(json.dumps(processor))
-    (scratch / "processor_config.json").write_text(
-        json.dumps({"processor_class": "LlavaProcessor", "patch_size": 14, "vision_feature_select_strategy": "default",
-                    "num_additional_image_tokens": 1, "image_token": "<image>"})  # fmt: skip
-    )
+
+
+PREPROCESSOR = {
+    "image_processor_type": "CLIPImageProcessor", "do_resize": True, "size": {"shortest_edge": 336}, "resample": 3,
+    "do_center_crop": True, "crop_size": {"height": 336, "width": 336}, "do_rescale": True, "rescale_factor": 1 / 255,
+    "do_normalize": True, "image_mean": [0.48145466, 0.4578275, 0.40821073], "do_convert_rgb": True,
+    "image_std": [0.26862954, 0.26130258, 0.27577711],
+}  # fmt: skip
+PROCESSOR = {
+    "processor_class": "LlavaProcessor", "patch_size": 14, "vision_feature_select_strategy": "default",
+    "num_additional_image_tokens": 1, "image_token": "<image>",
+}  # fmt: skip
+
+
+def make(tokenizer, out, shape=Shape()):
+    """Writes the directory; `out` appears when it is complete."""
+    tokenizer, out = pathlib.Path(tokenizer), pathlib.Path(out)
+    scratch = out.with_name(out.name + ".making")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    config = configuration(shape, json.loads((tokenizer / "config.json").read_text()))
+    for name, content in (("config", config), ("preprocessor_config", PREPROCESSOR), ("processor_config", PROCESSOR)):
+        (scratch / f"{name}.json").write_text(json.dumps(content))
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(tokenizer / name, scratch / name)
 
-    random = np.random.default_rng(1)
-    pool = bfloat16(random.standard_normal(1 << 25) * 0.02)  # weights repeat after 64 MB, at odd places
-    ones = bfloat16(np.ones(1 << 13))
-    weight_map, shard, shard_bytes, count = {}, [], 0, 0
-
-    def write_shard():
-        nonlocal shard, shard_bytes, count
-        count += 1
-        name = f"model-{count:05d}.safetensors"
-        header, offset = {}, 0
-        for key, shape in shard:
-            size = 2 * int(np.prod(shape))
-            header[key] = {"dtype": "BF16", "shape": shape, "data_offsets": [offset, offset + size]}
-            offset += size
-            weight_map[key] = name
-        text = json.dumps(header).encode()
-        with open(scratch / name, "wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            for key, shape in shard:
-                left, start = int(np.prod(shape)), int(random.integers(1 << 20))
-                while left:
-                    source = ones if "norm" in key and key.endswith("weight") else pool[start:]
-                    piece = source[:left]
-                    file.write(piece.tobytes())
-                    left, start = left - len(piece), 0
-        shard, shard_bytes = [], 0
-
-    for key, shape in tensors(vocabulary):
-        shard.append((key, list(shape)))
-        shard_bytes += 2 * int(np.prod(shape))
-        if shard_bytes > 2 << 30:
-            write_shard()
-            print(f"{len(weight_map)} tensors written", flush=True)
-    write_shard()
+    shards, room = [], 0
+    for name, size in tensors(shape, config["text_config"]["vocab_size"]):
+        if room <= 0:
+            shards.append([])
+            room = SHARD_BYTES
+        shards[-1].append((name, list(size)))
+        room -= 2 * int(np.prod(size))
+    weight_map = {name: f"model-{i:05d}.safetensors" for i, shard in enumerate(shards, 1) for name, _ in shard}
+    pool = RepeatedPool()
+    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
+        paths = [scratch / weight_map[shard[0][0]] for shard in shards]
+        for _ in executor.map(lambda path, shard: write_safetensors(path, shard, pool.pieces), paths, shards):
+            pass
     (scratch / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     scratch.rename(out)
 
 
 if __name__ == "__main__":
-    main()
+    make(sys.argv[1], sys.argv[2])

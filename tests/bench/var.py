@@ -20,7 +20,6 @@ import sys
 import threading
 import time
 
-from authors_var import AuthorsVar
 from model import QUESTION
 from PIL import Image
 from varserve_client import pb, server, var_pb
@@ -98,27 +97,31 @@ class Times:
         return numbers
 
 
-def ours(args, model: str, tokens: int, rounds: int, tau: float | None) -> dict[str, dict[str, float]]:
-    flags = ["--threads", str(args.threads), "--max_running", str(BATCH)]
+def measure(running, tokens: int, rounds: int, tau: float | None) -> dict[str, dict[str, float]]:
     prefill, alone, batch = Times(), Times(), Times()
-    with server(args.build, model, *flags) as running:
-        running.answer(picture(0), QUESTION, 1)  # the batches' picture
-        for round_ in range(rounds):
-            for on in (False, True) if round_ % 2 else (True, False):
-                own = picture(1 + 2 * round_ + on)
-                _, rest, count, finished = running.answer(own, QUESTION, tokens, var=setting(on, tau))
-                prefill.add(on, finished.timing.prefill_seconds)
-                alone.add(on, rest / (count - 1))
-                half = [setting(on and i % 2 == 0, tau) for i in range(BATCH)]
-                batch.add(on, batch_step_seconds(running, tokens, half))
-        prompt = finished.usage.prompt_tokens
+    running.answer(picture(0), QUESTION, 1)  # the batches' picture
+    for round_ in range(rounds):
+        for on in (False, True) if round_ % 2 else (True, False):
+            own = picture(1 + 2 * round_ + on)
+            _, rest, count, finished = running.answer(own, QUESTION, tokens, var=setting(on, tau))
+            prefill.add(on, finished.timing.prefill_seconds)
+            alone.add(on, rest / (count - 1))
+            half = [setting(on and i % 2 == 0, tau) for i in range(BATCH)]
+            batch.add(on, batch_step_seconds(running, tokens, half))
+    prompt = finished.usage.prompt_tokens
     return {"prompt_tokens": prompt, "prefill": prefill.summary(), "decode": alone.summary(), "batch": batch.summary()}
+
+
+def ours(args, model: str, tokens: int, rounds: int, tau: float | None) -> dict[str, dict[str, float]]:
+    with server(args.build, model, "--threads", str(args.threads), "--max_running", str(BATCH)) as running:
+        return measure(running, tokens, rounds, tau)
 
 
 def transformers_peer(args) -> None:
     """Eager attention without and with the authors' way, in a process of its own; prints JSON."""
     import torch
     import transformers
+    from authors_var import AuthorsVar
 
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(args.threads)

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import os
 import pathlib
 import subprocess
 import sys
@@ -14,18 +15,24 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 _stubs = tempfile.TemporaryDirectory()
 
 
-def _compile_protos():
+def _compile_protos(out):
     from grpc_tools import protoc
 
     protos = ["varserve/v1/var.proto", "varserve/v1/inference.proto"]
-    out = _stubs.name
     if protoc.main(["protoc", f"-I{ROOT}/proto", f"--python_out={out}", f"--grpc_python_out={out}", *protos]) != 0:
         raise RuntimeError("the protos do not compile")
-    sys.path.insert(0, out)
+
+
+def _import_protos():
+    stubs = os.environ.get("VARSERVE_STUBS")  # compiled before, where there is no grpc_tools
+    if stubs is None:
+        stubs = _stubs.name
+        _compile_protos(stubs)
+    sys.path.insert(0, stubs)
     return [importlib.import_module(f"varserve.v1.{name}") for name in ("inference_pb2", "inference_pb2_grpc", "var_pb2")]
 
 
-pb, services, var_pb = _compile_protos()
+pb, services, var_pb = _import_protos()
 
 
 class Server:
@@ -78,9 +85,15 @@ class Server:
 
 
 def _drain(stream):
+    """Reads the server's log, and passes on what is not a mere information."""
     import threading
 
-    thread = threading.Thread(target=lambda: [None for _ in stream], daemon=True)
+    def read():
+        for line in stream:
+            if " info " not in line:
+                sys.stderr.write(line)
+
+    thread = threading.Thread(target=read, daemon=True)
     thread.start()
     return thread
 

@@ -150,7 +150,7 @@ TEST_P(CalibrateTest, ProbeShowsWhatTheReferenceComputes) {
   const absl::Status status = ProbeLayers(*model, prompt, [&](const ProbedLayer& layer) {
     EXPECT_EQ(layer.layer, layers++);
     const at::Tensor seen =
-        attention::SinkMeasure(layer.hidden, at::tensor(profile, at::kLong), 1e-5, 1e-5)[0];
+        attention::SinkMeasure(layer.hidden.cpu(), at::tensor(profile, at::kLong), 1e-5, 1e-5)[0];
     EXPECT_TRUE(at::allclose(seen, phi[layer.layer], 1e-4, 1e-4));
     if (layer.layer > (*observe)["settings"]["last_layer"].get<int>()) return;
     const double share =

@@ -33,11 +33,12 @@ TEST_P(EmbeddedGoldenTest, PromptAndGreedySteps) {
                                  .var_profile = {},
                                  .tensor_operators = GetParam()});
   ASSERT_TRUE(model.ok()) << model.status();
-  const auto preprocessor =
-      preprocess::Preprocessor::Load(dir, {.token_id = (*model)->config().image_token_id,
-                                           .num_tokens = (*model)->num_visual_tokens(),
-                                           .rows = (*model)->grid_rows(),
-                                           .cols = (*model)->grid_cols()});
+  const auto preprocessor = preprocess::Preprocessor::Load(dir,
+                                                           {.token_id = (*model)->config().image_token_id,
+                                                            .num_tokens = (*model)->num_visual_tokens(),
+                                                            .rows = (*model)->grid_rows(),
+                                                            .cols = (*model)->grid_cols()},
+                                                           (*model)->config().decoder.vocab_size);
   ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
   const auto picture =
       (*preprocessor)

@@ -1,4 +1,5 @@
-// Model directories that cannot be served: the server ends with exit code 1 and one line that says why.
+// Model directories that cannot be served: the server ends with exit code 1 and one line that says why. What
+// the fields of a directory mean is model_variants_test's.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -91,6 +92,34 @@ TEST(ModelDirectory, MissingTokenizer) {
   const ServableModel model;
   model.Remove("tokenizer.json");
   EXPECT_THAT(LastLine(model.dir()), HasSubstr("tokenizer.json"));
+}
+
+TEST(ModelDirectory, TemplateThatPrintsItsLists) {
+  const ServableModel model;
+  model.Write("chat_template.jinja", "{% for m in messages %}{{ m.role }}: {{ m.content }}{% endfor %}");
+  EXPECT_THAT(LastLine(model.dir()),
+              HasSubstr("chat template: it cannot be used with an image and a question: "));
+}
+
+// A token that was added to the tokenizer, but not to the model's 160.
+TEST(ModelDirectory, TemplateWithATokenBeyondTheVocabulary) {
+  const ServableModel model;
+  nlohmann::json tokenizer = model.ReadJson("tokenizer.json");
+  nlohmann::json added = tokenizer["added_tokens"][0];
+  added["id"] = 160;
+  added["content"] = "<end>";
+  tokenizer["added_tokens"].push_back(added);
+  model.Write("tokenizer.json", tokenizer.dump());
+  const std::string path = model.dir() + "/chat_template.jinja";
+  model.Write("chat_template.jinja", ReadFile(path) + "<end>");
+  EXPECT_THAT(LastLine(model.dir()), HasSubstr("token 160 of \"<end>\", but the model has only 160 tokens"));
+}
+
+TEST(ModelDirectory, TheTemplateMayEndWithThePicture) {
+  const ServableModel model;
+  model.Write("chat_template.jinja", "Look at this: <image>");
+  ServerProcess server(model.dir(), {});
+  EXPECT_TRUE(server.WaitUntilReady()) << server.Log();
 }
 
 TEST(Flags, Bad) {

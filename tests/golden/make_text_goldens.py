@@ -223,6 +223,46 @@ You are a helpful assistant.<|im_end|>
 {% endif %}{% endfor %}""",
 }
 
+# Templates that take text-only messages of these roles as strings, as transformers lets a caller give them.
+STRING_TEMPLATES = {
+    "all strings": (
+        ("system", "user", "assistant"),
+        """\
+{% if messages[0]['role'] == 'system' %}{{ messages[0]['content'] + ' ' }}{% set messages = messages[1:] %}{% endif %}
+{% for message in messages %}{% if message['role'] == 'user' %}
+{{ 'USER: ' + message['content'].strip() }}{% else %}
+{{ ' ASSISTANT: ' ~ message.content | trim ~ eos_token }}{% endif %}{% endfor %}""",
+    ),
+    "all strings, printed": (
+        ("system", "user", "assistant"),
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{{ eos_token }}{% endfor %}",
+    ),
+    "strings but for users": (
+        ("system", "assistant"),
+        """\
+{% for m in messages %}{% if m.role == 'user' %}[INST]{% for p in m.content %}{% if p.type == 'text' %}{{ p.text }}\
+{% else %}[IMG]{% endif %}{% endfor %}[/INST]{% elif m.role == 'system' %}{{ m.content }}
+{% else %}{{ m.content + eos_token }}{% endif %}{% endfor %}""",
+    ),
+    "strings or lists": (
+        (),
+        """\
+{% for m in messages %}{{ m.role }}: {% if m.content is string %}string {{ m.content }}{% else %}list\
+{% for p in m.content %} {{ p.text }}{% endfor %}{% endif %}
+{% endfor %}""",
+    ),
+}
+
+STRING_CONVERSATIONS = [
+    [message("user", text_part(" What's \"this\"? "))],
+    [
+        message("system", text_part("Be brief.")),
+        message("user", text_part("Hi <\n")),
+        message("assistant", text_part("Yes?")),
+        message("user", text_part("it's 'é中😀'")),
+    ],
+]
+
 TEMPLATE_CONVERSATIONS = [
     [message("user", IMAGE, text_part("What is this?"))],
     [message("system", text_part(" Be brief. ")), message("user", text_part("  x Hi <\n"), IMAGE)],
@@ -235,16 +275,22 @@ TEMPLATE_CONVERSATIONS = [
 ]
 
 
+def with_strings(conversation, roles):
+    return [{**m, "content": m["content"][0]["text"]} if m["role"] in roles else m for m in conversation]
+
+
 def template_goldens(tokenizer):
-    for name, template in TEMPLATES.items():
-        for conversation in TEMPLATE_CONVERSATIONS:
-            golden = {"name": name, "template": template, "messages": conversation}
-            options = {"chat_template": template, "tokenize": False, "add_generation_prompt": True}
-            try:
-                golden["text"] = tokenizer.apply_chat_template(conversation, **options)
-            except TemplateError as error:
-                golden["raised"] = str(error)
-            yield golden
+    cases = [(name, template, c, c) for name, template in TEMPLATES.items() for c in TEMPLATE_CONVERSATIONS]
+    for name, (roles, template) in STRING_TEMPLATES.items():
+        cases += [(name, template, c, with_strings(c, roles)) for c in STRING_CONVERSATIONS]
+    for name, template, conversation, given in cases:
+        golden = {"name": name, "template": template, "messages": conversation}
+        options = {"chat_template": template, "tokenize": False, "add_generation_prompt": True}
+        try:
+            golden["text"] = tokenizer.apply_chat_template(given, **options)
+        except TemplateError as error:
+            golden["raised"] = str(error)
+        yield golden
 
 
 def write_json(path, value):

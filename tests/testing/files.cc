@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 
@@ -9,7 +10,8 @@ namespace varserve {
 
 // The path is known to this file alone, so that all other objects are the same in every clone.
 std::filesystem::path RepositoryPath(std::string_view name) {
-  return std::filesystem::path(VARSERVE_SOURCE_DIR) / name;
+  const char* carried = std::getenv("VARSERVE_SOURCE_DIR");
+  return std::filesystem::path(carried != nullptr ? carried : VARSERVE_SOURCE_DIR) / name;
 }
 
 std::string ReadFile(const std::filesystem::path& path) {

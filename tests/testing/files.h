@@ -8,7 +8,8 @@
 
 namespace varserve {
 
-// `name` counts from the repository's root.
+// `name` counts from the repository's root, or from the folder VARSERVE_SOURCE_DIR where the environment sets
+// it: tests that were carried to another machine find their files there.
 std::filesystem::path RepositoryPath(std::string_view name);
 
 // Fails the test where there is no such file.

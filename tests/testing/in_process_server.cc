@@ -55,7 +55,8 @@ std::unique_ptr<const preprocess::Preprocessor> LoadSmallPreprocessor() {
   const std::string dir = RepositoryPath("tests/golden/text/llama");
   const nlohmann::json config = ReadJson(dir + "/config.json");
   auto preprocessor = preprocess::Preprocessor::Load(
-      dir, {.token_id = config["image_token_index"], .num_tokens = 4, .rows = 2, .cols = 2});
+      dir, {.token_id = config["image_token_index"], .num_tokens = 4, .rows = 2, .cols = 2},
+      /*vocabulary=*/1100);
   EXPECT_TRUE(preprocessor.ok()) << preprocessor.status();
   return *std::move(preprocessor);
 }

@@ -38,6 +38,7 @@ class InProcessServer {
   std::unique_ptr<client::InferenceClient> Connect() const;
   std::string address() const;
   engine::Engine& engine() { return *engine_; }
+  const preprocess::Tokenizer& tokenizer() const { return preprocessor_->tokenizer(); }
   rpc::InferenceService& service() { return *service_; }
   const preprocess::Preprocessor& preprocessor() const { return *preprocessor_; }
 

@@ -1,8 +1,9 @@
 #include "tests/testing/tiny_model.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <cstdlib>
 #include <fstream>
 #include <numeric>
 
@@ -48,7 +49,28 @@ int64_t Elements(const std::vector<int64_t>& shape) {
   return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
 }
 
-FileTensor Fill(const json& spec) {
+json ChangedSpec(const std::string& name, const std::function<void(json& spec)>& change) {
+  json spec = ReadSpec(name);
+  if (change) change(spec);
+  return spec;
+}
+
+// The tensor's bytes in its dtype.
+std::string Bytes(const FileTensor& tensor) {
+  static const std::map<std::string, at::ScalarType> types = {{"F64", at::kDouble},
+                                                              {"F32", at::kFloat},
+                                                              {"F16", at::kHalf},
+                                                              {"BF16", at::kBFloat16},
+                                                              {"I8", at::kChar}};
+  const at::Tensor values = at::from_blob(const_cast<float*>(tensor.values.data()),
+                                          {static_cast<int64_t>(tensor.values.size())}, at::kFloat)
+                                .to(types.at(tensor.dtype));
+  return {static_cast<const char*>(values.const_data_ptr()), values.nbytes()};
+}
+
+}  // namespace
+
+FileTensor FillTensor(const json& spec) {
   FileTensor tensor;
   tensor.shape = spec["shape"].get<std::vector<int64_t>>();
   const auto name = spec["name"].get<std::string>();
@@ -73,46 +95,39 @@ FileTensor Fill(const json& spec) {
   return tensor;
 }
 
-json ReadSpec(const std::string& name, const std::function<void(json& spec)>& change) {
-  json spec = ReadJson(RepositoryPath("tests/golden/models/" + name + ".json"));
-  if (change) change(spec);
-  return spec;
+json ReadSpec(const std::string& name) {
+  return ReadJson(RepositoryPath("tests/golden/models/" + name + ".json"));
 }
-
-}  // namespace
 
 void WriteSafetensors(const std::string& path, const FileTensors& tensors) {
   json header = json::object();
-  int64_t offset = 0;
+  std::string data;
   for (const auto& [name, tensor] : tensors) {
-    const int64_t size = static_cast<int64_t>(tensor.values.size() * sizeof(float));
-    header[name] = {{"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + size}}};
-    offset += size;
+    const size_t begin = data.size();
+    data += Bytes(tensor);
+    header[name] = {{"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {begin, data.size()}}};
   }
   const std::string text = header.dump();
   const uint64_t length = text.size();
   std::ofstream file(path, std::ios::binary);
   file.write(reinterpret_cast<const char*>(&length), sizeof(length));
-  file << text;
-  for (const auto& [name, tensor] : tensors) {
-    file.write(reinterpret_cast<const char*>(tensor.values.data()),
-               static_cast<std::streamsize>(tensor.values.size() * sizeof(float)));
-  }
+  file << text << data;
 }
 
 TinyModel::TinyModel(const std::string& name, const std::function<void(json& spec)>& change)
-    : spec_(ReadSpec(name, change)) {
+    : spec_(ChangedSpec(name, change)) {
   dir_.Write("config.json", spec_["config"].dump());
   dir_.Write("var_profile.json", spec_["profile"].dump());
   for (const json& tensor : spec_["tensors"])
-    weights_.emplace(tensor["name"].get<std::string>(), Fill(tensor));
+    weights_.emplace(tensor["name"].get<std::string>(), FillTensor(tensor));
   WriteSafetensors(dir() + "/model.safetensors", weights_);
 }
 
 model::LlavaModel::Options TinyModel::Options() const {
   model::LlavaModel::Options options;
   options.model_dir = dir();
-  options.device = "cpu";
+  const char* device = std::getenv("VARSERVE_TEST_DEVICE");
+  options.device = device != nullptr ? device : "cpu";
   options.dtype = "float32";
   options.image_height = options.image_width = image_size();
   return options;

@@ -19,10 +19,17 @@ namespace varserve::testing {
 struct FileTensor {
   std::vector<int64_t> shape;
   std::vector<float> values;
+  std::string dtype = "F32";  // or F64, F16, BF16, I8
 };
 using FileTensors = std::map<std::string, FileTensor>;
 
-// Writes them as float32 safetensors.
+// The tensor a spec describes, as float32.
+FileTensor FillTensor(const nlohmann::json& spec);
+
+// `spec` of tests/golden/models/NAME.json.
+nlohmann::json ReadSpec(const std::string& name);
+
+// Writes them as safetensors.
 void WriteSafetensors(const std::string& path, const FileTensors& tensors);
 
 class TinyModel {
@@ -36,6 +43,8 @@ class TinyModel {
   int image_size() const { return spec_["image_size"].get<int>(); }
   const FileTensors& weights() const { return weights_; }
 
+  // Runs on the device that the environment variable VARSERVE_TEST_DEVICE names ("cuda"), else on the CPU.
+  // Other devices than the CPU always run tensor operators.
   model::LlavaModel::Options Options() const;
   std::unique_ptr<const model::LlavaModel> Load(bool tensor_operators = false,
                                                 const std::string& dtype = "float32") const;

@@ -61,8 +61,10 @@ void tf_tokenizer_free(TfTokenizer* tokenizer);
 
 // Token ids of a text. protected: byte offsets, ascending, of characters that must not become part of a
 // special token or placeholder. add_special_tokens: adds what the tokenizer's post-processor adds (BOS, EOS).
+// most: of a text that has more tokens, the first most + 1 are given.
 TfCode tf_tokenizer_encode(const TfTokenizer* tokenizer, TfText text, const uint32_t* protected_offsets,
-                           size_t num_protected, bool add_special_tokens, TfIds* out, TfString* error);
+                           size_t num_protected, bool add_special_tokens, size_t most, TfIds* out,
+                           TfString* error);
 
 // Offsets to protect so that no part of `text` becomes a special token or placeholder, wherever the text is
 // put.
@@ -82,11 +84,14 @@ TfCode tf_tokenizer_named_tokens(const TfTokenizer* tokenizer, TfString* out, Tf
 // Number of tokens, added ones included.
 TfCode tf_tokenizer_vocabulary_size(const TfTokenizer* tokenizer, size_t* out, TfString* error);
 
+// The most bytes of text that one token can stand for.
+TfCode tf_tokenizer_longest_piece(const TfTokenizer* tokenizer, size_t* out, TfString* error);
+
 TfCode tf_template_compile(TfText source, TfTemplate** out, TfString* error);
 void tf_template_free(TfTemplate* chat_template);
 
-// context_json: object with the template's variables. TF_INVALID_ARGUMENT if the template itself refuses the
-// conversation (raise_exception).
+// context_json: object with the template's variables. TF_INVALID_ARGUMENT if the template refuses the
+// conversation (raise_exception) or fails on it.
 TfCode tf_template_render(const TfTemplate* chat_template, TfText context_json, TfString* out,
                           TfString* error);
 

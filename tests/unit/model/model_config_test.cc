@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "absl/strings/str_cat.h"
 #include "tests/testing/temp_dir.h"
 
 namespace varserve::model {
@@ -23,7 +24,8 @@ constexpr char kOldHub[] = R"({
                     "vocab_size": 32000},
   "vision_feature_layer": -2, "vision_feature_select_strategy": "default", "vocab_size": 32064})";
 
-absl::StatusOr<ModelConfig> Load(const std::string& config, const std::string& generation = "") {
+absl::StatusOr<ModelConfig> Load(const std::string& config,
+                                 const std::string& generation = R"({"eos_token_id": 2})") {
   const testing::TempDir dir;
   dir.Write("config.json", config);
   if (!generation.empty()) dir.Write("generation_config.json", generation);
@@ -60,7 +62,8 @@ TEST(ModelConfigTest, ReadsNewerFields) {
     "text_config": {"model_type": "llama", "hidden_size": 576, "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 100,
                     "eos_token_id": 5, "head_dim": 72,
                     "rope_parameters": {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 32.0, "low_freq_factor": 1.0,
-                                        "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}}})");
+                                        "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}}})",
+           /*generation=*/"");
   ASSERT_TRUE(c.ok()) << c.status();
   EXPECT_EQ(c->vision.kind, VisionConfig::Kind::kDinov2);
   EXPECT_EQ(c->vision.intermediate_size, 4 * 384);
@@ -76,33 +79,80 @@ TEST(ModelConfigTest, ReadsNewerFields) {
   EXPECT_THAT(c->eos_token_ids, ElementsAre(5));
 }
 
+TEST(ModelConfigTest, DefaultsAreThoseOfTheConfigurationClasses) {
+  constexpr char kTokens[] = R"("model_type": "llava", "image_token_index": 31999)";
+  const auto none = Load(absl::StrCat("{", kTokens, "}"));
+  ASSERT_TRUE(none.ok()) << none.status();
+  EXPECT_EQ(none->decoder.hidden_size, 4096);
+  EXPECT_EQ(none->decoder.rms_norm_eps, 1e-6);
+  EXPECT_EQ(none->dtype, "");
+  const auto shape = [](const ModelConfig& c) {
+    return std::vector<int>{c.vision.hidden_size,       c.vision.intermediate_size,
+                            c.vision.num_hidden_layers, c.vision.num_attention_heads,
+                            c.vision.image_size,        c.vision.patch_size};
+  };
+  // LlavaConfig's own tower, and CLIPVisionConfig's.
+  EXPECT_THAT(shape(*none), ElementsAre(1024, 4096, 24, 16, 336, 14));
+  const auto null = Load(absl::StrCat("{", kTokens, R"(, "vision_config": null, "text_config": null})"));
+  ASSERT_TRUE(null.ok()) << null.status();
+  EXPECT_THAT(shape(*null), ElementsAre(1024, 4096, 24, 16, 336, 14));
+  const auto empty = Load(absl::StrCat("{", kTokens, R"(, "vision_config": {}})"));
+  ASSERT_TRUE(empty.ok()) << empty.status();
+  EXPECT_THAT(shape(*empty), ElementsAre(768, 3072, 12, 12, 224, 32));
+}
+
 TEST(ModelConfigTest, NamesFileAndField) {
   EXPECT_TRUE(absl::IsNotFound(ModelConfig::Load("/nowhere").status()));
-  EXPECT_THAT(Problem("not json"), HasSubstr("config.json: is not a JSON object"));
+  EXPECT_THAT(Problem("not json"),
+              HasSubstr("config.json: not a JSON object: parse error at line 1, column 2"));
   EXPECT_THAT(Problem(R"({"model_type": "qwen2_vl"})"),
-              HasSubstr("model_type is \"qwen2_vl\"; this server loads LLaVA"));
+              HasSubstr("model_type is \"qwen2_vl\"; this server loads only LLaVA"));
   const auto with = [](const std::string& vision, const std::string& text, const std::string& rest = "") {
-    return Problem(R"({"model_type": "llava", "vision_config": {)" + vision + R"(}, "text_config": {)" +
-                   text + "}" + rest + "}");
+    const auto config = Load(R"({"model_type": "llava", "vision_config": {)" + vision +
+                             R"(}, "text_config": {)" + text + "}" + rest + "}");
+    EXPECT_EQ(config.status().code(), absl::StatusCode::kFailedPrecondition);
+    return std::string(config.status().message());
   };
   EXPECT_THAT(with(R"("model_type": "siglip_vision_model")", ""),
-              HasSubstr("vision_config: model_type is \"siglip_vision_model\""));
-  EXPECT_THAT(with(R"("hidden_act": "relu")", ""), HasSubstr("vision_config: hidden_act is \"relu\""));
-  EXPECT_THAT(with(R"("hidden_size": "big")", ""), HasSubstr("vision_config: hidden_size is not an integer"));
+              HasSubstr("config.json: vision_config.model_type is \"siglip_vision_model\""));
+  EXPECT_THAT(with(R"("hidden_act": "relu")", ""), HasSubstr("vision_config.hidden_act is \"relu\""));
+  EXPECT_THAT(with(R"("hidden_size": "big")", ""),
+              HasSubstr("vision_config.hidden_size is \"big\", not an integer"));
   EXPECT_THAT(with(R"("hidden_size": 0)", ""), HasSubstr("hidden_size is 0, not in [1"));
+  EXPECT_THAT(with(R"("mlp_ratio": 16777216, "model_type": "dinov2")", ""),
+              HasSubstr("mlp_ratio is 16777216"));
   EXPECT_THAT(with("", R"("model_type": "mistral")"),
-              HasSubstr("text_config: model_type is \"mistral\"; supported: llama"));
-  EXPECT_THAT(with("", R"("attention_bias": true)"), HasSubstr("attention_bias is true"));
-  EXPECT_THAT(with("", R"("num_key_value_heads": 5)"), HasSubstr("num_attention_heads is not a multiple"));
+              HasSubstr("text_config.model_type is \"mistral\", which is not supported; supported: llama"));
+  EXPECT_THAT(with("", R"("attention_bias": true)"),
+              HasSubstr("attention_bias is true, which is not supported; only false is"));
+  EXPECT_THAT(with("", R"("num_key_value_heads": 5)"),
+              HasSubstr("num_attention_heads is absent, not a multiple"));
   EXPECT_THAT(with("", R"("head_dim": 20)"), HasSubstr("head_dim is 20, not a multiple of 8"));
+  EXPECT_THAT(with("", R"("num_hidden_layers": 1025)"), HasSubstr("num_hidden_layers is 1025, not in"));
   EXPECT_THAT(with("", R"("rope_scaling": {"type": "yarn"})"),
-              HasSubstr("rope_scaling: rope_type is \"yarn\""));
+              HasSubstr("text_config.rope_scaling.type is \"yarn\""));
   EXPECT_THAT(with("", "", R"(, "vision_feature_layer": 99)"),
-              HasSubstr("vision_feature_layer is 99, but the tower has 13"));
+              HasSubstr("vision_feature_layer is 99, 99 is not one of the 13 hidden states"));
   EXPECT_THAT(with("", "", R"(, "projector_hidden_act": "silu")"),
               HasSubstr("projector_hidden_act is \"silu\""));
   EXPECT_THAT(with("", "", R"(, "image_token_index": 32000)"),
-              HasSubstr("image_token_index is 32000, not in [0, 31999]"));
+              HasSubstr("image_token_index is 32000, not below text_config.vocab_size, 32000"));
+}
+
+// Each of these ended the process once, or was read as another number.
+TEST(ModelConfigTest, OddNumbersAreRefused) {
+  for (const char* number : {"1e400", "18446744073709551615", "9223372036854775808", "-9223372036854775809",
+                             "1e30", "2.5", "NaN", "{}", "[[1]]", "[18446744073709551615]", "[1e30]"}) {
+    for (const char* field : {"vision_feature_layer", "image_token_index", "image_token_id"}) {
+      const std::string config = absl::StrCat(R"({"model_type": "llava", ")", field, R"(": )", number, "}");
+      EXPECT_FALSE(Load(config).ok()) << config;
+    }
+    const std::string text = absl::StrCat(
+        R"({"model_type": "llava", "image_token_index": 5, "text_config": {"hidden_size": )", number, "}}");
+    EXPECT_FALSE(Load(text).ok()) << text;
+    const std::string generation = absl::StrCat(R"({"eos_token_id": )", number, "}");
+    EXPECT_FALSE(Load(R"({"model_type": "llava", "image_token_index": 5})", generation).ok()) << generation;
+  }
 }
 
 }  // namespace

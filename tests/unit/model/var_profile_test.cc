@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include "absl/strings/str_cat.h"
+#include "nlohmann/json.hpp"
+#include "server/model/model_config.h"
 #include "tests/testing/temp_dir.h"
 
 namespace varserve::model {
@@ -17,6 +20,7 @@ DecoderConfig Vicuna7B() {
   c.num_hidden_layers = 32;
   c.num_attention_heads = 32;
   c.num_key_value_heads = 32;
+  c.vocab_size = 32064;
   return c;
 }
 
@@ -36,6 +40,53 @@ TEST(VarProfileTest, OtherDecodersHaveNone) {
   EXPECT_EQ(FindVarProfile(dir.path(), c, {}).value(), std::nullopt);
   EXPECT_THAT(FindVarProfile(dir.path(), c, {.sink_dimensions = {}, .tau = 5.0F}).status().message(),
               HasSubstr("no VAR profile"));
+}
+
+// A directory whose config.json describes the decoder.
+absl::StatusOr<ModelConfig> Load(const PublishedDecoder& d, int vocab_size) {
+  const testing::TempDir dir;
+  dir.Write("generation_config.json", R"({"eos_token_id": 2})");
+  dir.Write("config.json", nlohmann::json{{"model_type", "llava"},
+                                          {"image_token_index", vocab_size - 1},
+                                          {"text_config",
+                                           {{"model_type", "llama"},
+                                            {"hidden_size", d.hidden_size},
+                                            {"num_hidden_layers", d.num_hidden_layers},
+                                            {"num_attention_heads", d.num_attention_heads},
+                                            {"num_key_value_heads", d.num_key_value_heads},
+                                            {"intermediate_size", d.intermediate_size},
+                                            {"vocab_size", vocab_size}}}}
+                               .dump());
+  return ModelConfig::Load(dir.path());
+}
+
+TEST(VarProfileTest, EveryPublishedDecoderCanBeReachedAndNoneIsAnother) {
+  for (const PublishedDecoder& decoder : PublishedDecoders()) {
+    for (const int vocab_size :
+         {decoder.vocab_size, decoder.vocab_size + PublishedDecoder::kMaxAddedTokens}) {
+      const auto config = Load(decoder, vocab_size);
+      ASSERT_TRUE(config.ok()) << decoder.profile.decoder << ": " << config.status();
+      int matches = 0;
+      for (const PublishedDecoder& other : PublishedDecoders()) matches += other.Is(config->decoder) ? 1 : 0;
+      EXPECT_EQ(matches, 1) << decoder.profile.decoder;
+      EXPECT_EQ(PublishedVarProfile(config->decoder)->decoder, decoder.profile.decoder);
+    }
+    EXPECT_FALSE(decoder.Is(Load(decoder, decoder.vocab_size - 1)->decoder));
+  }
+}
+
+// The same shape, another vocabulary.
+TEST(VarProfileTest, Llama3IsNotMistral) {
+  DecoderConfig c;
+  c.hidden_size = 4096;
+  c.num_hidden_layers = 32;
+  c.num_attention_heads = 32;
+  c.num_key_value_heads = 8;
+  c.intermediate_size = 14336;
+  c.vocab_size = 32000;
+  EXPECT_EQ(PublishedVarProfile(c)->decoder, "Mistral-7B");
+  c.vocab_size = 128320;
+  EXPECT_FALSE(PublishedVarProfile(c).has_value());
 }
 
 TEST(VarProfileTest, TheDirectoryOverridesTheTableAndFlagsOverrideBoth) {
@@ -64,11 +115,17 @@ TEST(VarProfileTest, SaysWhatIsWrong) {
     dir.Write("var_profile.json", json);
     return std::string(FindVarProfile(dir.path(), Vicuna7B(), {}).status().message());
   };
-  EXPECT_THAT(problem("[]"), HasSubstr("var_profile.json: is not a JSON object"));
+  EXPECT_THAT(problem("[]"), HasSubstr("var_profile.json: not a JSON object"));
+  EXPECT_THAT(problem(R"({"sink_dimensions": [4294967303]})"), HasSubstr("4294967303 is not in [0, 4095]"));
   EXPECT_THAT(problem("{}"), HasSubstr("sink_dimensions is empty"));
   EXPECT_THAT(problem(R"({"sink_dimensions": [4096]})"), HasSubstr("4096 is not in [0, 4095]"));
   EXPECT_THAT(problem(R"({"sink_dimensions": [1], "tau": 0})"), HasSubstr("tau is not greater than 0"));
-  EXPECT_THAT(problem(R"({"sink_dimensions": ["x"]})"), HasSubstr("sink_dimensions is not an integer"));
+  EXPECT_THAT(problem(R"({"sink_dimensions": ["x"]})"),
+              HasSubstr("sink_dimensions is [\"x\"], not an integer"));
+  EXPECT_TRUE(absl::IsFailedPrecondition(FindVarProfile(dir.path(), Vicuna7B(), {}).status()));
+  dir.Write("var_profile.json", R"({"sink_dimensions": [1]})");
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(FindVarProfile(dir.path(), Vicuna7B(), {.sink_dimensions = {-1}}).status()));
 }
 
 }  // namespace

@@ -1,11 +1,13 @@
 #include "server/preprocess/detokenizer.h"
 
+#include <algorithm>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/preprocess/stop_matcher.h"
 #include "tests/unit/preprocess/test_models.h"
 
 namespace varserve::preprocess {
@@ -81,6 +83,40 @@ TEST_P(DetokenizerTest, JoinedTextIsTheDecodedTextOfAnyTokens) {
   }
 }
 
+TEST_P(DetokenizerTest, HeldTextIsWhatWouldComeNext) {
+  std::mt19937 random(6);
+  for (int round = 0; round < 300; ++round) {
+    Detokenizer detokenizer(&tokenizer_);
+    std::vector<int32_t> ids;
+    std::string joined;
+    for (size_t size = random() % 20; ids.size() < size;) {
+      ids.push_back(static_cast<int32_t>(random() % 300));
+      joined += *detokenizer.Add(ids.back());
+      if (detokenizer.held().empty()) continue;
+      EXPECT_EQ(joined + std::string(detokenizer.held()), *tokenizer_.Decode(ids, true));
+    }
+  }
+}
+
+// A model that writes one unfinished character after the other: neither the text nor the work piles up.
+TEST_P(DetokenizerTest, BrokenCharactersWithoutEnd) {
+  Detokenizer detokenizer(&tokenizer_);
+  const std::vector<int32_t> once = Encode("\uFFFD");
+  std::vector<int32_t> ids;
+  std::string joined;
+  size_t longest_hold = 0;
+  for (int i = 0; i < 3000; ++i) {
+    for (const int32_t id : once) {
+      ids.push_back(id);
+      joined += *detokenizer.Add(id);
+    }
+    if (GetParam() == std::string("byte_level"))
+      longest_hold = std::max(longest_hold, 3 * (i + 1) - joined.size());
+  }
+  EXPECT_LE(longest_hold, 3u);
+  EXPECT_EQ(joined + *detokenizer.Finish(), *tokenizer_.Decode(ids, true));
+}
+
 INSTANTIATE_TEST_SUITE_P(All, DetokenizerTest, testing::Values("byte_level", "llama"));
 
 TEST(LlamaDetokenizerTest, DropsTheLeadingSpaceOnce) {
@@ -110,6 +146,52 @@ TEST(LlamaDetokenizerTest, HoldsARunOfBytesUntilItsEnd) {
   EXPECT_EQ(*broken.Add(byte("<0xA9>")), "");
   EXPECT_EQ(*broken.Add(byte("<0xFF>")), "");
   EXPECT_EQ(*broken.Add(letter), "���a");
+}
+
+TEST(LlamaDetokenizerTest, ANewlineIsKnownAtOnceIfTheAnswerEndsWithIt) {
+  const Tokenizer tokenizer = LoadTestTokenizer("llama");
+  const auto byte = [&](const char* token) { return *tokenizer.TokenToId(token); };
+  Detokenizer detokenizer(&tokenizer);
+  StopMatcher matcher({"\n"});
+  EXPECT_EQ(matcher.Add(*detokenizer.Add(byte("a"))), "a");
+  EXPECT_EQ(detokenizer.held(), "");
+  EXPECT_EQ(*detokenizer.Add(byte("<0x0A>")), "");
+  EXPECT_EQ(detokenizer.held(), "\n");
+  EXPECT_EQ(matcher.Add("", detokenizer.held()), "");
+  EXPECT_TRUE(matcher.stopped());
+
+  // If the answer goes on, the byte may yet become part of something else, and then was no newline.
+  EXPECT_EQ(*detokenizer.Add(byte("<0xC3>")), "");
+  EXPECT_EQ(detokenizer.held(), "");
+  EXPECT_EQ(*detokenizer.Add(byte("<0xA9>")), "");
+  EXPECT_EQ(detokenizer.held(), "\né");
+  EXPECT_EQ(*detokenizer.Add(byte("<0xFF>")), "");
+  EXPECT_EQ(detokenizer.held(), "");
+  EXPECT_EQ(*detokenizer.Add(byte("<0x0A>")), "");
+  EXPECT_EQ(detokenizer.held(), "");
+  EXPECT_EQ(*detokenizer.Add(byte("a")), "\uFFFD\uFFFD\uFFFD\uFFFD\uFFFDa");
+}
+
+TEST(LlamaDetokenizerTest, AHeldSpaceIsTheOneTheDecoderDrops) {
+  const Tokenizer tokenizer = LoadTestTokenizer("llama");
+  const int32_t space = *tokenizer.TokenToId("<0x20>");
+  Detokenizer detokenizer(&tokenizer);
+  EXPECT_EQ(*detokenizer.Add(space), "");
+  EXPECT_EQ(detokenizer.held(), "");
+  EXPECT_EQ(*detokenizer.Add(space), "");
+  EXPECT_EQ(detokenizer.held(), " ");
+  EXPECT_EQ(*detokenizer.Finish(), " ");
+}
+
+TEST(ByteLevelDetokenizerTest, TextBeforeACutCharacterComesAtOnce) {
+  const Tokenizer tokenizer = LoadTestTokenizer("byte_level");
+  const auto byte = [&](const char* token) { return *tokenizer.TokenToId(token); };
+  Detokenizer detokenizer(&tokenizer);
+  EXPECT_EQ(*detokenizer.Add(byte("a")), "a");
+  EXPECT_EQ(*detokenizer.Add(byte("Ã")), "");
+  EXPECT_EQ(*detokenizer.Add(byte("Ã")), "\uFFFD");  // the first was none
+  EXPECT_EQ(*detokenizer.Add(byte("©")), "é");
+  EXPECT_EQ(*detokenizer.Finish(), "");
 }
 
 }  // namespace

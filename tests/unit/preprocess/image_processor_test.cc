@@ -36,30 +36,32 @@ struct WrongConfig {
 TEST(ImageProcessorTest, RefusesWhatItDoesNotKnow) {
   const WrongConfig cases[] = {
       {{{"image_processor_type", "SiglipImageProcessor"}},
-       "image_processor_type: must be CLIPImageProcessor"},
-      {{{"image_processor_type", nullptr}}, "image_processor_type"},
-      {{{"size", {{"longest_edge", 8}}}}, "size: not known here: {\"longest_edge\":8}"},
-      {{{"size", {{"shortest_edge", 8}, {"longest_edge", 9}}}}, "size"},
-      {{{"size", {{"height", 8}}}}, "size"},
-      {{{"size", {{"height", 0}, {"width", 8}}}}, "size: must be an integer from 1"},
-      {{{"size", {{"shortest_edge", 1 << 20}}}}, "size: must be an integer from 1"},
-      {{{"size", "8"}}, "size"},
-      {{{"crop_size", {{"shortest_edge", 8}}}}, "crop_size"},
-      {{{"crop_size", 8.5}}, "crop_size"},
-      {{{"resample", 1}}, "resample: only 2 (bilinear) and 3 (bicubic) are known here, not 1"},
-      {{{"do_resize", "yes"}}, "do_resize: must be true or false"},
+       "image_processor_type is \"SiglipImageProcessor\", which is not supported; supported: "
+       "CLIPImageProcessor"},
+      {{{"size", {{"longest_edge", 8}}}}, "size is {\"longest_edge\":8}, which is not supported"},
+      {{{"size", {{"height", 0}, {"width", 8}}}}, "size.height is 0, not in [1, 16384]"},
+      {{{"size", {{"shortest_edge", 1 << 20}}}}, "size.shortest_edge is 1048576, not in"},
+      {{{"crop_size", {{"shortest_edge", 8}}}}, "crop_size is {\"shortest_edge\":8}, which is not supported"},
+      {{{"crop_size", 8.5}}, "crop_size is 8.5, not an integer"},
+      {{{"crop_size", {8, 1 << 20}}}, "crop_size is [8,1048576], not in"},
+      {{{"crop_size", 18446744073709551615U}}, "crop_size is 18446744073709551615, not in"},
+      {{{"resample", 1}}, "resample is 1, which is not supported; supported: 2 (bilinear), 3 (bicubic)"},
+      {{{"do_resize", "yes"}}, "do_resize is \"yes\", not true or false"},
       {{{"do_pad", true}, {"pad_size", {{"height", 9}, {"width", 9}}}}, "pad_size"},
-      {{{"rescale_factor", 0}}, "rescale_factor"},
-      {{{"image_mean", {0.5, 0.5}}}, "image_mean: must be three numbers"},
-      {{{"image_std", {0.5, 0.5, 0.0}}}, "image_std: must be positive"},
-      {{{"do_center_crop", false}}, "do_center_crop, size: pictures would come out in different sizes"},
+      {{{"rescale_factor", 0}}, "rescale_factor is 0, not in"},
+      {{{"image_mean", {0.5, 0.5}}}, "image_mean is [0.5,0.5], not three numbers"},
+      {{{"image_mean", {0.5, 0.5, 1e300}}}, "image_mean is [0.5,0.5,1e+300], not in"},
+      {{{"image_std", {0.5, 0.5, 0.0}}}, "image_std is [0.5,0.5,0.0], not in"},
+      {{{"size", nullptr}}, "size is null; give it a value or remove it"},
+      {{{"do_center_crop", false}},
+       "do_center_crop is false, and size lets pictures come out in different sizes"},
   };
   for (const WrongConfig& wrong : cases) {
     const absl::StatusOr<ImageProcessor> processor = ImageProcessor::FromConfig(ClipConfig(wrong.changes));
     EXPECT_EQ(processor.status().code(), absl::StatusCode::kFailedPrecondition) << wrong.changes;
-    EXPECT_THAT(std::string(processor.status().message()), StartsWith(wrong.message));
+    EXPECT_THAT(std::string(processor.status().message()),
+                StartsWith(std::string("preprocessor_config.json: ") + wrong.message));
   }
-  EXPECT_FALSE(ImageProcessor::FromConfig(Json::array()).ok());
 }
 
 TEST(ImageProcessorTest, KnowsTheSizeOfItsResults) {
@@ -71,11 +73,13 @@ TEST(ImageProcessorTest, KnowsTheSizeOfItsResults) {
       {Json::object(), 8, 8},
       {{{"crop_size", 6}}, 6, 6},
       {{{"crop_size", {{"height", 4}, {"width", 10}}}}, 4, 10},
+      {{{"crop_size", {4, 10}}}, 4, 10},
+      {{{"size", 6}, {"default_to_square", true}, {"do_center_crop", false}}, 6, 6},
       {{{"size", {{"height", 5}, {"width", 7}}}, {"do_center_crop", false}}, 5, 7},
       {{{"image_processor_type", "LlavaImageProcessorFast"}, {"do_pad", true}, {"do_center_crop", false}},
        8,
        8},
-      {{{"image_processor_type", "BitImageProcessor"}, {"crop_size", nullptr}, {"size", nullptr}}, 224, 224},
+      {{{"image_processor_type", "BitImageProcessor"}, {"do_resize", nullptr}, {"do_pad", nullptr}}, 8, 8},
   };
   for (const auto& expected : cases) {
     const absl::StatusOr<ImageProcessor> processor = ImageProcessor::FromConfig(ClipConfig(expected.changes));
@@ -92,6 +96,13 @@ TEST(ImageProcessorTest, KnowsTheSizeOfItsResults) {
       EXPECT_EQ(image->Pixels().size(), image->rgb.size());
     }
   }
+}
+
+TEST(ImageProcessorTest, DefaultsAreThoseOfTransformers) {
+  const absl::StatusOr<ImageProcessor> processor = ImageProcessor::FromConfig(Json::object());
+  ASSERT_TRUE(processor.ok()) << processor.status();
+  EXPECT_EQ(processor->height(), 224);
+  EXPECT_EQ(processor->width(), 224);
 }
 
 TEST(ImageProcessorTest, RefusesALine) {
@@ -150,14 +161,16 @@ TEST(ImageProcessorTest, LoadsFromEitherFile) {
   EXPECT_EQ(ImageProcessor::Load(dir)->height(), 5);
   std::ofstream(dir / "processor_config.json") << Json{{"processor_class", "LlavaProcessor"}};
   EXPECT_EQ(ImageProcessor::Load(dir)->height(), 5);
+  std::ofstream(dir / "processor_config.json") << Json{{"image_processor", nullptr}};
+  EXPECT_EQ(ImageProcessor::Load(dir)->height(), 5);
   std::ofstream(dir / "processor_config.json") << Json{{"image_processor", ClipConfig({{"crop_size", 6}})}};
   EXPECT_EQ(ImageProcessor::Load(dir)->height(), 6);
   std::ofstream(dir / "processor_config.json") << Json{{"image_processor", ClipConfig({{"resample", 5}})}};
   EXPECT_THAT(std::string(ImageProcessor::Load(dir).status().message()),
-              StartsWith("processor_config.json: resample"));
+              StartsWith("processor_config.json: image_processor.resample"));
   std::ofstream(dir / "processor_config.json") << "{";
   EXPECT_THAT(std::string(ImageProcessor::Load(dir).status().message()),
-              StartsWith("processor_config.json: not a JSON object"));
+              StartsWith("processor_config.json: not a JSON object: parse error at line 1, column 2"));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/files.h"
@@ -22,17 +23,18 @@ class PreprocessorTest : public testing::Test {
   }
 
   std::string LoadError() {
-    const auto preprocessor = Preprocessor::Load(dir_, layout_);
+    const auto preprocessor = Preprocessor::Load(dir_, layout_, vocabulary_);
     EXPECT_FALSE(preprocessor.ok());
     return std::string(preprocessor.status().message());
   }
 
   const std::filesystem::path dir_ = testing::TempDir() + "/preprocessor_test";
+  int vocabulary_ = 1100;
   ImageLayout layout_{.token_id = 0, .num_tokens = 4, .rows = 2, .cols = 2};
 };
 
 TEST_F(PreprocessorTest, MakesAPromptOfAPictureAndAQuestion) {
-  const auto preprocessor = Preprocessor::Load(dir_, layout_);
+  const auto preprocessor = Preprocessor::Load(dir_, layout_, vocabulary_);
   ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
   const auto image =
       (*preprocessor)
@@ -63,6 +65,78 @@ TEST_F(PreprocessorTest, TriesTheChatTemplate) {
               testing::StartsWith("chat template: it cannot be used with an image and a question: images"));
   std::ofstream(dir_ / "chat_template.jinja") << "{{ messages | no_such_filter }}";
   EXPECT_THAT(LoadError(), HasSubstr("no_such_filter"));
+}
+
+TEST_F(PreprocessorTest, ATemplateMustNotWriteListsOfParts) {
+  // As a list, with and without the placeholder; refused; not at all.
+  for (const char* source :
+       {"{% for m in messages %}{{ m.role }}: {{ m.content }}{% endfor %}",
+        "<image>{{ messages[0].content }}", "{% for m in messages %}{{ m.content + eos_token }}{% endfor %}",
+        "<image>{{ messages[0].content | tojson }}",
+        "{% if messages[0].content is not string %}{{ raise_exception('strings only') }}{% endif %}"}) {
+    std::ofstream(dir_ / "chat_template.jinja") << source;
+    EXPECT_THAT(LoadError(),
+                testing::StartsWith("chat template: it cannot be used with an image and a question: "))
+        << source;
+  }
+  // It may have no place for the question.
+  std::ofstream(dir_ / "chat_template.jinja") << "<image>Describe it.";
+  EXPECT_TRUE(Preprocessor::Load(dir_, layout_, vocabulary_).ok());
+  // What it does with conversations of another kind is found out when there is one.
+  std::ofstream(dir_ / "chat_template.jinja") << "<image>{{ messages[0].content[1].text }}";
+  const auto preprocessor = Preprocessor::Load(dir_, layout_, vocabulary_);
+  ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
+  EXPECT_TRUE(
+      absl::IsInvalidArgument((*preprocessor)->prompt_builder().Build({{Role::kUser, {"Hi"}}}, {}).status()));
+}
+
+TEST_F(PreprocessorTest, TokensOfTheTemplateMustBeTheModels) {
+  vocabulary_ = layout_.token_id + 1;
+  EXPECT_TRUE(Preprocessor::Load(dir_, layout_, vocabulary_).ok());
+  const int32_t pad = vocabulary_;  // the tokenizer's last
+  const auto file = [&](const char* name, const std::string& text) { std::ofstream(dir_ / name) << text; };
+  file("chat_template.jinja", "<image>{{ messages[0].content[-1].text }} {{ pad_token }}");
+  EXPECT_EQ(
+      LoadError(),
+      absl::StrCat(
+          "chat template: it cannot be used with an image and a question: messages: the tokenizer makes "
+          "token ",
+          pad, " of \"▁<pad>\", but the model has only ", pad, " tokens"));
+  file("chat_template.jinja",
+       "<image>{% for m in messages %}{{ m.content[-1].text }}"
+       "{{ ' ' + pad_token if m.role == 'assistant' }}{% endfor %}");
+  EXPECT_THAT(LoadError(),
+              testing::StartsWith("chat template: it cannot be used with a conversation: messages: "));
+  file("chat_template.jinja", "<image>{% for m in messages %}{{ m.content[-1].text }}{% endfor %}");
+  EXPECT_TRUE(Preprocessor::Load(dir_, layout_, vocabulary_).ok());
+  nlohmann::json config = ReadJson(dir_ / "tokenizer_config.json");
+  config["bos_token"] = "<begin>";  // which the post-processor does not write
+  file("tokenizer_config.json", config.dump());
+  EXPECT_TRUE(Preprocessor::Load(dir_, layout_, vocabulary_).ok());
+  file("chat_template.jinja", "{{ bos_token }}<image>{{ messages[0].content[-1].text }}");
+  EXPECT_THAT(LoadError(), HasSubstr("<begin>"));
+}
+
+// A word that a user can write, added to the tokenizer but not to the model.
+TEST_F(PreprocessorTest, ATokenOfTheUsersMustBeTheModels) {
+  nlohmann::json tokenizer = ReadJson(dir_ / "tokenizer.json");
+  vocabulary_ = layout_.token_id + 2;
+  nlohmann::json word = tokenizer["added_tokens"].back();
+  word["id"] = vocabulary_;
+  word["content"] = "<tool>";
+  word["special"] = false;
+  word["normalized"] = false;
+  tokenizer["added_tokens"].push_back(word);
+  std::ofstream(dir_ / "tokenizer.json") << tokenizer;
+  const auto preprocessor = Preprocessor::Load(dir_, layout_, vocabulary_);
+  ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
+  const auto build = [&](const char* text) {
+    return (*preprocessor)->prompt_builder().Build({{Role::kUser, {text}}}, {}).status();
+  };
+  EXPECT_TRUE(build("a tool").ok());
+  EXPECT_EQ(build("a <tool>"), absl::InvalidArgumentError(absl::StrCat(
+                                   "messages: the tokenizer makes token ", vocabulary_,
+                                   " of \"<tool>\", but the model has only ", vocabulary_, " tokens")));
 }
 
 }  // namespace

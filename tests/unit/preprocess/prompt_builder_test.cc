@@ -2,12 +2,15 @@
 #include "server/preprocess/prompt_builder.h"
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/preprocess/text_marks.h"
@@ -49,13 +52,14 @@ class PromptBuilderTest : public testing::TestWithParam<const char*> {
 
   void SetTemplate(const std::string& source) {
     template_.emplace_back(std::make_unique<ChatTemplate>(*ChatTemplate::Compile(source)));
-    builder_ = std::make_unique<PromptBuilder>(&tokenizer_, template_.back().get(), layout_);
+    builder_ = std::make_unique<PromptBuilder>(&tokenizer_, template_.back().get(), layout_, vocabulary_);
   }
 
-  absl::StatusOr<Prompt> Build(const std::vector<Message>& messages, size_t num_images) {
+  absl::StatusOr<Prompt> Build(const std::vector<Message>& messages, size_t num_images,
+                               int context = std::numeric_limits<int>::max()) {
     std::vector<std::shared_ptr<const ProcessedImage>> images;
     while (images.size() < num_images) images.push_back(std::make_shared<const ProcessedImage>());
-    return builder_->Build(messages, images);
+    return builder_->Build(messages, images, context);
   }
 
   // The special tokens of a prompt, in order, visual tokens among them.
@@ -69,6 +73,7 @@ class PromptBuilderTest : public testing::TestWithParam<const char*> {
 
   const Tokenizer tokenizer_ = LoadTestTokenizer(GetParam());
   ImageLayout layout_;
+  int vocabulary_ = 1300;  // more than either tokenizer has
   std::vector<std::unique_ptr<const ChatTemplate>> template_;
   std::unique_ptr<const PromptBuilder> builder_;
 };
@@ -157,6 +162,119 @@ TEST_P(PromptBuilderTest, RandomTextNeverChangesTheSpecialTokens) {
   }
 }
 
+TEST_P(PromptBuilderTest, RefusesTextThatCannotFitByItsSize) {
+  const size_t longest = tokenizer_.longest_piece();
+  const auto error = [&](const std::vector<Message>& messages, size_t num_images, int context) {
+    const absl::Status status = builder_->CheckText(messages, num_images, context);
+    EXPECT_TRUE(status.ok() || absl::IsInvalidArgument(status)) << status;
+    return std::string(status.message());
+  };
+  const auto question = [](size_t size) -> Message {
+    return {Role::kUser, {ImagePart(), std::string(size, 'a')}};
+  };
+  EXPECT_EQ(error({question(93 * longest)}, 1, 100), "");
+  EXPECT_EQ(
+      error({question(93 * longest + 1)}, 1, 100),
+      absl::StrCat("messages[0].parts[1].text: ", 93 * longest + 1,
+                   " bytes; the model's context of 100 tokens has room for ", 93 * longest, " at most"));
+  EXPECT_EQ(error({{Role::kUser, {"hi"}}, question(94 * longest)}, 1, 100).substr(0, 27),
+            "messages[1].parts[1].text: ");
+  EXPECT_EQ(error({question(50 * longest), question(50 * longest)}, 2, 100),
+            absl::StrCat("messages: ", 100 * longest,
+                         " bytes of text; the model's context of 100 tokens has room for ", 86 * longest,
+                         " at most"));
+  EXPECT_EQ(error({question(1)}, 15, 100),
+            "images: 105 visual tokens; the model's context of 100 tokens has room for 99 at most");
+  EXPECT_EQ(error(std::vector<Message>(50, {Role::kUser, {""}}), 0, 100), "");
+  EXPECT_EQ(error(std::vector<Message>(51, {Role::kUser, {""}}), 0, 100),
+            "messages: 102 messages and parts; the model's context of 100 tokens has room for 100 at most");
+}
+
+TEST_P(PromptBuilderTest, WhatCheckTextRefusesWouldNotHaveFitted) {
+  const std::vector<std::string> pieces = {"ab",      " ", "\n", "中", "a", "-", "The quick brown fox ",
+                                           "<image>", "é", "0"};
+  std::mt19937 random(12);
+  for (int round = 0; round < 300; ++round) {
+    std::string text;
+    const size_t size = random() % 100;
+    const std::string& piece = pieces[random() % pieces.size()];
+    while (text.size() < size * size) text += random() % 50 == 0 ? pieces[random() % pieces.size()] : piece;
+    const std::vector<Message> messages = {{Role::kUser, {ImagePart(), text}}};
+    const int prompt = Build(messages, 1)->size();
+    for (const int context : {prompt / 2, prompt, prompt + 1}) {
+      const bool fits = prompt < context;
+      EXPECT_TRUE(!fits || builder_->CheckText(messages, 1, context).ok()) << text;
+      EXPECT_EQ(Build(messages, 1, context).ok(), fits) << text;
+    }
+  }
+}
+
+TEST_P(PromptBuilderTest, SaysThatThePromptIsTooLong) {
+  const std::vector<Message> messages = {{Role::kUser, {ImagePart(), "What is this?"}}};
+  const int prompt = Build(messages, 1)->size();
+  EXPECT_EQ(Build(messages, 1, prompt + 1)->size(), prompt);
+  for (const int context : {prompt, 8, 1}) {
+    EXPECT_EQ(
+        Build(messages, 1, context).status(),
+        absl::InvalidArgumentError(absl::StrCat(
+            "messages: the prompt takes so many tokens that it leaves no room in the model's context of ",
+            context)));
+  }
+}
+
+TEST_P(PromptBuilderTest, TokensTheModelDoesNotHaveNeverReachIt) {
+  const int32_t pad = *tokenizer_.TokenToId(tokenizer_.named_tokens().at("pad_token"));
+  const int32_t word = tokenizer_.Encode("a", {})->front();
+  vocabulary_ = word;
+  SetTemplate("x{{ messages[0].content[0].text }}");
+  const absl::Status status = Build({{Role::kUser, {"a"}}}, 0).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("but the model has only"));
+  // The text of a special token is not that token, wherever its id is.
+  vocabulary_ = std::max(tokenizer_.vocabulary_size() - 2, word + 1);
+  SetTemplate("{{ messages[0].content[0].text }}");
+  EXPECT_TRUE(Build({{Role::kUser, {*tokenizer_.IdToToken(pad)}}}, 0).ok());
+}
+
+// Any text in time and memory that grow with its size alone. The limits are far from what is needed.
+TEST_P(PromptBuilderTest, LargeTextsOfEveryShapeTakeLinearTime) {
+  std::mt19937 random(13);
+  std::string unicode;
+  while (unicode.size() < 256 << 10) {
+    const uint32_t c = random() % 0x10FFFF;
+    if (c >= 0x10000)
+      absl::StrAppend(
+          &unicode, std::string{static_cast<char>(0xF0 | c >> 18), static_cast<char>(0x80 | (c >> 12 & 63)),
+                                static_cast<char>(0x80 | (c >> 6 & 63)), static_cast<char>(0x80 | (c & 63))});
+  }
+  std::vector<std::string> texts = {unicode};
+  for (const char* piece : {"a", " ", "\n", "</s>", "<image>", "<", "<|im_end|>", "<pad> ", "😀", "\u0301",
+                            "中", "7", "\x01", " \n\t", "\uFDD0", "\uFDD0\uFDD1", "\\\"", "{{ x }}"}) {
+    texts.emplace_back();
+    while (texts.back().size() < 256 << 10) texts.back() += piece;
+  }
+  for (const std::string& text : texts) {
+    const absl::Time start = absl::Now();
+    const absl::StatusOr<Prompt> prompt = Build({{Role::kUser, {ImagePart(), text}}}, 1);
+    EXPECT_TRUE(prompt.ok()) << text.substr(0, 20) << prompt.status();
+    EXPECT_LT(absl::Now() - start, absl::Seconds(20)) << text.substr(0, 20);
+  }
+}
+
+TEST_P(PromptBuilderTest, ARefusalQuotesTextWithoutMarks) {
+  SetTemplate("{{ raise_exception('not ' + messages[0].content[0].text) }}");
+  EXPECT_EQ(Build({{Role::kUser, {"<image> \uFDD0"}}}, 0).status(),
+            absl::InvalidArgumentError("messages: the chat template says: not <image> \uFDD0"));
+}
+
+TEST_P(PromptBuilderTest, ARefusalIsShort) {
+  SetTemplate("{{ raise_exception(messages[0].content[0].text) }}");
+  std::string text;
+  while (text.size() < 100'000) text += "é";
+  const std::string message(Build({{Role::kUser, {text}}}, 0).status().message());
+  EXPECT_EQ(message, absl::StrCat("messages: the chat template says: ", text.substr(0, 466), "..."));
+}
+
 TEST_P(PromptBuilderTest, NamesTheTextThatIsNotUtf8) {
   const absl::Status status =
       Build({{Role::kSystem, {"fine"}}, {Role::kUser, {ImagePart(), "bad \xC3"}}}, 1).status();
@@ -172,7 +290,7 @@ TEST(LlamaPromptBuilderTest, BosStandsOnce) {
   const auto first_two = [&](const char* source, const char* text) {
     const absl::StatusOr<ChatTemplate> chat_template = ChatTemplate::Compile(source);
     const Prompt prompt =
-        *PromptBuilder(&tokenizer, &*chat_template, {.token_id = *tokenizer.TokenToId("<image>")})
+        *PromptBuilder(&tokenizer, &*chat_template, {.token_id = *tokenizer.TokenToId("<image>")}, 1 << 20)
              .Build({{Role::kUser, {text}}}, {});
     return std::vector<int32_t>(prompt.token_ids.begin(), prompt.token_ids.begin() + 2);
   };

@@ -6,7 +6,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "server/preprocess/detokenizer.h"
-#include "server/preprocess/preprocessor.h"
+#include "server/preprocess/tokenizer.h"
 #include "tests/testing/files.h"
 
 namespace varserve::preprocess {
@@ -16,11 +16,10 @@ TEST(SmolLm2Test, TokenizesAsTransformers) {
   const char* embedded_model = std::getenv("VARSERVE_EMBEDDED_MODEL");
   ASSERT_NE(embedded_model, nullptr) << "VARSERVE_EMBEDDED_MODEL is not set; ./dev test sets it";
   const std::filesystem::path dir = embedded_model;
-  const int32_t image_token_id = ReadJson(dir / "config.json")["image_token_index"];
-  const auto preprocessor =
-      Preprocessor::Load(dir, {.token_id = image_token_id, .num_tokens = 1, .rows = 1, .cols = 1});
-  ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
-  const Tokenizer& tokenizer = (*preprocessor)->tokenizer();
+  const absl::StatusOr<Tokenizer> loaded =
+      Tokenizer::Load(dir, ReadJson(dir / "config.json")["image_token_index"]);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  const Tokenizer& tokenizer = *loaded;
   for (const nlohmann::json& golden : ReadJson(RepositoryPath("tests/golden/text/smollm2.json"))) {
     const std::string text = golden["text"];
     const absl::StatusOr<std::vector<int32_t>> ids = tokenizer.Encode(text, {});

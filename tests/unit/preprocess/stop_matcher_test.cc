@@ -57,6 +57,22 @@ TEST(StopMatcherTest, TheFirstCompleteOneEndsTheAnswer) {
   EXPECT_EQ(Match({"é"}, {"naïv", "e caf\xC3\xA9s"}).sent, "naïve caf");
 }
 
+TEST(StopMatcherTest, HeldTextEndsTheAnswerButIsNotSent) {
+  StopMatcher matcher({"\n\n"});
+  EXPECT_EQ(matcher.Add("a", "\n"), "a");
+  EXPECT_EQ(matcher.Add("\n", ""), "");  // it comes again, as what it has become
+  EXPECT_EQ(matcher.Add("b", "é\n"), "\nb");
+  EXPECT_FALSE(matcher.stopped());
+  EXPECT_EQ(matcher.Add("", "é\n\n"), "é") << "the answer ends here, so this is final";
+  EXPECT_TRUE(matcher.stopped());
+
+  StopMatcher changed({"b\n"});
+  EXPECT_EQ(changed.Add("ab", ""), "a");
+  EXPECT_EQ(changed.Add("", ""), "");
+  EXPECT_EQ(changed.Add("", "\n"), "");
+  EXPECT_TRUE(changed.stopped()) << "across what is final and what is held";
+}
+
 TEST(StopMatcherTest, CuttingMakesNoDifference) {
   std::mt19937 random(3);
   for (int round = 0; round < 2000; ++round) {

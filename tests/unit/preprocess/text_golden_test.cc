@@ -17,7 +17,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kVisualTokens = 4;  // make_text_goldens.py
+constexpr int kVisualTokens = 4;   // make_text_goldens.py
+constexpr int kVocabulary = 1300;  // more than either tokenizer has
 
 std::vector<Message> ToMessages(const Json& json) {
   static const std::map<std::string, Role> roles = {
@@ -49,8 +50,8 @@ class TextGoldenTest : public testing::TestWithParam<const char*> {
   void SetUp() override {
     const std::filesystem::path dir = RepositoryPath("tests/golden/text") / GetParam();
     const int32_t token_id = ReadJson(dir / "config.json")["image_token_index"];
-    auto loaded =
-        Preprocessor::Load(dir, {.token_id = token_id, .num_tokens = kVisualTokens, .rows = 2, .cols = 2});
+    auto loaded = Preprocessor::Load(
+        dir, {.token_id = token_id, .num_tokens = kVisualTokens, .rows = 2, .cols = 2}, kVocabulary);
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     preprocessor_ = *std::move(loaded);
     for (Json& golden : prompts_) {
@@ -97,10 +98,10 @@ TEST(ChatTemplateGoldenTest, RendersAsTransformers) {
   const std::map<std::string, std::string> named_tokens = {
       {"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}, {"pad_token", "<pad>"}};
   for (const Json& golden : ReadJson(RepositoryPath("tests/golden/text/templates.json"))) {
-    const absl::StatusOr<ChatTemplate> chat_template = ChatTemplate::Compile(golden["template"]);
+    const absl::StatusOr<ChatTemplate> chat_template =
+        ChatTemplate::Compile(golden["template"], named_tokens);
     ASSERT_TRUE(chat_template.ok()) << golden["name"] << chat_template.status();
-    const absl::StatusOr<std::string> text =
-        chat_template->Render(ToMessages(golden["messages"]), named_tokens);
+    const absl::StatusOr<std::string> text = chat_template->Render(ToMessages(golden["messages"]));
     if (golden.contains("raised")) {
       EXPECT_EQ(text.status().code(), absl::StatusCode::kInvalidArgument) << golden["name"];
       EXPECT_THAT(std::string(text.status().message()),

@@ -149,6 +149,33 @@ TEST(ChatRequestTest, CompareTakesOnePromptAndItsSettings) {
   EXPECT_EQ(chat->options, &request.request().options());
 }
 
+TEST(ChatRequestTest, ErrorsOfThePromptHaveTheNamesOfTheRequest) {
+  const v1::AnswerRequest question = Question();
+  v1::CaptionRequest caption;
+  caption.mutable_image()->set_data("picture");
+  const v1::GenerateRequest chat = Chat();
+  const v1::CompareRequest comparison = Comparison();
+  const auto names = [](const auto& request) {
+    const absl::StatusOr<ChatRequest> chat = ReadChat(request);
+    std::vector<std::string> names;
+    for (const char* error : {"messages: long", "messages[3].parts[1].text: long", "images: many"}) {
+      const absl::Status status = InRequest(*chat, absl::InvalidArgumentError(error));
+      EXPECT_TRUE(absl::IsInvalidArgument(status));
+      names.emplace_back(status.message());
+    }
+    EXPECT_TRUE(InRequest(*chat, absl::OkStatus()).ok());
+    EXPECT_EQ(InRequest(*chat, absl::InternalError("panic")), absl::InternalError("panic"));
+    return names;
+  };
+  EXPECT_THAT(names(question), ElementsAre("question: long", "question: long", "images: many"));
+  EXPECT_THAT(names(caption), ElementsAre("image: long", "image: long", "image: many"));
+  EXPECT_THAT(names(chat),
+              ElementsAre("messages: long", "messages[3].parts[1].text: long", "messages: many"));
+  EXPECT_THAT(names(comparison),
+              ElementsAre("request.messages: long", "request.messages[3].parts[1].text: long",
+                          "request.messages: many"));
+}
+
 TEST(ChatRequestTest, CompareNamesWhatIsWrong) {
   using Request = v1::CompareRequest;
   const std::pair<std::function<void(Request&)>, std::string> cases[] = {

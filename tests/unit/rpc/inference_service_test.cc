@@ -181,6 +181,24 @@ TEST_F(InferenceServiceTest, RefusesBytesBeyondWhatMayWaitForAWorker) {
   EXPECT_TRUE(Ask(Chat("Hello", 2)).ok());
 }
 
+// By its size, before a picture is looked at.
+TEST_F(InferenceServiceTest, RefusesTextThatCannotFit) {
+  Start();
+  v1::AnswerRequest request = WithBadPicture();
+  request.set_question(std::string(4 << 20, 'a'));
+  const absl::Status question = client_->Answer(request, {}, [](const auto&) { return true; }).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(question)) << question;
+  EXPECT_THAT(std::string(question.message()),
+              StartsWith("question: 4194304 bytes; the model's context of 8192 tokens"));
+  v1::GenerateRequest chat = Chat("Hello", 2);
+  chat.mutable_messages(0)->add_parts()->set_text(std::string(4 << 20, 'a'));
+  EXPECT_THAT(std::string(Ask(chat).message()), StartsWith("messages[0].parts[1].text: 4194304 bytes; "));
+  EXPECT_EQ(server_->Metric("image_seconds"), 0);
+  // Text that may fit, and then has too many tokens.
+  EXPECT_THAT(std::string(Ask(Chat(std::string(100'000, '7'), 2)).message()),
+              StartsWith("messages: the prompt takes so many tokens"));
+}
+
 TEST_F(InferenceServiceTest, EndsACallWhoseDeadlinePassesInTheQueue) {
   Start({.scheduler = {.max_running = 1}, .queue = {.max_waiting = 1}});
   gate_.Close();
@@ -246,6 +264,46 @@ void SendMuch(engine::StepOutput& output) {
     result.token->id = 800;
     result.token->top.assign(20, {65, -1.5F});
   }
+}
+
+// With the space that a Llama tokenizer drops at the start of a text.
+TEST_F(InferenceServiceTest, TextsOfAlternativesAreAsInASentence) {
+  Start();
+  const int32_t word = *server_->tokenizer().TokenToId("▁image");
+  runner_.edit_output = [&](engine::StepOutput& output) {
+    for (engine::SequenceResult& result : output.results) {
+      if (result.token.has_value()) result.token->top.assign(2, {word, -1.5F});
+    }
+  };
+  v1::GenerateRequest request = Chat("Hello", 2);
+  request.mutable_options()->set_logprobs(2);
+  std::vector<std::string> texts;
+  const auto finished = client_->Generate(request, {}, [&](const v1::GenerateResponse& response) {
+    for (const v1::TokenLogprob& logprob : response.delta().logprobs()) {
+      for (const auto& alternative : logprob.top()) texts.push_back(alternative.text());
+    }
+    return true;
+  });
+  ASSERT_TRUE(finished.ok()) << finished.status();
+  EXPECT_EQ(texts, std::vector<std::string>(4, " image"));
+}
+
+// A newline that is a byte of its own ends the answer with its token, not with the next one.
+TEST_F(InferenceServiceTest, AByteTokenEndsTheAnswerAtOnce) {
+  Start();
+  const int32_t newline = *server_->tokenizer().TokenToId("<0x0A>");
+  runner_.edit_output = [&](engine::StepOutput& output) {
+    for (engine::SequenceResult& result : output.results) {
+      if (result.token.has_value()) result.token->id = newline;
+    }
+  };
+  v1::GenerateRequest request = Chat("Hello", 20);
+  request.mutable_options()->add_stop("\n");
+  const auto finished = client_->Generate(request, {}, [](const auto&) { return true; });
+  ASSERT_TRUE(finished.ok()) << finished.status();
+  EXPECT_EQ(finished->finish_reason(), v1::FINISH_REASON_STOP_STRING);
+  EXPECT_EQ(finished->text(), "");
+  EXPECT_EQ(finished->usage().generated_tokens(), 1);
 }
 
 TEST_F(InferenceServiceTest, ASlowReaderGetsItsAnswerAndHoldsUpNobody) {

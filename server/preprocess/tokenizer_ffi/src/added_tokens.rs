@@ -4,12 +4,14 @@
 //! For a text without protected characters the result is that of `tokenizers::AddedVocabulary`, which does the same
 //! search but cannot leave out single matches.
 
+use std::cmp::Reverse;
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::automaton::OverlappingState;
+use aho_corasick::{AhoCorasick, Anchored, BuildError, Input, MatchKind, StartKind};
 use regex::Regex;
 use tokenizers::normalizer::Range;
-use tokenizers::{AddedToken, NormalizedString, Offsets, Token};
+use tokenizers::{AddedToken, NormalizedString, Token};
 
 pub struct Pattern {
     pub text: String,
@@ -20,27 +22,37 @@ pub struct Pattern {
 
 pub struct AddedTokenMatcher {
     patterns: Vec<Pattern>,
-    automaton: AhoCorasick,
+    /// Finds where the next match starts.
+    leftmost: AhoCorasick,
+    /// Finds all that match at one place.
+    anchored: AhoCorasick,
 }
 
 impl AddedTokenMatcher {
-    pub fn new(patterns: Vec<Pattern>) -> Result<Self, aho_corasick::BuildError> {
-        let automaton =
-            AhoCorasick::builder().match_kind(MatchKind::Standard).build(patterns.iter().map(|p| &p.text))?;
-        Ok(Self { patterns, automaton })
+    pub fn new(mut patterns: Vec<Pattern>) -> Result<Self, BuildError> {
+        patterns.retain(|pattern| !pattern.text.is_empty());
+        let texts = || patterns.iter().map(|pattern| &pattern.text);
+        Ok(Self {
+            leftmost: AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(texts())?,
+            anchored: AhoCorasick::builder().start_kind(StartKind::Anchored).build(texts())?,
+            patterns,
+        })
     }
 
     /// Splits `sentence` at the added tokens in it. `protected` holds byte offsets in the original text, ascending.
     pub fn split(
         &self,
-        sentence: &NormalizedString,
+        sentence: NormalizedString,
         protected: &[usize],
     ) -> Vec<(NormalizedString, Option<Vec<Token>>)> {
-        self.find(sentence, protected)
+        let pieces = self.find(&sentence, protected);
+        if let [Piece { id: None, .. }] = pieces[..] {
+            return vec![(sentence, None)];
+        }
+        pieces
             .into_iter()
-            .map(|(id, range)| {
-                let slice =
-                    sentence.slice(Range::Normalized(range.0..range.1)).expect("matches lie on character boundaries");
+            .map(|Piece { id, range }| {
+                let slice = sentence.slice(Range::Normalized(range)).expect("matches lie on character boundaries");
                 let tokens = id.map(|id| {
                     let value = slice.get().to_owned();
                     let len = value.len();
@@ -51,8 +63,9 @@ impl AddedTokenMatcher {
             .collect()
     }
 
-    /// Pieces of the text in order, with the id of those that are added tokens.
-    fn find(&self, sentence: &NormalizedString, protected: &[usize]) -> Vec<(Option<u32>, Offsets)> {
+    /// Pieces of the text in order; whitespace that an added token takes with it is in none. No whitespace is looked at
+    /// twice: the work grows with the size of the text and the number of matches, whatever the matches are.
+    fn find(&self, sentence: &NormalizedString, protected: &[usize]) -> Vec<Piece> {
         let text = sentence.get();
         let shift = sentence.offsets_original().0;
         let is_protected = |start: usize, end: usize| {
@@ -63,39 +76,59 @@ impl AddedTokenMatcher {
             protected.get(next).is_some_and(|&offset| offset < original.end)
         };
 
-        // Leftmost first, of these the longest.
-        let mut candidates: Vec<(usize, usize, &Pattern)> = self
-            .automaton
-            .find_overlapping_iter(text)
-            .map(|m| (m.start(), m.end(), &self.patterns[m.pattern().as_usize()]))
-            .filter(|&(start, end, pattern)| !(pattern.guarded && is_protected(start, end)))
-            .collect();
-        candidates.sort_by_key(|&(start, end, _)| (start, std::cmp::Reverse(end)));
+        // The longest that starts here; of two that are alike the lower id.
+        let match_at = |start: usize| {
+            let mut state = OverlappingState::start();
+            let matches = std::iter::from_fn(|| {
+                let rest = Input::new(text).range(start..).anchored(Anchored::Yes);
+                self.anchored.find_overlapping(rest, &mut state);
+                state.get_match()
+            });
+            matches
+                .map(|m| (m.end(), &self.patterns[m.pattern().as_usize()]))
+                .filter(|&(end, pattern)| !(pattern.guarded && is_protected(start, end)))
+                .max_by_key(|&(end, pattern)| (end, Reverse(pattern.id)))
+        };
 
         let mut pieces = Vec::new();
-        let mut matched = 0; // end of the last match
+        let mut at = 0; // where the search goes on
         let mut covered = 0; // end of the last piece, which may have taken whitespace behind the match
-        for (start, end, pattern) in candidates {
-            if start < matched {
-                continue;
-            }
-            matched = end;
+        let mut blank = 0; // end of the whitespace looked at last
+        while let Some(next) = self.leftmost.find(Input::new(text).range(at..)) {
+            let start = next.start();
+            at = start + 1;
+            let Some((end, pattern)) = match_at(start) else { continue };
+            at = end;
             if pattern.token.single_word && !is_single_word(text, start, end) {
                 continue;
             }
-            let begin = if pattern.token.lstrip { text[..start].trim_end().len().max(covered) } else { start };
-            let stop = if pattern.token.rstrip { text.len() - text[end..].trim_start().len() } else { end };
+            let begin = match text.get(covered..start) {
+                Some(between) if pattern.token.lstrip => covered + between.trim_end().len(),
+                _ => start,
+            };
             if covered < begin {
-                pieces.push((None, (covered, begin)));
+                pieces.push(Piece { id: None, range: covered..begin });
             }
-            pieces.push((Some(pattern.id), (begin, stop)));
-            covered = stop;
+            pieces.push(Piece { id: Some(pattern.id), range: start..end });
+            covered = end;
+            if pattern.token.rstrip {
+                if blank < end {
+                    blank = text.len() - text[end..].trim_start().len();
+                }
+                covered = blank;
+            }
         }
         if covered < text.len() {
-            pieces.push((None, (covered, text.len())));
+            pieces.push(Piece { id: None, range: covered..text.len() });
         }
         pieces
     }
+}
+
+struct Piece {
+    /// Of an added token.
+    id: Option<u32>,
+    range: std::ops::Range<usize>,
 }
 
 fn is_single_word(text: &str, start: usize, end: usize) -> bool {

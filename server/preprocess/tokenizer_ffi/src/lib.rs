@@ -4,7 +4,9 @@
 #![allow(clippy::missing_safety_doc)]
 
 mod added_tokens;
+mod configured_tokens;
 mod special_text;
+mod spelling;
 mod template;
 mod tokenizer;
 
@@ -12,7 +14,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::slice;
 use std::sync::Once;
 
-use template::{ChatTemplate, RenderError};
+use template::ChatTemplate;
 use tokenizer::{ChatTokenizer, TokenKind};
 
 #[derive(Clone, Copy)]
@@ -145,12 +147,13 @@ pub unsafe extern "C" fn tf_tokenizer_encode(
     protected: *const u32,
     num_protected: usize,
     add_special_tokens: bool,
+    most: usize,
     out: *mut TfIds,
     error: *mut TfString,
 ) -> TfCode {
     call(out, error, || {
         let protected: Vec<usize> = view(protected, num_protected).iter().map(|&offset| offset as usize).collect();
-        tokenizer.encode(utf8(text)?, &protected, add_special_tokens).map(ids).map_err(invalid)
+        tokenizer.encode(utf8(text)?, &protected, add_special_tokens, most).map(ids).map_err(invalid)
     })
 }
 
@@ -233,6 +236,15 @@ pub unsafe extern "C" fn tf_tokenizer_vocabulary_size(
 }
 
 #[no_mangle]
+pub unsafe extern "C" fn tf_tokenizer_longest_piece(
+    tokenizer: &ChatTokenizer,
+    out: *mut usize,
+    error: *mut TfString,
+) -> TfCode {
+    call(out, error, || Ok(tokenizer.longest_piece()))
+}
+
+#[no_mangle]
 pub unsafe extern "C" fn tf_template_compile(
     source: TfText,
     out: *mut *mut ChatTemplate,
@@ -258,9 +270,6 @@ pub unsafe extern "C" fn tf_template_render(
 ) -> TfCode {
     call(out, error, || {
         let context = serde_json::from_slice(bytes(context_json)).map_err(internal)?;
-        template.render(context).map(string).map_err(|error| match error {
-            RenderError::Raised(message) => invalid(message),
-            RenderError::Failed(message) => internal(message),
-        })
+        template.render(context).map(string).map_err(invalid)
     })
 }

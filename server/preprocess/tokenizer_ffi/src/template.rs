@@ -21,12 +21,6 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
 }
 
-pub enum RenderError {
-    /// The template refuses the conversation.
-    Raised(String),
-    Failed(String),
-}
-
 impl ChatTemplate {
     pub fn compile(source: &str) -> Result<Self, Error> {
         // {% generation %} marks the assistant's text for training; transformers renders its content as it is.
@@ -51,11 +45,15 @@ impl ChatTemplate {
         Ok(Self { environment })
     }
 
-    pub fn render(&self, context: Value) -> Result<String, RenderError> {
-        let template = self.environment.get_template(NAME).map_err(|e| RenderError::Failed(e.to_string()))?;
+    /// An error says what the template has against the conversation.
+    pub fn render(&self, context: Value) -> Result<String, String> {
+        let template = self.environment.get_template(NAME).map_err(|error| error.to_string())?;
         template.render(context).map_err(|error| match error.detail().and_then(|detail| detail.strip_prefix(RAISED)) {
-            Some(message) => RenderError::Raised(message.to_owned()),
-            None => RenderError::Failed(error.to_string()),
+            Some(message) => format!("the chat template says: {message}"),
+            None if error.kind() == ErrorKind::OutOfFuel => {
+                "the chat template takes too many steps for this conversation; make it shorter".to_owned()
+            }
+            None => format!("the chat template fails on this conversation: {error}"),
         })
     }
 }

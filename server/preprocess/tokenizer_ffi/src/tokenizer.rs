@@ -6,15 +6,18 @@ use serde_json::Value;
 use tokenizers::normalizer::Range;
 use tokenizers::tokenizer::pre_tokenizer::OffsetType;
 use tokenizers::{
-    AddedToken, DecoderWrapper, Model, NormalizedString, Normalizer, PreTokenizedString, PreTokenizer, Result, Token,
+    AddedToken, DecoderWrapper, Model, NormalizedString, Normalizer, PreTokenizedString, PreTokenizer, Result,
+    TruncationDirection,
 };
 
 use crate::added_tokens::{AddedTokenMatcher, Pattern};
+use crate::configured_tokens::add_configured_tokens;
 use crate::special_text::SpecialText;
+use crate::spelling::Spellings;
 
-/// Named special tokens of tokenizer_config.json, as transformers knows them.
-const NAMED_TOKENS: [&str; 7] =
-    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+const CONFIG_FILE: &str = "tokenizer_config.json";
+/// Words whose tokens each thread keeps.
+const CACHED_WORDS: usize = 1000;
 
 /// What a token is to somebody who turns ids into text.
 #[derive(Clone, Copy, PartialEq)]
@@ -30,31 +33,35 @@ pub enum TokenKind {
 
 pub struct ChatTokenizer {
     inner: tokenizers::Tokenizer,
-    /// Ids a user's text must never be turned into: special tokens and the image placeholder.
-    guarded: HashSet<u32>,
+    /// Of the ids a user's text must never be turned into: special tokens and the image placeholder.
+    spellings: Spellings,
     raw_tokens: AddedTokenMatcher,
     normalized_tokens: AddedTokenMatcher,
     special_text: SpecialText,
     normalized_special_text: SpecialText,
     has_byte_fallback: bool,
+    longest_piece: usize,
     /// Named special tokens, for the chat template.
     pub named_tokens: BTreeMap<String, String>,
 }
 
 impl ChatTokenizer {
-    /// `config` is tokenizer_config.json; its tokens are added as transformers' TokenizersBackend does.
+    /// `config` is tokenizer_config.json.
     pub fn load(tokenizer_json: &[u8], config: &Value, placeholder_id: u32) -> Result<Self> {
         let mut inner = tokenizers::Tokenizer::from_bytes(tokenizer_json)?;
         inner.with_truncation(None)?;
         inner.with_padding(None);
-        let named_tokens = add_configured_tokens(&mut inner, config)?;
+        let named_tokens =
+            add_configured_tokens(&mut inner, config).map_err(|problem| format!("{CONFIG_FILE}: {problem}"))?;
+        limit_cache(&mut inner);
 
         if inner.id_to_token(placeholder_id).is_none() {
             return Err(format!("there is no token with the id {placeholder_id} of the image placeholder").into());
         }
         let mut guarded = HashSet::from([placeholder_id]);
         let (mut raw, mut normalized) = (Vec::new(), Vec::new());
-        for (id, token) in inner.get_added_tokens_decoder() {
+        let added: BTreeMap<u32, AddedToken> = inner.get_added_tokens_decoder().into_iter().collect();
+        for (id, token) in added {
             if token.special {
                 guarded.insert(id);
             }
@@ -78,8 +85,9 @@ impl ChatTokenizer {
             _ => false,
         };
         Ok(Self {
+            spellings: Spellings::new(inner.get_model(), &guarded),
+            longest_piece: longest_piece(&inner)?,
             inner,
-            guarded,
             raw_tokens: AddedTokenMatcher::new(raw)?,
             normalized_tokens: AddedTokenMatcher::new(normalized)?,
             special_text,
@@ -90,22 +98,27 @@ impl ChatTokenizer {
     }
 
     /// Ids of `text`. No character at an offset in `protected` (bytes, ascending) becomes part of a guarded token;
-    /// apart from that this is `tokenizers::Tokenizer::encode`.
-    pub fn encode(&self, text: &str, protected: &[usize], add_special_tokens: bool) -> Result<Vec<u32>> {
+    /// apart from that this is `tokenizers::Tokenizer::encode`. Stops when there are more than `most` ids: the result
+    /// then has `most` + 1.
+    pub fn encode(&self, text: &str, protected: &[usize], add_special_tokens: bool, most: usize) -> Result<Vec<u32>> {
         let mut pieces = PreTokenizedString::from(text);
-        pieces.split(|_, piece| Ok(self.raw_tokens.split(&piece, protected)))?;
+        pieces.split(|_, piece| Ok(self.raw_tokens.split(piece, protected)))?;
         pieces.split(|_, mut piece| {
             if let Some(normalizer) = self.inner.get_normalizer() {
                 normalizer.normalize(&mut piece)?;
             }
-            Ok(self.normalized_tokens.split(&piece, protected))
+            Ok(self.normalized_tokens.split(piece, protected))
         })?;
         if let Some(pre_tokenizer) = self.inner.get_pre_tokenizer() {
             pre_tokenizer.pre_tokenize(&mut pieces)?;
         }
-        pieces.tokenize(|piece| self.tokenize(piece.get()))?;
+        let limit = most.saturating_add(1);
+        let tokenize =
+            |piece: &NormalizedString| self.spellings.apply(self.inner.get_model().tokenize(piece.get())?, piece.get());
+        pieces.tokenize_with_limit(tokenize, limit, TruncationDirection::Right)?;
         let encoding = pieces.into_encoding(None, 0, OffsetType::None)?;
-        Ok(self.inner.post_process(encoding, None, add_special_tokens)?.get_ids().to_vec())
+        let encoding = self.inner.post_process(encoding, None, add_special_tokens)?;
+        Ok(encoding.get_ids().iter().copied().take(limit).collect())
     }
 
     /// Byte offsets of the characters of `text` to protect so that no part of it becomes a guarded token, wherever
@@ -114,16 +127,16 @@ impl ChatTokenizer {
         if text.is_empty() {
             return Ok(Vec::new());
         }
-        let normalized = normalize(&self.inner, text)?;
-        let in_normalized = self.normalized_special_text.find(normalized.get());
-        let ranges = in_normalized.into_iter().filter_map(|range| normalized.convert_offsets(Range::Normalized(range)));
+        let mut ranges = self.special_text.find(text);
+        if !self.normalized_special_text.is_empty() {
+            let normalized = normalize(&self.inner, text)?;
+            let in_normalized = self.normalized_special_text.find(normalized.get()).into_iter();
+            ranges.extend(in_normalized.filter_map(|range| normalized.convert_offsets(Range::Normalized(range))));
+        }
         // One character of each is enough. White space is left alone: templates strip it, and a special token written
         // by the template may take in what stands beside it.
-        let mut offsets: Vec<usize> = self
-            .special_text
-            .find(text)
+        let mut offsets: Vec<usize> = ranges
             .into_iter()
-            .chain(ranges)
             .filter_map(|range| Some(range.start + text.get(range)?.find(|c: char| !c.is_whitespace())?))
             .collect();
         offsets.sort_unstable();
@@ -158,26 +171,35 @@ impl ChatTokenizer {
         self.inner.get_vocab_size(true)
     }
 
-    /// Tokens of a piece without added tokens. A model can know a special token as an ordinary piece of its own
-    /// vocabulary (unigram models, merges made from a whole vocabulary); such a piece is taken apart.
-    fn tokenize(&self, piece: &str) -> Result<Vec<Token>> {
-        let mut tokens = self.inner.get_model().tokenize(piece)?;
-        let is_guarded = |token: &Token| {
-            self.guarded.contains(&token.id) && piece.get(token.offsets.0..token.offsets.1) == Some(&token.value)
-        };
-        let Some(token) = tokens.iter().find(|token| is_guarded(token)) else { return Ok(tokens) };
-        let first = piece[token.offsets.0..].chars().next().map_or(0, char::len_utf8);
-        let (head, tail) = piece.split_at(token.offsets.0 + first);
-        if tail.is_empty() {
-            return Err(format!("{:?} cannot be written other than as a special token", token.value).into());
-        }
-        tokens = self.tokenize(head)?;
-        tokens.extend(self.tokenize(tail)?.into_iter().map(|mut token| {
-            token.offsets = (token.offsets.0 + head.len(), token.offsets.1 + head.len());
-            token
-        }));
-        Ok(tokens)
+    /// The most bytes of text that one token can stand for, white space that added tokens take with them left aside.
+    pub fn longest_piece(&self) -> usize {
+        self.longest_piece
     }
+}
+
+/// The longest text of a token. That of a piece as the model writes it is at least as long, so few are decoded.
+fn longest_piece(tokenizer: &tokenizers::Tokenizer) -> Result<usize> {
+    let mut pieces: Vec<(String, u32)> = tokenizer.get_vocab(true).into_iter().collect();
+    pieces.sort_unstable_by_key(|(piece, _)| std::cmp::Reverse(piece.len()));
+    let mut longest = 1;
+    for (piece, id) in pieces {
+        if piece.len() <= longest {
+            break;
+        }
+        // A space at the start of a text is dropped by some decoders.
+        let once = tokenizer.decode(&[id], false)?.len();
+        let twice = tokenizer.decode(&[id, id], false)?.len();
+        longest = longest.max(once).max(twice.saturating_sub(once));
+    }
+    Ok(longest)
+}
+
+/// The crate keeps the first words that each thread comes upon, for ever: words can be chosen so that the 10 000 it
+/// keeps by itself take 80 MB.
+fn limit_cache(tokenizer: &mut tokenizers::Tokenizer) {
+    let mut model = tokenizer.get_model().clone();
+    model.resize_cache(CACHED_WORDS);
+    tokenizer.with_model(model);
 }
 
 fn normalize(tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<NormalizedString> {
@@ -194,72 +216,4 @@ fn is_byte_token(token: &str) -> bool {
         && token.starts_with("<0x")
         && token.ends_with('>')
         && token.get(3..5).is_some_and(|hex| u8::from_str_radix(hex, 16).is_ok())
-}
-
-/// Adds the tokens of tokenizer_config.json that tokenizer.json lacks or describes differently; returns the named ones.
-fn add_configured_tokens(tokenizer: &mut tokenizers::Tokenizer, config: &Value) -> Result<BTreeMap<String, String>> {
-    let known = tokenizer.get_added_tokens_decoder();
-    let mut contents: HashSet<String> = known.values().map(|token| token.content.clone()).collect();
-    let mut tokens: Vec<AddedToken> = Vec::new();
-
-    if let Some(decoder) = config.get("added_tokens_decoder").and_then(Value::as_object) {
-        let mut listed: Vec<(u32, AddedToken)> = Vec::new();
-        for (id, description) in decoder {
-            let id = id.parse().map_err(|_| format!("added_tokens_decoder: {id:?} is not a token id"))?;
-            let token =
-                added_token(description).ok_or_else(|| format!("added_tokens_decoder: token {id} has no content"))?;
-            listed.push((id, token));
-        }
-        listed.sort_by_key(|(id, _)| *id);
-        tokens.extend(listed.into_iter().map(|(_, token)| token).filter(|token| !known.values().any(|k| k == token)));
-    }
-    contents.extend(tokens.iter().map(|token| token.content.clone()));
-
-    let mut named = BTreeMap::new();
-    let mut add_named = |name: &str, value: &Value| {
-        if let Some(token) = added_token(value) {
-            named.insert(name.to_owned(), token.content.clone());
-            if contents.insert(token.content.clone()) {
-                tokens.push(token.special(true));
-            } else if let Some(listed) = tokens.iter_mut().find(|t| t.content == token.content) {
-                listed.special = true;
-            }
-        }
-    };
-    for (name, value) in config.as_object().into_iter().flatten() {
-        if NAMED_TOKENS.contains(&name.as_str()) || (name.ends_with("_token") && value.is_string()) {
-            add_named(name, value);
-        }
-    }
-    let extra = config.get("extra_special_tokens").filter(|extra| !extra.is_null());
-    match extra.or_else(|| config.get("additional_special_tokens")) {
-        Some(Value::Object(extra)) => extra.iter().for_each(|(name, value)| add_named(name, value)),
-        Some(Value::Array(extra)) => {
-            for token in extra.iter().filter_map(added_token) {
-                if contents.insert(token.content.clone()) {
-                    tokens.push(token.special(true));
-                }
-            }
-        }
-        _ => {}
-    }
-    tokenizer.add_tokens(tokens)?;
-    Ok(named)
-}
-
-/// A token as tokenizer_config.json writes it: a string, or an object with its properties.
-fn added_token(value: &Value) -> Option<AddedToken> {
-    if let Some(content) = value.as_str() {
-        return Some(AddedToken::from(content, true));
-    }
-    let content = value.get("content")?.as_str()?;
-    let flag = |name: &str, default: bool| value.get(name).and_then(Value::as_bool).unwrap_or(default);
-    let special = flag("special", false);
-    Some(
-        AddedToken::from(content, special)
-            .single_word(flag("single_word", false))
-            .lstrip(flag("lstrip", false))
-            .rstrip(flag("rstrip", false))
-            .normalized(flag("normalized", !special)),
-    )
 }

@@ -1,0 +1,73 @@
+# Sourced by ../dev: what a machine with a GPU needs to test and measure the server, in one file made here.
+
+gpu_usage() {
+  cat <<'TEXT'
+usage: ./dev gpu --bundle DIR
+Builds the server, its client and the component tests against LibTorch 2.11 and packs them into DIR/varserve-gpu.tar.xz, with the
+shared libraries they need beyond the C library's, goldens, benchmarks and samples. On a machine with an NVIDIA GPU and a Python
+that has that torch, whether there is a network, a compiler and this repository or not:
+
+  python3 -m tarfile -e varserve-gpu.tar.xz varserve-gpu
+  python3 varserve-gpu/tests/gpu/run.py --out RESULTS
+
+runs the tests on the GPU, compares it with the CPU, measures it beside transformers, and writes RESULTS/gpu.json and gpu.md. That
+takes five minutes; run.py --help says how to take less, and how to try it without a GPU.
+TEXT
+}
+
+# Sets BUILD.
+ensure_gpu_build() {
+  LIBTORCH_LOCK="$ROOT/scripts/libtorch-gpu.lock" ensure_build gpu-2.11 varserve-server varserve component_test
+}
+
+# make_gpu_bundle DIR
+make_gpu_bundle() {
+  local out=$1 bundle
+  ensure_gpu_build
+  ensure_embedded_model
+  mkdir -p "$out"
+  bundle=$(mktemp --directory)
+  say "making the bundle"
+  bundle_programs "$bundle" varserve-server varserve component_test
+  (cd "$ROOT" && cp --parents --recursive tests/gpu tests/bench tests/golden/data tests/golden/models models/embedded/samples "$bundle")
+  find "$bundle" -name __pycache__ -exec rm -r {} +
+  mkdir "$bundle/stubs" "$bundle/model"
+  protoc --proto_path="$ROOT/proto" --python_out="$bundle/stubs" --grpc_python_out="$bundle/stubs" \
+    --plugin=protoc-gen-grpc_python="$(command -v grpc_python_plugin)" varserve/v1/var.proto varserve/v1/inference.proto
+  # The embedded model without its weights: only their names and shapes.
+  find "$MODEL" -maxdepth 1 -type f ! -name '*.safetensors' -exec cp -t "$bundle/model" {} +
+  python3 - "$MODEL/model.safetensors" >"$bundle/model/tensors.json" <<'PY'
+import json, sys
+with open(sys.argv[1], "rb") as file:
+    header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+print(json.dumps([[name, tensor["shape"]] for name, tensor in header.items() if name != "__metadata__"]))
+PY
+  git -C "$ROOT" describe --always --dirty >"$bundle/REVISION"
+  tar --directory "$bundle" --owner 0 --group 0 --create --file - . | xz --threads 0 >"$out/varserve-gpu.tar.xz"
+  rm -r "$bundle"
+  say "$out/varserve-gpu.tar.xz: $(du --apparent-size --human-readable "$out/varserve-gpu.tar.xz" | cut -f1); ./dev gpu --help says how to run it"
+}
+
+# bundle_programs BUNDLE NAME...: stripped, in libexec, with their libraries in lib; those of the C library, of the compiler and of
+# torch are the other machine's. bin/NAME runs a program with both.
+bundle_programs() {
+  local bundle=$1 name
+  local theirs='^(ld-linux.*|lib(c|m|dl|rt|pthread|resolv|gcc_s|stdc\+\+|gomp|c10|torch_cpu|cudart|cupti))\.so'
+  shift
+  mkdir "$bundle/bin" "$bundle/lib" "$bundle/libexec"
+  cat >"$bundle/bin/program" <<'SH'
+#!/bin/sh
+here=$(cd "$(dirname "$0")/.." && pwd)
+export LD_LIBRARY_PATH="$VARSERVE_TORCH_LIB:$here/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+exec "$here/libexec/$(basename "$0")" "$@"
+SH
+  chmod +x "$bundle/bin/program"
+  for name in "$@"; do
+    cp "$BUILD/bin/$name" "$bundle/libexec"
+    ln -s program "$bundle/bin/$name"
+    ldd "$BUILD/bin/$name"
+  done | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' | sort --unique | while read -r library; do
+    [[ $(basename "$library") =~ $theirs ]] || cp --dereference --no-clobber "$library" "$bundle/lib"
+  done
+  strip "$bundle"/libexec/* "$bundle"/lib/*
+}

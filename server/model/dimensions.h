@@ -1,0 +1,36 @@
+// What the configurations of decoder and vision tower have in common.
+#pragma once
+
+#include <cstdint>
+
+#include "server/base/json_fields.h"
+
+namespace varserve::model {
+
+inline constexpr int64_t kMostOfAnything = 1 << 24;  // no dimension is larger
+inline constexpr int64_t kMostLayers = 1024;
+
+inline int Dimension(JsonFields& fields, const char* key, int fallback) {
+  return static_cast<int>(fields.Int(key, fallback, 1, kMostOfAnything));
+}
+
+inline int Layers(JsonFields& fields, int fallback) {
+  return static_cast<int>(fields.Int("num_hidden_layers", fallback, 1, kMostLayers));
+}
+
+// Fields any part of config.json may have that make another model of it.
+inline void RefuseWhatChangesLayers(JsonFields& fields) {
+  fields.Neutral("per_layer_config", nullptr);
+  for (const char* key : {"quantization_config", "compression_config"}) {
+    if (fields.Has(key)) {
+      fields.FailWithValue(key,
+                           "but quantized weights are not supported; use the model's weights in bfloat16, "
+                           "float16 or float32");
+    }
+  }
+  for (const char* key : {"dtype", "torch_dtype"}) {
+    if (fields.Has(key)) fields.Choice(key, "float32", {"float32", "float16", "bfloat16"});
+  }
+}
+
+}  // namespace varserve::model

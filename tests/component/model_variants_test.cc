@@ -1,0 +1,117 @@
+// Model directories that differ from a usual one in one way each: the server generates what transformers
+// generates, or refuses them at start with a message that names file and field. tests/models says how
+// transformers was asked.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_format.h"
+#include "server/base/status_macros.h"
+#include "server/model/llava_model_runner.h"
+#include "server/preprocess/preprocessor.h"
+#include "tests/testing/files.h"
+#include "tests/testing/model_variant.h"
+#include "tests/testing/runner_driver.h"
+
+namespace varserve::model {
+namespace {
+
+using nlohmann::json;
+using testing::ModelVariants;
+using testing::RunnerDriver;
+using testing::VariantDirectory;
+
+constexpr double kTolerance = 5e-4;  // of log-probabilities
+constexpr int kTokens = 8;
+
+struct Served {
+  std::unique_ptr<LlavaModelRunner> runner;
+  std::unique_ptr<const preprocess::Preprocessor> preprocessor;
+};
+
+// What a server does at start (server/serving.cc), in float32.
+absl::StatusOr<Served> Load(const std::string& dir) {
+  ASSIGN_OR_RETURN(const ModelConfig config, ModelConfig::Load(dir));
+  ASSIGN_OR_RETURN(const preprocess::ImageProcessor image_processor, preprocess::ImageProcessor::Load(dir));
+  ASSIGN_OR_RETURN(std::unique_ptr<const LlavaModel> model,
+                   LlavaModel::Load({.model_dir = dir,
+                                     .device = "cpu",
+                                     .dtype = "float32",
+                                     .image_height = image_processor.height(),
+                                     .image_width = image_processor.width()}));
+  Served served;
+  ASSIGN_OR_RETURN(served.preprocessor,
+                   preprocess::Preprocessor::Load(dir,
+                                                  {.token_id = config.image_token_id,
+                                                   .num_tokens = model->num_visual_tokens(),
+                                                   .rows = model->grid_rows(),
+                                                   .cols = model->grid_cols()},
+                                                  config.decoder.vocab_size));
+  ASSIGN_OR_RETURN(served.runner, LlavaModelRunner::Create(std::move(model), 64));
+  return served;
+}
+
+engine::GenerationRequest Request(const preprocess::Preprocessor& preprocessor) {
+  const auto picture = preprocessor.ProcessImage(
+      ReadFile(RepositoryPath(ModelVariants()["picture"].get<std::string>())), {}, NeverStop);
+  EXPECT_TRUE(picture.ok()) << picture.status();
+  absl::StatusOr<Prompt> prompt = preprocessor.prompt_builder().Build(
+      {{preprocess::Role::kUser, {preprocess::ImagePart(), ModelVariants()["question"].get<std::string>()}}},
+      {*picture});
+  EXPECT_TRUE(prompt.ok()) << prompt.status();
+  engine::GenerationRequest request;
+  request.prompt = std::make_shared<const Prompt>(*std::move(prompt));
+  request.sampling.logprobs = 1;
+  return request;
+}
+
+void ExpectTokens(Served& served, const json& variant) {
+  RunnerDriver driver(*served.runner, Request(*served.preprocessor));
+  const std::vector<int32_t>& eos = served.runner->facts().eos_token_ids;
+  const int prefix = driver.request().prompt->prefix_size();
+  const int size = driver.request().prompt->size();
+  driver.Run(prefix, /*sample=*/prefix == size);
+  if (prefix < size) driver.Run(size, /*sample=*/true);
+  while (driver.generated().size() < kTokens && !::testing::Test::HasFatalFailure() &&
+         std::find(eos.begin(), eos.end(), driver.generated().back()) == eos.end()) {
+    driver.Run(driver.position() + 1, /*sample=*/true);
+  }
+  ASSERT_EQ(driver.generated(), variant["tokens"].get<std::vector<int32_t>>());
+  for (size_t i = 0; i < driver.sampled().size(); ++i) {
+    EXPECT_NEAR(driver.sampled()[i].logprob, variant["logprobs"][i].get<float>(), kTolerance) << i;
+  }
+}
+
+void ExpectRefusal(const absl::Status& status, const json& words) {
+  EXPECT_TRUE(absl::IsFailedPrecondition(status) || absl::IsNotFound(status)) << status;
+  for (const json& word : words) {
+    EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr(word.get<std::string>()));
+  }
+}
+
+class ModelVariantsTest : public ::testing::TestWithParam<size_t> {};
+
+TEST_P(ModelVariantsTest, DoesWhatTransformersDoes) {
+  const json& variant = ModelVariants()["variants"][GetParam()];
+  SCOPED_TRACE(variant["name"].get<std::string>());
+  const VariantDirectory directory(variant);
+  absl::StatusOr<Served> served = Load(directory.path());
+  if (variant.contains("says")) {
+    ExpectRefusal(served.status(), variant["says"]);
+  } else {
+    ASSERT_TRUE(served.ok()) << served.status();
+    ExpectTokens(*served, variant);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Variants, ModelVariantsTest,
+                         ::testing::Range(size_t{0}, ModelVariants()["variants"].size()),
+                         [](const auto& info) {
+                           std::string name = ModelVariants()["variants"][info.param]["name"];
+                           for (char& c : name) c = absl::ascii_isalnum(c) ? c : '_';
+                           return absl::StrFormat("%03d_%s", info.param, name);
+                         });
+
+}  // namespace
+}  // namespace varserve::model

@@ -1,0 +1,87 @@
+// Any configuration of a model directory is read, with every number in its range, or refused with a message
+// that names the file.
+//
+// Input: config.json, generation_config.json and preprocessor_config.json, separated by zero bytes; the last
+// two may be absent.
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "server/base/model_files.h"
+#include "server/model/model_config.h"
+#include "server/preprocess/image_processor.h"
+
+namespace {
+
+using varserve::ParseJsonObject;
+using varserve::model::DecoderConfig;
+using varserve::model::ModelConfig;
+using varserve::model::VisionConfig;
+using varserve::preprocess::ImageProcessor;
+
+constexpr int kMost = 1 << 24;
+
+void Check(bool condition) {
+  if (!condition) std::abort();
+}
+
+void CheckRefusal(const absl::Status& status) {
+  Check(absl::IsFailedPrecondition(status));
+  Check(absl::StrContains(status.message(), "config.json: "));
+}
+
+void CheckSizes(std::initializer_list<int> sizes) {
+  for (const int size : sizes) Check(size >= 1 && size <= kMost);
+}
+
+void CheckConfig(const ModelConfig& c) {
+  const DecoderConfig& d = c.decoder;
+  const VisionConfig& v = c.vision;
+  CheckSizes({d.hidden_size, d.intermediate_size, d.num_hidden_layers, d.num_attention_heads,
+              d.num_key_value_heads, d.head_dim, d.vocab_size, d.max_position_embeddings});
+  CheckSizes({v.hidden_size, v.num_hidden_layers, v.num_attention_heads, v.image_size, v.patch_size});
+  Check(v.intermediate_size >= 1);
+  Check(d.rope.theta >= 1.0 && d.rope.factor > 0.0);
+  Check(!c.vision_feature_layers.empty());
+  for (const int layer : c.vision_feature_layers) Check(layer >= 0 && layer <= v.num_hidden_layers);
+  Check(c.image_token_id >= 0 && c.image_token_id < d.vocab_size);
+  Check(!c.eos_token_ids.empty());
+  for (const int32_t id : c.eos_token_ids) Check(id >= 0 && id < d.vocab_size);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::vector<absl::string_view> texts =
+      absl::StrSplit(absl::string_view(reinterpret_cast<const char*>(data), size), '\0');
+  constexpr const char* kNames[] = {"config.json", "generation_config.json", "preprocessor_config.json"};
+  std::vector<nlohmann::json> files;
+  for (size_t i = 0; i < texts.size() && i < std::size(kNames); ++i) {
+    absl::StatusOr<nlohmann::json> file = ParseJsonObject(kNames[i], texts[i]);
+    if (!file.ok()) {
+      CheckRefusal(file.status());
+      return 0;
+    }
+    files.push_back(*std::move(file));
+  }
+  const auto config = ModelConfig::Parse(files[0], files.size() > 1 ? &files[1] : nullptr);
+  if (config.ok()) {
+    CheckConfig(*config);
+  } else {
+    CheckRefusal(config.status());
+  }
+  if (files.size() < 3) return 0;
+  const auto processor = ImageProcessor::FromConfig(files[2]);
+  if (processor.ok()) {
+    Check(processor->height() >= 1 && processor->width() >= 1);
+  } else {
+    CheckRefusal(processor.status());
+  }
+  return 0;
+}

@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""The same greedy requests to a server on the device and to one on the CPU, in float32: are answers and evidence equal?"""
+
+import concurrent.futures
+import dataclasses
+
+from mixed_requests import mixed_requests
+from step import ROOT, Settings, detail, row, settings
+from varserve_client import Server, pb, var_pb
+
+CALLERS = 8
+PORTION = 25  # requests after which the table is brought up to date
+
+
+@dataclasses.dataclass
+class Answer:
+    tokens: list[int]
+    logprobs: list[float]
+    report: "var_pb.VarReport"
+
+
+def ask(stub, request) -> Answer:
+    answer = Answer([], [], var_pb.VarReport())
+    for response in stub.Generate(request):
+        kind = response.WhichOneof("event")
+        if kind == "delta":
+            answer.tokens += response.delta.token_ids
+            answer.logprobs += [token.logprob for token in response.delta.logprobs]
+        elif kind == "finished":
+            answer.report = response.finished.var_report
+    return answer
+
+
+def start(s: Settings, device: str) -> Server:
+    threads = max(1, s.threads - 2)
+    flags = ["--device", device, "--dtype", "float32", "--threads", str(threads), "--max_running", str(CALLERS)]
+    if device == "cpu":
+        flags += ["--memory_budget", "8G"]
+    return Server(ROOT, s.embedded, *flags)
+
+
+def sinks(report) -> list:
+    layers = [(layer.layer, layer.visual_sink_tokens, layer.text_sink_tokens) for layer in report.layers]
+    visual = [(sink.image, sink.row, sink.column, sink.layers) for sink in report.visual_sinks]
+    return [report.distinct_visual_sinks, layers, visual]
+
+
+def moved(report) -> list[float]:
+    """Everything of the evidence that is a share of attention."""
+    fields = ("redistributed_attention", "visual_attention_before", "visual_attention_after", "image_centric_head_ratio")
+    return [getattr(part, field) for part in (report, *report.layers, *report.tokens) for field in fields]
+
+
+def maps(report) -> list[float]:
+    return [value for one in report.maps for value in (*one.before, *one.after)]
+
+
+def largest_difference(a: list[float], b: list[float]) -> float:
+    if len(a) != len(b):
+        return float("inf")
+    return max((abs(x - y) for x, y in zip(a, b)), default=0.0)
+
+
+def compare(s: Settings, pairs: list[tuple[Answer, Answer]]) -> None:
+    """Answers of the device and of the CPU."""
+    equal = [(a, b) for a, b in pairs if a.tokens == b.tokens]
+    measured = [(a, b) for a, b in equal if b.report.eligible_rows]
+
+    def worst(numbers, of) -> float:
+        return max((largest_difference(numbers(a), numbers(b)) for a, b in of), default=0.0)
+
+    row("equal token by token", f"{len(equal)} of {len(pairs)}")
+    row("of these with sinks measured", len(measured))
+    row("and the same sinks in every layer", sum(sinks(a.report) == sinks(b.report) for a, b in measured))
+    row("visual sinks found, all requests", sum(b.report.distinct_visual_sinks for _, b in pairs))
+    row("largest share of attention moved", max(b.report.redistributed_attention for _, b in pairs))
+    row("largest difference: shares of attention", worst(lambda answer: moved(answer.report), measured))
+    row("largest difference: maps", worst(lambda answer: maps(answer.report), measured))
+    row("largest difference: log-probabilities", worst(lambda answer: answer.logprobs, equal))
+    for number, (a, b) in enumerate(pairs):
+        if a.tokens != b.tokens:
+            differing = [i for i, (x, y) in enumerate(zip(a.tokens, b.tokens)) if x != y]
+            detail(f"request {number} differs", {"tokens": differing, s.device: a.tokens, "cpu": b.tokens})
+        elif sinks(a.report) != sinks(b.report):
+            detail(f"request {number} has other sinks", {s.device: str(sinks(a.report)), "cpu": str(sinks(b.report))})
+
+
+def main() -> None:
+    s = settings()
+    requests = mixed_requests(12 if s.tiny else 100)
+    with concurrent.futures.ThreadPoolExecutor(2 * CALLERS) as pool:
+        servers = list(pool.map(lambda device: start(s, device), (s.device, "cpu")))
+        for server, name in zip(servers, ("one server", "the other")):
+            row(name, server.stub.GetModel(pb.GetModelRequest()).device)
+        pairs: list[tuple[Answer, Answer]] = []
+        for first in range(0, len(requests), PORTION):
+            portion = requests[first : first + PORTION]
+            ours, reference = ([pool.submit(ask, server.stub, request) for request in portion] for server in servers)
+            pairs += [(a.result(), b.result()) for a, b in zip(ours, reference)]
+            compare(s, pairs)
+    for server in servers:
+        server.stop()
+
+
+if __name__ == "__main__":
+    main()

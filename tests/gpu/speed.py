@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""A model on the device in bfloat16, as a client sees it: load, decoding alone and in batches, what VAR costs, first tokens.
+Called as speed.py embedded | seven_billion."""
+
+import json
+import sys
+
+import load
+import model
+import var
+from step import ROOT, Settings, detail, row, settings
+from varserve_client import pb, server
+
+BATCHES = (8, 32)
+
+
+def batches(s: Settings, running, tokens: int) -> None:
+    """All of them decode after one picture."""
+    running.answer(var.picture(0), var.QUESTION, 1)
+    for size in BATCHES[:1] if s.tiny else BATCHES:
+        step = var.batch_step_seconds(running, tokens, [var.setting(False, None)] * size)
+        row(f"decode, {size} sequences", size / step, "tok/s")
+        row(f"decode step, {size} sequences", 1e3 * step, "ms")
+
+
+def cost_of_var(running, tokens: int, rounds: int) -> None:
+    measured = var.measure(running, tokens, rounds, None)
+    detail("VAR", measured)
+    for key, name in (
+        ("decode", "decode step alone"),
+        ("batch", f"step of {var.BATCH}, half of them on"),
+        ("prefill", "prefill"),
+    ):
+        row(f"VAR on over off: {name}", measured[key]["ratio_median"], "x")
+        row(f"{name}, VAR off", 1e3 * measured[key]["off_median"], "ms")
+
+
+def main() -> None:
+    name = sys.argv.pop(1)
+    s = settings()
+    directory = getattr(s, name)
+    side = {"embedded": 224, "seven_billion": 336}[name]
+    tokens, rounds = (24, 1) if s.tiny else (64, 3)
+    flags = ["--device", s.device, "--dtype", "bfloat16", "--max_running", "64"]
+    if s.device == "cpu":
+        flags += ["--memory_budget", "8G"]
+    with server(ROOT, directory, *flags) as running:
+        row("load, from start to ready", running.load_seconds, "s")
+        row("weights", model.weight_bytes(directory) / 1e9, "GB")
+        found = running.stub.GetModel(pb.GetModelRequest())
+        row("device, dtype", f"{found.device}, {found.dtype}")
+        for on in (False, True):  # to warm up
+            running.answer(model.picture(77, side), model.QUESTION, 4, var=var.setting(on, None))
+
+        alone = model.one_sequence(running, tokens, rounds, side)
+        rate = alone["decode_tokens_per_second"]
+        row("prompt", alone["prompt_tokens"], "tokens")
+        row("decode, one sequence", rate, "tok/s")
+        row("decode step, one sequence", 1e3 / rate, "ms")
+        card = s.work / "card.json"
+        if card.exists():
+            limit = json.loads(card.read_text())["read_bytes_per_second"] / model.decoder_share(directory)
+            row("what reading the weights allows", limit, "tok/s")
+            row("share of that", 100 * rate / limit, "%")
+        second = load.second_question(running, load.images_of(50, rounds, side))
+        row("first token of a question on a new picture", 1e3 * second["first_seconds"], "ms")
+        row("first token of a second question on it", 1e3 * second["second_seconds"], "ms")
+        batches(s, running, tokens)
+        cost_of_var(running, tokens // 2, 1 if s.tiny else 2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""What one caller does to the server and to a caller beside it: each case of cases.py against the real server.
+
+Run it as ./dev soak hostile. Writes docs/evidence/hostile.json and hostile.md; the figures of the first commit measured stay in
+them as "before". --short does less of each in two minutes, writes nothing, and fails where a case costs more than its limits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import tiny_llama
+from cases import CASES, FOUND, HONEST, HOSTILE, MIB, SHORT, Case, Size
+from harness import ROOT, Bystander, Caller, Memory, alone, resident, serving
+
+EVIDENCE = ROOT / "docs" / "evidence"
+
+
+@dataclasses.dataclass
+class Result:
+    outcome: str
+    seconds: float  # of the attack
+    before_mib: float  # resident memory
+    peak_mib: float
+    after_mib: float  # a while later
+    alone_seconds: float | None = None  # the bystander's question with nobody else, median
+    worst_seconds: float | None = None  # beside the attack
+    lost: int = 0  # of the bystander's questions
+
+    def problems(self, case: Case) -> list[str]:
+        limits, found = case.limits, []
+        if self.seconds > limits.seconds:
+            found.append(f"took {self.seconds:.1f} s, over {limits.seconds}")
+        if (self.peak_mib - self.before_mib) * MIB > limits.grown:
+            found.append(f"took {self.peak_mib - self.before_mib:.0f} MiB, over {limits.grown / MIB:.0f}")
+        if (self.worst_seconds or 0) > limits.bystander:
+            found.append(f"held up a question for {self.worst_seconds:.1f} s, over {limits.bystander}")
+        if self.lost:
+            found.append(f"lost {self.lost} questions of another caller")
+        return found
+
+
+def run(case: Case, build: str, models: dict[str, str], tokens: pathlib.Path, size: Size, rest: float) -> Result:
+    flags = [f"--token_file={tokens}"] if case.tokens else []
+    with serving(build, models[case.model], *flags) as server:
+        caller = Caller(server.address, HONEST if case.tokens else "")
+        usual = alone(caller) if case.bystander else None
+        memory = Memory(server.process.pid)
+        bystander = Bystander(caller) if case.bystander else None
+        start = time.monotonic()
+        outcome = case.attack(server, size)
+        seconds = time.monotonic() - start
+        if bystander:
+            bystander.stop()
+        memory.stop()
+        time.sleep(rest)
+        after = resident(server.process.pid)
+        result = Result(outcome, seconds, memory.before / MIB, memory.peak / MIB, after / MIB)
+        if bystander:
+            result.alone_seconds, result.worst_seconds, result.lost = usual, bystander.worst, len(bystander.failures)
+        return result
+
+
+def row(title: str, when: str, result: Result) -> str:
+    beside = "" if result.worst_seconds is None else f"{result.alone_seconds:.2f} s alone, {result.worst_seconds:.2f} s at worst, {result.lost} lost"
+    memory = f"{result.before_mib:.0f}, {result.peak_mib:.0f}, {result.after_mib:.0f}"
+    return f"| {title} | {when} | {result.outcome} | {memory} | {beside} |"
+
+
+def write_evidence(commit: str, results: dict[str, Result], machine: str) -> None:
+    path = EVIDENCE / "hostile.json"
+    runs = json.loads(path.read_text()) if path.exists() else {}
+    first = next(iter(runs), commit)
+    runs = {first: runs.get(first), commit: {name: dataclasses.asdict(result) for name, result in results.items()}}
+    path.write_text(json.dumps(runs, indent=1) + "\n")
+    lines = [
+        "# Hostile callers",
+        "",
+        f"`./dev soak hostile` on {machine}. Every case runs against a server of its own with the",
+        "embedded model. Memory is resident memory in MiB: before, at the peak, a minute later. *Beside it* is a caller who asks a",
+        "short question about a picture again and again.",
+        "",
+        "| case | commit | what came of it | memory | beside it |",
+        "|---|---|---|---|---|",
+    ]
+    for name, case in CASES.items():
+        for at, figures in runs.items():
+            if name in (figures or {}):
+                lines.append(row(case.title, at, Result(**figures[name])))
+    (EVIDENCE / "hostile.md").write_text("\n".join([*lines, ""]))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--embedded", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--commit", help=argparse.SUPPRESS)
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--no-limits", action="store_true", help="only measure")
+    parser.add_argument("case", nargs="*", choices=[[], *CASES], help="default: all of them")
+    args = parser.parse_args()
+    commit = args.commit or subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    results, failed = {}, False
+    with tempfile.TemporaryDirectory(prefix="varserve_hostile_") as folder:
+        tokens = pathlib.Path(folder, "tokens")
+        tokens.write_text(f"{HONEST}\n{HOSTILE}\n")
+        tiny_llama.write(pathlib.Path(folder, "tiny_llama"))
+        models = {"embedded": args.embedded, "tiny_llama": f"{folder}/tiny_llama"}
+        for name in args.case or CASES:
+            case = CASES[name]
+            result = run(case, args.build, models, tokens, SHORT if args.short else FOUND, rest=1 if args.short else 60)
+            results[name] = result
+            print(row(case.title, commit, result), flush=True)
+            problems = [] if args.no_limits else result.problems(case)
+            for problem in problems:
+                print(f"{name}: {problem}", file=sys.stderr, flush=True)
+            failed |= bool(problems)
+    if not args.short and not args.case:
+        cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
+        write_evidence(commit, results, f"{len(__import__('os').sched_getaffinity(0))} cores of a {cpu}")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""Writes the tiny model directories: a base, and what each variant changes of it.
+
+The C++ test (tests/component/model_variants_test.cc) writes the same ones from variants.json.
+"""
+
+import copy
+import json
+import pathlib
+import sys
+
+import torch
+from safetensors.torch import save_file
+
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "golden"))
+from tiny_model import fill, load_spec
+
+DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I8": torch.int8}
+INDEX = "model.safetensors.index.json"
+
+IMAGE_TOKEN = 159
+CHAT_TEMPLATE = """\
+{%- for message in messages -%}
+    {%- for part in message['content'] if part['type'] == 'image' -%}<image>{%- endfor -%}
+    {{- '<|im_start|>' + message['role'] + '\\n' -}}
+    {%- for part in message['content'] if part['type'] == 'text' -%}{{ part['text'] }}{%- endfor -%}
+    {{- '<|im_end|>\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif -%}
+"""
+
+
+def tokenizer():
+    """Of single bytes: newline, space and printable ASCII; the other ids are bytes of longer characters."""
+    name = {byte: chr(byte) for byte in [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]}
+    name |= {byte: chr(0x100 + i) for i, byte in enumerate(byte for byte in range(256) if byte not in name)}
+    ids = [ord("\n"), *range(0x20, 0x7F), *range(0x80, 0x100)]
+    vocabulary = {name[byte]: 3 + i for i, byte in enumerate(ids[: IMAGE_TOKEN - 3])}
+    special = {0: "<|endoftext|>", 1: "<|im_start|>", 2: "<|im_end|>", IMAGE_TOKEN: "<image>"}
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    return {
+        "version": "1.0",
+        "added_tokens": [{"id": i, "content": content, **flags} for i, content in special.items()],
+        "pre_tokenizer": byte_level,
+        "decoder": byte_level,
+        "model": {"type": "BPE", "vocab": vocabulary, "merges": []},
+    }
+
+
+def base_files(spec):
+    side, config = spec["image_size"], spec["config"]
+    return {
+        "config.json": config,
+        "generation_config.json": {"bos_token_id": 1, "eos_token_id": 2},
+        "tokenizer.json": tokenizer(),
+        "tokenizer_config.json": {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"},
+        "chat_template.jinja": CHAT_TEMPLATE,
+        "preprocessor_config.json": {
+            "image_processor_type": "CLIPImageProcessor",
+            "size": {"shortest_edge": side},
+            "crop_size": {"height": side, "width": side},
+        },
+        "processor_config.json": {
+            "processor_class": "LlavaProcessor",
+            "patch_size": config["vision_config"]["patch_size"],
+            "num_additional_image_tokens": 1,
+            "vision_feature_select_strategy": config["vision_feature_select_strategy"],
+        },
+    }
+
+
+def apply_patch(document, operations):
+    """The operations add (also in place of what is there) and remove of JSON Patch."""
+    for operation in operations:
+        *path, last = operation["path"].lstrip("/").split("/")
+        parent = document
+        for key in path:
+            parent = parent[int(key) if isinstance(parent, list) else key]
+        if operation["op"] == "remove":
+            del parent[last]
+        else:
+            parent[last] = operation["value"]
+
+
+def stored_tensors(spec, change):
+    """{name in the files: tensor} of the spec, changed."""
+    specs = {t["name"]: (t, "F32") for t in spec["tensors"]}
+    for name in change.get("drop", []):
+        del specs[name]
+    for old, new in change.get("rename", {}).items():
+        specs[new] = specs.pop(old)
+    for new, old in change.get("copy", {}).items():
+        specs[new] = specs[old]
+    for tensor in change.get("add", []):
+        specs[tensor["name"]] = ({"scale": 0.5, "offset": 0.0, **tensor, "dtype": None}, tensor.get("dtype", "F32"))
+    dtype = change.get("dtype")
+    tensors = {}
+    for name, (tensor, own_dtype) in specs.items():
+        arguments = {key: value for key, value in tensor.items() if key != "dtype"}
+        tensors[name] = torch.from_numpy(fill(**arguments)).to(DTYPES[dtype or own_dtype]).clone()
+    return tensors
+
+
+def write_weights(directory, spec, change):
+    """Returns the index of the shards, {} if there are none."""
+    tensors = stored_tensors(spec, change)
+    if change.get("format") == "bin":
+        torch.save(tensors, directory / "pytorch_model.bin")
+        return {}
+    shards = change.get("shards", 0)
+    if not shards:
+        save_file(tensors, directory / "model.safetensors", {"format": "pt"})
+        return {}
+    weight_map = {}
+    for shard in range(shards):
+        file = f"model-{shard + 1:05}-of-{shards:05}.safetensors"
+        names = sorted(tensors)[shard::shards]
+        save_file({name: tensors[name] for name in names}, directory / file, {"format": "pt"})
+        weight_map |= dict.fromkeys(names, file)
+    return {"metadata": {}, "weight_map": weight_map}
+
+
+def write_directory(directory, variant):
+    """Writes a variant. A change of a file is a JSON patch, a text, {"link": target} or None: there is no such file."""
+    spec = load_spec(variant["spec"])
+    files = copy.deepcopy(base_files(spec))
+    if index := write_weights(directory, spec, variant.get("weights", {})):
+        files[INDEX] = index
+    changes = variant.get("files", {})
+    for name, content in files.items():
+        change = changes.get(name, [])
+        if isinstance(change, list):
+            apply_patch(content, change)
+            text = content if isinstance(content, str) else json.dumps(content)
+            (directory / name).write_text(text)
+    for name, change in changes.items():
+        if isinstance(change, str):
+            (directory / name).write_text(change)
+        elif not isinstance(change, list):
+            (directory / name).unlink(missing_ok=True)
+        if isinstance(change, dict):
+            (directory / name).symlink_to(change["link"])
+    if variant.get("hub_cache"):
+        blobs = directory.parents[1] / "blobs"
+        blobs.mkdir()
+        for i, file in enumerate(sorted(directory.iterdir())):
+            file.rename(blobs / f"{i:040x}")
+            file.symlink_to(f"../../blobs/{i:040x}")
