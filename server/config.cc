@@ -68,7 +68,11 @@ ABSL_FLAG(
 ABSL_FLAG(int, max_tokens, 2048, "Tokens of an answer; whoever asks for more gets so many");
 ABSL_FLAG(int, max_images, 8, "Images per request");
 ABSL_FLAG(std::string, max_image_bytes, "20M", "Encoded size of an image");
-ABSL_FLAG(int64_t, max_image_pixels, 64'000'000, "Width times height of an image");
+ABSL_FLAG(int64_t, max_image_pixels, 64'000'000,
+          "Width times height of an image: bounds the time to decode it");
+ABSL_FLAG(std::string, image_memory, "256M",
+          "Memory to decode images and to hold them until the model takes them; requests wait for it, an "
+          "image that needs more is refused");
 ABSL_FLAG(std::string, max_message_bytes, "64M", "Size of a request");
 ABSL_FLAG(std::string, receive_memory, "256M",
           "Memory for requests that arrive or wait to be read; at least --max_message_bytes");
@@ -96,6 +100,8 @@ ABSL_FLAG(std::string, log_level, "info", "debug, info, warning or error");
 
 namespace varserve {
 namespace {
+
+constexpr int64_t kLeastImageMemory = 64 << 20;  // any format of a few megapixels
 
 absl::Status Invalid(absl::string_view flag, absl::string_view problem) {
   return absl::InvalidArgumentError(absl::StrCat("--", flag, ": ", problem));
@@ -216,6 +222,8 @@ absl::Status ReadLimitFlags(ServerConfig& c) {
   if (const std::string text = absl::GetFlag(FLAGS_memory_budget); !text.empty()) {
     ASSIGN_OR_RETURN(c.memory_budget, Bytes("memory_budget", text));
   }
+  ASSIGN_OR_RETURN(c.image_memory, Bytes("image_memory", absl::GetFlag(FLAGS_image_memory)));
+  RETURN_IF_ERROR(AtLeast("image_memory", c.image_memory, kLeastImageMemory));
   if (const std::string text = absl::GetFlag(FLAGS_prefix_cache); !text.empty()) {
     ASSIGN_OR_RETURN(c.prefix_cache_bytes, Bytes("prefix_cache", text));
   }

@@ -9,8 +9,9 @@
 
 namespace varserve {
 
-absl::StatusOr<std::unique_ptr<Front>> Front::Start(const ServerConfig& config, const Clock* clock,
-                                                    telemetry::Metrics* metrics, telemetry::Logger* logger) {
+absl::StatusOr<std::unique_ptr<Front>> Front::Start(const ServerConfig& config, ByteBudget* image_memory,
+                                                    const Clock* clock, telemetry::Metrics* metrics,
+                                                    telemetry::Logger* logger) {
   auto front = absl::WrapUnique(new Front(metrics, logger));
   if (!config.token_file.empty()) {
     ASSIGN_OR_RETURN(front->tokens_, rpc::BearerTokens::Load(config.token_file, logger));
@@ -19,6 +20,7 @@ absl::StatusOr<std::unique_ptr<Front>> Front::Start(const ServerConfig& config, 
       rpc::ServiceOptions{.worker_threads = config.worker_threads,
                           .max_message_bytes = static_cast<int64_t>(config.limits.max_message_bytes()),
                           .receive_memory = config.receive_memory,
+                          .image_memory = image_memory,
                           .read_timeout = config.read_timeout,
                           .write_timeout = config.write_timeout,
                           .tokens = front->tokens_.get(),

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/base/byte_budget.h"
 #include "server/base/clock.h"
 #include "server/config.h"
 #include "server/rpc/bearer_tokens.h"
@@ -23,8 +24,9 @@ namespace varserve {
 class Front {
  public:
   // Live and not ready. The pointers must outlive it. Errors name the flag.
-  static absl::StatusOr<std::unique_ptr<Front>> Start(const ServerConfig& config, const Clock* clock,
-                                                      telemetry::Metrics* metrics, telemetry::Logger* logger);
+  static absl::StatusOr<std::unique_ptr<Front>> Start(const ServerConfig& config, ByteBudget* image_memory,
+                                                      const Clock* clock, telemetry::Metrics* metrics,
+                                                      telemetry::Logger* logger);
 
   // Takes requests for this model, which must outlive the front.
   void Serve(Serving& serving);

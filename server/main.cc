@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "server/base/byte_budget.h"
 #include "server/base/clock.h"
 #include "server/config.h"
 #include "server/front.h"
@@ -42,8 +43,10 @@ void GiveUp(const absl::Status& why, bool failing, Front& front, telemetry::Logg
 int Run(const ServerConfig& config, Termination& termination, telemetry::Logger& logger) {
   const MonotonicClock clock;
   telemetry::Metrics metrics(config.model_name, kVersion);
-  std::unique_ptr<Serving> serving;  // before the front, whose workers use it to their end
-  const absl::StatusOr<std::unique_ptr<Front>> started = Front::Start(config, &clock, &metrics, &logger);
+  ByteBudget image_memory(config.image_memory);  // before all that holds pictures
+  std::unique_ptr<Serving> serving;              // before the front, whose workers use it to their end
+  const absl::StatusOr<std::unique_ptr<Front>> started =
+      Front::Start(config, &image_memory, &clock, &metrics, &logger);
   if (!started.ok()) {
     logger.Error(started.status().message());
     return 1;

@@ -12,10 +12,8 @@ namespace varserve {
 
 absl::StatusOr<std::shared_ptr<const Prompt>> GreyQuestion(const preprocess::Preprocessor& preprocessor,
                                                            int context) {
-  ProcessedImage picture;
-  picture.height = preprocessor.image_processor().height();
-  picture.width = preprocessor.image_processor().width();
-  picture.pixels.assign(static_cast<size_t>(3) * picture.height * picture.width, 0.0F);
+  ASSIGN_OR_RETURN(ProcessedImage picture,
+                   preprocessor.image_processor().Process({.width = 1, .height = 1, .rgb = {128, 128, 128}}));
   const preprocess::Message question{preprocess::Role::kUser,
                                      {preprocess::ImagePart{}, "What is in the image?"}};
   ASSIGN_OR_RETURN(

@@ -7,12 +7,13 @@
 #include <memory>
 #include <vector>
 
+#include "server/base/byte_budget.h"
+
 namespace varserve {
 
 // SHA-256 of whatever identifies a piece of content.
 using Digest = std::array<uint8_t, 32>;
 
-// A picture after resizing, cropping, rescaling and normalizing, as the vision tower takes it.
 // The part of the upright picture that the processed image shows, in fractions of its width and height, from
 // the top left. Below 0 or above 1 where the picture was padded.
 struct ImageRegion {
@@ -22,12 +23,29 @@ struct ImageRegion {
   float bottom = 1;
 };
 
+// The rescaled and normalized value of each 8 bit value, by channel.
+using Normalization = std::array<std::array<float, 256>, 3>;
+
+// A picture after resizing and cropping. The vision tower takes Pixels(), four times as large, which are made
+// when it does.
 struct ProcessedImage {
-  int height = 0;             // pixels
-  int width = 0;              // pixels
-  std::vector<float> pixels;  // [3, height, width], normalized
+  int height = 0;            // pixels
+  int width = 0;             // pixels
+  std::vector<uint8_t> rgb;  // [height, width, 3]
+  std::shared_ptr<const Normalization> normalization;
   ImageRegion region;
-  Digest digest{};  // of height, width and pixels: equal digests, equal visual tokens
+  Digest digest{};           // of height, width, rgb and normalization: equal digests, equal visual tokens
+  ByteBudget::Lease memory;  // what this picture takes of the memory for pictures
+
+  // [3, height, width], rescaled and normalized
+  std::vector<float> Pixels() const {
+    const size_t size = static_cast<size_t>(height) * width;
+    std::vector<float> pixels(3 * size);
+    for (size_t c = 0; c < 3; ++c) {
+      for (size_t i = 0; i < size; ++i) pixels[c * size + i] = (*normalization)[c][rgb[3 * i + c]];
+    }
+    return pixels;
+  }
 };
 
 // The visual tokens of one image inside the prompt: [begin, end), row by row over a grid of `rows` x `cols`.

@@ -47,8 +47,9 @@ at::Tensor Embed(const model::LlavaModel& model, const Prompt& prompt, const mod
   at::Tensor embeddings = model.decoder().Embed(ToDevice(input.token_ids, model.device()));
   for (size_t i = 0; i < prompt.spans.size(); ++i) {
     const ProcessedImage& image = *prompt.images[i];
-    const at::Tensor features = model.EncodeImage(
-        at::from_blob(const_cast<float*>(image.pixels.data()), {3, image.height, image.width}));  // [P, C]
+    std::vector<float> pixels = image.Pixels();
+    const at::Tensor features =
+        model.EncodeImage(at::from_blob(pixels.data(), {3, image.height, image.width}));  // [P, C]
     // Tokens of the prefix stand behind the rows.
     const int begin = prompt.spans[i].begin;
     const int64_t place = begin < prompt.prefix_size() ? input.places[0].first + begin

@@ -37,7 +37,7 @@ absl::StatusOr<Images> ReadImages(const preprocess::Preprocessor& preprocessor, 
   for (const std::filesystem::path& path : paths) {
     std::ifstream file(path, std::ios::binary);
     const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-    auto image = preprocessor.ProcessImage(bytes, {});
+    auto image = preprocessor.ProcessImage(bytes, {}, NeverStop);
     if (!image.ok()) {
       return absl::InvalidArgumentError(
           absl::StrCat("--images: ", path.string(), ": ", image.status().message()));

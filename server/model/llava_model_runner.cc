@@ -99,9 +99,9 @@ void LlavaModelRunner::EncodeImages(const StepPlan& plan) {
   for (const SequenceStep& step : plan.steps) {
     for (const int image : step.encode_images) {
       const ProcessedImage& source = *step.request->prompt->images[image];
-      const at::Tensor pixels =
-          at::from_blob(const_cast<float*>(source.pixels.data()), {3, source.height, source.width});
-      features_[step.sequence][image] = model_->EncodeImage(pixels);
+      std::vector<float> pixels = source.Pixels();
+      features_[step.sequence][image] =
+          model_->EncodeImage(at::from_blob(pixels.data(), {3, source.height, source.width}));
     }
   }
 }

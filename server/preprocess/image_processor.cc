@@ -23,10 +23,9 @@ constexpr char kNested[] = "image_processor";
 constexpr char kPreprocessorFile[] = "preprocessor_config.json";
 
 // A picture this long and thin is a line, of which the crop keeps nothing. Only what is kept is computed, so
-// memory is no concern, but time is: of finding the weights, and of resizing rows, padded ones above all.
+// memory is no concern, but the time to find the weights is.
 constexpr int kMaxEdge = 1 << 17;
 constexpr int64_t kMaxResizedEdge = int64_t{1} << 23;
-constexpr int64_t kMaxPaddedPixels = int64_t{1} << 27;
 
 Digest DigestOf(const ProcessedImage& image) {
   Digest digest{};
@@ -34,32 +33,47 @@ Digest DigestOf(const ProcessedImage& image) {
   EVP_MD_CTX* const context = EVP_MD_CTX_new();
   EVP_DigestInit_ex(context, EVP_sha256(), nullptr);
   EVP_DigestUpdate(context, size, sizeof(size));
-  EVP_DigestUpdate(context, image.pixels.data(), image.pixels.size() * sizeof(float));
+  EVP_DigestUpdate(context, image.normalization->data(), sizeof(Normalization));
+  EVP_DigestUpdate(context, image.rgb.data(), image.rgb.size());
   EVP_DigestFinal_ex(context, digest.data(), nullptr);
   EVP_MD_CTX_free(context);
   return digest;
 }
 
-// Along one axis: which part of the resized picture is kept, and how many pixels of padding stand before it.
+// Along one axis: the part of the resized picture that is kept.
 struct Crop {
   int64_t begin = 0;
   int size = 0;
-  int padding = 0;
 };
 
 Crop CenterCrop(int64_t resized, int cropped) {
-  if (resized >= cropped) return {(resized - cropped) / 2, cropped, 0};
-  return {0, static_cast<int>(resized), (cropped - static_cast<int>(resized)) / 2};
+  if (resized >= cropped) return {(resized - cropped) / 2, cropped};
+  return {0, static_cast<int>(resized)};
 }
 
+// Along one axis: pixels of black before a part that is smaller than the crop.
+int BlackBefore(int part, int cropped) { return (cropped - part) / 2; }
+
 // Along one axis: where the processed image begins and ends in the picture, as shares of the picture's size.
-// `scale`: canvas pixels per resized pixel; the picture lies at `offset` on the canvas.
-std::pair<float, float> SeenPart(const Crop& crop, int cropped, double scale, int offset, int size) {
+std::pair<float, float> SeenPart(const ResizeAxis& axis, int cropped) {
+  const double scale = static_cast<double>(axis.canvas) / axis.resized;  // canvas pixels per resized pixel
   const auto share = [&](int64_t resized_pixel) {
-    return static_cast<float>((static_cast<double>(resized_pixel) * scale - offset) / size);
+    return static_cast<float>((static_cast<double>(resized_pixel) * scale - axis.offset) / axis.size);
   };
-  const int64_t begin = crop.begin - crop.padding;
+  const int64_t begin = axis.first - BlackBefore(axis.count, cropped);
   return {share(begin), share(begin + cropped)};
+}
+
+// [height, width, 3]
+std::vector<uint8_t> FrameInBlack(const RgbImage& part, int width, int height) {
+  std::vector<uint8_t> framed(static_cast<size_t>(height) * width * 3);
+  const size_t row_size = static_cast<size_t>(part.width) * 3;
+  const size_t top = BlackBefore(part.height, height);
+  const size_t left = BlackBefore(part.width, width);
+  for (size_t y = 0; y < static_cast<size_t>(part.height); ++y) {
+    std::copy_n(&part.rgb[y * row_size], row_size, &framed[((top + y) * width + left) * 3]);
+  }
+  return framed;
 }
 
 }  // namespace
@@ -103,67 +117,77 @@ absl::StatusOr<ImageProcessor> ImageProcessor::FromFields(JsonFields& fields) {
   } else {  // of a square
     processor.height_ = processor.width_ = *config.shortest_edge;
   }
+  Normalization normalization;
   for (int c = 0; c < 3; ++c) {
     processor.padding_color_[c] = static_cast<uint8_t>(std::clamp(config.mean[c] * 255.0, 0.0, 255.0));
-    for (int value = 0; value < 256; ++value) processor.normalized_[c][value] = config.Normalize(c, value);
+    for (int value = 0; value < 256; ++value) normalization[c][value] = config.Normalize(c, value);
   }
+  processor.normalization_ = std::make_shared<const Normalization>(normalization);
   return processor;
 }
 
-absl::StatusOr<ProcessedImage> ImageProcessor::Process(const RgbImage& image) const {
-  ProcessedImage processed;
-  ASSIGN_OR_RETURN(const RgbImage cropped, ResizeAndCrop(image, &processed.region));
-  processed.height = height_;
-  processed.width = width_;
-  const size_t num_pixels = static_cast<size_t>(height_) * width_;
-  processed.pixels.resize(num_pixels * 3);
-  for (int c = 0; c < 3; ++c) {
-    float* const plane = processed.pixels.data() + c * num_pixels;
-    for (size_t i = 0; i < num_pixels; ++i) plane[i] = normalized_[c][cropped.rgb[i * 3 + c]];
-  }
-  processed.digest = DigestOf(processed);
-  return processed;
-}
-
-Canvas ImageProcessor::Pad(const RgbImage& image) const {
-  if (!pad_to_square_) return {&image, image.width, image.height};
-  const int edge = std::max(image.width, image.height);
-  return {&image, edge, edge, (edge - image.width) / 2, (edge - image.height) / 2, padding_color_};
-}
-
-ImageProcessor::Size ImageProcessor::ResizedSize(const Canvas& canvas) const {
-  if (!resize_) return {canvas.height, canvas.width};
+ImageProcessor::Size ImageProcessor::ResizedSize(const Size& canvas) const {
+  if (!resize_) return canvas;
   if (!shortest_edge_.has_value()) return {resize_height_, resize_width_};
   const int64_t edge = *shortest_edge_;
   if (canvas.width <= canvas.height) return {edge * canvas.height / canvas.width, edge};
   return {edge, edge * canvas.width / canvas.height};
 }
 
-absl::StatusOr<RgbImage> ImageProcessor::ResizeAndCrop(const RgbImage& image, ImageRegion* region) const {
-  const Canvas canvas = Pad(image);
+absl::StatusOr<ImageProcessor::Plan> ImageProcessor::MakePlan(int width, int height, int orientation) const {
+  if (IsTransposed(orientation)) std::swap(width, height);
+  const int edge = std::max(width, height);
+  const Size canvas = pad_to_square_ ? Size{edge, edge} : Size{height, width};
   const Size resized = ResizedSize(canvas);
-  const bool is_padded = canvas.width != image.width || canvas.height != image.height;
-  if (std::max(image.height, image.width) > kMaxEdge ||
-      std::max(resized.height, resized.width) > kMaxResizedEdge ||
-      (is_padded && static_cast<int64_t>(canvas.width) * canvas.height > kMaxPaddedPixels)) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "image: %d x %d pixels are too long and thin to be resized; cut it", image.width, image.height));
+  if (edge > kMaxEdge || std::max(resized.height, resized.width) > kMaxResizedEdge) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("image: %d x %d pixels are too long and thin to be resized; cut it", width, height));
   }
-  const Crop rows = CenterCrop(resized.height, height_);
-  const Crop cols = CenterCrop(resized.width, width_);
-  std::tie(region->left, region->right) =
-      SeenPart(cols, width_, static_cast<double>(canvas.width) / resized.width, canvas.left, image.width);
-  std::tie(region->top, region->bottom) =
-      SeenPart(rows, height_, static_cast<double>(canvas.height) / resized.height, canvas.top, image.height);
-  RgbImage part = ResizeWindow(canvas, resized.width, resized.height, filter_,
-                               {cols.begin, rows.begin, cols.size, rows.size});
-  if (rows.size == height_ && cols.size == width_) return part;
-  RgbImage padded{width_, height_, std::vector<uint8_t>(static_cast<size_t>(height_) * width_ * 3)};  // black
-  for (int y = 0; y < rows.size; ++y) {
-    std::copy_n(part.rgb.data() + static_cast<size_t>(y) * cols.size * 3, static_cast<size_t>(cols.size) * 3,
-                padded.rgb.data() + (static_cast<size_t>(rows.padding + y) * width_ + cols.padding) * 3);
+  const auto axis = [](int size, int64_t canvas, int64_t resized, int cropped) {
+    const Crop crop = CenterCrop(resized, cropped);
+    return ResizeAxis{.size = size,
+                      .canvas = static_cast<int>(canvas),
+                      .offset = static_cast<int>(canvas - size) / 2,
+                      .resized = resized,
+                      .first = crop.begin,
+                      .count = crop.size};
+  };
+  Plan plan{.resize = {.orientation = orientation,
+                       .x = axis(width, canvas.width, resized.width, width_),
+                       .y = axis(height, canvas.height, resized.height, height_),
+                       .filter = filter_,
+                       .padding = padding_color_}};
+  std::tie(plan.region.left, plan.region.right) = SeenPart(plan.resize.x, width_);
+  std::tie(plan.region.top, plan.region.bottom) = SeenPart(plan.resize.y, height_);
+  plan.bytes = ResizeBytes(plan.resize) + image_bytes();
+  return plan;
+}
+
+absl::StatusOr<ProcessedImage> ImageProcessor::Process(
+    const Plan& plan, absl::FunctionRef<absl::Status(RowSink& rows)> read) const {
+  RgbImage part;
+  {
+    const std::unique_ptr<ImageResizer> resizer = ImageResizer::Create(plan.resize);
+    RETURN_IF_ERROR(read(*resizer));
+    part = resizer->Finish();
   }
-  return padded;
+  ProcessedImage processed{
+      .height = height_, .width = width_, .normalization = normalization_, .region = plan.region};
+  if (part.height == height_ && part.width == width_) {
+    processed.rgb = std::move(part.rgb);
+  } else {
+    processed.rgb = FrameInBlack(part, width_, height_);
+  }
+  processed.digest = DigestOf(processed);
+  return processed;
+}
+
+absl::StatusOr<ProcessedImage> ImageProcessor::Process(const RgbImage& image) const {
+  ASSIGN_OR_RETURN(const Plan plan, MakePlan(image.width, image.height, /*orientation=*/1));
+  return Process(plan, [&](RowSink& rows) {
+    for (int y = 0; y < image.height; ++y) rows.AddRow(&image.rgb[static_cast<size_t>(y) * image.width * 3]);
+    return absl::OkStatus();
+  });
 }
 
 }  // namespace varserve::preprocess

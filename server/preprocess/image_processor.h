@@ -3,11 +3,13 @@
 // crop the center, rescale, normalize. All results have the same size. Thread-safe.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "nlohmann/json_fwd.hpp"
 #include "server/base/json_fields.h"
@@ -27,13 +29,26 @@ class ImageProcessor {
   // way that is not known here, and where pictures would come out in different sizes.
   static absl::StatusOr<ImageProcessor> FromConfig(const nlohmann::json& config);
 
-  // INVALID_ARGUMENT beginning with "image" if the picture is so long and thin that resizing it makes no
-  // sense.
+  // How a picture is processed.
+  struct Plan {
+    ResizePlan resize;
+    ImageRegion region;
+    int64_t bytes = 0;  // that this takes at its peak, the result included
+  };
+
+  // For a picture stored as width x height pixels. INVALID_ARGUMENT beginning with "image" if it is so long
+  // and thin that resizing it makes no sense.
+  absl::StatusOr<Plan> MakePlan(int width, int height, int orientation) const;
+
+  // `read` hands on all rows of the picture, or says why not.
+  absl::StatusOr<ProcessedImage> Process(const Plan& plan,
+                                         absl::FunctionRef<absl::Status(RowSink& rows)> read) const;
   absl::StatusOr<ProcessedImage> Process(const RgbImage& image) const;
 
-  // Pixels of every processed image.
+  // Pixels of every processed image, and the bytes it takes.
   int height() const { return height_; }
   int width() const { return width_; }
+  int64_t image_bytes() const { return int64_t{3} * height_ * width_; }
 
  private:
   struct Size {
@@ -44,14 +59,11 @@ class ImageProcessor {
   ImageProcessor() = default;
   static absl::StatusOr<ImageProcessor> FromFields(JsonFields& fields);
 
-  Canvas Pad(const RgbImage& image) const;
-  // Size to resize to, before cropping.
-  Size ResizedSize(const Canvas& canvas) const;
-  // [height_, width_, 3], in 8 bit; sets the part of the picture it shows.
-  absl::StatusOr<RgbImage> ResizeAndCrop(const RgbImage& image, ImageRegion* region) const;
+  // Size to resize a canvas to, before cropping.
+  Size ResizedSize(const Size& canvas) const;
 
   bool pad_to_square_ = false;
-  std::array<uint8_t, 3> padding_color_{};
+  Rgb padding_color_{};
   bool resize_ = true;
   std::optional<int> shortest_edge_;  // else resized to resize_height_ x resize_width_
   int resize_height_ = 0;
@@ -59,8 +71,7 @@ class ImageProcessor {
   ResizeFilter filter_ = ResizeFilter::kBicubic;
   int height_ = 0;
   int width_ = 0;
-  // Rescaled and normalized value of each 8 bit value.
-  std::array<std::array<float, 256>, 3> normalized_{};
+  std::shared_ptr<const Normalization> normalization_;
 };
 
 }  // namespace varserve::preprocess

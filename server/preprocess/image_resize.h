@@ -1,37 +1,39 @@
-// Antialiased resizing of 8 bit pictures in fixed point, bit for bit what transformers' image processors
-// compute by default (torchvision's resize of uint8 tensors on a CPU). That is Pillow's method (two passes,
-// horizontal first, each rounded to 8 bit) with 16 bit weights, so it is within two levels of Pillow.
-// Thread-safe.
+// Antialiased resizing of 8 bit pictures in fixed point while their rows come, bit for bit what transformers'
+// image processors compute by default (torchvision's resize of uint8 tensors on a CPU). That is Pillow's
+// method (two passes, horizontal first, each rounded to 8 bit) with 16 bit weights, so it is within two
+// levels of Pillow. Turning the picture upright, padding and cutting are part of it; the whole picture is
+// never held. Thread-compatible.
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <memory>
 
 #include "server/preprocess/resize_weights.h"
 #include "server/preprocess/rgb_image.h"
+#include "server/preprocess/row_resizer.h"
 
 namespace varserve::preprocess {
 
-// A picture on a colored background, without the background taking memory.
-struct Canvas {
-  const RgbImage* image = nullptr;
-  int width = 0;
-  int height = 0;
-  int left = 0;  // where the picture lies, all of it inside
-  int top = 0;
-  std::array<uint8_t, 3> color{};
+struct ResizePlan {
+  int orientation = 1;  // EXIF's, 1 (upright) to 8: how the picture is stored
+  ResizeAxis x;         // of the upright picture
+  ResizeAxis y;
+  ResizeFilter filter = ResizeFilter::kBicubic;
+  Rgb padding{};
 };
 
-struct Rectangle {
-  int64_t x = 0;
-  int64_t y = 0;
-  int width = 0;
-  int height = 0;
+class ImageResizer : public RowSink {
+ public:
+  static std::unique_ptr<ImageResizer> Create(const ResizePlan& plan);
+
+  // [y.count, x.count, 3], once all rows have come.
+  virtual RgbImage Finish() = 0;
 };
 
-// The part `window` of the canvas resized to width x height; nothing else of it is computed. The window lies
-// inside.
-RgbImage ResizeWindow(const Canvas& canvas, int64_t width, int64_t height, ResizeFilter filter,
-                      const Rectangle& window);
+// Whether the stored picture's rows are the upright picture's columns.
+inline bool IsTransposed(int orientation) { return orientation >= 5; }
+
+// Bytes that resizing takes at its peak, the result included.
+int64_t ResizeBytes(const ResizePlan& plan);
 
 }  // namespace varserve::preprocess

@@ -69,10 +69,22 @@ absl::Status Preprocessor::TryPrompts() const {
   return absl::OkStatus();
 }
 
+absl::StatusOr<int64_t> Preprocessor::ImageMemory(absl::string_view bytes, const ImageLimits& limits) const {
+  ASSIGN_OR_RETURN(const ImageInfo info, ReadImageInfo(bytes, limits));
+  ASSIGN_OR_RETURN(const ImageProcessor::Plan plan,
+                   image_processor_.MakePlan(info.width, info.height, info.orientation));
+  return info.decode_bytes + plan.bytes;
+}
+
 absl::StatusOr<std::shared_ptr<const ProcessedImage>> Preprocessor::ProcessImage(
-    absl::string_view bytes, const ImageLimits& limits) const {
-  ASSIGN_OR_RETURN(const RgbImage image, DecodeImage(bytes, limits));
-  ASSIGN_OR_RETURN(ProcessedImage processed, image_processor_.Process(image));
+    absl::string_view bytes, const ImageLimits& limits, Stop stop, ByteBudget::Lease memory) const {
+  ASSIGN_OR_RETURN(const ImageInfo info, ReadImageInfo(bytes, limits));
+  ASSIGN_OR_RETURN(const ImageProcessor::Plan plan,
+                   image_processor_.MakePlan(info.width, info.height, info.orientation));
+  ASSIGN_OR_RETURN(ProcessedImage processed, image_processor_.Process(plan, [&](RowSink& rows) {
+    return DecodeImage(bytes, rows, stop);
+  }));
+  processed.memory = std::move(memory);
   return std::make_shared<const ProcessedImage>(std::move(processed));
 }
 

@@ -7,7 +7,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "server/base/byte_budget.h"
 #include "server/base/prompt.h"
+#include "server/base/stop.h"
 #include "server/preprocess/chat_template.h"
 #include "server/preprocess/image_decoder.h"
 #include "server/preprocess/image_processor.h"
@@ -24,9 +26,14 @@ class Preprocessor {
                                                                   const ImageLayout& image_layout,
                                                                   int vocabulary);
 
-  // Decodes a picture and makes the vision tower's input of it. INVALID_ARGUMENT beginning with "image".
+  // The bytes that ProcessImage takes at its peak, of the header. INVALID_ARGUMENT beginning with "image".
+  absl::StatusOr<int64_t> ImageMemory(absl::string_view bytes, const ImageLimits& limits) const;
+
+  // Decodes a picture and makes the vision tower's input of it, which keeps `memory`. INVALID_ARGUMENT
+  // beginning with "image", or what `stop` says.
   absl::StatusOr<std::shared_ptr<const ProcessedImage>> ProcessImage(absl::string_view bytes,
-                                                                     const ImageLimits& limits) const;
+                                                                     const ImageLimits& limits, Stop stop,
+                                                                     ByteBudget::Lease memory = {}) const;
 
   const Tokenizer& tokenizer() const { return tokenizer_; }
   const ChatTemplate& chat_template() const { return chat_template_; }

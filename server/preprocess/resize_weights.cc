@@ -73,33 +73,57 @@ class Sampler {
 
 }  // namespace
 
-ResizeWeights MakeResizeWeights(int64_t input, int64_t output, ResizeFilter filter, int64_t first,
-                                int count) {
-  Sampler sampler(input, output, filter);
+ResizeWeights MakeResizeWeights(const ResizeAxis& axis, ResizeFilter filter, bool backwards) {
+  Sampler sampler(axis.canvas, axis.resized, filter);
   // The largest weight anywhere decides how many bits the weights have, also where only a part is computed.
   double max_weight = 0.0;
-  for (int64_t i = 0; i < output; ++i) {
+  for (int64_t i = 0; i < axis.resized; ++i) {
     sampler.MoveTo(i);
     max_weight = std::max(max_weight, sampler.max_weight());
   }
   ResizeWeights result;
+  result.backwards = backwards;
   while (result.precision < 22 && RoundHalfUp(max_weight * (2 << result.precision)) < (1 << 15)) {
     ++result.precision;
   }
 
-  result.max_size = sampler.max_size();
-  result.weights.resize(static_cast<size_t>(count) * result.max_size);
-  for (int i = 0; i < count; ++i) {
-    sampler.MoveTo(first + i);
-    result.begin.push_back(sampler.begin());
-    result.size.push_back(sampler.size());
+  result.max_size = MostPixels(axis, filter);
+  result.stride =
+      (result.max_size + ResizeWeights::kBlock - 1) / ResizeWeights::kBlock * ResizeWeights::kBlock;
+  result.weights.resize(static_cast<size_t>(axis.count) * result.stride);
+  for (int i = 0; i < axis.count; ++i) {
+    sampler.MoveTo(axis.first + (backwards ? axis.count - 1 - i : i));
+    // Of the pixels it is made of, those of the picture, counted in it.
+    const int begin = std::clamp(sampler.begin() - axis.offset, 0, axis.size);
+    const int end = std::clamp(sampler.begin() + sampler.size() - axis.offset, 0, axis.size);
+    result.begin.push_back(backwards ? axis.size - end : begin);
+    result.size.push_back(end - begin);
+    result.padding.push_back(0);
+    int16_t* const weights = result.weights.data() + static_cast<size_t>(i) * result.stride;
     for (int j = 0; j < sampler.size(); ++j) {
       const double scaled = sampler.weight(j) * (1 << result.precision);
-      result.weights[static_cast<size_t>(i) * result.max_size + j] =
-          static_cast<int16_t>(scaled < 0.0 ? -RoundHalfUp(-scaled) : RoundHalfUp(scaled));
+      const auto weight = static_cast<int16_t>(scaled < 0.0 ? -RoundHalfUp(-scaled) : RoundHalfUp(scaled));
+      const int pixel = sampler.begin() + j - axis.offset;
+      if (pixel < begin || pixel >= end) {
+        result.padding.back() += weight;
+      } else {
+        weights[backwards ? end - 1 - pixel : pixel - begin] = weight;
+      }
     }
   }
   return result;
+}
+
+int MostPixels(const ResizeAxis& axis, ResizeFilter filter) {
+  return std::min(Sampler(axis.canvas, axis.resized, filter).max_size(), axis.size);
+}
+
+int64_t ResizeWeightsBytes(const ResizeAxis& axis, ResizeFilter filter) {
+  const Sampler sampler(axis.canvas, axis.resized, filter);
+  const int64_t stride = MostPixels(axis, filter) + ResizeWeights::kBlock;
+  constexpr int64_t kVectors = int64_t{2} * 3 * sizeof(int);  // they double as they grow
+  return axis.count * (stride * static_cast<int64_t>(sizeof(int16_t)) + kVectors) +
+         sampler.max_size() * static_cast<int64_t>(sizeof(double));
 }
 
 }  // namespace varserve::preprocess

@@ -1,11 +1,8 @@
-// A decoded picture, 8 bits a channel, and what is done to it on the way from a file. Plain data and free
-// functions. Thread-safe.
+// A picture, 8 bits a channel, and rows of one on their way from a file. Plain data. Thread-safe.
 #pragma once
 
 #include <cstdint>
 #include <vector>
-
-#include "absl/types/span.h"
 
 namespace varserve::preprocess {
 
@@ -15,10 +12,12 @@ struct RgbImage {
   std::vector<uint8_t> rgb;  // [height, width, 3]
 };
 
-// Lays the picture rgba ([height, width, 4], alpha not multiplied in) on white, in place of its transparency.
-RgbImage LayOnWhite(int width, int height, absl::Span<const uint8_t> rgba);
-
-// The picture turned upright: `orientation` is EXIF's, 1 to 8, and says how it is stored.
-RgbImage Upright(RgbImage image, int orientation);
+// Takes a picture row by row.
+class RowSink {
+ public:
+  virtual ~RowSink() = default;
+  // The next row from the top, [width, 3]. To be called once for every row.
+  virtual void AddRow(const uint8_t* rgb) = 0;
+};
 
 }  // namespace varserve::preprocess

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
+#include "server/preprocess/request_images.h"
 #include "server/rpc/message_reactor.h"
 #include "server/rpc/request_parser.h"
 #include "server/rpc/status_mapping.h"
@@ -21,24 +22,31 @@ uint64_t RandomSeed() {
   return random();
 }
 
-// Decodes the request's pictures.
+// Whether a call's work is still wanted.
+absl::Status StillWanted(const Call& call, const Clock& clock) {
+  if (clock.Now() >= call.metadata().deadline) {
+    return absl::DeadlineExceededError(
+        "deadline: passed before the request reached the queue; give more time");
+  }
+  return call.stream().departure();
+}
+
 absl::StatusOr<std::vector<std::shared_ptr<const ProcessedImage>>> ProcessPictures(const ServingModel& model,
-                                                                                   const ChatRequest& chat) {
+                                                                                   const Call& call,
+                                                                                   const ChatRequest& chat,
+                                                                                   ByteBudget& memory) {
   const v1::Model::Limits& limits = model.description.limits();
   if (chat.pictures.size() > limits.max_images()) {
     return absl::InvalidArgumentError(absl::StrCat(chat.pictures[limits.max_images()].field, ": at most ",
                                                    limits.max_images(),
                                                    " images per request (Limits.max_images)"));
   }
+  std::vector<preprocess::EncodedImage> images;
+  for (const ChatRequest::Picture& picture : chat.pictures) images.push_back({picture.field, *picture.bytes});
   const preprocess::ImageLimits image_limits{.max_bytes = limits.max_image_bytes(),
                                              .max_pixels = static_cast<int64_t>(limits.max_image_pixels())};
-  std::vector<std::shared_ptr<const ProcessedImage>> images;
-  for (const ChatRequest::Picture& picture : chat.pictures) {
-    auto image = model.preprocessor->ProcessImage(*picture.bytes, image_limits);
-    if (!image.ok()) return Prefixed(absl::StrCat(picture.field, ": "), image.status());
-    images.push_back(*std::move(image));
-  }
-  return images;
+  return preprocess::ProcessImages(*model.preprocessor, images, image_limits, memory,
+                                   [&] { return StillWanted(call, *model.services.clock); });
 }
 
 }  // namespace
@@ -131,9 +139,9 @@ absl::Status InferenceService::Enqueue(const ModelRef& model, const std::shared_
       workers_.Submit([this, call, model, message = std::move(message), place = std::move(place)]() mutable {
         engine::VarMode mode = engine::VarMode::kOff;
         const absl::Status status = [&]() -> absl::Status {
-          if (const absl::Status departure = call->stream().departure(); !departure.ok()) {
+          if (const absl::Status wanted = StillWanted(*call, *options_.clock); !wanted.ok()) {
             model->engine->GiveUp(std::move(place));
-            return departure;
+            return wanted;
           }
           model->engine->BeginPreparing(place);
           Request request;
@@ -175,7 +183,7 @@ absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_p
 
   // 2. Pictures and prompt.
   const absl::Time start = model->services.clock->Now();
-  ASSIGN_OR_RETURN(const auto images, ProcessPictures(*model, chat));
+  ASSIGN_OR_RETURN(const auto images, ProcessPictures(*model, *call, chat, *options_.image_memory));
   std::optional<absl::Duration> image_time;
   if (!images.empty()) image_time = model->services.clock->Now() - start;
   absl::StatusOr<Prompt> built = prompts.Build(chat.messages, images, context);

@@ -9,6 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "server/base/byte_budget.h"
 #include "server/engine/engine.h"
 #include "server/preprocess/preprocessor.h"
 #include "server/rpc/bearer_tokens.h"
@@ -37,6 +38,7 @@ struct ServiceOptions {
   int64_t max_message_bytes = 64 << 20;  // of a request
   // Of requests that arrive or wait for a worker; at least max_message_bytes.
   int64_t receive_memory = 256 << 20;
+  ByteBudget* image_memory = nullptr;                // of all pictures; required, outlives all requests
   absl::Duration read_timeout = absl::Seconds(60);   // for a request to arrive
   absl::Duration write_timeout = absl::Seconds(60);  // for a reader to take a message
   const BearerTokens* tokens = nullptr;              // null: everybody may call
@@ -73,10 +75,11 @@ class InferenceService : public RawService {
   Reactor* Start(const char* method, grpc::CallbackServerContext* context);
   // Takes a place in the queue and hands the rest to a worker.
   template <typename Request>
-  absl::Status Enqueue(const ModelRef& model, const std::shared_ptr<Call>& call, CallReactor::Message message);
+  absl::Status Enqueue(const ModelRef& model, const std::shared_ptr<Call>& call,
+                       CallReactor::Message message);
   // On a worker: everything between the request and the engine.
-  static absl::Status Submit(const ModelRef& model, const std::shared_ptr<Call>& call,
-                             const ChatRequest& chat, engine::Engine::Place place, engine::VarMode& mode);
+  absl::Status Submit(const ModelRef& model, const std::shared_ptr<Call>& call, const ChatRequest& chat,
+                      engine::Engine::Place place, engine::VarMode& mode);
   Reactor* GetModel(grpc::CallbackServerContext* context);
 
   const ServiceOptions options_;

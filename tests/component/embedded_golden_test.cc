@@ -41,7 +41,8 @@ TEST_P(EmbeddedGoldenTest, PromptAndGreedySteps) {
                                                            (*model)->config().decoder.vocab_size);
   ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
   const auto picture =
-      (*preprocessor)->ProcessImage(ReadFile(RepositoryPath("models/embedded/samples/animals.jpg")), {});
+      (*preprocessor)
+          ->ProcessImage(ReadFile(RepositoryPath("models/embedded/samples/animals.jpg")), {}, NeverStop);
   ASSERT_TRUE(picture.ok()) << picture.status();
   auto prompt =
       (*preprocessor)

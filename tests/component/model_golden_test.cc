@@ -42,8 +42,8 @@ TEST_P(ModelGoldenTest, PictureFeatures) {
   const at::Tensor expected = golden_.Get("image_features");
   for (int64_t i = 0; i < expected.size(0); ++i) {
     const auto picture = tiny_.Picture(static_cast<int>(i));
-    const at::Tensor pixels =
-        at::from_blob(const_cast<float*>(picture->pixels.data()), {3, picture->height, picture->width});
+    std::vector<float> values = picture->Pixels();
+    const at::Tensor pixels = at::from_blob(values.data(), {3, picture->height, picture->width});
     EXPECT_LT(testing::LargestDifference(model->EncodeImage(pixels).cpu(), expected[i]), kTolerance);
   }
 }

@@ -53,8 +53,8 @@ absl::StatusOr<Served> Load(const std::string& dir) {
 }
 
 engine::GenerationRequest Request(const preprocess::Preprocessor& preprocessor) {
-  const auto picture =
-      preprocessor.ProcessImage(ReadFile(RepositoryPath(ModelVariants()["picture"].get<std::string>())), {});
+  const auto picture = preprocessor.ProcessImage(
+      ReadFile(RepositoryPath(ModelVariants()["picture"].get<std::string>())), {}, NeverStop);
   EXPECT_TRUE(picture.ok()) << picture.status();
   absl::StatusOr<Prompt> prompt = preprocessor.prompt_builder().Build(
       {{preprocess::Role::kUser, {preprocess::ImagePart(), ModelVariants()["question"].get<std::string>()}}},

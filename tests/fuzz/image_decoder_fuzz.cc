@@ -1,4 +1,4 @@
-// Any bytes sent as a picture give a whole picture, which can be processed, or a refusal.
+// Any bytes sent as a picture give a whole picture within a small memory, or a refusal.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -6,12 +6,15 @@
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "nlohmann/json.hpp"
+#include "server/base/byte_budget.h"
 #include "server/preprocess/image_decoder.h"
 #include "server/preprocess/image_processor.h"
 
 namespace {
 
+using varserve::ByteBudget;
 using varserve::preprocess::ImageProcessor;
+using varserve::preprocess::RowSink;
 
 void Check(bool condition) {
   if (!condition) std::abort();
@@ -23,17 +26,45 @@ const ImageProcessor& Processor() {
   return processor;
 }
 
+// Counts the rows on their way.
+class Counter final : public RowSink {
+ public:
+  explicit Counter(RowSink& rows) : rows_(rows) {}
+  void AddRow(const uint8_t* rgb) override {
+    rows_.AddRow(rgb);
+    ++count_;
+  }
+  int count() const { return count_; }
+
+ private:
+  RowSink& rows_;
+  int count_ = 0;
+};
+
+void CheckRefusal(const absl::Status& status) {
+  Check(absl::IsInvalidArgument(status) && absl::StartsWith(status.message(), "image"));
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view bytes(reinterpret_cast<const char*>(data), size);
-  const auto image = varserve::preprocess::DecodeImage(bytes, {.max_bytes = 1 << 20, .max_pixels = 1 << 16});
-  if (!image.ok()) {
-    Check(absl::IsInvalidArgument(image.status()) && absl::StartsWith(image.status().message(), "image"));
-    return 0;
-  }
-  Check(image->rgb.size() == size_t{3} * image->width * image->height && !image->rgb.empty());
-  const auto processed = Processor().Process(*image);
-  Check(processed.ok() ? processed->pixels.size() == 3 * 8 * 8 : absl::IsInvalidArgument(processed.status()));
+  const auto info = varserve::preprocess::ReadImageInfo(bytes, {.max_bytes = 1 << 20, .max_pixels = 1 << 16});
+  if (!info.ok()) return CheckRefusal(info.status()), 0;
+  const auto plan = Processor().MakePlan(info->width, info->height, info->orientation);
+  if (!plan.ok()) return CheckRefusal(plan.status()), 0;
+
+  // What decoding allocates beyond this, libFuzzer's -malloc_limit_mb finds.
+  ByteBudget memory(32 << 20);
+  const auto lease = memory.Acquire(info->decode_bytes + plan->bytes, varserve::NeverStop);
+  if (!lease.ok()) return Check(absl::IsInvalidArgument(lease.status())), 0;
+  const auto processed = Processor().Process(*plan, [&](RowSink& rows) {
+    Counter counter(rows);
+    const absl::Status status = varserve::preprocess::DecodeImage(bytes, counter, varserve::NeverStop);
+    Check(!status.ok() || counter.count() == info->height);
+    return status;
+  });
+  if (!processed.ok()) return CheckRefusal(processed.status()), 0;
+  Check(processed->rgb.size() == 3 * 8 * 8);
   return 0;
 }

@@ -32,8 +32,9 @@ v1::Model WithDefaults(v1::Model model, const engine::ModelFacts& facts) {
   return model;
 }
 
-rpc::ServiceOptions WithTelemetry(rpc::ServiceOptions options, telemetry::Metrics* metrics,
-                                  telemetry::Logger* logger, const Clock* clock) {
+rpc::ServiceOptions Complete(rpc::ServiceOptions options, ByteBudget* image_memory,
+                             telemetry::Metrics* metrics, telemetry::Logger* logger, const Clock* clock) {
+  if (options.image_memory == nullptr) options.image_memory = image_memory;
   options.metrics = metrics;
   options.logger = logger;
   options.clock = clock;
@@ -73,7 +74,7 @@ InProcessServer::InProcessServer(engine::ModelRunner* runner,
           engine::EngineOptions{.scheduler = options.scheduler, .queue = options.queue}, runner, &metrics_,
           &clock_)),
       service_(std::make_unique<rpc::InferenceService>(
-          WithTelemetry(options.service, &metrics_, logger_.get(), &clock_))),
+          Complete(options.service, &image_memory_, &metrics_, logger_.get(), &clock_))),
       server_(*rpc::GrpcServer::Start(Local(options.grpc), service_.get(), logger_.get())),
       port_(server_->port()) {
   metrics_.OnModelLoaded({.dtype = "", .device = "", .num_layers = runner->facts().num_layers});

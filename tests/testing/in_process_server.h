@@ -6,6 +6,7 @@
 #include <string>
 
 #include "client/inference_client.h"
+#include "server/base/byte_budget.h"
 #include "server/base/clock.h"
 #include "server/engine/engine.h"
 #include "server/preprocess/preprocessor.h"
@@ -41,6 +42,7 @@ class InProcessServer {
   engine::Engine& engine() { return *engine_; }
   const preprocess::Tokenizer& tokenizer() const { return preprocessor_->tokenizer(); }
   rpc::InferenceService& service() { return *service_; }
+  const preprocess::Preprocessor& preprocessor() const { return *preprocessor_; }
 
   // The sum over all series of a metric, histograms by their count; with `label` only of those of which a label
   // has this value. The name without "varserve_".
@@ -53,6 +55,7 @@ class InProcessServer {
 
  private:
   const MonotonicClock clock_;
+  ByteBudget image_memory_{64 << 20};
   const std::unique_ptr<const preprocess::Preprocessor> preprocessor_;
   const std::unique_ptr<telemetry::Logger> logger_;
   telemetry::Metrics metrics_;

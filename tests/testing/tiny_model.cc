@@ -27,10 +27,22 @@ uint64_t SplitMix64(uint64_t z) {
   return z ^ (z >> 31);
 }
 
-// offset + scale * (2 u - 1), u uniform in [0, 1) by name and index.
+// Uniform in [0, 2^64) by name and index.
+uint64_t Hash(const std::string& name, uint64_t i) { return SplitMix64(Fnv1a64(name) + i); }
+
+// offset + scale * (2 u - 1), u uniform in [0, 1).
 float HashValue(const std::string& name, uint64_t i, float scale, float offset) {
-  const float u = static_cast<float>(SplitMix64(Fnv1a64(name) + i) >> 40) * 0x1p-24F;
+  const float u = static_cast<float>(Hash(name, i) >> 40) * 0x1p-24F;
   return offset + scale * (2.0F * u - 1.0F);
+}
+
+// -2 to 2, in steps of 1/64.
+std::shared_ptr<const Normalization> PictureNormalization() {
+  auto normalization = std::make_shared<Normalization>();
+  for (auto& channel : *normalization) {
+    for (int value = 0; value < 256; ++value) channel[value] = static_cast<float>(value) / 64.0F - 2.0F;
+  }
+  return normalization;
 }
 
 int64_t Elements(const std::vector<int64_t>& shape) {
@@ -134,9 +146,12 @@ std::unique_ptr<const model::LlavaModel> TinyModel::Load(bool tensor_operators,
 std::shared_ptr<const ProcessedImage> TinyModel::Picture(int n) const {
   auto image = std::make_shared<ProcessedImage>();
   image->height = image->width = image_size();
-  const int64_t size = 3 * static_cast<int64_t>(image_size()) * image_size();
-  for (int64_t i = 0; i < size; ++i)
-    image->pixels.push_back(HashValue("pixel_values", n * size + i, 2.0F, 0.0F));
+  image->normalization = PictureNormalization();
+  const uint64_t size = static_cast<uint64_t>(image_size()) * image_size();  // of a channel
+  for (uint64_t i = 0; i < 3 * size; ++i) {
+    const uint64_t at = n * 3 * size + i % 3 * size + i / 3;  // the goldens have one channel after the other
+    image->rgb.push_back(static_cast<uint8_t>(Hash("pixel_values", at) >> 56));
+  }
   image->digest.fill(static_cast<uint8_t>(n + 1));
   return image;
 }

@@ -1,12 +1,6 @@
 // What a caller may send instead of a picture: too large, cut off, damaged, nonsense.
 #include "server/preprocess/image_decoder.h"
 
-// clang-format off
-#include <stdio.h>
-#include <jpeglib.h>
-// clang-format on
-
-#include <cstdlib>
 #include <random>
 #include <string>
 #include <vector>
@@ -16,12 +10,15 @@
 #include "gtest/gtest.h"
 #include "server/preprocess/exif.h"
 #include "tests/testing/files.h"
+#include "tests/testing/picture_files.h"
+#include "tests/unit/preprocess/collected_rows.h"
 
 namespace varserve::preprocess {
 namespace {
 
-using testing::HasSubstr;
-using testing::StartsWith;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+using varserve::testing::PictureKind;
 
 std::string Golden(const std::string& file) {
   return ReadFile(RepositoryPath("tests/golden/images/files") / file);
@@ -29,16 +26,17 @@ std::string Golden(const std::string& file) {
 
 void ExpectRefused(const std::string& bytes, const ImageLimits& limits = {},
                    const std::string& message = "") {
-  const absl::StatusOr<RgbImage> image = DecodeImage(bytes, limits);
+  const absl::StatusOr<RgbImage> image = DecodeStored(bytes, limits);
   EXPECT_EQ(image.status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(image.status().message()), testing::AllOf(StartsWith("image"), HasSubstr(message)));
+  EXPECT_THAT(std::string(image.status().message()),
+              ::testing::AllOf(StartsWith("image"), HasSubstr(message)));
 }
 
 // Decodes whatever it is; a picture must be whole.
 void ExpectPictureOrRefusal(const std::string& bytes) {
   ImageLimits limits;
   limits.max_pixels = 1 << 20;  // a damaged header may claim any size
-  const absl::StatusOr<RgbImage> image = DecodeImage(bytes, limits);
+  const absl::StatusOr<RgbImage> image = DecodeStored(bytes, limits);
   if (image.ok()) {
     EXPECT_EQ(image->rgb.size(), size_t{3} * image->width * image->height);
   } else {
@@ -69,7 +67,7 @@ TEST(ImageDecoderTest, SizeIsCheckedFromTheHeader) {
 
 TEST(ImageDecoderTest, LimitsAreInclusive) {
   const std::string file = Golden("photo.jpg");  // 320 x 213
-  EXPECT_TRUE(DecodeImage(file, {file.size(), 320 * 213}).ok());
+  EXPECT_TRUE(DecodeStored(file, {file.size(), 320 * 213}).ok());
   ExpectRefused(file, {file.size() - 1, 320 * 213}, "bytes are more than");
   ExpectRefused(file, {file.size(), 320 * 213 - 1}, "320 x 213 pixels are more than");
 }
@@ -83,7 +81,7 @@ TEST(ImageDecoderTest, RefusesWhatIsNoPicture) {
   ExpectRefused("RIFF\x04    WEBP", {}, "WebP");
 }
 
-class CutFileTest : public testing::TestWithParam<const char*> {};
+class CutFileTest : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(CutFileTest, IsRefusedWhereverItIsCut) {
   const std::string file = Golden(GetParam());
@@ -92,13 +90,13 @@ TEST_P(CutFileTest, IsRefusedWhereverItIsCut) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, CutFileTest,
-                         testing::Values("photo.jpg", "progressive.jpg", "cmyk.jpg", "rgba.png",
-                                         "interlaced.png", "3000x17.png", "lossy.webp", "lossless_alpha.webp",
-                                         "animated.webp"));
+                         ::testing::Values("photo.jpg", "progressive.jpg", "cmyk.jpg", "rgba.png",
+                                           "interlaced.png", "3000x17.png", "lossy.webp",
+                                           "lossless_alpha.webp", "animated.webp"));
 
 TEST(ImageDecoderTest, DamagedFilesNeitherCrashNorPrint) {
-  testing::internal::CaptureStderr();
-  testing::internal::CaptureStdout();
+  ::testing::internal::CaptureStderr();
+  ::testing::internal::CaptureStdout();
   std::mt19937 random(1);
   for (const auto& entry : std::filesystem::directory_iterator(RepositoryPath("tests/golden/images/files"))) {
     const std::string file = ReadFile(entry.path());
@@ -115,59 +113,72 @@ TEST(ImageDecoderTest, DamagedFilesNeitherCrashNorPrint) {
       ExpectPictureOrRefusal(magic + RandomBytes(random, random() % 500));
     ExpectPictureOrRefusal(magic + std::string(40'000, '\0'));
   }
-  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
-  EXPECT_EQ(testing::internal::GetCapturedStdout(), "");
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+  EXPECT_EQ(::testing::internal::GetCapturedStdout(), "");
 }
 
-// A progressive JPEG with one scan for every coefficient.
-std::string ManyScans() {
-  jpeg_compress_struct jpeg;
-  jpeg_error_mgr error;
-  jpeg.err = jpeg_std_error(&error);
-  jpeg_create_compress(&jpeg);
-  unsigned char* data = nullptr;
-  unsigned long size = 0;  // NOLINT: libjpeg's type
-  jpeg_mem_dest(&jpeg, &data, &size);
-  jpeg.image_width = 16;
-  jpeg.image_height = 16;
-  jpeg.input_components = 3;
-  jpeg.in_color_space = JCS_RGB;
-  jpeg_set_defaults(&jpeg);
-  std::vector<jpeg_scan_info> scans = {{3, {0, 1, 2, 0}, 0, 0, 0, 0}};
-  for (int component = 0; component < 3; ++component) {
-    for (int i = 1; i < 64; ++i) scans.push_back({1, {component, 0, 0, 0}, i, i, 0, 0});
+TEST(ImageDecoderTest, RefusesFilesMadeToWasteTime) {
+  ExpectRefused(varserve::testing::JpegOfScans(16, 16, 190), {}, "scans");
+  ExpectRefused(varserve::testing::PngWithExcess(4, 4, 100 << 20), {}, "more data than the picture takes");
+  EXPECT_TRUE(DecodeStored(varserve::testing::PngWithExcess(4, 4, 1 << 20)).ok());  // a slip, not an attack
+}
+
+TEST(ImageDecoderTest, ReadsTheOrientationWhereverItIs) {
+  for (const PictureKind& kind : varserve::testing::PictureKinds()) {
+    for (const int orientation : {1, 2, 8}) {
+      EXPECT_EQ(ReadImageInfo(kind.make(3, 2, orientation), {})->orientation, orientation) << kind.name;
+    }
   }
-  jpeg.scan_info = scans.data();
-  jpeg.num_scans = static_cast<int>(scans.size());
-  jpeg_start_compress(&jpeg, TRUE);
-  std::vector<JSAMPLE> row(48, 100);
-  JSAMPROW rows[] = {row.data()};
-  while (jpeg.next_scanline < jpeg.image_height) jpeg_write_scanlines(&jpeg, rows, 1);
-  jpeg_finish_compress(&jpeg);
-  jpeg_destroy_compress(&jpeg);
-  std::string bytes(reinterpret_cast<char*>(data), size);
-  std::free(data);
-  return bytes;
+  // After the pixels of a PNG, too; a damaged one does not count.
+  std::string png = Golden("exif6.png");
+  const size_t exif = png.find("eXIf") - 4;
+  const size_t size = 12 + static_cast<uint8_t>(png[exif + 3]);
+  const std::string chunk = png.substr(exif, size);
+  png.erase(exif, size);
+  EXPECT_EQ(ReadImageInfo(png, {})->orientation, 1);
+  png.insert(png.size() - 12, chunk);
+  EXPECT_EQ(ReadImageInfo(png, {})->orientation, 6);
+  png[png.size() - 12 - 1] ^= 1;
+  EXPECT_EQ(ReadImageInfo(png, {})->orientation, 1);
 }
 
-TEST(ImageDecoderTest, RefusesFilesMadeToWasteTime) { ExpectRefused(ManyScans(), {}, "scans"); }
+class StopTest : public ::testing::TestWithParam<PictureKind> {};
 
-TEST(ImageDecoderTest, TurnsPicturesUpright) {
-  // 2 x 3 pixels, named by their red value.
-  const auto picture = [](int width, std::vector<uint8_t> reds) {
-    RgbImage image{width, static_cast<int>(reds.size()) / width, {}};
-    for (const uint8_t red : reds) image.rgb.insert(image.rgb.end(), {red, 0, 0});
-    return image;
+// Whenever the answer is to stop, decoding ends with it and no more rows come.
+TEST_P(StopTest, StopsInside) {
+  const std::string file = GetParam().make(1500, 1100, 1);
+  int looks = 0;
+  const auto count = [&] {
+    ++looks;
+    return absl::OkStatus();
   };
-  const RgbImage stored = picture(2, {1, 2, 3, 4, 5, 6});
-  const std::vector<RgbImage> upright = {picture(2, {1, 2, 3, 4, 5, 6}), picture(2, {2, 1, 4, 3, 6, 5}),
-                                         picture(2, {6, 5, 4, 3, 2, 1}), picture(2, {5, 6, 3, 4, 1, 2}),
-                                         picture(3, {1, 3, 5, 2, 4, 6}), picture(3, {5, 3, 1, 6, 4, 2}),
-                                         picture(3, {6, 4, 2, 5, 3, 1}), picture(3, {2, 4, 6, 1, 3, 5})};
-  for (int orientation = 1; orientation <= 8; ++orientation) {
-    const RgbImage turned = Upright(stored, orientation);
-    EXPECT_EQ(turned.rgb, upright[orientation - 1].rgb) << orientation;
-    EXPECT_EQ(turned.width, upright[orientation - 1].width) << orientation;
+  ASSERT_TRUE(DecodeStored(file, {}, count).ok());
+  EXPECT_GE(looks, 4) << "of a picture of 5 MB";
+  for (const int last : {1, 2, looks / 2, looks}) {
+    int left = last;
+    CollectedRows rows(1500, 1100);
+    const absl::Status status = DecodeImage(file, rows, [&] {
+      EXPECT_GT(left, 0) << "asked again";
+      return --left == 0 ? absl::CancelledError("enough") : absl::OkStatus();
+    });
+    EXPECT_EQ(status, absl::CancelledError("enough")) << "at look " << last << " of " << looks;
+    if (last == looks) continue;  // all rows had come
+    EXPECT_LT(rows.image().rgb.size(), size_t{3} * 1500 * 1100) << "at look " << last;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, StopTest, ::testing::ValuesIn(varserve::testing::PictureKinds()),
+                         [](const auto& info) { return info.param.name; });
+
+// Files that are small but take long are stopped on the way.
+TEST(ImageDecoderTest, StopsFilesMadeToWasteTime) {
+  for (const std::string& file :
+       {varserve::testing::JpegOfScans(2000, 2000, 99), varserve::testing::BlankPng(6000, 6000, 6)}) {
+    int left = 3;
+    const absl::Status status = DecodeStored(file, {}, [&] {
+                                  return --left == 0 ? absl::DeadlineExceededError("late") : absl::OkStatus();
+                                }).status();
+    EXPECT_EQ(status, absl::DeadlineExceededError("late"));
   }
 }
 

@@ -91,7 +91,9 @@ TEST(ImageProcessorTest, KnowsTheSizeOfItsResults) {
       ASSERT_TRUE(image.ok()) << image.status();
       EXPECT_EQ(image->height, expected.height);
       EXPECT_EQ(image->width, expected.width);
-      EXPECT_EQ(image->pixels.size(), size_t{3} * expected.height * expected.width);
+      EXPECT_EQ(image->rgb.size(), size_t{3} * expected.height * expected.width);
+      EXPECT_EQ(image->rgb.size(), static_cast<size_t>(processor->image_bytes()));
+      EXPECT_EQ(image->Pixels().size(), image->rgb.size());
     }
   }
 }
@@ -108,9 +110,9 @@ TEST(ImageProcessorTest, RefusesALine) {
   const ImageProcessor padding = *ImageProcessor::FromConfig(
       ClipConfig({{"image_processor_type", "LlavaImageProcessor"}, {"do_pad", true}}));
   EXPECT_TRUE(cropping.Process(Grey(30'000, 1, 0)).ok());
-  EXPECT_TRUE(padding.Process(Grey(1, 2'000, 0)).ok());
+  EXPECT_TRUE(padding.Process(Grey(1, 130'000, 0)).ok());
   for (const auto& status :
-       {cropping.Process(Grey(50'000, 1, 0)).status(), padding.Process(Grey(12'000, 1, 0)).status()}) {
+       {cropping.Process(Grey(50'000, 1, 0)).status(), padding.Process(Grey(140'000, 1, 0)).status()}) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(status.message()), HasSubstr("pixels are too long and thin"));
   }
@@ -143,6 +145,10 @@ TEST(ImageProcessorTest, DigestIsOfContentAndSize) {
   EXPECT_EQ(processor->Process(Grey(9, 9, 7))->digest, digest);  // the same pixels once processed
   EXPECT_NE(processor->Process(Grey(20, 10, 8))->digest, digest);
   EXPECT_NE(wide->Process(Grey(20, 10, 7))->digest, digest);  // the same pixels in another shape
+  const absl::StatusOr<ImageProcessor> brighter =
+      ImageProcessor::FromConfig(ClipConfig({{"image_mean", 0.1}}));
+  ASSERT_TRUE(brighter.ok());
+  EXPECT_NE(brighter->Process(Grey(20, 10, 7))->digest, digest);  // the same pixels, normalized otherwise
 }
 
 TEST(ImageProcessorTest, LoadsFromEitherFile) {

@@ -37,7 +37,8 @@ TEST_F(PreprocessorTest, MakesAPromptOfAPictureAndAQuestion) {
   const auto preprocessor = Preprocessor::Load(dir_, layout_, vocabulary_);
   ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
   const auto image =
-      (*preprocessor)->ProcessImage(ReadFile(RepositoryPath("tests/golden/images/files/photo.jpg")), {});
+      (*preprocessor)
+          ->ProcessImage(ReadFile(RepositoryPath("tests/golden/images/files/photo.jpg")), {}, NeverStop);
   ASSERT_TRUE(image.ok()) << image.status();
   EXPECT_EQ((*image)->height, (*preprocessor)->image_processor().height());
   const absl::StatusOr<Prompt> prompt =
@@ -45,7 +46,8 @@ TEST_F(PreprocessorTest, MakesAPromptOfAPictureAndAQuestion) {
   ASSERT_TRUE(prompt.ok()) << prompt.status();
   EXPECT_EQ(prompt->images[0], *image);
   EXPECT_EQ(prompt->prefix_size(), prompt->spans[0].end);
-  EXPECT_EQ((*preprocessor)->ProcessImage("nothing", {}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ((*preprocessor)->ProcessImage("nothing", {}, NeverStop).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(PreprocessorTest, NamesTheFileThatIsMissing) {
