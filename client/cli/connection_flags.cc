@@ -1,10 +1,27 @@
 #include "client/cli/connection_flags.h"
 
-#include "absl/strings/ascii.h"
+#include <vector>
+
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "client/cli/input_file.h"
 
 namespace varserve::cli {
+
+namespace {
+
+// Of a file in the server's format: lines of "NAME TOKEN" or "TOKEN"; empty lines and those that begin with #
+// do not count. Empty if there is none.
+std::string FirstToken(absl::string_view contents) {
+  for (const absl::string_view line : absl::StrSplit(contents, '\n')) {
+    const std::vector<absl::string_view> words =
+        absl::StrSplit(line, absl::ByAnyChar(" \t\r"), absl::SkipEmpty());
+    if (!words.empty() && words.front()[0] != '#') return std::string(words.back());
+  }
+  return "";
+}
+
+}  // namespace
 
 ConnectionFlags::ConnectionFlags(CLI::App& app, absl::Duration timeout)
     : timeout_seconds_(absl::ToDoubleSeconds(timeout)) {
@@ -22,7 +39,8 @@ ConnectionFlags::ConnectionFlags(CLI::App& app, absl::Duration timeout)
   add("--tls-server-name", tls_server_name_, "NAME", "Use TLS; the name in the server's certificate");
   CLI::Option* token = add("--token", token_, "TOKEN", "Bearer token");
   token->envname("VARSERVE_TOKEN");
-  add("--token-file", token_file_, "FILE", "File whose first line is the bearer token; goes before --token");
+  add("--token-file", token_file_, "FILE",
+      "File with the bearer token in its first line, as the server's --token_file; wins over --token");
   add("--timeout", timeout_seconds_, "SECONDS",
       absl::StrCat("Of the call. Default: ",
                    timeout == absl::InfiniteDuration() ? "none" : absl::StrCat(timeout_seconds_)))
@@ -50,9 +68,12 @@ absl::StatusOr<client::ConnectOptions> ConnectionFlags::connect_options() const 
     if (!status.ok()) return status;
   }
   if (!token_file_.empty()) {
-    if (absl::Status status = read(token_file_, options.token); !status.ok()) return status;
-    options.token =
-        std::string(absl::StripAsciiWhitespace(options.token.substr(0, options.token.find('\n'))));
+    std::string contents;
+    if (absl::Status status = read(token_file_, contents); !status.ok()) return status;
+    options.token = FirstToken(contents);
+    if (options.token.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("--token-file: ", token_file_, " holds no token"));
+    }
   }
   return options;
 }
