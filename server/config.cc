@@ -32,6 +32,9 @@ ABSL_FLAG(std::string, prefix_cache, "",
 
 ABSL_FLAG(std::string, listen, "0.0.0.0:50051", "host:port of gRPC; port 0 picks a free one");
 ABSL_FLAG(std::string, metrics_listen, "0.0.0.0:9464", "host:port of /metrics for Prometheus; empty: none");
+ABSL_FLAG(std::string, health_listen, "",
+          "host:port of gRPC's health service alone, never with TLS: for probes. Default: none, --listen has "
+          "it too");
 ABSL_FLAG(std::string, tls_cert, "",
           "PEM file with the server's certificate chain; read again when it changes");
 ABSL_FLAG(std::string, tls_key, "", "PEM file with its private key");
@@ -209,6 +212,7 @@ absl::StatusOr<ServerConfig> ReadCommandLine(int argc, char** argv) {
   c.worker_threads =
       absl::GetFlag(FLAGS_worker_threads) > 0 ? absl::GetFlag(FLAGS_worker_threads) : std::min(c.threads, 4);
   c.grpc.listen = absl::GetFlag(FLAGS_listen);
+  c.grpc.health_listen = absl::GetFlag(FLAGS_health_listen);
   c.grpc.tls_cert = absl::GetFlag(FLAGS_tls_cert);
   c.grpc.tls_key = absl::GetFlag(FLAGS_tls_key);
   c.grpc.tls_client_ca = absl::GetFlag(FLAGS_tls_client_ca);

@@ -65,6 +65,7 @@ absl::Status Run(int argc, char** argv) {
   ASSIGN_OR_RETURN(const std::unique_ptr<rpc::GrpcServer> server,
                    rpc::GrpcServer::Start(config.grpc, &service));
   logger->Info("listening", {{"version", kVersion}, {"port", static_cast<int64_t>(server->port())}});
+  if (const int port = server->health_port(); port != 0) logger->Info("health", {{"port", int64_t{port}}});
 
   // While the model loads, too: Prometheus is to tell a server that starts from one that is gone.
   ASSIGN_OR_RETURN(const std::unique_ptr<prometheus::Exposer> exposer, StartExposer(config, metrics));

@@ -79,6 +79,9 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   auto result = absl::WrapUnique(new GrpcServer());
+  if (!options.health_listen.empty()) {
+    ASSIGN_OR_RETURN(result->probes_, ProbeServer::Start(options.health_listen));
+  }
   grpc::ServerBuilder builder;
   builder.AddListeningPort(options.listen, credentials, &result->port_);
   builder.RegisterService(service);
@@ -107,6 +110,7 @@ void GrpcServer::SetHealth(bool live, bool ready) {
   grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
   health->SetServingStatus("", live);
   health->SetServingStatus(v1::VisionLanguage::service_full_name(), ready);
+  if (probes_ != nullptr) probes_->SetHealth(live, ready);
 }
 
 void GrpcServer::Shutdown(absl::Time deadline) { server_->Shutdown(absl::ToChronoTime(deadline)); }

@@ -13,11 +13,13 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/rpc/inference_service.h"
+#include "server/rpc/probe_server.h"
 
 namespace varserve::rpc {
 
 struct GrpcServerOptions {
   std::string listen = "0.0.0.0:50051";  // host:port; port 0 picks a free one
+  std::string health_listen;             // host:port of health alone, without TLS; empty: none
   int64_t max_message_bytes = 64 << 20;  // of a request
   int max_metadata_bytes = 16 << 10;     // of a call
   int max_concurrent_streams = 1000;     // per connection
@@ -35,6 +37,7 @@ class GrpcServer {
                                                            InferenceService* service);
 
   int port() const { return port_; }
+  int health_port() const { return probes_ == nullptr ? 0 : probes_->port(); }
   void SetHealth(bool live, bool ready);
   // Takes no new calls, waits for those that run until `deadline`, then cancels them.
   void Shutdown(absl::Time deadline);
@@ -42,6 +45,7 @@ class GrpcServer {
  private:
   GrpcServer() = default;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<ProbeServer> probes_;  // may be null
   int port_ = 0;
 };
 

@@ -84,6 +84,8 @@ bool ServerProcess::WaitUntilReady(absl::Duration timeout) {
 
 std::string ServerProcess::address() const { return absl::StrCat("127.0.0.1:", LoggedPort("listening")); }
 
+std::string ServerProcess::health_address() const { return absl::StrCat("127.0.0.1:", LoggedPort("health")); }
+
 std::string ServerProcess::Log() const {
   std::stringstream text;
   text << std::ifstream(log_path_).rdbuf();

@@ -26,7 +26,8 @@ class ServerProcess {
   bool WaitUntilReady(absl::Duration timeout = absl::Seconds(60));
 
   pid_t pid() const { return pid_; }
-  std::string address() const;  // of gRPC; ready or not, the server listens from its first log line on
+  std::string address() const;         // of gRPC; ready or not, the server listens from its first log line on
+  std::string health_address() const;  // of --health_listen
   // What it wrote to standard error so far.
   std::string Log() const;
   // Whether `text` appears in the log within `timeout`.
