@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 
+from certificates import certificate
 from load import Call, Load, ask
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -278,18 +279,6 @@ class Checks:
         left = self.cluster.kubectl("get", kinds, "--selector", "app.kubernetes.io/name=varserve", "--output", "name")
         assert not left, left
         return ""
-
-
-def certificate(folder: pathlib.Path, name: str) -> None:
-    """ca.crt, and tls.crt and tls.key signed by it for servers and clients."""
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    (folder / "ext").write_text(f"subjectAltName={name}\nextendedKeyUsage=serverAuth,clientAuth\n")
-    for command in (
-        ["req", "-x509", *key, "-days", "2", "-subj", "/CN=ca", "-keyout", "ca.key", "-out", "ca.crt"],
-        ["req", *key, "-subj", "/CN=varserve", "-keyout", "tls.key", "-out", "tls.csr"],
-        ["x509", "-req", "-in", "tls.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "ext", "-out", "tls.crt"],
-    ):  # fmt: skip
-        subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import struct
 import subprocess
 import tempfile
@@ -27,12 +28,12 @@ CLIENT = str(BUILD / "bin/varserve")
 class Server:
     """varserve-server with the embedded model under a name of its own, which its replies carry."""
 
-    def __init__(self, name: str, port: int = 0):
+    def __init__(self, name: str, port: int = 0, flags: tuple[str, ...] = ()):
         self.name = name
         self._log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [BUILD / "bin/varserve-server", "--model", MODEL, "--model_name", name, "--threads", "1", "--memory_budget", "700M"]
-            + ["--listen", f"127.0.0.1:{port}", "--metrics_listen", ""],
+            + ["--listen", f"127.0.0.1:{port}", "--metrics_listen", "", *flags],
             stderr=self._log,
         )
         wait(lambda: " ready" in self.log() or self.process.poll() is not None, "the server to be ready")
@@ -48,17 +49,19 @@ class Server:
         """Drained, and what it ended with."""
         if self.process.poll() is None:
             self.process.terminate()
-        return self.process.wait(timeout=120)
+        code = self.process.wait(timeout=120)
+        self._log.close()
+        return code
 
 
 class Proxy:
-    """Envoy with the configuration of deploy/envoy, as `change` makes it; only addresses differ, and replicas have fixed places on
+    """Envoy with a configuration of deploy/envoy, as `change` makes it; only addresses differ, and replicas have fixed places on
     the ring."""
 
-    def __init__(self, servers: list[Server], change: Callable[[str], str] = lambda text: text):
+    def __init__(self, servers: list[Server], change: Callable[[str], str] = lambda text: text, file: str = "envoy.yaml"):
         self._folder = tempfile.TemporaryDirectory()
         folder = pathlib.Path(self._folder.name)
-        config = yaml.safe_load(change((ROOT / "deploy/envoy/envoy.yaml").read_text()))
+        config = yaml.safe_load(change((ROOT / "deploy/envoy" / file).read_text()))
         config["admin"]["address"]["socket_address"]["port_value"] = 0
         config["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] = 0
         self.memory = config["overload_manager"]["resource_monitors"][0]["typed_config"]["max_heap_size_bytes"]
@@ -96,8 +99,10 @@ class Proxy:
     def stat(self, name: str) -> int:
         return int(self.admin(f"/stats?filter=^{name}$").split(":")[1])
 
-    def resident(self) -> int:
-        return int(pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    def peak(self) -> int:
+        """Most bytes that were resident at any time."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
 
     def _healthy(self) -> int:
         return self.stat("cluster.varserve.membership_healthy")

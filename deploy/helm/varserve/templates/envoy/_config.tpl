@@ -105,6 +105,8 @@ static_resources:
           "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
           sni: {{ include "varserve.tlsName" $.root }}
           common_tls_context:
+            alpn_protocols: [h2]  # gRPC servers insist on it
+            tls_params: {tls_minimum_protocol_version: TLSv1_2}
             validation_context:
               trusted_ca: {filename: /etc/envoy/server-tls/ca.crt}
               match_typed_subject_alt_names:
