@@ -78,7 +78,9 @@ absl::Status InferenceClient::Call(const CallOptions& options, const std::string
     const bool cancelled = options.cancellation != nullptr && options.cancellation->cancelled();
     if (absl::IsCancelled(status) && !cancelled) {
       return absl::AbortedError(absl::StrCat(
-          "the server broke the call off, as it does when nobody reads an answer for its --write_timeout: ",
+          result.heard
+              ? "the server broke the call off, as it does when nobody reads for its --write_timeout: "
+              : "the server cancelled the call: ",
           status.message()));
     }
     if (result.heard || retry == options.max_retries) return status;

@@ -1,7 +1,9 @@
 #include "client/cli/connection_flags.h"
 
+#include <functional>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "client/cli/input_file.h"
@@ -9,6 +11,14 @@
 namespace varserve::cli {
 
 namespace {
+
+CLI::Validator Check(const std::string& expected, const std::function<bool(const std::string&)>& valid) {
+  return CLI::Validator(
+      [expected, valid](std::string& text) {
+        return valid(text) ? "" : absl::StrCat("\"", text, "\" is not ", expected);
+      },
+      "");
+}
 
 // Of a file in the server's format: lines of "NAME TOKEN" or "TOKEN"; empty lines and those that begin with #
 // do not count. Empty if there is none.
@@ -44,10 +54,16 @@ ConnectionFlags::ConnectionFlags(CLI::App& app, absl::Duration timeout)
   add("--timeout", timeout_seconds_, "SECONDS",
       absl::StrCat("Of the call. Default: ",
                    timeout == absl::InfiniteDuration() ? "none" : absl::StrCat(timeout_seconds_)))
-      ->check(CLI::Validator(CLI::PositiveNumber).description(""));
+      ->check(Check("a number of seconds greater than 0", [](const std::string& text) {
+        double seconds = 0;
+        return absl::SimpleAtod(text, &seconds) && seconds > 0;  // nor "nan"
+      }));
   add("--request-id", request_id_, "ID", "Name of the request in the server's logs");
   add("--retry", retries_, "N", "Try again so often while the server is busy or not ready. Default: 0")
-      ->check(CLI::Validator(CLI::NonNegativeNumber).description(""));
+      ->check(Check("a whole number of at least 0", [](const std::string& text) {
+        int number = 0;
+        return absl::SimpleAtoi(text, &number) && number >= 0;
+      }));
 }
 
 absl::StatusOr<client::ConnectOptions> ConnectionFlags::connect_options() const {

@@ -95,7 +95,11 @@ TEST_F(CommandTest, UsageErrorsComeBeforeAnyCall) {
                                              {"ask", picture_, "?", "--var", "maybe"},
                                              {"ask", picture_, "?", "--tau", "20"},  // without --var
                                              {"ask", picture_, "?", "--max-tokens", "-1"},
-                                             {"ask", picture_, "?", "--timeout", "0"}}) {
+                                             {"ask", picture_, "?", "--timeout", "0"},
+                                             {"ask", picture_, "?", "--timeout", "nan"},
+                                             {"ask", picture_, "?", "--timeout", "5 s"},
+                                             {"ask", picture_, "?", "--retry", "-1"},
+                                             {"ask", picture_, "?", "--retry", "1e9"}}) {
     EXPECT_EQ(Run<AskCommand>(arguments), kExitUsage) << testing::PrintToString(arguments);
   }
   EXPECT_TRUE(server_.metadata().empty());

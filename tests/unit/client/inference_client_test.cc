@@ -188,13 +188,15 @@ TEST(InferenceClient, DoesNotRetryWhatCanNeverSucceed) {
 
 TEST(InferenceClient, WhatTheServerCancelsIsAborted) {
   FakeServer server;
-  server.Expect(
-      {.responses = {Started("id")}, .status = grpc::Status(grpc::StatusCode::CANCELLED, "write timeout")});
+  server.Expect({.responses = {Started("id")}, .status = grpc::Status(grpc::StatusCode::CANCELLED, "stuck")});
   Cancellation nobody_cancels;
   const absl::Status status =
       server.Connect()->Answer(Question(), {.cancellation = &nobody_cancels}, &GoOn).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("write timeout"));
+  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("--write_timeout"), HasSubstr("stuck")));
+  server.Expect({.status = grpc::Status(grpc::StatusCode::CANCELLED, "request: did not arrive")});
+  EXPECT_EQ(server.Connect()->Answer(Question(), {.max_retries = 3}, &GoOn).status(),
+            absl::AbortedError("the server cancelled the call: request: did not arrive"));
 }
 
 TEST(InferenceClient, DoesNotWaitBeyondTheTimeout) {
