@@ -28,19 +28,19 @@ in_buildah() { "${BUILDAH[@]}" "$@"; }
 BASE_IMAGE=localhost/varserve-base:bookworm
 ensure_base_image() {
   in_buildah inspect --type image "$BASE_IMAGE" >/dev/null 2>&1 && return
-  local root container mirror
-  root=$(mktemp --directory --tmpdir="$CACHE/image")
+  local tree container mirror
+  tree=$(mktemp --directory --tmpdir="$CACHE/image")
   say "making the base image $BASE_IMAGE"
-  debootstrap --variant=minbase bookworm "$root" >"$CACHE/image/debootstrap.log" ||
+  debootstrap --variant=minbase bookworm "$tree" >"$CACHE/image/debootstrap.log" ||
     die "debootstrap failed; its log is $CACHE/image/debootstrap.log"
-  mirror=$(sed -n 's/^deb \([^ ]*\) .*/\1/p' "$root/etc/apt/sources.list")
-  printf 'deb %s main\n' "$mirror bookworm" "$mirror bookworm-updates" "$mirror-security bookworm-security" >"$root/etc/apt/sources.list"
-  rm -rf "$root"/var/cache/apt/*.bin "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
+  mirror=$(sed -n 's/^deb \([^ ]*\) .*/\1/p' "$tree/etc/apt/sources.list")
+  printf 'deb %s main\n' "$mirror bookworm" "$mirror bookworm-updates" "$mirror-security bookworm-security" >"$tree/etc/apt/sources.list"
+  rm -rf "$tree"/var/cache/apt/*.bin "$tree"/var/cache/apt/archives/*.deb "$tree"/var/lib/apt/lists/*
   container=$(in_buildah from scratch)
-  in_buildah add --quiet "$container" "$root" / >/dev/null
+  in_buildah add --quiet "$container" "$tree" / >/dev/null
   in_buildah commit --quiet "$container" "$BASE_IMAGE" >/dev/null
   in_buildah rm "$container" >/dev/null
-  rm -rf --one-file-system "$root"
+  rm -rf --one-file-system "$tree"
 }
 
 # Writes the digest of the base image, as the registry has it now, into Dockerfile.

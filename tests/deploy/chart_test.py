@@ -146,7 +146,7 @@ class FlagsTest(unittest.TestCase):
             self.assertIn(flag, refusal({"flags": {flag: 60}}))
             self.assertEqual(refusal({"flags": {flag: "1m30.5s"}}), "")
 
-    def test_what_is_no_flag_is_refused(self):
+    def test_what_is_not_a_flag_is_refused(self):
         for flags in ({"log_format": "json\n--listen=0.0.0.0:1"}, {"listen": "x"}, {"x": None}, {"x": {"y": 1}}, {"-x": 1}):
             self.assertTrue(refusal({"flags": flags}), flags)
         self.assertNotIn("log_format", flag_file({"flags": {"log_format": None}}), "null leaves a default out")

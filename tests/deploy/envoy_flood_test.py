@@ -73,7 +73,7 @@ class FloodTest(unittest.TestCase):
         self.addCleanup(self.proxy.end)
 
     def call(self, size: int) -> tuple[str, str]:
-        """Code and message of a call of so many bytes that is no request."""
+        """Code and message of a call of so many bytes that are not a request."""
         with grpc.insecure_channel(self.proxy.address, OPTIONS) as channel:
             try:
                 list(channel.unary_stream(ANSWER)(b"\xff" * size, timeout=120))

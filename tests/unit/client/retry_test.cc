@@ -51,7 +51,7 @@ TEST(RetryWait, DoublesWhereTheServerNamesNone) {
   EXPECT_LT(*RetryWait(status, 0, kAlmostOne), absl::Milliseconds(600));
 }
 
-TEST(RetryWait, StandsWhateverTheServerNames) {
+TEST(RetryWait, HoldsWhateverTheServerNames) {
   EXPECT_EQ(RetryWait(Told(grpc::StatusCode::UNAVAILABLE, -5), 0, kAlmostOne), absl::ZeroDuration());
   EXPECT_GT(
       *RetryWait(Told(grpc::StatusCode::UNAVAILABLE, std::numeric_limits<int64_t>::max()), 0, kAlmostOne),
