@@ -29,7 +29,7 @@ absl::Status CheckHeader(absl::string_view option, absl::string_view value) {
   return absl::InvalidArgumentError(absl::StrCat(option, ": may hold printable ASCII characters only"));
 }
 
-// gRPC aborts the process on these, too.
+// To protobuf and gRPC a size is an int.
 absl::Status CheckSize(const google::protobuf::Message& request) {
   const size_t size = request.ByteSizeLong();
   if (size <= std::numeric_limits<int32_t>::max()) return absl::OkStatus();

@@ -55,6 +55,7 @@ static_resources:
           {{- end }}
     - name: json
       internal_listener: {}
+      ignore_global_conn_limit: true  # its connections were counted at the door
       per_connection_buffer_limit_bytes: 1048576
       filter_chains:
         - filters:
