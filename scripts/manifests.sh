@@ -98,7 +98,7 @@ lint_deploy() {
   cp "$ROOT"/deploy/kserve/*.yaml "$ROOT"/deploy/kubernetes/*.yaml "$work/rendered"
   say "what the chart makes of values"
   ensure_build release varserve-server
-  "$PYTHON" "$ROOT/tests/deploy/chart_test.py" --helm "$helm" --server "$BUILD/bin/varserve-server"
+  VARSERVE_HELM=$helm VARSERVE_BUILD=$BUILD "$PYTHON" -m unittest discover --start-directory "$ROOT/tests/deploy" --pattern 'chart*_test.py'
   say "kubeconform"
   "$kubeconform" -strict -summary -schema-location "$work/schemas/kubeconform/{{.ResourceKind}}{{.KindSuffix}}.json" "$work/rendered"
   say "kubectl-validate"

@@ -1,169 +1,19 @@
-"""What the Helm chart makes of values: flags as the real server reads them, who may reach whom, Envoy's limits, what is refused."""
+"""What the Helm chart makes of values: who may reach whom, probes, users, tokens, Envoy's limits, and what is refused."""
 
-import argparse
-import functools
 import itertools
 import json
-import os
 import pathlib
 import re
-import shutil
 import subprocess
-import sys
 import tempfile
 import unittest
 
 import envoy
 import yaml
+from chart import container, defaults, flag_file, notes, read_by_server, refusal, render
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-CHART = ROOT / "deploy/helm/varserve"
 ENVOY = pathlib.Path(envoy.__file__).parent / "_bin" / "envoy"
-HELM: str
-SERVER: str
 MIB = 1 << 20
-
-
-def helm(*arguments: str, values: dict | None = None) -> subprocess.CompletedProcess:
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        yaml.safe_dump(values or {}, file)
-        file.flush()
-        command = [HELM, *arguments, "--namespace", "varserve", "--kube-version", "v1.34.2", "--values", file.name]
-        return subprocess.run(command, capture_output=True, text=True)
-
-
-def refusal(values: dict, *arguments: str) -> str:
-    done = helm("template", "varserve", str(CHART), *arguments, values=values)
-    return done.stderr if done.returncode != 0 else ""
-
-
-def render(values: dict | None = None, *arguments: str, chart: pathlib.Path = CHART) -> dict[tuple[str, str], dict]:
-    """The chart's objects by kind and name."""
-    done = helm("template", "varserve", str(chart), *arguments, values=values)
-    if done.returncode != 0:
-        raise RuntimeError(done.stderr)
-    return {(o["kind"], o["metadata"]["name"]): o for o in yaml.safe_load_all(done.stdout) if o}
-
-
-def notes(values: dict) -> str:
-    """What helm prints after an installation, which it shows to a cluster only: rendered here as one object more."""
-    with tempfile.TemporaryDirectory() as folder:
-        chart = shutil.copytree(CHART, pathlib.Path(folder) / "varserve")
-        text = (chart / "templates/NOTES.txt").read_text()
-        (chart / "templates/_notes.tpl").write_text('{{- define "notes" -}}' + text + "{{- end }}")
-        (chart / "templates/notes.yaml").write_text(
-            "kind: ConfigMap\napiVersion: v1\nmetadata: {name: notes}\ndata: {text: {{ include \"notes\" . | toJson }}}\n"
-        )
-        return render(values, chart=chart)["ConfigMap", "notes"]["data"]["text"]
-
-
-def flag_file(values: dict, *arguments: str) -> str:
-    return render(values, *arguments)["ConfigMap", "varserve"]["data"]["flags"]
-
-
-def read_by_server(flags: str, **environment: str) -> dict[str, str]:
-    """Every flag's value, as the real server has it after this flag file."""
-    with tempfile.NamedTemporaryFile("w") as file:
-        file.write(flags)
-        file.flush()
-        done = subprocess.run(
-            [SERVER, f"--flagfile={file.name}", "--help"], capture_output=True, text=True, env={**os.environ, **environment}
-        )
-    if "ERROR" in done.stderr:
-        raise ValueError(done.stderr.strip())
-    text = re.sub(r"\n {6,}", " ", done.stdout)
-    read = {}
-    for name, rest in re.findall(r"^ +--(\w+) (.*)$", text, re.MULTILINE):
-        value = re.findall(r"(?:default|currently): (.*?);", rest)[-1]
-        read[name] = value.removeprefix('"').removesuffix('"')
-    return read
-
-
-@functools.cache
-def defaults() -> dict[str, str]:
-    return read_by_server("")
-
-
-def container(objects: dict, deployment: str = "varserve") -> dict:
-    return objects["Deployment", deployment]["spec"]["template"]["spec"]["containers"][0]
-
-
-class FlagsTest(unittest.TestCase):
-    NUMBERS = (0, 1, 999_999, 1_000_000, 16_000_000, 64_000_000, 2**31, 10**15 + 1, 2**53 - 1, -(10**9))
-
-    def read(self, flag: str, value, *arguments: str) -> str:
-        values = {} if value is None else {"flags": {flag: value}}
-        return read_by_server(flag_file(values, *arguments))[flag]
-
-    def test_whole_numbers_arrive_however_they_are_given(self):
-        for number in self.NUMBERS:
-            flag = "flags.max_waiting_tokens"
-            ways = {
-                "a file": (number,),
-                "text in a file": (str(number),),
-                "--set": (None, "--set", f"{flag}={number}"),
-                "--set-string": (None, "--set-string", f"{flag}={number}"),
-                "--set-json": (None, "--set-json", f"{flag}={number}"),
-            }
-            for way, arguments in ways.items():
-                with self.subTest(number=number, way=way):
-                    self.assertEqual(self.read("max_waiting_tokens", *arguments), str(number))
-
-    def test_numbers_a_file_cannot_hold_are_refused_and_others_exact(self):
-        self.assertIn("write it in quotes", refusal({"flags": {"max_waiting_tokens": 2**53 + 1}}))
-        for arguments in ((str(2**53 + 1),), (None, "--set", f"flags.max_waiting_tokens={2**53 + 1}")):
-            self.assertEqual(self.read("max_waiting_tokens", *arguments), str(2**53 + 1))
-
-    def test_fractions_sizes_and_durations_arrive(self):
-        cases = [("drain_seconds", 0.25), ("max_message_bytes", 100_000_000), ("memory_budget", "1.5G"), ("prefix_cache", 0)]
-        for flag, value in cases:
-            if flag == "drain_seconds":  # the chart's own
-                continue
-            self.assertEqual(self.read(flag, value), str(value))
-        for tau in (20, 1e-7, 12.5, 1_234_567.5):
-            self.assertEqual(float(read_by_server(flag_file({"var": {"tau": tau}}))["tau"]), tau)
-        self.assertEqual(self.read("write_timeout", "90s"), "1m30s")
-        self.assertEqual(self.read("log_format", None, "--set", "flags.log_format=text"), "text")
-
-    def test_lists_arrive(self):
-        dimensions = [1415, 2533, 2_000_000_000]
-        self.assertEqual(read_by_server(flag_file({"var": {"sinkDimensions": dimensions}}))["sink_dimensions"], "1415,2533,2000000000")
-        self.assertIn("--x=1000000,a\n", flag_file({"flags": {"x": [1_000_000, "a"]}}))
-        self.assertIn("--x=true\n", flag_file({"flags": {"x": True}}))
-
-    def test_every_flag_takes_its_own_default_through_the_chart(self):
-        own = set(json.loads((CHART / "values.schema.json").read_text())["properties"]["flags"]["propertyNames"]["not"]["enum"])
-        self.assertLessEqual(own, set(defaults()), "the chart keeps flags to itself that the server does not have")
-        flags = {name: int(value) if value.isdigit() else value for name, value in defaults().items() if name not in own}
-        read = read_by_server(flag_file({"flags": flags}))
-        self.assertEqual({name: read[name] for name in flags}, {name: defaults()[name] for name in flags})
-
-    def test_durations_need_a_unit(self):
-        schema = json.loads((CHART / "values.schema.json").read_text())["properties"]["flags"]["properties"]
-        durations = {name for name, value in defaults().items() if re.fullmatch(r"([0-9.]+(h|m|s|ms|us|ns))+|inf", value)}
-        self.assertLessEqual(durations, set(schema), "add them to values.schema.json")
-        for flag in durations:
-            self.assertIn(flag, refusal({"flags": {flag: 60}}))
-            self.assertEqual(refusal({"flags": {flag: "1m30.5s"}}), "")
-
-    def test_what_is_not_a_flag_is_refused(self):
-        for flags in ({"log_format": "json\n--listen=0.0.0.0:1"}, {"listen": "x"}, {"x": None}, {"x": {"y": 1}}, {"-x": 1}):
-            self.assertTrue(refusal({"flags": flags}), flags)
-        self.assertNotIn("log_format", flag_file({"flags": {"log_format": None}}), "null leaves a default out")
-
-    def test_threads_are_what_the_pod_may_use(self):
-        for values, source in [
-            ({}, "requests.cpu"),
-            ({"resources": {"requests": {"cpu": None}}}, "requests.cpu"),
-            ({"resources": {"limits": {"cpu": "2"}}}, None),
-            ({"flags": {"threads": 3}}, None),
-        ]:
-            objects = render(values)
-            env = {e["name"]: e["valueFrom"]["resourceFieldRef"]["resource"] for e in container(objects).get("env", [])}
-            self.assertEqual(env.get("FLAGS_threads"), source, values)
-            flags = objects["ConfigMap", "varserve"]["data"]["flags"]
-            expected = {"requests.cpu": "5", None: str(values.get("flags", {}).get("threads", 0))}[source]
-            self.assertEqual(read_by_server(flags, FLAGS_threads="5")["threads"], expected, values)
 
 
 class NetworkPolicyTest(unittest.TestCase):
@@ -335,12 +185,3 @@ class EnvoyTest(unittest.TestCase):
             proxy = container(render({"envoy": envoy_values}), "varserve-envoy")
             self.assertEqual(proxy["env"], [{"name": "CPUS", "valueFrom": {"resourceFieldRef": {"resource": source}}}])
             self.assertEqual(proxy["args"][proxy["args"].index("--concurrency") + 1], "$(CPUS)")
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--helm", required=True)
-    parser.add_argument("--server", required=True, help="varserve-server")
-    args, rest = parser.parse_known_args()
-    HELM, SERVER = args.helm, args.server
-    unittest.main(argv=[sys.argv[0], *rest])
