@@ -177,7 +177,7 @@ class Checks:
         self.cluster.install(
             "secure", replicas=1, tls__enabled="true", tls__existingSecret="certificates", tls__requireClientCertificate="true",
             podSecurity__runAsUser=1000680000, podSecurity__runAsGroup=0, podSecurity__fsGroup=1000680000,
-            envoy__enabled="true", envoy__tls__existingSecret="certificates", **{"auth__tokens[0]": "alice sesame"},
+            envoy__enabled="true", envoy__tls__existingSecret="certificates", **{"auth__tokens[0]": "sesame"},
         )  # fmt: skip
         self.cluster.run("helm", "test", "secure", "--timeout", "2m")
         tls = ("--tls-ca", str(folder / "ca.crt"), "--tls-server-name", name)
