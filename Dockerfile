@@ -3,7 +3,11 @@
 #   FLAVOUR   cpu | cuda: the libraries for a GPU are 3 GB more; a cuda image serves without a GPU too
 #   MODEL     volume: mounted at /model when it runs | embedded: the model of models/embedded is inside |
 #             directory: what --build-context weights=DIR names is inside
+#   BASE      Debian 12. Here, and nowhere else, it is pinned: ./dev image --pin writes the digest of today
 #   VERSION, REVISION   labels
+#
+# Where downloads go through a proxy with an authority of its own: --secret id=ca,src=FILE (PEM). It is trusted while the
+# image is built, and is not in it.
 #
 # Needs BuildKit (Docker 23 or later) or buildah 1.28.
 ARG BASE=debian:bookworm-slim
@@ -14,9 +18,11 @@ FROM ${BASE} AS toolchain
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 WORKDIR /src
 COPY scripts/packages.txt scripts/
-RUN apt-get update \
+RUN --mount=type=secret,id=ca,target=/usr/local/share/ca-certificates/build.crt \
+    apt-get update \
  && grep -v '^#' scripts/packages.txt \
     | DEBIAN_FRONTEND=noninteractive xargs apt-get install --yes --no-install-recommends cargo-web rustc-web \
+ && update-ca-certificates \
  && rm -rf /var/lib/apt/lists/*
 
 FROM toolchain AS dev
@@ -25,10 +31,10 @@ COPY dev ./
 COPY scripts scripts
 
 FROM dev AS libtorch-cpu
-RUN --mount=type=cache,target=/cache/wheels mv "$(./dev libtorch)" /libtorch
+RUN --mount=type=cache,target=/cache/wheels mv "$(./dev libtorch)" /libtorch && chmod -R a+rX /libtorch
 
 FROM libtorch-cpu AS libtorch-cuda
-RUN --mount=type=cache,target=/cache/wheels mv "$(./dev libtorch --cuda)"/lib/* /libtorch/lib
+RUN --mount=type=cache,target=/cache/wheels mv "$(./dev libtorch --cuda)"/lib/* /libtorch/lib && chmod -R a+rX /libtorch
 
 FROM libtorch-${FLAVOUR} AS libtorch
 
@@ -53,11 +59,13 @@ RUN --mount=type=cache,target=/cache/wheels mv "$(./dev model | tail -n 1)" /mod
 FROM ${BASE} AS model-volume
 RUN mkdir /model
 
-FROM scratch AS model-embedded
+FROM ${BASE} AS model-embedded
 COPY --from=embedded /model /model
+RUN chmod -R a+rX /model
 
-FROM scratch AS model-directory
+FROM ${BASE} AS model-directory
 COPY --from=weights / /model
+RUN chmod -R a+rX /model
 
 FROM model-${MODEL} AS model
 
@@ -74,17 +82,20 @@ COPY --from=build /src/build/release/bin/varserve-server /src/build/release/bin/
 COPY LICENSE /usr/local/share/doc/varserve/LICENSE
 
 ENV VARSERVE_MODEL=/model
+# Any other user may run it as well: everything is readable, nothing is written.
 USER 65532:65532
 WORKDIR /
 EXPOSE 50051 9464
-# With TLS or a token give it other flags, or let the orchestrator probe (docs/deploy.md).
+# With TLS give the server --health_listen and this its address, or let the orchestrator probe (docs/deploy.md).
 HEALTHCHECK --interval=10s --timeout=6s --start-period=10m CMD ["varserve", "health"]
 ENTRYPOINT ["varserve-server"]
 
 ARG VERSION=unknown
 ARG REVISION=unknown
+ARG BASE
 LABEL org.opencontainers.image.title="VARServe" \
       org.opencontainers.image.description="Answers questions about pictures over gRPC, with Visual Attention Redistribution per request" \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="${BASE}" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

@@ -1,6 +1,7 @@
 #include "client/inference_client.h"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <random>
 #include <utility>
@@ -10,20 +11,15 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/image_digest.h"
+#include "client/retry.h"
 #include "client/rpc_status.h"
 
 namespace varserve::client {
 namespace {
 
-constexpr absl::Duration kFirstBackoff = absl::Milliseconds(500);
-constexpr absl::Duration kLongestBackoff = absl::Seconds(16);
-
-absl::Duration Backoff(int retry, const absl::Status& status) {
-  if (const std::optional<absl::Duration> told = RetryDelay(status)) return *told;
-  // Clients that were refused together should not come back together.
+double Random() {
   thread_local std::mt19937 random{std::random_device{}()};
-  const double jitter = std::uniform_real_distribution<>(0.8, 1.2)(random);
-  return jitter * std::min(kFirstBackoff * (1 << std::min(retry, 10)), kLongestBackoff);
+  return std::uniform_real_distribution<>()(random);
 }
 
 // gRPC aborts the process on anything else in a header.
@@ -31,6 +27,13 @@ absl::Status CheckHeader(absl::string_view option, absl::string_view value) {
   const bool valid = std::all_of(value.begin(), value.end(), [](char c) { return absl::ascii_isprint(c); });
   if (valid) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(option, ": may hold printable ASCII characters only"));
+}
+
+// To protobuf and gRPC a size is an int.
+absl::Status CheckSize(const google::protobuf::Message& request) {
+  const size_t size = request.ByteSizeLong();
+  if (size <= std::numeric_limits<int32_t>::max()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("request: has ", size, " bytes; no message can have 2 GiB"));
 }
 
 absl::Status NoFinished() { return absl::InternalError("stream: the server ended it without a result"); }
@@ -71,14 +74,21 @@ absl::Status InferenceClient::Call(const CallOptions& options, const std::string
       result = attempt(context);
     }
     if (result.stopped) return absl::CancelledError("the call was stopped by its callback");
-    absl::Status status = FromGrpcStatus(result.status);
-    const bool refused = absl::IsUnavailable(status) || absl::IsResourceExhausted(status);
-    if (!refused || result.heard || retry == options.max_retries) return status;
-    const absl::Duration wait = Backoff(retry, status);
-    if (absl::Now() + wait >= deadline) return status;
+    const absl::Status status = FromGrpcStatus(result.status);
+    const bool cancelled = options.cancellation != nullptr && options.cancellation->cancelled();
+    if (absl::IsCancelled(status) && !cancelled) {
+      return absl::AbortedError(absl::StrCat(
+          result.heard
+              ? "the server broke the call off, as it does when nobody reads for its --write_timeout: "
+              : "the server cancelled the call: ",
+          status.message()));
+    }
+    if (result.heard || retry == options.max_retries) return status;
+    const std::optional<absl::Duration> wait = RetryWait(status, retry, Random());
+    if (!wait.has_value() || absl::Now() + *wait >= deadline) return status;
     if (options.cancellation == nullptr) {
-      absl::SleepFor(wait);
-    } else if (options.cancellation->WaitFor(wait)) {
+      absl::SleepFor(*wait);
+    } else if (options.cancellation->WaitFor(*wait)) {
       return absl::CancelledError("the call was cancelled while it waited to be tried again");
     }
   }
@@ -87,6 +97,7 @@ absl::Status InferenceClient::Call(const CallOptions& options, const std::string
 template <typename Request, typename Response, typename Open>
 absl::Status InferenceClient::Stream(const Request& request, const CallOptions& options, Open open,
                                      absl::FunctionRef<bool(const Response&)> on_response) {
+  if (absl::Status status = CheckSize(request); !status.ok()) return status;
   return Call(options, ImageDigest(request), [&](grpc::ClientContext& context) {
     Attempt attempt;
     const std::unique_ptr<grpc::ClientReader<Response>> reader = open(&context, request);

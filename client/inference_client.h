@@ -2,7 +2,8 @@
 //
 // Thread-safe: any number of threads may call at the same time over the one connection. A call blocks its
 // thread until it has ended; callbacks run on that thread. Errors carry the server's code and message
-// (RetryDelay of rpc_status.h tells when to come back). Nothing is tried twice unless CallOptions say so.
+// (RetryDelay of rpc_status.h tells when to come back); CANCELLED means that the callback or the Cancellation
+// ended the call, what the server cancels is ABORTED. Nothing is tried twice unless CallOptions say so.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -26,8 +27,8 @@ namespace varserve::client {
 struct CallOptions {
   absl::Duration timeout = absl::InfiniteDuration();  // of the call with all its tries
   std::string request_id;                             // in the server's logs; empty: the server makes one
-  // How often a call that was refused with UNAVAILABLE or RESOURCE_EXHAUSTED before its first response is
-  // tried again: after the time the server names, else after half a second and twice as long each time.
+  // How often a call that was refused before its first response is tried again, where that can help, see
+  // retry.h.
   int max_retries = 0;
   Cancellation* cancellation =
       nullptr;  // null: only the callback and the timeout end the call early; must outlive it

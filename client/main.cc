@@ -1,21 +1,17 @@
 // varserve: the command line of the API in proto/varserve/v1.
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
-#include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "client/cli/console.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/help_format.h"
-#include "client/cli/interrupt.h"
 #include "client/cli/suggestion.h"
-#include "client/cli/text_layout.h"
 #include "client/commands/ask.h"
 #include "client/commands/caption.h"
 #include "client/commands/chat.h"
@@ -23,8 +19,7 @@
 #include "client/commands/explain.h"
 #include "client/commands/health.h"
 #include "client/commands/model.h"
-#include "client/inference_client.h"
-#include "client/rpc_status.h"
+#include "client/commands/run_command.h"
 
 namespace varserve::cli {
 namespace {
@@ -33,28 +28,14 @@ constexpr char kFooter[] = R"(varserve COMMAND --help tells a command's options.
 
 Exit codes:
   0    ok
-  1    an error of the server's or the network's, or a file that cannot be written
+  1    an error of the server's or the network's, or output that cannot be written
   2    wrong use of the command line, or a file that cannot be read
-  3    the request was refused as wrong (INVALID_ARGUMENT, FAILED_PRECONDITION)
-  4    overloaded, not ready or not reachable (RESOURCE_EXHAUSTED, UNAVAILABLE)
+  3    the request was refused as wrong (INVALID_ARGUMENT, FAILED_PRECONDITION), or never fits (RESOURCE_EXHAUSTED)
+  4    overloaded, not ready or not reachable (RESOURCE_EXHAUSTED with a time to try again, UNAVAILABLE)
   5    the time was over (DEADLINE_EXCEEDED)
   6    no token, or a wrong one (UNAUTHENTICATED)
   130  interrupted
 )";
-
-void PrintError(const absl::Status& status) {
-  std::cerr << absl::StrFormat("varserve: %s: %s\n", absl::StatusCodeToString(status.code()),
-                               PrintableLine(status.message()));
-  if (const std::optional<absl::Duration> delay = client::RetryDelay(status)) {
-    std::cerr << absl::StrFormat("varserve: try again in %s, or use --retry\n", absl::FormatDuration(*delay));
-  }
-}
-
-int UsageError(const std::string& message, const std::string& command) {
-  std::cerr << "varserve: " << message << "\nRun varserve " << command << (command.empty() ? "" : " ")
-            << "--help for its use.\n";
-  return kExitUsage;
-}
 
 // What the parser did not know, and what was probably meant.
 std::optional<std::string> UnknownWord(const CLI::App& program, const CLI::App* command) {
@@ -75,28 +56,6 @@ std::optional<std::string> UnknownWord(const CLI::App& program, const CLI::App* 
                          : absl::StartsWith(word, "-") ? "option"
                                                        : "argument",
                          word, closest.empty() ? "" : absl::StrFormat("; did you mean %s?", closest));
-}
-
-int RunCommand(Command& command, const std::string& name, Console& console) {
-  if (const absl::Status status = command.Prepare(); !status.ok()) {
-    return UsageError(std::string(status.message()), name);
-  }
-  const absl::StatusOr<client::ConnectOptions> connect_options = command.connection().connect_options();
-  if (!connect_options.ok()) return UsageError(std::string(connect_options.status().message()), name);
-  // Only now: Ctrl-C while standard input is read ends the process as usual.
-  client::Cancellation cancellation;
-  const Interrupt interrupt(&cancellation);
-  const auto client = client::InferenceClient::Connect(*connect_options);
-  if (!client.ok()) return UsageError(std::string(client.status().message()), name);
-  const absl::Status status =
-      command.Run(**client, command.connection().call_options(&cancellation), console);
-  if (!status.ok()) PrintError(status);
-  console.out.flush();
-  if (status.ok() && !console.out.good()) {
-    std::cerr << "varserve: standard output cannot be written\n";
-    return kExitError;
-  }
-  return command.ExitCodeFor(status);
 }
 
 int Main(int argc, char** argv) {
@@ -124,10 +83,12 @@ int Main(int argc, char** argv) {
     return program.exit(help);
   } catch (const CLI::ParseError& error) {
     return UsageError(UnknownWord(program, chosen()).value_or(error.what()),
-                      chosen() == nullptr ? "" : chosen()->get_name());
+                      chosen() == nullptr ? "" : chosen()->get_name(), console);
   }
   for (const std::unique_ptr<Command>& command : commands) {
-    if (command->chosen()) return RunCommand(*command, chosen()->get_name(), console);
+    if (!command->chosen()) continue;
+    client::Cancellation cancellation;
+    return RunCommand(*command, cancellation, console);
   }
   return kExitUsage;
 }

@@ -17,11 +17,12 @@ constexpr char kRetryInfo[] = "type.googleapis.com/google.rpc.RetryInfo";
 
 absl::Status FromGrpcStatus(const grpc::Status& status) {
   if (status.ok()) return absl::OkStatus();
-  // The server ends every call with a status; only a proxy that lost it half-way resets one.
-  if (status.error_code() == grpc::StatusCode::INTERNAL &&
-      absl::StrContains(status.error_message(), "RST_STREAM")) {
+  // The server ends every call with a status; only a proxy that lost it, or has no memory left, resets one.
+  const bool reset = absl::StrContains(status.error_message(), "RST_STREAM");
+  if (reset && (status.error_code() == grpc::StatusCode::INTERNAL ||
+                status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED)) {
     return absl::UnavailableError(
-        absl::StrCat("the proxy lost the server while it answered: ", status.error_message()));
+        absl::StrCat("a proxy between here and the server broke the call off: ", status.error_message()));
   }
   // The codes are numerically equal by definition.
   absl::Status result(static_cast<absl::StatusCode>(status.error_code()), status.error_message());

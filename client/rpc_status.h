@@ -11,7 +11,7 @@
 namespace varserve::client {
 
 // The same code and message; a google.rpc.RetryInfo in the details becomes a payload. A stream that a proxy
-// reset is UNAVAILABLE, not gRPC's INTERNAL.
+// reset is UNAVAILABLE, not gRPC's INTERNAL or RESOURCE_EXHAUSTED.
 absl::Status FromGrpcStatus(const grpc::Status& status);
 
 // When a refused request may be tried again, if the server said so.

@@ -5,13 +5,13 @@ CLUSTER_SOURCES="$ROOT/tests/deploy/cluster"
 
 cluster_usage() {
   cat <<'TEXT'
-usage: ./dev cluster [check] [--keep]      start it, install the chart, run the checks, stop it; writes docs/evidence/cluster.log
+usage: ./dev cluster [check] [--keep] [--ca FILE]   start it, install the chart, run the checks, stop it; writes docs/evidence/cluster.log
        ./dev cluster up | down            start or stop it only; up also imports the images
        ./dev cluster kubectl ARGUMENT...  as administrator of the running cluster
        ./dev cluster helm ARGUMENT...
 A real Kubernetes of one node: etcd, containerd and runc of Debian, Kubernetes built from its Go modules (once; ten minutes of
 CPU time), all in mount, network and process namespaces of their own. Needs root, Debian 12 and Go 1.24. With
---keep the cluster goes on running.
+--keep the cluster goes on running; --ca as of ./dev image.
 TEXT
 }
 
@@ -152,16 +152,23 @@ cluster_down() {
 }
 
 cluster_check() {
-  local keep=no
-  [[ ${1:-} != --keep ]] || keep=yes
+  local keep=no ca=()
+  while [[ $# -gt 0 ]]; do
+    case $1 in
+      --keep) keep=yes ;;
+      --ca) ca=(--ca "${2:?--ca needs a file}") && shift ;;
+      *) die "cluster: unexpected argument \"$1\"" ;;
+    esac
+    shift
+  done
   ensure_build release varserve-server varserve
   ensure_venv deploy "$ROOT/tests/deploy/requirements.lock"
-  build_image --builder buildah --model embedded --tag localhost/varserve:test
+  build_image --builder buildah --model embedded --tag localhost/varserve:test "${ca[@]}"
   [[ $keep == yes ]] || trap cluster_down EXIT
   cluster_up
   import_image localhost/varserve:test "$CLUSTER/varserve.tar"
   in_node ctr --namespace k8s.io images tag --force localhost/varserve:test localhost/varserve:next >/dev/null
-  program_image envoy debian:bookworm-slim "$("$PYTHON" -c 'import envoy, pathlib; print(pathlib.Path(envoy.__file__).parent / "_bin/envoy")')" /usr/local/bin/envoy
+  program_image envoy "$BASE_IMAGE" "$("$PYTHON" -c 'import envoy, pathlib; print(pathlib.Path(envoy.__file__).parent / "_bin/envoy")')" /usr/local/bin/envoy
   {
     echo "The last run of ./dev cluster: $(date --utc +%F), $(nproc) cores, Kubernetes $KUBERNETES, commit $(git -C "$ROOT" rev-parse --short HEAD)."
     echo

@@ -2,15 +2,20 @@
 
 image_usage() {
   cat <<'TEXT'
-usage: ./dev image [--flavour cpu|cuda] [--model volume|embedded] [--tag NAME] [--builder docker|buildah] [--save FILE]
-Builds the image, prints its size, starts it and asks it three questions about two pictures.
+usage: ./dev image [--flavour cpu|cuda] [--model volume|embedded] [--tag NAME] [--builder docker|buildah] [--ca FILE]
+                   [--save FILE]
+       ./dev image --pin
+Builds the image, prints its size, starts it as a user it does not know and asks it three questions about two pictures.
 
   --flavour   cuda adds the libraries for a GPU. Default: cpu
   --model     volume: the model is mounted when the image runs; embedded: the embedded model is inside. Default: embedded
   --tag       name of the image. Default: varserve:VERSION-FLAVOUR
   --builder   default: docker where its daemon answers, else buildah (root, Debian; needs no daemon and no image registry:
               the base image is made of Debian's packages)
+  --ca        PEM file of certificate authorities to trust while it is built, of a proxy; they are not in the image.
+              Default: none but Debian's
   --save      also write the image to FILE, as docker save does
+  --pin       write the digest that the registry has now for the base image into Dockerfile, with docker or skopeo
 TEXT
 }
 
@@ -19,25 +24,44 @@ BUILDAH=(buildah --root "$CACHE/image/storage" --runroot "$CACHE/image/run" --st
 if [[ $(stat --file-system --format=%T "$(dirname "$CACHE")" 2>/dev/null) == overlayfs ]]; then BUILDAH+=(vfs); else BUILDAH+=(overlay); fi
 in_buildah() { "${BUILDAH[@]}" "$@"; }
 
-# The base image out of Debian's packages, with the certificate authorities this machine trusts besides Debian's.
+# The base image out of Debian's packages.
+BASE_IMAGE=localhost/varserve-base:bookworm
 ensure_base_image() {
-  in_buildah inspect --type image debian:bookworm-slim >/dev/null 2>&1 && return
-  local root container mirror
-  root=$(mktemp --directory --tmpdir="$CACHE/image")
-  say "making the base image debian:bookworm-slim"
-  debootstrap --variant=minbase --include=ca-certificates bookworm "$root" >"$CACHE/image/debootstrap.log" ||
+  in_buildah inspect --type image "$BASE_IMAGE" >/dev/null 2>&1 && return
+  local tree container mirror
+  tree=$(mktemp --directory --tmpdir="$CACHE/image")
+  say "making the base image $BASE_IMAGE"
+  debootstrap --variant=minbase bookworm "$tree" >"$CACHE/image/debootstrap.log" ||
     die "debootstrap failed; its log is $CACHE/image/debootstrap.log"
-  mirror=$(sed -n 's/^deb \([^ ]*\) .*/\1/p' "$root/etc/apt/sources.list")
-  printf 'deb %s main\n' "$mirror bookworm" "$mirror bookworm-updates" "$mirror-security bookworm-security" >"$root/etc/apt/sources.list"
-  find /usr/local/share/ca-certificates -name '*.crt' -exec cp -t "$root/usr/local/share/ca-certificates" {} +
-  chroot "$root" update-ca-certificates >/dev/null 2>&1
-  rm -rf "$root"/var/cache/apt/*.bin "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
+  mirror=$(sed -n 's/^deb \([^ ]*\) .*/\1/p' "$tree/etc/apt/sources.list")
+  printf 'deb %s main\n' "$mirror bookworm" "$mirror bookworm-updates" "$mirror-security bookworm-security" >"$tree/etc/apt/sources.list"
+  rm -rf "$tree"/var/cache/apt/*.bin "$tree"/var/cache/apt/archives/*.deb "$tree"/var/lib/apt/lists/*
   container=$(in_buildah from scratch)
-  in_buildah add --quiet "$container" "$root" / >/dev/null
-  in_buildah commit --quiet "$container" debian:bookworm-slim >/dev/null
+  in_buildah add --quiet "$container" "$tree" / >/dev/null
+  in_buildah commit --quiet "$container" "$BASE_IMAGE" >/dev/null
   in_buildah rm "$container" >/dev/null
-  rm -rf --one-file-system "$root"
+  rm -rf --one-file-system "$tree"
 }
+
+# Writes the digest of the base image, as the registry has it now, into Dockerfile.
+pin_base_image() {
+  local name digest
+  name=$(sed -n 's/^ARG BASE=\([^@]*\).*/\1/p' "$ROOT/Dockerfile")
+  if docker buildx version >/dev/null 2>&1; then
+    digest=$(docker buildx imagetools inspect "$name" --format '{{.Manifest.Digest}}')
+  elif command -v skopeo >/dev/null; then
+    [[ $name == */* ]] || name="docker.io/library/$name"
+    digest=$(skopeo inspect --format '{{.Digest}}' "docker://$name")
+  else
+    die "image: --pin needs docker with buildx, or skopeo"
+  fi
+  [[ $digest =~ ^sha256:[0-9a-f]{64}$ ]] || die "image: the registry gives no digest of $name"
+  sed -i "s|^\(ARG BASE=[^@]*\).*|\1@$digest|" "$ROOT/Dockerfile"
+  say "$name is pinned to $digest; commit Dockerfile"
+}
+
+# What OpenShift gives a pod: a user no file is of, in group 0.
+ANY_USER=1000680000:0
 
 # run_image BUILDER IMAGE MODEL PORT: starts the image without any privilege; then IMAGE begins a command in it, and stop_image
 # ends it.
@@ -47,13 +71,13 @@ run_image() {
   [[ $model == embedded ]] || mounts+=(--volume "$MODEL:/model:ro")
   IMAGE_LOG=$(mktemp --suffix=.log)
   if [[ $builder == docker ]]; then
-    container=$(docker run --detach --read-only --cap-drop ALL --security-opt no-new-privileges "${mounts[@]}" "$image" \
+    container=$(docker run --detach --user "$ANY_USER" --read-only --cap-drop ALL --security-opt no-new-privileges "${mounts[@]}" "$image" \
       --listen "0.0.0.0:$port" --model_name embedded)
     IMAGE=(docker exec "$container")
     END_IMAGE=(docker rm --force "$container")
   else
     container=$(in_buildah from "$image")
-    IMAGE=("${BUILDAH[@]}" run --isolation=chroot --cap-drop all "${mounts[@]}" "$container" --)
+    IMAGE=("${BUILDAH[@]}" run --isolation=chroot --user "$ANY_USER" --cap-drop all "${mounts[@]}" "$container" --)
     END_IMAGE=("${BUILDAH[@]}" rm "$container")
     "${IMAGE[@]}" varserve-server --listen "127.0.0.1:$port" --metrics_listen "" --model_name embedded >"$IMAGE_LOG" 2>&1 &
     IMAGE_PID=$!
@@ -72,14 +96,16 @@ stop_image() {
 }
 
 build_image() {
-  local flavour=cpu model=embedded builder="" tag="" save=""
+  local flavour=cpu model=embedded builder="" tag="" ca="" save=""
   while [[ $# -gt 0 ]]; do
     case $1 in
       --help | -h) image_usage; return ;;
+      --pin) pin_base_image; return ;;
       --flavour) flavour=${2:-} ;;
       --model) model=${2:-} ;;
       --builder) builder=${2:-} ;;
       --tag) tag=${2:-} ;;
+      --ca) ca=${2:-} ;;
       --save) save=${2:-} ;;
       *) die "image: unknown option $1; see ./dev image --help" ;;
     esac
@@ -94,6 +120,7 @@ build_image() {
   [[ -n $tag ]] || tag="varserve:$version-$flavour"
   arguments=(--build-arg "FLAVOUR=$flavour" --build-arg "MODEL=$model" --build-arg "VERSION=$version"
     --build-arg "REVISION=$(git -C "$ROOT" describe --always --dirty 2>/dev/null || echo unknown)" --tag "$tag")
+  [[ -z $ca ]] || arguments+=(--secret "id=ca,src=$ca")
 
   say "building $tag with $builder"
   if [[ $builder == docker ]]; then
@@ -103,7 +130,8 @@ build_image() {
     ensure_packages "$ROOT/scripts/packages-image.txt"
     ensure_base_image
     # Docker's format: OCI's has no HEALTHCHECK. The network of the machine: its proxies are reachable.
-    TMPDIR="$CACHE/image" in_buildah bud --format docker --isolation chroot --network host --layers "${arguments[@]}" "$ROOT"
+    TMPDIR="$CACHE/image" in_buildah bud --format docker --isolation chroot --network host --layers --build-arg "BASE=$BASE_IMAGE" \
+      "${arguments[@]}" "$ROOT"
   fi
   say "$tag: $(image_size "$builder" "$tag")"
   try_image "$builder" "$tag" "$model"

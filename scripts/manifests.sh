@@ -96,6 +96,9 @@ lint_deploy() {
     chart_yaml "$name" >"$work/rendered/$name.yaml"
   done
   cp "$ROOT"/deploy/kserve/*.yaml "$ROOT"/deploy/kubernetes/*.yaml "$work/rendered"
+  say "what the chart makes of values"
+  ensure_build release varserve-server
+  VARSERVE_HELM=$helm VARSERVE_BUILD=$BUILD "$PYTHON" -m unittest discover --start-directory "$ROOT/tests/deploy" --pattern 'chart*_test.py'
   say "kubeconform"
   "$kubeconform" -strict -summary -schema-location "$work/schemas/kubeconform/{{.ResourceKind}}{{.KindSuffix}}.json" "$work/rendered"
   say "kubectl-validate"
@@ -104,9 +107,10 @@ lint_deploy() {
   rm -rf "$work"
 }
 
-# test_envoy BUILD MODEL: two servers behind a real Envoy.
+# test_envoy BUILD MODEL: two servers behind a real Envoy, and callers that press it hard.
 test_envoy() {
   say "testing Envoy before two servers"
   ensure_venv deploy "$ROOT/tests/deploy/requirements.lock"
-  "$PYTHON" "$ROOT/tests/deploy/envoy_test.py" --build "$1" --model "$2"
+  VARSERVE_BUILD=$1 VARSERVE_MODEL=$2 "$PYTHON" -m unittest discover --verbose \
+    --start-directory "$ROOT/tests/deploy" --pattern 'envoy*_test.py'
 }

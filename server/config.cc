@@ -33,6 +33,9 @@ ABSL_FLAG(std::string, prefix_cache, "",
 
 ABSL_FLAG(std::string, listen, "0.0.0.0:50051", "host:port of gRPC, port 0 picks a free one; or unix:PATH");
 ABSL_FLAG(std::string, metrics_listen, "0.0.0.0:9464", "host:port of /metrics for Prometheus; empty: none");
+ABSL_FLAG(std::string, health_listen, "",
+          "host:port of gRPC's health service alone, never with TLS: for probes. Default: none, --listen has "
+          "it too");
 ABSL_FLAG(std::string, tls_cert, "",
           "PEM file with the server's certificate chain; read again when it changes");
 ABSL_FLAG(std::string, tls_key, "", "PEM file with its private key");
@@ -281,6 +284,7 @@ absl::StatusOr<ServerConfig> ReadCommandLine(int argc, char** argv) {
   c.threads = absl::GetFlag(FLAGS_threads) > 0 ? absl::GetFlag(FLAGS_threads) : UsableCpus();
   c.worker_threads =
       absl::GetFlag(FLAGS_worker_threads) > 0 ? absl::GetFlag(FLAGS_worker_threads) : std::min(c.threads, 4);
+  c.grpc.health_listen = absl::GetFlag(FLAGS_health_listen);
   c.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
   c.drain = absl::Seconds(absl::GetFlag(FLAGS_drain_seconds));
   c.watchdog = absl::GetFlag(FLAGS_watchdog);

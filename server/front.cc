@@ -29,6 +29,8 @@ absl::StatusOr<std::unique_ptr<Front>> Front::Start(const ServerConfig& config, 
                           .clock = clock});
   ASSIGN_OR_RETURN(front->server_, rpc::GrpcServer::Start(config.grpc, front->service_.get(), logger));
   logger->Info("listening", {{"version", kVersion}, {"port", int64_t{front->server_->port()}}});
+  if (const int port = front->server_->health_port(); port != 0)
+    logger->Info("health", {{"port", int64_t{port}}});
   if (!config.metrics_listen.empty()) {
     ASSIGN_OR_RETURN(front->metrics_server_,
                      telemetry::MetricsServer::Start(config.metrics_listen,

@@ -22,11 +22,16 @@ std::string FormatLogprobs(const std::vector<v1::TokenLogprob>& logprobs) {
 
 }  // namespace
 
-void AnswerOutput::Add(const v1::GenerateResponse& response) {
-  if (flags_.json) {
-    console_.JsonLine(response);
-    return;
-  }
+AnswerOutput::~AnswerOutput() {
+  if (in_line_) console_.Stream("\n");
+}
+
+bool AnswerOutput::Add(const v1::GenerateResponse& response) {
+  flags_.json ? console_.JsonLine(response) : AddText(response);
+  return console_.out.good();
+}
+
+void AnswerOutput::AddText(const v1::GenerateResponse& response) {
   switch (response.event_case()) {
     case v1::GenerateResponse::kStarted:
       if (flags_.verbose) {
@@ -37,6 +42,7 @@ void AnswerOutput::Add(const v1::GenerateResponse& response) {
       break;
     case v1::GenerateResponse::kDelta:
       console_.Stream(response.delta().text());
+      in_line_ = true;
       logprobs_.insert(logprobs_.end(), response.delta().logprobs().begin(),
                        response.delta().logprobs().end());
       break;
@@ -50,6 +56,7 @@ void AnswerOutput::Add(const v1::GenerateResponse& response) {
 
 void AnswerOutput::Finish(const v1::Finished& finished) {
   console_.Stream("\n");
+  in_line_ = false;
   if (!logprobs_.empty()) console_.err << "\n" << FormatLogprobs(logprobs_);
   if (finished.has_var_report()) {
     console_.err << "\n" << FormatTotals(finished.var_report());

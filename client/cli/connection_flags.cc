@@ -1,10 +1,37 @@
 #include "client/cli/connection_flags.h"
 
-#include "absl/strings/ascii.h"
+#include <functional>
+#include <vector>
+
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "client/cli/input_file.h"
 
 namespace varserve::cli {
+
+namespace {
+
+CLI::Validator Check(const std::string& expected, const std::function<bool(const std::string&)>& valid) {
+  return CLI::Validator(
+      [expected, valid](std::string& text) {
+        return valid(text) ? "" : absl::StrCat("\"", text, "\" is not ", expected);
+      },
+      "");
+}
+
+// Of a file in the server's format: lines of "NAME TOKEN" or "TOKEN"; empty lines and those that begin with #
+// do not count. Empty if there is none.
+std::string FirstToken(absl::string_view contents) {
+  for (const absl::string_view line : absl::StrSplit(contents, '\n')) {
+    const std::vector<absl::string_view> words =
+        absl::StrSplit(line, absl::ByAnyChar(" \t\r"), absl::SkipEmpty());
+    if (!words.empty() && words.front()[0] != '#') return std::string(words.back());
+  }
+  return "";
+}
+
+}  // namespace
 
 ConnectionFlags::ConnectionFlags(CLI::App& app, absl::Duration timeout)
     : timeout_seconds_(absl::ToDoubleSeconds(timeout)) {
@@ -22,14 +49,21 @@ ConnectionFlags::ConnectionFlags(CLI::App& app, absl::Duration timeout)
   add("--tls-server-name", tls_server_name_, "NAME", "Use TLS; the name in the server's certificate");
   CLI::Option* token = add("--token", token_, "TOKEN", "Bearer token");
   token->envname("VARSERVE_TOKEN");
-  add("--token-file", token_file_, "FILE", "File whose first line is the bearer token; goes before --token");
+  add("--token-file", token_file_, "FILE",
+      "File with the bearer token in its first line, as the server's --token_file; wins over --token");
   add("--timeout", timeout_seconds_, "SECONDS",
       absl::StrCat("Of the call. Default: ",
                    timeout == absl::InfiniteDuration() ? "none" : absl::StrCat(timeout_seconds_)))
-      ->check(CLI::Validator(CLI::PositiveNumber).description(""));
+      ->check(Check("a number of seconds greater than 0", [](const std::string& text) {
+        double seconds = 0;
+        return absl::SimpleAtod(text, &seconds) && seconds > 0;  // nor "nan"
+      }));
   add("--request-id", request_id_, "ID", "Name of the request in the server's logs");
   add("--retry", retries_, "N", "Try again so often while the server is busy or not ready. Default: 0")
-      ->check(CLI::Validator(CLI::NonNegativeNumber).description(""));
+      ->check(Check("a whole number of at least 0", [](const std::string& text) {
+        int number = 0;
+        return absl::SimpleAtoi(text, &number) && number >= 0;
+      }));
 }
 
 absl::StatusOr<client::ConnectOptions> ConnectionFlags::connect_options() const {
@@ -50,9 +84,12 @@ absl::StatusOr<client::ConnectOptions> ConnectionFlags::connect_options() const 
     if (!status.ok()) return status;
   }
   if (!token_file_.empty()) {
-    if (absl::Status status = read(token_file_, options.token); !status.ok()) return status;
-    options.token =
-        std::string(absl::StripAsciiWhitespace(options.token.substr(0, options.token.find('\n'))));
+    std::string contents;
+    if (absl::Status status = read(token_file_, contents); !status.ok()) return status;
+    options.token = FirstToken(contents);
+    if (options.token.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("--token-file: ", token_file_, " holds no token"));
+    }
   }
   return options;
 }

@@ -1,5 +1,7 @@
 #include "client/cli/exit_code.h"
 
+#include "client/rpc_status.h"
+
 namespace varserve::cli {
 
 ExitCode ExitCodeOf(const absl::Status& status) {
@@ -10,6 +12,7 @@ ExitCode ExitCodeOf(const absl::Status& status) {
     case absl::StatusCode::kFailedPrecondition:
       return kExitRefused;
     case absl::StatusCode::kResourceExhausted:
+      return client::RetryDelay(status).has_value() ? kExitBusy : kExitRefused;
     case absl::StatusCode::kUnavailable:
       return kExitBusy;
     case absl::StatusCode::kDeadlineExceeded:

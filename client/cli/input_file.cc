@@ -1,5 +1,7 @@
 #include "client/cli/input_file.h"
 
+#include <sys/stat.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -10,10 +12,19 @@
 namespace varserve::cli {
 namespace {
 
+constexpr int64_t kMostBytes = 1 << 30;
+
 absl::StatusOr<std::string> ReadAll(const std::string& name, std::FILE* file) {
+  const absl::Status too_large =
+      absl::InvalidArgumentError(absl::StrCat(name, ": is larger than 1 GiB, which fits no request"));
+  struct stat info = {};
+  if (fstat(fileno(file), &info) == 0 && info.st_size > kMostBytes) return too_large;
   std::string contents;
   char buffer[1 << 16];
-  while (const size_t size = std::fread(buffer, 1, sizeof(buffer), file)) contents.append(buffer, size);
+  while (const size_t size = std::fread(buffer, 1, sizeof(buffer), file)) {
+    if (contents.size() + size > kMostBytes) return too_large;
+    contents.append(buffer, size);
+  }
   if (std::ferror(file) == 0) return contents;
   return absl::InvalidArgumentError(absl::StrCat(name, ": cannot be read: ", std::strerror(errno)));
 }

@@ -7,7 +7,8 @@
 
 namespace varserve::cli {
 
-// All bytes of a file, or of standard input for "-". The error begins with the path.
+// All bytes of a file, or of standard input for "-"; at most 1 GiB, more fits no request. The error begins
+// with the path.
 absl::StatusOr<std::string> ReadInput(const std::string& path);
 
 }  // namespace varserve::cli

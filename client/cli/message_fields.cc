@@ -13,6 +13,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "client/cli/text_layout.h"
 
 namespace varserve::cli {
 namespace {
@@ -25,10 +26,17 @@ using google::protobuf::Message;
 std::string Dashes(absl::string_view name) { return absl::StrReplaceAll(name, {{"_", "-"}}); }
 std::string Underscores(absl::string_view name) { return absl::StrReplaceAll(name, {{"-", "_"}}); }
 
-// Names a caller may give: all but UNSPECIFIED, which stands first.
+// VAR_PRESET_ of VAR_PRESET_UNSPECIFIED, which stands first, is the prefix of all.
+std::string ShortName(const EnumValueDescriptor& value) {
+  const std::string& unspecified = value.type()->value(0)->name();
+  const size_t prefix = unspecified.size() - absl::string_view("UNSPECIFIED").size();
+  return Dashes(absl::AsciiStrToLower(value.name().substr(prefix)));
+}
+
+// Names a caller may give: all but UNSPECIFIED.
 std::vector<std::string> EnumNames(const EnumDescriptor& type) {
   std::vector<std::string> names;
-  for (int i = 1; i < type.value_count(); ++i) names.push_back(EnumName(*type.value(i)));
+  for (int i = 1; i < type.value_count(); ++i) names.push_back(ShortName(*type.value(i)));
   return names;
 }
 
@@ -39,7 +47,7 @@ absl::Status Invalid(absl::string_view name, absl::string_view text, absl::strin
 absl::Status SetEnum(const FieldDescriptor& field, absl::string_view text, Message& message) {
   const EnumDescriptor& type = *field.enum_type();
   for (int i = 1; i < type.value_count(); ++i) {
-    if (EnumName(*type.value(i)) != Dashes(absl::AsciiStrToLower(text))) continue;
+    if (ShortName(*type.value(i)) != Dashes(absl::AsciiStrToLower(text))) continue;
     message.GetReflection()->SetEnum(&message, &field, type.value(i));
     return absl::OkStatus();
   }
@@ -57,7 +65,9 @@ absl::Status AddNumbers(const FieldDescriptor& field, absl::string_view text, Me
       last - first > kMostNumbers) {
     return Invalid(field.name(), text, "a number or a range like 3-9");
   }
-  for (uint32_t i = first; i <= last; ++i) message.GetReflection()->AddUInt32(&message, &field, i);
+  // Counted from 0: after the greatest number comes none.
+  for (uint32_t i = 0; i <= last - first; ++i)
+    message.GetReflection()->AddUInt32(&message, &field, first + i);
   return absl::OkStatus();
 }
 
@@ -77,10 +87,9 @@ std::string TypeName(const FieldDescriptor& field) {
 
 }  // namespace
 
-std::string EnumName(const EnumValueDescriptor& value) {
-  const std::string& unspecified = value.type()->value(0)->name();
-  const size_t prefix = unspecified.size() - absl::string_view("UNSPECIFIED").size();
-  return Dashes(absl::AsciiStrToLower(value.name().substr(prefix)));
+std::string EnumName(const EnumDescriptor& type, int value) {
+  const EnumValueDescriptor* known = type.FindValueByNumber(value);
+  return known == nullptr ? absl::StrCat(value) : ShortName(*known);
 }
 
 absl::Status SetField(absl::string_view name, absl::string_view text, Message& message) {
@@ -123,6 +132,7 @@ absl::Status SetField(absl::string_view name, absl::string_view text, Message& m
       return absl::OkStatus();
     }
     case FieldDescriptor::CPPTYPE_STRING:
+      if (!IsUtf8(text)) return Invalid(name, Printable(text), "UTF-8");
       reflection.AddString(&message, field, std::string(text));  // the one string option, stop, is repeated
       return absl::OkStatus();
     default:

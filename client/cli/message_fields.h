@@ -5,6 +5,7 @@
 // is vision-centric).
 #pragma once
 
+#include <google/protobuf/generated_enum_reflection.h>
 #include <google/protobuf/message.h>
 
 #include <CLI/App.hpp>
@@ -25,7 +26,11 @@ absl::Status SetField(absl::string_view name, absl::string_view text, google::pr
 CLI::Option* AddFieldFlag(CLI::App& app, google::protobuf::Message& message, const std::string& field,
                           const std::string& help, std::string flag = "");
 
-// "vision-centric" of VAR_PRESET_VISION_CENTRIC.
-std::string EnumName(const google::protobuf::EnumValueDescriptor& value);
+// "vision-centric" of VAR_PRESET_VISION_CENTRIC; of a value that only a newer server knows, its number.
+std::string EnumName(const google::protobuf::EnumDescriptor& type, int value);
+template <typename Enum>
+std::string EnumName(Enum value) {
+  return EnumName(*google::protobuf::GetEnumDescriptor<Enum>(), static_cast<int>(value));
+}
 
 }  // namespace varserve::cli

@@ -41,6 +41,7 @@ struct Character {
   absl::string_view bytes;
   int width;     // 0 for what cannot be printed
   bool control;  // or not UTF-8
+  bool valid;    // UTF-8
 };
 
 std::vector<Character> Characters(absl::string_view text) {
@@ -49,10 +50,11 @@ std::vector<Character> Characters(absl::string_view text) {
   while (!text.empty()) {
     wchar_t code = 0;
     mbstate_t state = {};
-    const size_t size = std::mbrtowc(&code, text.data(), text.size(), &state);
-    const bool valid = size != 0 && size <= text.size();  // 0: NUL; the errors are huge
-    const int width = valid ? wcwidth(code) : -1;
-    characters.push_back({text.substr(0, valid ? size : 1), std::max(width, 0), width < 0});
+    const size_t size = std::mbrtowc(&code, text.data(), text.size(), &state);  // 0: NUL; the errors are huge
+    const bool valid = size <= text.size() && code <= 0x10FFFF && (code < 0xD800 || code > 0xDFFF);
+    const int width = valid && size > 0 ? wcwidth(code) : -1;
+    characters.push_back(
+        {text.substr(0, valid ? std::max<size_t>(size, 1) : 1), std::max(width, 0), width < 0, valid});
     text.remove_prefix(characters.back().bytes.size());
   }
   return characters;
@@ -78,6 +80,11 @@ std::string TrimRight(std::string line) {
 }
 
 }  // namespace
+
+bool IsUtf8(absl::string_view text) {
+  const std::vector<Character> characters = Characters(text);
+  return std::all_of(characters.begin(), characters.end(), [](const Character& c) { return c.valid; });
+}
 
 int DisplayWidth(absl::string_view text) {
   int width = 0;

@@ -9,6 +9,9 @@
 
 namespace varserve::cli {
 
+// Whether a protobuf string may hold it.
+bool IsUtf8(absl::string_view text);
+
 // Places the text takes; control characters and bytes that are no UTF-8 take none.
 int DisplayWidth(absl::string_view text);
 

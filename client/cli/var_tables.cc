@@ -15,14 +15,6 @@ using Row = std::vector<std::string>;
 std::string Percent(double share) { return absl::StrFormat("%.2f %%", 100 * share); }
 std::string Number(double value) { return absl::StrFormat("%.2f", value); }
 
-std::string Name(v1::VarMode mode) { return EnumName(*v1::VarMode_descriptor()->FindValueByNumber(mode)); }
-std::string Name(v1::VarVariant variant) {
-  return EnumName(*v1::VarVariant_descriptor()->FindValueByNumber(variant));
-}
-std::string Name(v1::FinishReason reason) {
-  return EnumName(*v1::FinishReason_descriptor()->FindValueByNumber(reason));
-}
-
 // Where two answers part.
 std::string Difference(const ComparedAnswer& first, const ComparedAnswer& other) {
   const auto [at, end] = std::mismatch(first.token_ids.begin(), first.token_ids.end(),
@@ -36,9 +28,9 @@ std::string Difference(const ComparedAnswer& first, const ComparedAnswer& other)
 std::string FormatTotals(const v1::VarReport& report) {
   const v1::VarOptions& setting = report.effective();
   const std::string heading = absl::StrFormat(
-      "VAR %s (%s): tau %g, rho %g, p %g, least visual attention %g, layers %d to %d\n", Name(setting.mode()),
-      Name(setting.variant()), setting.tau(), setting.rho(), setting.p(), setting.min_visual_attention(),
-      setting.first_layer(), setting.last_layer());
+      "VAR %s (%s): tau %g, rho %g, p %g, least visual attention %g, layers %d to %d\n",
+      EnumName(setting.mode()), EnumName(setting.variant()), setting.tau(), setting.rho(), setting.p(),
+      setting.min_visual_attention(), setting.first_layer(), setting.last_layer());
   return absl::StrCat(heading,
                       FormatTable({{"rows per layer", absl::StrCat(report.eligible_rows())},
                                    {"visual sinks per layer", Number(report.visual_sink_tokens())},
@@ -84,7 +76,7 @@ std::string FormatComparison(const std::vector<ComparedAnswer>& answers) {
     rows[0].push_back(answer.label);
     rows[1].push_back(&answer == &answers.front() ? "-" : Difference(answers.front(), answer));
     rows[2].push_back(absl::StrCat(answer.finished.usage().generated_tokens()));
-    rows[3].push_back(Name(answer.finished.finish_reason()));
+    rows[3].push_back(EnumName(answer.finished.finish_reason()));
     rows[4].push_back(measured(Number(report.visual_sink_tokens())));
     rows[5].push_back(measured(Number(report.text_sink_tokens())));
     rows[6].push_back(measured(absl::StrCat(report.distinct_visual_sinks())));

@@ -23,6 +23,7 @@ class Command {
   Command& operator=(const Command&) = delete;
 
   bool chosen() const { return app_.parsed(); }
+  std::string name() const { return app_.get_name(); }
   const ConnectionFlags& connection() const { return *connection_; }
 
   // Checks what the parser cannot and reads the files that are named. An error is one of usage.

@@ -38,6 +38,7 @@ absl::Status CompareCommand::Run(client::InferenceClient& client, const client::
   std::vector<ComparedAnswer> answers(settings_.size());
   const auto finished = client.Compare(request_, options, [&](const v1::CompareResponse& response) {
     if (output().json) console.JsonLine(response);
+    if (!console.out.good()) return false;
     if (!response.response().has_delta() || response.setting() >= answers.size()) return true;
     std::vector<uint32_t>& ids = answers[response.setting()].token_ids;
     ids.insert(ids.end(), response.response().delta().token_ids().begin(),

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/text_layout.h"
 
 namespace varserve::cli {
 namespace {
@@ -22,12 +23,19 @@ HealthCommand::HealthCommand(CLI::App& program)
   AddConnectionFlags(kTimeout);
 }
 
+absl::Status HealthCommand::Prepare() {
+  if (service_.has_value() && !IsUtf8(*service_))
+    return absl::InvalidArgumentError("--service: is not UTF-8");
+  return absl::OkStatus();
+}
+
 absl::Status HealthCommand::Run(client::InferenceClient& client, const client::CallOptions& options,
                                 Console& console) {
   const std::string service = service_.value_or(client::InferenceClient::kService);
   const auto health = client.CheckHealth(service, options);
   if (!health.ok()) return health.status();
-  const std::string status = grpc::health::v1::HealthCheckResponse::ServingStatus_Name(health->status());
+  std::string status = grpc::health::v1::HealthCheckResponse::ServingStatus_Name(health->status());
+  if (status.empty()) status = absl::StrCat("status ", static_cast<int>(health->status()));
   if (output().json) {
     console.out << nlohmann::json{{"service", service}, {"status", status}} << "\n";
   } else {

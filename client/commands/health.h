@@ -11,6 +11,7 @@ namespace varserve::cli {
 class HealthCommand : public Command {
  public:
   explicit HealthCommand(CLI::App& program);
+  absl::Status Prepare() override;
   absl::Status Run(client::InferenceClient& client, const client::CallOptions& options,
                    Console& console) override;
   // Health checks know 0 and 1 only.

@@ -38,7 +38,7 @@ std::string FormatModel(const v1::Model& model) {
                        limits.max_images(), limits.max_image_bytes(), limits.max_image_pixels(),
                        limits.max_message_bytes(), limits.max_settings())},
       {"VAR profile", FormatVarProfile(model)},
-      {"VAR default", EnumName(*v1::VarMode_descriptor()->FindValueByNumber(model.default_var().mode()))},
+      {"VAR default", EnumName(model.default_var().mode())},
   };
   std::string text;
   for (const auto& [name, value] : lines)

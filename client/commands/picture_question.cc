@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "client/cli/input_file.h"
+#include "client/cli/text_layout.h"
 
 namespace varserve::cli {
 namespace {
@@ -28,6 +29,7 @@ absl::Status PictureQuestion::Read() {
     return absl::InvalidArgumentError("QUESTION: is missing; it stands behind the pictures");
   question_ = std::move(arguments_.back());
   arguments_.pop_back();
+  if (!IsUtf8(question_)) return absl::InvalidArgumentError("QUESTION: is not UTF-8");
   if (std::count(arguments_.begin(), arguments_.end(), "-") > 1) {
     return absl::InvalidArgumentError("IMAGE: standard input, -, can be only one of the pictures");
   }

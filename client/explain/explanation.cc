@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 namespace varserve::client {
 namespace {
 
@@ -78,7 +80,7 @@ absl::Status AskSinks(InferenceClient& client, const CallOptions& options, const
   for (uint32_t begin = var.first_layer(); begin <= var.last_layer(); begin += max_settings) {
     v1::CompareRequest compare = Compare(request);
     compare.mutable_request()->mutable_options()->set_max_tokens(1);
-    const uint32_t end = std::min(begin + max_settings, var.last_layer() + 1);
+    const uint32_t end = begin + std::min(max_settings, var.last_layer() - begin + 1);
     for (uint32_t layer = begin; layer < end; ++layer) {
       v1::VarOptions& setting = *compare.add_settings() = var;
       setting.set_mode(v1::VAR_MODE_OBSERVE);
@@ -120,6 +122,11 @@ absl::StatusOr<Explanation> Explain(InferenceClient& client, const CallOptions& 
   }
   const absl::StatusOr<v1::VarOptions> var = EffectiveVar(client, options, request);
   if (!var.ok()) return var.status();
+  if (var->first_layer() > var->last_layer() || var->last_layer() >= explanation.model.decoder().layers()) {
+    return absl::InternalError(absl::StrCat("var_report.effective: the server measured layers ",
+                                            var->first_layer(), " to ", var->last_layer(), " of ",
+                                            explanation.model.decoder().layers()));
+  }
   absl::Status status = AskAnswers(client, options, request, *var, explanation);
   if (status.ok()) status = AskSinks(client, options, request, *var, explanation);
   if (!status.ok()) return status;

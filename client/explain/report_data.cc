@@ -1,5 +1,7 @@
 #include "client/explain/report_data.h"
 
+#include <google/protobuf/generated_enum_reflection.h>
+
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -21,6 +23,14 @@ absl::string_view MediaType(absl::string_view image) {
   return "image/jpeg";
 }
 
+// The number of a value that only a newer server knows.
+template <typename Enum>
+std::string Name(Enum value) {
+  const google::protobuf::EnumValueDescriptor* known =
+      google::protobuf::GetEnumDescriptor<Enum>()->FindValueByNumber(value);
+  return known == nullptr ? absl::StrCat(static_cast<int>(value)) : known->name();
+}
+
 template <typename Report>
 Json Shares(const Report& report) {
   return {{"image_centric", report.image_centric_head_ratio()},
@@ -38,13 +48,13 @@ Json Millionths(const google::protobuf::RepeatedField<float>& map) {
 Json Answer(const v1::Finished& finished) {
   return {{"text", finished.text()},
           {"tokens", finished.usage().generated_tokens()},
-          {"finish_reason", v1::FinishReason_Name(finished.finish_reason())},
+          {"finish_reason", Name(finished.finish_reason())},
           {"seconds", finished.timing().total_seconds()}};
 }
 
 Json Setting(const v1::VarOptions& var) {
-  return {{"variant", v1::VarVariant_Name(var.variant())},
-          {"preset", v1::VarPreset_Name(var.preset())},
+  return {{"variant", Name(var.variant())},
+          {"preset", Name(var.preset())},
           {"tau", var.tau()},
           {"rho", var.rho()},
           {"p", var.p()},

@@ -106,8 +106,8 @@ absl::StatusOr<std::vector<ResolvedAddress>> Resolve(const std::string& address)
   if (absl::ConsumePrefix(&host, "[")) absl::ConsumeSuffix(&host, "]");
   const bool any = host.empty() || host == "0.0.0.0" || host == "::";
   std::vector<ResolvedAddress> resolved;
-  for (const std::string& name : any ? std::vector<std::string>{"::", "0.0.0.0"}
-                                     : std::vector<std::string>{std::string(host)}) {
+  for (const std::string& name :
+       any ? std::vector<std::string>{"::", "0.0.0.0"} : std::vector<std::string>{std::string(host)}) {
     const addrinfo hints{.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
     addrinfo* found = nullptr;
     const int error = getaddrinfo(name.c_str(), port.c_str(), &hints, &found);
@@ -125,14 +125,14 @@ absl::StatusOr<std::vector<ResolvedAddress>> Resolve(const std::string& address)
 // The same socket under a number of our own; -1 if it is closed.
 int Borrow(int socket, ino_t inode) {
   const int own = dup(socket);
-  struct stat info{};
+  struct stat info {};
   if (own >= 0 && fstat(own, &info) == 0 && S_ISSOCK(info.st_mode) && info.st_ino == inode) return own;
   if (own >= 0) close(own);
   return -1;
 }
 
 bool IsOpen(int socket, ino_t inode) {
-  struct stat info{};
+  struct stat info {};
   return fstat(socket, &info) == 0 && S_ISSOCK(info.st_mode) && info.st_ino == inode;
 }
 
@@ -160,9 +160,10 @@ absl::Status ConnectionAcceptor::ListenOn(const std::string& address) {
     ResolvedAddress unix_address{.size = sizeof(sockaddr_un)};
     auto& un = reinterpret_cast<sockaddr_un&>(unix_address.storage);
     un.sun_family = AF_UNIX;
-    if (path.empty() || path.size() >= sizeof(un.sun_path)) return CannotListen(address, "its path is too long");
+    if (path.empty() || path.size() >= sizeof(un.sun_path))
+      return CannotListen(address, "its path is too long");
     std::copy(path.begin(), path.end(), un.sun_path);
-    struct stat info{};
+    struct stat info {};
     if (stat(un.sun_path, &info) == 0 && S_ISSOCK(info.st_mode)) unlink(un.sun_path);  // of one that is gone
     ASSIGN_OR_RETURN(const int listener, ListenAt(unix_address.storage, unix_address.size, address));
     path_ = un.sun_path;
@@ -173,9 +174,9 @@ absl::Status ConnectionAcceptor::ListenOn(const std::string& address) {
   absl::Status problem;
   for (ResolvedAddress& one : resolved) {
     // A socket for both families took the port already.
-    const bool both = !listeners_.empty() && resolved.front().storage.ss_family == AF_INET6 &&
-                      IN6_IS_ADDR_UNSPECIFIED(
-                          &reinterpret_cast<sockaddr_in6&>(resolved.front().storage).sin6_addr);
+    const bool both =
+        !listeners_.empty() && resolved.front().storage.ss_family == AF_INET6 &&
+        IN6_IS_ADDR_UNSPECIFIED(&reinterpret_cast<sockaddr_in6&>(resolved.front().storage).sin6_addr);
     if (both) break;
     if (port_ != 0) SetPort(one.storage, port_);
     absl::StatusOr<int> listener = ListenAt(one.storage, one.size, address);
@@ -198,6 +199,15 @@ ConnectionAcceptor::~ConnectionAcceptor() {
 void ConnectionAcceptor::Start(OnConnection on_connection) {
   on_connection_ = std::move(on_connection);
   thread_ = std::thread([this] { Run(); });
+}
+
+void ConnectionAcceptor::Start(grpc::experimental::ExternalConnectionAcceptor* grpc) {
+  Start([grpc](int listener, int socket) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.listener_fd = listener;
+    connection.fd = socket;
+    grpc->HandleNewConnection(&connection);
+  });
 }
 
 void ConnectionAcceptor::Stop() {
@@ -228,7 +238,7 @@ bool ConnectionAcceptor::AcceptOne(int listener) {
   const int socket =
       accept4(listener, reinterpret_cast<sockaddr*>(&address), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (socket < 0) return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
-  struct stat info{};
+  struct stat info {};
   fstat(socket, &info);
   std::string peer = PeerOf(address);
   std::string host = AddressOf(peer);
@@ -248,8 +258,7 @@ void ConnectionAcceptor::Add(std::string peer, const Connection& connection) {
 }
 
 void ConnectionAcceptor::ForgetClosed() {
-  absl::erase_if(connections_,
-                 [](const auto& one) { return !IsOpen(one.second.socket, one.second.inode); });
+  absl::erase_if(connections_, [](const auto& one) { return !IsOpen(one.second.socket, one.second.inode); });
 }
 
 void ConnectionAcceptor::CloseOne() {

@@ -1,10 +1,11 @@
-// Listens, and hands the connections to gRPC, whose own listener neither limits their number nor goes on after
-// the process has once run out of file descriptors. Thread-safe.
+// Listens, and hands the connections to gRPC, whose own listener neither limits their number nor goes on
+// after the process has once run out of file descriptors. Thread-safe.
 //
 // A new connection always gets in: where there are too many, the one goes that was silent for longest among
 // those of the address that has most.
 #pragma once
 
+#include <grpcpp/server_builder.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -28,14 +29,16 @@ class ConnectionAcceptor {
   // Takes a socket over, to close it some time. On the acceptor's thread.
   using OnConnection = std::function<void(int listener, int socket)>;
 
-  // `address` is host:port, where port 0 picks a free one, or unix:PATH. UNAVAILABLE if it cannot listen there.
-  // Raises the process's limit on open files to what so many connections need, as far as that goes.
+  // `address` is host:port, where port 0 picks a free one, or unix:PATH. UNAVAILABLE if it cannot listen
+  // there. Raises the process's limit on open files to what so many connections need, as far as that goes.
   static absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> Listen(const std::string& address,
                                                                     int max_connections);
   ~ConnectionAcceptor();  // Stop()
 
   // Connections wait until then. To be called once.
   void Start(OnConnection on_connection);
+  void Start(
+      grpc::experimental::ExternalConnectionAcceptor* grpc);  // which must outlive the acceptor's thread
   // No connection is handed over any more.
   void Stop();
 

@@ -97,8 +97,8 @@ void SetLimits(const GrpcServerOptions& options, grpc::ServerBuilder& builder) {
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
   builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
-  // What a call's caller may send before anybody has asked for it, and without the estimates that would raise it
-  // to megabytes. A message that is being read gets more.
+  // What a call's caller may send before anybody has asked for it, and without the estimates that would raise
+  // it to megabytes. A message that is being read gets more.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kLookaheadBytes);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, options.max_metadata_bytes);
@@ -123,8 +123,9 @@ void SetLimits(const GrpcServerOptions& options, grpc::ServerBuilder& builder) {
 GrpcServer::GrpcServer(InferenceService* service)
     : service_(service),
       health_(&service->open_calls()),
-      reflection_(&service->open_calls(), {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection",
-                                           v1::VisionLanguage::service_full_name()}) {}
+      reflection_(&service->open_calls(),
+                  {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection",
+                   v1::VisionLanguage::service_full_name()}) {}
 
 GrpcServer::~GrpcServer() {
   if (server_ != nullptr) Shutdown(absl::Now());
@@ -136,14 +137,19 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   if (std::getenv("GRPC_VERBOSITY") == nullptr) gpr_set_log_function(LogFailedAssertion);
   ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials, Credentials(options));
   auto result = absl::WrapUnique(new GrpcServer(service));
+  if (!options.health_listen.empty()) {
+    ASSIGN_OR_RETURN(result->probes_, ProbeServer::Start(options.health_listen));
+  }
   ASSIGN_OR_RETURN(result->acceptor_, ConnectionAcceptor::Listen(options.listen, options.max_connections));
   ConnectionAcceptor& acceptor = *result->acceptor_;
   if (acceptor.max_connections() < options.max_connections) {
-    logger->Warning("fewer connections than --max_connections: the limit on open files (ulimit -n) is too low",
-                    {{"max_connections", int64_t{acceptor.max_connections()}}});
+    logger->Warning(
+        "fewer connections than --max_connections: the limit on open files (ulimit -n) is too low",
+        {{"max_connections", int64_t{acceptor.max_connections()}}});
   }
   if (service->needs_token() && options.tls_cert.empty() && !acceptor.local())
-    logger->Warning("bearer tokens travel in plain text: set --tls_cert and --tls_key, or listen on 127.0.0.1");
+    logger->Warning(
+        "bearer tokens travel in plain text: set --tls_cert and --tls_key, or listen on 127.0.0.1");
   grpc::ServerBuilder builder;
   result->connections_ = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials);
@@ -156,18 +162,14 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   result->SetHealth(/*live=*/true, /*ready=*/false);
   service->open_calls().MeasureWith(
       [&acceptor](const std::string& peer) { return acceptor.BytesReceived(peer); });
-  acceptor.Start([connections = result->connections_.get()](int listener, int socket) {
-    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
-    connection.listener_fd = listener;
-    connection.fd = socket;
-    connections->HandleNewConnection(&connection);
-  });
+  acceptor.Start(result->connections_.get());
   return result;
 }
 
 void GrpcServer::SetHealth(bool live, bool ready) {
   health_.Set("", live);
   health_.Set(v1::VisionLanguage::service_full_name(), ready);
+  if (probes_ != nullptr) probes_->SetHealth(live, ready);
 }
 
 void GrpcServer::Shutdown(absl::Time deadline) {

@@ -16,6 +16,7 @@
 #include "server/rpc/connection_acceptor.h"
 #include "server/rpc/health_service.h"
 #include "server/rpc/inference_service.h"
+#include "server/rpc/probe_server.h"
 #include "server/rpc/reflection_service.h"
 #include "server/telemetry/logging.h"
 
@@ -23,11 +24,12 @@ namespace varserve::rpc {
 
 struct GrpcServerOptions {
   std::string listen = "0.0.0.0:50051";  // host:port, where port 0 picks a free one; or unix:PATH
+  std::string health_listen;             // host:port of health alone, without TLS; empty: none
   int max_metadata_bytes = 16 << 10;     // of a call
   int max_concurrent_streams = 1000;     // per connection
   int max_connections = 1000;
-  // What a connection without calls is closed after; what any is asked to go after, and how long its calls may
-  // then go on.
+  // What a connection without calls is closed after; what any is asked to go after, and how long its calls
+  // may then go on.
   absl::Duration max_connection_idle = absl::Minutes(15);
   absl::Duration max_connection_age = absl::Minutes(30);
   absl::Duration max_connection_age_grace = absl::Hours(1);
@@ -48,6 +50,7 @@ class GrpcServer {
   ~GrpcServer();
 
   int port() const { return acceptor_->port(); }
+  int health_port() const { return probes_ == nullptr ? 0 : probes_->port(); }
   void SetHealth(bool live, bool ready);
   // Takes no new calls, waits for those that run until `deadline`, then cancels them. Not for those that only
   // watch health.
@@ -62,6 +65,7 @@ class GrpcServer {
   std::unique_ptr<ConnectionAcceptor> acceptor_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<ProbeServer> probes_;  // may be null
 };
 
 }  // namespace varserve::rpc

@@ -13,86 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
+from certificates import certificate
 from load import Call, Load, ask
+from running_cluster import NAMESPACE, ROOT, Cluster, wait
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 PICTURES = sorted(str(p) for p in (ROOT / "models/embedded/samples").glob("*.jpg"))
-NAMESPACE = "varserve"
-
-# Two cores for everything: small replicas that answer on one thread.
-SETTINGS = {
-    "image.repository": "localhost/varserve",
-    "image.tag": "test",
-    "image.pullPolicy": "Never",
-    "model.name": "embedded",
-    "flags.threads": 1,
-    "flags.memory_budget": "700M",
-    "resources.requests.cpu": "100m",
-    "resources.requests.memory": "900Mi",
-    "resources.limits.memory": "1200Mi",
-    "preStopSeconds": 3,
-    "drainSeconds": 60,
-    "envoy.image.repository": "localhost/envoy",
-    "envoy.image.tag": "test",
-    "envoy.image.pullPolicy": "Never",
-    "envoy.replicas": 1,
-    "envoy.resources.requests.cpu": "50m",
-}
-
-
-class Cluster:
-    """The running cluster: kubectl, helm, and programs inside the node's network."""
-
-    def __init__(self, folder: pathlib.Path):
-        pid = (folder / "node.pid").read_text().strip()
-        self.network = ("nsenter", "--target", pid, "--net", "--")
-        self._kubeconfig = str(folder / "run/kubeconfig/admin")
-        self._bin = folder / "bin"
-
-    def run(self, program: str, *arguments: str, text: str | None = None, check: bool = True) -> subprocess.CompletedProcess:
-        command = [*self.network, str(self._bin / program), "--kubeconfig", self._kubeconfig, "--namespace", NAMESPACE, *arguments]
-        done = subprocess.run(command, input=text, capture_output=True, text=True)
-        if check and done.returncode != 0:
-            raise RuntimeError(f"{program} {' '.join(arguments)}: {done.stderr.strip()}")
-        return done
-
-    def kubectl(self, *arguments: str, **options) -> str:
-        return self.run("kubectl", *arguments, **options).stdout
-
-    def get(self, *arguments: str) -> dict:
-        return json.loads(self.kubectl("get", *arguments, "--output", "json"))
-
-    def install(self, release: str, wait: bool = True, **settings) -> None:
-        values = {**SETTINGS, **{name.replace("__", "."): value for name, value in settings.items()}}
-        flags = [f for name, value in values.items() for f in ("--set", f"{name}={value}")]
-        self.run(
-            "helm", "upgrade", "--install", "--create-namespace", release, str(ROOT / "deploy/helm/varserve"), *flags,
-            *(["--wait", "--timeout", "10m"] if wait else []),
-        )  # fmt: skip
-
-    def pods(self, release: str = "varserve", component: str = "server") -> list[dict]:
-        """Those that are not being deleted."""
-        selector = f"app.kubernetes.io/instance={release},app.kubernetes.io/component={component}"
-        return [p for p in self.get("pods", "--selector", selector)["items"] if "deletionTimestamp" not in p["metadata"]]
-
-    def address(self, service: str) -> str:
-        spec = self.get("service", service)["spec"]
-        return f"{spec['clusterIP']}:{spec['ports'][0]['port']}"
-
-    def metric(self, pod: dict, name: str) -> float:
-        url = f"http://{pod['status']['podIP']}:9464/metrics"
-        text = subprocess.run([*self.network, "curl", "--silent", "--fail", url], capture_output=True, text=True, check=True).stdout
-        return sum(float(line.split()[-1]) for line in text.splitlines() if re.match(rf"{name}[ {{]", line))
-
-
-def wait(condition: Callable[[], bool], what: str, seconds: float = 300) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"waited {seconds} s for {what}")
-        time.sleep(0.5)
 
 
 class Checks:
@@ -142,9 +69,11 @@ class Checks:
         security = container["securityContext"]
         assert security["readOnlyRootFilesystem"] and security["capabilities"]["drop"] == ["ALL"]
         assert pods[0]["spec"]["securityContext"]["runAsNonRoot"]
+        loaded = next(json.loads(line) for line in self.cluster.kubectl("logs", pods[0]["metadata"]["name"]).splitlines() if '"model loaded"' in line)
+        assert loaded["threads"] == 1, loaded
         restarts = sum(s["restartCount"] for p in pods for s in p["status"]["containerStatuses"])
         assert restarts == 0, f"{restarts} restarts"
-        return f"2 pods and Envoy in {time.monotonic() - start:.0f} s; not root, read-only root, no capabilities"
+        return f"2 pods and Envoy in {time.monotonic() - start:.0f} s; not root, read-only root, no capabilities, {loaded['threads']} thread"
 
     def check_answer(self) -> str:
         """a question is answered through the Service, and helm test passes"""
@@ -241,27 +170,54 @@ class Checks:
         return message.strip().splitlines()[-1]
 
     def check_tls(self) -> str:
-        """a release with TLS, client certificates and tokens: probes by the client, the question with all three"""
+        """a release with TLS on both sides of Envoy, client certificates and tokens, as a user and group of OpenShift's"""
         folder = pathlib.Path(self.folder)
-        certificate(folder, "DNS:secure-varserve.varserve.svc")
-        files = [f"--from-file={name}={folder / name}" for name in ("tls.crt", "tls.key", "ca.crt")]
-        self.cluster.kubectl("create", "secret", "generic", "certificates", *files)
+        name = "secure-varserve.varserve.svc"
+        self.secret(folder, name)
         self.cluster.install(
             "secure", replicas=1, tls__enabled="true", tls__existingSecret="certificates", tls__requireClientCertificate="true",
-            **{"auth__tokens[0]": "sesame"},
+            podSecurity__runAsUser=1000680000, podSecurity__runAsGroup=0, podSecurity__fsGroup=1000680000,
+            envoy__enabled="true", envoy__tls__existingSecret="certificates", **{"auth__tokens[0]": "sesame"},
         )  # fmt: skip
         self.cluster.run("helm", "test", "secure", "--timeout", "2m")
-        address = self.cluster.address("secure-varserve")
-        tls = ("--tls-ca", str(folder / "ca.crt"), "--tls-server-name", "secure-varserve.varserve.svc")
+        tls = ("--tls-ca", str(folder / "ca.crt"), "--tls-server-name", name)
         own = ("--tls-cert", str(folder / "tls.crt"), "--tls-key", str(folder / "tls.key"))
 
-        def code(*flags: str) -> str:
-            return ask(self.client, address, PICTURES[0], 2, flags=flags, prefix=self.cluster.network).code
+        def code(*flags: str, service: str = "secure-varserve") -> str:
+            return ask(self.client, self.cluster.address(service), PICTURES[0], 2, flags=flags, prefix=self.cluster.network).code
 
-        codes = {"all": code(*tls, *own, "--token", "sesame"), "no token": code(*tls, *own), "no certificate": code(*tls, "--token", "sesame")}
+        token = ("--token", "sesame")
+        wait(lambda: code(*tls, *token, service="secure-varserve-envoy") == "OK", "Envoy to answer", 60)
+        codes = {"all": code(*tls, *own, *token), "no token": code(*tls, *own), "no certificate": code(*tls, *token)}
         assert codes == {"all": "OK", "no token": "UNAUTHENTICATED", "no certificate": "UNAVAILABLE"}, codes
-        self.cluster.run("helm", "uninstall", "secure", "--wait")
         return str(codes)
+
+    def check_expired_certificate(self) -> str:
+        """a certificate that expires restarts nothing, and a new one is taken without a restart"""
+        folder = pathlib.Path(self.folder)
+        name = "secure-varserve.varserve.svc"
+        call = lambda: ask(
+            self.client, self.cluster.address("secure-varserve"), PICTURES[0], 2, prefix=self.cluster.network,
+            flags=("--tls-ca", str(folder / "ca.crt"), "--tls-server-name", name, "--token", "sesame",
+                   "--tls-cert", str(folder / "tls.crt"), "--tls-key", str(folder / "tls.key")),
+        ).code  # fmt: skip
+        self.secret(folder, name, days=-1)
+        wait(lambda: call() == "UNAVAILABLE", "the expired certificate to be in use")
+        time.sleep(60)  # liveness asks six times
+        (pod,) = self.cluster.pods("secure")
+        status = pod["status"]["containerStatuses"][0]
+        assert status["restartCount"] == 0 and status["ready"], status
+        self.secret(folder, name)
+        wait(lambda: call() == "OK", "the new certificate to be in use")
+        self.cluster.run("helm", "uninstall", "secure", "--wait")
+        return "ready and not restarted while it was expired"
+
+    def secret(self, folder: pathlib.Path, name: str, days: int = 2) -> None:
+        """Makes the Secret "certificates", or changes it."""
+        certificate(folder, f"DNS:{name}", days)
+        files = [f"--from-file={file}={folder / file}" for file in ("tls.crt", "tls.key", "ca.crt")]
+        made = self.cluster.kubectl("create", "secret", "generic", "certificates", *files, "--dry-run=client", "--output", "yaml")
+        self.cluster.kubectl("apply", "--filename", "-", text=made)
 
     def check_autoscaler(self) -> str:
         """the HorizontalPodAutoscaler on waiting requests and queue time is accepted (no adapter runs here to feed it)"""
@@ -278,18 +234,6 @@ class Checks:
         left = self.cluster.kubectl("get", kinds, "--selector", "app.kubernetes.io/name=varserve", "--output", "name")
         assert not left, left
         return ""
-
-
-def certificate(folder: pathlib.Path, name: str) -> None:
-    """ca.crt, and tls.crt and tls.key signed by it for servers and clients."""
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    (folder / "ext").write_text(f"subjectAltName={name}\nextendedKeyUsage=serverAuth,clientAuth\n")
-    for command in (
-        ["req", "-x509", *key, "-days", "2", "-subj", "/CN=ca", "-keyout", "ca.key", "-out", "ca.crt"],
-        ["req", *key, "-subj", "/CN=varserve", "-keyout", "tls.key", "-out", "tls.csr"],
-        ["x509", "-req", "-in", "tls.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "ext", "-out", "tls.crt"],
-    ):  # fmt: skip
-        subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
 
 
 def main() -> int:

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import itertools
 import json
+import re
 import subprocess
 import threading
 import time
@@ -47,8 +48,9 @@ def ask(
                 call.finished = True
         error = process.stderr.read()
     if process.returncode != 0:
-        # varserve: UNAVAILABLE: the server is draining
-        call.code = error.split(":")[1].strip() if error.count(":") > 1 else f"exit code {process.returncode}"
+        # varserve: UNAVAILABLE: the server is draining; gRPC may have written lines of its own before
+        code = re.search(r"^varserve: ([A-Z_]+): ", error, re.MULTILINE)
+        call.code = code[1] if code else f"exit code {process.returncode}"
     call.ended = time.monotonic()
     return call
 

@@ -137,9 +137,15 @@ TEST_F(SecurityTest, TlsShowsWhoTheServerIs) {
 }
 
 TEST_F(SecurityTest, AnExpiredServerCertificateIsNotTrustedUntilItIsReplaced) {
-  ServerProcess server(model_.dir(), TlsFlags(MakeCertificate(authority_, -absl::Hours(1))));
+  std::vector<std::string> flags = TlsFlags(MakeCertificate(authority_, -absl::Hours(1)));
+  flags.push_back("--health_listen=127.0.0.1:0");
+  ServerProcess server(model_.dir(), flags);
   ASSERT_TRUE(server.WaitUntilReady());
   EXPECT_TRUE(absl::IsUnavailable(WithTls(server, authority_)));
+  const auto probe = client::InferenceClient::Connect({.address = server.health_address()});
+  EXPECT_TRUE((*probe)->CheckHealth("", {}).ok()) << "it lives, whatever its certificate";
+  EXPECT_EQ((*probe)->CheckHealth(client::InferenceClient::kService, {})->status(),
+            grpc::health::v1::HealthCheckResponse::SERVING);
   TlsFlags(MakeCertificate(authority_));  // the same files, which the server reads again
   while (!WithTls(server, authority_).ok()) absl::SleepFor(absl::Milliseconds(500));
 }

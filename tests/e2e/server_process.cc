@@ -89,6 +89,8 @@ int ServerProcess::port() const { return LoggedPort("listening"); }
 
 std::string ServerProcess::address() const { return absl::StrCat("127.0.0.1:", port()); }
 
+std::string ServerProcess::health_address() const { return absl::StrCat("127.0.0.1:", LoggedPort("health")); }
+
 std::string ServerProcess::Log() const {
   std::stringstream text;
   text << std::ifstream(log_path_).rdbuf();

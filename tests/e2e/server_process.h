@@ -33,6 +33,7 @@ class ServerProcess {
   // Of gRPC; ready or not, the server listens from its first log line on.
   int port() const;
   std::string address() const;
+  std::string health_address() const;  // of --health_listen
   int metrics_port() const { return LoggedPort("metrics"); }
   // Between the server and its log, with LogTo::kPipe.
   LogPipe& log_pipe() { return *log_pipe_; }

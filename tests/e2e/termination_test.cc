@@ -43,7 +43,7 @@ class Callers {
           running_ -= started;
           ++(status.ok() ? answered_ : started ? broken_off_ : refused_);
           // gRPC itself cancels calls that reach it in the moment it shuts down.
-          const bool came_too_late = absl::IsCancelled(status) && !started;
+          const bool came_too_late = absl::IsAborted(status) && !started;
           EXPECT_TRUE(status.ok() || absl::IsUnavailable(status) || came_too_late) << status;
         }
       });

@@ -5,15 +5,10 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
-#include <CLI/CLI.hpp>
-#include <fstream>
-#include <memory>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "client/commands/ask.h"
 #include "client/commands/caption.h"
@@ -21,68 +16,18 @@
 #include "client/commands/compare.h"
 #include "client/commands/health.h"
 #include "client/commands/model.h"
-#include "tests/unit/client/fake_server.h"
+#include "tests/unit/client/command_testing.h"
 
 namespace varserve::cli {
 namespace {
 
 using client::Delta;
-using client::FakeServer;
 using client::Finished;
 using client::OfSetting;
 using client::Started;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-v1::GenerateResponse FinishedWithReport(const std::string& text) {
-  v1::GenerateResponse response = Finished(text);
-  v1::VarReport& report = *response.mutable_finished()->mutable_var_report();
-  report.mutable_effective()->set_mode(v1::VAR_MODE_ON);
-  report.mutable_effective()->set_variant(v1::VAR_VARIANT_PAPER);
-  report.mutable_effective()->set_rho(0.5F);
-  report.set_redistributed_attention(0.125F);
-  v1::LayerReport& layer = *report.add_layers();
-  layer.set_layer(7);
-  layer.set_visual_sink_tokens(12);
-  return response;
-}
-
-class CommandTest : public testing::Test {
- protected:
-  CommandTest() : picture_(absl::StrCat(testing::TempDir(), "/varserve_command_test.jpg")) {
-    std::ofstream(picture_, std::ios::binary) << "picture";
-    program_.require_subcommand(1);
-  }
-
-  // As `varserve ARGUMENTS...` does; the exit code.
-  template <typename SomeCommand>
-  int Run(std::vector<std::string> arguments) {
-    SomeCommand command(program_);
-    std::reverse(arguments.begin(), arguments.end());
-    try {
-      program_.parse(arguments);
-    } catch (const CLI::ParseError& error) {
-      err_ << error.what();
-      return kExitUsage;
-    }
-    if (const absl::Status status = command.Prepare(); !status.ok()) {
-      err_ << status;
-      return kExitUsage;
-    }
-    Console console{.out = out_, .err = err_, .width = 60};
-    const std::unique_ptr<client::InferenceClient> client = server_.Connect();
-    const absl::Status status = command.Run(*client, command.connection().call_options(nullptr), console);
-    if (!status.ok()) err_ << status;
-    return command.ExitCodeFor(status);
-  }
-
-  const std::string picture_;
-  CLI::App program_;
-  FakeServer server_;
-  std::ostringstream out_;
-  std::ostringstream err_;
-};
 
 TEST_F(CommandTest, AskSendsWhatTheFlagsSay) {
   server_.Expect({.responses = {Started("id"), Delta("A cat.", 1), Finished("A cat.")}});
@@ -150,35 +95,18 @@ TEST_F(CommandTest, UsageErrorsComeBeforeAnyCall) {
                                              {"ask", picture_, "?", "--var", "maybe"},
                                              {"ask", picture_, "?", "--tau", "20"},  // without --var
                                              {"ask", picture_, "?", "--max-tokens", "-1"},
-                                             {"ask", picture_, "?", "--timeout", "0"}}) {
-    CommandTest_UsageErrorsComeBeforeAnyCall_Test::program_.clear();
+                                             {"ask", picture_, "?", "--timeout", "0"},
+                                             {"ask", picture_, "?", "--timeout", "nan"},
+                                             {"ask", picture_, "?", "--timeout", "5 s"},
+                                             {"ask", picture_, "?", "--retry", "-1"},
+                                             {"ask", picture_, "?", "--retry", "1e9"}}) {
     EXPECT_EQ(Run<AskCommand>(arguments), kExitUsage) << testing::PrintToString(arguments);
-    program_.remove_subcommand(program_.get_subcommand("ask"));
   }
   EXPECT_TRUE(server_.metadata().empty());
 }
 
-TEST_F(CommandTest, ErrorsHaveTheirExitCodes) {
-  const std::pair<grpc::StatusCode, int> cases[] = {
-      {grpc::StatusCode::INTERNAL, kExitError},
-      {grpc::StatusCode::INVALID_ARGUMENT, kExitRefused},
-      {grpc::StatusCode::FAILED_PRECONDITION, kExitRefused},
-      {grpc::StatusCode::RESOURCE_EXHAUSTED, kExitBusy},
-      {grpc::StatusCode::UNAVAILABLE, kExitBusy},
-      {grpc::StatusCode::DEADLINE_EXCEEDED, kExitDeadline},
-      {grpc::StatusCode::UNAUTHENTICATED, kExitUnauthenticated},
-      {grpc::StatusCode::CANCELLED, kExitInterrupted},
-  };
-  for (const auto& [code, exit_code] : cases) {
-    server_.Expect({.status = grpc::Status(code, "why")});
-    program_.clear();
-    EXPECT_EQ(Run<CaptionCommand>({"caption", picture_, "--length", "short"}), exit_code);
-    program_.remove_subcommand(program_.get_subcommand("caption"));
-  }
-}
-
 TEST_F(CommandTest, ChatReadsTheConversation) {
-  const std::string file = absl::StrCat(testing::TempDir(), "/varserve_command_test.json");
+  const std::string file = Path("json");
   std::ofstream(file) << R"([{"role": "user", "content": "Hello"}])";
   server_.Expect({.responses = {Delta("Hi.", 1), Finished("Hi.")}});
   EXPECT_EQ(Run<ChatCommand>({"chat", file}), kExitOk) << err_.str();
@@ -239,7 +167,7 @@ TEST_F(CommandTest, HealthOfAnUnknownNameIsOne) {
 }
 
 TEST_F(CommandTest, ConnectionFlagsReadFilesAndEnvironment) {
-  const std::string file = absl::StrCat(testing::TempDir(), "/varserve_command_test.token");
+  const std::string file = Path("token");
   std::ofstream(file) << "secret\nnot read\n";
   setenv("VARSERVE_ADDRESS", "there:1", /*overwrite=*/1);
   ModelCommand command(program_);
@@ -253,6 +181,21 @@ TEST_F(CommandTest, ConnectionFlagsReadFilesAndEnvironment) {
   ASSERT_TRUE(options->tls.has_value());
   EXPECT_EQ(options->tls->ca, "secret\nnot read\n");
   EXPECT_EQ(command.connection().call_options(nullptr).timeout, absl::Seconds(0.5));
+}
+
+TEST_F(CommandTest, TokenFileIsTheServers) {
+  const std::string file = Path("token");
+  for (const auto& [contents, token] :
+       {std::pair("secret", "secret"), std::pair("alice  secret\r\nbob other\n", "secret"),
+        std::pair("\n# who may call\n  alice\tsecret \n", "secret")}) {
+    std::ofstream(file) << contents;
+    server_.Expect({});
+    EXPECT_EQ(Run<ModelCommand>({"model", "--token-file", file}), kExitOk) << err_.str();
+    EXPECT_EQ(server_.metadata().back()["authorization"], absl::StrCat("Bearer ", token));
+  }
+  std::ofstream(file) << "# nobody\n\n";
+  EXPECT_EQ(Run<ModelCommand>({"model", "--token-file", file}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("holds no token"));
 }
 
 }  // namespace

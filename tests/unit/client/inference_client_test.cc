@@ -172,6 +172,33 @@ TEST(InferenceClient, DoesNotRetryWhatIsWrongOrHasBegun) {
   EXPECT_EQ(server.metadata().size(), 2);
 }
 
+TEST(InferenceClient, DoesNotRetryWhatCanNeverSucceed) {
+  for (const grpc::StatusCode code :
+       {grpc::StatusCode::INVALID_ARGUMENT, grpc::StatusCode::UNAUTHENTICATED,
+        grpc::StatusCode::FAILED_PRECONDITION, grpc::StatusCode::RESOURCE_EXHAUSTED,
+        grpc::StatusCode::DEADLINE_EXCEEDED, grpc::StatusCode::CANCELLED, grpc::StatusCode::UNIMPLEMENTED,
+        grpc::StatusCode::UNKNOWN}) {
+    FakeServer server;
+    server.Expect({.status = grpc::Status(code, "for good")});
+    server.Expect({.responses = {Finished("after all")}});
+    EXPECT_FALSE(server.Connect()->Answer(Question(), {.max_retries = 3}, &GoOn).ok());
+    EXPECT_EQ(server.metadata().size(), 1) << code;
+  }
+}
+
+TEST(InferenceClient, WhatTheServerCancelsIsAborted) {
+  FakeServer server;
+  server.Expect({.responses = {Started("id")}, .status = grpc::Status(grpc::StatusCode::CANCELLED, "stuck")});
+  Cancellation nobody_cancels;
+  const absl::Status status =
+      server.Connect()->Answer(Question(), {.cancellation = &nobody_cancels}, &GoOn).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
+  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("--write_timeout"), HasSubstr("stuck")));
+  server.Expect({.status = grpc::Status(grpc::StatusCode::CANCELLED, "request: did not arrive")});
+  EXPECT_EQ(server.Connect()->Answer(Question(), {.max_retries = 3}, &GoOn).status(),
+            absl::AbortedError("the server cancelled the call: request: did not arrive"));
+}
+
 TEST(InferenceClient, DoesNotWaitBeyondTheTimeout) {
   FakeServer server;
   server.Expect({.status = Busy(absl::Hours(1))});

@@ -41,6 +41,18 @@ TEST(SetField, TakesEveryKind) {
   EXPECT_TRUE(generate.ignore_eos());
 }
 
+TEST(SetField, TakesTheGreatestNumber) {
+  v1::VarOptions var;
+  ASSERT_TRUE(SetField("map_layers", "4294967294-4294967295", var).ok());
+  EXPECT_THAT(var.map_layers(), ElementsAre(4294967294U, 4294967295U));
+}
+
+TEST(EnumName, IsTheNumberOfAValueOfANewerServer) {
+  EXPECT_EQ(EnumName(v1::VAR_PRESET_VISION_CENTRIC), "vision-centric");
+  EXPECT_EQ(EnumName(static_cast<v1::VarPreset>(99)), "99");
+  EXPECT_EQ(EnumName(static_cast<v1::VarPreset>(-1)), "-1");
+}
+
 TEST(SetField, SaysWhatIsWrong) {
   v1::VarOptions var;
   v1::GenerateOptions generate;
@@ -53,6 +65,8 @@ TEST(SetField, SaysWhatIsWrong) {
   EXPECT_THAT(std::string(SetField("map_layers", "0-4294967295", var).message()), StartsWith("map_layers: "));
   EXPECT_THAT(std::string(SetField("seed", "18446744073709551616", generate).message()),
               StartsWith("seed: "));
+  EXPECT_THAT(std::string(SetField("stop", "caf\xe9", generate).message()),
+              AllOf(StartsWith("stop: "), HasSubstr("UTF-8")));
   EXPECT_THAT(std::string(SetField("rhoo", "1", var).message()),
               AllOf(StartsWith("rhoo: "), HasSubstr("rho")));
 }

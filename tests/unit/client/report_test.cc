@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -113,6 +114,7 @@ TEST(Explain, AsksForMapsOfBandsAndSinksOfLayers) {
   FakeServer server;
   v1::Model model;
   model.mutable_limits()->set_max_settings(4);
+  model.mutable_decoder()->set_layers(7);
   server.SetModel(model);
   server.Expect({});
   v1::GenerateResponse probe = Finished("y");
@@ -160,6 +162,25 @@ TEST(Explain, AsksForMapsOfBandsAndSinksOfLayers) {
   EXPECT_EQ(requests[3].settings(1).tau(), 20);
 }
 
+TEST(Explain, RefusesLayersThatCannotBe) {
+  v1::Model model;
+  model.mutable_limits()->set_max_settings(std::numeric_limits<uint32_t>::max());
+  model.mutable_decoder()->set_layers(7);
+  for (const auto& [first, last] : {std::pair(3U, 2U), std::pair(0U, 7U), std::pair(0U, 4294967295U)}) {
+    FakeServer server;
+    server.SetModel(model);
+    server.Expect({});
+    v1::GenerateResponse probe = Finished("y");
+    probe.mutable_finished()->mutable_var_report()->mutable_effective()->set_first_layer(first);
+    probe.mutable_finished()->mutable_var_report()->mutable_effective()->set_last_layer(last);
+    server.Expect({.compare_responses = {OfSetting(0, probe)}});
+    const absl::Status status =
+        Explain(*server.Connect(), {}, {.image = "picture", .question = "?"}).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
+    EXPECT_EQ(server.compare_requests().size(), 1);
+  }
+}
+
 TEST(ReportData, IsWhatThePageReads) {
   const nlohmann::json data = ReportData({.image = "\x89PNG", .question = "Is it?"}, Sample());
   EXPECT_EQ(data["image"], "data:image/png;base64,iVBORw==");
@@ -181,6 +202,17 @@ TEST(ReportData, TheLastTokensTextComesFromTheStream) {
   e.on.mutable_usage()->set_generated_tokens(3);  // cut off: the third token was made, and has no row
   e.last_text = "!";
   EXPECT_EQ(ReportData({}, e)["steps"][2]["token"], "!");
+}
+
+TEST(ReportData, ValuesOfANewerServerAreNumbers) {
+  Explanation e = Sample();
+  e.on.set_finish_reason(static_cast<v1::FinishReason>(97));
+  e.on.mutable_var_report()->mutable_effective()->set_variant(static_cast<v1::VarVariant>(98));
+  e.on.mutable_var_report()->mutable_effective()->set_preset(static_cast<v1::VarPreset>(99));
+  const nlohmann::json data = ReportData({}, e);
+  EXPECT_EQ(data["on"]["finish_reason"], "97");
+  EXPECT_EQ(data["setting"]["variant"], "98");
+  EXPECT_EQ(data["setting"]["preset"], "99");
 }
 
 TEST(ReportPage, IsWellFormedAndNeedsNothingElse) {

@@ -16,6 +16,8 @@ TEST(FromGrpcStatus, StreamResetByAProxyIsUnavailable) {
   const absl::Status status =
       FromGrpcStatus({grpc::StatusCode::INTERNAL, "Received RST_STREAM with error code 2"});
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_TRUE(absl::IsUnavailable(
+      FromGrpcStatus({grpc::StatusCode::RESOURCE_EXHAUSTED, "Received RST_STREAM with error code 11"})));
   EXPECT_TRUE(absl::IsInternal(FromGrpcStatus({grpc::StatusCode::INTERNAL, "logits are not finite"})));
 }
 

@@ -10,6 +10,15 @@ namespace {
 
 using ::testing::ElementsAre;
 
+TEST(IsUtf8, IsWhatAProtobufStringMayHold) {
+  for (const absl::string_view text :
+       {"", "cat", "caf\u00e9 \u65e5\u672c \U0001F431 \U0010FFFF", "\x1b[2J\t\n"})
+    EXPECT_TRUE(IsUtf8(text)) << text;
+  EXPECT_TRUE(IsUtf8(absl::string_view("a\0b", 3)));
+  for (const char* text : {"caf\xe9", "\xc3", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "a\xff z"})
+    EXPECT_FALSE(IsUtf8(text)) << text;
+}
+
 TEST(DisplayWidth, CountsPlacesNotBytes) {
   EXPECT_EQ(DisplayWidth("cat"), 3);
   EXPECT_EQ(DisplayWidth("caf\u00e9"), 4);

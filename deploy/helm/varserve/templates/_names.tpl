@@ -14,6 +14,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: envoy
 {{- end }}
 
+{{- define "varserve.testSelector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: test
+{{- end }}
+
 {{- define "varserve.labels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -35,7 +41,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
 {{- define "varserve.hasTokens" -}}
-{{- if or .Values.auth.existingSecret .Values.auth.tokens }}yes{{ end }}
+{{- if or .Values.auth.required .Values.auth.existingSecret .Values.auth.tokens }}yes{{ end }}
 {{- end }}
 
 {{- define "varserve.tlsSecret" -}}
@@ -44,6 +50,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 
 {{- define "varserve.tlsName" -}}
 {{- .Values.tls.serverName | default (printf "%s.%s.svc" (include "varserve.name" .) .Release.Namespace) }}
+{{- end }}
+
+{{- /* Whether the server's threads are what it requests of a CPU: nothing else says how many it may have. */}}
+{{- define "varserve.threadsOfRequest" -}}
+{{- if not (or (hasKey .Values.flags "threads") (dig "limits" "cpu" "" .Values.resources)) }}yes{{ end }}
 {{- end }}
 
 {{- /* A container that may do nothing but compute and serve. */}}
@@ -56,9 +67,11 @@ capabilities:
 
 {{- define "varserve.podSecurity" -}}
 runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
+{{- range $field, $id := .Values.podSecurity }}
+{{- if not (kindIs "invalid" $id) }}
+{{ $field }}: {{ $id | int64 }}
+{{- end }}
+{{- end }}
 seccompProfile:
   type: RuntimeDefault
 {{- end }}

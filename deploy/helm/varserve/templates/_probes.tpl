@@ -1,25 +1,7 @@
-{{- /* The probe of one health name: gRPC's own, or by the client where TLS is on, which the kubelet cannot speak. */}}
+{{- /* The kubelet's own gRPC probe of one health name. It speaks no TLS: with that the server has a port for health alone. */}}
 {{- define "varserve.probe" -}}
-{{- $service := ternary "varserve.v1.VisionLanguage" "" .ready -}}
-{{- with .root.Values.tls }}
-{{- if .enabled }}
-exec:
-  command:
-    - varserve
-    - health
-    - --service={{ $service }}
-    - --timeout=4
-    - --tls-ca=/etc/varserve/tls/ca.crt
-    - --tls-server-name={{ include "varserve.tlsName" $.root }}
-    {{- if .requireClientCertificate }}
-    - --tls-cert=/etc/varserve/tls/tls.crt
-    - --tls-key=/etc/varserve/tls/tls.key
-    {{- end }}
-{{- else }}
 grpc:
-  port: 50051
-  service: {{ $service | quote }}
-{{- end }}
-{{- end }}
+  port: {{ ternary 50052 50051 .root.Values.tls.enabled }}
+  service: {{ ternary "varserve.v1.VisionLanguage" "" .ready | quote }}
 timeoutSeconds: 5
 {{- end }}

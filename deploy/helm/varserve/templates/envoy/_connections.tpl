@@ -1,0 +1,159 @@
+{{- /* What gRPC's calls go through: dict "root" . "limits" of varserve.envoyLimits. */}}
+{{- define "varserve.envoyCalls" -}}
+{{- $envoy := .root.Values.envoy -}}
+name: envoy.filters.network.http_connection_manager
+typed_config:
+  "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+  stat_prefix: varserve
+  codec_type: HTTP2
+  {{- include "varserve.envoyPatience" $envoy | nindent 2 }}
+  http2_protocol_options:
+    max_concurrent_streams: 100
+    connection_keepalive: {interval: 30s, timeout: 10s}
+    # A picture in flight per stream, not 64 KB.
+    initial_stream_window_size: 1048576
+    initial_connection_window_size: 16777216
+  local_reply_config:
+    mappers:
+      - filter:
+          status_code_filter: {comparison: {op: EQ, value: {default_value: 413, runtime_key: too_large}}}
+        headers_to_add:
+          - header: {key: grpc-status, value: "8"}  # RESOURCE_EXHAUSTED, as the server says it
+        body: {inline_string: "request: is larger than max_message_bytes, {{ .limits.message | int64 }}"}
+      - filter:
+          status_code_filter: {comparison: {op: EQ, value: {default_value: 408, runtime_key: too_slow}}}
+        headers_to_add:
+          - header: {key: grpc-status, value: "4"}  # DEADLINE_EXCEEDED
+        body: {inline_string: "request: did not arrive within {{ $envoy.uploadSeconds | int64 }} seconds"}
+  access_log:
+    - name: envoy.access_loggers.stdout
+      filter:
+        status_code_filter:
+          comparison: {op: GE, value: {default_value: 500, runtime_key: access_log_status}}
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog
+  route_config:
+    name: varserve
+    virtual_hosts:
+      - name: varserve
+        domains: ["*"]
+        # A request that may be tried again is kept until its answer begins.
+        request_body_buffer_limit: {{ .limits.request | int64 }}
+        routes:
+          # A conversation in both directions: what is kept back until the caller is done never gets an answer.
+          - match: {prefix: /grpc.reflection.}
+            route: {cluster: varserve, timeout: 0s}
+            typed_per_filter_config:
+              envoy.filters.http.buffer:
+                "@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute
+                disabled: true
+          {{- if $envoy.json }}
+          # JSON has pictures in base64.
+          - match:
+              prefix: /
+              headers:
+                - {name: content-type, string_match: {prefix: application/json}}
+            {{- include "varserve.envoyRoute" . | nindent 12 }}
+            typed_per_filter_config:
+              envoy.filters.http.buffer:
+                "@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute
+                buffer: {max_request_bytes: {{ .limits.json | int64 }}}
+          {{- end }}
+          - match: {prefix: /}
+            {{- include "varserve.envoyRoute" . | nindent 12 }}
+  http_filters:
+    # A replica that refuses before the whole picture has arrived: only a whole request is tried again.
+    - name: envoy.filters.http.buffer
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer
+        max_request_bytes: {{ .limits.request | int64 }}
+    {{- if $envoy.json }}
+    # POST /varserve.v1.VisionLanguage/Answer with JSON: a JSON line for each message of the stream.
+    - name: envoy.filters.http.grpc_json_transcoder
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder
+        proto_descriptor_bin: {{ .root.Files.Get "files/varserve.pb" | b64enc }}
+        services: [varserve.v1.VisionLanguage]
+        auto_mapping: true
+        convert_grpc_status: true
+        max_request_body_size: {{ .limits.json | int64 }}
+        print_options: {preserve_proto_field_names: true, stream_newline_delimited: true}
+    {{- end }}
+    - name: envoy.filters.http.router
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+{{- end }}
+
+{{- define "varserve.envoyRoute" -}}
+route:
+  cluster: varserve
+  timeout: 0s
+  max_stream_duration: {grpc_timeout_header_max: 0s}
+  hash_policy:
+    - header: {header_name: x-image-digest}
+  # Only what no replica has begun to answer: UNAVAILABLE (starting, draining), or nothing reached it.
+  retry_policy:
+    retry_on: unavailable,connect-failure,refused-stream
+    num_retries: 3
+    retry_back_off: {base_interval: 0.05s, max_interval: 1s}
+    # Each looks one place further along the ring, where the same replica may stand again.
+    host_selection_retry_max_attempts: 64
+    retry_host_predicate:
+      - name: envoy.retry_host_predicates.previous_hosts
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate
+{{- end }}
+
+{{- /* HTTP/1.1, which has JSON only, goes on as HTTP/2: Envoy counts memory by stream there alone. */}}
+{{- define "varserve.envoyJson" -}}
+name: envoy.filters.network.http_connection_manager
+typed_config:
+  "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+  stat_prefix: json
+  codec_type: HTTP1
+  {{- include "varserve.envoyPatience" . | nindent 2 }}
+  route_config:
+    name: json
+    virtual_hosts:
+      - name: json
+        domains: ["*"]
+        routes:
+          - match: {prefix: /}
+            route: {cluster: json, timeout: 0s}
+  http_filters:
+    - name: envoy.filters.http.router
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+{{- end }}
+
+{{- define "varserve.envoyPatience" -}}
+request_headers_timeout: 10s
+request_timeout: {{ .uploadSeconds | int64 }}s
+# A long queue and a long prefill send nothing for minutes; a lost client is found by the pings.
+stream_idle_timeout: 3600s
+stream_flush_timeout: 60s
+max_request_headers_kb: 16
+common_http_protocol_options:
+  idle_timeout: 300s
+  # Long-lived channels come back now and then, and so spread over the proxies.
+  max_connection_duration: 1800s
+drain_timeout: {{ .drainSeconds | int64 }}s
+# The client's names of its requests are those in the server's logs.
+preserve_external_request_id: true
+{{- end }}
+
+{{- /* TLS of the proxy's own door: a protocol of ALPN. */}}
+{{- define "varserve.envoyDoor" -}}
+transport_socket:
+  name: envoy.transport_sockets.tls
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+    common_tls_context:
+      alpn_protocols: [{{ . }}]
+      tls_params: {tls_minimum_protocol_version: TLSv1_2}
+      # Read again when Kubernetes swaps the mounted secret's directory.
+      tls_certificates:
+        - certificate_chain: {filename: /etc/envoy/tls/tls.crt}
+          private_key: {filename: /etc/envoy/tls/tls.key}
+          watched_directory: {path: /etc/envoy/tls}
+{{- end }}

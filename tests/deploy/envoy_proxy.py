@@ -1,0 +1,133 @@
+"""A real Envoy, as deploy/envoy configures it, in front of real servers with the embedded model. Environment: VARSERVE_BUILD, the
+build folder with server and client, and VARSERVE_MODEL, the model's directory."""
+
+import json
+import os
+import pathlib
+import random
+import re
+import struct
+import subprocess
+import tempfile
+import time
+import urllib.request
+import zlib
+from collections.abc import Callable
+
+import envoy
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PICTURES = sorted(str(p) for p in (ROOT / "models/embedded/samples").glob("*.jpg"))
+ENVOY = pathlib.Path(envoy.__file__).parent / "_bin" / "envoy"
+BUILD = pathlib.Path(os.environ["VARSERVE_BUILD"])
+MODEL = pathlib.Path(os.environ["VARSERVE_MODEL"])
+CLIENT = str(BUILD / "bin/varserve")
+
+
+class Server:
+    """varserve-server with the embedded model under a name of its own, which its replies carry."""
+
+    def __init__(self, name: str, port: int = 0, flags: tuple[str, ...] = ()):
+        self.name = name
+        self._log = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            [BUILD / "bin/varserve-server", "--model", MODEL, "--model_name", name, "--threads", "1", "--memory_budget", "700M"]
+            + ["--listen", f"127.0.0.1:{port}", "--metrics_listen", "", *flags],
+            stderr=self._log,
+        )
+        wait(lambda: " ready" in self.log() or self.process.poll() is not None, "the server to be ready")
+        if self.process.poll() is not None:
+            raise RuntimeError(self.log())
+        self.port = int(self.log().split("port=")[1].split()[0])
+
+    def log(self) -> str:
+        # By position: the process writes through the same open file.
+        return os.pread(self._log.fileno(), 1 << 24, 0).decode()
+
+    def end(self) -> int:
+        """Drained, and what it ended with."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        code = self.process.wait(timeout=120)
+        self._log.close()
+        return code
+
+
+class Proxy:
+    """Envoy with a configuration of deploy/envoy, as `change` makes it; only addresses differ, and replicas have fixed places on
+    the ring."""
+
+    def __init__(self, servers: list[Server], change: Callable[[str], str] = lambda text: text, file: str = "envoy.yaml"):
+        self._folder = tempfile.TemporaryDirectory()
+        folder = pathlib.Path(self._folder.name)
+        config = yaml.safe_load(change((ROOT / "deploy/envoy" / file).read_text()))
+        config["admin"]["address"]["socket_address"]["port_value"] = 0
+        config["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] = 0
+        self.memory = config["overload_manager"]["resource_monitors"][0]["typed_config"]["max_heap_size_bytes"]
+        config["static_resources"]["clusters"][0]["load_assignment"]["endpoints"] = [
+            {
+                "lb_endpoints": [
+                    {
+                        "endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": server.port}}},
+                        "metadata": {"filter_metadata": {"envoy.lb": {"hash_key": server.name}}},
+                    }
+                    for server in servers
+                ]
+            }
+        ]
+        (folder / "envoy.yaml").write_text(yaml.safe_dump(config))
+        with open(folder / "log", "w") as log:
+            self.process = subprocess.Popen(
+                [ENVOY, "-c", folder / "envoy.yaml", "--admin-address-path", folder / "admin", "--concurrency", "1"]
+                + ["--disable-hot-restart", "--log-level", "warning"],
+                stdout=log,
+                stderr=log,
+            )
+        wait(lambda: self.process.poll() is not None or (folder / "admin").exists(), "Envoy to start")
+        if self.process.poll() is not None:
+            raise RuntimeError((folder / "log").read_text())
+        self._admin = (folder / "admin").read_text()
+        wait(lambda: self._healthy() == len(servers), "Envoy to find both servers healthy")
+        sockets = json.loads(self.admin("/listeners?format=json"))["listener_statuses"]
+        self.port = sockets[0]["local_address"]["socket_address"]["port_value"]
+        self.address = f"127.0.0.1:{self.port}"
+
+    def admin(self, path: str) -> str:
+        return urllib.request.urlopen(f"http://{self._admin}{path}", timeout=10).read().decode()
+
+    def stat(self, name: str) -> int:
+        return int(self.admin(f"/stats?filter=^{name}$").split(":")[1])
+
+    def peak(self) -> int:
+        """Most bytes that were resident at any time."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
+
+    def _healthy(self) -> int:
+        return self.stat("cluster.varserve.membership_healthy")
+
+    def wait_healthy(self, count: int) -> None:
+        wait(lambda: self._healthy() == count, f"Envoy to find {count} servers healthy")
+
+    def end(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=30)
+        self._folder.cleanup()
+
+
+def wait(condition, what: str, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {seconds} s for {what}")
+        time.sleep(0.05)
+
+
+def noise_png(seed: int, size: int = 900) -> bytes:
+    """A picture that does not compress: 2.4 MB."""
+    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    noise = random.Random(seed)
+    rows = b"".join(b"\0" + noise.randbytes(3 * size) for _ in range(size))
+    header = struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 0)) + chunk(b"IEND", b"")
