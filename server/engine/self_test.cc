@@ -16,7 +16,12 @@ constexpr int kTokens = 2;  // one of prefill, one of decode
 std::shared_ptr<const Prompt> Unknown(const Prompt& prompt, uint64_t number) {
   auto copy = std::make_shared<Prompt>(prompt);
   for (std::shared_ptr<const ProcessedImage>& image : copy->images) {
-    auto other = std::make_shared<ProcessedImage>(*image);
+    auto other = std::make_shared<ProcessedImage>(ProcessedImage{.height = image->height,
+                                                                 .width = image->width,
+                                                                 .rgb = image->rgb,
+                                                                 .normalization = image->normalization,
+                                                                 .region = image->region,
+                                                                 .digest = image->digest});
     std::memcpy(other->digest.data(), &number, sizeof(number));
     image = std::move(other);
   }

@@ -23,10 +23,12 @@ class RequestImagesTest : public ::testing::Test {
  protected:
   RequestImagesTest() {
     const std::filesystem::path dir = RepositoryPath("tests/golden/text/llama");
-    preprocessor_ = *Preprocessor::Load(dir, {.token_id = ReadJson(dir / "config.json")["image_token_index"],
-                                              .num_tokens = 4,
-                                              .rows = 2,
-                                              .cols = 2});
+    preprocessor_ = *Preprocessor::Load(dir,
+                                        {.token_id = ReadJson(dir / "config.json")["image_token_index"],
+                                         .num_tokens = 4,
+                                         .rows = 2,
+                                         .cols = 2},
+                                        /*vocabulary=*/1100);
   }
 
   int64_t Cost(const std::string& file) const { return *preprocessor_->ImageMemory(file, {}); }
