@@ -63,7 +63,8 @@ SequenceStep Sequence::StepOver(int begin, int end) const {
           .blocks = blocks,
           .encode_images = ImagesToEncode(begin, end),
           .sample = sample,
-          .map = sample && wants_map()};
+          // What VAR cannot influence has no map: where the prompt ends with a picture.
+          .map = sample && begin >= layout.prefix_size() && wants_map()};
 }
 
 }  // namespace varserve::engine

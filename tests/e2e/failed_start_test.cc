@@ -58,9 +58,9 @@ class HealthWatcher {
 
 class FailedStartTest : public ::testing::Test {
  protected:
-  // The server reads its configuration from a pipe, and so loads until something is written to it.
-  FailedStartTest() : pipe_(model_.dir() + "/config.json") {
-    model_.Remove("config.json");
+  // The server reads its weights from a pipe, and so loads until somebody opens its other end.
+  FailedStartTest() : pipe_(model_.dir() + "/model.safetensors") {
+    model_.Remove("model.safetensors");
     EXPECT_EQ(mkfifo(pipe_.c_str(), 0600), 0);
   }
   void LetTheStartFail() const {
@@ -92,7 +92,7 @@ TEST_F(FailedStartTest, EndsWhoeverWatches) {
   ended = true;
   scraper.join();
   EXPECT_THAT(server.Log(), HasSubstr("Z error   "));
-  EXPECT_THAT(server.Log(), HasSubstr("config.json"));
+  EXPECT_THAT(server.Log(), HasSubstr("model.safetensors"));
   EXPECT_TRUE(live.Read());
   EXPECT_EQ(live.status(), Health::NOT_SERVING);
   while (live.Read() || ready.Read()) EXPECT_EQ(ready.status(), Health::NOT_SERVING);

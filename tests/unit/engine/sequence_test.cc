@@ -68,13 +68,16 @@ TEST(SequenceTest, WantsMapsUntilTheyTakeMoreThanTheLimit) {
   EXPECT_FALSE(MakeSequence(1, request, facts)->wants_map()) << "nothing is measured";
 }
 
-TEST(SequenceTest, StepAsksForAMapOnlyWhereItSamples) {
+TEST(SequenceTest, StepAsksForAMapOnlyWhereItSamplesAfterThePrefix) {
   const ModelFacts facts = FakeModelRunner::SmallFacts();
   GenerationRequest request = MakeRequest(PromptBuilder().Text(3).Image(1, 2, 2).Text(9).Build(), 20, kOn);
   request.map_layers = {0};
   const auto sequence = MakeSequence(1, request, facts);
   EXPECT_FALSE(sequence->StepOver(7, 15).map);
   EXPECT_TRUE(sequence->StepOver(7, 16).map);
+
+  request.prompt = PromptBuilder().Text(3).Image(1, 2, 2).Build();
+  EXPECT_FALSE(MakeSequence(2, request, facts)->StepOver(0, 7).map) << "the prompt ends with the picture";
 }
 
 TEST(SequenceTest, LeavesOnePromptTokenToCompute) {
