@@ -98,14 +98,25 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
     scheduler.idle_prefill_budget = model::LlavaModelRunner::IdlePrefillBudget(*m);
   }
   const int most_prefill = scheduler.idle_prefill_budget.value_or(*scheduler.prefill_budget);
-  const model::StepLimits limits{.max_running = scheduler.max_running, .prefill_budget = most_prefill};
+  const model::RequestLimits limits{
+      .max_running = scheduler.max_running,
+      .prefill_budget = most_prefill,
+      .worker_threads = config.worker_threads,
+      .image_memory = config.image_memory,
+      .receive_memory = config.receive_memory,
+      .max_message_bytes = static_cast<int64_t>(config.limits.max_message_bytes()),
+      .max_map_bytes = static_cast<int64_t>(config.limits.max_map_bytes())};
   ASSIGN_OR_RETURN(const model::MemoryPlan plan,
                    model::PlanMemory(model::MeasureNeeds(*m, limits, config.memory_budget)));
   logger->Info("memory planned", {{"budget_bytes", plan.needs.budget},
                                   {"weights_bytes", plan.needs.weights},
                                   {"vision_tower_bytes", plan.needs.vision_tower},
                                   {"step_bytes", plan.needs.step},
-                                  {"kv_cache_bytes", plan.num_blocks * plan.needs.block_bytes},
+                                  {"image_bytes", plan.needs.images},
+                                  {"request_bytes", plan.needs.requests},
+                                  {"reply_bytes", plan.needs.replies},
+                                  {"evidence_bytes", plan.evidence()},
+                                  {"kv_cache_bytes", plan.num_blocks * plan.needs.block},
                                   {"kv_cache_tokens", plan.num_blocks * model::KvCache::kBlockSize}});
   if (config.log_format == "text") logger->Info(absl::StrCat("memory\n", plan.ToTable()));
   ASSIGN_OR_RETURN(serving->runner_,

@@ -12,12 +12,17 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "server/base/control_group.h"
+#include "server/engine/evidence.h"
 #include "server/model/kv_cache.h"
 
 namespace varserve::model {
 namespace {
 
 constexpr int kOrdinaryTokens = 2048;  // of a prompt with pictures and its answer
+// Measured: what rendering and tokenizing a byte of text takes, for texts of up to so many bytes a token.
+constexpr int64_t kBytesPerTextByte = 450;
+constexpr int64_t kTextBytesPerToken = 8;
+constexpr int64_t kMapCopies = 3;  // collected, in the reply, and in the reply's bytes
 
 // Bytes this process may still take: what the machine has, or less where a control group limits it.
 int64_t FreeHostBytes() {
@@ -42,13 +47,26 @@ int64_t ToMebibytes(int64_t bytes) { return (bytes + (1 << 20) - 1) >> 20; }
 
 absl::StatusOr<MemoryPlan> PlanMemory(const MemoryNeeds& needs) {
   MemoryPlan plan{.needs = needs};
-  const int64_t left = needs.budget - needs.weights - needs.vision_tower - needs.step;
-  plan.num_blocks = std::min(left / needs.block_bytes, needs.most_blocks);
+  const bool shared = !needs.host_budget.has_value();
+  const int64_t others = needs.images + needs.requests + needs.replies;
+  const std::string others_text =
+      absl::StrCat("images ", ToMebibytes(needs.images), " (--image_memory), requests ",
+                   ToMebibytes(needs.requests), " (--receive_memory, --worker_threads), replies ",
+                   ToMebibytes(needs.replies), " (--max_running, --max_map_bytes)");
+  const int64_t left = needs.budget - needs.weights - needs.vision_tower - needs.step - (shared ? others : 0);
+  const int64_t block = needs.block + (shared ? needs.block_evidence : 0);
+  plan.num_blocks = std::min(left / block, needs.most_blocks);
   if (left < 0 || plan.num_blocks < 1) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("memory_budget: ", ToMebibytes(needs.budget), " MiB are not enough: weights ",
+                     ToMebibytes(needs.weights), ", vision tower ", ToMebibytes(needs.vision_tower),
+                     ", steps ", ToMebibytes(needs.step), shared ? absl::StrCat(", ", others_text) : "",
+                     " and no room for a KV block of ", ToMebibytes(block), " MiB"));
+  }
+  if (!shared && others + plan.evidence() > *needs.host_budget) {
     return absl::ResourceExhaustedError(absl::StrCat(
-        "memory_budget: ", ToMebibytes(needs.budget), " MiB are not enough: weights ",
-        ToMebibytes(needs.weights), ", vision tower ", ToMebibytes(needs.vision_tower), ", steps ",
-        ToMebibytes(needs.step), " and no room for a KV block of ", ToMebibytes(needs.block_bytes), " MiB"));
+        "memory: ", ToMebibytes(*needs.host_budget), " MiB of the host's are not enough: ", others_text,
+        " and evidence ", ToMebibytes(plan.evidence()), "; the model itself is on its device"));
   }
   return plan;
 }
@@ -57,17 +75,21 @@ std::string MemoryPlan::ToTable() const {
   const auto line = [](absl::string_view name, int64_t bytes, const std::string& note) {
     return absl::StrFormat("  %-14s %9d MiB%s\n", name, ToMebibytes(bytes), note);
   };
-  const int64_t pool = num_blocks * needs.block_bytes;
+  const int64_t pool = num_blocks * needs.block;
+  const std::string host =
+      needs.host_budget ? absl::StrCat("  of the host's ", ToMebibytes(*needs.host_budget), " MiB") : "";
   return absl::StrCat(line("weights", needs.weights, ""),
                       line("vision tower", needs.vision_tower, "  peak of one image"),
                       line("step", needs.step, "  activations, logits, explicit rows"),
                       line("KV cache", pool,
                            absl::StrCat("  ", num_blocks, " blocks of ", KvCache::kBlockSize,
                                         " tokens: ", num_blocks * KvCache::kBlockSize, " tokens")),
-                      line("budget", needs.budget, ""));
+                      line("images", needs.images, host), line("requests", needs.requests, host),
+                      line("replies", needs.replies, host), line("evidence", evidence(), host),
+                      line("budget", needs.budget, needs.host_budget ? "  of the device" : ""));
 }
 
-MemoryNeeds MeasureNeeds(const LlavaModel& model, const StepLimits& limits, int64_t budget) {
+MemoryNeeds MeasureNeeds(const LlavaModel& model, const RequestLimits& limits, int64_t budget) {
   const ModelConfig& c = model.config();
   const DecoderConfig& d = c.decoder;
   const auto float_bytes = static_cast<int64_t>(sizeof(float));
@@ -93,7 +115,7 @@ MemoryNeeds MeasureNeeds(const LlavaModel& model, const StepLimits& limits, int6
                                                : float_bytes * 4 * step_tokens * d.num_attention_heads *
                                                      static_cast<int64_t>(d.max_position_embeddings);
   needs.step = activations + logits + evidence + rows;
-  needs.block_bytes = KvCache::BlockBytes(d, model.dtype());
+  needs.block = KvCache::BlockBytes(d, model.dtype());
   // Where nothing else is said, sequences of ordinary length for all of the batch; a machine may have other
   // uses for the rest.
   const int64_t longest =
@@ -101,6 +123,18 @@ MemoryNeeds MeasureNeeds(const LlavaModel& model, const StepLimits& limits, int6
   needs.most_blocks = std::max(limits.max_running * (longest / KvCache::kBlockSize + 2),
                                static_cast<int64_t>(d.max_position_embeddings) / KvCache::kBlockSize + 2);
   needs.budget = budget > 0 ? budget : needs.weights + FreeBytes(model.device()) / 10 * 9;
+
+  needs.images = limits.image_memory;
+  // A worker has a request twice while it parses it, and then its text many times over while it becomes
+  // tokens.
+  needs.requests =
+      limits.receive_memory +
+      limits.worker_threads *
+          (limits.max_message_bytes + kBytesPerTextByte * kTextBytesPerToken * d.max_position_embeddings);
+  needs.block_evidence = engine::Evidence::BlockBytes(
+      {.num_layers = d.num_hidden_layers, .block_size = KvCache::kBlockSize, .has_var_profile = true});
+  if (!model.device().is_cpu()) needs.host_budget = FreeHostBytes() / 10 * 9;
+  needs.replies = kMapCopies * limits.max_running * limits.max_map_bytes;
   return needs;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -9,32 +10,46 @@
 
 namespace varserve::model {
 
+// All sizes are bytes. What requests take besides the model is always in the host's memory, and so part of
+// the budget only where the model is, too.
 struct MemoryNeeds {
-  int64_t budget = 0;  // bytes for everything
+  int64_t budget = 0;  // for everything
   int64_t weights = 0;
-  int64_t vision_tower = 0;  // peak of one image
-  int64_t step = 0;          // peak of one step: activations, logits, explicit rows of VAR
-  int64_t block_bytes = 0;   // of one KV block
-  int64_t most_blocks = 0;   // more could never be used
+  int64_t vision_tower = 0;    // peak of one image
+  int64_t step = 0;            // peak of one step: activations, logits, explicit rows of VAR
+  int64_t block = 0;           // one KV block
+  int64_t most_blocks = 0;     // more could never be used
+  int64_t images = 0;          // decoded, until the model takes them
+  int64_t requests = 0;        // that arrive, wait for a worker, or are made prompts of
+  int64_t replies = 0;         // attention maps until the reader has them
+  int64_t block_evidence = 0;  // what VAR saw in one KV block
+  // Where the model is on a device of its own: what the host has for the rest.
+  std::optional<int64_t> host_budget;
 };
 
 struct MemoryPlan {
   MemoryNeeds needs;
   int64_t num_blocks = 0;  // of the KV pool
 
+  int64_t evidence() const { return num_blocks * needs.block_evidence; }
   // Lines for people, one an item.
   std::string ToTable() const;
 };
 
-// RESOURCE_EXHAUSTED, with the numbers, if no KV cache of useful size is left.
+// RESOURCE_EXHAUSTED, with the numbers, if no KV cache of useful size is left, or the host has too little.
 absl::StatusOr<MemoryPlan> PlanMemory(const MemoryNeeds& needs);
 
-struct StepLimits {
+struct RequestLimits {
   int max_running = 0;     // sequences that decode in one step
   int prefill_budget = 0;  // prompt tokens beside them
+  int worker_threads = 0;
+  int64_t image_memory = 0;       // bytes of all
+  int64_t receive_memory = 0;     // bytes of all
+  int64_t max_message_bytes = 0;  // of each
+  int64_t max_map_bytes = 0;      // of each
 };
 
 // Needs of a loaded model. `budget` 0 takes what is free, all but a tenth, plus the weights already loaded.
-MemoryNeeds MeasureNeeds(const LlavaModel& model, const StepLimits& limits, int64_t budget);
+MemoryNeeds MeasureNeeds(const LlavaModel& model, const RequestLimits& limits, int64_t budget);
 
 }  // namespace varserve::model
