@@ -136,22 +136,23 @@ absl::Status InferenceService::Enqueue(const ModelRef& model, const std::shared_
   ASSIGN_OR_RETURN(engine::Engine::Place place,
                    model->engine->Reserve(call->metadata().caller, call->metadata().deadline));
   const bool accepted =
-      workers_.Submit([this, call, model, message = std::move(message), place = std::move(place)]() mutable {
-        engine::VarMode mode = engine::VarMode::kOff;
-        const absl::Status status = [&]() -> absl::Status {
-          if (const absl::Status wanted = StillWanted(*call, *options_.clock); !wanted.ok()) {
-            model->engine->GiveUp(std::move(place));
-            return wanted;
-          }
-          model->engine->BeginPreparing(place);
-          Request request;
-          RETURN_IF_ERROR(ParseRequest(message.bytes, LimitsOf(model->description), request));
-          message = {};
-          ASSIGN_OR_RETURN(const ChatRequest chat, ReadChat(request));
-          return Submit(model, call, chat, std::move(place), mode);
-        }();
-        if (!status.ok()) Refuse(*call, mode, status);
-      });
+      workers_.Submit(call->metadata().caller,
+                      [this, call, model, message = std::move(message), place = std::move(place)]() mutable {
+                        engine::VarMode mode = engine::VarMode::kOff;
+                        const absl::Status status = [&]() -> absl::Status {
+                          if (const absl::Status wanted = StillWanted(*call, *options_.clock); !wanted.ok()) {
+                            model->engine->GiveUp(std::move(place));
+                            return wanted;
+                          }
+                          model->engine->BeginPreparing(place);
+                          Request request;
+                          RETURN_IF_ERROR(ParseRequest(message.bytes, LimitsOf(model->description), request));
+                          message = {};
+                          ASSIGN_OR_RETURN(const ChatRequest chat, ReadChat(request));
+                          return Submit(model, call, chat, std::move(place), mode);
+                        }();
+                        if (!status.ok()) Refuse(*call, mode, status);
+                      });
   return accepted ? absl::OkStatus()
                   : absl::UnavailableError("server: is shutting down; try another replica");
 }

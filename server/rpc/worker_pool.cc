@@ -1,10 +1,11 @@
 #include "server/rpc/worker_pool.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace varserve::rpc {
 
-WorkerPool::WorkerPool(int num_threads) {
+WorkerPool::WorkerPool(int num_threads) : max_running_per_caller_(std::max(1, num_threads - 1)) {
   for (int i = 0; i < num_threads; ++i) threads_.emplace_back([this] { Run(); });
 }
 
@@ -16,24 +17,42 @@ WorkerPool::~WorkerPool() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-bool WorkerPool::Submit(Work work) {
+bool WorkerPool::Submit(const std::string& caller, Work work) {
   absl::MutexLock lock(&mu_);
   if (stopping_) return false;
-  waiting_.push_back(std::move(work));
+  auto found =
+      std::find_if(callers_.begin(), callers_.end(), [&](const Caller& c) { return c.name == caller; });
+  if (found == callers_.end()) found = callers_.insert(found, Caller{.name = caller, .waiting = {}});
+  found->waiting.push_back(std::move(work));
+  ++num_waiting_;
   return true;
+}
+
+WorkerPool::Callers::iterator WorkerPool::Next() {
+  return std::find_if(callers_.begin(), callers_.end(), [this](const Caller& caller) {
+    return !caller.waiting.empty() && caller.running < max_running_per_caller_;
+  });
 }
 
 void WorkerPool::Run() {
   while (true) {
     Work work;
+    Callers::iterator caller;
     {
       absl::MutexLock lock(&mu_);
       mu_.Await(absl::Condition(this, &WorkerPool::CanGoOn));
-      if (waiting_.empty()) return;
-      work = std::move(waiting_.front());
-      waiting_.pop_front();
+      caller = Next();
+      if (caller == callers_.end()) return;
+      work = std::move(caller->waiting.front());
+      caller->waiting.pop_front();
+      --num_waiting_;
+      ++caller->running;
+      callers_.splice(callers_.end(), callers_, caller);
     }
     std::move(work)();
+    work = nullptr;  // with what it holds
+    absl::MutexLock lock(&mu_);
+    if (--caller->running == 0 && caller->waiting.empty()) callers_.erase(caller);
   }
 }
 

@@ -262,8 +262,7 @@ TEST_F(LimitsTest, DeadlineInTheQueue) {
       Ask(*server.Connect(), LongQuestion(10, "Too late?"), {.timeout = absl::Milliseconds(50)});
   EXPECT_TRUE(absl::IsDeadlineExceeded(late)) << late;
   for (std::thread& thread : before) thread.join();
-  // It was never admitted: of seven calls six were looked up in the prefix cache and ran.
-  EXPECT_EQ(server.Metric("varserve_queue_time_seconds_count"), 6);
+  EXPECT_EQ(server.Metric("varserve_queue_time_seconds_count"), 7) << "it waited, too";
 }
 
 // The bytes that "memory planned" says something takes.
@@ -283,9 +282,11 @@ TEST_F(LimitsTest, Memory) {
   {
     ServerProcess server(model_.dir());
     ASSERT_TRUE(server.WaitUntilReady());
-    block = Planned(server, "kv_cache_bytes") / (Planned(server, "kv_cache_tokens") / 16);
+    block = (Planned(server, "kv_cache_bytes") + Planned(server, "evidence_bytes")) /
+            (Planned(server, "kv_cache_tokens") / 16);
     fixed = Planned(server, "weights_bytes") + Planned(server, "vision_tower_bytes") +
-            Planned(server, "step_bytes");
+            Planned(server, "step_bytes") + Planned(server, "image_bytes") +
+            Planned(server, "request_bytes") + Planned(server, "reply_bytes");
     EXPECT_THAT(server.Log(), HasSubstr("\n  KV cache ")) << "a table for people";
   }
   ServerProcess server(model_.dir(), {absl::StrCat("--memory_budget=", fixed + 12 * block)});
