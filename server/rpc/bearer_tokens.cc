@@ -65,16 +65,16 @@ absl::StatusOr<std::vector<BearerTokens::Token>> BearerTokens::Read(const std::s
     ++number;
     const absl::string_view text = absl::StripAsciiWhitespace(line);
     if (text.empty() || text[0] == '#') continue;
-    const std::vector<absl::string_view> words = absl::StrSplit(text, absl::ByAnyChar(" \t"), absl::SkipEmpty());
+    const std::vector<absl::string_view> words =
+        absl::StrSplit(text, absl::ByAnyChar(" \t"), absl::SkipEmpty());
     if (words.size() > 2 || (words.size() == 2 && !IsName(words[0]))) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("token_file: line ", number, " of ", path, " is neither TOKEN nor NAME TOKEN; a name has up to ",
-                       kMaxName, " letters, digits, '-', '_' and '.'"));
+      return absl::InvalidArgumentError(absl::StrCat("token_file: line ", number, " of ", path,
+                                                     " is neither TOKEN nor NAME TOKEN; a name has up to ",
+                                                     kMaxName, " letters, digits, '-', '_' and '.'"));
     }
     std::string hash = Hash(words.back());
-    std::string name = words.size() == 2
-                           ? std::string(words[0])
-                           : absl::StrCat("token-", absl::BytesToHexString(hash).substr(0, 8));
+    std::string name = words.size() == 2 ? std::string(words[0])
+                                         : absl::StrCat("token-", absl::BytesToHexString(hash).substr(0, 8));
     tokens.push_back({std::move(name), std::move(hash)});
   }
   if (file.bad()) return absl::InvalidArgumentError(absl::StrCat("token_file: ", path, " cannot be read"));

@@ -1,8 +1,8 @@
 // Who may call: a file of bearer tokens, read again when it changes. Thread-safe.
 //
 // A line is `NAME TOKEN`, or a TOKEN alone, whose name is then "token-" and the first 8 hex digits of its
-// SHA-256. The name stands for the caller in logs and limits; several tokens may have one name. Empty lines and
-// lines that begin with # do not count.
+// SHA-256. The name stands for the caller in logs and limits; several tokens may have one name. Empty lines
+// and lines that begin with # do not count.
 #pragma once
 
 #include <grpcpp/support/string_ref.h>
@@ -29,8 +29,8 @@ class BearerTokens {
                                                             telemetry::Logger* logger);
 
   using Metadata = std::multimap<grpc::string_ref, grpc::string_ref>;
-  // The caller's name. UNAUTHENTICATED unless `authorization` is "Bearer " and one of the tokens. Takes the same
-  // time whichever it is.
+  // The caller's name. UNAUTHENTICATED unless `authorization` is "Bearer " and one of the tokens. Takes the
+  // same time whichever it is.
   //
   // Looks at the file at most once a second, and logs what is new. Where the file holds no token any more,
   // nobody may call. While it cannot be read, or holds a line that is no token, those read last go on.

@@ -48,8 +48,8 @@ class CallReactor : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteB
   };
   using OnRequest = absl::AnyInvocable<void(absl::StatusOr<Message>)>;
 
-  // Reads the call's only message. `on_request` runs once, on one of gRPC's threads: with the message, or with
-  // why there is none. INVALID_ARGUMENT if the caller sends none, or more than one.
+  // Reads the call's only message. `on_request` runs once, on one of gRPC's threads: with the message, or
+  // with why there is none. INVALID_ARGUMENT if the caller sends none, or more than one.
   void ReadOne(int64_t max_bytes, OnRequest on_request) ABSL_LOCKS_EXCLUDED(mu_);
   // Reads message after message, each once all is written that was sent before, and gives each to
   // `on_request`, or why no more come. Ends the call with OK where the caller has no more to send.

@@ -69,8 +69,8 @@ class Generation : public engine::OutputSink, public std::enable_shared_from_thi
   preprocess::StopMatcher stop_;
   absl::Status text_error_;  // of the detokenizer
   std::vector<int32_t> generated_;
-  std::string text_;  // sent so far
-  v1::Delta unsent_;  // tokens whose text is held back
+  std::string text_;         // sent so far
+  v1::Delta unsent_;         // tokens whose text is held back
   size_t unsent_bytes_ = 0;  // about
   engine::StartedInfo started_;
   std::optional<absl::Time> admitted_;

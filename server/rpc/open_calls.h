@@ -1,5 +1,5 @@
-// The calls that are open, what their requests take of the memory for receiving, and the thread that ends those
-// that take too long or too much. Thread-safe.
+// The calls that are open, what their requests take of the memory for receiving, and the thread that ends
+// those that take too long or too much. Thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -109,8 +109,9 @@ std::vector<ReceiveMemory::Verdict> ReceiveMemory::Look(absl::Time now) {
   std::vector<Verdict> verdicts;
   for (const auto& [id, message] : arriving_) {  // the oldest first
     if (now - message.begun < limits_.timeout) break;
-    GiveUp(id, absl::CancelledError(absl::StrCat("request: the message did not arrive within ",
-                                                 absl::FormatDuration(limits_.timeout))),
+    GiveUp(id,
+           absl::CancelledError(absl::StrCat("request: the message did not arrive within ",
+                                             absl::FormatDuration(limits_.timeout))),
            verdicts);
   }
   // What each connection holds. Its oldest message goes if that is more than all of them may have.

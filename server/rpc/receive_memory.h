@@ -2,9 +2,10 @@
 // too much. Pure bookkeeping. Thread-compatible.
 //
 // gRPC keeps what has come of a message to itself, however large it grows, so that is measured from outside:
-// what a connection has received since its oldest unfinished message began, less the messages that have become
-// complete since. That is exact where a connection carries one message at a time and, headers included, errs
-// towards more. Of a connection that carries several the oldest is given up: what is small has long arrived.
+// what a connection has received since its oldest unfinished message began, less the messages that have
+// become complete since. That is exact where a connection carries one message at a time and, headers
+// included, errs towards more. Of a connection that carries several the oldest is given up: what is small has
+// long arrived.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,7 @@ namespace varserve::rpc {
 class ReceiveMemory {
  public:
   struct Limits {
-    int64_t bytes = 256 << 20;                    // of all messages, arriving or waiting to be parsed
+    int64_t bytes = 256 << 20;                   // of all messages, arriving or waiting to be parsed
     absl::Duration timeout = absl::Seconds(60);  // for a message to arrive
   };
   using MessageId = uint64_t;
@@ -39,8 +40,8 @@ class ReceiveMemory {
   // Without it messages count only once they are complete.
   void MeasureWith(BytesReceived bytes_received) { bytes_received_ = std::move(bytes_received); }
 
-  // A message of up to `max_bytes` begins to arrive. Ids grow with time. Where too many do, the oldest message
-  // of the caller with most of them is to be given up.
+  // A message of up to `max_bytes` begins to arrive. Ids grow with time. Where too many do, the oldest
+  // message of the caller with most of them is to be given up.
   std::optional<Verdict> Begin(MessageId id, const std::string& peer, const std::string& caller,
                                int64_t max_bytes, absl::Time now);
   // It is complete and waits to be parsed. RESOURCE_EXHAUSTED if it is too large; with a retry delay if there
@@ -89,9 +90,9 @@ class ReceiveMemory {
   const Limits limits_;
   BytesReceived bytes_received_;
   std::map<MessageId, Arriving> arriving_;
-  absl::flat_hash_map<std::string, Connection> connections_;   // with messages arriving
-  absl::flat_hash_map<std::string, int> of_caller_;            // messages arriving
-  absl::flat_hash_map<MessageId, int64_t> complete_;           // bytes
+  absl::flat_hash_map<std::string, Connection> connections_;  // with messages arriving
+  absl::flat_hash_map<std::string, int> of_caller_;           // messages arriving
+  absl::flat_hash_map<MessageId, int64_t> complete_;          // bytes
   int64_t complete_bytes_ = 0;
   int64_t used_ = 0;       // at the last look
   int64_t most_used_ = 0;  // at a time, since TakeExcess

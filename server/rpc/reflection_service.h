@@ -1,5 +1,6 @@
-// gRPC's reflection service (grpc.reflection.v1alpha), which grpcurl asks what there is to call. Knows the files
-// compiled into the process, which name no extensions. Needs no token. Must outlive its calls. Thread-safe.
+// gRPC's reflection service (grpc.reflection.v1alpha), which grpcurl asks what there is to call. Knows the
+// files compiled into the process, which name no extensions. Needs no token. Must outlive its calls.
+// Thread-safe.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// How large the messages of a reply may get: less than the 4 MiB that gRPC's clients take unless told otherwise,
-// at the default --max_map_bytes.
+// How large the messages of a reply may get: less than the 4 MiB that gRPC's clients take unless told
+// otherwise, at the default --max_map_bytes.
 //
 //   Delta     kMaxDeltaBytes, and what one token adds
 //   Finished  kMaxAnswerBytes + Limits.max_map_bytes, and less than a kilobyte

@@ -81,7 +81,8 @@ class Scanner {
 
   static constexpr size_t kMapLayers = 5;  // in counts_
 
-  const FieldDescriptor* const settings_ = Field<v1::CompareRequest>(v1::CompareRequest::kSettingsFieldNumber);
+  const FieldDescriptor* const settings_ =
+      Field<v1::CompareRequest>(v1::CompareRequest::kSettingsFieldNumber);
   CodedInputStream& in_;
   std::array<Count, 7> counts_;
   int unknown_ = 0;

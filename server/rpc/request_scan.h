@@ -23,8 +23,8 @@ struct RequestLimits {
 
 RequestLimits LimitsOf(const v1::Model& model);
 
-// INVALID_ARGUMENT naming the first element beyond a limit, the first string that is not valid UTF-8, or saying
-// that the bytes are no message of this type. One that passes may still be none.
+// INVALID_ARGUMENT naming the first element beyond a limit, the first string that is not valid UTF-8, or
+// saying that the bytes are no message of this type. One that passes may still be none.
 absl::Status ScanRequest(const grpc::ByteBuffer& bytes, const google::protobuf::Descriptor& type,
                          const RequestLimits& limits);
 

@@ -1,8 +1,8 @@
 // The call of a streaming method of the API: a queue of responses. Thread-safe.
 //
 // A slow reader never holds up the model: while a write is in flight deltas of the same stream join into one
-// message, as long as it stays small, so the queue stays short. A reader that does not take a write within the
-// time that is allowed (open_calls.h) is cancelled.
+// message, as long as it stays small, so the queue stays short. A reader that does not take a write within
+// the time that is allowed (open_calls.h) is cancelled.
 #pragma once
 
 #include <deque>

@@ -1,6 +1,5 @@
 // What the runner promises the engine beyond right numbers.
 #include "server/model/llava_model_runner.h"
-
 #include "tests/component/golden.h"
 #include "tests/testing/runner_driver.h"
 

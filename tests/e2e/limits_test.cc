@@ -102,7 +102,8 @@ TEST_F(LimitsTest, StreamsOfAConnection) {
   {
     UnreadCall one(*stub, MuchToRead());
     UnreadCall two(*stub, MuchToRead());
-    while (server.Metric("varserve_time_to_first_token_seconds_count") < 2) absl::SleepFor(absl::Milliseconds(20));
+    while (server.Metric("varserve_time_to_first_token_seconds_count") < 2)
+      absl::SleepFor(absl::Milliseconds(20));
     EXPECT_EQ(ask(*stub), grpc::StatusCode::DEADLINE_EXCEEDED) << "has to wait for its stream";
     EXPECT_EQ(ask(*Connect(server)), grpc::StatusCode::OK) << "another connection has its own";
   }
@@ -140,7 +141,8 @@ TEST_F(LimitsTest, UploadsThatStallTakeBoundedMemoryAndEnd) {
     EXPECT_TRUE(Ask(*server.Connect(), LongQuestion(1)).ok()) << "another caller's turn";
   }
   EXPECT_LT(ProcessStatus(server.pid(), "VmRSS"), before + (200 << 10)) << "of 400 MB";
-  while (server.Metric("varserve_requests_total", "code=\"CANCELLED\"") < 1) absl::SleepFor(absl::Milliseconds(50));
+  while (server.Metric("varserve_requests_total", "code=\"CANCELLED\"") < 1)
+    absl::SleepFor(absl::Milliseconds(50));
   while (ProcessStatus(server.pid(), "VmRSS") > before + (50 << 10)) absl::SleepFor(absl::Milliseconds(50));
 }
 
@@ -168,7 +170,8 @@ TEST_F(LimitsTest, IdleConnectionsMakeRoom) {
   std::vector<std::unique_ptr<Http2Client>> idle;
   for (int i = 0; i < 100; ++i) idle.push_back(std::make_unique<Http2Client>(server.port()));
   EXPECT_TRUE(Ask(*server.Connect(), LongQuestion(1)).ok());
-  EXPECT_TRUE(Ask(*client, LongQuestion(1), {.max_retries = 3}).ok()) << "its connection was as idle as others";
+  EXPECT_TRUE(Ask(*client, LongQuestion(1), {.max_retries = 3}).ok())
+      << "its connection was as idle as others";
   const auto open = [&] {
     return std::count_if(idle.begin(), idle.end(), [](auto& one) {
       one->Receive();
@@ -185,8 +188,8 @@ TEST_F(LimitsTest, OutOfFilesForAWhile) {
   EXPECT_TRUE(Ask(*server.Connect(), LongQuestion(1)).ok());
   rlimit usual{};
   ASSERT_EQ(prlimit(server.pid(), RLIMIT_NOFILE, nullptr, &usual), 0);
-  const auto files = std::distance(
-      std::filesystem::directory_iterator(absl::StrCat("/proc/", server.pid(), "/fd")), {});
+  const auto files =
+      std::distance(std::filesystem::directory_iterator(absl::StrCat("/proc/", server.pid(), "/fd")), {});
   const rlimit tight{.rlim_cur = static_cast<rlim_t>(files) + 5, .rlim_max = usual.rlim_max};
   ASSERT_EQ(prlimit(server.pid(), RLIMIT_NOFILE, &tight, nullptr), 0);
   {

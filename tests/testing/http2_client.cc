@@ -72,9 +72,8 @@ void Http2Client::WriteFrame(int type, int flags, int stream, std::string_view p
 
 int Http2Client::Call(const std::string& path, const Headers& headers) {
   Receive();
-  Headers all = {{":method", "POST"}, {":scheme", "http"},
-                 {":path", path},     {":authority", "test"},
-                 {"te", "trailers"},  {"content-type", "application/grpc"}};
+  Headers all = {{":method", "POST"},    {":scheme", "http"}, {":path", path},
+                 {":authority", "test"}, {"te", "trailers"},  {"content-type", "application/grpc"}};
   all.insert(all.end(), headers.begin(), headers.end());
   std::string block;
   for (const auto& [name, value] : all) block += '\x10' + Literal(name) + Literal(value);

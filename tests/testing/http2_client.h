@@ -1,5 +1,5 @@
-// A caller that speaks HTTP/2 by hand, to send what gRPC's clients never would: half a message, two, one that is
-// larger than it may be. Used by one thread.
+// A caller that speaks HTTP/2 by hand, to send what gRPC's clients never would: half a message, two, one that
+// is larger than it may be. Used by one thread.
 #pragma once
 
 #include <chrono>

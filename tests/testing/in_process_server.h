@@ -44,8 +44,8 @@ class InProcessServer {
   rpc::InferenceService& service() { return *service_; }
   const preprocess::Preprocessor& preprocessor() const { return *preprocessor_; }
 
-  // The sum over all series of a metric, histograms by their count; with `label` only of those of which a label
-  // has this value. The name without "varserve_".
+  // The sum over all series of a metric, histograms by their count; with `label` only of those of which a
+  // label has this value. The name without "varserve_".
   double Metric(const std::string& name, const std::string& label = "");
   // Until no request is in the engine and its gauges say so.
   void WaitUntilIdle();

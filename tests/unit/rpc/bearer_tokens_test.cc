@@ -62,7 +62,6 @@ TEST_F(BearerTokensTest, ReadsTheFileAgainWhenItChanges) {
   Write("new\nnewer\n");
   WaitUntil(**tokens, "Bearer new", true);
   EXPECT_FALSE(Check(**tokens, "Bearer old").ok());
-
 }
 
 TEST_F(BearerTokensTest, ACallerIsKnownByName) {

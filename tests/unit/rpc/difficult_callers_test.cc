@@ -165,12 +165,12 @@ TEST_F(DifficultCallersTest, ADeadlineThatPassesWhileItWaitsForAWorker) {
   Start(options);
   // The only worker has much to tokenize.
   v1::GenerateRequest much = Chat(1);
-  for (int i = 0; i < 200'000; ++i) much.mutable_messages(0)->mutable_parts(0)->mutable_text()->append("word ");
+  for (int i = 0; i < 200'000; ++i)
+    much.mutable_messages(0)->mutable_parts(0)->mutable_text()->append("word ");
   std::vector<std::thread> busy;
   for (int i = 0; i < 3; ++i) {
-    busy.emplace_back([&] {
-      (void)server_->Connect()->Generate(much, {}, [](const auto&) { return true; });
-    });
+    busy.emplace_back(
+        [&] { (void)server_->Connect()->Generate(much, {}, [](const auto&) { return true; }); });
   }
   absl::SleepFor(absl::Milliseconds(20));
   EXPECT_TRUE(absl::IsDeadlineExceeded(Ask(2, absl::Milliseconds(20))));
@@ -224,10 +224,11 @@ TEST_F(DifficultCallersTest, ACallerThatHangsUpIsNotLate) {
     absl::SleepFor(absl::Milliseconds(2));
     return absl::OkStatus();
   };
-  const auto status = server_->Connect()
-                          ->Generate(Chat(8000), {.timeout = absl::Hours(1)},
-                                     [](const v1::GenerateResponse& response) { return !response.has_started(); })
-                          .status();
+  const auto status =
+      server_->Connect()
+          ->Generate(Chat(8000), {.timeout = absl::Hours(1)},
+                     [](const v1::GenerateResponse& response) { return !response.has_started(); })
+          .status();
   EXPECT_TRUE(absl::IsCancelled(status)) << status;
   WaitForEnd("CANCELLED");
   // So does one whose connection ends while its message arrives. What is still on its way then may be lost.

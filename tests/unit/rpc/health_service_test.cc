@@ -28,11 +28,8 @@ constexpr char kService[] = "varserve.v1.VisionLanguage";
 class HealthServiceTest : public ::testing::Test {
  protected:
   HealthServiceTest() {
-    service_ = std::make_unique<InferenceService>(
-        ServiceOptions{.read_timeout = absl::Seconds(1),
-                       .metrics = &metrics_,
-                       .logger = logger_.get(),
-                       .clock = &clock_});
+    service_ = std::make_unique<InferenceService>(ServiceOptions{
+        .read_timeout = absl::Seconds(1), .metrics = &metrics_, .logger = logger_.get(), .clock = &clock_});
     server_ = *GrpcServer::Start({.listen = "127.0.0.1:0"}, service_.get(), logger_.get());
     channel_ = grpc::CreateChannel("127.0.0.1:" + std::to_string(server_->port()),
                                    grpc::InsecureChannelCredentials());
@@ -187,7 +184,8 @@ TEST_F(ReflectionTest, TellsWhatThereIsToCall) {
   for (const auto& service : responses[0].list_services_response().service()) names.push_back(service.name());
   EXPECT_THAT(names, ElementsAre("grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection",
                                  "varserve.v1.VisionLanguage"));
-  EXPECT_EQ(responses[1].file_descriptor_response().file_descriptor_proto_size(), 2) << "with what it imports";
+  EXPECT_EQ(responses[1].file_descriptor_response().file_descriptor_proto_size(), 2)
+      << "with what it imports";
   EXPECT_EQ(responses[2].file_descriptor_response().file_descriptor_proto_size(), 1);
   EXPECT_EQ(responses[3].error_response().error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_EQ(responses[4].all_extension_numbers_response().base_type_name(), "varserve.v1.Image");

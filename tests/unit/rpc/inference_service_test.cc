@@ -163,8 +163,10 @@ TEST_F(InferenceServiceTest, RefusesBytesBeyondWhatMayWaitForAWorker) {
   Start(options);
   testing::Http2Client caller(server_->port());
   const int waits = caller.Call("/varserve.v1.VisionLanguage/Generate");
-  caller.Send(waits, testing::GrpcFrame(Chat(std::string(100'000, 'a'), 2).SerializeAsString()), /*end=*/true);
-  EXPECT_EQ(caller.WaitForStatus(waits, std::chrono::milliseconds(200)), std::nullopt) << "one always has room";
+  caller.Send(waits, testing::GrpcFrame(Chat(std::string(100'000, 'a'), 2).SerializeAsString()),
+              /*end=*/true);
+  EXPECT_EQ(caller.WaitForStatus(waits, std::chrono::milliseconds(200)), std::nullopt)
+      << "one always has room";
   absl::Status status;
   do {
     status = Ask(Chat("Hello", 2), absl::Milliseconds(50));

@@ -56,7 +56,8 @@ TEST(RequestScanTest, MessagesPartsAndTheirImages) {
   const auto chat = [](int messages, int parts, bool images) {
     return Repeated<v1::GenerateRequest>(messages, [=](auto& r) {
       v1::Message* message = r.add_messages();
-      for (int i = 0; i < parts; ++i) images ? (void)message->add_parts()->mutable_image() : (void)message->add_parts();
+      for (int i = 0; i < parts; ++i)
+        images ? (void)message->add_parts()->mutable_image() : (void)message->add_parts();
     });
   };
   EXPECT_TRUE(Scan(chat(4, 1, false)).ok());
@@ -119,7 +120,8 @@ TEST(RequestScanTest, StringsThatAreNotUtf8) {
 TEST(RequestScanTest, WhatIsNoMessage) {
   const std::string problem = "request: is not a varserve.v1.AnswerRequest message";
   for (const std::string& bytes : {std::string("\xff\xff\xff"), std::string("\x0b\x0c"), std::string("\x12"),
-                                   std::string("\x12\x05" "ab")}) {
+                                   std::string("\x12\x05"
+                                               "ab")}) {
     ExpectInvalid(ScanRequest(InPieces(bytes, 1), *v1::AnswerRequest::descriptor(), kLimits), problem);
   }
 }
@@ -127,9 +129,10 @@ TEST(RequestScanTest, WhatIsNoMessage) {
 // What the scan takes for granted about the schema.
 TEST(RequestScanTest, TheSchemaIsAsTheScanKnowsIt) {
   std::set<const Descriptor*> seen;
-  const std::set<std::string> limited = {"varserve.v1.AnswerRequest.images",   "varserve.v1.GenerateRequest.messages",
-                                         "varserve.v1.Message.parts",          "varserve.v1.GenerateOptions.stop",
-                                         "varserve.v1.VarOptions.map_layers",  "varserve.v1.CompareRequest.settings"};
+  const std::set<std::string> limited = {
+      "varserve.v1.AnswerRequest.images",  "varserve.v1.GenerateRequest.messages",
+      "varserve.v1.Message.parts",         "varserve.v1.GenerateOptions.stop",
+      "varserve.v1.VarOptions.map_layers", "varserve.v1.CompareRequest.settings"};
   std::set<std::string> repeated;
   const std::function<void(const Descriptor*)> look = [&](const Descriptor* type) {
     if (!seen.insert(type).second) return;
@@ -178,8 +181,9 @@ TEST(Utf8CheckTest, AgreesWithTheStandard) {
       EXPECT_FALSE(half.Whole()) << rune;
     }
   }
-  for (const char* bad : {"\xff", "\xc0\xaf", "\xc1\xbf", "a\xc3", "\xed\xa0\x80", "\xe0\x80\xaf", "\xe0\x9f\xbf",
-                          "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80", "\x80", "\xc3\xc3"}) {
+  for (const char* bad :
+       {"\xff", "\xc0\xaf", "\xc1\xbf", "a\xc3", "\xed\xa0\x80", "\xe0\x80\xaf", "\xe0\x9f\xbf",
+        "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80", "\x80", "\xc3\xc3"}) {
     Utf8Check check;
     check.Add(bad);
     EXPECT_FALSE(check.Whole()) << bad;
