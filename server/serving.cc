@@ -57,6 +57,9 @@ v1::Model Describe(const ServerConfig& config, const model::LlavaModel& m,
 }
 
 // Equal only for models that compute the same K and V.
+constexpr int64_t kReservedShare =
+    8;  // of the KV blocks, one in so many is for callers who have none running
+
 Digest Fingerprint(const ServerConfig& config, const model::LlavaModel& m) {
   const std::string text =
       absl::StrCat(config.model.model_dir, "|", m.device().str(), "|", model::DtypeName(m.dtype()));
@@ -93,13 +96,14 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   // 2. Memory.
   engine::SchedulerOptions scheduler = config.scheduler;
   if (scheduler.max_running == 0) scheduler.max_running = m->device().is_cpu() ? 16 : 64;
+  scheduler.reserved_running = scheduler.max_running / 2;
   if (!scheduler.prefill_budget.has_value()) {
     scheduler.prefill_budget = model::LlavaModelRunner::PrefillBudget(*m);
     scheduler.idle_prefill_budget = model::LlavaModelRunner::IdlePrefillBudget(*m);
   }
   const int most_prefill = scheduler.idle_prefill_budget.value_or(*scheduler.prefill_budget);
   const model::RequestLimits limits{
-      .max_running = scheduler.max_running,
+      .max_running = scheduler.max_running + scheduler.reserved_running,
       .prefill_budget = most_prefill,
       .worker_threads = config.worker_threads,
       .image_memory = config.image_memory,
@@ -118,6 +122,7 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
                                   {"evidence_bytes", plan.evidence()},
                                   {"kv_cache_bytes", plan.num_blocks * plan.needs.block},
                                   {"kv_cache_tokens", plan.num_blocks * model::KvCache::kBlockSize}});
+  scheduler.reserved_blocks = static_cast<int>(plan.num_blocks / kReservedShare);
   if (config.log_format == "text") logger->Info(absl::StrCat("memory\n", plan.ToTable()));
   ASSIGN_OR_RETURN(serving->runner_,
                    model::LlavaModelRunner::Create(std::move(m), static_cast<int>(plan.num_blocks)));

@@ -41,29 +41,34 @@ AdmissionQueue::Round::Round(AdmissionQueue* queue) : queue_(queue) {
 }
 
 Sequence* AdmissionQueue::Round::Next() {
-  candidate_ = nullptr;
-  if (over_) return nullptr;
-  // 1. Who was passed often enough.
+  line_ = nullptr;
+  candidate_ = NextPassedOften();
+  if (candidate_ == nullptr && static_cast<int>(blocked_.size()) < kMaxBlocked) candidate_ = NextInTurn();
+  return candidate_;
+}
+
+Sequence* AdmissionQueue::Round::NextPassedOften() {
   for (Sequence* sequence : queue_->waiting_) {
     if (sequence->times_passed < kMaxPasses) continue;
     const Caller& caller = queue_->CallerOf(*sequence);
-    if (!caller.may_run) continue;
+    if (!MayRun(caller)) continue;
     line_ = &*std::find_if(lines_.begin(), lines_.end(), [&](const Line& l) { return l.caller == &caller; });
-    return candidate_ = sequence;
+    return sequence;
   }
-  // 2. Whose turn it is.
-  line_ = nullptr;
+  return nullptr;
+}
+
+Sequence* AdmissionQueue::Round::NextInTurn() {
   std::pair<int, uint64_t> best;
   for (Line& line : lines_) {
     const Caller& caller = *line.caller;
     const std::pair<int, uint64_t> place(caller.running + line.blocked, caller.turn);
-    if (!caller.may_run || line.next >= caller.waiting.size() || (line_ != nullptr && place >= best))
+    if (!MayRun(caller) || line.next >= caller.waiting.size() || (line_ != nullptr && place >= best))
       continue;
     best = place;
     line_ = &line;
   }
-  if (line_ != nullptr) candidate_ = line_->caller->waiting[line_->next];
-  return candidate_;
+  return line_ == nullptr ? nullptr : line_->caller->waiting[line_->next];
 }
 
 void AdmissionQueue::Round::Admit() {
@@ -74,24 +79,23 @@ void AdmissionQueue::Round::Admit() {
   std::erase(queue_->waiting_, candidate_);
   queue_->SetRunning(candidate_->request.caller, caller, caller.running + 1);
   caller.turn = ++queue_->turns_;
-  for (Sequence* sequence : blocked_) ++sequence->times_passed;
-}
-
-// Whoever was passed often enough holds all others back.
-bool AdmissionQueue::Round::IsOver() const {
-  return candidate_->times_passed >= kMaxPasses || static_cast<int>(blocked_.size()) == kMaxBlocked;
+  for (Sequence* sequence : blocked_)
+    sequence->times_passed = std::min(sequence->times_passed + 1, kMaxPasses);
 }
 
 void AdmissionQueue::Round::Block() {
   blocked_.push_back(candidate_);
   ++line_->blocked;
-  ++line_->next;
-  over_ = IsOver();
+  SetAside();
 }
 
-void AdmissionQueue::Round::StepAside() {
+void AdmissionQueue::Round::StepAside() { SetAside(); }
+
+void AdmissionQueue::Round::SetAside() {
   ++line_->next;
-  over_ = IsOver();
+  // Its caller is among those it holds back, so this does not come to the same sequence again.
+  if (candidate_->times_passed >= kMaxPasses)
+    running_below_ = std::min(running_below_, line_->caller->running);
 }
 
 }  // namespace varserve::engine

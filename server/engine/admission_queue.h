@@ -5,13 +5,17 @@
 // waits for a first turn after all others.
 //
 // A sequence for which memory is missing lets others pass, its caller's later ones and those of other
-// callers, but only so often: one that was passed kMaxPasses times is next, and nobody is admitted before it.
-// So each sequence that waits is admitted: every one that runs ends, none is passed without end, and between
-// two turns of a caller who has nothing running each other such caller has one.
+// callers, but only so often: one that was passed kMaxPasses times is next, and holds back all callers but
+// those who have fewer running than its own. So each sequence that waits is admitted: every one that runs
+// ends, its caller's first, and with none running it holds back all; between two turns of a caller who has
+// none running each other such caller has one. And nobody who has much running keeps out those who have
+// little.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -46,12 +50,16 @@ class AdmissionQueue {
 
   // In order of arrival.
   const std::deque<Sequence*>& waiting() const { return waiting_; }
+  // Of the caller of a sequence that waits or runs.
+  int num_running(const Sequence& sequence) const { return callers_.at(sequence.request.caller).running; }
 
   // One round of admission. Each candidate is answered by one of Admit, Block and StepAside before the next
   // is asked for.
   class Round {
    public:
     explicit Round(AdmissionQueue* queue);
+    // From now on in this round.
+    void OnlyCallersWithNoneRunning() { running_below_ = std::min(running_below_, 1); }
     // Who is to be tried next; null where nobody else may be admitted in this round.
     Sequence* Next();
     void Admit();      // it runs from now on
@@ -64,14 +72,18 @@ class AdmissionQueue {
       size_t next = 0;  // index of the first sequence not yet tried
       int blocked = 0;  // sequences
     };
-    bool IsOver() const;
+    bool MayRun(const Caller& caller) const { return caller.may_run && caller.running < running_below_; }
+    Sequence* NextPassedOften();
+    Sequence* NextInTurn();
+    void SetAside();
 
     AdmissionQueue* const queue_;
     std::vector<Line> lines_;
     Line* line_ = nullptr;           // of the candidate
     Sequence* candidate_ = nullptr;  // the last one given
     std::vector<Sequence*> blocked_;
-    bool over_ = false;
+    // Callers with fewer running are not held back by one that was passed often.
+    int running_below_ = std::numeric_limits<int>::max();
   };
 
  private:

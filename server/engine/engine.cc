@@ -229,7 +229,8 @@ void Engine::Break(const absl::Status& why, std::vector<Accepted> taken) {
 
 int Engine::RoomInBatch() const {
   const Scheduler& scheduler = core_.scheduler();
-  return scheduler.waiting().empty() ? max_running_ - static_cast<int>(scheduler.running().size()) : 0;
+  const int room = max_running_ - static_cast<int>(scheduler.running().size());
+  return scheduler.waiting().empty() ? std::max(room, 0) : 0;
 }
 
 void Engine::LeaveQueue(const EngineCore::Round& round) {

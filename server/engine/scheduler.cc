@@ -23,6 +23,8 @@ bool MayBeShared(const Sequence& sequence, int block_end) {
 Scheduler::Scheduler(const SchedulerOptions& options, const ModelFacts& facts)
     : facts_(facts),
       max_running_(options.max_running),
+      reserved_running_(options.reserved_running),
+      reserved_blocks_(options.reserved_blocks),
       prefill_budget_(options.prefill_budget.value_or(facts.prefill_chunk)),
       idle_prefill_budget_(options.idle_prefill_budget.value_or(prefill_budget_)),
       queue_(options.max_running_per_caller),
@@ -39,7 +41,10 @@ void Scheduler::Add(std::unique_ptr<Sequence> sequence) {
 std::vector<const Sequence*> Scheduler::Admit() {
   std::vector<const Sequence*> admitted;
   AdmissionQueue::Round round(&queue_);
-  while (static_cast<int>(running_.size()) < max_running_) {
+  while (true) {
+    const auto running = static_cast<int>(running_.size());
+    if (running >= max_running_ + reserved_running_) break;
+    if (running >= max_running_) round.OnlyCallersWithNoneRunning();
     Sequence* const next = round.Next();
     if (next == nullptr) break;
     switch (TryAdmit(*next)) {
@@ -75,7 +80,9 @@ Scheduler::Admission Scheduler::TryAdmit(Sequence& sequence) {
     if (pool_.num_holders(*hit) == 0) ++hits_to_revive;
   }
   const int num_hits = static_cast<int>(hits.size());
-  if (sequence.num_blocks() - num_hits > pool_.num_available() - hits_to_revive) return Admission::kNoMemory;
+  const int reserved = queue_.num_running(sequence) == 0 ? 0 : reserved_blocks_;
+  if (sequence.num_blocks() - num_hits > pool_.num_available() - hits_to_revive - reserved)
+    return Admission::kNoMemory;
 
   for (const BlockId hit : hits) pool_.Hold(hit);
   sequence.blocks = std::move(hits);

@@ -29,8 +29,12 @@
 namespace varserve::engine {
 
 struct SchedulerOptions {
-  int max_running = 64;                    // sequences, at least 1
-  int max_running_per_caller = 0;          // of a caller with a name; 0: no limit of its own
+  int max_running = 64;            // sequences, at least 1
+  int max_running_per_caller = 0;  // of a caller with a name; 0: no limit of its own
+  // So many sequences beyond max_running, and so many blocks of the pool, are for callers who have none
+  // running: they find a place beside one who takes all he can get.
+  int reserved_running = 0;
+  int reserved_blocks = 0;
   std::optional<int> prefill_budget;       // tokens per step; not set: ModelFacts::prefill_chunk
   std::optional<int> idle_prefill_budget;  // the same where no sequence decodes; not set: no other
   std::optional<int> prefix_cache_blocks;  // most blocks kept for later requests; not set: all that are free
@@ -87,6 +91,8 @@ class Scheduler {
 
   const ModelFacts& facts_;
   const int max_running_;
+  const int reserved_running_;
+  const int reserved_blocks_;
   const int prefill_budget_;
   const int idle_prefill_budget_;
   AdmissionQueue queue_;

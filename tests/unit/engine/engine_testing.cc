@@ -68,11 +68,12 @@ std::string ToText(const VarReport& report) {
 
 void CheckInvariants(const Scheduler& scheduler, const SchedulerOptions& options, const ModelFacts& facts) {
   const KvBlockPool& pool = scheduler.pool();
-  EXPECT_LE(scheduler.running().size(), static_cast<size_t>(options.max_running));
+  EXPECT_LE(scheduler.running().size(), static_cast<size_t>(options.max_running + options.reserved_running));
   EXPECT_LE(pool.num_cached(), options.prefix_cache_blocks.value_or(facts.num_kv_blocks));
   std::map<std::string, int> running_of;
   for (const Sequence* sequence : scheduler.running()) ++running_of[sequence->request.caller];
   for (const auto& [caller, running] : running_of) {
+    EXPECT_LE(running, options.max_running) << caller;
     if (options.max_running_per_caller > 0 && !caller.empty()) {
       EXPECT_LE(running, options.max_running_per_caller) << caller;
     }

@@ -70,6 +70,56 @@ TEST(FairnessTest, ALimitOnWhatRunsOfACallerLeavesRoomForOthers) {
   harness.RunUntilIdle();
 }
 
+TEST(FairnessTest, WhoHasNoneRunningFindsAPlaceBeyondTheBatch) {
+  CoreHarness harness(FakeModelRunner::SmallFacts(),
+                      {.max_running = 2, .reserved_running = 2, .prefill_budget = 100});
+  int seed = 0;
+  for (int i = 0; i < 4; ++i) harness.Add(Text("hog", 3, ++seed, 20));
+  harness.Round();
+  EXPECT_THAT(Running(harness), ElementsAre("hog", "hog"));
+  for (const char* caller : {"a", "a", "b", "c"}) harness.Add(Text(caller, 3, ++seed, 20));
+  harness.Round();
+  EXPECT_THAT(Running(harness), ElementsAre("hog", "hog", "a", "b"));
+  harness.RunUntilIdle();
+}
+
+TEST(FairnessTest, WhoHasNoneRunningFindsMemory) {
+  CoreHarness harness(FactsWithBlocks(10), {.max_running = 8, .reserved_blocks = 3, .prefill_budget = 100});
+  int seed = 0;
+  for (int i = 0; i < 3; ++i) harness.Add(Text("hog", 4, ++seed, 8));  // 3 blocks each
+  harness.Round();
+  EXPECT_THAT(Running(harness), ElementsAre("hog", "hog"));
+  harness.Add(Text("guest", 4, ++seed, 8));
+  harness.Round();
+  EXPECT_THAT(Running(harness), ElementsAre("hog", "hog", "guest"));
+  harness.RunUntilIdle();
+  harness.Add(Text("hog", 4, ++seed, 36));  // all 10
+  harness.Round();
+  EXPECT_THAT(Running(harness), ElementsAre("hog"));
+  harness.RunUntilIdle();
+}
+
+TEST(FairnessTest, WhoHasMuchRunningHoldsNobodyBackWhoHasLess) {
+  CoreHarness harness(FactsWithBlocks(12), {.max_running = 4, .prefill_budget = 100});
+  int seed = 0;
+  harness.Add(Text("hog", 4, ++seed, 40));                           // 11 blocks, for 40 steps
+  const SequenceId large = harness.Add(Text("hog", 4, ++seed, 36));  // 10 blocks
+  for (int i = 0; i < AdmissionQueue::kMaxPasses; ++i) {
+    harness.Add(Text("hog", 3, ++seed, 1));  // one block, one step
+    harness.Round();
+  }
+  EXPECT_EQ(harness.core.scheduler().Find(large)->times_passed, AdmissionQueue::kMaxPasses);
+  const SequenceId held = harness.Add(Text("hog", 3, ++seed, 1));
+  for (int i = 0; i < 10; ++i) {
+    const SequenceId guest = harness.Add(Text("guest", 3, 100 + i, 1));
+    harness.Round();
+    EXPECT_TRUE(harness.record(guest).started.has_value()) << i;
+  }
+  EXPECT_FALSE(harness.record(large).started.has_value());
+  EXPECT_FALSE(harness.record(held).started.has_value());
+  harness.RunUntilIdle();
+}
+
 TEST(FairnessTest, SmallRequestsPassALargeOneOnlySoOften) {
   CoreHarness harness(FactsWithBlocks(10), {.max_running = 4, .prefill_budget = 100});
   harness.Add(Text("", 4, 1, 20));                           // 6 blocks, for 20 steps
@@ -110,9 +160,11 @@ TEST_P(EndlessStream, StarvesNobody) {
   const auto pick = [&random](int low, int high) {
     return std::uniform_int_distribution<int>(low, high)(random);
   };
-  CoreHarness harness(
-      FactsWithBlocks(24),
-      {.max_running = pick(6, 10), .max_running_per_caller = pick(0, 1) * 2, .prefill_budget = pick(1, 30)});
+  CoreHarness harness(FactsWithBlocks(24), {.max_running = pick(6, 10),
+                                            .max_running_per_caller = pick(0, 1) * 2,
+                                            .reserved_running = pick(0, 4),
+                                            .reserved_blocks = pick(0, 8),
+                                            .prefill_budget = pick(1, 30)});
   std::map<SequenceId, int> came;  // the round in which it did, of those that wait
   int strangers = 0;
   int longest = 0;

@@ -17,6 +17,8 @@ class RandomWalk {
         harness_(Facts(),
                  {.max_running = Pick(1, 12),
                   .max_running_per_caller = Pick(0, 3),
+                  .reserved_running = Pick(0, 3),
+                  .reserved_blocks = Pick(0, 12),
                   .prefill_budget = Pick(1, 40),
                   .prefix_cache_blocks = Pick(0, 1) == 0 ? std::nullopt : std::optional(Pick(0, 20))}) {
     harness_.fault = [this](const StepPlan& plan) { return Execute(plan); };
