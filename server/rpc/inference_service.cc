@@ -67,7 +67,7 @@ InferenceService::InferenceService(const ServiceOptions& options)
 template <typename Request>
 void InferenceService::AddStreamingMethod(const char* path) {
   const char* method = std::strrchr(path, '/') + 1;
-  AddRawMethod(path, [this, method](auto* context) { return Start<Request>(method, context); });
+  AddRawMethod(path, [this, method](auto* context) { return this->Start<Request>(method, context); });
 }
 
 void InferenceService::Serve(std::shared_ptr<const ServingModel> model) {

@@ -26,7 +26,6 @@ class LineLimit {
   // Ends the windows that are over; what was left out in them, if anything.
   std::vector<LeftOut> EndWindows(absl::Time now);
 
-  absl::Duration window() const { return window_; }
 
  private:
   struct Window {

@@ -128,7 +128,7 @@ void Logger::SumUp() {
 void Logger::TellLeftOut(const std::vector<LineLimit::LeftOut>& left_out) {
   for (const auto& [kind, lines] : left_out) {
     Warning("lines left out: too many of one kind",
-            {{"kind", kind}, {"lines", lines}, {"seconds", absl::ToDoubleSeconds(limit_.window())}});
+            {{"kind", kind}, {"lines", lines}, {"seconds", absl::ToDoubleSeconds(kWindow)}});
   }
 }
 

@@ -16,6 +16,7 @@ import grpc
 import numpy as np
 from harness import METHOD, PICTURE, Caller, call_raw, pb, services, together
 from PIL import Image
+from processes import blocked_log, failed_start, in_container
 from stack import Server
 from traffic import var_pb
 
@@ -35,10 +36,11 @@ class Size:
     connections: int = 100
     tokens: int = 400  # of an answer with maps
     requests: int = 64  # of a caller who takes what he gets
+    refused: int = 2000  # calls, each a line of the log
 
 
 FOUND = Size()
-SHORT = Size(text=4_000_000, special=1500, empty_messages=1_000_000, edge=3000, upload=16_000_000, tokens=60, requests=24)
+SHORT = Size(text=4_000_000, special=1500, empty_messages=1_000_000, edge=3000, upload=16_000_000, tokens=60, requests=24, refused=1000)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Case:
     limits: Limits = Limits()
     bystander: bool = True
     tokens: bool = False  # the server knows two callers by their bearer tokens
+    piped: bool = False  # the server's log goes through a pipe
 
 
 def answer(question: str, picture: bytes = PICTURE, **options):
@@ -210,6 +213,18 @@ def hidden_queue(server: Server, size: Size) -> str:
     return f"{size.requests} requests with large pictures at once: requests_waiting reached {seen[0]:.0f}"
 
 
+def log(server: Server, size: Size) -> str:
+    return blocked_log(server, answer("What is it?", temperature=-1.0).SerializeToString(), size.refused)
+
+
+def start(server: Server, size: Size) -> str:
+    return failed_start(server)
+
+
+def container(server: Server, size: Size) -> str:
+    return in_container(server, answer("What is it?", large_picture(size.edge), max_tokens=1).SerializeToString())
+
+
 CASES = {
     "text": Case("four questions of 20 MB", long_text, limits=Limits(seconds=10)),
     "special": Case('four questions of 4000 "</s>", Llama tokenizer', special_tokens, model="tiny_llama", limits=Limits(seconds=5)),
@@ -221,5 +236,8 @@ CASES = {
     "sampling": Case("16 sampling callers", sampling, bystander=False, limits=Limits(seconds=240)),
     "one_caller": Case("one caller asks for 64 long answers", one_caller, tokens=True, limits=Limits(seconds=60, bystander=15)),
     "deadlines": Case("five missed deadlines", deadlines, bystander=False),
+    "log": Case("2000 refused calls while nobody reads the log", log, piped=True, limits=Limits(seconds=30)),
+    "start": Case("a start that fails while somebody watches health", start, bystander=False),
+    "container": Case("two starts in 4 GiB, eight of the pictures in each", container, bystander=False, limits=Limits(seconds=240)),
     "hidden_queue": Case("64 requests wait for a worker", hidden_queue, bystander=False, limits=Limits(seconds=240, grown=350 * MIB)),
 }

@@ -55,7 +55,7 @@ class Caller:
         self.metadata = [("authorization", f"Bearer {token}")] if token else None
         self._picture = picture
 
-    def ask(self, question: str = "What is in the image?", tokens: int = 4, timeout: float = 120) -> tuple[float, str]:
+    def ask(self, question: str = "What is in the image?", tokens: int = 4, timeout: float = 60) -> tuple[float, str]:
         """(seconds, code)"""
         request = pb.AnswerRequest(
             images=[pb.Image(data=self._picture)], question=question, options=pb.GenerateOptions(max_tokens=tokens, ignore_eos=True)
@@ -132,8 +132,8 @@ def together(*functions) -> list:
 
 
 @contextlib.contextmanager
-def serving(build: str, model: str, *flags: str) -> Iterator[Server]:
-    server = Server(build, model, *flags)
+def serving(build: str, model: str, *flags: str, piped: bool = False) -> Iterator[Server]:
+    server = Server(build, model, *flags, piped=piped)
     try:
         server.wait_until_ready()
         yield server

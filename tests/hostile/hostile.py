@@ -49,7 +49,7 @@ class Result:
 
 def run(case: Case, build: str, models: dict[str, str], tokens: pathlib.Path, size: Size, rest: float) -> Result:
     flags = [f"--token_file={tokens}"] if case.tokens else []
-    with serving(build, models[case.model], *flags) as server:
+    with serving(build, models[case.model], *flags, piped=case.piped) as server:
         caller = Caller(server.address, HONEST if case.tokens else "")
         usual = alone(caller) if case.bystander else None
         memory = Memory(server.process.pid)

@@ -18,7 +18,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import yaml
 
@@ -27,7 +27,8 @@ RULES = ("recording_rules.yaml", "alert_rules.yaml")
 
 
 class Server:
-    """varserve-server of a build folder with a model. Its log is kept in a file; `piped`: through a pipe that can break."""
+    """varserve-server of a build folder with a model. Its log is kept in a file; `piped`: through a pipe that can break, or be
+    read no more. `wrapper`: the command that runs it."""
 
     def __init__(
         self,
@@ -37,13 +38,15 @@ class Server:
         listen: str = "127.0.0.1:0",
         metrics: str = "127.0.0.1:0",
         piped: bool = False,
+        wrapper: Sequence[str] = (),
     ):
-        command = [f"{build}/bin/varserve-server", f"--model={model}", f"--listen={listen}", f"--metrics_listen={metrics}"]
+        command = [*wrapper, f"{build}/bin/varserve-server", f"--model={model}", f"--listen={listen}", f"--metrics_listen={metrics}"]
         self._log = tempfile.NamedTemporaryFile("w+", suffix=".log")
         self.process = subprocess.Popen(
             [*command, *flags], stderr=subprocess.PIPE if piped else self._log, stdout=self._log, bufsize=0
         )
         self._pipe_breaks = threading.Event()
+        self._pipe_blocks = threading.Event()
         self._reader = threading.Thread(target=self._read_pipe, daemon=True)
         if piped:
             self._reader.start()
@@ -54,7 +57,9 @@ class Server:
         pipe = self.process.stderr
         with pipe, open(self._log.name, "ab", buffering=0) as log:
             while not self._pipe_breaks.is_set():
-                if select.select([pipe], [], [], 0.1)[0]:
+                if self._pipe_blocks.is_set():
+                    self._pipe_breaks.wait(0.1)
+                elif select.select([pipe], [], [], 0.1)[0]:
                     if not (text := os.read(pipe.fileno(), 1 << 16)):
                         break
                     log.write(text)
@@ -63,6 +68,10 @@ class Server:
         """Nobody reads its log from now on."""
         self._pipe_breaks.set()
         self._reader.join()
+
+    def block_pipe(self, blocked: bool = True) -> None:
+        """Nobody reads its log, until `blocked` is false."""
+        self._pipe_blocks.set() if blocked else self._pipe_blocks.clear()
 
     def log(self) -> str:
         return pathlib.Path(self._log.name).read_text()

@@ -65,7 +65,9 @@ class ConnectionAcceptorTest : public ::testing::Test {
   }
   void TearDown() override {
     acceptor_.reset();
+    absl::MutexLock lock(&mu_);
     for (const int socket : sockets_) close(socket);
+    sockets_.clear();
   }
   // Until so many have been handed over.
   void WaitFor(size_t connections) {
@@ -96,7 +98,6 @@ TEST_F(ConnectionAcceptorTest, HandsConnectionsOver) {
     WaitFor(1);
     acceptor_->Stop();
     TearDown();
-    sockets_.clear();
   }
 }
 
