@@ -44,7 +44,7 @@ EngineCore::EngineCore(const SchedulerOptions& options, ModelRunner* runner, Eng
 void EngineCore::Add(std::unique_ptr<Sequence> sequence, std::shared_ptr<OutputSink> sink) {
   const SequenceId id = sequence->id;
   scheduler_.Add(std::move(sequence));
-  sinks_.emplace(id, std::move(sink));
+  sinks_[id] = std::move(sink);
 }
 
 void EngineCore::Fail(SequenceId id, const absl::Status& status, Round& round) {

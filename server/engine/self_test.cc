@@ -70,7 +70,7 @@ void SelfTest::Ask() {
 
 std::optional<absl::Status> SelfTest::TakeOutcome() {
   if (answer_ == nullptr) return std::nullopt;
-  const std::optional<absl::Status> outcome = answer_->outcome();
+  std::optional<absl::Status> outcome = answer_->outcome();
   if (outcome.has_value()) answer_.reset();
   return outcome;
 }
