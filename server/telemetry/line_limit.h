@@ -26,7 +26,6 @@ class LineLimit {
   // Ends the windows that are over; what was left out in them, if anything.
   std::vector<LeftOut> EndWindows(absl::Time now);
 
-
  private:
   struct Window {
     absl::Time begin;
