@@ -51,7 +51,7 @@ def write(directory: pathlib.Path) -> None:
         "num_attention_heads": HEADS, "vocab_size": VOCABULARY, "max_position_embeddings": CONTEXT,
     }  # fmt: skip
     config = {
-        "model_type": "llava", "image_token_index": IMAGE_TOKEN, "text_config": text,
+        "model_type": "llava", "image_token_index": IMAGE_TOKEN, "eos_token_id": 2, "text_config": text,
         "vision_config": {"model_type": "clip_vision_model", **TOWER},
     }  # fmt: skip
     processor = {
