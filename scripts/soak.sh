@@ -1,4 +1,4 @@
-# Sourced by ../dev: the long versions of the tests under load, and the fuzz targets.
+# Sourced by ../dev: the long versions of the tests under load, hostile callers, and the fuzz targets.
 
 FUZZ_TARGETS=(image_decoder chat_template request safetensors_header model_config)
 
@@ -53,4 +53,11 @@ run_soak() {
   } >"$ROOT/docs/evidence/soak.md"
   rm -f "$summary"
   say "docs/evidence/soak.md is written"
+}
+
+# test_hostile SCRIPT [ARGUMENT...]: a script of tests/hostile against the server of BUILD with MODEL.
+test_hostile() {
+  ensure_observe_venv
+  say "hostile callers: $*"
+  "$PYTHON" "$ROOT/tests/hostile/$1.py" --build "$BUILD" --embedded "$MODEL" "${@:2}" || die "hostile callers could do more than they may"
 }

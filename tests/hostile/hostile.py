@@ -21,6 +21,7 @@ from cases import CASES, FOUND, HONEST, HOSTILE, MIB, SHORT, Case, Size
 from harness import ROOT, Bystander, Caller, Memory, alone, resident, serving
 
 EVIDENCE = ROOT / "docs" / "evidence"
+BACK = 1.2  # times the memory before counts as back
 
 
 @dataclasses.dataclass
@@ -29,7 +30,7 @@ class Result:
     seconds: float  # of the attack
     before_mib: float  # resident memory
     peak_mib: float
-    after_mib: float  # a while later
+    after_mib: float  # within a minute
     alone_seconds: float | None = None  # the bystander's question with nobody else, median
     worst_seconds: float | None = None  # beside the attack
     lost: int = 0  # of the bystander's questions
@@ -42,12 +43,22 @@ class Result:
             found.append(f"took {self.peak_mib - self.before_mib:.0f} MiB, over {limits.grown / MIB:.0f}")
         if (self.worst_seconds or 0) > limits.bystander:
             found.append(f"held up a question for {self.worst_seconds:.1f} s, over {limits.bystander}")
+        if self.after_mib > BACK * self.before_mib:
+            found.append(f"a minute later has {self.after_mib:.0f} MiB, before {self.before_mib:.0f}")
         if self.lost:
             found.append(f"lost {self.lost} questions of another caller")
         return found
 
 
-def run(case: Case, build: str, models: dict[str, str], tokens: pathlib.Path, size: Size, rest: float) -> Result:
+def resting(pid: int, before: int, patience: float) -> int:
+    """Resident memory once it is back at what it was, or after so many seconds."""
+    end = time.monotonic() + patience
+    while (now := resident(pid)) > BACK * before and time.monotonic() < end:
+        time.sleep(0.5)
+    return now
+
+
+def run(case: Case, build: str, models: dict[str, str], tokens: pathlib.Path, size: Size, patience: float) -> Result:
     flags = [f"--token_file={tokens}"] if case.tokens else []
     with serving(build, models[case.model], *flags, piped=case.piped) as server:
         caller = Caller(server.address, HONEST if case.tokens else "")
@@ -60,8 +71,7 @@ def run(case: Case, build: str, models: dict[str, str], tokens: pathlib.Path, si
         if bystander:
             bystander.stop()
         memory.stop()
-        time.sleep(rest)
-        after = resident(server.process.pid)
+        after = resting(server.process.pid, memory.before, patience)
         result = Result(outcome, seconds, memory.before / MIB, memory.peak / MIB, after / MIB)
         if bystander:
             result.alone_seconds, result.worst_seconds, result.lost = usual, bystander.worst, len(bystander.failures)
@@ -71,7 +81,7 @@ def run(case: Case, build: str, models: dict[str, str], tokens: pathlib.Path, si
 def row(title: str, when: str, result: Result) -> str:
     beside = "" if result.worst_seconds is None else f"{result.alone_seconds:.2f} s alone, {result.worst_seconds:.2f} s at worst, {result.lost} lost"
     memory = f"{result.before_mib:.0f}, {result.peak_mib:.0f}, {result.after_mib:.0f}"
-    return f"| {title} | {when} | {result.outcome} | {memory} | {beside} |"
+    return f"| {title} | {when} | {result.outcome} | {result.seconds:.1f} | {memory} | {beside} |"
 
 
 def write_evidence(commit: str, results: dict[str, Result], machine: str) -> None:
@@ -84,11 +94,11 @@ def write_evidence(commit: str, results: dict[str, Result], machine: str) -> Non
         "# Hostile callers",
         "",
         f"`./dev soak hostile` on {machine}. Every case runs against a server of its own with the",
-        "embedded model. Memory is resident memory in MiB: before, at the peak, a minute later. *Beside it* is a caller who asks a",
+        "embedded model. Memory is resident memory in MiB: before, at the peak, within a minute. *Beside it* is a caller who asks a",
         "short question about a picture again and again.",
         "",
-        "| case | commit | what came of it | memory | beside it |",
-        "|---|---|---|---|---|",
+        "| case | commit | what came of it | seconds | memory | beside it |",
+        "|---|---|---|---|---|---|",
     ]
     for name, case in CASES.items():
         for at, figures in runs.items():
@@ -115,7 +125,7 @@ def main() -> int:
         models = {"embedded": args.embedded, "tiny_llama": f"{folder}/tiny_llama"}
         for name in args.case or CASES:
             case = CASES[name]
-            result = run(case, args.build, models, tokens, SHORT if args.short else FOUND, rest=1 if args.short else 60)
+            result = run(case, args.build, models, tokens, SHORT if args.short else FOUND, patience=60)
             results[name] = result
             print(row(case.title, commit, result), flush=True)
             problems = [] if args.no_limits else result.problems(case)
