@@ -43,7 +43,10 @@ ABSL_FLAG(std::string, tls_client_ca, "", "PEM file; clients must show a certifi
 ABSL_FLAG(std::string, token_file, "",
           "File of bearer tokens, a line each: TOKEN, or NAME TOKEN; read again when it changes");
 
-ABSL_FLAG(int, max_running, 0, "Requests in the batch. Default: 16 on a CPU, 64 on a GPU");
+ABSL_FLAG(
+    int, max_running, 0,
+    "Requests in the batch; half as many again may be of callers who have none running. Default: 16 on a "
+    "CPU, 64 on a GPU");
 ABSL_FLAG(int, max_waiting, 256, "Requests in the queue while the batch is full; more are refused");
 ABSL_FLAG(int64_t, max_waiting_tokens, 256 * 1024, "Prompt tokens in the queue; more are refused");
 ABSL_FLAG(int, max_running_per_caller, 0,
