@@ -7,7 +7,6 @@
 #include <absl/strings/match.h>
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
-#include <absl/strings/strip.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "server/base/control_group.h"
+#include "server/base/flag_values.h"
 #include "server/base/status_macros.h"
 #include "server/rpc/request_scan.h"
 #include "server/version.h"
@@ -109,38 +109,12 @@ namespace {
 
 constexpr int64_t kLeastImageMemory = 64 << 20;  // any format of a few megapixels
 
-absl::Status Invalid(absl::string_view flag, absl::string_view problem) {
-  return absl::InvalidArgumentError(absl::StrCat("--", flag, ": ", problem));
-}
-
-// "20G", "800M", "1000": bytes.
-absl::StatusOr<int64_t> Bytes(absl::string_view flag, absl::string_view text) {
-  constexpr std::pair<absl::string_view, int> kUnits[] = {{"K", 10}, {"M", 20}, {"G", 30}, {"T", 40}};
-  absl::string_view number = text;
-  int shift = 0;
-  for (const auto& [unit, bits] : kUnits) {
-    if (absl::ConsumeSuffix(&number, unit)) {
-      shift = bits;
-      break;
-    }
-  }
-  double value = 0;
-  if (!absl::SimpleAtod(number, &value) || value < 0 || value > 1e12) {
-    return Invalid(flag, absl::StrCat("\"", text, "\" is no size like 20G, 800M or 1000"));
-  }
-  return static_cast<int64_t>(value * static_cast<double>(int64_t{1} << shift));
-}
-
-absl::Status AtLeast(absl::string_view flag, int64_t value, int64_t least) {
-  return value >= least ? absl::OkStatus() : Invalid(flag, absl::StrCat(value, " is not at least ", least));
-}
-
 absl::Status ReadModelFlags(ServerConfig& c) {
   c.model.model_dir = absl::GetFlag(FLAGS_model);
   if (c.model.model_dir.empty()) {
     const char* from_environment = std::getenv("VARSERVE_MODEL");
     if (from_environment == nullptr)
-      return Invalid("model", "is missing: the directory of the model to serve");
+      return InvalidFlag("model", "is missing: the directory of the model to serve");
     c.model.model_dir = from_environment;
   }
   c.model.device = absl::GetFlag(FLAGS_device);
@@ -153,11 +127,11 @@ absl::Status ReadModelFlags(ServerConfig& c) {
   for (const std::string& text : absl::GetFlag(FLAGS_sink_dimensions)) {
     int32_t dimension = 0;
     if (!absl::SimpleAtoi(text, &dimension))
-      return Invalid("sink_dimensions", absl::StrCat("\"", text, "\" is no number"));
+      return InvalidFlag("sink_dimensions", absl::StrCat("\"", text, "\" is no number"));
     c.model.var_profile.sink_dimensions.push_back(dimension);
   }
   if (const double tau = absl::GetFlag(FLAGS_tau); tau != 0) {
-    if (!(tau > 0)) return Invalid("tau", "is not greater than 0");
+    if (!(tau > 0)) return InvalidFlag("tau", "is not greater than 0");
     c.model.var_profile.tau = static_cast<float>(tau);
   }
   return absl::OkStatus();
@@ -173,7 +147,7 @@ absl::Status ReadVarFlags(ServerConfig& c) {
   } else if (mode == "on") {
     c.var_mode = v1::VAR_MODE_ON;
   } else {
-    return Invalid("var_mode", absl::StrCat("\"", mode, "\" is not off, observe or on"));
+    return InvalidFlag("var_mode", absl::StrCat("\"", mode, "\" is not off, observe or on"));
   }
   if (preset == "general") {
     c.var_preset = v1::VAR_PRESET_GENERAL;
@@ -182,24 +156,26 @@ absl::Status ReadVarFlags(ServerConfig& c) {
   } else if (preset == "vision_centric") {
     c.var_preset = v1::VAR_PRESET_VISION_CENTRIC;
   } else {
-    return Invalid("var_preset",
-                   absl::StrCat("\"", preset, "\" is not general, hallucination or vision_centric"));
+    return InvalidFlag("var_preset",
+                       absl::StrCat("\"", preset, "\" is not general, hallucination or vision_centric"));
   }
   return absl::OkStatus();
 }
 
 absl::Status ReadLimitFlags(ServerConfig& c) {
-  RETURN_IF_ERROR(AtLeast("max_tokens", absl::GetFlag(FLAGS_max_tokens), 1));
-  RETURN_IF_ERROR(AtLeast("max_images", absl::GetFlag(FLAGS_max_images), 1));
-  RETURN_IF_ERROR(AtLeast("max_image_pixels", absl::GetFlag(FLAGS_max_image_pixels), 1));
+  RETURN_IF_ERROR(FlagAtLeast("max_tokens", absl::GetFlag(FLAGS_max_tokens), 1));
+  RETURN_IF_ERROR(FlagAtLeast("max_images", absl::GetFlag(FLAGS_max_images), 1));
+  RETURN_IF_ERROR(FlagAtLeast("max_image_pixels", absl::GetFlag(FLAGS_max_image_pixels), 1));
   c.limits.set_max_tokens(static_cast<uint32_t>(absl::GetFlag(FLAGS_max_tokens)));
   c.limits.set_max_images(static_cast<uint32_t>(absl::GetFlag(FLAGS_max_images)));
   c.limits.set_max_image_pixels(static_cast<uint64_t>(absl::GetFlag(FLAGS_max_image_pixels)));
-  ASSIGN_OR_RETURN(const int64_t image_bytes, Bytes("max_image_bytes", absl::GetFlag(FLAGS_max_image_bytes)));
+  ASSIGN_OR_RETURN(const int64_t image_bytes,
+                   FlagBytes("max_image_bytes", absl::GetFlag(FLAGS_max_image_bytes)));
   ASSIGN_OR_RETURN(const int64_t message_bytes,
-                   Bytes("max_message_bytes", absl::GetFlag(FLAGS_max_message_bytes)));
-  ASSIGN_OR_RETURN(const int64_t map_bytes, Bytes("max_map_bytes", absl::GetFlag(FLAGS_max_map_bytes)));
-  if (message_bytes > std::numeric_limits<int32_t>::max()) return Invalid("max_message_bytes", "is over 2G");
+                   FlagBytes("max_message_bytes", absl::GetFlag(FLAGS_max_message_bytes)));
+  ASSIGN_OR_RETURN(const int64_t map_bytes, FlagBytes("max_map_bytes", absl::GetFlag(FLAGS_max_map_bytes)));
+  if (message_bytes > std::numeric_limits<int32_t>::max())
+    return InvalidFlag("max_message_bytes", "is over 2G");
   c.limits.set_max_image_bytes(static_cast<uint64_t>(image_bytes));
   c.limits.set_max_message_bytes(static_cast<uint64_t>(message_bytes));
   c.limits.set_max_map_bytes(static_cast<uint64_t>(map_bytes));
@@ -207,12 +183,12 @@ absl::Status ReadLimitFlags(ServerConfig& c) {
   c.limits.set_max_messages(rpc::RequestLimits::kMaxMessages);
   c.limits.set_max_parts(rpc::RequestLimits::kMaxParts);
 
-  RETURN_IF_ERROR(AtLeast("max_running", absl::GetFlag(FLAGS_max_running), 0));
-  RETURN_IF_ERROR(AtLeast("max_waiting", absl::GetFlag(FLAGS_max_waiting), 0));
-  RETURN_IF_ERROR(AtLeast("max_waiting_tokens", absl::GetFlag(FLAGS_max_waiting_tokens), 0));
-  RETURN_IF_ERROR(AtLeast("max_running_per_caller", absl::GetFlag(FLAGS_max_running_per_caller), 0));
-  RETURN_IF_ERROR(AtLeast("max_waiting_per_caller", absl::GetFlag(FLAGS_max_waiting_per_caller), 0));
-  RETURN_IF_ERROR(AtLeast("prefill_budget", absl::GetFlag(FLAGS_prefill_budget), 0));
+  RETURN_IF_ERROR(FlagAtLeast("max_running", absl::GetFlag(FLAGS_max_running), 0));
+  RETURN_IF_ERROR(FlagAtLeast("max_waiting", absl::GetFlag(FLAGS_max_waiting), 0));
+  RETURN_IF_ERROR(FlagAtLeast("max_waiting_tokens", absl::GetFlag(FLAGS_max_waiting_tokens), 0));
+  RETURN_IF_ERROR(FlagAtLeast("max_running_per_caller", absl::GetFlag(FLAGS_max_running_per_caller), 0));
+  RETURN_IF_ERROR(FlagAtLeast("max_waiting_per_caller", absl::GetFlag(FLAGS_max_waiting_per_caller), 0));
+  RETURN_IF_ERROR(FlagAtLeast("prefill_budget", absl::GetFlag(FLAGS_prefill_budget), 0));
   c.scheduler.max_running = absl::GetFlag(FLAGS_max_running);
   if (absl::GetFlag(FLAGS_prefill_budget) > 0)
     c.scheduler.prefill_budget = absl::GetFlag(FLAGS_prefill_budget);
@@ -223,15 +199,15 @@ absl::Status ReadLimitFlags(ServerConfig& c) {
     c.queue.max_waiting_per_caller = limit;
   const std::string scope = absl::GetFlag(FLAGS_prefix_cache_scope);
   if (scope != "shared" && scope != "caller")
-    return Invalid("prefix_cache_scope", absl::StrCat("\"", scope, "\" is not shared or caller"));
+    return InvalidFlag("prefix_cache_scope", absl::StrCat("\"", scope, "\" is not shared or caller"));
   if (scope == "caller") c.prefix_cache_scope = engine::PrefixCacheScope::kCaller;
   if (const std::string text = absl::GetFlag(FLAGS_memory_budget); !text.empty()) {
-    ASSIGN_OR_RETURN(c.memory_budget, Bytes("memory_budget", text));
+    ASSIGN_OR_RETURN(c.memory_budget, FlagBytes("memory_budget", text));
   }
-  ASSIGN_OR_RETURN(c.image_memory, Bytes("image_memory", absl::GetFlag(FLAGS_image_memory)));
-  RETURN_IF_ERROR(AtLeast("image_memory", c.image_memory, kLeastImageMemory));
+  ASSIGN_OR_RETURN(c.image_memory, FlagBytes("image_memory", absl::GetFlag(FLAGS_image_memory)));
+  RETURN_IF_ERROR(FlagAtLeast("image_memory", c.image_memory, kLeastImageMemory));
   if (const std::string text = absl::GetFlag(FLAGS_prefix_cache); !text.empty()) {
-    ASSIGN_OR_RETURN(c.prefix_cache_bytes, Bytes("prefix_cache", text));
+    ASSIGN_OR_RETURN(c.prefix_cache_bytes, FlagBytes("prefix_cache", text));
   }
   return absl::OkStatus();
 }
@@ -242,13 +218,13 @@ absl::Status ReadConnectionFlags(ServerConfig& c) {
   c.grpc.tls_key = absl::GetFlag(FLAGS_tls_key);
   c.grpc.tls_client_ca = absl::GetFlag(FLAGS_tls_client_ca);
   c.token_file = absl::GetFlag(FLAGS_token_file);
-  RETURN_IF_ERROR(AtLeast("max_concurrent_streams", absl::GetFlag(FLAGS_max_concurrent_streams), 1));
-  RETURN_IF_ERROR(AtLeast("max_connections", absl::GetFlag(FLAGS_max_connections), 1));
+  RETURN_IF_ERROR(FlagAtLeast("max_concurrent_streams", absl::GetFlag(FLAGS_max_concurrent_streams), 1));
+  RETURN_IF_ERROR(FlagAtLeast("max_connections", absl::GetFlag(FLAGS_max_connections), 1));
   c.grpc.max_concurrent_streams = absl::GetFlag(FLAGS_max_concurrent_streams);
   c.grpc.max_connections = absl::GetFlag(FLAGS_max_connections);
-  ASSIGN_OR_RETURN(c.receive_memory, Bytes("receive_memory", absl::GetFlag(FLAGS_receive_memory)));
+  ASSIGN_OR_RETURN(c.receive_memory, FlagBytes("receive_memory", absl::GetFlag(FLAGS_receive_memory)));
   RETURN_IF_ERROR(
-      AtLeast("receive_memory", c.receive_memory, static_cast<int64_t>(c.limits.max_message_bytes())));
+      FlagAtLeast("receive_memory", c.receive_memory, static_cast<int64_t>(c.limits.max_message_bytes())));
   const std::pair<absl::string_view, absl::Duration> durations[] = {
       {"read_timeout", c.read_timeout = absl::GetFlag(FLAGS_read_timeout)},
       {"write_timeout", c.write_timeout = absl::GetFlag(FLAGS_write_timeout)},
@@ -257,7 +233,7 @@ absl::Status ReadConnectionFlags(ServerConfig& c) {
       {"max_connection_age_grace",
        c.grpc.max_connection_age_grace = absl::GetFlag(FLAGS_max_connection_age_grace)}};
   for (const auto& [flag, duration] : durations) {
-    if (duration <= absl::ZeroDuration()) return Invalid(flag, "is not greater than 0");
+    if (duration <= absl::ZeroDuration()) return InvalidFlag(flag, "is not greater than 0");
   }
   return absl::OkStatus();
 }
@@ -282,8 +258,8 @@ absl::StatusOr<ServerConfig> ReadCommandLine(int argc, char** argv) {
   RETURN_IF_ERROR(ReadVarFlags(c));
   RETURN_IF_ERROR(ReadLimitFlags(c));
   RETURN_IF_ERROR(ReadConnectionFlags(c));
-  RETURN_IF_ERROR(AtLeast("threads", absl::GetFlag(FLAGS_threads), 0));
-  RETURN_IF_ERROR(AtLeast("worker_threads", absl::GetFlag(FLAGS_worker_threads), 0));
+  RETURN_IF_ERROR(FlagAtLeast("threads", absl::GetFlag(FLAGS_threads), 0));
+  RETURN_IF_ERROR(FlagAtLeast("worker_threads", absl::GetFlag(FLAGS_worker_threads), 0));
   c.threads = absl::GetFlag(FLAGS_threads) > 0 ? absl::GetFlag(FLAGS_threads) : UsableCpus();
   c.worker_threads =
       absl::GetFlag(FLAGS_worker_threads) > 0 ? absl::GetFlag(FLAGS_worker_threads) : std::min(c.threads, 4);
@@ -291,10 +267,10 @@ absl::StatusOr<ServerConfig> ReadCommandLine(int argc, char** argv) {
   c.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
   c.drain = absl::Seconds(absl::GetFlag(FLAGS_drain_seconds));
   c.watchdog = absl::GetFlag(FLAGS_watchdog);
-  RETURN_IF_ERROR(AtLeast("max_failed_steps", absl::GetFlag(FLAGS_max_failed_steps), 1));
+  RETURN_IF_ERROR(FlagAtLeast("max_failed_steps", absl::GetFlag(FLAGS_max_failed_steps), 1));
   c.max_failed_steps = absl::GetFlag(FLAGS_max_failed_steps);
-  if (c.watchdog <= absl::ZeroDuration()) return Invalid("watchdog", "is not greater than 0");
-  if (!(absl::GetFlag(FLAGS_drain_seconds) >= 0)) return Invalid("drain_seconds", "is less than 0");
+  if (c.watchdog <= absl::ZeroDuration()) return InvalidFlag("watchdog", "is not greater than 0");
+  if (!(absl::GetFlag(FLAGS_drain_seconds) >= 0)) return InvalidFlag("drain_seconds", "is less than 0");
   c.log_format = absl::GetFlag(FLAGS_log_format);
   c.log_level = absl::GetFlag(FLAGS_log_level);
   return c;

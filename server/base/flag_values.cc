@@ -1,0 +1,44 @@
+#include "server/base/flag_values.h"
+
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+
+namespace varserve {
+namespace {
+
+constexpr double kMostBytes = 1e15;
+
+}  // namespace
+
+absl::Status InvalidFlag(absl::string_view flag, absl::string_view problem) {
+  return absl::InvalidArgumentError(absl::StrCat("--", flag, ": ", problem));
+}
+
+absl::StatusOr<int64_t> FlagBytes(absl::string_view flag, absl::string_view text) {
+  constexpr std::pair<absl::string_view, int> kUnits[] = {{"K", 10}, {"M", 20}, {"G", 30}, {"T", 40}};
+  absl::string_view number = text;
+  int64_t unit = 1;
+  for (const auto& [name, bits] : kUnits) {
+    if (absl::ConsumeSuffix(&number, name)) {
+      unit <<= bits;
+      break;
+    }
+  }
+  double value = 0;
+  const bool parsed = absl::SimpleAtod(number, &value);
+  const double bytes = value * static_cast<double>(unit);
+  if (!parsed || !(bytes >= 0) || bytes > kMostBytes) {
+    return InvalidFlag(flag, absl::StrCat("\"", text, "\" is not a size like 20G, 800M or 1000"));
+  }
+  return static_cast<int64_t>(bytes);
+}
+
+absl::Status FlagAtLeast(absl::string_view flag, int64_t value, int64_t least) {
+  return value >= least ? absl::OkStatus()
+                        : InvalidFlag(flag, absl::StrCat(value, " is not at least ", least));
+}
+
+}  // namespace varserve

@@ -1,0 +1,20 @@
+// What the values of command line flags mean, and what is said of those that mean nothing: INVALID_ARGUMENT
+// beginning with the flag. Thread-safe.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace varserve {
+
+absl::Status InvalidFlag(absl::string_view flag, absl::string_view problem);
+
+// "20G", "800M", "1.5K", "1000": bytes, units of 1024.
+absl::StatusOr<int64_t> FlagBytes(absl::string_view flag, absl::string_view text);
+
+absl::Status FlagAtLeast(absl::string_view flag, int64_t value, int64_t least);
+
+}  // namespace varserve

@@ -1,0 +1,34 @@
+#include "server/base/flag_values.h"
+
+#include <gmock/gmock.h>
+
+namespace varserve {
+namespace {
+
+using ::testing::StartsWith;
+
+TEST(FlagValuesTest, Sizes) {
+  EXPECT_EQ(*FlagBytes("f", "0"), 0);
+  EXPECT_EQ(*FlagBytes("f", "1000"), 1000);
+  EXPECT_EQ(*FlagBytes("f", "1.5K"), 1536);
+  EXPECT_EQ(*FlagBytes("f", "800M"), int64_t{800} << 20);
+  EXPECT_EQ(*FlagBytes("f", "20G"), int64_t{20} << 30);
+  EXPECT_EQ(*FlagBytes("f", "2T"), int64_t{2} << 40);
+}
+
+TEST(FlagValuesTest, WhatIsNoSizeIsNamedWithItsFlag) {
+  for (const char* text :
+       {"", "G", "-1", "20GB", "20Gi", "nan", "nanG", "inf", "1e12T", "1e300", "1e16", "x"}) {
+    const absl::Status status = FlagBytes("prefix_cache", text).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << text;
+    EXPECT_THAT(status.message(), StartsWith("--prefix_cache: ")) << text;
+  }
+}
+
+TEST(FlagValuesTest, AtLeast) {
+  EXPECT_TRUE(FlagAtLeast("f", 3, 3).ok());
+  EXPECT_EQ(FlagAtLeast("f", 2, 3).message(), "--f: 2 is not at least 3");
+}
+
+}  // namespace
+}  // namespace varserve
