@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What one caller does to the server and to a caller beside it: each case of cases.py against the real server.
 
-Run it as ./dev soak hostile. Writes docs/evidence/hostile.json and hostile.md; the figures of the first commit measured stay in
-them as "before". --short does less of each in two minutes, writes nothing, and fails where a case costs more than its limits.
+Run it as ./dev soak hostile. Writes docs/evidence/hostile.json and hostile.md, case by case; the figures of the first commit
+measured stay in them as "before". --short does less of each in two minutes, writes nothing, and fails where a case costs more than its limits.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -88,7 +89,8 @@ def write_evidence(commit: str, results: dict[str, Result], machine: str) -> Non
     path = EVIDENCE / "hostile.json"
     runs = json.loads(path.read_text()) if path.exists() else {}
     first = next(iter(runs), commit)
-    runs = {first: runs.get(first), commit: {name: dataclasses.asdict(result) for name, result in results.items()}}
+    measured = runs.get(commit, {}) | {name: dataclasses.asdict(result) for name, result in results.items()}
+    runs = {first: runs.get(first), commit: measured}
     path.write_text(json.dumps(runs, indent=1) + "\n")
     lines = [
         "# Hostile callers",
@@ -117,7 +119,9 @@ def main() -> int:
     parser.add_argument("case", nargs="*", choices=[[], *CASES], help="default: all of them")
     args = parser.parse_args()
     commit = args.commit or subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    results, failed = {}, False
+    failed = False
+    cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
+    machine = f"{len(os.sched_getaffinity(0))} cores of a {cpu}"
     with tempfile.TemporaryDirectory(prefix="varserve_hostile_") as folder:
         tokens = pathlib.Path(folder, "tokens")
         tokens.write_text(f"{HONEST}\n{HOSTILE}\n")
@@ -126,15 +130,13 @@ def main() -> int:
         for name in args.case or CASES:
             case = CASES[name]
             result = run(case, args.build, models, tokens, SHORT if args.short else FOUND, patience=60)
-            results[name] = result
+            if not args.short:
+                write_evidence(commit, {name: result}, machine)
             print(row(case.title, commit, result), flush=True)
             problems = [] if args.no_limits else result.problems(case)
             for problem in problems:
                 print(f"{name}: {problem}", file=sys.stderr, flush=True)
             failed |= bool(problems)
-    if not args.short and not args.case:
-        cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
-        write_evidence(commit, results, f"{len(__import__('os').sched_getaffinity(0))} cores of a {cpu}")
     return int(failed)
 
 
