@@ -130,9 +130,9 @@ void Sampler::FindMostProbable(absl::Span<const float> logits, const LogitBlocks
   const float lightest = blocks.largest() - 708.0F * temperature;
   Candidates& c = candidates_;
   blocks.TokensFrom(std::max(lightest, blocks.LowerBoundOfTop(top_k)), c.ids);
-  c.logits.clear();
-  for (const int32_t id : c.ids) c.logits.push_back(logits[id]);
+  c.logits.resize(c.size());
   c.weights.resize(c.size());
+  for (size_t i = 0; i < c.size(); ++i) c.logits[i] = logits[c.ids[i]];
   Weights(c.logits, blocks.largest(), temperature, c.weights.data());
 }
 
@@ -145,11 +145,11 @@ double Sampler::FindNucleus(absl::Span<const float> logits, const LogitBlocks& b
   const double threshold = blocks.largest() + static_cast<double>(temperature) * (std::log(least) - 1e-3);
   Candidates& c = candidates_;
   blocks.TokensFrom(static_cast<float>(threshold), c.ids);
-  c.logits.clear();
-  c.weights.clear();
-  for (const int32_t id : c.ids) {
-    c.logits.push_back(logits[id]);
-    c.weights.push_back(weights_[id]);
+  c.logits.resize(c.size());
+  c.weights.resize(c.size());
+  for (size_t i = 0; i < c.size(); ++i) {
+    c.logits[i] = logits[c.ids[i]];
+    c.weights[i] = weights_[c.ids[i]];
   }
   return total;
 }

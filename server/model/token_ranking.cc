@@ -1,8 +1,10 @@
 #include "server/model/token_ranking.h"
 
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 namespace varserve::model {
@@ -64,16 +66,28 @@ void LogitBlocks::TokensFrom(float threshold, std::vector<int32_t>& ids) const {
 
 TokenRanking::Buckets::Buckets(const Candidates& candidates)
     : highest_(Best(candidates.logits, std::less<>())), lowest_(Best(candidates.logits, std::greater<>())) {
-  if (can_split()) per_logit_ = kCount / (static_cast<double>(highest_) - lowest_);
+  const double highest = highest_;
+  const double per_logit = can_split() ? kCount / (highest - lowest_) : 0.0;
+  bucket_of_.resize(candidates.size());
   for (size_t i = 0; i < candidates.size(); ++i) {
-    const int bucket = Of(candidates.logits[i]);
-    ++counts_[bucket];
-    weights_[bucket] += candidates.weights[i];
+    bucket_of_[i] = static_cast<uint8_t>(
+        std::min(static_cast<int>((highest - candidates.logits[i]) * per_logit), kCount - 1));
+  }
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    ++counts_[bucket_of_[i]];
+    weights_[bucket_of_[i]] += candidates.weights[i];
   }
 }
 
-int TokenRanking::Buckets::Of(float logit) const {
-  return std::min(static_cast<int>((static_cast<double>(highest_) - logit) * per_logit_), kCount - 1);
+template <typename Use>
+void TokenRanking::Buckets::ForEach(int bucket, const Use& use) const {
+  const uint8_t* const begin = bucket_of_.data();
+  const uint8_t* const end = begin + bucket_of_.size();
+  for (const uint8_t* at = begin; at != end; ++at) {
+    at = static_cast<const uint8_t*>(std::memchr(at, bucket, end - at));
+    if (at == nullptr) return;
+    use(static_cast<size_t>(at - begin));
+  }
 }
 
 TokenRanking::TokenRanking(const Candidates& candidates) : candidates_(candidates), buckets_(candidates) {}
@@ -84,26 +98,28 @@ TokenRanking::Prefix TokenRanking::Shortest(const Enough& enough) const {
   Candidates left;
   const Candidates* from = &candidates_;
   // 1. Narrow it down to few candidates, bucket by bucket of what is left.
-  for (Buckets buckets = buckets_; from->size() > kFew && buckets.can_split(); buckets = Buckets(*from)) {
+  const Buckets* buckets = &buckets_;
+  std::optional<Buckets> finer;
+  while (from->size() > kFew && buckets->can_split()) {
     int chosen = 0;  // the first bucket to reach it, or, by rounding or because all are too little, the last
     for (int bucket = 0; bucket < Buckets::kCount; ++bucket) {
-      if (buckets.count(bucket) == 0) continue;
+      if (buckets->count(bucket) == 0) continue;
       if (bucket > 0) {
-        prefix.count += buckets.count(chosen);
-        prefix.weight += buckets.weight(chosen);
+        prefix.count += buckets->count(chosen);
+        prefix.weight += buckets->weight(chosen);
       }
       chosen = bucket;
-      if (enough(prefix.count + buckets.count(bucket), prefix.weight + buckets.weight(bucket))) break;
+      if (enough(prefix.count + buckets->count(bucket), prefix.weight + buckets->weight(bucket))) break;
     }
     Candidates members;
-    for (size_t i = 0; i < from->size(); ++i) {
-      if (buckets.Of(from->logits[i]) != chosen) continue;
+    buckets->ForEach(chosen, [&](size_t i) {
       members.ids.push_back(from->ids[i]);
       members.logits.push_back(from->logits[i]);
       members.weights.push_back(from->weights[i]);
-    }
+    });
     left = std::move(members);
     from = &left;
+    buckets = &finer.emplace(*from);
   }
   // 2. One by one. Where there are more than few, they have one logit, and are in order.
   std::vector<size_t> order(from->size());

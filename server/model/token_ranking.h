@@ -66,14 +66,16 @@ class TokenRanking {
     static constexpr int kCount = 256;
     explicit Buckets(const Candidates& candidates);
     bool can_split() const { return highest_ > lowest_; }
-    int Of(float logit) const;
+    // The candidates in a bucket, in order, to `use`.
+    template <typename Use>
+    void ForEach(int bucket, const Use& use) const;
     size_t count(int bucket) const { return counts_[bucket]; }
     double weight(int bucket) const { return weights_[bucket]; }
 
    private:
     float highest_;
     float lowest_;
-    double per_logit_ = 0.0;
+    std::vector<uint8_t> bucket_of_;  // of each candidate
     uint32_t counts_[kCount] = {};
     double weights_[kCount] = {};
   };

@@ -229,7 +229,7 @@ CASES = {
     "text": Case("four questions of 20 MB", long_text, limits=Limits(seconds=10)),
     "special": Case('four questions of 4000 "</s>", Llama tokenizer', special_tokens, model="tiny_llama", limits=Limits(seconds=5)),
     "messages": Case("four requests of 16 MB of empty messages", empty_messages, limits=Limits(seconds=10)),
-    "pictures": Case("four PNGs of 8000 x 8000 RGBA, turned", pictures, limits=Limits(seconds=60, grown=350 * MIB)),
+    "pictures": Case("four PNGs of 8000 x 8000 RGBA, turned", pictures, tokens=True, limits=Limits(seconds=60, grown=350 * MIB)),
     "uploads": Case("four stalled uploads of 62 MB without a token", uploads, tokens=True, limits=Limits(grown=40 * MIB)),
     "connections": Case("100 idle connections to /metrics, half of them half a request", connections, limits=Limits(seconds=15)),
     "maps": Case("maps of 8 settings, 400 tokens each", maps, limits=Limits(seconds=240, grown=200 * MIB, bystander=30)),

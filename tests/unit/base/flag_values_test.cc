@@ -5,7 +5,7 @@
 namespace varserve {
 namespace {
 
-using ::testing::StartsWith;
+using ::testing::HasSubstr;
 
 TEST(FlagValuesTest, Sizes) {
   EXPECT_EQ(*FlagBytes("f", "0"), 0);
@@ -21,13 +21,13 @@ TEST(FlagValuesTest, WhatIsNoSizeIsNamedWithItsFlag) {
        {"", "G", "-1", "20GB", "20Gi", "nan", "nanG", "inf", "1e12T", "1e300", "1e16", "x"}) {
     const absl::Status status = FlagBytes("prefix_cache", text).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << text;
-    EXPECT_THAT(status.message(), StartsWith("--prefix_cache: ")) << text;
+    EXPECT_THAT(status.ToString(), HasSubstr(": --prefix_cache: ")) << text;
   }
 }
 
 TEST(FlagValuesTest, AtLeast) {
   EXPECT_TRUE(FlagAtLeast("f", 3, 3).ok());
-  EXPECT_EQ(FlagAtLeast("f", 2, 3).message(), "--f: 2 is not at least 3");
+  EXPECT_THAT(FlagAtLeast("f", 2, 3).ToString(), HasSubstr("--f: 2 is not at least 3"));
 }
 
 }  // namespace
