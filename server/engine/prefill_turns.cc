@@ -1,5 +1,6 @@
 #include "server/engine/prefill_turns.h"
 
+#include <algorithm>
 #include <iterator>
 #include <tuple>
 #include <utility>
@@ -54,11 +55,35 @@ Unfinished* ShortestOfLeastLoaded(std::vector<Unfinished>& prompts) {
 
 }  // namespace
 
+void PrefillTurns::PayDebts(const StepPlan& plan) {
+  absl::flat_hash_map<absl::string_view, int> rows;  // that decode, by caller
+  for (const SequenceStep& step : plan.steps) ++rows[step.request->caller];
+  absl::erase_if(debts_, [&](auto& entry) {
+    const auto own = rows.find(entry.first);
+    const int others = static_cast<int>(plan.steps.size()) - (own == rows.end() ? 0 : own->second);
+    entry.second -= std::max(others, kLeastPaid);
+    return entry.second <= 0;
+  });
+}
+
+bool PrefillTurns::MayGoOn(const std::string& caller) const {
+  const auto debt = debts_.find(caller);
+  return debt == debts_.end() || debt->second <= kBurst;
+}
+
 void PrefillTurns::Plan(absl::Span<Sequence* const> running, int budget, StepPlan& plan) {
+  PayDebts(plan);
+  const bool contended =
+      !plan.steps.empty() && std::any_of(running.begin(), running.end(), [&](const Sequence* s) {
+        return s->request.caller != running.front()->request.caller;
+      });
   std::vector<Unfinished> prompts;
   for (const Sequence* sequence : running) {
     if (sequence->prefilling()) {
-      prompts.push_back({.sequence = sequence, .begin = sequence->num_computed, .chunks = {}});
+      prompts.push_back({.sequence = sequence,
+                         .begin = sequence->num_computed,
+                         .held_up = contended && !MayGoOn(sequence->request.caller),
+                         .chunks = {}});
     }
   }
   if (prompts.empty()) return;
@@ -77,6 +102,7 @@ void PrefillTurns::Plan(absl::Span<Sequence* const> running, int budget, StepPla
     first_chunk = false;
     encodes_images |= !step.encode_images.empty();
     budget -= cost;
+    if (contended) debts_[sequence.request.caller] += cost;
     prompt->begin = step.end;
     prompt->chunks.push_back(std::move(step));
     oldest = !oldest;

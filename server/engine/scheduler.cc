@@ -28,6 +28,7 @@ Scheduler::Scheduler(const SchedulerOptions& options, const ModelFacts& facts)
       prefill_budget_(options.prefill_budget.value_or(facts.prefill_chunk)),
       idle_prefill_budget_(options.idle_prefill_budget.value_or(prefill_budget_)),
       queue_(options.max_running_per_caller),
+      decode_(options.max_running),
       prefill_(facts.prefill_chunk),
       pool_(facts.num_kv_blocks, options.prefix_cache_blocks.value_or(facts.num_kv_blocks)),
       evidence_(facts) {}
@@ -98,10 +99,8 @@ Scheduler::Admission Scheduler::TryAdmit(Sequence& sequence) {
 
 StepPlan Scheduler::Plan() {
   StepPlan plan;
-  for (const Sequence* sequence : running_) {
-    if (!sequence->prefilling()) {
-      plan.steps.push_back(sequence->StepOver(sequence->num_computed, sequence->num_tokens()));
-    }
+  for (const Sequence* sequence : decode_.Next(running_)) {
+    plan.steps.push_back(sequence->StepOver(sequence->num_computed, sequence->num_tokens()));
   }
   prefill_.Plan(running_, plan.steps.empty() ? idle_prefill_budget_ : prefill_budget_, plan);
   return plan;

@@ -6,8 +6,9 @@
 // sequence whose next missing prefix block is just being computed by another one steps aside until the block
 // is there or given up.
 //
-// A step decodes every running sequence that is past its prefill, and spends `prefill_budget` tokens, or
-// `idle_prefill_budget` where none decodes, on chunks of prefill (prefill_turns.h).
+// A step decodes the running sequences that are past their prefill, `max_running` of them where there are
+// more (decode_turns.h), and spends `prefill_budget` tokens, or `idle_prefill_budget` where none decodes, on
+// chunks of prefill (prefill_turns.h).
 #pragma once
 
 #include <deque>
@@ -19,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/engine/admission_queue.h"
+#include "server/engine/decode_turns.h"
 #include "server/engine/evidence.h"
 #include "server/engine/kv_block_pool.h"
 #include "server/engine/model_runner.h"
@@ -96,6 +98,7 @@ class Scheduler {
   const int prefill_budget_;
   const int idle_prefill_budget_;
   AdmissionQueue queue_;
+  DecodeTurns decode_;
   PrefillTurns prefill_;
   KvBlockPool pool_;
   Evidence evidence_;

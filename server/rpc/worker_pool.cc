@@ -1,9 +1,17 @@
 #include "server/rpc/worker_pool.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
 namespace varserve::rpc {
+namespace {
+
+constexpr int kNiceness = 5;  // a third of the weight of the threads that compute
+
+}  // namespace
 
 WorkerPool::WorkerPool(int num_threads) : max_running_per_caller_(std::max(1, num_threads - 1)) {
   for (int i = 0; i < num_threads; ++i) threads_.emplace_back([this] { Run(); });
@@ -35,6 +43,8 @@ WorkerPool::Callers::iterator WorkerPool::Next() {
 }
 
 void WorkerPool::Run() {
+  // Linux has priorities of threads. Where it fails, all have the same.
+  (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNiceness);
   while (true) {
     Work work;
     Callers::iterator caller;

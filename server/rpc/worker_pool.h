@@ -1,6 +1,7 @@
 // A few threads that decode images and tokenize, so that gRPC's threads never block. Callers take turns, and
 // where there are several threads, none has all of them: whatever one sends, the others' work begins once the
-// piece before it is done. Thread-safe.
+// piece before it is done. What computes the model goes first where there are fewer processors than threads.
+// Thread-safe.
 #pragma once
 
 #include <deque>

@@ -1,0 +1,37 @@
+#include "server/engine/decode_turns.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/string_view.h"
+
+namespace varserve::engine {
+
+std::vector<const Sequence*> DecodeTurns::Next(absl::Span<Sequence* const> running) {
+  std::vector<const Sequence*> decoding;
+  absl::flat_hash_map<absl::string_view, std::vector<const Sequence*>> callers;
+  for (const Sequence* sequence : running) {
+    if (sequence->prefilling()) continue;
+    decoding.push_back(sequence);
+    callers[sequence->request.caller].push_back(sequence);
+  }
+  const size_t part = std::max<size_t>(1, callers.empty() ? 1 : max_rows_ / callers.size());
+  absl::flat_hash_map<SequenceId, uint64_t> turns;
+  const auto last_turn = [this](const Sequence* sequence) {
+    const auto it = last_turn_.find(sequence->id);
+    return it == last_turn_.end() ? 0 : it->second;
+  };
+  ++step_;
+  for (auto& [caller, sequences] : callers) {
+    std::stable_sort(sequences.begin(), sequences.end(),
+                     [&](const Sequence* a, const Sequence* b) { return last_turn(a) < last_turn(b); });
+    const size_t rows = callers.size() == 1 ? sequences.size() : std::min(part, sequences.size());
+    for (size_t i = 0; i < sequences.size(); ++i)
+      turns[sequences[i]->id] = i < rows ? step_ : last_turn(sequences[i]);
+  }
+  last_turn_ = std::move(turns);
+  std::erase_if(decoding, [this](const Sequence* sequence) { return last_turn_.at(sequence->id) != step_; });
+  return decoding;
+}
+
+}  // namespace varserve::engine
