@@ -9,7 +9,7 @@
 namespace varserve::rpc {
 namespace {
 
-constexpr int kNiceness = 5;  // a third of the weight of the threads that compute
+constexpr int kNiceness = 10;  // a tenth of the weight of the threads that compute
 
 }  // namespace
 
