@@ -103,7 +103,8 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   }
   const int most_prefill = scheduler.idle_prefill_budget.value_or(*scheduler.prefill_budget);
   const model::RequestLimits limits{
-      .max_running = scheduler.max_running + scheduler.reserved_running,
+      .max_running = scheduler.max_running,
+      .reserved_running = scheduler.reserved_running,
       .prefill_budget = most_prefill,
       .worker_threads = config.worker_threads,
       .image_memory = config.image_memory,

@@ -94,7 +94,8 @@ MemoryNeeds MeasureNeeds(const LlavaModel& model, const RequestLimits& limits, i
   const DecoderConfig& d = c.decoder;
   const auto float_bytes = static_cast<int64_t>(sizeof(float));
   const int64_t image_tokens = static_cast<int64_t>(model.grid_rows()) * model.grid_cols() + 1;
-  const int64_t step_tokens = limits.max_running + limits.prefill_budget;
+  const int64_t most_running = limits.max_running + limits.reserved_running;
+  const int64_t step_tokens = most_running + limits.prefill_budget;
   const int64_t qkv = static_cast<int64_t>(d.num_attention_heads + 2 * d.num_key_value_heads) * d.head_dim;
 
   MemoryNeeds needs;
@@ -108,7 +109,7 @@ MemoryNeeds MeasureNeeds(const LlavaModel& model, const RequestLimits& limits, i
   const int64_t activations =
       float_bytes * step_tokens * 2 *
       (4 * static_cast<int64_t>(d.hidden_size) + 2 * qkv + 4 * static_cast<int64_t>(d.intermediate_size));
-  const int64_t logits = float_bytes * 3 * limits.max_running * static_cast<int64_t>(d.vocab_size);
+  const int64_t logits = float_bytes * 3 * most_running * static_cast<int64_t>(d.vocab_size);
   const int64_t evidence = float_bytes * 8 * step_tokens * d.num_hidden_layers * d.num_key_value_heads;
   // Off the CPU the explicit rows' weights exist for all heads at once, and K and V gathered in float32.
   const int64_t rows = model.device().is_cpu() ? 0
@@ -134,7 +135,7 @@ MemoryNeeds MeasureNeeds(const LlavaModel& model, const RequestLimits& limits, i
   needs.block_evidence = engine::Evidence::BlockBytes(
       {.num_layers = d.num_hidden_layers, .block_size = KvCache::kBlockSize, .has_var_profile = true});
   if (!model.device().is_cpu()) needs.host_budget = FreeHostBytes() / 10 * 9;
-  needs.replies = kMapCopies * limits.max_running * limits.max_map_bytes;
+  needs.replies = kMapCopies * most_running * limits.max_map_bytes;
   return needs;
 }
 

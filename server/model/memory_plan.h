@@ -40,8 +40,9 @@ struct MemoryPlan {
 absl::StatusOr<MemoryPlan> PlanMemory(const MemoryNeeds& needs);
 
 struct RequestLimits {
-  int max_running = 0;     // sequences that decode in one step
-  int prefill_budget = 0;  // prompt tokens beside them
+  int max_running = 0;       // sequences that decode in one step
+  int reserved_running = 0;  // beyond them
+  int prefill_budget = 0;    // prompt tokens beside them
   int worker_threads = 0;
   int64_t image_memory = 0;       // bytes of all
   int64_t receive_memory = 0;     // bytes of all
