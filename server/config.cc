@@ -77,7 +77,7 @@ ABSL_FLAG(std::string, max_image_bytes, "20M", "Encoded size of an image");
 ABSL_FLAG(int64_t, max_image_pixels, 64'000'000,
           "Width times height of an image: bounds the time to decode it");
 ABSL_FLAG(std::string, image_memory, "256M",
-          "Memory to decode images and to hold them until the model takes them; requests wait for it, an "
+          "Memory to decode images and to hold them until their requests end; requests wait for it, an "
           "image that needs more is refused");
 ABSL_FLAG(std::string, max_message_bytes, "64M", "Size of a request");
 ABSL_FLAG(std::string, receive_memory, "256M",

@@ -26,7 +26,7 @@ struct ServerConfig {
   int worker_threads = 2;
   int64_t receive_memory = 0;  // bytes
   absl::Duration read_timeout;
-  int64_t image_memory = 256 << 20;  // bytes for decoding pictures and for those that wait for the model
+  int64_t image_memory = 256 << 20;  // bytes for decoding pictures and for those of all requests
   absl::Duration write_timeout;
   absl::Duration drain;
   absl::Duration watchdog;

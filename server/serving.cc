@@ -57,9 +57,6 @@ v1::Model Describe(const ServerConfig& config, const model::LlavaModel& m,
 }
 
 // Equal only for models that compute the same K and V.
-constexpr int64_t kReservedShare =
-    8;  // of the KV blocks, one in so many is for callers who have none running
-
 Digest Fingerprint(const ServerConfig& config, const model::LlavaModel& m) {
   const std::string text =
       absl::StrCat(config.model.model_dir, "|", m.device().str(), "|", model::DtypeName(m.dtype()));
@@ -123,7 +120,7 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
                                   {"evidence_bytes", plan.evidence()},
                                   {"kv_cache_bytes", plan.num_blocks * plan.needs.block},
                                   {"kv_cache_tokens", plan.num_blocks * model::KvCache::kBlockSize}});
-  scheduler.reserved_blocks = static_cast<int>(plan.num_blocks / kReservedShare);
+  scheduler.reserved_blocks = static_cast<int>(plan.reserved_blocks());
   if (config.log_format == "text") logger->Info(absl::StrCat("memory\n", plan.ToTable()));
   ASSIGN_OR_RETURN(serving->runner_,
                    model::LlavaModelRunner::Create(std::move(m), static_cast<int>(plan.num_blocks)));

@@ -17,11 +17,11 @@ std::vector<const Sequence*> DecodeTurns::Next(absl::Span<Sequence* const> runni
   }
   const size_t part = std::max<size_t>(1, callers.empty() ? 1 : max_rows_ / callers.size());
   absl::flat_hash_map<SequenceId, uint64_t> turns;
-  const auto last_turn = [this](const Sequence* sequence) {
+  // Who is new had its first token in the step before.
+  const auto last_turn = [this, before = step_++](const Sequence* sequence) {
     const auto it = last_turn_.find(sequence->id);
-    return it == last_turn_.end() ? 0 : it->second;
+    return it == last_turn_.end() ? before : it->second;
   };
-  ++step_;
   for (auto& [caller, sequences] : callers) {
     std::stable_sort(sequences.begin(), sequences.end(),
                      [&](const Sequence* a, const Sequence* b) { return last_turn(a) < last_turn(b); });

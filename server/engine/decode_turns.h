@@ -1,8 +1,9 @@
 // Which running sequences decode in a step. Pure policy over plain data. Engine thread only.
 //
-// All of them, where one caller has them all. Else the rows of a full step are divided among the callers who
-// decode: none has more than its part, and of a caller's sequences those go first whose last turn was longest
-// ago. So whoever has few running decodes nearly as fast as if nobody had many.
+// All of them, where one caller has them all. Else none of the callers who decode has more than its part of
+// the rows of a full step, at least one, and of a caller's sequences those go first whose last turn was
+// longest ago. What others leave of theirs is not handed on: a shorter step is what they get of it. So
+// whoever has few running decodes nearly as fast as if nobody had many.
 #pragma once
 
 #include <cstdint>

@@ -46,6 +46,11 @@ class KvBlockPool {
   void OnCleared();
 
   bool IsPending(const Digest& key) const { return pending_.contains(key); }
+  // Who announced it; none if nobody has.
+  std::optional<SequenceId> OwnerOf(const Digest& key) const {
+    const auto it = pending_.find(key);
+    return it == pending_.end() ? std::nullopt : std::optional(it->second);
+  }
   // `owner` is going to publish `key`. No effect where the key is pending already.
   void Announce(const Digest& key, SequenceId owner) { pending_.try_emplace(key, owner); }
   // `owner` gave up. No effect where it is not the one who announced `key`.

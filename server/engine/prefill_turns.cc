@@ -71,7 +71,8 @@ bool PrefillTurns::MayGoOn(const std::string& caller) const {
   return debt == debts_.end() || debt->second <= kBurst;
 }
 
-void PrefillTurns::Plan(absl::Span<Sequence* const> running, int budget, StepPlan& plan) {
+void PrefillTurns::Plan(absl::Span<Sequence* const> running, const absl::flat_hash_set<SequenceId>& awaited,
+                        int budget, StepPlan& plan) {
   PayDebts(plan);
   const bool contended =
       !plan.steps.empty() && std::any_of(running.begin(), running.end(), [&](const Sequence* s) {
@@ -80,10 +81,11 @@ void PrefillTurns::Plan(absl::Span<Sequence* const> running, int budget, StepPla
   std::vector<Unfinished> prompts;
   for (const Sequence* sequence : running) {
     if (sequence->prefilling()) {
-      prompts.push_back({.sequence = sequence,
-                         .begin = sequence->num_computed,
-                         .held_up = contended && !MayGoOn(sequence->request.caller),
-                         .chunks = {}});
+      prompts.push_back(
+          {.sequence = sequence,
+           .begin = sequence->num_computed,
+           .held_up = contended && !awaited.contains(sequence->id) && !MayGoOn(sequence->request.caller),
+           .chunks = {}});
     }
   }
   if (prompts.empty()) return;

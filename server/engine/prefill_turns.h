@@ -6,7 +6,8 @@
 // begin with the other. Prompts of one length from one caller so come one after the other.
 //
 // Where something decodes and other callers have something running, a caller's prefill is kept from taking
-// all of their time: beyond kBurst tokens it goes on only as fast as they decode, a token for a token.
+// all of their time: beyond kBurst tokens it goes on only as fast as they decode, a token for a token. Not so
+// prompts whose prefix others wait for.
 //
 // An image costs its visual tokens once more for the vision tower, and a chunk that needs images runs only if
 // no other chunk of the step does. The first chunk of a step runs whatever it costs; what the rest of the
@@ -18,6 +19,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/types/span.h"
 #include "server/engine/sequence.h"
 #include "server/engine/step_plan.h"
@@ -34,8 +36,9 @@ class PrefillTurns {
 
   // Adds the chunks of the next step to `plan`, which holds what decodes: of the running sequences, which are
   // in order of admission, as much as `budget` tokens allow. The chunks of a sequence come together and in
-  // order.
-  void Plan(absl::Span<Sequence* const> running, int budget, StepPlan& plan);
+  // order. `awaited`: those whose prefix a sequence that waits is to share.
+  void Plan(absl::Span<Sequence* const> running, const absl::flat_hash_set<SequenceId>& awaited, int budget,
+            StepPlan& plan);
 
  private:
   // Takes what others decode in this step off each caller's debt.
@@ -43,8 +46,8 @@ class PrefillTurns {
   bool MayGoOn(const std::string& caller) const;
 
   const int chunk_;
-  absl::flat_hash_map<std::string, int>
-      debts_;                  // tokens of prefill while other callers had something running
+  // Tokens of prefill while other callers had something running.
+  absl::flat_hash_map<std::string, int> debts_;
   bool oldest_begins_ = true;  // the next step
 };
 

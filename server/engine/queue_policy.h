@@ -7,10 +7,10 @@
 // refused for the limits' sake.
 //
 // It errs towards accepting. A group of requests is always taken while nothing waits, or, as far as the limit
-// of a caller goes, nothing of this caller. Requests for which the batch has room do not count as waiting. A
-// deadline counts as out of reach only when the prompts that have their turn before, each distinct prefix
-// once, take longer than that at the speed prompts, cached tokens included, went by in steps with prefill;
-// before anything was measured none does.
+// of a caller goes, nothing of this caller. Requests for which the batch has room, the places for callers
+// with none running left out, do not count as waiting. A deadline counts as out of reach only when the
+// prompts that have their turn before, each distinct prefix once, take longer than that at the speed prompts,
+// cached tokens included, went by in steps with prefill; before anything was measured none does.
 #pragma once
 
 #include <cstdint>

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
 #include "server/engine/block_key.h"
@@ -102,7 +103,12 @@ StepPlan Scheduler::Plan() {
   for (const Sequence* sequence : decode_.Next(running_)) {
     plan.steps.push_back(sequence->StepOver(sequence->num_computed, sequence->num_tokens()));
   }
-  prefill_.Plan(running_, plan.steps.empty() ? idle_prefill_budget_ : prefill_budget_, plan);
+  absl::flat_hash_set<SequenceId> awaited;
+  for (const Sequence* sequence : queue_.waiting()) {
+    if (!sequence->awaited) continue;
+    if (const auto owner = pool_.OwnerOf(*sequence->awaited)) awaited.insert(*owner);
+  }
+  prefill_.Plan(running_, awaited, plan.steps.empty() ? idle_prefill_budget_ : prefill_budget_, plan);
   return plan;
 }
 

@@ -6,8 +6,8 @@
 // sequence whose next missing prefix block is just being computed by another one steps aside until the block
 // is there or given up.
 //
-// A step decodes the running sequences that are past their prefill, `max_running` of them where there are
-// more (decode_turns.h), and spends `prefill_budget` tokens, or `idle_prefill_budget` where none decodes, on
+// A step decodes the running sequences that are past their prefill, of several callers each one's part
+// (decode_turns.h), and spends `prefill_budget` tokens, or `idle_prefill_budget` where none decodes, on
 // chunks of prefill (prefill_turns.h).
 #pragma once
 

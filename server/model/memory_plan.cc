@@ -121,7 +121,8 @@ MemoryNeeds MeasureNeeds(const LlavaModel& model, const RequestLimits& limits, i
   // uses for the rest.
   const int64_t longest =
       budget > 0 ? d.max_position_embeddings : std::min(d.max_position_embeddings, kOrdinaryTokens);
-  needs.most_blocks = std::max(limits.max_running * (longest / KvCache::kBlockSize + 2),
+  const int64_t batch_blocks = limits.max_running * (longest / KvCache::kBlockSize + 2);
+  needs.most_blocks = std::max(batch_blocks * kReservedShare / (kReservedShare - 1) + 1,
                                static_cast<int64_t>(d.max_position_embeddings) / KvCache::kBlockSize + 2);
   needs.budget = budget > 0 ? budget : needs.weights + FreeBytes(model.device()) / 10 * 9;
 

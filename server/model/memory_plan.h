@@ -19,19 +19,24 @@ struct MemoryNeeds {
   int64_t step = 0;            // peak of one step: activations, logits, explicit rows of VAR
   int64_t block = 0;           // one KV block
   int64_t most_blocks = 0;     // more could never be used
-  int64_t images = 0;          // decoded, until the model takes them
+  int64_t images = 0;          // decoded, until their requests end
   int64_t requests = 0;        // that arrive, wait for a worker, or are made prompts of
-  int64_t replies = 0;         // attention maps until the reader has them
+  int64_t replies = 0;         // attention maps of all that runs, and of as many replies on their way
   int64_t block_evidence = 0;  // what VAR saw in one KV block
   // Where the model is on a device of its own: what the host has for the rest.
   std::optional<int64_t> host_budget;
 };
+
+// Of the KV blocks one in so many is for callers who have nothing running.
+inline constexpr int64_t kReservedShare = 8;
 
 struct MemoryPlan {
   MemoryNeeds needs;
   int64_t num_blocks = 0;  // of the KV pool
 
   int64_t evidence() const { return num_blocks * needs.block_evidence; }
+  // Of them, for callers who have nothing running.
+  int64_t reserved_blocks() const { return num_blocks / kReservedShare; }
   // Lines for people, one an item.
   std::string ToTable() const;
 };
@@ -40,8 +45,8 @@ struct MemoryPlan {
 absl::StatusOr<MemoryPlan> PlanMemory(const MemoryNeeds& needs);
 
 struct RequestLimits {
-  int max_running = 0;       // sequences that decode in one step
-  int reserved_running = 0;  // beyond them
+  int max_running = 0;       // sequences of one caller
+  int reserved_running = 0;  // sequences beyond them
   int prefill_budget = 0;    // prompt tokens beside them
   int worker_threads = 0;
   int64_t image_memory = 0;       // bytes of all

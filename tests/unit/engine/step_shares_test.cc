@@ -58,17 +58,37 @@ TEST(StepSharesTest, CallersHavePartsOfTheRows) {
   harness.RunUntilIdle();
 }
 
-// Rounds until a prompt of 4000 tokens is computed, while another caller decodes or not.
-int RoundsOfPrefill(bool contended) {
+TEST(StepSharesTest, ACallersNewRequestsDoNotStopItsOldOnes) {
+  CoreHarness harness(FakeModelRunner::SmallFacts(), {.max_running = 4, .prefill_budget = 100});
+  harness.Add(Text("other", 3, 1, 50));
+  harness.Add(Text("third", 3, 2, 50));
+  harness.Round();
+  const SequenceId old = harness.Add(Text("busy", 3, 3, 50));
+  for (int i = 0; i < 40; ++i) {
+    harness.Add(Text("busy", 3, 10 + i, 2));
+    harness.Round();
+  }
+  EXPECT_GE(harness.record(old).tokens.size(), 12U);
+  harness.RunUntilIdle();
+}
+
+enum class Beside { kNobody, kSomebody, kSomebodyWhoWaitsForIt };
+
+// Rounds until a prompt of 4000 tokens is computed.
+int RoundsOfPrefill(Beside beside) {
   ModelFacts facts = FakeModelRunner::SmallFacts();
   facts.num_kv_blocks = 3000;
   facts.context = 4200;
   CoreHarness harness(facts, {.prefill_budget = 64, .idle_prefill_budget = 64});
-  if (contended) {
+  if (beside != Beside::kNobody) {
     const SequenceId guest = harness.Add(Text("guest", 3, 1, 1000));
     while (harness.record(guest).tokens.empty()) harness.Round();
   }
   const SequenceId hog = harness.Add(Text("hog", 4000, 2, 1));
+  if (beside == Beside::kSomebodyWhoWaitsForIt) {
+    harness.Round();
+    harness.Add(Text("third", 4000, 2, 1));
+  }
   int rounds = 0;
   for (; !harness.record(hog).ended(); ++rounds) harness.Round();
   harness.RunUntilIdle();
@@ -76,11 +96,12 @@ int RoundsOfPrefill(bool contended) {
 }
 
 TEST(StepSharesTest, LongPrefillGoesOnAsFastAsOthersDecode) {
-  EXPECT_THAT(RoundsOfPrefill(/*contended=*/false), Le(4000 / 64 + 1));
+  EXPECT_THAT(RoundsOfPrefill(Beside::kNobody), Le(4000 / 64 + 1));
+  EXPECT_THAT(RoundsOfPrefill(Beside::kSomebodyWhoWaitsForIt), Le(4000 / 64 + 1));
   // A burst at full speed, then a token for a token, of which a step counts for some.
   constexpr int kRest = 4000 - PrefillTurns::kBurst - 300;
-  EXPECT_THAT(RoundsOfPrefill(/*contended=*/true), Ge(kRest / PrefillTurns::kLeastPaid));
-  EXPECT_THAT(RoundsOfPrefill(/*contended=*/true), Le(4000 / PrefillTurns::kLeastPaid));
+  EXPECT_THAT(RoundsOfPrefill(Beside::kSomebody), Ge(kRest / PrefillTurns::kLeastPaid));
+  EXPECT_THAT(RoundsOfPrefill(Beside::kSomebody), Le(4000 / PrefillTurns::kLeastPaid));
 }
 
 }  // namespace
