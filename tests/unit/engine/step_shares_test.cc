@@ -30,8 +30,14 @@ std::vector<int> TokensIn(CoreHarness& harness, const std::vector<SequenceId>& s
   return tokens;
 }
 
+ModelFacts FactsWithBlocks(int num_kv_blocks) {
+  ModelFacts facts = FakeModelRunner::SmallFacts();
+  facts.num_kv_blocks = num_kv_blocks;
+  return facts;
+}
+
 TEST(StepSharesTest, WhoIsAloneHasAllRows) {
-  CoreHarness harness(FakeModelRunner::SmallFacts(), {.max_running = 6, .prefill_budget = 100});
+  CoreHarness harness(FactsWithBlocks(400), {.max_running = 6, .prefill_budget = 100});
   std::vector<SequenceId> hogs;
   for (int i = 0; i < 6; ++i) hogs.push_back(harness.Add(Text("hog", 3, i, 30)));
   harness.Round();
@@ -40,8 +46,7 @@ TEST(StepSharesTest, WhoIsAloneHasAllRows) {
 }
 
 TEST(StepSharesTest, CallersHavePartsOfTheRows) {
-  CoreHarness harness(FakeModelRunner::SmallFacts(),
-                      {.max_running = 6, .reserved_running = 3, .prefill_budget = 100});
+  CoreHarness harness(FactsWithBlocks(400), {.max_running = 6, .reserved_running = 3, .prefill_budget = 100});
   std::vector<SequenceId> hogs;
   for (int i = 0; i < 6; ++i) hogs.push_back(harness.Add(Text("hog", 3, i, 60)));
   harness.Round();
@@ -59,7 +64,7 @@ TEST(StepSharesTest, CallersHavePartsOfTheRows) {
 }
 
 TEST(StepSharesTest, ACallersNewRequestsDoNotStopItsOldOnes) {
-  CoreHarness harness(FakeModelRunner::SmallFacts(), {.max_running = 4, .prefill_budget = 100});
+  CoreHarness harness(FactsWithBlocks(400), {.max_running = 4, .prefill_budget = 100});
   harness.Add(Text("other", 3, 1, 50));
   harness.Add(Text("third", 3, 2, 50));
   harness.Round();
@@ -76,8 +81,7 @@ enum class Beside { kNobody, kSomebody, kSomebodyWhoWaitsForIt };
 
 // Rounds until a prompt of 4000 tokens is computed.
 int RoundsOfPrefill(Beside beside) {
-  ModelFacts facts = FakeModelRunner::SmallFacts();
-  facts.num_kv_blocks = 3000;
+  ModelFacts facts = FactsWithBlocks(3000);
   facts.context = 4200;
   CoreHarness harness(facts, {.prefill_budget = 64, .idle_prefill_budget = 64});
   if (beside != Beside::kNobody) {
