@@ -3,6 +3,9 @@
 #include <grpc/support/log.h>
 
 #include <atomic>
+#include <cstdio>
+
+#include "absl/strings/match.h"
 
 namespace varserve::rpc {
 namespace {
@@ -11,6 +14,9 @@ namespace {
 std::atomic<telemetry::Logger*> receiver = nullptr;
 
 void Receive(gpr_log_func_args* line) {
+  // The process ends with this one.
+  if (absl::StrContains(line->message, "assertion failed"))
+    std::fprintf(stderr, "gRPC: %s:%d: %s\n", line->file, line->line, line->message);
   if (telemetry::Logger* logger = receiver.load()) logger->Library("grpc", line->message);
 }
 

@@ -1,6 +1,5 @@
 #include "server/rpc/grpc_server.h"
 
-#include <grpc/support/log.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
@@ -10,8 +9,6 @@
 #include <openssl/x509.h>
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <type_traits>
@@ -19,7 +16,6 @@
 #include <vector>
 
 #include "absl/memory/memory.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "server/base/status_macros.h"
@@ -78,12 +74,6 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const GrpcS
   return grpc::experimental::TlsServerCredentials(tls);
 }
 
-// gRPC would write a line for every handshake and call that a caller gets wrong.
-void LogFailedAssertion(gpr_log_func_args* line) {
-  if (absl::StrContains(line->message, "assertion failed"))
-    std::fprintf(stderr, "gRPC: %s:%d: %s\n", line->file, line->line, line->message);
-}
-
 // gRPC counts in int milliseconds, of which the largest mean forever.
 int Milliseconds(absl::Duration duration) {
   return static_cast<int>(
@@ -134,7 +124,6 @@ GrpcServer::~GrpcServer() {
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options,
                                                               InferenceService* service,
                                                               telemetry::Logger* logger) {
-  if (std::getenv("GRPC_VERBOSITY") == nullptr) gpr_set_log_function(LogFailedAssertion);
   ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials, Credentials(options));
   auto result = absl::WrapUnique(new GrpcServer(service));
   if (!options.health_listen.empty()) {

@@ -133,6 +133,7 @@ TEST_F(SecurityTest, TlsShowsWhoTheServerIs) {
   EXPECT_TRUE(WithTls(server, authority_).ok());
   EXPECT_TRUE(absl::IsUnavailable(WithTls(server, stranger_))) << "signed by somebody else";
   EXPECT_TRUE(absl::IsUnavailable(Call(server, {}))) << "plain text";
+  EXPECT_TRUE(server.WaitForLog("warning grpc text=")) << "what gRPC says of that";
   EXPECT_TRUE(WithTls(server, authority_).ok());
 }
 
