@@ -247,10 +247,11 @@ bool ConnectionAcceptor::AcceptOne(int listener) {
   return true;
 }
 
-void ConnectionAcceptor::Add(std::string peer, const Connection& connection) {
+void ConnectionAcceptor::Add(std::string peer, Connection connection) {
   absl::MutexLock lock(&mu_);
-  if (peer.empty()) peer = absl::StrCat("unix:#", unnamed_++);
-  connections_[std::move(peer)] = connection;
+  connection.number = ++accepted_;
+  if (peer.empty()) peer = absl::StrCat("unix:#", connection.number);  // it has no name
+  connections_[std::move(peer)] = std::move(connection);
   if (connections_.size() <= std::min<size_t>(look_again_at_, max_connections_)) return;
   ForgetClosed();
   look_again_at_ = std::max<size_t>(64, 2 * connections_.size());
@@ -266,16 +267,18 @@ void ConnectionAcceptor::CloseOne() {
   int most = 0;
   for (const auto& [peer, connection] : connections_) most = std::max(most, ++of_address[connection.address]);
   auto victim = connections_.end();
-  int64_t longest = -1;
+  std::pair<int64_t, uint64_t> longest;
   for (auto it = connections_.begin(); it != connections_.end(); ++it) {
-    if (of_address[it->second.address] < most) continue;
+    const uint64_t number = it->second.number;
+    if (of_address[it->second.address] < most || number == accepted_) continue;
     const std::optional<tcp_info> info = TcpInfo(it->second.socket);
-    const int64_t silent = info.has_value() ? info->tcpi_last_data_recv : 0;  // milliseconds
-    if (silent > longest) {
-      longest = silent;
-      victim = it;
-    }
+    // Milliseconds, counted in steps of several: of equals the oldest goes.
+    const std::pair<int64_t, uint64_t> silent(info.has_value() ? info->tcpi_last_data_recv : 0, ~number);
+    if (victim != connections_.end() && silent <= longest) continue;
+    longest = silent;
+    victim = it;
   }
+  if (victim == connections_.end()) return;  // the newest is the only one of its address
   // gRPC sees its end and closes it.
   if (const int own = Borrow(victim->second.socket, victim->second.inode); own >= 0) {
     shutdown(own, SHUT_RDWR);

@@ -56,6 +56,7 @@ class ConnectionAcceptor {
     int socket = -1;
     ino_t inode = 0;
     std::string address;
+    uint64_t number = 0;  // in order of acceptance
   };
 
   ConnectionAcceptor() = default;
@@ -63,8 +64,9 @@ class ConnectionAcceptor {
   void Run();
   // False if the listener has no more connections to accept.
   bool AcceptOne(int listener) ABSL_LOCKS_EXCLUDED(mu_);
-  void Add(std::string peer, const Connection& connection) ABSL_LOCKS_EXCLUDED(mu_);
+  void Add(std::string peer, Connection connection) ABSL_LOCKS_EXCLUDED(mu_);
   void ForgetClosed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Not the newest.
   void CloseOne() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   int max_connections_ = 0;
@@ -79,7 +81,7 @@ class ConnectionAcceptor {
   mutable absl::Mutex mu_;
   absl::flat_hash_map<std::string, Connection> connections_ ABSL_GUARDED_BY(mu_);  // by peer
   size_t look_again_at_ ABSL_GUARDED_BY(mu_) = 64;  // connections; then the closed ones are forgotten
-  uint64_t unnamed_ ABSL_GUARDED_BY(mu_) = 0;       // connections whose peer has no name
+  uint64_t accepted_ ABSL_GUARDED_BY(mu_) = 0;      // connections
 };
 
 }  // namespace varserve::rpc
