@@ -107,6 +107,10 @@ ABSL_FLAG(std::string, log_level, "info", "debug, info, warning or error");
 namespace varserve {
 namespace {
 
+constexpr int kMostThreads = 1024;
+constexpr int kMostRunning = 4096;
+constexpr double kMostTau = 1000;                // as of a request
+constexpr int64_t kLeastMessageBytes = 4096;     // a question
 constexpr int64_t kLeastImageMemory = 64 << 20;  // any format of a few megapixels
 
 absl::Status ReadModelFlags(ServerConfig& c) {
@@ -131,7 +135,8 @@ absl::Status ReadModelFlags(ServerConfig& c) {
     c.model.var_profile.sink_dimensions.push_back(dimension);
   }
   if (const double tau = absl::GetFlag(FLAGS_tau); tau != 0) {
-    if (!(tau > 0)) return InvalidFlag("tau", "is not greater than 0");
+    if (!(tau > 0 && tau <= kMostTau))
+      return InvalidFlag("tau", absl::StrCat(tau, " is not in (0, ", kMostTau, "]"));
     c.model.var_profile.tau = static_cast<float>(tau);
   }
   return absl::OkStatus();
@@ -176,6 +181,8 @@ absl::Status ReadLimitFlags(ServerConfig& c) {
   ASSIGN_OR_RETURN(const int64_t map_bytes, FlagBytes("max_map_bytes", absl::GetFlag(FLAGS_max_map_bytes)));
   if (message_bytes > std::numeric_limits<int32_t>::max())
     return InvalidFlag("max_message_bytes", "is over 2G");
+  RETURN_IF_ERROR(FlagAtLeast("max_message_bytes", message_bytes, kLeastMessageBytes));
+  RETURN_IF_ERROR(FlagAtLeast("max_image_bytes", image_bytes, 1));
   c.limits.set_max_image_bytes(static_cast<uint64_t>(image_bytes));
   c.limits.set_max_message_bytes(static_cast<uint64_t>(message_bytes));
   c.limits.set_max_map_bytes(static_cast<uint64_t>(map_bytes));
@@ -183,7 +190,7 @@ absl::Status ReadLimitFlags(ServerConfig& c) {
   c.limits.set_max_messages(rpc::RequestLimits::kMaxMessages);
   c.limits.set_max_parts(rpc::RequestLimits::kMaxParts);
 
-  RETURN_IF_ERROR(FlagAtLeast("max_running", absl::GetFlag(FLAGS_max_running), 0));
+  RETURN_IF_ERROR(FlagInRange("max_running", absl::GetFlag(FLAGS_max_running), 0, kMostRunning));
   RETURN_IF_ERROR(FlagAtLeast("max_waiting", absl::GetFlag(FLAGS_max_waiting), 0));
   RETURN_IF_ERROR(FlagAtLeast("max_waiting_tokens", absl::GetFlag(FLAGS_max_waiting_tokens), 0));
   RETURN_IF_ERROR(FlagAtLeast("max_running_per_caller", absl::GetFlag(FLAGS_max_running_per_caller), 0));
@@ -258,8 +265,8 @@ absl::StatusOr<ServerConfig> ReadCommandLine(int argc, char** argv) {
   RETURN_IF_ERROR(ReadVarFlags(c));
   RETURN_IF_ERROR(ReadLimitFlags(c));
   RETURN_IF_ERROR(ReadConnectionFlags(c));
-  RETURN_IF_ERROR(FlagAtLeast("threads", absl::GetFlag(FLAGS_threads), 0));
-  RETURN_IF_ERROR(FlagAtLeast("worker_threads", absl::GetFlag(FLAGS_worker_threads), 0));
+  RETURN_IF_ERROR(FlagInRange("threads", absl::GetFlag(FLAGS_threads), 0, kMostThreads));
+  RETURN_IF_ERROR(FlagInRange("worker_threads", absl::GetFlag(FLAGS_worker_threads), 0, kMostThreads));
   c.threads = absl::GetFlag(FLAGS_threads) > 0 ? absl::GetFlag(FLAGS_threads) : UsableCpus();
   c.worker_threads =
       absl::GetFlag(FLAGS_worker_threads) > 0 ? absl::GetFlag(FLAGS_worker_threads) : std::min(c.threads, 4);

@@ -41,4 +41,10 @@ absl::Status FlagAtLeast(absl::string_view flag, int64_t value, int64_t least) {
                         : InvalidFlag(flag, absl::StrCat(value, " is not at least ", least));
 }
 
+absl::Status FlagInRange(absl::string_view flag, int64_t value, int64_t least, int64_t most) {
+  return value >= least && value <= most
+             ? absl::OkStatus()
+             : InvalidFlag(flag, absl::StrCat(value, " is not in [", least, ", ", most, "]"));
+}
+
 }  // namespace varserve

@@ -16,5 +16,6 @@ absl::Status InvalidFlag(absl::string_view flag, absl::string_view problem);
 absl::StatusOr<int64_t> FlagBytes(absl::string_view flag, absl::string_view text);
 
 absl::Status FlagAtLeast(absl::string_view flag, int64_t value, int64_t least);
+absl::Status FlagInRange(absl::string_view flag, int64_t value, int64_t least, int64_t most);
 
 }  // namespace varserve

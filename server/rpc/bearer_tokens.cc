@@ -5,7 +5,9 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
+#include <system_error>
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -57,6 +59,10 @@ absl::StatusOr<std::unique_ptr<BearerTokens>> BearerTokens::Load(const std::stri
 }
 
 absl::StatusOr<std::vector<BearerTokens::Token>> BearerTokens::Read(const std::string& path) {
+  // Opening anything else may wait for ever.
+  std::error_code error;
+  if (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error))
+    return absl::InvalidArgumentError(absl::StrCat("token_file: ", path, " is not a regular file"));
   std::ifstream file(path);
   if (!file) return absl::InvalidArgumentError(absl::StrCat("token_file: ", path, " cannot be read"));
   std::vector<Token> tokens;
@@ -73,6 +79,13 @@ absl::StatusOr<std::vector<BearerTokens::Token>> BearerTokens::Read(const std::s
                                                      kMaxName, " letters, digits, '-', '_' and '.'"));
     }
     std::string hash = Hash(words.back());
+    const auto same =
+        std::find_if(tokens.begin(), tokens.end(), [&](const Token& t) { return t.hash == hash; });
+    if (same != tokens.end()) {
+      return absl::InvalidArgumentError(absl::StrCat("token_file: line ", number, " of ", path,
+                                                     " repeats the token of ", same->name,
+                                                     "; each caller needs one of its own"));
+    }
     std::string name = words.size() == 2 ? std::string(words[0])
                                          : absl::StrCat("token-", absl::BytesToHexString(hash).substr(0, 8));
     tokens.push_back({std::move(name), std::move(hash)});

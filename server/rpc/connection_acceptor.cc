@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "absl/memory/memory.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "server/base/status_macros.h"
@@ -102,6 +103,8 @@ absl::StatusOr<std::vector<ResolvedAddress>> Resolve(const std::string& address)
   const size_t colon = host.rfind(':');
   if (colon == host.npos) return CannotListen(address, "it is not host:port");
   const std::string port(host.substr(colon + 1));
+  if (int number = 0; !absl::SimpleAtoi(port, &number) || number < 0 || number > 65535)
+    return CannotListen(address, "its port is not a number of 0 to 65535");
   host = host.substr(0, colon);
   if (absl::ConsumePrefix(&host, "[")) absl::ConsumeSuffix(&host, "]");
   const bool any = host.empty() || host == "0.0.0.0" || host == "::";
@@ -120,6 +123,13 @@ absl::StatusOr<std::vector<ResolvedAddress>> Resolve(const std::string& address)
     }
   }
   return resolved;
+}
+
+bool SomebodyListens(const ResolvedAddress& address) {
+  const int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const bool connected = connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.size) == 0;
+  close(fd);
+  return connected;
 }
 
 // The same socket under a number of our own; -1 if it is closed.
@@ -160,13 +170,18 @@ absl::Status ConnectionAcceptor::ListenOn(const std::string& address) {
     ResolvedAddress unix_address{.size = sizeof(sockaddr_un)};
     auto& un = reinterpret_cast<sockaddr_un&>(unix_address.storage);
     un.sun_family = AF_UNIX;
-    if (path.empty() || path.size() >= sizeof(un.sun_path))
-      return CannotListen(address, "its path is too long");
+    if (path.empty()) return CannotListen(address, "it has no path");
+    if (path.size() >= sizeof(un.sun_path)) return CannotListen(address, "its path is too long");
     std::copy(path.begin(), path.end(), un.sun_path);
     struct stat info {};
-    if (stat(un.sun_path, &info) == 0 && S_ISSOCK(info.st_mode)) unlink(un.sun_path);  // of one that is gone
+    if (stat(un.sun_path, &info) == 0) {
+      if (!S_ISSOCK(info.st_mode)) return CannotListen(address, "the file is there and is not a socket");
+      if (SomebodyListens(unix_address)) return CannotListen(address, "another process listens there");
+      unlink(un.sun_path);  // of one that is gone
+    }
     ASSIGN_OR_RETURN(const int listener, ListenAt(unix_address.storage, unix_address.size, address));
     path_ = un.sun_path;
+    if (stat(un.sun_path, &info) == 0) path_inode_ = info.st_ino;
     listeners_.push_back(listener);
     return absl::OkStatus();
   }
@@ -215,7 +230,10 @@ void ConnectionAcceptor::Stop() {
   (void)!write(stop_event_, &one, sizeof(one));
   if (thread_.joinable()) thread_.join();
   for (const int listener : std::exchange(listeners_, {})) close(listener);
-  if (!path_.empty()) unlink(std::exchange(path_, "").c_str());
+  // Somebody may have put another socket there.
+  struct stat info {};
+  if (!path_.empty() && stat(path_.c_str(), &info) == 0 && info.st_ino == path_inode_) unlink(path_.c_str());
+  path_.clear();
 }
 
 void ConnectionAcceptor::Run() {

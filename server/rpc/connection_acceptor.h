@@ -73,6 +73,7 @@ class ConnectionAcceptor {
   int port_ = 0;
   bool local_ = true;
   std::string path_;  // of a Unix socket
+  ino_t path_inode_ = 0;
   std::vector<int> listeners_;
   int stop_event_ = -1;
   OnConnection on_connection_;

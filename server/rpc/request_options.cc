@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "server/base/status_macros.h"
 
 namespace varserve::rpc {
@@ -18,10 +19,12 @@ constexpr uint32_t kMaxLogprobs = 20;
 
 absl::Status CheckRange(absl::string_view field, double value, double low, double high,
                         bool open_low = false) {
-  if (std::isfinite(value) && value <= high && (open_low ? value > low : value >= low))
+  // Fields are floats: 0.01 of one is not that of a double.
+  const double least = static_cast<float>(low);
+  if (std::isfinite(value) && value <= high && (open_low ? value > least : value >= least))
     return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat(field, ": ", value, " is not in ", open_low ? "(" : "[", low, ", ", high, "]"));
+      absl::StrFormat("%s: %.10g is not in %s%g, %.10g]", field, value, open_low ? "(" : "[", low, high));
 }
 
 absl::StatusOr<VarMode> ModeOf(v1::VarMode mode) {

@@ -30,5 +30,12 @@ TEST(FlagValuesTest, AtLeast) {
   EXPECT_THAT(FlagAtLeast("f", 2, 3).ToString(), HasSubstr("--f: 2 is not at least 3"));
 }
 
+TEST(FlagValuesTest, InRange) {
+  EXPECT_TRUE(FlagInRange("f", 3, 3, 5).ok());
+  EXPECT_TRUE(FlagInRange("f", 5, 3, 5).ok());
+  EXPECT_THAT(FlagInRange("f", 6, 3, 5).ToString(), HasSubstr("--f: 6 is not in [3, 5]"));
+  EXPECT_FALSE(FlagInRange("f", 2, 3, 5).ok());
+}
+
 }  // namespace
 }  // namespace varserve

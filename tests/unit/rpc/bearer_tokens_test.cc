@@ -1,5 +1,7 @@
 #include "server/rpc/bearer_tokens.h"
 
+#include <sys/stat.h>
+
 #include <filesystem>
 
 #include "absl/time/clock.h"
@@ -47,6 +49,19 @@ TEST_F(BearerTokensTest, RefusesAFileWithoutTokens) {
     EXPECT_TRUE(absl::IsInvalidArgument(status));
     EXPECT_THAT(std::string(status.message()), HasSubstr("token_file: " + path));
   }
+}
+
+TEST_F(BearerTokensTest, RefusesATokenOfTwoNames) {
+  const absl::Status status = Load(Write("anna one\nben two\ncarl one\n")).status();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("line 3 of"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("repeats the token of anna"));
+}
+
+// Opening a pipe waits for its other end.
+TEST_F(BearerTokensTest, NothingButAFileIsRead) {
+  const std::string pipe = dir_.path() + "/pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THAT(std::string(Load(pipe).status().message()), HasSubstr("is not a regular file"));
 }
 
 // The file is looked at once a second; the answer is asked for until it changes.

@@ -104,12 +104,28 @@ TEST_F(ConnectionAcceptorTest, HandsConnectionsOver) {
 TEST_F(ConnectionAcceptorTest, SaysWhyItCannotListen) {
   Start("127.0.0.1:0");
   const std::string taken = "127.0.0.1:" + std::to_string(acceptor_->port());
-  for (const std::string& address : {taken, std::string("127.0.0.1"), std::string("no.such.host.invalid:1"),
-                                     "unix:" + std::string(200, 'x'), std::string("1.2.3.4:1")}) {
+  for (const std::string& address :
+       {taken, std::string("127.0.0.1"), std::string("no.such.host.invalid:1"),
+        "unix:" + std::string(200, 'x'), std::string("unix:"), std::string("unix:/dev/null"),
+        std::string("127.0.0.1:70000"), std::string("127.0.0.1:http"), std::string("1.2.3.4:1")}) {
     const absl::Status status = ConnectionAcceptor::Listen(address, 1).status();
     EXPECT_TRUE(absl::IsUnavailable(status)) << address;
     EXPECT_THAT(std::string(status.message()), HasSubstr("cannot listen on " + address));
   }
+}
+
+TEST_F(ConnectionAcceptorTest, APathBelongsToWhoListensThere) {
+  const varserve::testing::TempDir dir;
+  const std::string path = dir.path() + "/socket";
+  Start("unix:" + path);
+  const absl::Status second = ConnectionAcceptor::Listen("unix:" + path, 1).status();
+  EXPECT_THAT(std::string(second.message()), HasSubstr("another process listens there"));
+  // Somebody replaces it: that is not to be taken away.
+  ASSERT_EQ(unlink(path.c_str()), 0);
+  auto other = ConnectionAcceptor::Listen("unix:" + path, 1);
+  ASSERT_TRUE(other.ok()) << other.status();
+  acceptor_->Stop();
+  EXPECT_EQ(access(path.c_str(), F_OK), 0);
 }
 
 TEST_F(ConnectionAcceptorTest, ListensOnAPath) {
