@@ -103,7 +103,7 @@ def large_picture(edge: int) -> bytes:
 
 def pictures(server: Server, size: Size) -> str:
     message = answer("What is it?", large_picture(size.edge), max_tokens=1).SerializeToString()
-    return four(lambda: call_raw(server.address, "Answer", message))
+    return four(lambda: call_raw(server.address, "Answer", message, HOSTILE))
 
 
 def uploads(server: Server, size: Size) -> str:

@@ -59,6 +59,9 @@ TEST(GenerateOptionsTest, TakesTheEndsOfEveryRange) {
   EXPECT_GT(read->params.max_tokens, 1'000'000);
   EXPECT_EQ(read->params.top_k, kVocabulary);
   EXPECT_EQ(read->stop.size(), 8U);
+
+  options.set_repetition_penalty(0.01F);
+  EXPECT_TRUE(ReadGenerateOptions(options, kVocabulary, 0).ok());
 }
 
 TEST(GenerateOptionsTest, NamesTheFieldOutOfRange) {
