@@ -28,7 +28,9 @@ struct SequenceStep {
   std::vector<int>
       encode_images;    // indices of prompt images to run through the vision tower before this chunk
   bool sample = false;  // token end-1 is the last known one: its logits give the next token
-  bool map = false;     // its attention over the prompt's visual tokens is wanted, averaged over map_layers
+  // Its attention over the prompt's visual tokens is wanted, averaged over map_layers. Never of a token of
+  // the prefix.
+  bool map = false;
 };
 
 struct StepPlan {

@@ -132,16 +132,8 @@ bool SomebodyListens(const ResolvedAddress& address) {
   return connected;
 }
 
-// The same socket under a number of our own; -1 if it is closed.
-int Borrow(int socket, ino_t inode) {
-  const int own = dup(socket);
-  struct stat info {};
-  if (own >= 0 && fstat(own, &info) == 0 && S_ISSOCK(info.st_mode) && info.st_ino == inode) return own;
-  if (own >= 0) close(own);
-  return -1;
-}
-
-bool IsOpen(int socket, ino_t inode) {
+// Whether a file's number still is that of a socket.
+bool IsSameSocket(int socket, ino_t inode) {
   struct stat info {};
   return fstat(socket, &info) == 0 && S_ISSOCK(info.st_mode) && info.st_ino == inode;
 }
@@ -277,7 +269,8 @@ void ConnectionAcceptor::Add(std::string peer, Connection connection) {
 }
 
 void ConnectionAcceptor::ForgetClosed() {
-  absl::erase_if(connections_, [](const auto& one) { return !IsOpen(one.second.socket, one.second.inode); });
+  absl::erase_if(connections_,
+                 [](const auto& one) { return !IsSameSocket(one.second.socket, one.second.inode); });
 }
 
 void ConnectionAcceptor::CloseOne() {
@@ -297,9 +290,9 @@ void ConnectionAcceptor::CloseOne() {
     victim = it;
   }
   if (victim == connections_.end()) return;  // the newest is the only one of its address
-  // gRPC sees its end and closes it.
-  if (const int own = Borrow(victim->second.socket, victim->second.inode); own >= 0) {
-    shutdown(own, SHUT_RDWR);
+  // gRPC sees its end and closes it. The number is ours from here on, whose socket it is is looked at then.
+  if (const int own = dup(victim->second.socket); own >= 0) {
+    if (IsSameSocket(own, victim->second.inode)) shutdown(own, SHUT_RDWR);
     close(own);
   }
   connections_.erase(victim);
@@ -308,7 +301,7 @@ void ConnectionAcceptor::CloseOne() {
 std::optional<int64_t> ConnectionAcceptor::BytesReceived(absl::string_view peer) const {
   absl::MutexLock lock(&mu_);
   const auto it = connections_.find(peer);
-  if (it == connections_.end() || !IsOpen(it->second.socket, it->second.inode)) return std::nullopt;
+  if (it == connections_.end() || !IsSameSocket(it->second.socket, it->second.inode)) return std::nullopt;
   const std::optional<tcp_info> info = TcpInfo(it->second.socket);
   if (!info.has_value()) return std::nullopt;
   return static_cast<int64_t>(info->tcpi_bytes_received);

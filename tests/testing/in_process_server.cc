@@ -89,7 +89,8 @@ InProcessServer::InProcessServer(engine::ModelRunner* runner,
                      .clock = &clock_,
                      .model_name = "test",
                      .max_map_bytes = options.max_map_bytes};
-  service_->Serve(std::move(model));
+  model_ = std::move(model);
+  service_->Serve(model_);
 }
 
 InProcessServer::~InProcessServer() { Stop(); }

@@ -59,6 +59,7 @@ class InProcessServer {
   const std::unique_ptr<const preprocess::Preprocessor> preprocessor_;
   const std::unique_ptr<telemetry::Logger> logger_;
   telemetry::Metrics metrics_;
+  std::shared_ptr<const rpc::ServingModel> model_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<rpc::InferenceService> service_;
   std::unique_ptr<rpc::GrpcServer> server_;
