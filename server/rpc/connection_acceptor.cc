@@ -1,7 +1,6 @@
 #include "server/rpc/connection_acceptor.h"
 
 #include <linux/tcp.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -20,6 +19,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "server/base/socket_address.h"
 #include "server/base/status_macros.h"
 #include "server/rpc/peer.h"
 
@@ -48,35 +48,22 @@ absl::Status CannotListen(const std::string& address, absl::string_view why) {
 }
 
 // A listening socket, or what is wrong.
-absl::StatusOr<int> ListenAt(const sockaddr_storage& address, socklen_t size, const std::string& name) {
-  const int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return CannotListen(name, std::strerror(errno));
-  if (address.ss_family != AF_UNIX) {
+absl::StatusOr<int> ListenAt(const SocketAddress& address, const std::string& name) {
+  const int fd = BindSocket(address);
+  if (fd >= 0 && address.storage.ss_family != AF_UNIX) {
     // What accepted sockets inherit. Unacknowledged data of a peer that is gone end its connection.
     const int on = 1;
-    const int off = 0;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &kUserTimeoutMilliseconds,
                sizeof(kUserTimeoutMilliseconds));
-    if (address.ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
   }
-  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), size) != 0 || listen(fd, SOMAXCONN) != 0) {
+  if (fd < 0 || listen(fd, SOMAXCONN) != 0) {
     absl::Status status = CannotListen(
         name, absl::StrCat(std::strerror(errno), errno == EADDRINUSE ? "; is the port taken?" : ""));
-    close(fd);
+    if (fd >= 0) close(fd);
     return status;
   }
   return fd;
-}
-
-int PortOf(int listener) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof(address);
-  if (getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
-  if (address.ss_family == AF_INET) return ntohs(reinterpret_cast<sockaddr_in&>(address).sin_port);
-  if (address.ss_family == AF_INET6) return ntohs(reinterpret_cast<sockaddr_in6&>(address).sin6_port);
-  return 0;
 }
 
 bool IsLoopback(const sockaddr_storage& address) {
@@ -92,13 +79,8 @@ void SetPort(sockaddr_storage& address, int port) {
     reinterpret_cast<sockaddr_in6&>(address).sin6_port = htons(static_cast<uint16_t>(port));
 }
 
-struct ResolvedAddress {
-  sockaddr_storage storage{};
-  socklen_t size = 0;
-};
-
 // All addresses of a host. 0.0.0.0 and [::] stand for every address of both families, where there is IPv6.
-absl::StatusOr<std::vector<ResolvedAddress>> Resolve(const std::string& address) {
+absl::StatusOr<std::vector<SocketAddress>> AddressesOf(const std::string& address) {
   absl::string_view host = address;
   const size_t colon = host.rfind(':');
   if (colon == host.npos) return CannotListen(address, "it is not host:port");
@@ -108,24 +90,17 @@ absl::StatusOr<std::vector<ResolvedAddress>> Resolve(const std::string& address)
   host = host.substr(0, colon);
   if (absl::ConsumePrefix(&host, "[")) absl::ConsumeSuffix(&host, "]");
   const bool any = host.empty() || host == "0.0.0.0" || host == "::";
-  std::vector<ResolvedAddress> resolved;
+  std::vector<SocketAddress> addresses;
   for (const std::string& name :
        any ? std::vector<std::string>{"::", "0.0.0.0"} : std::vector<std::string>{std::string(host)}) {
-    const addrinfo hints{.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
-    addrinfo* found = nullptr;
-    const int error = getaddrinfo(name.c_str(), port.c_str(), &hints, &found);
-    if (error != 0) return CannotListen(address, gai_strerror(error));
-    const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owned(found, &freeaddrinfo);
-    for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
-      ResolvedAddress& result = resolved.emplace_back();
-      std::memcpy(&result.storage, one->ai_addr, one->ai_addrlen);
-      result.size = one->ai_addrlen;
-    }
+    const absl::StatusOr<std::vector<SocketAddress>> resolved = Resolve(name, port);
+    if (!resolved.ok()) return CannotListen(address, resolved.status().message());
+    addresses.insert(addresses.end(), resolved->begin(), resolved->end());
   }
-  return resolved;
+  return addresses;
 }
 
-bool SomebodyListens(const ResolvedAddress& address) {
+bool SomebodyListens(const SocketAddress& address) {
   const int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const bool connected = connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.size) == 0;
   close(fd);
@@ -159,7 +134,7 @@ absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> ConnectionAcceptor::Listen(c
 absl::Status ConnectionAcceptor::ListenOn(const std::string& address) {
   absl::string_view path = address;
   if (absl::ConsumePrefix(&path, "unix:")) {
-    ResolvedAddress unix_address{.size = sizeof(sockaddr_un)};
+    SocketAddress unix_address{.size = sizeof(sockaddr_un)};
     auto& un = reinterpret_cast<sockaddr_un&>(unix_address.storage);
     un.sun_family = AF_UNIX;
     if (path.empty()) return CannotListen(address, "it has no path");
@@ -171,22 +146,22 @@ absl::Status ConnectionAcceptor::ListenOn(const std::string& address) {
       if (SomebodyListens(unix_address)) return CannotListen(address, "another process listens there");
       unlink(un.sun_path);  // of one that is gone
     }
-    ASSIGN_OR_RETURN(const int listener, ListenAt(unix_address.storage, unix_address.size, address));
+    ASSIGN_OR_RETURN(const int listener, ListenAt(unix_address, address));
     path_ = un.sun_path;
     if (stat(un.sun_path, &info) == 0) path_inode_ = info.st_ino;
     listeners_.push_back(listener);
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(std::vector<ResolvedAddress> resolved, Resolve(address));
+  ASSIGN_OR_RETURN(std::vector<SocketAddress> resolved, AddressesOf(address));
   absl::Status problem;
-  for (ResolvedAddress& one : resolved) {
+  for (SocketAddress& one : resolved) {
     // A socket for both families took the port already.
     const bool both =
         !listeners_.empty() && resolved.front().storage.ss_family == AF_INET6 &&
         IN6_IS_ADDR_UNSPECIFIED(&reinterpret_cast<sockaddr_in6&>(resolved.front().storage).sin6_addr);
     if (both) break;
     if (port_ != 0) SetPort(one.storage, port_);
-    absl::StatusOr<int> listener = ListenAt(one.storage, one.size, address);
+    absl::StatusOr<int> listener = ListenAt(one, address);
     if (!listener.ok()) {
       problem = listener.status();
       continue;

@@ -1,7 +1,5 @@
 #include "server/telemetry/metrics_server.h"
 
-#include <netdb.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -21,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "server/base/socket_address.h"
 #include "server/base/status_macros.h"
 
 namespace varserve::telemetry {
@@ -39,9 +38,7 @@ absl::Status CannotListen(const std::string& listen, absl::string_view why) {
   return absl::UnavailableError(absl::StrCat("metrics_listen: cannot listen on ", listen, ": ", why));
 }
 
-using Addresses = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
-
-absl::StatusOr<Addresses> Resolve(const std::string& listen) {
+absl::StatusOr<std::vector<SocketAddress>> AddressesOf(const std::string& listen) {
   const size_t colon = listen.rfind(':');
   if (colon == listen.npos) return Invalid(listen);
   absl::string_view host = absl::string_view(listen).substr(0, colon);
@@ -49,33 +46,16 @@ absl::StatusOr<Addresses> Resolve(const std::string& listen) {
   int number = 0;
   if (!absl::SimpleAtoi(port, &number) || number < 0 || number > 65535) return Invalid(listen);
   if (absl::ConsumePrefix(&host, "[") != absl::ConsumeSuffix(&host, "]")) return Invalid(listen);
-  const addrinfo hints{.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
-  addrinfo* found = nullptr;
-  const std::string name(host);
-  const int error = getaddrinfo(name.empty() ? nullptr : name.c_str(), port.c_str(), &hints, &found);
-  if (error != 0) return CannotListen(listen, gai_strerror(error));
-  return Addresses(found, &freeaddrinfo);
+  absl::StatusOr<std::vector<SocketAddress>> addresses = Resolve(std::string(host), port);
+  if (!addresses.ok()) return CannotListen(listen, addresses.status().message());
+  return addresses;
 }
 
 // A listening socket, or what errno says.
-MetricsServer::Socket Listen(const addrinfo& address) {
-  MetricsServer::Socket socket(
-      ::socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, address.ai_protocol));
-  const int on = 1;
-  const int off = 0;
-  setsockopt(socket.fd(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  if (address.ai_family == AF_INET6) setsockopt(socket.fd(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-  const bool listens = socket.fd() >= 0 && bind(socket.fd(), address.ai_addr, address.ai_addrlen) == 0 &&
-                       listen(socket.fd(), kBacklog) == 0;
+MetricsServer::Socket Listen(const SocketAddress& address) {
+  MetricsServer::Socket socket(BindSocket(address));
+  const bool listens = socket.fd() >= 0 && listen(socket.fd(), kBacklog) == 0;
   return listens ? std::move(socket) : MetricsServer::Socket(-1);
-}
-
-int PortOf(int fd) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof(address);
-  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-  return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
-                                             : reinterpret_cast<const sockaddr_in&>(address).sin_port);
 }
 
 MetricsServer::Text HttpReply(absl::string_view status, absl::string_view body) {
@@ -104,11 +84,10 @@ MetricsServer::Socket::~Socket() {
 
 absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::string& listen, Page page,
                                                                     absl::Duration patience) {
-  ASSIGN_OR_RETURN(const Addresses addresses, Resolve(listen));
-  for (const addrinfo* address = addresses.get(); address != nullptr; address = address->ai_next) {
-    Socket listener = Listen(*address);
-    if (listener.fd() < 0 && address->ai_next != nullptr) continue;
-    if (listener.fd() < 0) break;
+  ASSIGN_OR_RETURN(const std::vector<SocketAddress> addresses, AddressesOf(listen));
+  for (const SocketAddress& address : addresses) {
+    Socket listener = Listen(address);
+    if (listener.fd() < 0) continue;
     Socket stop(eventfd(0, EFD_CLOEXEC));
     if (stop.fd() < 0) break;
     const int port = PortOf(listener.fd());
