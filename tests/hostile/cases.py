@@ -14,14 +14,13 @@ from collections.abc import Callable
 
 import grpc
 import numpy as np
-from harness import METHOD, PICTURE, Caller, call_raw, pb, services, together
+from harness import METHOD, MIB, PICTURE, Caller, call_raw, pb, services, together
 from PIL import Image
 from processes import blocked_log, failed_start, in_container
 from stack import Server
 from traffic import var_pb
 
 HONEST, HOSTILE = "honest-caller-token", "hostile-caller-token"  # bearer tokens
-MIB = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,8 +73,12 @@ def four(run: Callable[[], str]) -> str:
     return f"{', '.join(codes)} after {time.monotonic() - start:.2f} s"
 
 
+def long_question(size: Size):
+    return answer("A lion and a tree. " * (size.text // 19))
+
+
 def long_text(server: Server, size: Size) -> str:
-    message = answer("A lion and a tree. " * (size.text // 19)).SerializeToString()
+    message = long_question(size).SerializeToString()
     return four(lambda: call_raw(server.address, "Answer", message))
 
 
@@ -101,8 +104,12 @@ def large_picture(edge: int) -> bytes:
     return data.getvalue()
 
 
+def about_large_picture(size: Size):
+    return answer("What is it?", large_picture(size.edge), max_tokens=1)
+
+
 def pictures(server: Server, size: Size) -> str:
-    message = answer("What is it?", large_picture(size.edge), max_tokens=1).SerializeToString()
+    message = about_large_picture(size).SerializeToString()
     return four(lambda: call_raw(server.address, "Answer", message, HOSTILE))
 
 
@@ -136,17 +143,22 @@ def connections(server: Server, size: Size) -> str:
     return outcome
 
 
-def maps(server: Server, size: Size) -> str:
+def compare_maps(tokens: int):
+    """Eight settings, each with the maps of so many tokens."""
     var = var_pb.VarOptions(mode=var_pb.VAR_MODE_ON, detail=var_pb.VAR_DETAIL_MAPS)
     parts = [pb.Part(image=pb.Image(data=PICTURE)), pb.Part(text="Describe the image.")]
     request = pb.GenerateRequest(
         messages=[pb.Message(role=pb.ROLE_USER, parts=parts)],
-        options=pb.GenerateOptions(max_tokens=size.tokens, ignore_eos=True),
+        options=pb.GenerateOptions(max_tokens=tokens, ignore_eos=True),
     )
+    return pb.CompareRequest(request=request, settings=[var] * 8)
+
+
+def maps(server: Server, size: Size) -> str:
     with grpc.insecure_channel(server.address) as channel:  # which takes messages of 4 MiB
         largest = 0
         try:
-            for reply in services.VisionLanguageStub(channel).Compare(pb.CompareRequest(request=request, settings=[var] * 8)):
+            for reply in services.VisionLanguageStub(channel).Compare(compare_maps(size.tokens)):
                 largest = max(largest, reply.ByteSize())
         except grpc.RpcError as error:
             return f"{error.code().name}: {error.details()}"
@@ -199,7 +211,7 @@ def deadlines(server: Server, size: Size) -> str:
 
 def hidden_queue(server: Server, size: Size) -> str:
     """Requests that wait for a worker, as the signals for scaling see them."""
-    message = answer("What is it?", large_picture(size.edge), max_tokens=1).SerializeToString()
+    message = about_large_picture(size).SerializeToString()
     seen = [0.0]
 
     def look() -> str:
@@ -222,7 +234,7 @@ def start(server: Server, size: Size) -> str:
 
 
 def container(server: Server, size: Size) -> str:
-    return in_container(server, answer("What is it?", large_picture(size.edge), max_tokens=1).SerializeToString())
+    return in_container(server, about_large_picture(size).SerializeToString())
 
 
 CASES = {

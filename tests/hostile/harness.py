@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import statistics
 import sys
@@ -18,7 +19,13 @@ from stack import Server  # noqa: E402
 from traffic import pb, services  # noqa: E402
 
 METHOD = "/varserve.v1.VisionLanguage/"
+MIB = 1 << 20
 PICTURE = (ROOT / "models/embedded/samples/ships.jpg").read_bytes()
+
+
+def machine() -> str:
+    cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
+    return f"{len(os.sched_getaffinity(0))} cores of a {cpu}"
 
 
 def resident(pid: int) -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -18,8 +17,8 @@ import tempfile
 import time
 
 import tiny_llama
-from cases import CASES, FOUND, HONEST, HOSTILE, MIB, SHORT, Case, Size
-from harness import ROOT, Bystander, Caller, Memory, alone, resident, serving
+from cases import CASES, FOUND, HONEST, HOSTILE, SHORT, Case, Size
+from harness import MIB, ROOT, Bystander, Caller, Memory, alone, machine, resident, serving
 
 EVIDENCE = ROOT / "docs" / "evidence"
 BACK = 1.2  # times the memory before counts as back
@@ -85,7 +84,7 @@ def row(title: str, when: str, result: Result) -> str:
     return f"| {title} | {when} | {result.outcome} | {result.seconds:.1f} | {memory} | {beside} |"
 
 
-def write_evidence(commit: str, results: dict[str, Result], machine: str) -> None:
+def write_evidence(commit: str, results: dict[str, Result]) -> None:
     path = EVIDENCE / "hostile.json"
     runs = json.loads(path.read_text()) if path.exists() else {}
     first = next(iter(runs), commit)
@@ -95,7 +94,7 @@ def write_evidence(commit: str, results: dict[str, Result], machine: str) -> Non
     lines = [
         "# Hostile callers",
         "",
-        f"`./dev soak hostile` on {machine}. Every case runs against a server of its own with the",
+        f"`./dev soak hostile` on {machine()}. Every case runs against a server of its own with the",
         "embedded model. Memory is resident memory in MiB: before, at the peak, within a minute. *Beside it* is a caller who asks a",
         "short question about a picture again and again.",
         "",
@@ -120,8 +119,6 @@ def main() -> int:
     args = parser.parse_args()
     commit = args.commit or subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     failed = False
-    cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
-    machine = f"{len(os.sched_getaffinity(0))} cores of a {cpu}"
     with tempfile.TemporaryDirectory(prefix="varserve_hostile_") as folder:
         tokens = pathlib.Path(folder, "tokens")
         tokens.write_text(f"{HONEST}\n{HOSTILE}\n")
@@ -131,7 +128,7 @@ def main() -> int:
             case = CASES[name]
             result = run(case, args.build, models, tokens, SHORT if args.short else FOUND, patience=60)
             if not args.short:
-                write_evidence(commit, {name: result}, machine)
+                write_evidence(commit, {name: result})
             print(row(case.title, commit, result), flush=True)
             problems = [] if args.no_limits else result.problems(case)
             for problem in problems:

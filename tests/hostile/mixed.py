@@ -23,8 +23,8 @@ import tempfile
 import threading
 import time
 
-from cases import HOSTILE, MIB, answer, large_picture, var_pb
-from harness import METHOD, ROOT, Caller, Memory, call_raw, pb, resident, serving
+from cases import FOUND, HOSTILE, about_large_picture, answer, compare_maps, large_picture, long_question
+from harness import METHOD, MIB, ROOT, Caller, Memory, call_raw, machine, resident, serving
 from stalled_upload import StalledUpload
 
 PICTURES = sorted((ROOT / "models/embedded/samples").glob("*.jpg"))
@@ -33,7 +33,7 @@ HONEST_CALLERS = 8
 
 
 def long_text(address: str) -> None:
-    call_raw(address, "Answer", answer("A lion and a tree. " * 1_000_000).SerializeToString(), HOSTILE)
+    call_raw(address, "Answer", long_question(FOUND).SerializeToString(), HOSTILE)
 
 
 def special_text(address: str) -> None:
@@ -45,11 +45,11 @@ def long_prompt(address: str) -> None:
 
 
 def empty_messages(address: str) -> None:
-    call_raw(address, "Generate", b"\x0a\x00" * 8_000_000, HOSTILE)
+    call_raw(address, "Generate", b"\x0a\x00" * FOUND.empty_messages, HOSTILE)
 
 
 def picture(address: str) -> None:
-    call_raw(address, "Answer", answer("What is it?", large_picture(8000), max_tokens=1).SerializeToString(), HOSTILE)
+    call_raw(address, "Answer", about_large_picture(FOUND).SerializeToString(), HOSTILE)
 
 
 def stalled_upload(address: str, token: str) -> None:
@@ -68,11 +68,7 @@ def idle_connections(address: str) -> None:
 
 
 def maps(address: str) -> None:
-    var = var_pb.VarOptions(mode=var_pb.VAR_MODE_ON, detail=var_pb.VAR_DETAIL_MAPS)
-    parts = [pb.Part(image=pb.Image(data=PICTURES[0].read_bytes())), pb.Part(text="Describe the image.")]
-    options = pb.GenerateOptions(max_tokens=400, ignore_eos=True)
-    request = pb.GenerateRequest(messages=[pb.Message(role=pb.ROLE_USER, parts=parts)], options=options)
-    call_raw(address, "Compare", pb.CompareRequest(request=request, settings=[var] * 8).SerializeToString(), HOSTILE)
+    call_raw(address, "Compare", compare_maps(FOUND.tokens).SerializeToString(), HOSTILE)
 
 
 def sampled(address: str) -> None:
@@ -104,7 +100,7 @@ ATTACKS = [
 def attack(address: str, metrics_address: str) -> None:
     """Everything at once until it is killed, in a process that yields to the others: its own work is no part of the attack."""
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    large_picture(8000)
+    large_picture(FOUND.edge)
 
     def again_and_again(one, pause: float) -> None:
         while True:
@@ -195,7 +191,6 @@ def write_evidence(alone: dict, beside: dict, minutes: list[dict], memory: Memor
     def line(when: str, f: dict, mib: str) -> str:
         return f"| {when} | {f['questions']} | {f['lost']} | {f['median']:.2f} | {f['p95']:.2f} | {f['worst']:.2f} | {mib} |"
 
-    cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
     rows = [line("alone", alone, f"{memory.before / MIB:.0f}")]
     rows += [line(f"minute {number}", minute, f"{minute['resident']:.0f}") for number, minute in enumerate(minutes, 1)]
     rows.append(line("all of them", beside, f"{memory.peak / MIB:.0f} at the peak, {after:.0f} a minute later"))
@@ -205,7 +200,7 @@ def write_evidence(alone: dict, beside: dict, minutes: list[dict], memory: Memor
             [
                 "# Honest callers beside hostile ones",
                 "",
-                f"`./dev soak mixed` on {len(os.sched_getaffinity(0))} cores of a {cpu}, where the callers run, too: eight honest callers",
+                f"`./dev soak mixed` on {machine()}, where the callers run, too: eight honest callers",
                 "with tokens of their own ask short questions about pictures, 16 tokens each, a minute alone, then ten minutes beside all",
                 "of this at once, of a caller with a token and of one without:",
                 "",

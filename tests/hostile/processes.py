@@ -12,10 +12,9 @@ import time
 from collections.abc import Iterator
 
 import grpc
-from harness import call_raw, resident, together
+from harness import MIB, call_raw, resident, together
 from stack import Server
 
-MIB = 1 << 20
 CONTROL_GROUPS = pathlib.Path("/sys/fs/cgroup")
 
 

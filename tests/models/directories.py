@@ -11,22 +11,15 @@ import sys
 import torch
 from safetensors.torch import save_file
 
-sys.path.append(str(pathlib.Path(__file__).parents[1] / "golden"))
+GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "golden"
+sys.path.append(str(GOLDEN))
 from tiny_model import fill, load_spec
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I8": torch.int8}
 INDEX = "model.safetensors.index.json"
 
 IMAGE_TOKEN = 159
-CHAT_TEMPLATE = """\
-{%- for message in messages -%}
-    {%- for part in message['content'] if part['type'] == 'image' -%}<image>{%- endfor -%}
-    {{- '<|im_start|>' + message['role'] + '\\n' -}}
-    {%- for part in message['content'] if part['type'] == 'text' -%}{{ part['text'] }}{%- endfor -%}
-    {{- '<|im_end|>\\n' -}}
-{%- endfor -%}
-{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif -%}
-"""
+CHAT_TEMPLATE = (GOLDEN / "text" / "byte_level" / "chat_template.jinja").read_text()
 
 
 def tokenizer():
