@@ -1,4 +1,4 @@
-// What tells pictures apart to a load balancer. Thread-safe.
+// What distinguishes pictures for a load balancer. Thread-safe.
 #pragma once
 
 #include <string>

@@ -17,7 +17,7 @@ constexpr int kNarrowestColumn = 16;
 constexpr absl::string_view kReplacement = "\uFFFD";
 constexpr absl::string_view kGutter = " | ";
 
-// libc tells characters and widths; for this thread and while it lives, of UTF-8 whatever the environment
+// Has libc report characters and widths, on this thread and while it lives, of UTF-8 whatever the environment
 // says.
 class Utf8Locale {
  public:

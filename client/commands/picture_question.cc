@@ -26,7 +26,7 @@ PictureQuestion::PictureQuestion(CLI::App& app) {
 
 absl::Status PictureQuestion::Read() {
   if (arguments_.size() < 2)
-    return absl::InvalidArgumentError("QUESTION: is missing; it stands behind the pictures");
+    return absl::InvalidArgumentError("QUESTION: is missing; it comes after the pictures");
   question_ = std::move(arguments_.back());
   arguments_.pop_back();
   if (!IsUtf8(question_)) return absl::InvalidArgumentError("QUESTION: is not UTF-8");

@@ -6,7 +6,7 @@
 namespace varserve::client {
 namespace {
 
-// JSON in which no "</script" and no "<!--" can stand. Text that is no UTF-8 gets replacement characters.
+// JSON that never contains "</script" or "<!--". Text that is not UTF-8 gets replacement characters.
 std::string ScriptSafe(const nlohmann::json& data) {
   const std::string json = data.dump(/*indent=*/-1, /*indent_char=*/' ', /*ensure_ascii=*/false,
                                      nlohmann::json::error_handler_t::replace);
