@@ -67,6 +67,7 @@ Logger::~Logger() {
     left_out = limit_.EndWindows(absl::InfiniteFuture());
   }
   TellLeftOut(left_out);
+  queue_.reset();  // ends its thread, which uses the others
 }
 
 std::string Logger::Payload(Format format, absl::string_view message, const LogFields& fields) {

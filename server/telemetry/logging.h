@@ -86,7 +86,7 @@ class Logger {
 
   const Format format_;
   const MonotonicClock clock_;
-  const std::shared_ptr<spdlog::details::thread_pool> queue_;  // its lines keep logger and sink alive
+  std::shared_ptr<spdlog::details::thread_pool> queue_;  // set to null only at the end
   const std::shared_ptr<LogSink> sink_;
   const std::shared_ptr<spdlog::async_logger> logger_;
   std::atomic<int64_t> posted_ = 0;  // lines
