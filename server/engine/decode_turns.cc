@@ -15,7 +15,11 @@ std::vector<const Sequence*> DecodeTurns::Next(absl::Span<Sequence* const> runni
     decoding.push_back(sequence);
     callers[sequence->request.caller].push_back(sequence);
   }
-  const size_t part = std::max<size_t>(1, callers.empty() ? 1 : max_rows_ / callers.size());
+  if (callers.size() <= 1) {
+    last_turn_.clear();
+    return decoding;
+  }
+  const size_t part = std::max<size_t>(1, max_rows_ / callers.size());
   absl::flat_hash_map<SequenceId, uint64_t> turns;
   // Who is new had its first token in the step before.
   const auto last_turn = [this, before = step_++](const Sequence* sequence) {
@@ -25,9 +29,8 @@ std::vector<const Sequence*> DecodeTurns::Next(absl::Span<Sequence* const> runni
   for (auto& [caller, sequences] : callers) {
     std::stable_sort(sequences.begin(), sequences.end(),
                      [&](const Sequence* a, const Sequence* b) { return last_turn(a) < last_turn(b); });
-    const size_t rows = callers.size() == 1 ? sequences.size() : std::min(part, sequences.size());
     for (size_t i = 0; i < sequences.size(); ++i)
-      turns[sequences[i]->id] = i < rows ? step_ : last_turn(sequences[i]);
+      turns[sequences[i]->id] = i < part ? step_ : last_turn(sequences[i]);
   }
   last_turn_ = std::move(turns);
   std::erase_if(decoding, [this](const Sequence* sequence) { return last_turn_.at(sequence->id) != step_; });

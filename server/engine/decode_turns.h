@@ -27,7 +27,7 @@ class DecodeTurns {
  private:
   const int max_rows_;
   uint64_t step_ = 0;
-  absl::flat_hash_map<SequenceId, uint64_t> last_turn_;  // the step of it, of all that decode
+  absl::flat_hash_map<SequenceId, uint64_t> last_turn_;  // the step of it, while several callers decode
 };
 
 }  // namespace varserve::engine

@@ -8,10 +8,12 @@ import shutil
 import struct
 
 LARGEST_BFLOAT16 = b"\x7f\x7f"  # 3.4e38
+LARGEST_NEGATIVE_BFLOAT16 = b"\x7f\xff"
 
 
 def break_patches(model: str, copy: pathlib.Path) -> None:
-    """Weights of the patch embedding so large that every picture becomes NaN, but for one that is all mean color: warm-up's."""
+    """Two weights of the patch embedding so large that they overflow, and so opposite that they cancel where a patch has one
+    color: every picture becomes NaN, but for one that is all grey: warm-up's."""
     copy.mkdir()
     for path in pathlib.Path(model).iterdir():
         if path.name != "model.safetensors":
@@ -24,9 +26,9 @@ def break_patches(model: str, copy: pathlib.Path) -> None:
         name = next(n for n in tensors if n.endswith("patch_embeddings.projection.weight"))
         if tensors[name]["dtype"] != "BF16":
             raise RuntimeError(f"{name} is {tensors[name]['dtype']}, not BF16")
-        begin, end = tensors[name]["data_offsets"]
+        begin, _ = tensors[name]["data_offsets"]
         file.seek(8 + size + begin)
-        file.write(LARGEST_BFLOAT16 * ((end - begin) // 2))
+        file.write(LARGEST_BFLOAT16 + LARGEST_NEGATIVE_BFLOAT16)  # for the first two pixels' red
 
 
 def break_memory(pid: int, model: str) -> None:
