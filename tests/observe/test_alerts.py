@@ -74,7 +74,7 @@ class Alerts(unittest.TestCase):
     SCARCITY = (
         "--max_running=1",
         "--max_waiting=2",
-        "--memory_budget=340M",
+        "--memory_budget=951M",
         "--prefill_budget=64",
         "--prefix_cache=0",
         "--watchdog=1ms",
