@@ -32,7 +32,7 @@ class Server:
         self.name = name
         self._log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            [BUILD / "bin/varserve-server", "--model", MODEL, "--model_name", name, "--threads", "1", "--memory_budget", "700M"]
+            [BUILD / "bin/varserve-server", "--model", MODEL, "--model_name", name, "--threads", "1", "--memory_budget", "1400M"]
             + ["--listen", f"127.0.0.1:{port}", "--metrics_listen", "", *flags],
             stderr=self._log,
         )

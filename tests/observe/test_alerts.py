@@ -1,5 +1,6 @@
 """Alerts made to fire for real: a server with too little of everything and the wrong VAR profile, and one whose model is broken."""
 
+import contextlib
 import itertools
 import os
 import pathlib
@@ -12,6 +13,7 @@ import time
 import unittest
 import zlib
 
+import grpc
 from faulty_model import break_memory, break_patches
 from queries import alerts
 from stack import Prometheus, Server, a_week_of, stopping
@@ -31,8 +33,9 @@ def flat_png(width: int, height: int) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     packer = zlib.compressobj(1)
-    rows = b"".join(packer.compress(b"\0" + b"\x80\x40\x20" * width) for _ in range(height)) + packer.flush()
-    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    row = b"\0" + b"\x80\x00\x40\x00\x20\x00" * width
+    rows = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    size = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
@@ -75,6 +78,7 @@ class Alerts(unittest.TestCase):
         "--max_running=1",
         "--max_waiting=2",
         "--memory_budget=951M",
+        "--max_image_pixels=400000000",
         "--prefill_budget=64",
         "--prefix_cache=0",
         "--watchdog=1ms",
@@ -201,13 +205,25 @@ class Alerts(unittest.TestCase):
 
     def send_large_pictures(self):
         request = question().message()
-        request.images[0].data = flat_png(7000, 8000)
-        client = Client(self.scarce.address)
-        calls = [client.stub.Answer(request) for _ in range(3)]
-        self.assertFires("VarserveSlowPreparation", model="scarce")
-        for call in calls:
-            call.cancel()
-        client.close()
+        request.images[0].data = flat_png(20_000, 20_000)
+        fired = threading.Event()
+
+        def keep_asking():
+            client = Client(self.scarce.address)
+            while not fired.is_set():
+                with contextlib.suppress(grpc.RpcError):  # two of the three may find the queue full
+                    list(client.stub.Answer(request))
+            client.close()
+
+        callers = [threading.Thread(target=keep_asking) for _ in range(3)]
+        for caller in callers:
+            caller.start()
+        try:
+            self.assertFires("VarserveSlowPreparation", model="scarce")
+        finally:
+            fired.set()
+            for caller in callers:
+                caller.join()
 
     def ask_many(self, count: int):
         return send_all(self.scarce.address, itertools.repeat(question(), count), workers=count)
