@@ -11,10 +11,12 @@ namespace {
 
 constexpr size_t kSumBlock = 256;  // logits whose weights are summed by themselves
 
-// Uniform in [0, 1), a function of seed and step alone: SplitMix64 (Steele, Lea, Flood 2014), the step-th
-// output.
-double Uniform(uint64_t seed, uint64_t step) {
-  uint64_t z = seed + (step + 1) * 0x9e3779b97f4a7c15U;
+constexpr double kOftenDrawn = 0.25;    // a nucleus of such a share is drawn from by trying
+
+// Uniform in [0, 1), a function of seed, step and attempt alone: SplitMix64 (Steele, Lea, Flood 2014), the
+// step-th output.
+double Uniform(uint64_t seed, uint64_t step, uint64_t attempt = 0) {
+  uint64_t z = (seed ^ (attempt * 0xda942042e4dd58b5U)) + (step + 1) * 0x9e3779b97f4a7c15U;
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
   z ^= z >> 31;
@@ -27,30 +29,18 @@ double Weights(absl::Span<const float> logits, float largest, float temperature,
                                                   temperature, weights);
 }
 
-// From all tokens, in order of ids.
-int32_t DrawFromAll(absl::Span<const float> logits, const LogitBlocks& blocks, float temperature,
-                    double uniform) {
-  std::vector<double> sums;
-  double total = 0.0;
-  for (size_t begin = 0; begin < logits.size(); begin += kSumBlock) {
-    sums.push_back(Weights(logits.subspan(begin, kSumBlock), blocks.largest(), temperature, nullptr));
-    total += sums.back();
+// The sum of the weights whose logits satisfy `counts`.
+template <typename Counts>
+double SumWhere(absl::Span<const float> logits, absl::Span<const double> weights, const Counts& counts) {
+  constexpr size_t kLanes = 8;  // which compilers make vectors of
+  double lanes[kLanes] = {};
+  size_t i = 0;
+  for (; i + kLanes <= logits.size(); i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane)
+      lanes[lane] += counts(logits[i + lane]) ? weights[i + lane] : 0.0;
   }
-  double left = uniform * total;
-  for (size_t block = 0; block < sums.size(); ++block) {
-    if (left - sums[block] >= 0.0) {
-      left -= sums[block];
-      continue;
-    }
-    const absl::Span<const float> values = logits.subspan(block * kSumBlock, kSumBlock);
-    double weights[kSumBlock];
-    Weights(values, blocks.largest(), temperature, weights);
-    for (size_t i = 0; i < values.size(); ++i) {
-      left -= weights[i];
-      if (left < 0.0) return static_cast<int32_t>(block * kSumBlock + i);
-    }
-  }
-  return blocks.first_largest();  // by rounding
+  for (; i < logits.size(); ++i) lanes[0] += counts(logits[i]) ? weights[i] : 0.0;
+  return std::accumulate(std::begin(lanes), std::end(lanes), 0.0);
 }
 
 // A weight that no token of the nucleus is below: the heavier of two that are easy to try, or such that the
@@ -98,20 +88,19 @@ absl::Span<const float> Sampler::Penalized(absl::Span<const float> logits, float
 }
 
 int32_t Sampler::Draw(absl::Span<const float> logits, const engine::SamplingParams& params, uint64_t step) {
-  const double uniform = Uniform(params.seed, step);
   const LogitBlocks blocks(logits);
-  const float temperature = params.temperature;
   const auto top_p = static_cast<double>(params.top_p);
-  if (params.top_k == 0 && top_p >= 1.0) return DrawFromAll(logits, blocks, temperature, uniform);
-
   double total = 0.0;
+  TokenRanking::Prefix nucleus;
   if (params.top_k > 0) {
-    FindMostProbable(logits, blocks, params.top_k, temperature);
+    FindMostProbable(logits, blocks, params.top_k, params.temperature);
   } else {
-    total = FindNucleus(logits, blocks, top_p, temperature);
+    total = WeighAll(logits, blocks.largest(), params.temperature);
+    if (top_p >= kOftenDrawn) return DrawByTrying(logits, total, params, step);
+    FindNucleus(logits, blocks, total, params);
   }
   const TokenRanking ranking(candidates_);
-  TokenRanking::Prefix nucleus{.count = candidates_.size()};
+  nucleus.count = candidates_.size();
   if (params.top_k > 0) {
     nucleus = ranking.OfCount(params.top_k);
     total = nucleus.weight;
@@ -120,8 +109,50 @@ int32_t Sampler::Draw(absl::Span<const float> logits, const engine::SamplingPara
     const TokenRanking::Prefix reached = ranking.Reaching(top_p * total);
     if (reached.count <= nucleus.count) nucleus = reached;
   }
-  const TokenRanking::Prefix drawn = ranking.Exceeding(uniform * nucleus.weight);
+  const TokenRanking::Prefix drawn = ranking.Exceeding(Uniform(params.seed, step) * nucleus.weight);
   return drawn.count <= nucleus.count ? drawn.last : nucleus.last;
+}
+
+double Sampler::WeighAll(absl::Span<const float> logits, float largest, float temperature) {
+  weights_.resize(logits.size());
+  block_sums_.clear();
+  for (size_t begin = 0; begin < logits.size(); begin += kSumBlock) {
+    block_sums_.push_back(
+        Weights(logits.subspan(begin, kSumBlock), largest, temperature, weights_.data() + begin));
+  }
+  return std::accumulate(block_sums_.begin(), block_sums_.end(), 0.0);
+}
+
+int32_t Sampler::TokenAt(double weight) const {
+  size_t last = 0;  // that weighs something, where rounding leads past the end
+  for (size_t block = 0; block < block_sums_.size(); ++block) {
+    if (weight >= block_sums_[block]) {
+      weight -= block_sums_[block];
+      continue;
+    }
+    const size_t end = std::min(weights_.size(), (block + 1) * kSumBlock);
+    for (size_t id = block * kSumBlock; id < end; ++id) {
+      if (weights_[id] == 0.0) continue;
+      last = id;
+      weight -= weights_[id];
+      if (weight < 0.0) return static_cast<int32_t>(id);
+    }
+  }
+  return static_cast<int32_t>(last);
+}
+
+int32_t Sampler::DrawByTrying(absl::Span<const float> logits, double total,
+                              const engine::SamplingParams& params, uint64_t step) const {
+  for (uint64_t attempt = 0;; ++attempt) {
+    const int32_t id = TokenAt(Uniform(params.seed, step, attempt) * total);
+    if (params.top_p >= 1.0F) return id;
+    const float logit = logits[id];
+    const absl::Span<const double> weights = weights_;
+    const double before =
+        SumWhere(logits.first(id), weights.first(id), [logit](float other) { return other >= logit; }) +
+        SumWhere(logits.subspan(id), weights.subspan(id), [logit](float other) { return other > logit; });
+    if (before == 0.0 || before < static_cast<double>(params.top_p) * total) return id;
+  }
 }
 
 void Sampler::FindMostProbable(absl::Span<const float> logits, const LogitBlocks& blocks, int top_k,
@@ -136,13 +167,11 @@ void Sampler::FindMostProbable(absl::Span<const float> logits, const LogitBlocks
   Weights(c.logits, blocks.largest(), temperature, c.weights.data());
 }
 
-double Sampler::FindNucleus(absl::Span<const float> logits, const LogitBlocks& blocks, double top_p,
-                            float temperature) {
-  weights_.resize(logits.size());
-  const double total = Weights(logits, blocks.largest(), temperature, weights_.data());
-  const double least = LeastInNucleus(weights_, total, top_p);
+void Sampler::FindNucleus(absl::Span<const float> logits, const LogitBlocks& blocks, double total,
+                          const engine::SamplingParams& params) {
+  const double least = LeastInNucleus(weights_, total, params.top_p);
   // Its logarithm, less enough that rounding does not matter.
-  const double threshold = blocks.largest() + static_cast<double>(temperature) * (std::log(least) - 1e-3);
+  const double threshold = blocks.largest() + params.temperature * (std::log(least) - 1e-3);
   Candidates& c = candidates_;
   blocks.TokensFrom(static_cast<float>(threshold), c.ids);
   c.logits.resize(c.size());
@@ -151,7 +180,6 @@ double Sampler::FindNucleus(absl::Span<const float> logits, const LogitBlocks& b
     c.logits[i] = logits[c.ids[i]];
     c.weights[i] = weights_[c.ids[i]];
   }
-  return total;
 }
 
 void Sampler::AddLogprobs(absl::Span<const float> logits, int count, engine::Token& token) {

@@ -2,8 +2,9 @@
 // same on every device; a pure function of its arguments, so a seed gives the same tokens whatever else runs.
 //
 // Never sorts the vocabulary, nor looks at all of it more often than it must: what the choice depends on is
-// found by blocks and buckets (token_ranking.h). The choice is that of the definition, in which tokens are
-// sorted by probability, ties by id.
+// found by blocks and buckets (token_ranking.h), or, where top_p leaves most of the probability in, by drawing
+// from all tokens until one is in. Which those are is the definition's choice, in which tokens are sorted by
+// probability, ties by id.
 #pragma once
 
 #include <cstdint>
@@ -36,13 +37,21 @@ class Sampler {
   // Sets candidates_ to those that top_k can let in.
   void FindMostProbable(absl::Span<const float> logits, const LogitBlocks& blocks, int top_k,
                         float temperature);
-  // Sets candidates_ to those that top_p can let in; returns what all tokens weigh.
-  double FindNucleus(absl::Span<const float> logits, const LogitBlocks& blocks, double top_p,
-                     float temperature);
+  // Sets weights_ and block_sums_; returns what all tokens weigh.
+  double WeighAll(absl::Span<const float> logits, float largest, float temperature);
+  // The token at which the weights, added in order of ids, exceed `weight`.
+  int32_t TokenAt(double weight) const;
+  // Draws from all tokens until one is within top_p.
+  int32_t DrawByTrying(absl::Span<const float> logits, double total, const engine::SamplingParams& params,
+                       uint64_t step) const;
+  // Sets candidates_ to those that top_p can let in.
+  void FindNucleus(absl::Span<const float> logits, const LogitBlocks& blocks, double total,
+                   const engine::SamplingParams& params);
   void AddLogprobs(absl::Span<const float> logits, int count, engine::Token& token);
 
   std::vector<float> penalized_;  // [V]
-  std::vector<double> weights_;   // [V]
+  std::vector<double> weights_;   // [V], exp((logit - largest) / temperature)
+  std::vector<double> block_sums_;
   Candidates candidates_;
 };
 

@@ -45,29 +45,36 @@ class Reference {
     std::vector<double> weights;
     for (const float x : logits)
       weights.push_back(std::exp((static_cast<double>(x) - *largest) / static_cast<double>(p.temperature)));
-    std::vector<int32_t> order(logits.size());
-    std::iota(order.begin(), order.end(), 0);
-    if (p.top_k > 0 || p.top_p < 1.0F) {
-      std::stable_sort(order.begin(), order.end(),
-                       [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
-      if (p.top_k > 0) order.resize(std::min<size_t>(p.top_k, order.size()));
-      if (p.top_p < 1.0F) {
-        const double enough = static_cast<double>(p.top_p) * Sum(order, weights);
-        double mass = 0;
-        size_t kept = 0;
-        while (kept < order.size() && (kept == 0 || mass < enough)) mass += weights[order[kept++]];
-        order.resize(kept);
-      }
+    std::vector<int32_t> ids(logits.size());
+    std::iota(ids.begin(), ids.end(), 0);
+    std::vector<int32_t> order = ids;
+    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
+    if (p.top_k > 0) order.resize(std::min<size_t>(p.top_k, order.size()));
+    if (p.top_p < 1.0F) {
+      const double enough = static_cast<double>(p.top_p) * Sum(order, weights);
+      double mass = 0;
+      size_t kept = 0;
+      while (kept < order.size() && (kept == 0 || mass < enough)) mass += weights[order[kept++]];
+      order.resize(kept);
     }
-    double left = Uniform(p.seed, generated.size()) * Sum(order, weights);
+    const uint64_t step = generated.size();
+    if (p.top_k > 0 || p.top_p < 0.25F) return At(Uniform(p.seed, step), order, weights);
+    for (uint64_t attempt = 0;; ++attempt) {
+      const int32_t id = At(Uniform(p.seed ^ (attempt * 0xda942042e4dd58b5), step), ids, weights);
+      if (std::find(order.begin(), order.end(), id) != order.end()) return id;
+    }
+  }
+
+ private:
+  // What `share` of the weights, added in order, leads to.
+  static int32_t At(double share, const std::vector<int32_t>& order, const std::vector<double>& weights) {
+    double left = share * Sum(order, weights);
     for (const int32_t id : order) {
       left -= weights[id];
       if (left < 0.0) return id;
     }
     return order.back();
   }
-
- private:
   static double Uniform(uint64_t seed, uint64_t step) {  // SplitMix64
     uint64_t z = seed + (step + 1) * 0x9e3779b97f4a7c15;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
@@ -122,7 +129,7 @@ TEST(SamplerTest, ChoosesWhatTheDefinitionChooses) {
       const SamplingParams params{
           .temperature = pick(std::to_array({0.0F, 0.05F, 0.7F, 1.0F, 5.0F})),
           .top_p =
-              pick(std::to_array({1e-6F, 0.1F, 0.5F, 0.9F, 0.999F, std::nextafter(1.0F, 0.0F), 1.0F, 1.0F})),
+              pick(std::to_array({1e-6F, 0.1F, 0.3F, 0.9F, 0.999F, std::nextafter(1.0F, 0.0F), 1.0F, 1.0F})),
           .top_k = pick(std::to_array({0, 0, 0, 1, 7, 50, 400, static_cast<int>(n)})),
           .repetition_penalty = pick(std::to_array({1.0F, 1.3F, 0.5F})),
           .seed = random()};
@@ -167,6 +174,7 @@ TEST(SamplerTest, FrequenciesFollowTheDistribution) {
                                                   {0.7F, 5, 1.0F},
                                                   {1.3F, 0, 0.6F},
                                                   {1.0F, 10, 0.5F},
+                                                  {1.3F, 0, 0.2F},
                                                   {0.2F, 40, 0.99F}}) {
     SamplingParams params{.temperature = temperature, .top_p = top_p, .top_k = top_k, .seed = 99};
     const std::vector<double> expected = Expected(logits, params);
@@ -187,7 +195,7 @@ TEST(SamplerTest, FrequenciesFollowTheDistribution) {
 
 TEST(SamplerTest, NucleusIsTheSmallestSetAlsoInLargeVocabularies) {
   const std::vector<float> logits = RandomLogits(50000, 2, 0.3F);  // flat: thousands of tokens are needed
-  SamplingParams params{.temperature = 1.0F, .top_p = 0.3F, .seed = 5};
+  SamplingParams params{.temperature = 1.0F, .top_p = 0.2F, .seed = 5};
   const std::vector<double> expected = Expected(logits, params);
   std::vector<int32_t> generated;
   for (int i = 0; i < 300; ++i) {
