@@ -17,7 +17,7 @@ std::shared_ptr<Termination> Termination::Catch() {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::shared_ptr<Termination> termination(new Termination());
   std::thread([termination, signals] {
-    for (int signal = 0; sigwait(&signals, &signal) == 0;) termination->OnSignal();
+    for (int signal = 0; sigwait(&signals, &signal) == 0;) termination->OnSignal(signal);
   }).detach();
   return termination;
 }
@@ -35,9 +35,10 @@ bool Termination::WaitFor(absl::Duration duration) {
   return asked_;
 }
 
-void Termination::OnSignal() {
+void Termination::OnSignal(int signal) {
   absl::MutexLock lock(&mu_);
-  if (!serving_ || asked_) std::_Exit(0);
+  if (!serving_) std::_Exit(0);
+  if (asked_) std::_Exit(128 + signal);
   asked_ = true;
   changed_.SignalAll();
 }

@@ -1,5 +1,6 @@
-// SIGTERM and SIGINT, taken by a thread of their own. The first one asks for a drain; before there is
-// anything to drain, and the second time, a signal ends the process at once, with exit code 0. Thread-safe.
+// SIGTERM and SIGINT, taken by a thread of their own. The first one asks for a drain. Before there is anything
+// to drain it ends the process at once, with exit code 0. The second one ends it at once too, breaking off
+// what still runs, with 128 + its number, as a shell has it. Thread-safe.
 #pragma once
 
 #include <csignal>
@@ -23,7 +24,7 @@ class Termination {
 
  private:
   Termination() = default;
-  void OnSignal() ABSL_LOCKS_EXCLUDED(mu_);
+  void OnSignal(int signal) ABSL_LOCKS_EXCLUDED(mu_);
 
   absl::Mutex mu_;
   absl::CondVar changed_;

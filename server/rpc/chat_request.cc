@@ -46,7 +46,7 @@ absl::StatusOr<Role> RoleOf(const std::string& field, v1::Role role) {
 
 absl::StatusOr<ChatRequest> ReadChat(const v1::AnswerRequest& request) {
   ChatRequest chat{.options = &request.options(),
-                   .settings = {&request.var()},
+                   .settings = {{"var", &request.var()}},
                    .text_field = "question",
                    .images_field = "images"};
   if (request.images().empty()) return Invalid("images", "at least one is needed");
@@ -62,7 +62,7 @@ absl::StatusOr<ChatRequest> ReadChat(const v1::AnswerRequest& request) {
 
 absl::StatusOr<ChatRequest> ReadChat(const v1::CaptionRequest& request) {
   ChatRequest chat{.options = &request.options(),
-                   .settings = {&request.var()},
+                   .settings = {{"var", &request.var()}},
                    .text_field = "image",
                    .images_field = "image"};
   if (!request.has_image()) return Invalid("image", "is missing");
@@ -88,7 +88,7 @@ absl::StatusOr<ChatRequest> ReadChat(const v1::CaptionRequest& request) {
 
 absl::StatusOr<ChatRequest> ReadChat(const v1::GenerateRequest& request) {
   ChatRequest chat{.options = &request.options(),
-                   .settings = {&request.var()},
+                   .settings = {{"var", &request.var()}},
                    .text_field = "messages",
                    .images_field = "messages"};
   if (request.messages().empty()) return Invalid("messages", "at least one is needed");
@@ -136,9 +136,11 @@ absl::StatusOr<ChatRequest> ReadChat(const v1::CompareRequest& request) {
   absl::StatusOr<ChatRequest> chat = ReadChat(request.request());
   if (!chat.ok()) return Prefixed("request.", chat.status());
   chat->settings.clear();
-  for (const v1::VarOptions& setting : request.settings()) chat->settings.push_back(&setting);
+  for (int i = 0; i < request.settings_size(); ++i)
+    chat->settings.push_back({absl::StrCat("settings[", i, "]"), &request.settings(i)});
   for (ChatRequest::Picture& picture : chat->pictures)
     picture.field = absl::StrCat("request.", picture.field);
+  chat->options_field = "request.options";
   chat->text_field = "request.messages";
   chat->images_field = "request.messages";
   return chat;

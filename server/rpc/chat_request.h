@@ -16,11 +16,16 @@ struct ChatRequest {
     std::string field;         // its place in the request, for messages
     const std::string* bytes;  // encoded; belongs to the request
   };
+  struct Setting {
+    std::string field;             // its place in the request, for messages
+    const v1::VarOptions* options;  // belongs to the request
+  };
   std::vector<preprocess::Message> messages;
-  std::vector<Picture> pictures;                // of the ImageParts, in order
-  const v1::GenerateOptions* options;           // belongs to the request
-  std::vector<const v1::VarOptions*> settings;  // at least one; belong to the request
-  // What messages call the conversation, and its images as a whole.
+  std::vector<Picture> pictures;       // of the ImageParts, in order
+  const v1::GenerateOptions* options;  // belongs to the request
+  std::vector<Setting> settings;       // at least one
+  // What messages call the options, the conversation, and its images as a whole.
+  std::string options_field = "options";
   std::string text_field;
   std::string images_field;
 };

@@ -169,12 +169,14 @@ absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_p
                                       engine::VarMode& mode) {
   // 1. What costs nothing to check.
   const v1::Model::Decoder& decoder = model->description.decoder();
-  ASSIGN_OR_RETURN(const SamplingRequest sampling,
-                   ReadGenerateOptions(*chat.options, static_cast<int>(decoder.vocabulary()), RandomSeed()));
+  const absl::StatusOr<SamplingRequest> sampling =
+      ReadGenerateOptions(*chat.options, static_cast<int>(decoder.vocabulary()), RandomSeed());
+  if (!sampling.ok()) return Prefixed(absl::StrCat(chat.options_field, "."), sampling.status());
   std::vector<VarRequest> settings;
-  for (const v1::VarOptions* options : chat.settings) {
-    ASSIGN_OR_RETURN(VarRequest setting, ReadVarOptions(*options, model->var_defaults));
-    settings.push_back(std::move(setting));
+  for (const auto& [field, options] : chat.settings) {
+    absl::StatusOr<VarRequest> setting = ReadVarOptions(*options, model->var_defaults);
+    if (!setting.ok()) return Prefixed(absl::StrCat(field, "."), setting.status());
+    settings.push_back(*std::move(setting));
   }
   mode = settings.front().settings.mode;
 
@@ -198,7 +200,7 @@ absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_p
     engine::GenerationRequest request{.id = call->metadata().request_id,
                                       .caller = call->metadata().caller,
                                       .prompt = prompt,
-                                      .sampling = sampling.params,
+                                      .sampling = sampling->params,
                                       .var = settings[i].settings,
                                       .map_layers = settings[i].map_layers,
                                       .max_map_bytes = model->services.max_map_bytes,
@@ -207,11 +209,11 @@ absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_p
         std::min({request.sampling.max_tokens, context - prompt->size(), max_tokens});
     GenerationSpec spec{.setting = static_cast<uint32_t>(i),
                         .prompt = prompt,
-                        .stop = sampling.stop,
+                        .stop = sampling->stop,
                         .effective_var = settings[i].effective,
                         .mode = settings[i].settings.mode,
                         .preset = settings[i].preset,
-                        .logprobs = sampling.params.logprobs >= 0,
+                        .logprobs = sampling->params.logprobs >= 0,
                         .image_time = image_time};
     group.push_back(
         {std::move(request), std::make_shared<Generation>(model->services, call, std::move(spec))});

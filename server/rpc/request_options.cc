@@ -36,7 +36,7 @@ absl::StatusOr<VarMode> ModeOf(v1::VarMode mode) {
     case v1::VAR_MODE_ON:
       return VarMode::kOn;
     default:
-      return absl::InvalidArgumentError(absl::StrCat("var.mode: ", static_cast<int>(mode), " is no VarMode"));
+      return absl::InvalidArgumentError(absl::StrCat("mode: ", static_cast<int>(mode), " is no VarMode"));
   }
 }
 
@@ -50,7 +50,7 @@ absl::StatusOr<float> RhoOf(v1::VarPreset preset) {
       return 0.9F;
     default:
       return absl::InvalidArgumentError(
-          absl::StrCat("var.preset: ", static_cast<int>(preset), " is no VarPreset"));
+          absl::StrCat("preset: ", static_cast<int>(preset), " is no VarPreset"));
   }
 }
 
@@ -76,34 +76,34 @@ absl::StatusOr<SamplingRequest> ReadGenerateOptions(const v1::GenerateOptions& o
   SamplingRequest request;
   engine::SamplingParams& p = request.params;
   if (o.has_max_tokens()) {
-    if (o.max_tokens() < 1) return absl::InvalidArgumentError("options.max_tokens: 0 is not at least 1");
+    if (o.max_tokens() < 1) return absl::InvalidArgumentError("max_tokens: 0 is not at least 1");
     p.max_tokens = static_cast<int>(std::min<uint32_t>(o.max_tokens(), 1U << 30));
   }
   if (o.has_temperature()) {
-    RETURN_IF_ERROR(CheckRange("options.temperature", o.temperature(), 0, 5));
+    RETURN_IF_ERROR(CheckRange("temperature", o.temperature(), 0, 5));
     p.temperature = o.temperature();
   }
   if (o.has_top_p()) {
-    RETURN_IF_ERROR(CheckRange("options.top_p", o.top_p(), 0, 1, /*open_low=*/true));
+    RETURN_IF_ERROR(CheckRange("top_p", o.top_p(), 0, 1, /*open_low=*/true));
     p.top_p = o.top_p();
   }
   if (o.has_top_k()) {
-    RETURN_IF_ERROR(CheckRange("options.top_k", o.top_k(), 0, vocabulary));
+    RETURN_IF_ERROR(CheckRange("top_k", o.top_k(), 0, vocabulary));
     p.top_k = static_cast<int>(o.top_k());
   }
   if (o.has_repetition_penalty()) {
-    RETURN_IF_ERROR(CheckRange("options.repetition_penalty", o.repetition_penalty(), 0.01, 10));
+    RETURN_IF_ERROR(CheckRange("repetition_penalty", o.repetition_penalty(), 0.01, 10));
     p.repetition_penalty = o.repetition_penalty();
   }
   if (o.has_logprobs()) {
-    RETURN_IF_ERROR(CheckRange("options.logprobs", o.logprobs(), 0, kMaxLogprobs));
+    RETURN_IF_ERROR(CheckRange("logprobs", o.logprobs(), 0, kMaxLogprobs));
     p.logprobs = static_cast<int>(o.logprobs());
   }
   p.seed = o.has_seed() ? o.seed() : random_seed;
   p.ignore_eos = o.ignore_eos();
-  RETURN_IF_ERROR(CheckRange("options.stop: their number", o.stop_size(), 0, kMaxStopStrings));
+  RETURN_IF_ERROR(CheckRange("stop: their number", o.stop_size(), 0, kMaxStopStrings));
   for (int i = 0; i < o.stop_size(); ++i) {
-    RETURN_IF_ERROR(CheckRange(absl::StrCat("options.stop[", i, "]: its size"),
+    RETURN_IF_ERROR(CheckRange(absl::StrCat("stop[", i, "]: its size"),
                                static_cast<double>(o.stop(i).size()), 1, static_cast<double>(kMaxStopBytes)));
     request.stop.push_back(o.stop(i));
   }
@@ -118,13 +118,13 @@ absl::StatusOr<VarRequest> ReadVarOptions(const v1::VarOptions& o, const VarDefa
   if (o.variant() != v1::VAR_VARIANT_UNSPECIFIED && o.variant() != v1::VAR_VARIANT_PAPER &&
       o.variant() != v1::VAR_VARIANT_AUTHORS_CODE) {
     return absl::InvalidArgumentError(
-        absl::StrCat("var.variant: ", static_cast<int>(o.variant()), " is no VarVariant"));
+        absl::StrCat("variant: ", static_cast<int>(o.variant()), " is no VarVariant"));
   }
   const bool authors_code = o.variant() == v1::VAR_VARIANT_AUTHORS_CODE;
   s.variant = authors_code ? VarVariant::kAuthorsCode : VarVariant::kPaper;
   if (s.measured() && !defaults.profile_tau.has_value()) {
     return absl::FailedPreconditionError(
-        "var.mode: this model has no VAR profile, only OFF works; make one with varserve-calibrate --model "
+        "mode: this model has no VAR profile, only OFF works; make one with varserve-calibrate --model "
         "DIR");
   }
 
@@ -137,40 +137,40 @@ absl::StatusOr<VarRequest> ReadVarOptions(const v1::VarOptions& o, const VarDefa
   s.first_layer = authors_code ? std::min(2, defaults.num_layers - 1) : 0;
   s.last_layer = authors_code ? defaults.num_layers - 1 : std::max(0, defaults.num_layers - 2);
   if (o.has_tau()) {
-    RETURN_IF_ERROR(CheckRange("var.tau", o.tau(), 0, 1000, /*open_low=*/true));
+    RETURN_IF_ERROR(CheckRange("tau", o.tau(), 0, 1000, /*open_low=*/true));
     s.tau = o.tau();
   }
   if (o.has_rho()) {
-    RETURN_IF_ERROR(CheckRange("var.rho", o.rho(), 0, 1));
+    RETURN_IF_ERROR(CheckRange("rho", o.rho(), 0, 1));
     s.rho = o.rho();
   }
   if (o.has_p()) {
-    RETURN_IF_ERROR(CheckRange("var.p", o.p(), 0, 1));
+    RETURN_IF_ERROR(CheckRange("p", o.p(), 0, 1));
     s.p = o.p();
   }
   if (o.has_min_visual_attention()) {
-    RETURN_IF_ERROR(CheckRange("var.min_visual_attention", o.min_visual_attention(), 0, 1));
+    RETURN_IF_ERROR(CheckRange("min_visual_attention", o.min_visual_attention(), 0, 1));
     s.min_visual_attention = o.min_visual_attention();
   }
   if (o.has_first_layer()) {
-    ASSIGN_OR_RETURN(s.first_layer, LayerOf("var.first_layer", o.first_layer(), defaults.num_layers));
+    ASSIGN_OR_RETURN(s.first_layer, LayerOf("first_layer", o.first_layer(), defaults.num_layers));
   }
   if (o.has_last_layer()) {
-    ASSIGN_OR_RETURN(s.last_layer, LayerOf("var.last_layer", o.last_layer(), defaults.num_layers));
+    ASSIGN_OR_RETURN(s.last_layer, LayerOf("last_layer", o.last_layer(), defaults.num_layers));
   }
   if (s.first_layer > s.last_layer) {
     return absl::InvalidArgumentError(
-        absl::StrCat("var.first_layer: ", s.first_layer, " is behind var.last_layer ", s.last_layer));
+        absl::StrCat("first_layer: ", s.first_layer, " is above last_layer ", s.last_layer));
   }
 
   if (o.detail() < v1::VAR_DETAIL_UNSPECIFIED || o.detail() > v1::VAR_DETAIL_MAPS) {
     return absl::InvalidArgumentError(
-        absl::StrCat("var.detail: ", static_cast<int>(o.detail()), " is no VarDetail"));
+        absl::StrCat("detail: ", static_cast<int>(o.detail()), " is no VarDetail"));
   }
   request.detail = o.detail() == v1::VAR_DETAIL_UNSPECIFIED ? v1::VAR_DETAIL_LAYERS : o.detail();
   for (int i = 0; i < o.map_layers_size(); ++i) {
     ASSIGN_OR_RETURN(const int layer,
-                     LayerOf(absl::StrCat("var.map_layers[", i, "]"), o.map_layers(i), defaults.num_layers));
+                     LayerOf(absl::StrCat("map_layers[", i, "]"), o.map_layers(i), defaults.num_layers));
     request.map_layers.push_back(layer);
   }
   std::sort(request.map_layers.begin(), request.map_layers.end());

@@ -1,5 +1,6 @@
 // What a caller may set, checked and turned into the engine's own types. Errors are INVALID_ARGUMENT
-// beginning with the field's name, FAILED_PRECONDITION where the model has no VAR profile.
+// beginning with the name of a field of GenerateOptions or VarOptions, FAILED_PRECONDITION where the model has
+// no VAR profile.
 #pragma once
 
 #include <cstdint>

@@ -204,7 +204,8 @@ TEST_F(BadRequestTest, Conversations) {
 }
 
 TEST_F(BadRequestTest, CompareSettings) {
-  const auto compare = [](int settings) {
+  using Change = std::function<void(v1::CompareRequest&)>;
+  const auto compare = [](int settings, const Change& change = [](auto&) {}) {
     v1::CompareRequest request;
     v1::Message* message = request.mutable_request()->add_messages();
     message->set_role(v1::ROLE_USER);
@@ -212,11 +213,15 @@ TEST_F(BadRequestTest, CompareSettings) {
     message->add_parts()->set_text("What is it?");
     request.mutable_request()->mutable_options()->set_max_tokens(2);
     for (int i = 0; i < settings; ++i) request.add_settings()->set_mode(v1::VAR_MODE_ON);
+    change(request);
     return server_->Connect()->Compare(request, {}, [](const auto&) { return true; }).status();
   };
   ExpectInvalid(compare(0), "settings");
   ExpectInvalid(compare(9), "settings");
   EXPECT_TRUE(compare(8).ok());
+  ExpectInvalid(compare(3, [](auto& r) { r.mutable_settings(2)->set_rho(2); }), "settings[2].rho");
+  ExpectInvalid(compare(1, [](auto& r) { r.mutable_request()->mutable_options()->set_top_p(2); }),
+                "request.options.top_p");
 }
 
 }  // namespace

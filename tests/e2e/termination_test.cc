@@ -130,7 +130,7 @@ TEST_F(TerminationTest, ASecondSignalEndsItAtOnce) {
   server.Signal(SIGTERM);
   ASSERT_TRUE(server.WaitForLog("draining"));
   server.Signal(SIGINT);
-  EXPECT_EQ(server.WaitForExit(), 0);
+  EXPECT_EQ(server.WaitForExit(), 128 + SIGINT);
   EXPECT_FALSE(server.WaitForLog("stopped", absl::ZeroDuration()));
 }
 

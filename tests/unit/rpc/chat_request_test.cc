@@ -11,6 +11,7 @@ namespace {
 using preprocess::ImagePart;
 using preprocess::Role;
 using ::testing::ElementsAre;
+using ::testing::FieldsAre;
 
 v1::AnswerRequest Question() {
   v1::AnswerRequest request;
@@ -70,7 +71,8 @@ TEST(ChatRequestTest, AnswerPutsItsPicturesBeforeTheQuestion) {
   ASSERT_EQ(chat->messages[0].parts.size(), 3U);
   EXPECT_TRUE(std::holds_alternative<ImagePart>(chat->messages[0].parts[1]));
   EXPECT_EQ(std::get<std::string>(chat->messages[0].parts[2]), "What?");
-  EXPECT_THAT(chat->settings, ElementsAre(&request.var()));
+  EXPECT_THAT(chat->settings, ElementsAre(FieldsAre("var", &request.var())));
+  EXPECT_EQ(chat->options_field, "options");
   EXPECT_EQ(chat->options, &request.options());
 }
 
@@ -144,7 +146,9 @@ TEST(ChatRequestTest, CompareTakesOnePromptAndItsSettings) {
   const v1::CompareRequest request = Comparison();
   const auto chat = ReadChat(request);
   ASSERT_TRUE(chat.ok());
-  EXPECT_THAT(chat->settings, ElementsAre(&request.settings(0), &request.settings(1)));
+  EXPECT_THAT(chat->settings, ElementsAre(FieldsAre("settings[0]", &request.settings(0)),
+                                          FieldsAre("settings[1]", &request.settings(1))));
+  EXPECT_EQ(chat->options_field, "request.options");
   EXPECT_EQ(Fields(*chat)[0], "request.messages[1].parts[1].image.data");
   EXPECT_EQ(chat->options, &request.request().options());
 }

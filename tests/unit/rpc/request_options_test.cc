@@ -69,25 +69,25 @@ TEST(GenerateOptionsTest, NamesTheFieldOutOfRange) {
   const float infinity = std::numeric_limits<float>::infinity();
   using Options = v1::GenerateOptions;
   const std::pair<std::string, std::function<void(Options&)>> cases[] = {
-      {"options.max_tokens: ", [](Options& o) { o.set_max_tokens(0); }},
-      {"options.temperature: ", [](Options& o) { o.set_temperature(-0.1F); }},
-      {"options.temperature: ", [](Options& o) { o.set_temperature(5.1F); }},
-      {"options.temperature: ", [nan](Options& o) { o.set_temperature(nan); }},
-      {"options.temperature: ", [infinity](Options& o) { o.set_temperature(infinity); }},
-      {"options.top_p: ", [](Options& o) { o.set_top_p(0); }},
-      {"options.top_p: ", [](Options& o) { o.set_top_p(1.1F); }},
-      {"options.top_p: ", [nan](Options& o) { o.set_top_p(nan); }},
-      {"options.top_k: ", [](Options& o) { o.set_top_k(kVocabulary + 1); }},
-      {"options.repetition_penalty: ", [](Options& o) { o.set_repetition_penalty(0); }},
-      {"options.repetition_penalty: ", [](Options& o) { o.set_repetition_penalty(10.5F); }},
-      {"options.logprobs: ", [](Options& o) { o.set_logprobs(21); }},
-      {"options.stop[0]: ", [](Options& o) { o.add_stop(""); }},
-      {"options.stop[1]: ",
+      {"max_tokens: ", [](Options& o) { o.set_max_tokens(0); }},
+      {"temperature: ", [](Options& o) { o.set_temperature(-0.1F); }},
+      {"temperature: ", [](Options& o) { o.set_temperature(5.1F); }},
+      {"temperature: ", [nan](Options& o) { o.set_temperature(nan); }},
+      {"temperature: ", [infinity](Options& o) { o.set_temperature(infinity); }},
+      {"top_p: ", [](Options& o) { o.set_top_p(0); }},
+      {"top_p: ", [](Options& o) { o.set_top_p(1.1F); }},
+      {"top_p: ", [nan](Options& o) { o.set_top_p(nan); }},
+      {"top_k: ", [](Options& o) { o.set_top_k(kVocabulary + 1); }},
+      {"repetition_penalty: ", [](Options& o) { o.set_repetition_penalty(0); }},
+      {"repetition_penalty: ", [](Options& o) { o.set_repetition_penalty(10.5F); }},
+      {"logprobs: ", [](Options& o) { o.set_logprobs(21); }},
+      {"stop[0]: ", [](Options& o) { o.add_stop(""); }},
+      {"stop[1]: ",
        [](Options& o) {
          o.add_stop("fine");
          o.add_stop(std::string(257, 'x'));
        }},
-      {"options.stop: ",
+      {"stop: ",
        [](Options& o) {
          for (int i = 0; i < 9; ++i) o.add_stop("x");
        }},
@@ -194,24 +194,24 @@ TEST(VarOptionsTest, NamesTheFieldOutOfRange) {
   using Options = v1::VarOptions;
   const float nan = std::nanf("");
   const std::pair<std::string, std::function<void(Options&)>> cases[] = {
-      {"var.mode: 9", [](Options& o) { o.set_mode(static_cast<v1::VarMode>(9)); }},
-      {"var.variant: 9", [](Options& o) { o.set_variant(static_cast<v1::VarVariant>(9)); }},
-      {"var.preset: 9", [](Options& o) { o.set_preset(static_cast<v1::VarPreset>(9)); }},
-      {"var.detail: 9", [](Options& o) { o.set_detail(static_cast<v1::VarDetail>(9)); }},
-      {"var.tau: ", [](Options& o) { o.set_tau(0); }},
-      {"var.tau: ", [](Options& o) { o.set_tau(1001); }},
-      {"var.rho: ", [](Options& o) { o.set_rho(-0.1F); }},
-      {"var.rho: ", [nan](Options& o) { o.set_rho(nan); }},
-      {"var.p: ", [](Options& o) { o.set_p(1.1F); }},
-      {"var.min_visual_attention: ", [](Options& o) { o.set_min_visual_attention(2); }},
-      {"var.first_layer: ", [](Options& o) { o.set_first_layer(30); }},
-      {"var.last_layer: ", [](Options& o) { o.set_last_layer(30); }},
-      {"var.first_layer: ",
+      {"mode: 9", [](Options& o) { o.set_mode(static_cast<v1::VarMode>(9)); }},
+      {"variant: 9", [](Options& o) { o.set_variant(static_cast<v1::VarVariant>(9)); }},
+      {"preset: 9", [](Options& o) { o.set_preset(static_cast<v1::VarPreset>(9)); }},
+      {"detail: 9", [](Options& o) { o.set_detail(static_cast<v1::VarDetail>(9)); }},
+      {"tau: ", [](Options& o) { o.set_tau(0); }},
+      {"tau: ", [](Options& o) { o.set_tau(1001); }},
+      {"rho: ", [](Options& o) { o.set_rho(-0.1F); }},
+      {"rho: ", [nan](Options& o) { o.set_rho(nan); }},
+      {"p: ", [](Options& o) { o.set_p(1.1F); }},
+      {"min_visual_attention: ", [](Options& o) { o.set_min_visual_attention(2); }},
+      {"first_layer: ", [](Options& o) { o.set_first_layer(30); }},
+      {"last_layer: ", [](Options& o) { o.set_last_layer(30); }},
+      {"first_layer: ",
        [](Options& o) {
          o.set_first_layer(4);
          o.set_last_layer(3);
        }},
-      {"var.map_layers[1]: ",
+      {"map_layers[1]: ",
        [](Options& o) {
          o.add_map_layers(29);
          o.add_map_layers(30);
@@ -235,7 +235,7 @@ TEST(VarOptionsTest, NeedsAProfileUnlessOff) {
     options.set_mode(mode);
     const absl::Status status = ReadVarOptions(options, without).status();
     EXPECT_TRUE(absl::IsFailedPrecondition(status));
-    EXPECT_THAT(std::string(status.message()), StartsWith("var.mode: "));
+    EXPECT_THAT(std::string(status.message()), StartsWith("mode: "));
   }
 }
 
