@@ -7,14 +7,14 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/engine/engine.h"
-#include "server/model/llava_model.h"
+#include "server/model/vision_language_model.h"
 #include "server/rpc/grpc_server.h"
 #include "server/rpc/request_options.h"
 
 namespace varserve {
 
 struct ServerConfig {
-  model::LlavaModel::Options model;
+  model::VisionLanguageModel::Options model;
   std::string model_name;
   int threads = 1;
   int64_t memory_budget = 0;        // bytes; 0: what is free

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "server/base/status_macros.h"
+#include "server/loader/model_loader.h"
 #include "server/model/device.h"
 #include "server/model/kv_cache.h"
 #include "server/model/memory_plan.h"
@@ -18,7 +19,7 @@
 namespace varserve {
 namespace {
 
-v1::Model Describe(const ServerConfig& config, const model::LlavaModel& m,
+v1::Model Describe(const ServerConfig& config, const model::VisionLanguageModel& m,
                    const preprocess::Preprocessor& preprocessor) {
   const model::DecoderConfig& d = m.config().decoder;
   v1::Model description;
@@ -39,9 +40,9 @@ v1::Model Describe(const ServerConfig& config, const model::LlavaModel& m,
   tower.set_image_height(static_cast<uint32_t>(preprocessor.image_processor().height()));
   tower.set_image_width(static_cast<uint32_t>(preprocessor.image_processor().width()));
   tower.set_patch_size(static_cast<uint32_t>(m.config().vision.patch_size));
-  tower.set_visual_tokens(static_cast<uint32_t>(m.num_visual_tokens()));
-  tower.set_rows(static_cast<uint32_t>(m.grid_rows()));
-  tower.set_columns(static_cast<uint32_t>(m.grid_cols()));
+  tower.set_visual_tokens(static_cast<uint32_t>(m.visual_tokens().size()));
+  tower.set_rows(static_cast<uint32_t>(m.visual_tokens().rows));
+  tower.set_columns(static_cast<uint32_t>(m.visual_tokens().cols));
   description.set_chat_template(preprocessor.chat_template().source());
   *description.mutable_limits() = config.limits;
   if (m.var_profile().has_value()) {
@@ -57,7 +58,7 @@ v1::Model Describe(const ServerConfig& config, const model::LlavaModel& m,
 }
 
 // Equal only for models that compute the same K and V.
-Digest Fingerprint(const ServerConfig& config, const model::LlavaModel& m) {
+Digest Fingerprint(const ServerConfig& config, const model::VisionLanguageModel& m) {
   const std::string text =
       absl::StrCat(config.model.model_dir, "|", m.device().str(), "|", model::DtypeName(m.dtype()));
   Digest digest;
@@ -75,28 +76,17 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   auto serving = absl::WrapUnique(new Serving());
 
   // 1. Files.
-  const std::string& dir = config.model.model_dir;
-  ASSIGN_OR_RETURN(const model::ModelConfig model_config, model::ModelConfig::Load(dir));
-  ASSIGN_OR_RETURN(const preprocess::ImageProcessor image_processor, preprocess::ImageProcessor::Load(dir));
-  model::LlavaModel::Options options = config.model;
-  options.image_height = image_processor.height();
-  options.image_width = image_processor.width();
-  ASSIGN_OR_RETURN(std::unique_ptr<const model::LlavaModel> m, model::LlavaModel::Load(options));
-  ASSIGN_OR_RETURN(serving->preprocessor_,
-                   preprocess::Preprocessor::Load(dir,
-                                                  {.token_id = model_config.image_token_id,
-                                                   .num_tokens = m->num_visual_tokens(),
-                                                   .rows = m->grid_rows(),
-                                                   .cols = m->grid_cols()},
-                                                  model_config.decoder.vocab_size));
+  ASSIGN_OR_RETURN(LoadedModel files, LoadModel(config.model));
+  serving->preprocessor_ = std::move(files.preprocessor);
+  std::unique_ptr<const model::VisionLanguageModel> m = std::move(files.model);
 
   // 2. Memory.
   engine::SchedulerOptions scheduler = config.scheduler;
   if (scheduler.max_running == 0) scheduler.max_running = m->device().is_cpu() ? 16 : 64;
   scheduler.reserved_running = scheduler.max_running / 2;
   if (!scheduler.prefill_budget.has_value()) {
-    scheduler.prefill_budget = model::LlavaModelRunner::PrefillBudget(*m);
-    scheduler.idle_prefill_budget = model::LlavaModelRunner::IdlePrefillBudget(*m);
+    scheduler.prefill_budget = model::StepRunner::PrefillBudget(*m);
+    scheduler.idle_prefill_budget = model::StepRunner::IdlePrefillBudget(*m);
   }
   const int most_prefill = scheduler.idle_prefill_budget.value_or(*scheduler.prefill_budget);
   const model::RequestLimits limits{
@@ -123,8 +113,8 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   scheduler.reserved_blocks = static_cast<int>(plan.reserved_blocks());
   if (config.log_format == "text") logger->Info(absl::StrCat("memory\n", plan.ToTable()));
   ASSIGN_OR_RETURN(serving->runner_,
-                   model::LlavaModelRunner::Create(std::move(m), static_cast<int>(plan.num_blocks)));
-  const model::LlavaModel& loaded = serving->runner_->model();
+                   model::StepRunner::Create(std::move(m), static_cast<int>(plan.num_blocks)));
+  const model::VisionLanguageModel& loaded = serving->runner_->model();
 
   // 3. A first pass, then the engine.
   const absl::Time loaded_at = absl::Now();

@@ -7,7 +7,7 @@
 #include "server/base/clock.h"
 #include "server/config.h"
 #include "server/engine/engine.h"
-#include "server/model/llava_model_runner.h"
+#include "server/model/step_runner.h"
 #include "server/preprocess/preprocessor.h"
 #include "server/rpc/inference_service.h"
 #include "server/telemetry/logging.h"
@@ -33,7 +33,7 @@ class Serving {
   Serving() = default;
 
   std::unique_ptr<const preprocess::Preprocessor> preprocessor_;
-  std::unique_ptr<model::LlavaModelRunner> runner_;
+  std::unique_ptr<model::StepRunner> runner_;
   std::shared_ptr<const Prompt> self_test_question_;
   std::unique_ptr<engine::Engine> engine_;
   std::shared_ptr<const rpc::ServingModel> model_;

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "server/attention/sink_measure.h"
+#include "server/backend/torch/sink_measure.h"
 #include "server/base/status_macros.h"
 #include "server/calibrate/layer_probe.h"
 #include "server/engine/visual_tokens.h"
@@ -60,7 +60,7 @@ LayerObservation Observe(const ProbedLayer& layer, const Prompt& prompt,
                          const std::vector<int32_t>& sink_dimensions, const std::vector<Voter>& voters,
                          double eps) {
   const at::Tensor dimensions = at::tensor(sink_dimensions, at::kInt).to(layer.hidden.device(), at::kLong);
-  const at::Tensor phi = attention::SinkMeasure(layer.hidden, dimensions, eps, eps)[0].cpu();  // [N]
+  const at::Tensor phi = backend::SinkMeasure(layer.hidden, dimensions, eps, eps)[0].cpu();  // [N]
   const float* values = phi.const_data_ptr<float>();
   LayerObservation observation{.layer = layer.layer};
   for (int t = 0; t < prompt.size(); ++t) {
@@ -75,7 +75,7 @@ LayerObservation Observe(const ProbedLayer& layer, const Prompt& prompt,
 
 }  // namespace
 
-absl::StatusOr<Findings> Calibrate(const model::LlavaModel& model,
+absl::StatusOr<Findings> Calibrate(const model::VisionLanguageModel& model,
                                    absl::Span<const std::shared_ptr<const Prompt>> prompts,
                                    const std::function<void(int done, int of)>& progress) {
   const int num_prompts = static_cast<int>(prompts.size());

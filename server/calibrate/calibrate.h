@@ -11,7 +11,7 @@
 #include "absl/types/span.h"
 #include "server/base/prompt.h"
 #include "server/calibrate/calibration.h"
-#include "server/model/llava_model.h"
+#include "server/model/vision_language_model.h"
 
 namespace varserve::calibrate {
 
@@ -22,7 +22,7 @@ struct Findings {
 };
 
 // `progress` is told after each run how many are done. A model's own VAR profile plays no part.
-absl::StatusOr<Findings> Calibrate(const model::LlavaModel& model,
+absl::StatusOr<Findings> Calibrate(const model::VisionLanguageModel& model,
                                    absl::Span<const std::shared_ptr<const Prompt>> prompts,
                                    const std::function<void(int done, int of)>& progress);
 

@@ -5,8 +5,8 @@
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
+#include "server/model/decoder_input.h"
 #include "server/model/kv_cache.h"
-#include "server/model/step_input.h"
 #include "server/model/torch_errors.h"
 
 namespace varserve::calibrate {
@@ -16,10 +16,6 @@ using model::KvCache;
 
 // A token's share of attention is known from so many tokens behind it.
 constexpr int kLeastRows = 8;
-
-at::Tensor ToDevice(const std::vector<int64_t>& values, at::Device device) {
-  return at::tensor(values, at::kLong).to(device);
-}
 
 // What tokens get of the rows behind them. weights: [R, slots] float32 on the host, means over heads; row r
 // is token prefix + r.
@@ -42,26 +38,9 @@ std::vector<ReceivedAttention> Received(const at::Tensor& weights, const Prompt&
   return received;
 }
 
-// [N, C] embeddings of text and visual tokens, in the step's order.
-at::Tensor Embed(const model::LlavaModel& model, const Prompt& prompt, const model::StepInput& input) {
-  at::Tensor embeddings = model.decoder().Embed(ToDevice(input.token_ids, model.device()));
-  for (size_t i = 0; i < prompt.spans.size(); ++i) {
-    const ProcessedImage& image = *prompt.images[i];
-    std::vector<float> pixels = image.Pixels();
-    const at::Tensor features =
-        model.EncodeImage(at::from_blob(pixels.data(), {3, image.height, image.width}));  // [P, C]
-    // Tokens of the prefix stand behind the rows.
-    const int begin = prompt.spans[i].begin;
-    const int64_t place = begin < prompt.prefix_size() ? input.places[0].first + begin
-                                                       : input.places[1].first + begin - prompt.prefix_size();
-    embeddings.narrow(0, place, features.size(0)).copy_(features);
-  }
-  return embeddings;
-}
-
 }  // namespace
 
-absl::Status ProbeLayers(const model::LlavaModel& model, std::shared_ptr<const Prompt> prompt,
+absl::Status ProbeLayers(const model::VisionLanguageModel& model, std::shared_ptr<const Prompt> prompt,
                          const std::function<void(const ProbedLayer&)>& visit) {
   const int prefix = prompt->prefix_size();
   const int size = prompt->size();
@@ -74,24 +53,25 @@ absl::Status ProbeLayers(const model::LlavaModel& model, std::shared_ptr<const P
   std::vector<engine::BlockId> blocks(layout.NumBlocks(size));
   std::iota(blocks.begin(), blocks.end(), 0);
   const engine::GenerationRequest request{.prompt = prompt};
-  const engine::SequenceStep begin{.request = &request, .begin = 0, .end = prefix, .blocks = blocks};
-  const engine::SequenceStep rest{.request = &request, .begin = prefix, .end = size, .blocks = blocks};
+  std::vector<int> images(prompt->images.size());
+  std::iota(images.begin(), images.end(), 0);
+  const engine::StepPlan plan{
+      .steps = {{.request = &request, .begin = 0, .end = prefix, .blocks = blocks, .encode_images = images},
+                {.request = &request, .begin = prefix, .end = size, .blocks = blocks}}};
 
   return model::CatchTorchErrors([&] {
     const at::Device device = model.device();
-    model::StepInput input({.steps = {begin, rest}}, config.num_hidden_layers, KvCache::kBlockSize);
-    for (attention::PrefixChunk& chunk : input.prefix) {
-      chunk.blocks = ToDevice({blocks.begin(), blocks.begin() + layout.NumBlocks(prefix)}, device);
-    }
+    model::StepInput input(plan, config.num_hidden_layers, KvCache::kBlockSize);
     // One map of attention for each row.
     const int64_t num_rows = input.batch.num_rows();
     for (int64_t r = 0; r < num_rows; ++r) input.batch.rows[r].map = static_cast<int32_t>(r);
     for (std::vector<uint8_t>& flags : input.batch.map_flags) flags.assign(num_rows, 1);
 
     KvCache cache(config, static_cast<int64_t>(blocks.size()), model.dtype(), device);
-    const auto rows = model.attention().Prepare(input.batch, KvCache::kBlockSize);
-    attention::RowEvidence evidence(input.batch, config.num_hidden_layers,
-                                    model.attention().evidence_groups(config.num_key_value_heads), device);
+    const backend::Attention& attention = model.backend().attention();
+    const auto rows = attention.Prepare(input.batch, KvCache::kBlockSize);
+    backend::RowEvidence evidence(input.batch, config.num_hidden_layers,
+                                  attention.evidence_groups(config.num_key_value_heads), device);
     ProbedLayer probed;
     const auto on_layer = [&](int layer, const at::Tensor& hidden) {
       // By now the maps hold the attention of the layer before.
@@ -104,15 +84,11 @@ absl::Status ProbeLayers(const model::LlavaModel& model, std::shared_ptr<const P
       probed.layer = layer;
       probed.hidden = at::cat({hidden.slice(0, num_rows), hidden.slice(0, 0, num_rows)}).to(at::kFloat);
     };
-    model.decoder().Forward({.hidden = Embed(model, *prompt, input),
-                             .positions = ToDevice(input.positions, device),
-                             .slots = ToDevice(input.slots, device),
-                             .sampled = at::empty({0}, at::TensorOptions().dtype(at::kLong).device(device)),
-                             .rows = rows.get(),
-                             .num_rows = num_rows,
-                             .prefix = input.prefix,
-                             .on_layer = on_layer},
-                            cache, evidence);
+    model::ImageFeatures features;
+    features.Encode(model, plan);
+    model::DecoderInput tensors = model::MakeDecoderInput(model, plan, input, features, *rows);
+    tensors.on_layer = on_layer;
+    model.decoder().Forward(std::move(tensors), cache, evidence);
     return absl::OkStatus();
   });
 }

@@ -11,7 +11,7 @@
 #include "absl/status/status.h"
 #include "server/base/prompt.h"
 #include "server/calibrate/calibration.h"
-#include "server/model/llava_model.h"
+#include "server/model/vision_language_model.h"
 
 namespace varserve::calibrate {
 
@@ -23,7 +23,7 @@ struct ProbedLayer {
 
 // Calls `visit` for the layers in order. Only the tokens behind the (first) picture attend explicitly, so it
 // is their attention that is seen; INVALID_ARGUMENT where there are too few of them. VAR is off.
-absl::Status ProbeLayers(const model::LlavaModel& model, std::shared_ptr<const Prompt> prompt,
+absl::Status ProbeLayers(const model::VisionLanguageModel& model, std::shared_ptr<const Prompt> prompt,
                          const std::function<void(const ProbedLayer&)>& visit);
 
 }  // namespace varserve::calibrate

@@ -19,6 +19,7 @@
 #include "server/calibrate/profile_file.h"
 #include "server/calibrate/prompts.h"
 #include "server/calibrate/report.h"
+#include "server/loader/model_loader.h"
 #include "server/model/device.h"
 #include "server/model/var_profile.h"
 #include "server/version.h"
@@ -41,33 +42,6 @@ constexpr int kHistogramColumns = 60;
 constexpr int kExitFound = 0;
 constexpr int kExitNoSinks = 1;
 constexpr int kExitError = 2;
-
-struct Loaded {
-  std::unique_ptr<const model::LlavaModel> model;
-  PromptSet prompts;
-};
-
-absl::StatusOr<Loaded> Load(const std::string& dir) {
-  Loaded loaded;
-  ASSIGN_OR_RETURN(const model::ModelConfig config, model::ModelConfig::Load(dir));
-  ASSIGN_OR_RETURN(const preprocess::ImageProcessor image_processor, preprocess::ImageProcessor::Load(dir));
-  ASSIGN_OR_RETURN(loaded.model, model::LlavaModel::Load({.model_dir = dir,
-                                                          .device = absl::GetFlag(FLAGS_device),
-                                                          .dtype = absl::GetFlag(FLAGS_dtype),
-                                                          .image_height = image_processor.height(),
-                                                          .image_width = image_processor.width()}));
-  ASSIGN_OR_RETURN(const std::unique_ptr<const preprocess::Preprocessor> preprocessor,
-                   preprocess::Preprocessor::Load(dir,
-                                                  {.token_id = config.image_token_id,
-                                                   .num_tokens = loaded.model->num_visual_tokens(),
-                                                   .rows = loaded.model->grid_rows(),
-                                                   .cols = loaded.model->grid_cols()},
-                                                  config.decoder.vocab_size));
-  ASSIGN_OR_RETURN(loaded.prompts,
-                   MakePrompts(*preprocessor, absl::GetFlag(FLAGS_images), absl::GetFlag(FLAGS_prompts),
-                               config.decoder.max_position_embeddings));
-  return loaded;
-}
 
 void ShowProgress(int done, int of) {
   if (isatty(STDERR_FILENO) == 0) return;
@@ -118,9 +92,14 @@ absl::StatusOr<int> Run(int argc, char** argv) {
     return absl::InvalidArgumentError(absl::StrCat("--threads: ", threads, " is not at least 0"));
   at::set_num_threads(threads > 0 ? threads : UsableCpus());
 
-  ASSIGN_OR_RETURN(const Loaded loaded, Load(dir));
+  ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModel({.model_dir = dir,
+                                                        .device = absl::GetFlag(FLAGS_device),
+                                                        .dtype = absl::GetFlag(FLAGS_dtype)}));
   const model::DecoderConfig& decoder = loaded.model->config().decoder;
-  ASSIGN_OR_RETURN(const Findings findings, Calibrate(*loaded.model, loaded.prompts.prompts, ShowProgress));
+  ASSIGN_OR_RETURN(const PromptSet prompts,
+                   MakePrompts(*loaded.preprocessor, absl::GetFlag(FLAGS_images),
+                               absl::GetFlag(FLAGS_prompts), decoder.max_position_embeddings));
+  ASSIGN_OR_RETURN(const Findings findings, Calibrate(*loaded.model, prompts.prompts, ShowProgress));
   if (!findings.calibration.has_value()) {
     if (!findings.votes.empty()) absl::FPrintF(stderr, "%s", VoteTable(findings.votes));
     absl::FPrintF(
@@ -137,7 +116,7 @@ absl::StatusOr<int> Run(int argc, char** argv) {
           : absl::StrFormat("%d layers of width %d", decoder.num_hidden_layers, decoder.hidden_size);
   const nlohmann::ordered_json profile =
       ProfileJson(*findings.calibration, name,
-                  absl::StrFormat("varserve-calibrate %s (%s, %s)", kVersion, loaded.prompts.description,
+                  absl::StrFormat("varserve-calibrate %s (%s, %s)", kVersion, prompts.description,
                                   model::DtypeName(loaded.model->dtype())));
   const std::string out =
       absl::GetFlag(FLAGS_out).empty() ? absl::StrCat(dir, "/var_profile.json") : absl::GetFlag(FLAGS_out);

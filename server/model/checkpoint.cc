@@ -93,22 +93,7 @@ absl::StatusOr<std::vector<std::string>> ShardNames(const fs::path& dir) {
 
 }  // namespace
 
-std::string CanonicalWeightName(const std::string& stored) {
-  absl::string_view name = stored;
-  absl::ConsumePrefix(&name, "model.");
-  if (absl::ConsumePrefix(&name, "language_model.")) {
-    if (absl::StartsWith(name, "lm_head.")) return std::string(name);
-    absl::ConsumePrefix(&name, "model.");
-    return absl::StrCat("language_model.", name);
-  }
-  if (absl::ConsumePrefix(&name, "vision_tower.")) {
-    absl::ConsumePrefix(&name, "vision_model.");
-    return absl::StrCat("vision_tower.", name);
-  }
-  return std::string(name);
-}
-
-absl::StatusOr<Checkpoint> Checkpoint::Open(const std::string& model_dir) {
+absl::StatusOr<Checkpoint> Checkpoint::Open(const std::string& model_dir, const Family& family) {
   const fs::path dir = model_dir;
   if (Exists(dir / "adapter_config.json")) {
     return absl::FailedPreconditionError(
@@ -122,14 +107,15 @@ absl::StatusOr<Checkpoint> Checkpoint::Open(const std::string& model_dir) {
   Checkpoint checkpoint;
   for (const std::string& name : names) {
     ASSIGN_OR_RETURN(std::unique_ptr<SafetensorsFile> file, SafetensorsFile::Open(dir / name));
-    RETURN_IF_ERROR(checkpoint.Add(std::move(file)));
+    RETURN_IF_ERROR(checkpoint.Add(std::move(file), family));
   }
   return checkpoint;
 }
 
-absl::Status Checkpoint::Add(std::unique_ptr<SafetensorsFile> file) {
+absl::Status Checkpoint::Add(std::unique_ptr<SafetensorsFile> file, const Family& family) {
   for (const auto& [stored, info] : file->tensors()) {
-    const auto [at, is_new] = tensors_.emplace(CanonicalWeightName(stored), Entry{file.get(), stored, info});
+    const auto [at, is_new] =
+        tensors_.emplace(family.canonical_weight_name(stored), Entry{file.get(), stored, info});
     if (!is_new) {
       return absl::FailedPreconditionError(
           absl::StrCat(file->name(), ": tensor ", stored, " is stored twice, also in ",

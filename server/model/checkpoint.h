@@ -11,13 +11,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "server/model/families/family.h"
 #include "server/model/safetensors.h"
 
 namespace varserve::model {
-
-// Both generations of LLaVA weight names under one: language_model.{embed_tokens,layers.N...,norm}, lm_head,
-// vision_tower..., multi_modal_projector....
-std::string CanonicalWeightName(const std::string& stored);
 
 class Checkpoint {
  public:
@@ -29,7 +26,7 @@ class Checkpoint {
 
   // NOT_FOUND where weights or a shard are missing; FAILED_PRECONDITION where they are of a kind that is not
   // supported, where a shard's name leads out of the directory, and where a tensor is stored twice.
-  static absl::StatusOr<Checkpoint> Open(const std::string& model_dir);
+  static absl::StatusOr<Checkpoint> Open(const std::string& model_dir, const Family& family);
 
   // By canonical name; nullptr if there is none.
   const Entry* Find(const std::string& name) const;
@@ -45,7 +42,7 @@ class Checkpoint {
   bool TieEmbeddings();
 
  private:
-  absl::Status Add(std::unique_ptr<SafetensorsFile> file);
+  absl::Status Add(std::unique_ptr<SafetensorsFile> file, const Family& family);
 
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
   std::map<std::string, Entry> tensors_;  // by canonical name

@@ -7,9 +7,8 @@
 #include <optional>
 #include <vector>
 
-#include "server/attention/attention_backend.h"
+#include "server/backend/backend.h"
 #include "server/model/kv_cache.h"
-#include "server/model/layer_ops.h"
 #include "server/model/model_config.h"
 #include "server/model/rotary.h"
 #include "server/model/weight_loader.h"
@@ -23,9 +22,9 @@ struct DecoderInput {
   at::Tensor positions;  // [N] int64
   at::Tensor slots;      // [N] int64, where each token's K, V and phi go
   at::Tensor sampled;    // [S] int64, tokens whose logits are wanted
-  const attention::PreparedRows* rows = nullptr;
+  const backend::PreparedRows* rows = nullptr;
   int64_t num_rows = 0;  // R
-  std::vector<attention::PrefixChunk> prefix;
+  std::vector<backend::PrefixChunk> prefix;
   // Shown the hidden states [N, C] at every layer's input, and behind the last layer (l = L); then there are
   // no logits. Not set in serving.
   std::function<void(int l, const at::Tensor& hidden)> on_layer = nullptr;
@@ -36,36 +35,36 @@ class Decoder {
  public:
   // Sink dimensions are empty where the model has no VAR profile.
   Decoder(const DecoderConfig& config, const std::vector<int32_t>& sink_dimensions, WeightLoader& weights,
-          const LayerOps& ops, const attention::AttentionBackend& attention, at::Device device);
+          const backend::Backend& backend, at::Device device);
 
   // token_ids: [N] int64 => [N, C] in the activation dtype
   at::Tensor Embed(const at::Tensor& token_ids) const;
   // Writes K, V and phi of the tokens, fills the rows' evidence. => logits [S, V] float32; undefined if S is
   // 0. Does not synchronize with the host.
-  at::Tensor Forward(DecoderInput input, KvCache& cache, attention::RowEvidence& evidence) const;
+  at::Tensor Forward(DecoderInput input, KvCache& cache, backend::RowEvidence& evidence) const;
 
  private:
   struct Layer {
     at::Tensor input_layernorm;           // [C] float32
-    LinearWeights qkv_proj;               // [(H + 2 Hkv) D, C]
-    LinearWeights o_proj;                 // [C, H D]
+    backend::LinearWeights qkv_proj;      // [(H + 2 Hkv) D, C]
+    backend::LinearWeights o_proj;        // [C, H D]
     at::Tensor post_attention_layernorm;  // [C] float32
-    LinearWeights gate_up_proj;           // [2 I, C]
-    LinearWeights down_proj;              // [C, I]
+    backend::LinearWeights gate_up_proj;  // [2 I, C]
+    backend::LinearWeights down_proj;     // [C, I]
   };
   // Attention of all tokens at layer l. qkv: [N, (H + 2 Hkv) D], rotated => [N, H D]
-  at::Tensor Attend(int l, const at::Tensor& qkv, const DecoderInput& input, attention::KvLayer& kv,
-                    attention::RowEvidence& evidence) const;
+  at::Tensor Attend(int l, const at::Tensor& qkv, const DecoderInput& input, backend::KvLayer& kv,
+                    backend::RowEvidence& evidence) const;
 
   const DecoderConfig config_;
-  const LayerOps& ops_;
-  const attention::AttentionBackend& attention_;
-  SinkTarget sinks_;
+  const backend::LayerOps& ops_;
+  const backend::Attention& attention_;
+  backend::SinkTarget sinks_;
   RotaryTable rotary_;
-  LinearWeights embed_tokens_;  // [V, C]
+  backend::LinearWeights embed_tokens_;  // [V, C]
   std::vector<Layer> layers_;
-  at::Tensor norm_;        // [C] float32
-  LinearWeights lm_head_;  // [V, C]
+  at::Tensor norm_;                 // [C] float32
+  backend::LinearWeights lm_head_;  // [V, C]
 };
 
 }  // namespace varserve::model

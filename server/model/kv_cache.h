@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "server/attention/kv_layer.h"
+#include "server/backend/kv_layer.h"
 #include "server/model/model_config.h"
 
 namespace varserve::model {
@@ -22,7 +22,7 @@ class KvCache {
   // Bytes one block takes over all layers.
   static int64_t BlockBytes(const DecoderConfig& config, at::ScalarType dtype);
 
-  attention::KvLayer& layer(int index) { return layers_[index]; }
+  backend::KvLayer& layer(int index) { return layers_[index]; }
   int64_t num_blocks() const { return num_blocks_; }
   // phi of some slots. slots: [n] int64 => [L, 2, n] float32
   at::Tensor PhiOf(const at::Tensor& slots) const;
@@ -31,9 +31,9 @@ class KvCache {
 
  private:
   const int64_t num_blocks_;
-  at::Tensor kv_;                           // [L, 2, blocks, Hkv, block_size, D]
-  at::Tensor phi_;                          // [L, 2, blocks * block_size] float32
-  std::vector<attention::KvLayer> layers_;  // views
+  at::Tensor kv_;                         // [L, 2, blocks, Hkv, block_size, D]
+  at::Tensor phi_;                        // [L, 2, blocks * block_size] float32
+  std::vector<backend::KvLayer> layers_;  // views
 };
 
 }  // namespace varserve::model

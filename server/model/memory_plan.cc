@@ -89,11 +89,12 @@ std::string MemoryPlan::ToTable() const {
                       line("budget", needs.budget, needs.host_budget ? "  of the device" : ""));
 }
 
-MemoryNeeds MeasureNeeds(const LlavaModel& model, const RequestLimits& limits, int64_t budget) {
+MemoryNeeds MeasureNeeds(const VisionLanguageModel& model, const RequestLimits& limits, int64_t budget) {
   const ModelConfig& c = model.config();
   const DecoderConfig& d = c.decoder;
   const auto float_bytes = static_cast<int64_t>(sizeof(float));
-  const int64_t image_tokens = static_cast<int64_t>(model.grid_rows()) * model.grid_cols() + 1;
+  const int64_t image_tokens =
+      static_cast<int64_t>(model.visual_tokens().rows) * model.visual_tokens().cols + 1;
   const int64_t most_running = limits.max_running + limits.reserved_running;
   const int64_t step_tokens = most_running + limits.prefill_budget;
   const int64_t qkv = static_cast<int64_t>(d.num_attention_heads + 2 * d.num_key_value_heads) * d.head_dim;

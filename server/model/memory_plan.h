@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "server/model/llava_model.h"
+#include "server/model/vision_language_model.h"
 
 namespace varserve::model {
 
@@ -56,6 +56,6 @@ struct RequestLimits {
 };
 
 // Needs of a loaded model. `budget` 0 takes what is free, all but a tenth, plus the weights already loaded.
-MemoryNeeds MeasureNeeds(const LlavaModel& model, const RequestLimits& limits, int64_t budget);
+MemoryNeeds MeasureNeeds(const VisionLanguageModel& model, const RequestLimits& limits, int64_t budget);
 
 }  // namespace varserve::model

@@ -16,32 +16,6 @@ using nlohmann::json;
 constexpr char kConfigFile[] = "config.json";
 constexpr char kGenerationFile[] = "generation_config.json";
 
-std::vector<int> ReadFeatureLayers(JsonFields& fields, int num_hidden_layers) {
-  constexpr char kKey[] = "vision_feature_layer";
-  const int64_t states = num_hidden_layers + 1;
-  std::vector<int> layers;
-  for (const int64_t layer : fields.Ints(kKey, {-2})) {
-    if (layer < -states || layer >= states) {
-      fields.FailWithValue(
-          kKey, absl::StrCat(layer, " is not one of the ", states, " hidden states of the vision tower"));
-    }
-    layers.push_back(static_cast<int>(layer < 0 ? layer + states : layer));
-  }
-  if (layers.empty()) fields.FailWithValue(kKey, "which names no layer");
-  return layers;
-}
-
-// image_token_index is LlavaConfig's own name, which image_token_id overrides.
-int32_t ReadImageToken(JsonFields& fields, int vocab_size) {
-  const int64_t index = fields.Int("image_token_index", 32000, 0, kMostOfAnything);
-  const int64_t id = fields.Int("image_token_id", index, 0, kMostOfAnything);
-  if (id >= vocab_size) {
-    fields.Fail(fields.Has("image_token_id") ? "image_token_id" : "image_token_index",
-                absl::StrCat("is ", id, ", not below text_config.vocab_size, ", vocab_size));
-  }
-  return static_cast<int32_t>(id);
-}
-
 }  // namespace
 
 absl::StatusOr<ModelConfig> ModelConfig::Load(const std::string& model_dir) {
@@ -53,19 +27,14 @@ absl::StatusOr<ModelConfig> ModelConfig::Load(const std::string& model_dir) {
 
 absl::StatusOr<ModelConfig> ModelConfig::Parse(const json& config, const json* generation) {
   JsonFields fields(config, kConfigFile);
-  if (const std::string type = fields.String("model_type", ""); type != "llava") {
-    fields.Fail("model_type",
-                absl::StrCat("is \"", type, "\"; this server loads only LLaVA models, \"llava\""));
-  }
   ModelConfig c;
-  c.vision = ReadVisionConfig(fields);
-  c.decoder = ReadDecoderConfig(fields);
-  c.vision_feature_layers = ReadFeatureLayers(fields, c.vision.num_hidden_layers);
-  c.drop_class_token =
-      fields.Choice("vision_feature_select_strategy", "default", {"default", "full"}) == "default";
-  fields.Choice("projector_hidden_act", "gelu", {"gelu"});
-  c.projector_bias = fields.Bool("multimodal_projector_bias", true);
-  c.image_token_id = ReadImageToken(fields, c.decoder.vocab_size);
+  const std::string type = fields.String("model_type", "");
+  c.family = FindFamily(type);
+  if (c.family == nullptr) {
+    fields.Fail("model_type", absl::StrCat("is \"", type, "\"; this server loads only ", KnownFamilies()));
+    return fields.status();
+  }
+  c.family->read_config(fields, c);
   RefuseWhatChangesLayers(fields);
   c.dtype = fields.Has("dtype")         ? fields.String("dtype", "")
             : fields.Has("torch_dtype") ? fields.String("torch_dtype", "")

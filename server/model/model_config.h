@@ -1,4 +1,4 @@
-// config.json and generation_config.json of a Hugging Face LLaVA directory, with the meaning transformers
+// config.json and generation_config.json of a Hugging Face model directory, with the meaning transformers
 // gives them (docs/models.md). Plain data.
 #pragma once
 
@@ -9,15 +9,17 @@
 #include "absl/status/statusor.h"
 #include "nlohmann/json_fwd.hpp"
 #include "server/model/decoder_config.h"
+#include "server/model/families/family.h"
 #include "server/model/vision_config.h"
 
 namespace varserve::model {
 
 struct ModelConfig {
+  const Family* family = nullptr;
   VisionConfig vision;
   DecoderConfig decoder;
-  std::vector<int>
-      vision_feature_layers;  // indices into the tower's hidden states, 0 being the embeddings; not negative
+  // Indices into the tower's hidden states, 0 being the embeddings; not negative.
+  std::vector<int> vision_feature_layers;
   bool drop_class_token = true;  // vision_feature_select_strategy "default"
   bool projector_bias = true;
   int32_t image_token_id = 0;

@@ -4,7 +4,8 @@
 
 namespace varserve::model {
 
-Projector::Projector(const ModelConfig& config, WeightLoader& weights, const LayerOps& ops) : ops_(ops) {
+Projector::Projector(const ModelConfig& config, WeightLoader& weights, const backend::LayerOps& ops)
+    : ops_(ops) {
   const int64_t in = config.vision.hidden_size * static_cast<int64_t>(config.vision_feature_layers.size());
   const int64_t width = config.decoder.hidden_size;
   const std::string root = "multi_modal_projector.";

@@ -3,7 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "server/model/layer_ops.h"
+#include "server/backend/layer_ops.h"
 #include "server/model/model_config.h"
 #include "server/model/weight_loader.h"
 
@@ -12,13 +12,13 @@ namespace varserve::model {
 // Const after construction.
 class Projector {
  public:
-  Projector(const ModelConfig& config, WeightLoader& weights, const LayerOps& ops);
+  Projector(const ModelConfig& config, WeightLoader& weights, const backend::LayerOps& ops);
   at::Tensor Forward(const at::Tensor& features) const;  // [P, Cv] => [P, C]
 
  private:
-  const LayerOps& ops_;
-  LinearWeights linear_1_;  // [C, Cv]
-  LinearWeights linear_2_;  // [C, C]
+  const backend::LayerOps& ops_;
+  backend::LinearWeights linear_1_;  // [C, Cv]
+  backend::LinearWeights linear_2_;  // [C, C]
 };
 
 }  // namespace varserve::model

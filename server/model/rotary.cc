@@ -37,7 +37,7 @@ RotaryTable::RotaryTable(const RopeConfig& config, int head_dim, int max_positio
   sin_ = angles.sin().to(device);
 }
 
-Rotary RotaryTable::At(const at::Tensor& positions) const {
+backend::Rotary RotaryTable::At(const at::Tensor& positions) const {
   return {cos_.index_select(0, positions), sin_.index_select(0, positions)};
 }
 

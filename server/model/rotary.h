@@ -3,7 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "server/model/layer_ops.h"
+#include "server/backend/layer_ops.h"
 #include "server/model/model_config.h"
 
 namespace varserve::model {
@@ -12,7 +12,7 @@ class RotaryTable {
  public:
   RotaryTable(const RopeConfig& config, int head_dim, int max_positions, at::Device device);
   // positions: [N] int64 on the device
-  Rotary At(const at::Tensor& positions) const;
+  backend::Rotary At(const at::Tensor& positions) const;
 
  private:
   at::Tensor cos_;  // [max_positions, D / 2] float32

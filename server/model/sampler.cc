@@ -4,14 +4,14 @@
 #include <cmath>
 #include <numeric>
 
-#include "server/kernels/cpu_kernels.h"
+#include "server/backend/cpu/cpu_kernels.h"
 
 namespace varserve::model {
 namespace {
 
 constexpr size_t kSumBlock = 256;  // logits whose weights are summed by themselves
 
-constexpr double kOftenDrawn = 0.25;    // a nucleus of such a share is drawn from by trying
+constexpr double kOftenDrawn = 0.25;  // a nucleus of such a share is drawn from by trying
 
 // Uniform in [0, 1), a function of seed, step and attempt alone: SplitMix64 (Steele, Lea, Flood 2014), the
 // step-th output.
@@ -25,8 +25,8 @@ double Uniform(uint64_t seed, uint64_t step, uint64_t attempt = 0) {
 
 // exp((logit - largest) / temperature) of some logits; returns their sum.
 double Weights(absl::Span<const float> logits, float largest, float temperature, double* weights) {
-  return kernels::GetCpuKernels().softmax_weights(logits.data(), static_cast<int>(logits.size()), largest,
-                                                  temperature, weights);
+  return backend::cpu::GetCpuKernels().softmax_weights(logits.data(), static_cast<int>(logits.size()),
+                                                       largest, temperature, weights);
 }
 
 // The sum of the weights whose logits satisfy `counts`.

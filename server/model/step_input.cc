@@ -9,8 +9,8 @@
 namespace varserve::model {
 namespace {
 
-using attention::AttentionRow;
-using attention::RowBatch;
+using backend::AttentionRow;
+using backend::RowBatch;
 using engine::GenerationRequest;
 using engine::SequenceStep;
 using engine::SlotLayout;

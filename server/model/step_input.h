@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "server/attention/attention_backend.h"
+#include "server/backend/attention.h"
 #include "server/engine/step_plan.h"
 
 namespace varserve::model {
@@ -27,8 +27,8 @@ struct StepInput {
   std::vector<int64_t> positions;  // [N]
   std::vector<int64_t> slots;      // [N] in the KV pool
   std::vector<int64_t> sampled;    // [S]
-  attention::RowBatch batch;
-  std::vector<attention::PrefixChunk> prefix;  // blocks not set
+  backend::RowBatch batch;
+  std::vector<backend::PrefixChunk> prefix;  // blocks not set
   std::vector<absl::Span<const engine::BlockId>> prefix_blocks;
 };
 

@@ -9,15 +9,15 @@
 namespace varserve::model {
 namespace {
 
-LinearWeights LoadLinear(WeightLoader& weights, const LayerOps& ops, const std::string& name, int64_t outputs,
-                         int64_t inputs) {
+backend::LinearWeights LoadLinear(WeightLoader& weights, const backend::LayerOps& ops,
+                                  const std::string& name, int64_t outputs, int64_t inputs) {
   return ops.Prepare(weights.Load(name + ".weight", {outputs, inputs}),
                      weights.LoadFloat(name + ".bias", {outputs}));
 }
 
 // q, k and v, each [Cv, Cv], as one.
-LinearWeights LoadQkv(WeightLoader& weights, const LayerOps& ops, const std::string& q, const std::string& k,
-                      const std::string& v, int64_t width) {
+backend::LinearWeights LoadQkv(WeightLoader& weights, const backend::LayerOps& ops, const std::string& q,
+                               const std::string& k, const std::string& v, int64_t width) {
   return ops.Prepare(
       weights.LoadStacked({{q + ".weight", width}, {k + ".weight", width}, {v + ".weight", width}}, {width}),
       weights.LoadStackedFloat({{q + ".bias", width}, {k + ".bias", width}, {v + ".bias", width}}, {}));
@@ -26,7 +26,7 @@ LinearWeights LoadQkv(WeightLoader& weights, const LayerOps& ops, const std::str
 }  // namespace
 
 VisionTower::VisionTower(const ModelConfig& config, int image_height, int image_width, WeightLoader& weights,
-                         const LayerOps& ops, at::ScalarType activation_dtype)
+                         const backend::LayerOps& ops, at::ScalarType activation_dtype)
     : config_(config.vision),
       feature_layers_(config.vision_feature_layers),
       drop_class_token_(config.drop_class_token),

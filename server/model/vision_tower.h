@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "server/model/layer_ops.h"
+#include "server/backend/layer_ops.h"
 #include "server/model/model_config.h"
 #include "server/model/weight_loader.h"
 
@@ -20,7 +20,7 @@ class VisionTower {
   // For images of image_height x image_width pixels, both multiples of the patch size. CLIP needs its own
   // image size; DINOv2's position embeddings are interpolated. Errors show in the loader's status.
   VisionTower(const ModelConfig& config, int image_height, int image_width, WeightLoader& weights,
-              const LayerOps& ops, at::ScalarType activation_dtype);
+              const backend::LayerOps& ops, at::ScalarType activation_dtype);
 
   // pixels: [3, image_height, image_width] float32 on any device
   // => [P, Cv * number of feature layers] in the activation dtype; with the class token in front if it is
@@ -30,8 +30,8 @@ class VisionTower {
  private:
   struct Layer {
     at::Tensor norm1_weight, norm1_bias, norm2_weight, norm2_bias;  // [Cv] float32
-    LinearWeights qkv;                                              // [3 Cv, Cv]
-    LinearWeights out, fc1, fc2;
+    backend::LinearWeights qkv;                                     // [3 Cv, Cv]
+    backend::LinearWeights out, fc1, fc2;
     at::Tensor scale1, scale2;  // [Cv] float32, DINOv2's layer scale; undefined for CLIP
   };
 
@@ -46,10 +46,10 @@ class VisionTower {
   const bool drop_class_token_;
   const int rows_;  // patches down
   const int cols_;  // patches across
-  const LayerOps& ops_;
+  const backend::LayerOps& ops_;
   const at::ScalarType dtype_;
 
-  LinearWeights patch_embedding_;               // [Cv, 3 * patch * patch]
+  backend::LinearWeights patch_embedding_;      // [Cv, 3 * patch * patch]
   at::Tensor class_embedding_;                  // [1, Cv] float32
   at::Tensor position_embedding_;               // [T, Cv] float32
   at::Tensor pre_norm_weight_, pre_norm_bias_;  // CLIP only

@@ -3,7 +3,7 @@
 
 #include "server/base/clock.h"
 #include "server/engine/engine.h"
-#include "server/model/llava_model_runner.h"
+#include "server/model/step_runner.h"
 #include "tests/component/golden.h"
 #include "tests/testing/recording_sink.h"
 #include "tests/testing/runner_driver.h"
@@ -11,6 +11,7 @@
 namespace varserve::model {
 namespace {
 
+using backend::BackendKind;
 using engine::GenerationRequest;
 using testing::RunnerDriver;
 using testing::TinyModel;
@@ -68,8 +69,8 @@ std::vector<GenerationRequest> MixedRequests(const TinyModel& tiny, int count) {
 class BatchingTest : public ::testing::TestWithParam<std::string> {
  protected:
   const TinyModel tiny_{"clip_gqa"};
-  std::unique_ptr<LlavaModelRunner> Runner(bool tensor_operators = false) const {
-    return *LlavaModelRunner::Create(tiny_.Load(tensor_operators, GetParam()), 600);
+  std::unique_ptr<StepRunner> Runner(BackendKind backend = BackendKind::kAuto) const {
+    return *StepRunner::Create(tiny_.Load(backend, GetParam()), 600);
   }
 };
 
@@ -112,8 +113,7 @@ std::vector<engine::Token> LastTokens(const std::vector<std::unique_ptr<RunnerDr
 
 // Runs all requests side by side, four tokens each, and returns each one's last token with all its
 // log-probabilities.
-std::vector<engine::Token> SideBySide(LlavaModelRunner& runner,
-                                      const std::vector<GenerationRequest>& requests) {
+std::vector<engine::Token> SideBySide(StepRunner& runner, const std::vector<GenerationRequest>& requests) {
   std::vector<std::unique_ptr<RunnerDriver>> drivers;
   for (size_t i = 0; i < requests.size(); ++i) {
     GenerationRequest request = requests[i];
@@ -136,8 +136,8 @@ std::vector<engine::Token> SideBySide(LlavaModelRunner& runner,
 }
 
 TEST_P(BatchingTest, VarOfOneRequestChangesNoBitOfAnother) {
-  for (const bool tensor_operators : {false, true}) {
-    const auto runner = Runner(tensor_operators && GetParam() == "float32");
+  for (const BackendKind backend : {BackendKind::kAuto, BackendKind::kTorch}) {
+    const auto runner = Runner(GetParam() == "float32" ? backend : BackendKind::kAuto);
     std::vector<GenerationRequest> requests = MixedRequests(tiny_, 12);
     std::vector<GenerationRequest> half_off = requests;
     std::vector<GenerationRequest> all_off = requests;

@@ -7,7 +7,7 @@
 #include <numeric>
 #include <random>
 
-#include "server/attention/sink_measure.h"
+#include "server/backend/torch/sink_measure.h"
 #include "server/calibrate/layer_probe.h"
 #include "server/calibrate/profile_file.h"
 #include "tests/component/golden.h"
@@ -15,6 +15,7 @@
 namespace varserve::calibrate {
 namespace {
 
+using backend::BackendKind;
 using nlohmann::json;
 using ::testing::ElementsAreArray;
 using testing::Golden;
@@ -78,10 +79,10 @@ std::vector<std::shared_ptr<const Prompt>> Prompts(const TinyModel& tiny) {
   return prompts;
 }
 
-class CalibrateTest : public ::testing::TestWithParam<bool> {
+class CalibrateTest : public ::testing::TestWithParam<BackendKind> {
  protected:
   Findings Find(const TinyModel& tiny) const {
-    const auto model = tiny.Load(/*tensor_operators=*/GetParam());
+    const auto model = tiny.Load(GetParam());
     auto findings = Calibrate(*model, Prompts(tiny), [](int, int) {});
     EXPECT_TRUE(findings.ok()) << findings.status();
     return *std::move(findings);
@@ -132,7 +133,7 @@ TEST_P(CalibrateTest, TheServerReadsTheProfile) {
 TEST_P(CalibrateTest, ProbeShowsWhatTheReferenceComputes) {
   const TinyModel tiny("clip_mha");
   const Golden golden("clip_mha.var");
-  const auto model = tiny.Load(/*tensor_operators=*/GetParam());
+  const auto model = tiny.Load(GetParam());
   const json cases = ReadJson(RepositoryPath("tests/golden/data/clip_mha.var.json"));
   const auto observe =
       std::find_if(cases.begin(), cases.end(), [](const json& c) { return c["name"] == "observe"; });
@@ -150,7 +151,7 @@ TEST_P(CalibrateTest, ProbeShowsWhatTheReferenceComputes) {
   const absl::Status status = ProbeLayers(*model, prompt, [&](const ProbedLayer& layer) {
     EXPECT_EQ(layer.layer, layers++);
     const at::Tensor seen =
-        attention::SinkMeasure(layer.hidden.cpu(), at::tensor(profile, at::kLong), 1e-5, 1e-5)[0];
+        backend::SinkMeasure(layer.hidden.cpu(), at::tensor(profile, at::kLong), 1e-5, 1e-5)[0];
     EXPECT_TRUE(at::allclose(seen, phi[layer.layer], 1e-4, 1e-4));
     if (layer.layer > (*observe)["settings"]["last_layer"].get<int>()) return;
     const double share =
@@ -164,15 +165,15 @@ TEST_P(CalibrateTest, ProbeShowsWhatTheReferenceComputes) {
 
 TEST_P(CalibrateTest, ProbeRefusesShortQuestions) {
   const TinyModel tiny("clip_mha");
-  const auto model = tiny.Load(/*tensor_operators=*/GetParam());
+  const auto model = tiny.Load(GetParam());
   std::vector<int32_t> ids(kVisual, kPlaceholder);
   ids.insert(ids.end(), {5, 6, 7});
   EXPECT_EQ(ProbeLayers(*model, tiny.MakePrompt(ids, {{0, kVisual, 4, 4}}), [](const ProbedLayer&) {}).code(),
             absl::StatusCode::kInvalidArgument);
 }
 
-INSTANTIATE_TEST_SUITE_P(Operators, CalibrateTest, ::testing::Bool(),
-                         [](const auto& info) { return info.param ? "Tensor" : "Fused"; });
+INSTANTIATE_TEST_SUITE_P(Operators, CalibrateTest, ::testing::Values(BackendKind::kCpu, BackendKind::kTorch),
+                         [](const auto& info) { return info.param == BackendKind::kCpu ? "Cpu" : "Torch"; });
 
 }  // namespace
 }  // namespace varserve::calibrate

@@ -2,7 +2,8 @@
 // computes from the same.
 #include <cstdlib>
 
-#include "server/model/llava_model_runner.h"
+#include "server/loader/model_loader.h"
+#include "server/model/step_runner.h"
 #include "server/preprocess/preprocessor.h"
 #include "tests/component/golden.h"
 #include "tests/testing/runner_driver.h"
@@ -10,6 +11,7 @@
 namespace varserve::model {
 namespace {
 
+using backend::BackendKind;
 using preprocess::ImagePart;
 using testing::Golden;
 using testing::RunnerDriver;
@@ -17,37 +19,21 @@ using testing::RunnerDriver;
 constexpr double kTolerance = 2e-4;
 constexpr int kTokens = 32;
 
-class EmbeddedGoldenTest : public ::testing::TestWithParam<bool> {};
+class EmbeddedGoldenTest : public ::testing::TestWithParam<BackendKind> {};
 
 TEST_P(EmbeddedGoldenTest, PromptAndGreedySteps) {
   const char* embedded_model = std::getenv("VARSERVE_EMBEDDED_MODEL");
   ASSERT_NE(embedded_model, nullptr) << "VARSERVE_EMBEDDED_MODEL is not set; ./dev test sets it";
   const std::string dir = embedded_model;
-  const auto image_processor = preprocess::ImageProcessor::Load(dir);
-  ASSERT_TRUE(image_processor.ok()) << image_processor.status();
-  auto model = LlavaModel::Load({.model_dir = dir,
-                                 .device = "cpu",
-                                 .dtype = "float32",
-                                 .image_height = image_processor->height(),
-                                 .image_width = image_processor->width(),
-                                 .var_profile = {},
-                                 .tensor_operators = GetParam()});
-  ASSERT_TRUE(model.ok()) << model.status();
-  const auto preprocessor = preprocess::Preprocessor::Load(dir,
-                                                           {.token_id = (*model)->config().image_token_id,
-                                                            .num_tokens = (*model)->num_visual_tokens(),
-                                                            .rows = (*model)->grid_rows(),
-                                                            .cols = (*model)->grid_cols()},
-                                                           (*model)->config().decoder.vocab_size);
-  ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
-  const auto picture =
-      (*preprocessor)
-          ->ProcessImage(ReadFile(RepositoryPath("models/embedded/samples/animals.jpg")), {}, NeverStop);
+  auto loaded = LoadModel(
+      {.model_dir = dir, .device = "cpu", .dtype = "float32", .var_profile = {}, .backend = GetParam()});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  const preprocess::Preprocessor& preprocessor = *loaded->preprocessor;
+  const auto picture = preprocessor.ProcessImage(
+      ReadFile(RepositoryPath("models/embedded/samples/animals.jpg")), {}, NeverStop);
   ASSERT_TRUE(picture.ok()) << picture.status();
-  auto prompt =
-      (*preprocessor)
-          ->prompt_builder()
-          .Build({{preprocess::Role::kUser, {ImagePart(), "Describe the image in detail."}}}, {*picture});
+  auto prompt = preprocessor.prompt_builder().Build(
+      {{preprocess::Role::kUser, {ImagePart(), "Describe the image in detail."}}}, {*picture});
   ASSERT_TRUE(prompt.ok()) << prompt.status();
 
   const Golden golden("embedded");
@@ -59,7 +45,7 @@ TEST_P(EmbeddedGoldenTest, PromptAndGreedySteps) {
   engine::GenerationRequest request;
   request.prompt = std::make_shared<const Prompt>(*std::move(prompt));
   request.sampling.logprobs = 2 * static_cast<int>(top_ids.size(1));  // some more: ranks may change places
-  const auto runner = LlavaModelRunner::Create(*std::move(model), 64);
+  const auto runner = StepRunner::Create(std::move(loaded->model), 64);
   ASSERT_TRUE(runner.ok()) << runner.status();
   RunnerDriver driver(**runner, std::move(request));
   driver.Run(first, /*sample=*/false);
@@ -78,8 +64,9 @@ TEST_P(EmbeddedGoldenTest, PromptAndGreedySteps) {
   EXPECT_EQ(driver.generated().size(), kTokens);
 }
 
-INSTANTIATE_TEST_SUITE_P(Operators, EmbeddedGoldenTest, ::testing::Bool(),
-                         [](const auto& info) { return info.param ? "tensor" : "fused"; });
+INSTANTIATE_TEST_SUITE_P(Operators, EmbeddedGoldenTest,
+                         ::testing::Values(BackendKind::kCpu, BackendKind::kTorch),
+                         [](const auto& info) { return info.param == BackendKind::kCpu ? "cpu" : "torch"; });
 
 }  // namespace
 }  // namespace varserve::model

@@ -5,13 +5,14 @@
 #include <atomic>
 #include <set>
 
-#include "server/model/llava_model_runner.h"
+#include "server/model/step_runner.h"
 #include "tests/component/golden.h"
 #include "tests/testing/runner_driver.h"
 
 namespace varserve::model {
 namespace {
 
+using backend::BackendKind;
 // Operators that need a value on the host: reads of single elements, and those whose result's shape depends
 // on values.
 const std::set<std::string> kHostReads = {"aten::item",          "aten::_local_scalar_dense",
@@ -45,8 +46,8 @@ TEST(HostSyncTest, AStepReadsFromTheDeviceOnce) {
   request.var = {
       .mode = engine::VarMode::kOn, .tau = 3.0F, .rho = 0.2F, .min_visual_attention = 0.0F, .last_layer = 3};
   request.map_layers = {1, 2};
-  for (const bool tensor_operators : {false, true}) {
-    const auto runner = *LlavaModelRunner::Create(tiny.Load(tensor_operators), 64);
+  for (const BackendKind backend : {BackendKind::kAuto, BackendKind::kTorch}) {
+    const auto runner = *StepRunner::Create(tiny.Load(backend), 64);
     testing::RunnerDriver a(*runner, request, 1, 0);
     testing::RunnerDriver b(*runner, request, 2, 32);
     b.Run(16, false);
@@ -59,7 +60,7 @@ TEST(HostSyncTest, AStepReadsFromTheDeviceOnce) {
     const engine::StepPlan plan{
         {b.Step(37, true), a.Step(36, true)}};  // decoding and a chunk with VAR rows, together
     const auto output = runner->Execute(plan);
-    EXPECT_EQ(host_reads, 1) << (tensor_operators ? "tensor operators" : "kernels");
+    EXPECT_EQ(host_reads, 1) << (backend == BackendKind::kTorch ? "torch" : "auto");
     at::removeCallback(handle);
     ASSERT_TRUE(output.ok());
     EXPECT_TRUE(output->results[0].map.has_value());

@@ -1,12 +1,13 @@
 // The model against transformers' values: picture features, logits at every position of the prompt, 32 greedy
 // steps.
-#include "server/model/llava_model_runner.h"
+#include "server/model/step_runner.h"
 #include "tests/component/golden.h"
 #include "tests/testing/runner_driver.h"
 
 namespace varserve::model {
 namespace {
 
+using backend::BackendKind;
 using testing::Golden;
 using testing::RunnerDriver;
 using testing::TinyModel;
@@ -14,14 +15,14 @@ using testing::TinyModel;
 constexpr double kTolerance = 2e-4;
 constexpr int kVocabulary = 160;
 
-class ModelGoldenTest : public ::testing::TestWithParam<std::tuple<std::string, bool>> {
+class ModelGoldenTest : public ::testing::TestWithParam<std::tuple<std::string, BackendKind>> {
  protected:
   const std::string name_ = std::get<0>(GetParam());
   const TinyModel tiny_{name_};
   const Golden golden_{name_};
 
-  std::unique_ptr<LlavaModelRunner> Runner() const {
-    return *LlavaModelRunner::Create(tiny_.Load(/*tensor_operators=*/std::get<1>(GetParam())), 64);
+  std::unique_ptr<StepRunner> Runner() const {
+    return *StepRunner::Create(tiny_.Load(std::get<1>(GetParam())), 64);
   }
   engine::GenerationRequest Request() const {
     std::vector<std::vector<int>> spans;
@@ -82,9 +83,10 @@ TEST_P(ModelGoldenTest, GreedySteps) {
 INSTANTIATE_TEST_SUITE_P(Models, ModelGoldenTest,
                          ::testing::Combine(::testing::Values("clip_mha", "clip_gqa", "dinov2_gqa",
                                                               "llama3_rope"),
-                                            ::testing::Bool()),
+                                            ::testing::Values(BackendKind::kCpu, BackendKind::kTorch)),
                          [](const auto& info) {
-                           return std::get<0>(info.param) + (std::get<1>(info.param) ? "_tensor" : "_fused");
+                           return std::get<0>(info.param) +
+                                  (std::get<1>(info.param) == BackendKind::kCpu ? "_cpu" : "_torch");
                          });
 
 }  // namespace

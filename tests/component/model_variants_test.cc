@@ -8,7 +8,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
 #include "server/base/status_macros.h"
-#include "server/model/llava_model_runner.h"
+#include "server/loader/model_loader.h"
+#include "server/model/step_runner.h"
 #include "server/preprocess/preprocessor.h"
 #include "tests/testing/files.h"
 #include "tests/testing/model_variant.h"
@@ -26,29 +27,15 @@ constexpr double kTolerance = 5e-4;  // of log-probabilities
 constexpr int kTokens = 8;
 
 struct Served {
-  std::unique_ptr<LlavaModelRunner> runner;
+  std::unique_ptr<StepRunner> runner;
   std::unique_ptr<const preprocess::Preprocessor> preprocessor;
 };
 
 // What a server does at start (server/serving.cc), in float32.
 absl::StatusOr<Served> Load(const std::string& dir) {
-  ASSIGN_OR_RETURN(const ModelConfig config, ModelConfig::Load(dir));
-  ASSIGN_OR_RETURN(const preprocess::ImageProcessor image_processor, preprocess::ImageProcessor::Load(dir));
-  ASSIGN_OR_RETURN(std::unique_ptr<const LlavaModel> model,
-                   LlavaModel::Load({.model_dir = dir,
-                                     .device = "cpu",
-                                     .dtype = "float32",
-                                     .image_height = image_processor.height(),
-                                     .image_width = image_processor.width()}));
-  Served served;
-  ASSIGN_OR_RETURN(served.preprocessor,
-                   preprocess::Preprocessor::Load(dir,
-                                                  {.token_id = config.image_token_id,
-                                                   .num_tokens = model->num_visual_tokens(),
-                                                   .rows = model->grid_rows(),
-                                                   .cols = model->grid_cols()},
-                                                  config.decoder.vocab_size));
-  ASSIGN_OR_RETURN(served.runner, LlavaModelRunner::Create(std::move(model), 64));
+  ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel({.model_dir = dir, .device = "cpu", .dtype = "float32"}));
+  Served served{.preprocessor = std::move(loaded.preprocessor)};
+  ASSIGN_OR_RETURN(served.runner, StepRunner::Create(std::move(loaded.model), 64));
   return served;
 }
 

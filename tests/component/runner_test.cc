@@ -1,5 +1,5 @@
 // What the runner promises the engine beyond right numbers.
-#include "server/model/llava_model_runner.h"
+#include "server/model/step_runner.h"
 #include "tests/component/golden.h"
 #include "tests/testing/runner_driver.h"
 
@@ -8,14 +8,14 @@ namespace {
 
 TEST(RunnerTest, BlocksThatCannotBeClearedAreAnErrorNotAnException) {
   const testing::TinyModel tiny("clip_mha");
-  const auto runner = *LlavaModelRunner::Create(tiny.Load(), 8);
+  const auto runner = *StepRunner::Create(tiny.Load(), 8);
   EXPECT_TRUE(runner->ClearBlocks({0, 7}).ok());
   EXPECT_TRUE(absl::IsInternal(runner->ClearBlocks({8}))) << "there is no such block";
 }
 
 TEST(RunnerTest, MakesMapsOnlyForStepsThatAskForThem) {
   const testing::TinyModel tiny("clip_mha");
-  const auto runner = *LlavaModelRunner::Create(tiny.Load(), 64);
+  const auto runner = *StepRunner::Create(tiny.Load(), 64);
   std::vector<int32_t> ids(16, 159);
   for (int i = 0; i < 20; ++i) ids.push_back(2 + i);
   engine::GenerationRequest request;

@@ -1,7 +1,7 @@
 // VAR against an independent slow reference: logits, sinks, head decisions, and the report the engine makes.
 #include "server/base/clock.h"
 #include "server/engine/engine.h"
-#include "server/model/llava_model_runner.h"
+#include "server/model/step_runner.h"
 #include "tests/component/golden.h"
 #include "tests/testing/recording_sink.h"
 #include "tests/testing/runner_driver.h"
@@ -9,6 +9,7 @@
 namespace varserve::model {
 namespace {
 
+using backend::BackendKind;
 using nlohmann::json;
 using testing::Golden;
 using testing::RunnerDriver;
@@ -46,15 +47,15 @@ void ExpectShares(const engine::AttentionShares& shares, const at::Tensor& expec
   EXPECT_NEAR(shares.visual_after, expected[3].item<double>(), kReportTolerance) << where;
 }
 
-class VarGoldenTest : public ::testing::TestWithParam<std::tuple<std::string, bool>> {
+class VarGoldenTest : public ::testing::TestWithParam<std::tuple<std::string, BackendKind>> {
  protected:
   const std::string name_ = std::get<0>(GetParam());
   const TinyModel tiny_{name_};
   const Golden golden_{name_ + ".var"};
   const json cases_ = ReadJson(RepositoryPath("tests/golden/data/" + name_ + ".var.json"));
 
-  std::unique_ptr<LlavaModelRunner> Runner() const {
-    return *LlavaModelRunner::Create(tiny_.Load(/*tensor_operators=*/std::get<1>(GetParam())), 64);
+  std::unique_ptr<StepRunner> Runner() const {
+    return *StepRunner::Create(tiny_.Load(std::get<1>(GetParam())), 64);
   }
   engine::GenerationRequest Request(const json& c) const {
     engine::GenerationRequest request;
@@ -188,9 +189,10 @@ TEST_P(VarGoldenTest, Report) {
 INSTANTIATE_TEST_SUITE_P(Models, VarGoldenTest,
                          ::testing::Combine(::testing::Values("clip_mha", "clip_gqa", "dinov2_gqa",
                                                               "llama3_rope"),
-                                            ::testing::Bool()),
+                                            ::testing::Values(BackendKind::kCpu, BackendKind::kTorch)),
                          [](const auto& info) {
-                           return std::get<0>(info.param) + (std::get<1>(info.param) ? "_tensor" : "_fused");
+                           return std::get<0>(info.param) +
+                                  (std::get<1>(info.param) == BackendKind::kCpu ? "_cpu" : "_torch");
                          });
 
 }  // namespace

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
-#include "server/model/llava_model_runner.h"
+#include "server/model/step_runner.h"
 #include "tests/e2e/pictures.h"
 #include "tests/testing/faulty_runner.h"
 #include "tests/testing/in_process_server.h"
@@ -32,12 +32,12 @@ TEST(RandomFaultsTest, TheRealModelLosesNothing) {
   auto loaded = servable.tiny().Load();
   auto preprocessor = preprocess::Preprocessor::Load(servable.dir(),
                                                      {.token_id = 159,
-                                                      .num_tokens = loaded->num_visual_tokens(),
-                                                      .rows = loaded->grid_rows(),
-                                                      .cols = loaded->grid_cols()},
+                                                      .num_tokens = loaded->visual_tokens().size(),
+                                                      .rows = loaded->visual_tokens().rows,
+                                                      .cols = loaded->visual_tokens().cols},
                                                      /*vocabulary=*/160);
   ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
-  auto inner = model::LlavaModelRunner::Create(std::move(loaded), /*num_blocks=*/120);
+  auto inner = model::StepRunner::Create(std::move(loaded), /*num_blocks=*/120);
   ASSERT_TRUE(inner.ok()) << inner.status();
   FaultyRunner runner(inner->get(), 3);
   InProcessOptions options;

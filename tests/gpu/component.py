@@ -9,7 +9,7 @@ import subprocess
 from step import ROOT, Settings, detail, row, settings
 
 # The same model as the tensor variant on a device, where there are no CPU kernels.
-LEFT_OUT = "*_fused*:*Fused*"
+LEFT_OUT = "*_cpu:*/cpu:*/Cpu"
 # Equal to the last bit with any neighbours and any chunks: a promise of the CPU's kernels. Does the device keep it, too?
 ACROSS_BATCHES = ("ThirtyTwoRequestsTogetherEqualOneByOne", "TokensAfterThePictureMayBeCutAnyway")
 SHARDS = 4

@@ -123,22 +123,23 @@ TinyModel::TinyModel(const std::string& name, const std::function<void(json& spe
   WriteSafetensors(dir() + "/model.safetensors", weights_);
 }
 
-model::LlavaModel::Options TinyModel::Options() const {
-  model::LlavaModel::Options options;
+model::VisionLanguageModel::Options TinyModel::Options() const {
+  model::VisionLanguageModel::Options options;
   options.model_dir = dir();
   const char* device = std::getenv("VARSERVE_TEST_DEVICE");
   options.device = device != nullptr ? device : "cpu";
   options.dtype = "float32";
-  options.image_height = options.image_width = image_size();
   return options;
 }
 
-std::unique_ptr<const model::LlavaModel> TinyModel::Load(bool tensor_operators,
-                                                         const std::string& dtype) const {
-  model::LlavaModel::Options options = Options();
-  options.tensor_operators = tensor_operators;
+std::unique_ptr<const model::VisionLanguageModel> TinyModel::Load(backend::BackendKind backend,
+                                                                  const std::string& dtype) const {
+  model::VisionLanguageModel::Options options = Options();
+  options.backend = backend;
   options.dtype = dtype;
-  auto model = model::LlavaModel::Load(options);
+  auto config = model::ModelConfig::Load(dir());
+  EXPECT_TRUE(config.ok()) << config.status();
+  auto model = model::VisionLanguageModel::Load(options, *std::move(config), image_size(), image_size());
   EXPECT_TRUE(model.ok()) << model.status();
   return *std::move(model);
 }

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "server/base/prompt.h"
-#include "server/model/llava_model.h"
+#include "server/model/vision_language_model.h"
 #include "tests/testing/temp_dir.h"
 
 namespace varserve::testing {
@@ -44,10 +44,9 @@ class TinyModel {
   const FileTensors& weights() const { return weights_; }
 
   // Runs on the device that the environment variable VARSERVE_TEST_DEVICE names ("cuda"), else on the CPU.
-  // Other devices than the CPU always run tensor operators.
-  model::LlavaModel::Options Options() const;
-  std::unique_ptr<const model::LlavaModel> Load(bool tensor_operators = false,
-                                                const std::string& dtype = "float32") const;
+  model::VisionLanguageModel::Options Options() const;
+  std::unique_ptr<const model::VisionLanguageModel> Load(
+      backend::BackendKind backend = backend::BackendKind::kAuto, const std::string& dtype = "float32") const;
 
   // The n-th of the model's made-up pictures.
   std::shared_ptr<const ProcessedImage> Picture(int n) const;

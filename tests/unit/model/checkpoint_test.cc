@@ -40,7 +40,7 @@ TEST(CheckpointTest, OneNameForBothGenerations) {
       {"model.vision_tower.pre_layrnorm.bias", "vision_tower.pre_layrnorm.bias"},
       {"model.multi_modal_projector.linear_1.bias", "multi_modal_projector.linear_1.bias"},
   };
-  for (const auto& [stored, name] : cases) EXPECT_EQ(CanonicalWeightName(stored), name);
+  for (const auto& [stored, name] : cases) EXPECT_EQ(kLlava.canonical_weight_name(stored), name);
 }
 
 TEST(CheckpointTest, TiesWhatIsEqual) {
@@ -48,7 +48,7 @@ TEST(CheckpointTest, TiesWhatIsEqual) {
   const auto tied = [](const std::vector<std::string>& names, const std::string& data) {
     const testing::TempDir dir;
     dir.Write("model.safetensors", File(names, data));
-    absl::StatusOr<Checkpoint> checkpoint = Checkpoint::Open(dir.path());
+    absl::StatusOr<Checkpoint> checkpoint = Checkpoint::Open(dir.path(), kLlava);
     EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
     const bool result = checkpoint->TieEmbeddings();
     EXPECT_NE(checkpoint->Find("language_model.embed_tokens.weight"), nullptr);
@@ -67,13 +67,13 @@ TEST(CheckpointTest, OnlyFilesOfTheDirectoryItself) {
   for (const std::string& name : {whole, std::string("../a.safetensors"), std::string("./a.safetensors"),
                                   std::string("."), std::string(".."), std::string()}) {
     dir.Write("model.safetensors.index.json", nlohmann::json{{"weight_map", {{"a", name}}}}.dump());
-    const absl::Status status = Checkpoint::Open(dir.path()).status();
+    const absl::Status status = Checkpoint::Open(dir.path(), kLlava).status();
     EXPECT_TRUE(absl::IsFailedPrecondition(status)) << name << ": " << status;
     EXPECT_THAT(std::string(status.message()),
                 StartsWith("model.safetensors.index.json: weight_map: a is in"));
   }
   dir.Write("model.safetensors.index.json", R"({"weight_map": {"a": "a.safetensors"}})");
-  EXPECT_TRUE(Checkpoint::Open(dir.path()).ok());
+  EXPECT_TRUE(Checkpoint::Open(dir.path(), kLlava).ok());
 }
 
 TEST(CheckpointTest, ATensorInTwoShards) {
@@ -82,7 +82,7 @@ TEST(CheckpointTest, ATensorInTwoShards) {
   dir.Write("b.safetensors", File({"x", "y"}, "abcdabcd"));
   dir.Write("model.safetensors.index.json",
             R"({"weight_map": {"x": "a.safetensors", "y": "b.safetensors"}})");
-  EXPECT_THAT(std::string(Checkpoint::Open(dir.path()).status().message()),
+  EXPECT_THAT(std::string(Checkpoint::Open(dir.path(), kLlava).status().message()),
               HasSubstr("b.safetensors: tensor x is stored twice, also in a.safetensors as x"));
 }
 
@@ -91,7 +91,7 @@ TEST(CheckpointTest, SaysWhyATensorIsMissing) {
   dir.Write("model.safetensors", File({"language_model.layers.0.self_attn.q_proj.weight_packed",
                                        "language_model.layers.0.self_attn.k_proj.weight"},
                                       "abcdabcd"));
-  const absl::StatusOr<Checkpoint> checkpoint = Checkpoint::Open(dir.path());
+  const absl::StatusOr<Checkpoint> checkpoint = Checkpoint::Open(dir.path(), kLlava);
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
   const auto why = [&](const char* name) { return std::string(checkpoint->WhyMissing(name).message()); };
   EXPECT_THAT(why("language_model.layers.0.self_attn.q_proj.weight"), HasSubstr("quantized weights"));

@@ -1,0 +1,27 @@
+// The kernels for x86-64-v3 processors (AVX2, FMA, F16C), compiled with these instructions on.
+#include "server/backend/cpu/cpu_kernels.h"
+
+#ifdef __AVX2__
+#define VARSERVE_ISA avx2
+#include "server/backend/cpu/attention_by_type.h"
+#include "server/backend/cpu/linear_kernel.h"
+#include "server/backend/cpu/row_kernels.h"
+#include "server/backend/cpu/softmax_kernel.h"
+
+namespace varserve::backend::cpu {
+
+const CpuKernels* Avx2Kernels() {
+  static constexpr CpuKernels kKernels = {
+      "avx2",        avx2::PackInputs, /*rounds_inputs=*/false, /*reads_panels=*/false, avx2::Linear,
+      avx2::RmsNorm, avx2::RopeStore,  avx2::SiluMul,           avx2::Attention,        avx2::SoftmaxWeights};
+  // Every processor with AVX2 has F16C, whose name clang 14 does not take here.
+  const bool supported = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  return supported ? &kKernels : nullptr;
+}
+
+}  // namespace varserve::backend::cpu
+#else
+namespace varserve::backend::cpu {
+const CpuKernels* Avx2Kernels() { return nullptr; }
+}  // namespace varserve::backend::cpu
+#endif

@@ -1,0 +1,187 @@
+#include "server/backend/layer_ops.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include "server/backend/cpu/cpu_kernels.h"
+#include "server/backend/cpu/storage_type.h"
+#include "server/backend/cpu/weight_panels.h"
+
+namespace varserve::backend {
+namespace {
+
+using cpu::GetCpuKernels;
+using cpu::PanelShape;
+
+// Smallest pieces of a linear layer worth a thread: outputs by rows. Weights are shared by the rows of a
+// piece, so pieces hold many rows and few outputs.
+constexpr int64_t kOutputs = 96;
+constexpr int64_t kMostRows = 256;
+constexpr int64_t kFewRows = 16;
+constexpr int64_t kFewOutputs = 16;
+
+class CpuLayerOps : public LayerOps {
+ public:
+  at::ScalarType ActivationDtype(at::ScalarType /*serving*/) const override { return at::kFloat; }
+  at::ScalarType SinkIndexDtype() const override { return at::kInt; }
+
+  LinearWeights Prepare(at::Tensor weight, at::Tensor bias) const override {
+    if (!weight.defined()) return {};
+    LinearWeights prepared{weight, std::move(bias), weight.size(0), weight.size(1)};
+    if (ReadsPanels(weight)) {
+      const PanelShape shape = ShapeOf(prepared);
+      at::Tensor packed = at::empty({shape.panels(), shape.panel_size()}, weight.options());
+      auto* to = static_cast<uint16_t*>(packed.mutable_data_ptr());
+      const auto* from = static_cast<const uint16_t*>(weight.const_data_ptr());
+      at::parallel_for(0, shape.panels(), 1, [&](int64_t begin, int64_t end) {
+        cpu::PackPanels(shape, from, static_cast<int>(begin), static_cast<int>(end), to);
+      });
+      prepared.weight = std::move(packed);
+    }
+    return prepared;
+  }
+
+  at::Tensor Embedding(const at::Tensor& ids, const LinearWeights& table) const override {
+    if (!ReadsPanels(table.weight)) return table.weight.index_select(0, ids).to(at::kFloat);
+    const PanelShape shape = ShapeOf(table);
+    at::Tensor rows = at::empty({ids.size(0), table.inputs}, ids.options().dtype(at::kFloat));
+    const int64_t* id = ids.const_data_ptr<int64_t>();
+    float* row = rows.mutable_data_ptr<float>();
+    for (int64_t i = 0; i < ids.size(0); ++i, row += table.inputs) {
+      TORCH_CHECK(id[i] >= 0 && id[i] < table.outputs, "token ", id[i], " is not among the ", table.outputs,
+                  " there are");
+      cpu::ReadPanelRow(shape, static_cast<const uint16_t*>(table.weight.const_data_ptr()),
+                        static_cast<int>(id[i]), row);
+    }
+    return rows;
+  }
+
+  at::Tensor Linear(const at::Tensor& x, const LinearWeights& w) const override {
+    at::Tensor y = at::empty({x.size(0), w.outputs}, x.options());
+    Run(x, w, y, /*accumulate=*/false);
+    return y;
+  }
+  void LinearAdd(const at::Tensor& x, const LinearWeights& w, at::Tensor& y) const override {
+    Run(x, w, y, /*accumulate=*/true);
+  }
+
+  at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) const override {
+    at::Tensor y = at::empty_like(x);
+    Norm(NormArgs(x, weight, eps, y), x.size(0));
+    return y;
+  }
+  at::Tensor RmsNormAndSinks(const at::Tensor& x, const at::Tensor& weight, double eps,
+                             const SinkTarget& sinks, const at::Tensor& slots, KvLayer& kv) const override {
+    at::Tensor y = at::empty_like(x);
+    cpu::RmsNormArgs args = NormArgs(x, weight, eps, y);
+    args.sink_dimensions = sinks.dimensions.const_data_ptr<int32_t>();
+    args.num_sink_dimensions = static_cast<int>(sinks.dimensions.numel());
+    args.slots = slots.const_data_ptr<int64_t>();
+    args.phi = kv.phi.mutable_data_ptr<float>();
+    args.phi_plane_stride = kv.phi.stride(0);
+    args.phi_eps[0] = static_cast<float>(sinks.eps);
+    args.phi_eps[1] = kAuthorsCodeEps;
+    Norm(args, x.size(0));
+    return y;
+  }
+
+  void RopeAndStore(at::Tensor& qkv, int64_t heads, const Rotary& rotary, const at::Tensor& slots,
+                    KvLayer& kv) const override {
+    const cpu::RopeStoreArgs args{.qkv = qkv.mutable_data_ptr<float>(),
+                                  .cos = rotary.cos.const_data_ptr<float>(),
+                                  .sin = rotary.sin.const_data_ptr<float>(),
+                                  .slots = slots.const_data_ptr<int64_t>(),
+                                  .k_pool = kv.k.mutable_data_ptr(),
+                                  .v_pool = kv.v.mutable_data_ptr(),
+                                  .kv_type = StorageTypeOf(kv.k),
+                                  .heads = static_cast<int>(heads),
+                                  .kv_heads = static_cast<int>(kv.kv_heads()),
+                                  .head_dim = static_cast<int>(kv.head_dim()),
+                                  .block_size = static_cast<int>(kv.block_size())};
+    at::parallel_for(0, qkv.size(0), 4, [&](int64_t begin, int64_t end) {
+      GetCpuKernels().rope_store(args, static_cast<int>(begin), static_cast<int>(end));
+    });
+  }
+
+  at::Tensor SiluMul(const at::Tensor& gate_up) const override {
+    at::Tensor y = at::empty({gate_up.size(0), gate_up.size(1) / 2}, gate_up.options());
+    const cpu::SiluMulArgs args{.x = gate_up.const_data_ptr<float>(),
+                                .y = y.mutable_data_ptr<float>(),
+                                .width = static_cast<int>(y.size(1))};
+    at::parallel_for(0, y.size(0), 4, [&](int64_t begin, int64_t end) {
+      GetCpuKernels().silu_mul(args, static_cast<int>(begin), static_cast<int>(end));
+    });
+    return y;
+  }
+
+ private:
+  static bool ReadsPanels(const at::Tensor& weight) {
+    return GetCpuKernels().reads_panels && weight.scalar_type() == at::kBFloat16;
+  }
+  static PanelShape ShapeOf(const LinearWeights& w) {
+    return {static_cast<int>(w.outputs), static_cast<int>(w.inputs)};
+  }
+
+  static void Run(const at::Tensor& x, const LinearWeights& w, at::Tensor& y, bool accumulate) {
+    cpu::LinearArgs args{.x = x.const_data_ptr<float>(),
+                         .w = w.weight.const_data_ptr(),
+                         .bias = w.bias.defined() ? w.bias.const_data_ptr<float>() : nullptr,
+                         .y = y.mutable_data_ptr<float>(),
+                         .x_stride = x.stride(0),
+                         .y_stride = y.stride(0),
+                         .rows = static_cast<int>(x.size(0)),
+                         .in = static_cast<int>(x.size(1)),
+                         .out = static_cast<int>(w.outputs),
+                         .w_type = StorageTypeOf(w.weight),
+                         .accumulate = accumulate};
+    at::Tensor packed;
+    if (args.w_type == cpu::StorageType::kBFloat16) {
+      packed = at::empty({x.size(0), cpu::PackedInputs(args.in)}, x.options());
+      float* out = packed.mutable_data_ptr<float>();
+      at::parallel_for(0, args.rows, 16, [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) {
+          GetCpuKernels().pack_inputs(args.x + r * args.x_stride, args.in, out + r * packed.size(1));
+        }
+      });
+      args.x = out;
+      args.x_stride = packed.size(1);
+    }
+    // Equal pieces, since threads get equally many; whole tiles of rows.
+    const int64_t row_pieces = (args.rows + kMostRows - 1) / kMostRows;
+    const int64_t rows_each = ((args.rows + row_pieces - 1) / std::max<int64_t>(row_pieces, 1) + 3) / 4 * 4;
+    const int64_t outputs_each = args.rows <= kFewRows ? kFewOutputs : kOutputs;
+    const int64_t output_pieces = (args.out + outputs_each - 1) / outputs_each;
+    // Consecutive pieces of a thread that share their rows go to the kernel as one range of outputs.
+    at::parallel_for(0, row_pieces * output_pieces, 1, [&](int64_t begin, int64_t end) {
+      while (begin < end) {
+        const int64_t row_piece = begin / output_pieces;
+        const int64_t until = std::min(end, (row_piece + 1) * output_pieces);
+        GetCpuKernels().linear(args, static_cast<int>(row_piece * rows_each),
+                               static_cast<int>(std::min<int64_t>(args.rows, (row_piece + 1) * rows_each)),
+                               static_cast<int>((begin - row_piece * output_pieces) * outputs_each),
+                               static_cast<int>(std::min<int64_t>(
+                                   args.out, (until - row_piece * output_pieces) * outputs_each)));
+        begin = until;
+      }
+    });
+  }
+
+  static cpu::RmsNormArgs NormArgs(const at::Tensor& x, const at::Tensor& weight, double eps, at::Tensor& y) {
+    return {.x = x.const_data_ptr<float>(),
+            .weight = weight.const_data_ptr<float>(),
+            .y = y.mutable_data_ptr<float>(),
+            .width = static_cast<int>(x.size(1)),
+            .eps = static_cast<float>(eps)};
+  }
+  static void Norm(const cpu::RmsNormArgs& args, int64_t rows) {
+    at::parallel_for(0, rows, 8, [&](int64_t begin, int64_t end) {
+      GetCpuKernels().rms_norm(args, static_cast<int>(begin), static_cast<int>(end));
+    });
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<LayerOps> MakeCpuLayerOps() { return std::make_unique<CpuLayerOps>(); }
+
+}  // namespace varserve::backend

@@ -1,0 +1,133 @@
+// y = x W^T (+ bias) by instructions that multiply pairs of bfloat16, weights in panels (weight_panels.h).
+// Included only by isa_avx512_bf16.cc.
+#pragma once
+
+#include <immintrin.h>
+
+#include "server/backend/cpu/cpu_kernels.h"
+#include "server/backend/cpu/linear_start.h"
+#include "server/backend/cpu/weight_panels.h"
+
+namespace varserve::backend::cpu::VARSERVE_ISA {
+
+inline constexpr int kWide = 16;  // lanes of a vector of outputs
+inline constexpr int kPanelVecs = kPanelOutputs / kWide;
+inline constexpr int kPanelStep = 2 * kPanelOutputs;  // weights from one pair of inputs to the next
+// kTileRows x kPanelVecs accumulators, the weights and an input fit the 32 registers.
+inline constexpr int kTileRows = 8;
+// Pairs of inputs that all rows pass over before the next ones: their weights stay in the L2 cache.
+inline constexpr int kPairBlock = 1024;
+// Weights are fetched into the L2 cache, which waits for more lines at a time than the L1 cache does, this
+// far ahead.
+inline constexpr int kAhead = 8192;
+
+static void PackInputs(const float* x, int count, float* packed) {
+  auto* out = reinterpret_cast<uint16_t*>(packed);
+  for (int k = 0; k < count; k += kWide) {
+    const __mmask16 mask = count - k >= kWide ? 0xffff : static_cast<__mmask16>((1U << (count - k)) - 1);
+    const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x + k));
+    std::memcpy(out + k, &rounded, sizeof(rounded));
+  }
+}
+
+struct TileArgs {
+  const uint16_t* x;  // [rows, pairs, 2], rows x_stride apart
+  int64_t x_stride;
+  const uint16_t* w;  // [pairs, outputs, 2], pairs kPanelStep apart
+  int pairs;
+  int64_t ahead;       // how many weights ahead to fetch
+  const float* start;  // [rows, outputs] what the products are added to, rows start_stride apart
+  int64_t start_stride;
+  float* y;  // [rows, outputs], rows y_stride apart
+  int64_t y_stride;
+  __mmask16 valid[kPanelVecs];  // outputs to read and write, by vector
+};
+
+// ROWS rows x VECS vectors of outputs. Each output is one chain of operations, from pair to pair, whatever
+// the tile and the block, so its bits depend on its row and its weights alone.
+template <int ROWS, int VECS>
+[[gnu::noinline]] static void Tile(const TileArgs& t) {
+  __m512 acc[ROWS][VECS];
+  for (int i = 0; i < ROWS; ++i) {
+    for (int v = 0; v < VECS; ++v)
+      acc[i][v] = _mm512_maskz_loadu_ps(t.valid[v], t.start + i * t.start_stride + v * kWide);
+  }
+  const uint16_t* w = t.w;
+  for (int k = 0; k < t.pairs; ++k, w += kPanelStep) {
+    __m512bh weights[VECS];
+    for (int v = 0; v < VECS; ++v) {
+      __builtin_prefetch(w + t.ahead + v * 2 * kWide, /*rw=*/0, /*locality=*/2);
+      weights[v] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(w + v * 2 * kWide));
+    }
+    for (int i = 0; i < ROWS; ++i) {
+      int32_t pair;
+      std::memcpy(&pair, t.x + i * t.x_stride + 2 * k, sizeof(pair));
+      const auto input = reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
+      for (int v = 0; v < VECS; ++v) acc[i][v] = _mm512_dpbf16_ps(acc[i][v], input, weights[v]);
+    }
+  }
+  for (int i = 0; i < ROWS; ++i) {
+    for (int v = 0; v < VECS; ++v)
+      _mm512_mask_storeu_ps(t.y + i * t.y_stride + v * kWide, t.valid[v], acc[i][v]);
+  }
+}
+
+// All rows, in tiles of nearly equal height. The first one fetches the weights that come next.
+template <int VECS>
+static void Rows(TileArgs t, int rows) {
+  static constexpr decltype(&Tile<1, VECS>) kTiles[kTileRows] = {Tile<1, VECS>, Tile<2, VECS>, Tile<3, VECS>,
+                                                                 Tile<4, VECS>, Tile<5, VECS>, Tile<6, VECS>,
+                                                                 Tile<7, VECS>, Tile<8, VECS>};
+  for (int tiles = (rows + kTileRows - 1) / kTileRows; tiles > 0; --tiles) {
+    const int height = (rows + tiles - 1) / tiles;
+    kTiles[height - 1](t);
+    rows -= height;
+    t.x += height * t.x_stride;
+    t.start += height * t.start_stride;
+    t.y += height * t.y_stride;
+    t.ahead = 0;
+  }
+}
+
+static void LinearBFloat16(const LinearArgs& a, int row_begin, int row_end, int out_begin, int out_end) {
+  static constexpr float kNothing[kPanelOutputs] = {};
+  const PanelShape shape{a.out, a.in};
+  const int rows = row_end - row_begin;
+  const auto* x = reinterpret_cast<const uint16_t*>(a.x + row_begin * a.x_stride);
+  float* y = a.y + row_begin * a.y_stride;
+  if (a.accumulate && a.bias != nullptr) {
+    for (int m = 0; m < rows; ++m) StartOutputs(a, y + m * a.y_stride, out_begin, out_end);
+  }
+  // Whole panels, and vectors where the range begins or ends within a panel.
+  for (int n = out_begin / kWide * kWide; n < out_end;) {
+    const int in_panel = n % kPanelOutputs;
+    const bool whole = in_panel == 0 && n >= out_begin && n + kPanelOutputs <= out_end;
+    const auto* w = static_cast<const uint16_t*>(a.w) + n / kPanelOutputs * shape.panel_size() + 2 * in_panel;
+    TileArgs t{.x = x,
+               .x_stride = 2 * a.x_stride,
+               .w = w,
+               .pairs = 0,
+               .ahead = kAhead,
+               .start = y + n,
+               .start_stride = a.y_stride,
+               .y = y + n,
+               .y_stride = a.y_stride,
+               .valid = {0xffff, 0xffff, 0xffff}};
+    if (n < out_begin) t.valid[0] &= static_cast<__mmask16>(0xffffU << (out_begin - n));
+    if (!whole && n + kWide > out_end) t.valid[0] &= static_cast<__mmask16>((1U << (out_end - n)) - 1);
+    for (int k = 0; k < shape.pairs(); k += kPairBlock) {
+      TileArgs block = t;
+      block.x += 2 * k;
+      block.w += int64_t{k} * kPanelStep;
+      block.pairs = shape.pairs() - k < kPairBlock ? shape.pairs() - k : kPairBlock;
+      if (k == 0 && !a.accumulate) {
+        block.start = a.bias != nullptr ? a.bias + n : kNothing;
+        block.start_stride = 0;
+      }
+      (whole ? Rows<kPanelVecs> : Rows<1>)(block, rows);
+    }
+    n += whole ? kPanelOutputs : kWide;
+  }
+}
+
+}  // namespace varserve::backend::cpu::VARSERVE_ISA

@@ -1,0 +1,29 @@
+// bfloat16 weights in the order the AVX512_BF16 linear kernel reads them: panels of kPanelOutputs outputs, in
+// each the pairs of inputs one after the other, in each of these the panel's outputs. One vector then holds a
+// pair of inputs for sixteen outputs, so sums need no adding of lanes, and memory is read from front to back.
+// The last panel and the last pair are filled up with zeros.
+#pragma once
+
+#include <cstdint>
+
+namespace varserve::backend::cpu {
+
+inline constexpr int kPanelOutputs = 48;
+
+struct PanelShape {
+  int out = 0;  // N
+  int in = 0;   // K
+
+  int panels() const { return (out + kPanelOutputs - 1) / kPanelOutputs; }
+  int pairs() const { return (in + 1) / 2; }
+  int64_t panel_size() const { return int64_t{2} * pairs() * kPanelOutputs; }  // weights
+  int64_t size() const { return panels() * panel_size(); }
+};
+
+// Fills panels [begin, end) of `packed` [panels, pairs, kPanelOutputs, 2] from `weights` [N, K].
+void PackPanels(const PanelShape& shape, const uint16_t* weights, int begin, int end, uint16_t* packed);
+
+// Row `output` of the weights, as float32. row: [K]
+void ReadPanelRow(const PanelShape& shape, const uint16_t* packed, int output, float* row);
+
+}  // namespace varserve::backend::cpu

@@ -1,0 +1,20 @@
+// Loads a model directory: the one way from a Hugging Face directory to a model and what goes with it.
+#pragma once
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "server/model/vision_language_model.h"
+#include "server/preprocess/preprocessor.h"
+
+namespace varserve {
+
+struct LoadedModel {
+  std::unique_ptr<const model::VisionLanguageModel> model;
+  std::unique_ptr<const preprocess::Preprocessor> preprocessor;
+};
+
+// Errors name the file, and the field or tensor.
+absl::StatusOr<LoadedModel> LoadModel(const model::VisionLanguageModel::Options& options);
+
+}  // namespace varserve

@@ -1,0 +1,95 @@
+// LLaVA-1.5 as transformers has it (LlavaConfig, LlavaForConditionalGeneration): features of one or more
+// layers of a CLIP or DINOv2 tower, an MLP, and a Llama decoder. Every image has the same grid.
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "server/model/dimensions.h"
+#include "server/model/families/family.h"
+#include "server/model/model_config.h"
+
+namespace varserve::model {
+namespace {
+
+std::vector<int> ReadFeatureLayers(JsonFields& fields, int num_hidden_layers) {
+  constexpr char kKey[] = "vision_feature_layer";
+  const int64_t states = num_hidden_layers + 1;
+  std::vector<int> layers;
+  for (const int64_t layer : fields.Ints(kKey, {-2})) {
+    if (layer < -states || layer >= states) {
+      fields.FailWithValue(
+          kKey, absl::StrCat(layer, " is not one of the ", states, " hidden states of the vision tower"));
+    }
+    layers.push_back(static_cast<int>(layer < 0 ? layer + states : layer));
+  }
+  if (layers.empty()) fields.FailWithValue(kKey, "which names no layer");
+  return layers;
+}
+
+// image_token_index is LlavaConfig's own name, which image_token_id overrides.
+int32_t ReadImageToken(JsonFields& fields, int vocab_size) {
+  const int64_t index = fields.Int("image_token_index", 32000, 0, kMostOfAnything);
+  const int64_t id = fields.Int("image_token_id", index, 0, kMostOfAnything);
+  if (id >= vocab_size) {
+    fields.Fail(fields.Has("image_token_id") ? "image_token_id" : "image_token_index",
+                absl::StrCat("is ", id, ", not below text_config.vocab_size, ", vocab_size));
+  }
+  return static_cast<int32_t>(id);
+}
+
+void ReadConfig(JsonFields& fields, ModelConfig& c) {
+  c.vision = ReadVisionConfig(fields);
+  c.decoder = ReadDecoderConfig(fields);
+  c.vision_feature_layers = ReadFeatureLayers(fields, c.vision.num_hidden_layers);
+  c.drop_class_token =
+      fields.Choice("vision_feature_select_strategy", "default", {"default", "full"}) == "default";
+  fields.Choice("projector_hidden_act", "gelu", {"gelu"});
+  c.projector_bias = fields.Bool("multimodal_projector_bias", true);
+  c.image_token_id = ReadImageToken(fields, c.decoder.vocab_size);
+}
+
+// Both generations of names: with "model." in front of everything, and with it inside language_model.
+std::string CanonicalWeightName(const std::string& stored) {
+  absl::string_view name = stored;
+  absl::ConsumePrefix(&name, "model.");
+  if (absl::ConsumePrefix(&name, "language_model.")) {
+    if (absl::StartsWith(name, "lm_head.")) return std::string(name);
+    absl::ConsumePrefix(&name, "model.");
+    return absl::StrCat("language_model.", name);
+  }
+  if (absl::ConsumePrefix(&name, "vision_tower.")) {
+    absl::ConsumePrefix(&name, "vision_model.");
+    return absl::StrCat("vision_tower.", name);
+  }
+  return std::string(name);
+}
+
+absl::StatusOr<VisualTokenGrid> VisualTokens(const ModelConfig& config, int height, int width) {
+  const VisionConfig& vision = config.vision;
+  const std::string pictures = absl::StrCat("size, crop_size: the image processor makes pictures of ", height,
+                                            "x", width, ", but config.json: vision_config.");
+  if (height % vision.patch_size != 0 || width % vision.patch_size != 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(pictures, "patch_size is ", vision.patch_size, ", of which they are not a multiple"));
+  }
+  if (vision.kind == VisionConfig::Kind::kClip &&
+      (height != vision.image_size || width != vision.image_size)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(pictures, "image_size is ", vision.image_size, ", the only size a CLIP tower takes"));
+  }
+  return VisualTokenGrid{.rows = height / vision.patch_size,
+                         .cols = width / vision.patch_size,
+                         .leading = config.drop_class_token ? 0 : 1};
+}
+
+}  // namespace
+
+const Family kLlava = {.model_type = "llava",
+                       .name = "LLaVA",
+                       .read_config = ReadConfig,
+                       .canonical_weight_name = CanonicalWeightName,
+                       .visual_tokens = VisualTokens};
+
+}  // namespace varserve::model

@@ -1,0 +1,147 @@
+#include "server/model/step_results.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "server/engine/visual_tokens.h"
+#include "server/model/kv_cache.h"
+
+namespace varserve::model {
+
+using engine::SequenceResult;
+using engine::SequenceStep;
+
+static_assert(sizeof(backend::RowSums) == 4 * sizeof(float), "a row of StepTensors::sums is a RowSums");
+
+StepResults::StepResults(const engine::StepPlan& plan, const StepInput& input, const StepTensors& tensors,
+                         const engine::ModelFacts& facts)
+    : plan_(plan), input_(input), tensors_(tensors), facts_(facts) {
+  const at::Tensor& logits = tensors.logits;
+  at::Tensor largest;
+  at::Tensor largest_id;
+  at::Tensor whole;
+  if (logits.defined()) {
+    std::tie(largest, largest_id) = logits.max(1);
+    if (!logits.is_cpu()) {
+      for (size_t i = 0; i < plan.steps.size(); ++i) {
+        if (plan.steps[i].sample && NeedsLogits(plan.steps[i].request->sampling))
+          whole_rows_.push_back(input.places[i].sampled);
+      }
+      if (!whole_rows_.empty())
+        whole = logits.index_select(0, at::tensor(whole_rows_, at::kLong).to(logits.device()));
+    }
+  }
+  const at::Tensor parts[] = {largest, largest_id, whole, tensors.phi, tensors.sums, tensors.maps};
+  std::vector<at::Tensor> flat;
+  for (const at::Tensor& part : parts) {
+    if (part.defined()) flat.push_back(part.to(at::kFloat).reshape({-1}));
+  }
+  host_ = at::cat(flat).cpu();
+  const float* next = host_.const_data_ptr<float>();
+  const auto take = [&next](const at::Tensor& part) {
+    const float* values = next;
+    if (part.defined()) next += part.numel();
+    return values;
+  };
+  largest_ = take(largest);
+  largest_id_ = take(largest_id);
+  whole_logits_ = take(whole);
+  phi_ = take(tensors.phi);
+  sums_ = reinterpret_cast<const backend::RowSums*>(take(tensors.sums));
+  maps_ = take(tensors.maps);
+}
+
+engine::StepOutput StepResults::Take(SamplerPool& samplers) const {
+  engine::StepOutput output;
+  output.results.resize(plan_.steps.size());
+  ChooseTokens(samplers, output);
+  for (size_t i = 0; i < plan_.steps.size(); ++i) {
+    const SequenceStep& step = plan_.steps[i];
+    const StepInput::Place& place = input_.places[i];
+    SequenceResult& result = output.results[i];
+    if (tensors_.phi.defined()) result.phi = PhiOf(step, place);
+    if (place.rows && step.request->var.measured()) result.rows = RowsOf(step, place);
+    if (place.map >= 0) result.map = MapOf(step, place.map);
+  }
+  return output;
+}
+
+const float* StepResults::LogitsOf(const SequenceStep& step, int64_t sampled) const {
+  if (!NeedsLogits(step.request->sampling)) return nullptr;
+  const at::Tensor& logits = tensors_.logits;
+  if (logits.is_cpu()) return logits.const_data_ptr<float>() + sampled * logits.stride(0);
+  const auto row = std::find(whole_rows_.begin(), whole_rows_.end(), sampled) - whole_rows_.begin();
+  return whole_logits_ + row * logits.size(1);
+}
+
+void StepResults::ChooseTokens(SamplerPool& samplers, engine::StepOutput& output) const {
+  std::vector<SamplerPool::Job> jobs;
+  for (size_t i = 0; i < plan_.steps.size(); ++i) {
+    const SequenceStep& step = plan_.steps[i];
+    if (!step.sample) continue;
+    const int64_t sampled = input_.places[i].sampled;
+    SequenceResult& result = output.results[i];
+    if (!std::isfinite(largest_[sampled])) {
+      result.status = absl::InternalError("model: the logits are not finite");
+    } else if (const float* logits = LogitsOf(step, sampled)) {
+      const auto vocabulary = static_cast<size_t>(tensors_.logits.size(1));
+      jobs.push_back({.step = &step, .logits = {logits, vocabulary}, .result = &result});
+    } else {
+      result.token = engine::Token{.id = static_cast<int32_t>(largest_id_[sampled]), .top = {}};
+    }
+  }
+  samplers.Run(jobs);
+}
+
+std::vector<float> StepResults::PhiOf(const SequenceStep& step, const StepInput::Place& place) const {
+  const int64_t num_tokens = tensors_.phi.size(2);
+  std::vector<float> phi;
+  for (int plane = 0; plane < engine::kNumPhiPlanes; ++plane) {
+    for (int64_t l = 0; l < facts_.num_layers; ++l) {
+      const float* from = phi_ + (l * engine::kNumPhiPlanes + plane) * num_tokens + place.first;
+      phi.insert(phi.end(), from, from + (step.end - step.begin));
+    }
+  }
+  return phi;
+}
+
+std::vector<engine::AttentionShares> StepResults::RowsOf(const SequenceStep& step,
+                                                         const StepInput::Place& place) const {
+  const int64_t num_rows = input_.batch.num_rows();
+  const auto heads = static_cast<float>(facts_.num_heads);
+  std::vector<engine::AttentionShares> rows;
+  for (int t = step.begin; t < step.end; ++t) {
+    if (!engine::IsEligible(*step.request->prompt, t)) continue;
+    for (int64_t l = 0; l < facts_.num_layers; ++l) {
+      const backend::RowSums& sums = sums_[l * num_rows + place.first + t - step.begin];
+      rows.push_back({.image_centric_heads = sums.image_centric_heads / heads,
+                      .redistributed = sums.redistributed / heads,
+                      .visual_before = sums.visual_before / heads,
+                      .visual_after = sums.visual_after / heads});
+    }
+  }
+  return rows;
+}
+
+engine::VarReport::Map StepResults::MapOf(const SequenceStep& step, int64_t map) const {
+  const Prompt& prompt = *step.request->prompt;
+  const engine::SlotLayout layout(prompt.prefix_size(), KvCache::kBlockSize);
+  const int64_t slots = tensors_.maps.size(2);
+  const float* before = maps_ + map * 2 * slots;
+  const float* after = before + slots;
+  const auto averaged =
+      static_cast<float>(facts_.num_heads * static_cast<int64_t>(step.request->map_layers.size()));
+  const float scale = 1.0F / averaged;
+  engine::VarReport::Map result{.position = step.end - 1, .before = {}, .after = {}};
+  for (const ImageSpan& span : prompt.spans) {
+    for (int t = span.begin; t < span.end; ++t) {
+      result.before.push_back(before[layout.SlotOf(t)] * scale);
+      result.after.push_back(after[layout.SlotOf(t)] * scale);
+    }
+  }
+  return result;
+}
+
+}  // namespace varserve::model

@@ -1,0 +1,50 @@
+// Runs the engine's steps on a LLaVA model: the only place where requests and tensors meet, and where
+// LibTorch's exceptions end.
+#pragma once
+
+#include <memory>
+
+#include "server/engine/model_runner.h"
+#include "server/model/image_features.h"
+#include "server/model/kv_cache.h"
+#include "server/model/sampler_pool.h"
+#include "server/model/vision_language_model.h"
+
+namespace varserve::model {
+
+// Engine thread only.
+class StepRunner : public engine::ModelRunner {
+ public:
+  // Allocates the KV pool. RESOURCE_EXHAUSTED where it does not fit.
+  static absl::StatusOr<std::unique_ptr<StepRunner>> Create(std::unique_ptr<const VisionLanguageModel> model,
+                                                            int num_kv_blocks);
+
+  // Tokens to prefill at once: enough to be bound by arithmetic; more only delays the tokens of running
+  // sequences.
+  static int PrefillChunk(at::Device device) { return device.is_cpu() ? 64 : 512; }
+  // Prompt tokens a step should take beside those that decode, and alone: there a whole question about a
+  // picture where the model is so small that a step still takes less than a second.
+  static int PrefillBudget(const VisionLanguageModel& model);
+  static int IdlePrefillBudget(const VisionLanguageModel& model);
+
+  const engine::ModelFacts& facts() const override { return facts_; }
+  absl::StatusOr<engine::StepOutput> Execute(const engine::StepPlan& plan) override;
+  void Release(engine::SequenceId sequence) override { features_.Release(sequence); }
+  absl::Status ClearBlocks(absl::Span<const engine::BlockId> blocks) override;
+
+  const VisionLanguageModel& model() const { return *model_; }
+
+ private:
+  explicit StepRunner(std::unique_ptr<const VisionLanguageModel> model) : model_(std::move(model)) {}
+
+  // Plan, device tensors, the decoder, results: one piece after the other.
+  engine::StepOutput Run(const engine::StepPlan& plan);
+
+  const std::unique_ptr<const VisionLanguageModel> model_;
+  engine::ModelFacts facts_;
+  std::unique_ptr<KvCache> cache_;
+  ImageFeatures features_;
+  SamplerPool samplers_;
+};
+
+}  // namespace varserve::model

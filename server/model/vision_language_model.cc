@@ -1,0 +1,46 @@
+#include "server/model/vision_language_model.h"
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "server/base/status_macros.h"
+#include "server/model/checkpoint.h"
+#include "server/model/device.h"
+#include "server/model/torch_errors.h"
+#include "server/model/weight_loader.h"
+
+namespace varserve::model {
+absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> VisionLanguageModel::Load(const Options& options,
+                                                                                     ModelConfig config,
+                                                                                     int image_height,
+                                                                                     int image_width) {
+  ASSIGN_OR_RETURN(const VisualTokenGrid visual_tokens,
+                   config.family->visual_tokens(config, image_height, image_width));
+  ASSIGN_OR_RETURN(const at::Device device, OpenDevice(options.device));
+  ASSIGN_OR_RETURN(std::optional<VarProfile> profile,
+                   FindVarProfile(options.model_dir, config.decoder, options.var_profile));
+  ASSIGN_OR_RETURN(Checkpoint checkpoint, Checkpoint::Open(options.model_dir, *config.family));
+  if (config.dtype.empty()) config.dtype = checkpoint.Dtype();
+  ASSIGN_OR_RETURN(const at::ScalarType dtype, ChooseDtype(options.dtype, config.dtype, device));
+  if (config.decoder.tie_word_embeddings) config.decoder.tie_word_embeddings = checkpoint.TieEmbeddings();
+
+  std::unique_ptr<VisionLanguageModel> model(new VisionLanguageModel(std::move(config), device, dtype));
+  const ModelConfig& c = model->config_;
+  model->visual_tokens_ = visual_tokens;
+  model->var_profile_ = std::move(profile);
+  RETURN_IF_ERROR(CatchTorchErrors([&]() -> absl::Status {
+    model->backend_ = std::make_unique<const backend::Backend>(options.backend, device);
+    const backend::LayerOps& ops = model->backend_->ops();
+    WeightLoader weights(checkpoint, device, dtype);
+    model->tower_ =
+        std::make_unique<VisionTower>(c, image_height, image_width, weights, ops, ops.ActivationDtype(dtype));
+    model->projector_ = std::make_unique<Projector>(c, weights, ops);
+    model->decoder_ = std::make_unique<Decoder>(
+        c.decoder, model->var_profile_ ? model->var_profile_->sink_dimensions : std::vector<int32_t>{},
+        weights, *model->backend_, device);
+    model->weight_bytes_ = weights.bytes();
+    return weights.status();
+  }));
+  return model;
+}
+
+}  // namespace varserve::model

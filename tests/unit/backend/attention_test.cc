@@ -1,0 +1,229 @@
+// Both backends against the slow reference of tests/unit/backend/cpu/attention_world.h, and the invariants of
+// VAR.
+#include "server/backend/attention.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "tests/unit/backend/cpu/attention_world.h"
+
+namespace varserve::backend {
+namespace {
+
+using cpu::AttentionShape;
+using cpu::AttentionWorld;
+using cpu::StorageType;
+
+constexpr int kLayer = 2;
+constexpr int kLayers = 4;
+
+struct Output {
+  at::Tensor out;   // [R, H, D]
+  at::Tensor sums;  // [R, 4] of kLayer
+  at::Tensor maps;  // [R, 2, S]
+};
+
+at::Tensor AsTensor(const cpu::Stored& stored, at::IntArrayRef shape) {
+  const auto dtype = stored.type == StorageType::kFloat32    ? at::kFloat
+                     : stored.type == StorageType::kBFloat16 ? at::kBFloat16
+                                                             : at::kHalf;
+  return at::from_blob(const_cast<uint8_t*>(stored.bytes.data()), shape, at::TensorOptions().dtype(dtype))
+      .clone();
+}
+
+Output Attend(const Attention& backend, const AttentionWorld& world) {
+  RowBatch batch;
+  batch.rows = world.rows;
+  for (const AttentionWorld::Sequence& s : world.sequences) {
+    batch.sequences.push_back({s.blocks, s.is_visual, s.empty_begin, s.empty_end, 0});
+  }
+  for (const AttentionRow& row : world.rows) ++batch.sequences[row.sequence].num_rows;
+  batch.map_flags.assign(kLayers, std::vector<uint8_t>(world.rows.size(), 0));
+  std::fill(batch.map_flags[kLayer].begin(), batch.map_flags[kLayer].end(), 1);
+
+  const AttentionShape& s = world.shape;
+  const int64_t blocks = world.num_slots / AttentionWorld::kBlockSize;
+  const KvLayer kv{AsTensor(world.k_pool, {blocks, s.kv_heads, AttentionWorld::kBlockSize, s.head_dim}),
+                   AsTensor(world.v_pool, {blocks, s.kv_heads, AttentionWorld::kBlockSize, s.head_dim}),
+                   at::tensor(world.phi).view({2, -1})};
+  const at::Tensor q = at::tensor(world.q).view({batch.num_rows(), s.heads, s.head_dim});
+  RowEvidence evidence(batch, kLayers, backend.evidence_groups(s.kv_heads), at::kCPU);
+  Output output;
+  output.out = at::empty_like(q);
+  backend.AttendRows(*backend.Prepare(batch, AttentionWorld::kBlockSize), kLayer, q, kv, output.out,
+                     evidence);
+  evidence.Reduce();
+  output.sums = evidence.sums[kLayer];
+  output.maps = evidence.maps;
+  return output;
+}
+
+AttentionWorld RandomWorld(const AttentionShape& shape, std::mt19937& random) {
+  AttentionWorld world(shape, random, 4, 12);
+  std::stable_sort(world.rows.begin(), world.rows.end(),
+                   [](const AttentionRow& a, const AttentionRow& b) { return a.sequence < b.sequence; });
+  for (size_t r = 0; r < world.rows.size(); ++r) world.rows[r].map = static_cast<int32_t>(r);
+  return world;
+}
+
+std::vector<AttentionShape> Shapes() {
+  return {{4, 4, 16, StorageType::kFloat32},
+          {6, 2, 64, StorageType::kBFloat16},
+          {9, 3, 24, StorageType::kFloat32},
+          {4, 1, 40, StorageType::kFloat16}};
+}
+
+// Any numbers of heads, KV heads and head sizes, in 32 and 16 bit.
+std::vector<AttentionShape> RandomShapes(std::mt19937& random) {
+  const auto pick = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
+  std::vector<AttentionShape> shapes;
+  for (int i = 0; i < 6; ++i) {
+    const int kv_heads = pick(1, 4);
+    shapes.push_back({kv_heads * pick(1, 4), kv_heads, 8 * pick(1, 9),
+                      i % 2 == 0 ? StorageType::kFloat32 : StorageType::kBFloat16});
+  }
+  return shapes;
+}
+
+// The world with one more setting of all its rows.
+template <typename Change>
+AttentionWorld With(AttentionWorld world, Change change) {
+  for (AttentionRow& row : world.rows) change(row);
+  return world;
+}
+void TurnOff(AttentionRow& row) { row.first_layer = 1, row.last_layer = 0; }
+void TurnOn(AttentionRow& row) { row.first_layer = 0, row.last_layer = 9; }
+
+class AttentionBackendTest : public testing::TestWithParam<bool> {
+ protected:
+  const std::unique_ptr<Attention> backend_ = GetParam() ? MakeCpuAttention() : MakeTorchAttention(at::kCPU);
+  std::mt19937 random_{3};
+};
+
+TEST_P(AttentionBackendTest, EqualsTheSlowReference) {
+  int compared = 0;
+  int image_centric = 0;
+  for (int trial = 0; trial < 24; ++trial) {
+    const AttentionWorld world = RandomWorld(Shapes()[trial % Shapes().size()], random_);
+    const Output result = Attend(*backend_, world);
+    for (int64_t r = 0; r < static_cast<int64_t>(world.rows.size()); ++r) {
+      const AttentionRow& row = world.rows[r];
+      const bool measured = kLayer >= row.first_layer && kLayer <= row.last_layer;
+      std::vector<double> sums(4);
+      std::vector<double> maps(2 * result.maps.size(2));
+      double margin = 1e9;
+      std::vector<double> out;
+      for (int head = 0; head < world.shape.heads; ++head) {
+        const auto truth = world.Truth(static_cast<int>(r), head, kLayer);
+        margin = std::min(margin, truth.margin);
+        out.insert(out.end(), truth.out.begin(), truth.out.end());
+        const auto& visual = world.sequences[row.sequence].is_visual;
+        for (size_t slot = 0; slot < visual.size(); ++slot) {
+          maps[slot] += truth.before[slot];
+          maps[result.maps.size(2) + slot] += truth.after[slot];
+          if (measured) sums[3] += visual[slot] * truth.after[slot];
+        }
+        if (!measured) continue;
+        sums[0] += truth.image_centric ? 1 : 0;
+        sums[1] += truth.omega;
+        sums[2] += truth.visual_before;
+      }
+      if (margin < 1e-4) continue;  // a head so near its threshold may fall either way
+      ++compared;
+      image_centric += sums[0] > 0 ? 1 : 0;
+      EXPECT_TRUE(at::allclose(result.out[r].flatten(), at::tensor(out).to(at::kFloat), 1e-4, 1e-5));
+      EXPECT_TRUE(at::allclose(result.sums[r], at::tensor(sums).to(at::kFloat), 1e-4, 1e-5))
+          << result.sums[r];
+      EXPECT_TRUE(at::allclose(result.maps[r].flatten(), at::tensor(maps).to(at::kFloat), 1e-4, 1e-5));
+    }
+  }
+  EXPECT_GT(compared, 200);
+  EXPECT_GT(image_centric, 60);
+}
+
+TEST_P(AttentionBackendTest, ZeroPAndRangesWithoutTheLayerChangeNoBit) {
+  for (const AttentionShape& shape : RandomShapes(random_)) {
+    const AttentionWorld world = RandomWorld(shape, random_);
+    const AttentionWorld zero = With(With(world, TurnOn), [](AttentionRow& row) { row.p = 0; });
+    const AttentionWorld later =
+        With(world, [](AttentionRow& row) { row.p = 1, row.first_layer = kLayer + 1, row.last_layer = 9; });
+    const at::Tensor expected = Attend(*backend_, With(world, TurnOff)).out;
+    EXPECT_TRUE(at::equal(Attend(*backend_, zero).out, expected));
+    EXPECT_TRUE(at::equal(Attend(*backend_, later).out, expected));
+  }
+}
+
+TEST_P(AttentionBackendTest, HeadsThatAreNotImageCentricChangeNoBit) {
+  int untouched = 0;
+  for (const AttentionShape& shape : RandomShapes(random_)) {
+    const AttentionWorld on = With(RandomWorld(shape, random_), TurnOn);
+    const at::Tensor expected = Attend(*backend_, With(on, TurnOff)).out;
+    const at::Tensor out = Attend(*backend_, on).out;  // [R, H, D]
+    for (int r = 0; r < static_cast<int>(on.rows.size()); ++r) {
+      for (int head = 0; head < shape.heads; ++head) {
+        const auto truth = on.Truth(r, head, kLayer);
+        if (truth.image_centric || truth.margin < 1e-4) continue;
+        EXPECT_TRUE(at::equal(out[r][head], expected[r][head])) << "row " << r << " head " << head;
+        ++untouched;
+      }
+    }
+  }
+  EXPECT_GT(untouched, 50);
+}
+
+TEST_P(AttentionBackendTest, PromptsWithoutAnImageChangeNoBit) {
+  for (const AttentionShape& shape : RandomShapes(random_)) {
+    AttentionWorld world = With(RandomWorld(shape, random_), TurnOn);
+    for (AttentionWorld::Sequence& s : world.sequences) {
+      std::fill(s.is_visual.begin(), s.is_visual.end(), 0.0F);
+    }
+    for (AttentionRow& row : world.rows) row.p = 1, row.rho = 0, row.min_visual_attention = 0;
+    const Output on = Attend(*backend_, world);
+    EXPECT_TRUE(at::equal(on.out, Attend(*backend_, With(world, TurnOff)).out));
+    EXPECT_EQ(on.sums.abs().sum().item<float>(), 0.0F);
+  }
+}
+
+TEST_P(AttentionBackendTest, AttentionSumsToOneWhateverVarDoes) {
+  for (const AttentionShape& shape : RandomShapes(random_)) {
+    const AttentionWorld world = With(With(RandomWorld(shape, random_), TurnOn),
+                                      [](AttentionRow& row) { row.rho = 0, row.min_visual_attention = 0; });
+    const at::Tensor sums = Attend(*backend_, world).maps.sum(2) / shape.heads;  // [R, 2]
+    EXPECT_TRUE(at::allclose(sums, at::ones_like(sums), 1e-5, 1e-5)) << sums;
+  }
+}
+
+TEST_P(AttentionBackendTest, SwitchingVarOnForOneRowChangesNoBitOfAnother) {
+  for (const AttentionShape& shape : RandomShapes(random_)) {
+    AttentionWorld world = With(RandomWorld(shape, random_), TurnOff);
+    const at::Tensor off = Attend(*backend_, world).out;
+    for (size_t r = 0; r < world.rows.size(); r += 2) {
+      TurnOn(world.rows[r]);
+      world.rows[r].p = 1.0F;
+      world.rows[r].rho = 0.0F;
+      world.rows[r].min_visual_attention = 0.0F;
+    }
+    const at::Tensor mixed = Attend(*backend_, world).out;
+    for (size_t r = 1; r < world.rows.size(); r += 2) {
+      EXPECT_TRUE(at::equal(mixed[static_cast<int64_t>(r)], off[static_cast<int64_t>(r)])) << r;
+    }
+  }
+}
+
+TEST_P(AttentionBackendTest, FiniteWhenEveryVisualTokenOrNoneIsASink) {
+  for (const float tau : {0.0F, 1e9F}) {
+    for (const AttentionShape& shape : RandomShapes(random_)) {
+      const AttentionWorld world = With(With(RandomWorld(shape, random_), TurnOn), [&](AttentionRow& row) {
+        row.tau = tau, row.p = 1, row.rho = 0, row.min_visual_attention = 0;
+      });
+      EXPECT_TRUE(Attend(*backend_, world).out.isfinite().all().item<bool>());
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, AttentionBackendTest, testing::Bool(),
+                         [](const auto& info) { return info.param ? "Fused" : "Tensor"; });
+
+}  // namespace
+}  // namespace varserve::backend
