@@ -7,7 +7,6 @@
 namespace varserve::backend {
 namespace {
 
-
 class TorchLayerOps : public LayerOps {
  public:
   at::ScalarType ActivationDtype(at::ScalarType serving) const override { return serving; }
