@@ -25,6 +25,7 @@ start_server() {
 }
 
 stop_server() {
+  trap - EXIT
   kill "$SERVER_PID" 2>/dev/null && wait "$SERVER_PID" 2>/dev/null
   rm -f "$SERVER_LOG"
 }
