@@ -5,7 +5,7 @@ image_usage() {
 usage: ./dev image [--flavour cpu|cuda] [--model volume|embedded] [--tag NAME] [--builder docker|buildah] [--ca FILE]
                    [--save FILE]
        ./dev image --pin
-Builds the image, prints its size, starts it as a user it does not know and asks it three questions about two pictures.
+Builds the image, prints its size, starts it as a user it does not know, and runs the demo in it.
 
   --flavour   cuda adds the libraries for a GPU. Default: cpu
   --model     volume: the model is mounted when the image runs; embedded: the embedded model is inside. Default: embedded
@@ -67,7 +67,7 @@ ANY_USER=1000680000:0
 # ends it.
 run_image() {
   local builder=$1 image=$2 model=$3 port=$4 container mounts
-  mounts=(--volume "$ROOT/models/embedded/samples:/samples:ro")
+  mounts=(--volume "$ROOT/models/embedded/demo:/demo:ro")
   [[ $model == embedded ]] || mounts+=(--volume "$MODEL:/model:ro")
   IMAGE_LOG=$(mktemp --suffix=.log)
   if [[ $builder == docker ]]; then
@@ -156,7 +156,7 @@ save_image() {
   say "saved to $3"
 }
 
-# try_image BUILDER IMAGE MODEL: asks it the demo's questions.
+# try_image BUILDER IMAGE MODEL: runs the demo in it.
 try_image() {
   local port
   port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
@@ -167,6 +167,6 @@ try_image() {
     cat "$IMAGE_LOG" >&2
     die "image: the server in it did not get ready"
   }
-  ask_demo_questions /samples "${IMAGE[@]}" varserve ask --address "localhost:$port"
+  show_demo "localhost:$port" /demo "${IMAGE[@]}" varserve
   stop_image
 }
