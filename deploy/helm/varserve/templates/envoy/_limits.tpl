@@ -15,10 +15,10 @@ message, and once more on its way to a server.
 {{- end -}}
 memory: {{ $memory }}
 message: {{ $message }}
-# What gRPC puts around a message.
+# The bytes gRPC adds to a message.
 request: {{ add $message 1024 }}
 json: {{ add (div (mul 4 $message) 3) 65536 }}
-# With 100 streams each, of which the overload manager does not see the first 16 KiB, these fit, too.
+# Allows for 100 streams each, of which the overload manager does not count the first 16 KiB.
 connections: {{ div $memory 4194304 }}
 requests: {{ div $memory 262144 }}
 {{- end }}
@@ -27,7 +27,7 @@ requests: {{ div $memory 262144 }}
 {{- define "varserve.envoyOverload" -}}
 overload_manager:
   refresh_interval: 0.1s
-  # Streams that hold 16 KiB or more are known by size, from 2 MiB on as equals.
+  # Streams that hold at least 16 KiB are ranked by size; from 2 MiB on they count as equal.
   buffer_factory_config: {minimum_account_to_track_power_of_two: 14}
   resource_monitors:
     - name: envoy.resource_monitors.fixed_heap
@@ -39,7 +39,7 @@ overload_manager:
         "@type": type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig
         max_active_downstream_connections: {{ .connections | int64 }}
   actions:
-    # The largest streams are reset, until it helps.
+    # Resets the largest streams until that frees enough memory.
     - name: envoy.overload_actions.reset_high_memory_stream
       triggers:
         - name: envoy.resource_monitors.fixed_heap
@@ -48,7 +48,7 @@ overload_manager:
       triggers:
         - name: envoy.resource_monitors.fixed_heap
           threshold: {value: 0.4}
-    # Many small ones: new calls get UNAVAILABLE.
+    # For many small streams: new calls get UNAVAILABLE.
     - name: envoy.overload_actions.stop_accepting_requests
       triggers:
         - name: envoy.resource_monitors.fixed_heap
