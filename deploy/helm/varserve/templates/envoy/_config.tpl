@@ -1,4 +1,4 @@
-{{- /* Envoy's configuration, for replicas of the chart or at given addresses: dict "root" . "addresses" (list "host:port"). */}}
+{{- /* Envoy's configuration, for the chart's replicas or given addresses: dict "root" . "addresses" (list "host:port"). */}}
 {{- define "varserve.envoyConfig" -}}
 {{- $envoy := .root.Values.envoy -}}
 {{- $limits := include "varserve.envoyLimits" .root | fromYaml -}}

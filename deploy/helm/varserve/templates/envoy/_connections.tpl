@@ -1,4 +1,4 @@
-{{- /* What gRPC's calls go through: dict "root" . "limits" of varserve.envoyLimits. */}}
+{{- /* The connection manager for gRPC calls: dict "root" . "limits" of varserve.envoyLimits. */}}
 {{- define "varserve.envoyCalls" -}}
 {{- $envoy := .root.Values.envoy -}}
 name: envoy.filters.network.http_connection_manager
@@ -104,7 +104,7 @@ route:
           "@type": type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate
 {{- end }}
 
-{{- /* HTTP/1.1, which has JSON only, goes on as HTTP/2: Envoy counts memory by stream there alone. */}}
+{{- /* HTTP/1.1 (JSON only) is forwarded as HTTP/2, the only protocol for which Envoy counts memory per stream. */}}
 {{- define "varserve.envoyJson" -}}
 name: envoy.filters.network.http_connection_manager
 typed_config:
@@ -142,7 +142,7 @@ drain_timeout: {{ .drainSeconds | int64 }}s
 preserve_external_request_id: true
 {{- end }}
 
-{{- /* TLS of the proxy's own door: a protocol of ALPN. */}}
+{{- /* TLS for clients of the proxy, with one ALPN protocol. */}}
 {{- define "varserve.envoyDoor" -}}
 transport_socket:
   name: envoy.transport_sockets.tls

@@ -1,12 +1,12 @@
 {{- /*
-What Envoy takes at most, from its memory limit and the greatest request. Such a request, as JSON, is in memory as base64, as a
+Envoy's limits, computed from its memory limit and the largest request. As JSON, such a request is in memory as base64, as a
 message, and once more on its way to a server.
 */}}
 {{- define "varserve.envoyLimits" -}}
 {{- $size := get .Values.flags "max_message_bytes" | default "64M" -}}
 {{- $message := include "varserve.bytes" (dict "name" "flags.max_message_bytes" "value" $size "flag" true) | int64 -}}
 {{- $limit := dig "limits" "memory" "" .Values.envoy.resources -}}
-{{- if not $limit -}}{{- fail "envoy.resources.limits.memory: is needed; Envoy's limits are shares of it" -}}{{- end -}}
+{{- if not $limit -}}{{- fail "envoy.resources.limits.memory: is required; Envoy's limits are shares of it" -}}{{- end -}}
 {{- $memory := include "varserve.bytes" (dict "name" "envoy.resources.limits.memory" "value" $limit) | int64 -}}
 {{- $least := add 201326592 (mul 9 $message) -}}
 {{- if lt $memory $least -}}
@@ -23,7 +23,7 @@ connections: {{ div $memory 4194304 }}
 requests: {{ div $memory 262144 }}
 {{- end }}
 
-{{- /* Whoever holds most loses it first, long before memory ends: what a stream holds may double on its way to a server. */}}
+{{- /* Streams that hold most are reset first, long before memory runs out, because their data may double on the way to a server. */}}
 {{- define "varserve.envoyOverload" -}}
 overload_manager:
   refresh_interval: 0.1s
