@@ -6,7 +6,7 @@ message, and once more on its way to a server.
 {{- $size := get .Values.flags "max_message_bytes" | default "64M" -}}
 {{- $message := include "varserve.bytes" (dict "name" "flags.max_message_bytes" "value" $size "flag" true) | int64 -}}
 {{- $limit := dig "limits" "memory" "" .Values.envoy.resources -}}
-{{- if not $limit -}}{{- fail "envoy.resources.limits.memory: is required; Envoy's limits are shares of it" -}}{{- end -}}
+{{- if not $limit -}}{{- fail "envoy.resources.limits.memory: is needed; Envoy's limits are shares of it" -}}{{- end -}}
 {{- $memory := include "varserve.bytes" (dict "name" "envoy.resources.limits.memory" "value" $limit) | int64 -}}
 {{- $least := add 201326592 (mul 9 $message) -}}
 {{- if lt $memory $least -}}
