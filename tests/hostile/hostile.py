@@ -95,7 +95,7 @@ def write_evidence(commit: str, results: dict[str, Result]) -> None:
         "# Hostile callers",
         "",
         f"`./dev soak hostile` on {machine()}. Every case runs against a fresh server with the",
-        "embedded model. Memory is resident memory in MiB: before, at the peak, and within a minute after. The *other caller* asks a",
+        "embedded model. Memory is resident memory in MiB: before, at the peak, within a minute after. The *other caller* asks a",
         "short question about a picture repeatedly during the attack; the column has the time per question.",
         "",
         "| case | commit | result | seconds | memory | other caller |",
