@@ -3,15 +3,15 @@
 gpu_usage() {
   cat <<'TEXT'
 usage: ./dev gpu --bundle DIR
-Builds the server, its client and the component tests against LibTorch 2.11 and packs them into DIR/varserve-gpu.tar.xz, with the
-shared libraries they need beyond the C library's, goldens, benchmarks and samples. On a machine with an NVIDIA GPU and a Python
-that has that torch, whether there is a network, a compiler and this repository or not:
+Builds the server, the client and the component tests against LibTorch 2.11 and packs them into DIR/varserve-gpu.tar.xz, with
+the shared libraries they need (except the C library), golden values, benchmarks and samples. On a machine with an NVIDIA GPU
+and a Python that has this version of torch (no network, compiler or repository needed):
 
   python3 -m tarfile -e varserve-gpu.tar.xz varserve-gpu
   python3 varserve-gpu/tests/gpu/run.py --out RESULTS
 
-runs the tests on the GPU, compares it with the CPU, measures it beside transformers, and writes RESULTS/gpu.json and gpu.md. That
-takes five minutes; run.py --help says how to take less, and how to try it without a GPU.
+runs the tests on the GPU, compares its results with the CPU's, compares its speed with transformers, and writes
+RESULTS/gpu.json and gpu.md. This takes five minutes; run.py --help says how to shorten it, and how to try it without a GPU.
 TEXT
 }
 

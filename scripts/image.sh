@@ -5,17 +5,18 @@ image_usage() {
 usage: ./dev image [--flavour cpu|cuda] [--model volume|embedded] [--tag NAME] [--builder docker|buildah] [--ca FILE]
                    [--save FILE]
        ./dev image --pin
-Builds the image, prints its size, starts it as a user it does not know, and runs the demo in it.
+Builds the image, prints its size, starts it as an arbitrary user and runs the demo in it.
 
   --flavour   cuda adds the libraries for a GPU. Default: cpu
-  --model     volume: the model is mounted when the image runs; embedded: the embedded model is inside. Default: embedded
+  --model     volume: the model is mounted when the image runs; embedded: the image contains the embedded model.
+              Default: embedded
   --tag       name of the image. Default: varserve:VERSION-FLAVOUR
-  --builder   default: docker where its daemon answers, else buildah (root, Debian; needs no daemon and no image registry:
-              the base image is made of Debian's packages)
-  --ca        PEM file of certificate authorities to trust while it is built, of a proxy; they are not in the image.
-              Default: none but Debian's
+  --builder   default: docker if its daemon answers, else buildah (root, Debian; needs no daemon and no image registry:
+              the base image is made from Debian packages)
+  --ca        PEM file of certificate authorities to trust during the build, such as a proxy's; the image does not
+              contain them. Default: only Debian's
   --save      also write the image to FILE, as docker save does
-  --pin       write the digest that the registry has now for the base image into Dockerfile, with docker or skopeo
+  --pin       write the registry's current digest of the base image into Dockerfile, with docker or skopeo
 TEXT
 }
 

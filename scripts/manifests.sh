@@ -56,7 +56,8 @@ render_manifests() {
 cmd_manifests() {
   if wants_help "$@"; then
     echo "usage: ./dev manifests
-Renders deploy/kubernetes and deploy/envoy from the Helm chart, and copies into the chart what it takes from elsewhere."
+Renders deploy/kubernetes and deploy/envoy from the Helm chart, and copies rules, dashboards and the API's descriptor into the
+chart."
     return
   fi
   copy_chart_files "$CHART"

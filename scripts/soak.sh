@@ -44,10 +44,10 @@ run_soak() {
   run_fuzz "$fuzz"
   for target in "${FUZZ_TARGETS[@]}"; do fuzz_summary "$target" "$fuzz" >>"$summary"; done
   {
-    echo "# Under load, for long"
+    echo "# Long tests under load"
     echo
     echo "The last run of \`./dev soak\`: $(date --utc +%F), $(nproc) cores of a$(sed -n 's/^model name.*: / /p' /proc/cpuinfo | head -n 1), commit $(git -C "$ROOT" rev-parse --short HEAD)."
-    echo "Every line is a test that ended well; the model is the tests' tiny one, one compute thread."
+    echo "Every line is a test that passed, with the tests' tiny model and one compute thread."
     echo
     sed 's/^/- /' "$summary"
   } >"$ROOT/docs/evidence/soak.md"

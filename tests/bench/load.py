@@ -149,7 +149,7 @@ def compare(args, name, model, one_picture=False):
         command += ["--concurrency", *map(str, args.concurrency)]
         peer = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
 
-    print("concurrency   tok/s  x alone   first token s   between tokens ms: median     p99   transformers tok/s  ratio")
+    print("concurrency   tok/s  speedup   first token s   between tokens ms: median     p99   transformers tok/s  ratio")
     alone = mine["levels"][0]["tokens_per_second"]
     for level in mine["levels"]:
         rate, theirs = level["tokens_per_second"], peer.get(str(level["concurrency"]))

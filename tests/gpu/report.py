@@ -42,7 +42,7 @@ class Report:
             if step.details:
                 lines += [f"{len(step.details)} details in gpu.json.", ""]
             if step.rows:
-                lines += ["| | |", "|---|---:|"]
+                lines += ["| measurement | value |", "|---|---:|"]
                 lines += [f"| {name} | {_cell(value)} {unit} |".replace("  |", " |") for name, (value, unit) in step.rows.items()]
         return "\n".join(lines) + "\n"
 

@@ -94,11 +94,11 @@ def write_evidence(commit: str, results: dict[str, Result]) -> None:
     lines = [
         "# Hostile callers",
         "",
-        f"`./dev soak hostile` on {machine()}. Every case runs against a server of its own with the",
-        "embedded model. Memory is resident memory in MiB: before, at the peak, within a minute. *Beside it* is a caller who asks a",
-        "short question about a picture again and again.",
+        f"`./dev soak hostile` on {machine()}. Every case runs against a fresh server with the",
+        "embedded model. Memory is resident memory in MiB: before, at the peak, within a minute after. The *other caller* asks a",
+        "short question about a picture repeatedly during the attack; the column has the time per question.",
         "",
-        "| case | commit | what came of it | seconds | memory | beside it |",
+        "| case | commit | result | seconds | memory | other caller |",
         "|---|---|---|---|---|---|",
     ]
     for name, case in CASES.items():

@@ -193,16 +193,16 @@ def write_evidence(alone: dict, beside: dict, minutes: list[dict], memory: Memor
 
     rows = [line("alone", alone, f"{memory.before / MIB:.0f}")]
     rows += [line(f"minute {number}", minute, f"{minute['resident']:.0f}") for number, minute in enumerate(minutes, 1)]
-    rows.append(line("all of them", beside, f"{memory.peak / MIB:.0f} at the peak, {after:.0f} a minute later"))
+    rows.append(line("ten minutes", beside, f"{memory.peak / MIB:.0f} at the peak, {after:.0f} a minute later"))
     attacks = ", ".join(f"{count} x {getattr(one, 'func', one).__name__.replace('_', ' ')}" for one, count, _ in ATTACKS)
     (ROOT / "docs/evidence/mixed.md").write_text(
         "\n".join(
             [
-                "# Honest callers beside hostile ones",
+                "# Honest callers together with hostile ones",
                 "",
-                f"`./dev soak mixed` on {machine()}, where the callers run, too: eight honest callers",
-                "with tokens of their own ask short questions about pictures, 16 tokens each, a minute alone, then ten minutes beside all",
-                "of this at once, of a caller with a token and of one without:",
+                f"`./dev soak mixed` on {machine()}, on which the callers run too. Eight honest callers",
+                "with their own tokens ask short questions about pictures (16 tokens): a minute alone, then ten minutes while one caller",
+                "with a token and one without send all of this at once:",
                 "",
                 f"{attacks}, 100 idle connections each to gRPC and to /metrics.",
                 "",

@@ -1,4 +1,4 @@
-"""What the dashboards are built of: panels with one look, variables, annotations, links."""
+"""The parts of the dashboards: panels with a common look, variables, annotations, links."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ Query = tuple[str, str]  # expression, legend
 
 
 def series(name: str, *matchers: str) -> str:
-    """A metric's series of the chosen models and instances."""
+    """A metric's series for the selected models and instances."""
     return f"varserve_{name}{{{', '.join([SELECTED, *matchers])}}}"
 
 
@@ -33,7 +33,7 @@ def rate(name: str, *matchers: str, by: str = "") -> str:
 
 
 def increase(name: str, *matchers: str, by: str = "") -> str:
-    """Over the whole time shown; for instant queries."""
+    """Over the whole time range; for instant queries."""
     return f"{_sum(by)} (increase({series(name, *matchers)}[$__range]))"
 
 
@@ -89,7 +89,7 @@ def timeline(
 
 
 def figure(title: str, description: str, unit: str, expression: str, *, bad_from: float | None = None, width: int = 4):
-    """One number over the time shown; red from `bad_from` on."""
+    """One number for the time range; red from `bad_from` on."""
     panel = _common(stat.Panel(), title, description, width, 4).unit(unit).no_value("no traffic")
     panel.graph_mode(common_models.BigValueGraphMode.NONE)
     steps = [models.Threshold(color="green", value=None)]
@@ -101,7 +101,7 @@ def figure(title: str, description: str, unit: str, expression: str, *, bad_from
 
 
 def bars(title: str, description: str, unit: str, queries: Sequence[Query], by: str, *, width: int = 12):
-    """One group of bars for every value of the label `by`, over the time shown."""
+    """One group of bars for every value of the label `by`, for the time range."""
     panel = _common(barchart.Panel(), title, description, width, 8).unit(unit).x_field(by).min(0)
     _add_queries(panel, queries, instant=True, query_format=PromQueryFormat.TABLE)
     names = (
@@ -132,7 +132,7 @@ def layer_map(title: str, description: str, unit: str, expression: str, *, width
 
 
 def padded_layer(expression: str) -> str:
-    """With layer 7 as 07: Grafana orders by text."""
+    """With layer 7 as 07, because Grafana sorts by text."""
     return f'label_replace({expression}, "layer", "0$1", "layer", "(.)")'
 
 
@@ -142,7 +142,7 @@ def _heatmap(title: str, description: str, width: int):
 
 
 def board(uid: str, title: str, description: str, other: tuple[str, str]) -> dashboard.Dashboard:
-    """An empty dashboard with what both have. `other`: uid and title of the one to link to."""
+    """An empty dashboard with the parts that both share. `other`: uid and title of the dashboard to link to."""
     result = dashboard.Dashboard(title).uid(uid).description(description).tags([TAG]).readonly().timezone("browser")
     result.time("now-1h", "now").refresh("30s").tooltip(models.DashboardCursorSync.CROSSHAIR)
     result.with_variable(dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"))
@@ -151,7 +151,7 @@ def board(uid: str, title: str, description: str, other: tuple[str, str]) -> das
     result.with_variable(
         dashboard.TextBoxVariable("runbook")
         .label("Runbook")
-        .description("Where docs/runbook.md can be read")
+        .description("Address of docs/runbook.md")
         .default_value("docs/runbook.md")
     )
     restart = f"varserve_start_time_seconds{{{SELECTED}}} > time() - 120"
@@ -166,7 +166,7 @@ def board(uid: str, title: str, description: str, other: tuple[str, str]) -> das
 
 
 def with_rows(board: dashboard.Dashboard, rows: dict[str, list]) -> dashboard.Dashboard:
-    """Rows by title, each with its panels."""
+    """Adds rows by title, each with its panels."""
     for title, panels in rows.items():
         board.with_row(dashboard.Row(title))
         for panel in panels:
@@ -175,7 +175,7 @@ def with_rows(board: dashboard.Dashboard, rows: dict[str, list]) -> dashboard.Da
 
 
 def choice(name: str, query: str) -> dashboard.QueryVariable:
-    """A variable that lets choose among a label's values, all at first."""
+    """A variable with a label's values to choose from, initially all."""
     variable = dashboard.QueryVariable(name).label(name.capitalize()).query(query).datasource(DATASOURCE)
     variable.multi(True).include_all(True).all_value(".*").refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
     everything = models.VariableOption(text="All", value="$__all", selected=True)
