@@ -50,7 +50,9 @@ def make_stub(path, versions, symbols):
         command = ["gcc", "-shared", "-fPIC", "-w", "-fno-builtin", f"-Wl,-soname,{path.name}", "-o", path, source]
         if versions:
             script.write_text(
-                "".join(f"{v} {{ global: {' '.join(s + ';' for s in sorted(symbols[v])) or 'none;'} }};\n" for v in versions)
+                "".join(
+                    f"{v} {{ global: {' '.join(s + ';' for s in sorted(symbols[v])) or 'none;'} }};\n" for v in versions
+                )
             )
             command.append(f"-Wl,--version-script={script}")
         subprocess.run(command, check=True)

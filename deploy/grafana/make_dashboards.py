@@ -34,7 +34,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a file is not current")
     check = parser.parse_args().check
-    stale = [name for name, text in dashboards().items() if not (HERE / name).exists() or (HERE / name).read_text() != text]
+    stale = [
+        name for name, text in dashboards().items() if not (HERE / name).exists() or (HERE / name).read_text() != text
+    ]
     if check:
         for name in stale:
             print(f"deploy/grafana/{name} is not current; write it anew with ./dev observe --write", file=sys.stderr)

@@ -58,9 +58,7 @@ def build(decoder_wheel: Path, tower_wheel: Path, trained: Path, out: Path) -> N
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--decoder-wheel",
         type=Path,

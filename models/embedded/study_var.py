@@ -120,9 +120,7 @@ def main() -> int:
         parents=[server_flags(), source_flags()],
     )
     parser.add_argument("--scenes", type=int, default=30, help="to find sinks in (default: %(default)s)")
-    parser.add_argument(
-        "--per-kind", type=int, default=20, help="questions of each kind (default: %(default)s)"
-    )
+    parser.add_argument("--per-kind", type=int, default=20, help="questions of each kind (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
     args = parser.parse_args()
 

@@ -147,9 +147,13 @@ def compare(args, name, model, one_picture=False):
         for flag in ("threads", "tokens", "requests", "questions", "picture"):
             command += [f"--{flag}", str(getattr(args, flag))]
         command += ["--concurrency", *map(str, args.concurrency)]
-        peer = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+        peer = json.loads(
+            subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
+        )
 
-    print("concurrency   tok/s  x alone   first token s   between tokens ms: median     p99   transformers tok/s  ratio")
+    print(
+        "concurrency   tok/s  x alone   first token s   between tokens ms: median     p99   transformers tok/s  ratio"
+    )
     alone = mine["levels"][0]["tokens_per_second"]
     for level in mine["levels"]:
         rate, theirs = level["tokens_per_second"], peer.get(str(level["concurrency"]))
@@ -175,9 +179,14 @@ def main():
     parser.add_argument("--requests", type=int, default=16, help="at least so many at every concurrency")
     parser.add_argument("--tokens", type=int, default=64, help="of every answer")
     parser.add_argument(
-        "--questions", type=int, choices=range(1, len(QUESTIONS) + 1), help="about each picture; default: a table of 1 and one of 4"
+        "--questions",
+        type=int,
+        choices=range(1, len(QUESTIONS) + 1),
+        help="about each picture; default: a table of 1 and one of 4",
     )
-    parser.add_argument("--seven-billion", metavar="DIR", help="also measure a 7B with random weights; made at DIR if it is not there")
+    parser.add_argument(
+        "--seven-billion", metavar="DIR", help="also measure a 7B with random weights; made at DIR if it is not there"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     parser.add_argument("--picture", type=int, default=224, help=argparse.SUPPRESS)

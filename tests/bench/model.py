@@ -93,7 +93,9 @@ def transformers_peer(args):
                 pass
 
         with torch.no_grad():
-            model.generate(**inputs, max_new_tokens=args.tokens, min_new_tokens=args.tokens, do_sample=False, streamer=Clock())
+            model.generate(
+                **inputs, max_new_tokens=args.tokens, min_new_tokens=args.tokens, do_sample=False, streamer=Clock()
+            )
         times = times[1:]  # the first is the prompt
         prompt = inputs["input_ids"].shape[1]
         prefill.append(prompt / (times[0] - start))
@@ -143,9 +145,13 @@ def compare(args, name, model, tokens, rounds, size):
         ("decode_tokens_per_second", "tok/s", 1),
     ):
         a, b = mine[key] * scale, peer[key] * scale
-        print(f"{key.rsplit('_', 1)[0] if unit != 'tok/s' else key.split('_')[0]:>20} {unit:<7}{a:12.2f}{b:14.2f}{a / b:8.2f}")
+        print(
+            f"{key.rsplit('_', 1)[0] if unit != 'tok/s' else key.split('_')[0]:>20} {unit:<7}{a:12.2f}{b:14.2f}{a / b:8.2f}"
+        )
     share = mine["decode_tokens_per_second"] / possible
-    print(f"{mine['prompt_tokens']} prompt tokens; memory reads at {read:.1f} GB/s, which allows {possible:.1f} tok/s: decode reaches {share:.0%}")
+    print(
+        f"{mine['prompt_tokens']} prompt tokens; memory reads at {read:.1f} GB/s, which allows {possible:.1f} tok/s: decode reaches {share:.0%}"
+    )
     print(f"peak memory is {mine['peak_bytes'] / weight_bytes(model):.2f} x the weights")
     return {"name": name, "varserve": mine, "transformers": peer, "memory_read_gbs": read, "share_of_possible": share}
 
@@ -155,7 +161,9 @@ def main():
     parser.add_argument("--build", help=argparse.SUPPRESS)
     parser.add_argument("--embedded", help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--seven-billion", metavar="DIR", help="also measure a 7B with random weights; made at DIR if it is not there")
+    parser.add_argument(
+        "--seven-billion", metavar="DIR", help="also measure a 7B with random weights; made at DIR if it is not there"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     parser.add_argument("--tokens", type=int, default=64, help=argparse.SUPPRESS)
@@ -169,7 +177,9 @@ def main():
         if not pathlib.Path(args.seven_billion).exists():
             print("making the 7B directory", flush=True)
             subprocess.run([sys.executable, HERE / "seven_billion.py", args.embedded, args.seven_billion], check=True)
-        results.append(compare(args, "LLaVA-1.5-7B shape, random weights", args.seven_billion, tokens=16, rounds=1, size=336))
+        results.append(
+            compare(args, "LLaVA-1.5-7B shape, random weights", args.seven_billion, tokens=16, rounds=1, size=336)
+        )
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(results, indent=1))
 

@@ -53,7 +53,10 @@ def tensors(shape, vocabulary):
         yield f"{tower}{name}.bias", (c,)
     for i in range(shape.tower_layers):
         at = f"{tower}encoder.layers.{i}."
-        linears = [(f"self_attn.{n}_proj", c, c) for n in ("q", "k", "v", "out")] + [("mlp.fc1", 4 * c, c), ("mlp.fc2", c, 4 * c)]
+        linears = [(f"self_attn.{n}_proj", c, c) for n in ("q", "k", "v", "out")] + [
+            ("mlp.fc1", 4 * c, c),
+            ("mlp.fc2", c, 4 * c),
+        ]
         for name, out, inputs in linears:
             yield f"{at}{name}.weight", (out, inputs)
             yield f"{at}{name}.bias", (out,)

@@ -153,7 +153,9 @@ def transformers_peer(args) -> None:
                 )
             prefill.add(on, times[1] - times[0])  # the first time is the prompt's
             decode.add(on, (times[-1] - times[1]) / (len(times) - 2))
-    print(json.dumps({"heads_changed": authors.heads_changed, "prefill": prefill.summary(), "decode": decode.summary()}))
+    print(
+        json.dumps({"heads_changed": authors.heads_changed, "prefill": prefill.summary(), "decode": decode.summary()})
+    )
 
 
 def print_rows(rows: list[tuple[str, dict[str, float]]]) -> None:
@@ -201,8 +203,15 @@ def main() -> None:
     parser.add_argument("--embedded", help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: %(default)s")
     parser.add_argument("--tokens", type=int, default=48, help="to generate for each answer (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=6, help="pairs of runs, off and on; the 7B and the peer take a third (default: %(default)s)")
-    parser.add_argument("--seven-billion", metavar="DIR", help="also measure a 7B with random weights; made at DIR if it is not there")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=6,
+        help="pairs of runs, off and on; the 7B and the peer take a third (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seven-billion", metavar="DIR", help="also measure a 7B with random weights; made at DIR if it is not there"
+    )
     parser.add_argument("--no-peer", action="store_true", help="leave transformers out")
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
@@ -219,7 +228,17 @@ def main() -> None:
             subprocess.run([sys.executable, HERE / "seven_billion.py", args.embedded, args.seven_billion], check=True)
         # Random weights have no massive dimensions: a low threshold makes every eighth token a sink.
         profile = profile_of(args, args.seven_billion)
-        results.append(compare(args, "LLaVA-1.5-7B shape, random weights", args.seven_billion, 24, max(1, args.rounds // 3), 1.8, profile))
+        results.append(
+            compare(
+                args,
+                "LLaVA-1.5-7B shape, random weights",
+                args.seven_billion,
+                24,
+                max(1, args.rounds // 3),
+                1.8,
+                profile,
+            )
+        )
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(results, indent=1))
 

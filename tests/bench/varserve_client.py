@@ -29,7 +29,9 @@ def _import_protos():
         stubs = _stubs.name
         _compile_protos(stubs)
     sys.path.insert(0, stubs)
-    return [importlib.import_module(f"varserve.v1.{name}") for name in ("inference_pb2", "inference_pb2_grpc", "var_pb2")]
+    return [
+        importlib.import_module(f"varserve.v1.{name}") for name in ("inference_pb2", "inference_pb2_grpc", "var_pb2")
+    ]
 
 
 pb, services, var_pb = _import_protos()

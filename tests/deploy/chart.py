@@ -45,7 +45,7 @@ def notes(values: dict) -> str:
         text = (chart / "templates/NOTES.txt").read_text()
         (chart / "templates/_notes.tpl").write_text('{{- define "notes" -}}' + text + "{{- end }}")
         (chart / "templates/notes.yaml").write_text(
-            "kind: ConfigMap\napiVersion: v1\nmetadata: {name: notes}\ndata: {text: {{ include \"notes\" . | toJson }}}\n"
+            'kind: ConfigMap\napiVersion: v1\nmetadata: {name: notes}\ndata: {text: {{ include "notes" . | toJson }}}\n'
         )
         return render(values, chart=chart)["ConfigMap", "notes"]["data"]["text"]
 
@@ -60,7 +60,10 @@ def read_by_server(flags: str, **environment: str) -> dict[str, str]:
         file.write(flags)
         file.flush()
         done = subprocess.run(
-            [SERVER, f"--flagfile={file.name}", "--help"], capture_output=True, text=True, env={**os.environ, **environment}
+            [SERVER, f"--flagfile={file.name}", "--help"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **environment},
         )
     if "ERROR" in done.stderr:
         raise ValueError(done.stderr.strip())

@@ -34,7 +34,12 @@ class FlagsTest(unittest.TestCase):
             self.assertEqual(self.read("max_waiting_tokens", *arguments), str(2**53 + 1))
 
     def test_fractions_sizes_and_durations_arrive(self):
-        cases = [("drain_seconds", 0.25), ("max_message_bytes", 100_000_000), ("memory_budget", "1.5G"), ("prefix_cache", 0)]
+        cases = [
+            ("drain_seconds", 0.25),
+            ("max_message_bytes", 100_000_000),
+            ("memory_budget", "1.5G"),
+            ("prefix_cache", 0),
+        ]
         for flag, value in cases:
             if flag == "drain_seconds":  # the chart's own
                 continue
@@ -46,27 +51,44 @@ class FlagsTest(unittest.TestCase):
 
     def test_lists_arrive(self):
         dimensions = [1415, 2533, 2_000_000_000]
-        self.assertEqual(read_by_server(flag_file({"var": {"sinkDimensions": dimensions}}))["sink_dimensions"], "1415,2533,2000000000")
+        self.assertEqual(
+            read_by_server(flag_file({"var": {"sinkDimensions": dimensions}}))["sink_dimensions"],
+            "1415,2533,2000000000",
+        )
         self.assertIn("--x=1000000,a\n", flag_file({"flags": {"x": [1_000_000, "a"]}}))
         self.assertIn("--x=true\n", flag_file({"flags": {"x": True}}))
 
     def test_every_flag_takes_its_own_default_through_the_chart(self):
-        own = set(json.loads((CHART / "values.schema.json").read_text())["properties"]["flags"]["propertyNames"]["not"]["enum"])
+        own = set(
+            json.loads((CHART / "values.schema.json").read_text())["properties"]["flags"]["propertyNames"]["not"][
+                "enum"
+            ]
+        )
         self.assertLessEqual(own, set(defaults()), "the chart keeps flags to itself that the server does not have")
-        flags = {name: int(value) if value.isdigit() else value for name, value in defaults().items() if name not in own}
+        flags = {
+            name: int(value) if value.isdigit() else value for name, value in defaults().items() if name not in own
+        }
         read = read_by_server(flag_file({"flags": flags}))
         self.assertEqual({name: read[name] for name in flags}, {name: defaults()[name] for name in flags})
 
     def test_durations_need_a_unit(self):
         schema = json.loads((CHART / "values.schema.json").read_text())["properties"]["flags"]["properties"]
-        durations = {name for name, value in defaults().items() if re.fullmatch(r"([0-9.]+(h|m|s|ms|us|ns))+|inf", value)}
+        durations = {
+            name for name, value in defaults().items() if re.fullmatch(r"([0-9.]+(h|m|s|ms|us|ns))+|inf", value)
+        }
         self.assertLessEqual(durations, set(schema), "add them to values.schema.json")
         for flag in durations:
             self.assertIn(flag, refusal({"flags": {flag: 60}}))
             self.assertEqual(refusal({"flags": {flag: "1m30.5s"}}), "")
 
     def test_what_is_not_a_flag_is_refused(self):
-        for flags in ({"log_format": "json\n--listen=0.0.0.0:1"}, {"listen": "x"}, {"x": None}, {"x": {"y": 1}}, {"-x": 1}):
+        for flags in (
+            {"log_format": "json\n--listen=0.0.0.0:1"},
+            {"listen": "x"},
+            {"x": None},
+            {"x": {"y": 1}},
+            {"-x": 1},
+        ):
             self.assertTrue(refusal({"flags": flags}), flags)
         self.assertNotIn("log_format", flag_file({"flags": {"log_format": None}}), "null leaves a default out")
 

@@ -65,11 +65,17 @@ class Checks:
         self.cluster.install("varserve", envoy__enabled="true")
         pods = self.cluster.pods()
         container = pods[0]["spec"]["containers"][0]
-        assert len(pods) == 2 and all("grpc" in container[p] for p in ("startupProbe", "readinessProbe", "livenessProbe"))
+        assert len(pods) == 2 and all(
+            "grpc" in container[p] for p in ("startupProbe", "readinessProbe", "livenessProbe")
+        )
         security = container["securityContext"]
         assert security["readOnlyRootFilesystem"] and security["capabilities"]["drop"] == ["ALL"]
         assert pods[0]["spec"]["securityContext"]["runAsNonRoot"]
-        loaded = next(json.loads(line) for line in self.cluster.kubectl("logs", pods[0]["metadata"]["name"]).splitlines() if '"model loaded"' in line)
+        loaded = next(
+            json.loads(line)
+            for line in self.cluster.kubectl("logs", pods[0]["metadata"]["name"]).splitlines()
+            if '"model loaded"' in line
+        )
         assert loaded["threads"] == 1, loaded
         restarts = sum(s["restartCount"] for p in pods for s in p["status"]["containerStatuses"])
         assert restarts == 0, f"{restarts} restarts"
@@ -86,10 +92,14 @@ class Checks:
     def check_dns(self) -> str:
         """dns:/// of the headless Service spreads one client's calls over all replicas"""
         pod = self.cluster.pods()[0]["metadata"]["name"]
-        addresses = self.cluster.kubectl("exec", pod, "--", "getent", "ahostsv4", f"varserve-headless.{NAMESPACE}.svc.cluster.local")
+        addresses = self.cluster.kubectl(
+            "exec", pod, "--", "getent", "ahostsv4", f"varserve-headless.{NAMESPACE}.svc.cluster.local"
+        )
         found = {line.split()[0] for line in addresses.splitlines()}
         assert found == {p["status"]["podIP"] for p in self.cluster.pods()}, found
-        answer = self.cluster.kubectl("exec", pod, "--", "varserve", "model", "--address", "dns:///varserve-headless:50051")
+        answer = self.cluster.kubectl(
+            "exec", pod, "--", "varserve", "model", "--address", "dns:///varserve-headless:50051"
+        )
         assert "embedded" in answer, answer
         return f"{len(found)} addresses"
 
@@ -151,7 +161,9 @@ class Checks:
 
     def check_broken_model(self) -> str:
         """a wrong model path is a clear message of the pod, and the old replicas go on serving"""
-        self.cluster.install("varserve", wait=False, envoy__enabled="true", model__source="hostPath", model__hostPath="/srv")
+        self.cluster.install(
+            "varserve", wait=False, envoy__enabled="true", model__source="hostPath", model__hostPath="/srv"
+        )
         message = ""
 
         def told() -> bool:
@@ -184,7 +196,9 @@ class Checks:
         own = ("--tls-cert", str(folder / "tls.crt"), "--tls-key", str(folder / "tls.key"))
 
         def code(*flags: str, service: str = "secure-varserve") -> str:
-            return ask(self.client, self.cluster.address(service), PICTURES[0], 2, flags=flags, prefix=self.cluster.network).code
+            return ask(
+                self.client, self.cluster.address(service), PICTURES[0], 2, flags=flags, prefix=self.cluster.network
+            ).code
 
         token = ("--token", "sesame")
         wait(lambda: code(*tls, *token, service="secure-varserve-envoy") == "OK", "Envoy to answer", 60)
@@ -216,7 +230,9 @@ class Checks:
         """Makes the Secret "certificates", or changes it."""
         certificate(folder, f"DNS:{name}", days)
         files = [f"--from-file={file}={folder / file}" for file in ("tls.crt", "tls.key", "ca.crt")]
-        made = self.cluster.kubectl("create", "secret", "generic", "certificates", *files, "--dry-run=client", "--output", "yaml")
+        made = self.cluster.kubectl(
+            "create", "secret", "generic", "certificates", *files, "--dry-run=client", "--output", "yaml"
+        )
         self.cluster.kubectl("apply", "--filename", "-", text=made)
 
     def check_autoscaler(self) -> str:

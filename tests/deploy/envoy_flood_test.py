@@ -92,7 +92,10 @@ class FloodTest(unittest.TestCase):
                 codes = [self.ask() for _ in range(5)] + [self.ask(large.name)]
             codes.append(self.ask(large.name))
         resets = self.proxy.stat("envoy.overload_actions.reset_high_memory_stream.count")
-        print(f"{count} stalled uploads of 60 MB: at most {self.proxy.peak() >> 20} MiB of {self.proxy.memory >> 20}, {resets} reset", file=sys.stderr)
+        print(
+            f"{count} stalled uploads of 60 MB: at most {self.proxy.peak() >> 20} MiB of {self.proxy.memory >> 20}, {resets} reset",
+            file=sys.stderr,
+        )
         self.assertLess(self.proxy.peak(), 0.9 * self.proxy.memory)
         self.assertEqual(codes, ["OK"] * len(codes))
         self.assertGreater(resets, 0)
@@ -104,10 +107,14 @@ class FloodTest(unittest.TestCase):
         self.stalled_uploads(json=True)
 
     def test_a_request_of_the_greatest_size_passes_and_a_larger_one_is_told_so(self):
-        self.assertNotIn("max_message_bytes", self.call(MESSAGE)[1], "the server has it, and says what is wrong with it")
+        self.assertNotIn(
+            "max_message_bytes", self.call(MESSAGE)[1], "the server has it, and says what is wrong with it"
+        )
         for size in (MESSAGE + 2000, MESSAGE + (16 << 20)):
             code, message = self.call(size)
-            self.assertEqual((code, message), ("RESOURCE_EXHAUSTED", f"request: is larger than max_message_bytes, {MESSAGE}"))
+            self.assertEqual(
+                (code, message), ("RESOURCE_EXHAUSTED", f"request: is larger than max_message_bytes, {MESSAGE}")
+            )
 
     def test_requests_that_take_too_long_are_told_so(self):
         proxy = Proxy([self.server], lambda text: text.replace("request_timeout: 120s", "request_timeout: 1s"))
@@ -121,7 +128,9 @@ class FloodTest(unittest.TestCase):
         with contextlib.ExitStack() as stack:
             for _ in range(limit + 50):
                 stack.enter_context(socket.create_connection(("127.0.0.1", self.proxy.port)))
-            wait(lambda: self.proxy.stat("listener.*_0.downstream_global_cx_overflow") >= 50, "those beyond to be closed")
+            wait(
+                lambda: self.proxy.stat("listener.*_0.downstream_global_cx_overflow") >= 50, "those beyond to be closed"
+            )
         wait(lambda: self.ask() == "OK", "a call to pass")
 
     def test_both_families(self):

@@ -32,7 +32,17 @@ class Server:
         self.name = name
         self._log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            [BUILD / "bin/varserve-server", "--model", MODEL, "--model_name", name, "--threads", "1", "--memory_budget", "1400M"]
+            [
+                BUILD / "bin/varserve-server",
+                "--model",
+                MODEL,
+                "--model_name",
+                name,
+                "--threads",
+                "1",
+                "--memory_budget",
+                "1400M",
+            ]
             + ["--listen", f"127.0.0.1:{port}", "--metrics_listen", "", *flags],
             stderr=self._log,
         )
@@ -58,7 +68,9 @@ class Proxy:
     """Envoy with a configuration of deploy/envoy, as `change` makes it; only addresses differ, and replicas have fixed places on
     the ring."""
 
-    def __init__(self, servers: list[Server], change: Callable[[str], str] = lambda text: text, file: str = "envoy.yaml"):
+    def __init__(
+        self, servers: list[Server], change: Callable[[str], str] = lambda text: text, file: str = "envoy.yaml"
+    ):
         self._folder = tempfile.TemporaryDirectory()
         folder = pathlib.Path(self._folder.name)
         config = yaml.safe_load(change((ROOT / "deploy/envoy" / file).read_text()))
@@ -69,7 +81,9 @@ class Proxy:
             {
                 "lb_endpoints": [
                     {
-                        "endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": server.port}}},
+                        "endpoint": {
+                            "address": {"socket_address": {"address": "127.0.0.1", "port_value": server.port}}
+                        },
                         "metadata": {"filter_metadata": {"envoy.lb": {"hash_key": server.name}}},
                     }
                     for server in servers

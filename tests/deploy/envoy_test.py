@@ -113,7 +113,9 @@ class EnvoyTest(unittest.TestCase):
         self.assertEqual(status, 200)
         self.assertIn(model["name"], ("a", "b"))
         image = {"data": base64.b64encode(pathlib.Path(PICTURES[0]).read_bytes()).decode()}
-        status, events = self.post("Answer", {"images": [image], "question": "What is it?", "options": {"max_tokens": 3}})
+        status, events = self.post(
+            "Answer", {"images": [image], "question": "What is it?", "options": {"max_tokens": 3}}
+        )
         self.assertEqual(status, 200)
         self.assertEqual(list(events[0]), ["started"])
         self.assertEqual("".join(e["delta"]["text"] for e in events if "delta" in e), events[-1]["finished"]["text"])
@@ -138,6 +140,12 @@ class EnvoyTest(unittest.TestCase):
             self.assertEqual((call.code, call.model), ("OK", "tls"))
             # JSON by a client that offers HTTP/1.1 alone, and by one that offers HTTP/2 too.
             for offered in ("--http1.1", "--http2"):
-                to = ["--connect-to", f"::127.0.0.1:{proxy.port}", "https://varserve.example/varserve.v1.VisionLanguage/GetModel"]
+                to = [
+                    "--connect-to",
+                    f"::127.0.0.1:{proxy.port}",
+                    "https://varserve.example/varserve.v1.VisionLanguage/GetModel",
+                ]
                 curl = ["curl", "--silent", "--fail", offered, "--cacert", folder / "ca.crt", "--json", "{}", *to]
-                self.assertEqual(json.loads(subprocess.run(curl, capture_output=True, check=True).stdout)["name"], "tls")
+                self.assertEqual(
+                    json.loads(subprocess.run(curl, capture_output=True, check=True).stdout)["name"], "tls"
+                )

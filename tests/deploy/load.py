@@ -31,12 +31,32 @@ class Call:
 
 
 def ask(
-    client: str, address: str, picture: str, tokens: int, call: Call | None = None, flags: tuple[str, ...] = (), prefix: tuple[str, ...] = ()
+    client: str,
+    address: str,
+    picture: str,
+    tokens: int,
+    call: Call | None = None,
+    flags: tuple[str, ...] = (),
+    prefix: tuple[str, ...] = (),
 ) -> Call:
     """Asks for exactly so many tokens about a picture; `call` can be watched while it runs."""
     call = call or Call(picture, time.monotonic())
-    command = [*prefix, client, "ask", "--json", "--address", address, "--ignore-eos", "--max-tokens", str(tokens), "--timeout", "300"]
-    with subprocess.Popen([*command, *flags, picture, QUESTION], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    command = [
+        *prefix,
+        client,
+        "ask",
+        "--json",
+        "--address",
+        address,
+        "--ignore-eos",
+        "--max-tokens",
+        str(tokens),
+        "--timeout",
+        "300",
+    ]
+    with subprocess.Popen(
+        [*command, *flags, picture, QUESTION], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         for line in process.stdout:
             event = json.loads(line)
             if "started" in event:
@@ -58,7 +78,9 @@ def ask(
 class Load:
     """Streams of `tokens` tokens about these pictures in turn, `width` at a time, until stopped."""
 
-    def __init__(self, client: str, address: str, pictures: list[str], tokens: int, width: int, prefix: tuple[str, ...] = ()):
+    def __init__(
+        self, client: str, address: str, pictures: list[str], tokens: int, width: int, prefix: tuple[str, ...] = ()
+    ):
         self.calls: list[Call] = []
         self._ask = lambda call: ask(client, address, call.picture, tokens, call, prefix=prefix)
         self._pictures = itertools.cycle(pictures)

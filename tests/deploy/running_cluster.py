@@ -39,8 +39,18 @@ class Cluster:
         self._kubeconfig = str(folder / "run/kubeconfig/admin")
         self._bin = folder / "bin"
 
-    def run(self, program: str, *arguments: str, text: str | None = None, check: bool = True) -> subprocess.CompletedProcess:
-        command = [*self.network, str(self._bin / program), "--kubeconfig", self._kubeconfig, "--namespace", NAMESPACE, *arguments]
+    def run(
+        self, program: str, *arguments: str, text: str | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess:
+        command = [
+            *self.network,
+            str(self._bin / program),
+            "--kubeconfig",
+            self._kubeconfig,
+            "--namespace",
+            NAMESPACE,
+            *arguments,
+        ]
         done = subprocess.run(command, input=text, capture_output=True, text=True)
         if check and done.returncode != 0:
             raise RuntimeError(f"{program} {' '.join(arguments)}: {done.stderr.strip()}")
@@ -63,7 +73,9 @@ class Cluster:
     def pods(self, release: str = "varserve", component: str = "server") -> list[dict]:
         """Those that are not being deleted."""
         selector = f"app.kubernetes.io/instance={release},app.kubernetes.io/component={component}"
-        return [p for p in self.get("pods", "--selector", selector)["items"] if "deletionTimestamp" not in p["metadata"]]
+        return [
+            p for p in self.get("pods", "--selector", selector)["items"] if "deletionTimestamp" not in p["metadata"]
+        ]
 
     def address(self, service: str) -> str:
         spec = self.get("service", service)["spec"]
@@ -71,7 +83,9 @@ class Cluster:
 
     def metric(self, pod: dict, name: str) -> float:
         url = f"http://{pod['status']['podIP']}:9464/metrics"
-        text = subprocess.run([*self.network, "curl", "--silent", "--fail", url], capture_output=True, text=True, check=True).stdout
+        text = subprocess.run(
+            [*self.network, "curl", "--silent", "--fail", url], capture_output=True, text=True, check=True
+        ).stdout
         return sum(float(line.split()[-1]) for line in text.splitlines() if re.match(rf"{name}[ {{]", line))
 
 

@@ -40,7 +40,9 @@ def strict(schema):
         return schema
     if schema.get("format") == "int-or-string" or schema.get("x-kubernetes-int-or-string"):
         return SCALAR
-    out = {key: strict(value) for key, value in schema.items() if not (key == "format" or key.startswith("x-kubernetes"))}
+    out = {
+        key: strict(value) for key, value in schema.items() if not (key == "format" or key.startswith("x-kubernetes"))
+    }
     if isinstance(schema.get("properties"), dict):
         out["properties"] = {name: strict(value) for name, value in schema["properties"].items()}
         if "additionalProperties" not in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):

@@ -1,6 +1,6 @@
 """Writes data/embedded.safetensors: what transformers computes with the embedded model's directory, float32, eager.
 
-    python tests/golden/make_embedded_goldens.py $(./dev model)     # again whenever the trained part changes
+python tests/golden/make_embedded_goldens.py $(./dev model)     # again whenever the trained part changes
 """
 
 import argparse

@@ -162,9 +162,7 @@ def write(name):
 
     facts, tensors = [], {}
     for case in cases_of(name):
-        golden = llava.first_that_serves(
-            case.layout, lambda prompt, case=case: llava.var_golden(case, prompt)
-        )
+        golden = llava.first_that_serves(case.layout, lambda prompt, case=case: llava.var_golden(case, prompt))
         facts.append(golden.facts)
         tensors.update(golden.tensors)
     save_file(tensors, DATA / f"{name}.var.safetensors")
@@ -197,9 +195,7 @@ def compare(name, golden, facts, tensors):
         raise AssertionError(f"{name}: other contents are stored")
     for key, value in facts.items():
         if key.endswith("gap"):
-            np.testing.assert_allclose(
-                golden.facts[key], value, rtol=0, atol=TOLERANCE, err_msg=f"{name}: {key}"
-            )
+            np.testing.assert_allclose(golden.facts[key], value, rtol=0, atol=TOLERANCE, err_msg=f"{name}: {key}")
         elif golden.facts[key] != value:
             raise AssertionError(f"{name}: another {key} is stored")
     for key, tensor in tensors.items():

@@ -129,7 +129,11 @@ def write_model_dir(path, tokenizer, template):
         "num_additional_image_tokens": 1,
         "vision_feature_select_strategy": "default",
     }
-    for name, content in [("config", config), ("preprocessor_config", image_processor), ("processor_config", processor)]:
+    for name, content in [
+        ("config", config),
+        ("preprocessor_config", image_processor),
+        ("processor_config", processor),
+    ]:
         (path / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
@@ -254,7 +258,7 @@ STRING_TEMPLATES = {
 }
 
 STRING_CONVERSATIONS = [
-    [message("user", text_part(" What's \"this\"? "))],
+    [message("user", text_part(' What\'s "this"? '))],
     [
         message("system", text_part("Be brief.")),
         message("user", text_part("Hi <\n")),
@@ -269,7 +273,7 @@ TEMPLATE_CONVERSATIONS = [
     [
         message("user", IMAGE, text_part("<one>\n two x"), text_part("three")),
         message("assistant", text_part("thought</think> answer\x1f\x85 ")),
-        message("user", text_part("é中😀 it's \"quoted\"")),
+        message("user", text_part('é中😀 it\'s "quoted"')),
     ],
     [message("user", text_part("a")), message("user", text_part("b"))],
 ]

@@ -54,9 +54,7 @@ class Case:
             first_layer=0,
             last_layer=num_layers - 2,
         )
-        authors = replace(
-            paper, variant=AUTHORS_CODE, rho=0.5, p=0.4, first_layer=2, last_layer=num_layers - 1
-        )
+        authors = replace(paper, variant=AUTHORS_CODE, rho=0.5, p=0.4, first_layer=2, last_layer=num_layers - 1)
         return replace(paper if self.variant == PAPER else authors, **self.settings)
 
 
@@ -64,9 +62,7 @@ CASES = (
     Case("general", "clip_mha", ONE_IMAGE, {}, shows=(mixed_heads, generated_sinks)),
     Case("hallucination", "clip_mha", ONE_IMAGE, {"rho": 0.5}, shows=()),
     Case("vision_centric", "clip_mha", ONE_IMAGE, {"rho": 0.9}),
-    Case(
-        "observe", "clip_mha", ONE_IMAGE, {"mode": "OBSERVE"}, maps=True, shows=(mixed_heads, generated_sinks)
-    ),
+    Case("observe", "clip_mha", ONE_IMAGE, {"mode": "OBSERVE"}, maps=True, shows=(mixed_heads, generated_sinks)),
     Case("p_zero", "clip_mha", ONE_IMAGE, {"p": 0.0}),
     Case("p_one", "clip_mha", IMAGE_FIRST, {"p": 1.0}),
     Case("ends_with_image", "clip_mha", ENDS_WITH_IMAGE, {}),
@@ -86,9 +82,7 @@ CASES = (
         AUTHORS_CODE,
         shows=(mixed_heads, generated_sinks),
     ),
-    Case(
-        "position_interpolation", "dinov2_gqa", ONE_IMAGE, {"rho": 0.9}, shows=(mixed_heads, generated_sinks)
-    ),
+    Case("position_interpolation", "dinov2_gqa", ONE_IMAGE, {"rho": 0.9}, shows=(mixed_heads, generated_sinks)),
     Case("layer_range", "dinov2_gqa", SEVERAL_TURNS, {"rho": 0.9, "first_layer": 1, "last_layer": 2}),
     Case("first_layer_only", "dinov2_gqa", IMAGE_FIRST, {"rho": 0.9, "last_layer": 0}),
     Case("no_head_selection", "dinov2_gqa", ONE_IMAGE, {"rho": 0.0, "min_visual_attention": 0.0}, shows=()),

@@ -162,9 +162,7 @@ class Decoder:
         if settings.variant == AUTHORS_CODE:  # finds sinks once, in the prompt
             may_be_sink[len(prompt.input_ids) :] = False
 
-        evidence = Evidence(
-            logits=None, phi=np.zeros((layers, num_tokens)), sinks=np.zeros((layers, num_tokens), bool)
-        )
+        evidence = Evidence(logits=None, phi=np.zeros((layers, num_tokens)), sinks=np.zeros((layers, num_tokens), bool))
         for layer in range(layers):
             phi = self.phi(x, settings)
             sink = (phi >= settings.tau if settings.variant == PAPER else phi > settings.tau) & may_be_sink

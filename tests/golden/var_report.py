@@ -62,7 +62,5 @@ def find_visual_sinks(prompt, evidence):
             position = grid_begin + place
             sink = evidence.sinks[:, position]
             if sink.any():
-                found.append(
-                    [image, place // cols, place % cols, sink.sum(), evidence.phi[sink, position].max()]
-                )
+                found.append([image, place // cols, place % cols, sink.sum(), evidence.phi[sink, position].max()])
     return np.array(found).reshape(-1, 5)

@@ -32,7 +32,9 @@ def seconds(s: Settings, work, rounds: int = 15) -> float:
 
 def processor() -> str:
     lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 def identity(s: Settings) -> None:
@@ -41,7 +43,11 @@ def identity(s: Settings) -> None:
     if s.device == "cpu":
         return
     properties = torch.cuda.get_device_properties(0)
-    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total,clocks.sm,clocks.max.sm", "--format=csv,noheader"]
+    query = [
+        "nvidia-smi",
+        "--query-gpu=name,driver_version,memory.total,clocks.sm,clocks.max.sm",
+        "--format=csv,noheader",
+    ]
     row("card", properties.name)
     row("nvidia-smi", subprocess.run(query, check=False, capture_output=True, text=True).stdout.strip())
     detail("properties", str(properties))

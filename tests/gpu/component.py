@@ -43,7 +43,9 @@ def run(s: Settings, tests: list[str], log) -> dict[str, str]:
     }
     while left := [test for test in tests if test not in results]:
         command = [PROGRAM, f"--gtest_filter={':'.join(left)}"]
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         running = left[0]
         for line in process.stdout:
             log.write(line)

@@ -81,7 +81,9 @@ class Kernels:
         result = Kernels([])
         for name in {*self.count, *one_more.count}:
             result.count[name] = self.count[name] + layers * (one_more.count[name] - self.count[name])
-            result.microseconds[name] = self.microseconds[name] + layers * (one_more.microseconds[name] - self.microseconds[name])
+            result.microseconds[name] = self.microseconds[name] + layers * (
+                one_more.microseconds[name] - self.microseconds[name]
+            )
         return result
 
 

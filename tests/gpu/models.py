@@ -61,7 +61,11 @@ def make_embedded(s: Settings) -> None:
     shards = [tensors[i :: s.threads] for i in range(s.threads)]
     names = [f"model-{i:05d}.safetensors" for i in range(len(shards))]
     with concurrent.futures.ThreadPoolExecutor(s.threads) as executor:
-        list(executor.map(lambda name, shard: seven_billion.write_safetensors(scratch / name, shard, pieces), names, shards))
+        list(
+            executor.map(
+                lambda name, shard: seven_billion.write_safetensors(scratch / name, shard, pieces), names, shards
+            )
+        )
     weight_map = {tensor: file for file, shard in zip(names, shards) for tensor, _ in shard}
     (scratch / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     (scratch / "var_profile.json").write_text(sink_profile([SINK_DIMENSION], SINK_TAU))

@@ -47,7 +47,12 @@ def sinks(report) -> list:
 
 def moved(report) -> list[float]:
     """Everything of the evidence that is a share of attention."""
-    fields = ("redistributed_attention", "visual_attention_before", "visual_attention_after", "image_centric_head_ratio")
+    fields = (
+        "redistributed_attention",
+        "visual_attention_before",
+        "visual_attention_after",
+        "image_centric_head_ratio",
+    )
     return [getattr(part, field) for part in (report, *report.layers, *report.tokens) for field in fields]
 
 

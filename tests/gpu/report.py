@@ -43,7 +43,10 @@ class Report:
                 lines += [f"{len(step.details)} details in gpu.json.", ""]
             if step.rows:
                 lines += ["| | |", "|---|---:|"]
-                lines += [f"| {name} | {_cell(value)} {unit} |".replace("  |", " |") for name, (value, unit) in step.rows.items()]
+                lines += [
+                    f"| {name} | {_cell(value)} {unit} |".replace("  |", " |")
+                    for name, (value, unit) in step.rows.items()
+                ]
         return "\n".join(lines) + "\n"
 
     def _replace(self, name: str, text: str) -> None:

@@ -79,7 +79,9 @@ class Run:
 
     def _start(self, command: tuple[str, ...], stdout) -> subprocess.Popen:
         program = [sys.executable, str(HERE / command[0]), *command[1:], *self._arguments]
-        return subprocess.Popen(program, env=self._environment, stdout=stdout, stderr=self._log, text=True, process_group=0)
+        return subprocess.Popen(
+            program, env=self._environment, stdout=stdout, stderr=self._log, text=True, process_group=0
+        )
 
     def _wait_for_models(self) -> bool:
         try:
@@ -115,7 +117,9 @@ class Run:
         timer.cancel()
         _kill(process)  # a server it may have left
         result.seconds = time.monotonic() - begin
-        result.status = "done" if code == 0 else f"cut off after {limit:.0f} s" if timed_out else f"failed ({code}), see log.txt"
+        result.status = (
+            "done" if code == 0 else f"cut off after {limit:.0f} s" if timed_out else f"failed ({code}), see log.txt"
+        )
         self.report.write()
 
     def close(self) -> None:
@@ -137,8 +141,12 @@ def main() -> None:
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for gpu.json, gpu.md and logs")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="default: %(default)s")
     parser.add_argument("--scale", choices=("full", "tiny"), default="full", help="tiny: small models, few requests")
-    parser.add_argument("--budget", type=float, default=340, metavar="SECONDS", help="for everything (default: %(default)s)")
-    parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS), metavar="STEP", help=f"of {', '.join(STEPS)}")
+    parser.add_argument(
+        "--budget", type=float, default=340, metavar="SECONDS", help="for everything (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--steps", nargs="+", choices=STEPS, default=list(STEPS), metavar="STEP", help=f"of {', '.join(STEPS)}"
+    )
     args = parser.parse_args()
     args.out = args.out.resolve()
     args.out.mkdir(parents=True, exist_ok=True)

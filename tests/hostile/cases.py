@@ -39,7 +39,16 @@ class Size:
 
 
 FOUND = Size()
-SHORT = Size(text=4_000_000, special=1500, empty_messages=1_000_000, edge=3000, upload=16_000_000, tokens=60, requests=24, refused=1000)
+SHORT = Size(
+    text=4_000_000,
+    special=1500,
+    empty_messages=1_000_000,
+    edge=3000,
+    upload=16_000_000,
+    tokens=60,
+    requests=24,
+    refused=1000,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,7 +226,11 @@ def hidden_queue(server: Server, size: Size) -> str:
     def look() -> str:
         for _ in range(20):
             time.sleep(0.1)
-            waiting = [float(line.rsplit(" ", 1)[1]) for line in server.scrape().splitlines() if line.startswith("varserve_requests_waiting{")]
+            waiting = [
+                float(line.rsplit(" ", 1)[1])
+                for line in server.scrape().splitlines()
+                if line.startswith("varserve_requests_waiting{")
+            ]
             seen[0] = max(seen[0], *waiting)
         return ""
 
@@ -239,17 +252,33 @@ def container(server: Server, size: Size) -> str:
 
 CASES = {
     "text": Case("four questions of 20 MB", long_text, limits=Limits(seconds=10)),
-    "special": Case('four questions of 4000 "</s>", Llama tokenizer', special_tokens, model="tiny_llama", limits=Limits(seconds=5)),
+    "special": Case(
+        'four questions of 4000 "</s>", Llama tokenizer', special_tokens, model="tiny_llama", limits=Limits(seconds=5)
+    ),
     "messages": Case("four requests of 16 MB of empty messages", empty_messages, limits=Limits(seconds=10)),
-    "pictures": Case("four PNGs of 8000 x 8000 RGBA, turned", pictures, tokens=True, limits=Limits(seconds=60, grown=350 * MIB)),
-    "uploads": Case("four stalled uploads of 62 MB without a token", uploads, tokens=True, limits=Limits(grown=40 * MIB)),
-    "connections": Case("100 idle connections to /metrics, half of them half a request", connections, limits=Limits(seconds=15)),
-    "maps": Case("maps of 8 settings, 400 tokens each", maps, limits=Limits(seconds=240, grown=200 * MIB, bystander=30)),
+    "pictures": Case(
+        "four PNGs of 8000 x 8000 RGBA, turned", pictures, tokens=True, limits=Limits(seconds=60, grown=350 * MIB)
+    ),
+    "uploads": Case(
+        "four stalled uploads of 62 MB without a token", uploads, tokens=True, limits=Limits(grown=40 * MIB)
+    ),
+    "connections": Case(
+        "100 idle connections to /metrics, half of them half a request", connections, limits=Limits(seconds=15)
+    ),
+    "maps": Case(
+        "maps of 8 settings, 400 tokens each", maps, limits=Limits(seconds=240, grown=200 * MIB, bystander=30)
+    ),
     "sampling": Case("16 sampling callers", sampling, bystander=False, limits=Limits(seconds=240)),
-    "one_caller": Case("one caller asks for 64 long answers", one_caller, tokens=True, limits=Limits(seconds=60, bystander=15)),
+    "one_caller": Case(
+        "one caller asks for 64 long answers", one_caller, tokens=True, limits=Limits(seconds=60, bystander=15)
+    ),
     "deadlines": Case("five missed deadlines", deadlines, bystander=False),
     "log": Case("2000 refused calls while nobody reads the log", log, piped=True, limits=Limits(seconds=30)),
     "start": Case("a start that fails while somebody watches health", start, bystander=False),
-    "container": Case("two starts in 4 GiB, eight of the pictures in each", container, bystander=False, limits=Limits(seconds=240)),
-    "hidden_queue": Case("64 requests wait for a worker", hidden_queue, bystander=False, limits=Limits(seconds=240, grown=350 * MIB)),
+    "container": Case(
+        "two starts in 4 GiB, eight of the pictures in each", container, bystander=False, limits=Limits(seconds=240)
+    ),
+    "hidden_queue": Case(
+        "64 requests wait for a worker", hidden_queue, bystander=False, limits=Limits(seconds=240, grown=350 * MIB)
+    ),
 }

@@ -65,7 +65,9 @@ class Caller:
     def ask(self, question: str = "What is in the image?", tokens: int = 4, timeout: float = 60) -> tuple[float, str]:
         """(seconds, code)"""
         request = pb.AnswerRequest(
-            images=[pb.Image(data=self._picture)], question=question, options=pb.GenerateOptions(max_tokens=tokens, ignore_eos=True)
+            images=[pb.Image(data=self._picture)],
+            question=question,
+            options=pb.GenerateOptions(max_tokens=tokens, ignore_eos=True),
         )
         start = time.monotonic()
         try:

@@ -79,7 +79,11 @@ def run(case: Case, build: str, models: dict[str, str], tokens: pathlib.Path, si
 
 
 def row(title: str, when: str, result: Result) -> str:
-    beside = "" if result.worst_seconds is None else f"{result.alone_seconds:.2f} s alone, {result.worst_seconds:.2f} s at worst, {result.lost} lost"
+    beside = (
+        ""
+        if result.worst_seconds is None
+        else f"{result.alone_seconds:.2f} s alone, {result.worst_seconds:.2f} s at worst, {result.lost} lost"
+    )
     memory = f"{result.before_mib:.0f}, {result.peak_mib:.0f}, {result.after_mib:.0f}"
     return f"| {title} | {when} | {result.outcome} | {result.seconds:.1f} | {memory} | {beside} |"
 
@@ -117,7 +121,12 @@ def main() -> int:
     parser.add_argument("--no-limits", action="store_true", help="only measure")
     parser.add_argument("case", nargs="*", choices=[[], *CASES], help="default: all of them")
     args = parser.parse_args()
-    commit = args.commit or subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    commit = (
+        args.commit
+        or subprocess.run(
+            ["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+        ).stdout.strip()
+    )
     failed = False
     with tempfile.TemporaryDirectory(prefix="varserve_hostile_") as folder:
         tokens = pathlib.Path(folder, "tokens")

@@ -41,7 +41,9 @@ def special_text(address: str) -> None:
 
 
 def long_prompt(address: str) -> None:
-    call_raw(address, "Answer", answer("a lion and " * 500, max_tokens=500, ignore_eos=True).SerializeToString(), HOSTILE)
+    call_raw(
+        address, "Answer", answer("a lion and " * 500, max_tokens=500, ignore_eos=True).SerializeToString(), HOSTILE
+    )
 
 
 def empty_messages(address: str) -> None:
@@ -118,7 +120,11 @@ def attack(address: str, metrics_address: str) -> None:
 
 
 def honest(address: str, number: int, seconds: float) -> list[tuple[float, str]]:
-    caller, end, asked = Caller(address, f"honest-caller-{number}", PICTURES[number % len(PICTURES)].read_bytes()), time.monotonic() + seconds, []
+    caller, end, asked = (
+        Caller(address, f"honest-caller-{number}", PICTURES[number % len(PICTURES)].read_bytes()),
+        time.monotonic() + seconds,
+        [],
+    )
     while time.monotonic() < end:
         asked.append(caller.ask(tokens=16))
         time.sleep(0.2)
@@ -179,7 +185,15 @@ def main() -> int:
         problems.append(f"the slow questions took {beside['p95'] / alone['p95']:.1f} times as long as alone")
     if after * MIB > 1.2 * memory.before:
         problems.append(f"a minute later it has {after:.0f} MiB, before {memory.before / MIB:.0f}")
-    print({"beside": beside, "ratio": beside["p95"] / alone["p95"], "before": memory.before / MIB, "peak": memory.peak / MIB, "after": after})
+    print(
+        {
+            "beside": beside,
+            "ratio": beside["p95"] / alone["p95"],
+            "before": memory.before / MIB,
+            "peak": memory.peak / MIB,
+            "after": after,
+        }
+    )
     for problem in problems:
         print(problem, file=sys.stderr)
     if args.seconds >= 600:
@@ -194,7 +208,9 @@ def write_evidence(alone: dict, beside: dict, minutes: list[dict], memory: Memor
     rows = [line("alone", alone, f"{memory.before / MIB:.0f}")]
     rows += [line(f"minute {number}", minute, f"{minute['resident']:.0f}") for number, minute in enumerate(minutes, 1)]
     rows.append(line("all of them", beside, f"{memory.peak / MIB:.0f} at the peak, {after:.0f} a minute later"))
-    attacks = ", ".join(f"{count} x {getattr(one, 'func', one).__name__.replace('_', ' ')}" for one, count, _ in ATTACKS)
+    attacks = ", ".join(
+        f"{count} x {getattr(one, 'func', one).__name__.replace('_', ' ')}" for one, count, _ in ATTACKS
+    )
     (ROOT / "docs/evidence/mixed.md").write_text(
         "\n".join(
             [

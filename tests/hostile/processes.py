@@ -52,7 +52,9 @@ def failed_start(server: Server, patience: float = 60) -> str:
         os.mkfifo(weights)  # the server reads it, and so waits, until somebody opens its other end
         failing = Server(build_of(server), folder)
         with grpc.insecure_channel(failing.address) as channel:
-            watch = channel.unary_stream("/grpc.health.v1.Health/Watch", request_serializer=None, response_deserializer=None)(b"")
+            watch = channel.unary_stream(
+                "/grpc.health.v1.Health/Watch", request_serializer=None, response_deserializer=None
+            )(b"")
             next(watch)
             start = time.monotonic()
             with open(weights, "wb"):
@@ -114,7 +116,9 @@ def in_container(server: Server, message: bytes, memory: int = 4 << 30) -> str:
             try:
                 limited.wait_until_ready()
                 tokens = int(limited.log().split("kv_cache_tokens=")[1].split()[0])
-                codes = {code.split(":")[0] for code in together(*[lambda: call_raw(limited.address, "Answer", message)] * 8)}
+                codes = {
+                    code.split(":")[0] for code in together(*[lambda: call_raw(limited.address, "Answer", message)] * 8)
+                }
                 alive = limited.process.poll() is None
                 outcomes.append(
                     f"{cache} cache: {tokens} tokens of KV cache, pictures {', '.join(sorted(codes))}, "

@@ -10,7 +10,14 @@ import numpy as np
 
 TEXT = pathlib.Path(__file__).resolve().parents[1] / "golden" / "text" / "llama"
 WIDTH, INNER, LAYERS, HEADS, VOCABULARY, CONTEXT = 32, 64, 2, 4, 1072, 4096
-TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 28, "patch_size": 14}
+TOWER = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "image_size": 28,
+    "patch_size": 14,
+}
 IMAGE_TOKEN = 1067
 
 

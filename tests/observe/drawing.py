@@ -67,9 +67,7 @@ def draw(name: str, source: Source, path: pathlib.Path) -> None:
         return [(position["x"] + left) / COLUMNS, y / rows, width / COLUMNS, height / rows]
 
     figure.text(0.01, 1 - 1 / rows, board["title"], fontsize=15, weight="bold", va="center")
-    note = (
-        "A rendering of the panels' queries, answered by Prometheus, by ./dev observe --render. Grafana draws them otherwise."
-    )
+    note = "A rendering of the panels' queries, answered by Prometheus, by ./dev observe --render. Grafana draws them otherwise."
     figure.text(0.99, 1 - 1 / rows, note, fontsize=9, color="#666", ha="right", va="center")
     for row in (panel for panel in board["panels"] if panel["type"] == "row"):
         x, y, _, height = place(row["gridPos"], (0.25, 0, 0, 0))
@@ -88,7 +86,9 @@ def draw(name: str, source: Source, path: pathlib.Path) -> None:
 
 def _box(position: list[float], figure) -> plt.Rectangle:
     x, y, width, height = position
-    return plt.Rectangle((x, y), width, height, facecolor="white", edgecolor="#ddd", transform=figure.transFigure, zorder=-1)
+    return plt.Rectangle(
+        (x, y), width, height, facecolor="white", edgecolor="#ddd", transform=figure.transFigure, zorder=-1
+    )
 
 
 def _style(axes, unit: str) -> None:
@@ -158,13 +158,17 @@ def _heatmap(axes, panel: Panel, source: Source) -> None:
         used = np.flatnonzero(grid.max(axis=1) > 1e-9)
         grid, labels = grid[: used[-1] + 2], labels[: used[-1] + 2]
         labels = [f"≤ {text_of(float(label), panel.unit)}" if label != "+Inf" else "more" for label in labels]
-    mesh = axes.pcolormesh(times, np.arange(len(labels)), grid, cmap="Oranges", norm=PowerNorm(0.5, vmin=0), shading="nearest")
+    mesh = axes.pcolormesh(
+        times, np.arange(len(labels)), grid, cmap="Oranges", norm=PowerNorm(0.5, vmin=0), shading="nearest"
+    )
     step = math.ceil(len(labels) / 10)
     axes.set_yticks(range(0, len(labels), step), labels[::step])
     axes.tick_params(labelsize=7, length=2)
     _seconds(axes, source)
     unit = "short" if buckets else panel.unit
-    bar = axes.figure.colorbar(mesh, ax=axes, pad=0.01, fraction=0.05, format=FuncFormatter(lambda v, _: text_of(v, unit)))
+    bar = axes.figure.colorbar(
+        mesh, ax=axes, pad=0.01, fraction=0.05, format=FuncFormatter(lambda v, _: text_of(v, unit))
+    )
     bar.ax.tick_params(labelsize=6, length=2)
 
 

@@ -44,7 +44,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="./dev observe", description=__doc__)
     parser.add_argument("--build", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--model", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--workers", type=int, default=2, help="requests at a time; 0: none, send your own (default: 2)")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="requests at a time; 0: none, send your own (default: 2)"
+    )
     parser.add_argument("--listen", type=int, default=50051, help="port of gRPC (default: 50051)")
     parser.add_argument("--prometheus", type=int, default=9090, help="port of Prometheus (default: 9090)")
     parser.add_argument("--grafana", type=int, default=3000, help="port of Grafana (default: 3000)")

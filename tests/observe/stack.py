@@ -40,7 +40,13 @@ class Server:
         piped: bool = False,
         wrapper: Sequence[str] = (),
     ):
-        command = [*wrapper, f"{build}/bin/varserve-server", f"--model={model}", f"--listen={listen}", f"--metrics_listen={metrics}"]
+        command = [
+            *wrapper,
+            f"{build}/bin/varserve-server",
+            f"--model={model}",
+            f"--listen={listen}",
+            f"--metrics_listen={metrics}",
+        ]
         self._log = tempfile.NamedTemporaryFile("w+", suffix=".log")
         self.process = subprocess.Popen(
             [*command, *flags], stderr=subprocess.PIPE if piped else self._log, stdout=self._log, bufsize=0
@@ -130,7 +136,15 @@ class Prometheus:
         if history:
             (folder / "history").write_text(history)
             subprocess.run(
-                ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet", folder / "history", folder / "data"],
+                [
+                    "promtool",
+                    "tsdb",
+                    "create-blocks-from",
+                    "openmetrics",
+                    "--quiet",
+                    folder / "history",
+                    folder / "data",
+                ],
                 check=True,
                 stdout=subprocess.DEVNULL,
             )
@@ -157,7 +171,9 @@ class Prometheus:
                     return
             except (OSError, urllib.error.URLError):
                 if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"prometheus did not start:\n{pathlib.Path(self._log.name).read_text()}") from None
+                    raise RuntimeError(
+                        f"prometheus did not start:\n{pathlib.Path(self._log.name).read_text()}"
+                    ) from None
                 time.sleep(0.1)
 
     def get(self, path: str, **parameters: str | float) -> dict:

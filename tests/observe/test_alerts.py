@@ -98,7 +98,9 @@ class Alerts(unittest.TestCase):
         """Soon, with its texts filled in."""
         deadline = time.monotonic() + 120
         while True:
-            found = [a for a in self.prometheus.firing() if {"alertname": alert, **labels}.items() <= a["labels"].items()]
+            found = [
+                a for a in self.prometheus.firing() if {"alertname": alert, **labels}.items() <= a["labels"].items()
+            ]
             if found:
                 break
             if time.monotonic() > deadline:

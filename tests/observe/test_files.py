@@ -16,7 +16,9 @@ DASHBOARDS = ("serving", "var")
 def exported() -> set[str]:
     """Names of samples, by docs/metrics.md, which a C++ test compares with the registry."""
     names = set()
-    for name, kind in re.findall(r"^\| `(varserve_\w+)` \| (\w+) \|", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE):
+    for name, kind in re.findall(
+        r"^\| `(varserve_\w+)` \| (\w+) \|", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE
+    ):
         names |= {f"{name}{suffix}" for suffix in ("_bucket", "_sum", "_count")} if kind == "histogram" else {name}
     return names
 

@@ -40,7 +40,9 @@ class Live(unittest.TestCase):
 
         cls.start = time.time()
         often = (Ask("Answer", PICTURES[i % 3], QUESTIONS[0], (("on", "general"),), 2) for i in range(40))
-        cls.answers = send_all(cls.server.address, itertools.chain(itertools.islice(mixed(seed=7), 24), often), workers=4)
+        cls.answers = send_all(
+            cls.server.address, itertools.chain(itertools.islice(mixed(seed=7), 24), often), workers=4
+        )
         # The time of a scrape behind all of it: there increase() is exact, as the first sample of every counter is zero.
         done = f"sum(varserve_requests_total) >= {len(cls.answers)} and sum(varserve_requests_running) == 0"
         cls.prometheus.wait_for(done)
@@ -113,10 +115,14 @@ class Live(unittest.TestCase):
                 self.prometheus.query(rule["expr"])
 
     def test_restarts_are_annotated(self):
-        self.assertTrue(self.prometheus.query(f'varserve_start_time_seconds{{model="{MODEL}"}} > time() - 120', self.start))
+        self.assertTrue(
+            self.prometheus.query(f'varserve_start_time_seconds{{model="{MODEL}"}} > time() - 120', self.start)
+        )
 
     def test_promtool_likes_the_page(self):
-        done = subprocess.run(["promtool", "check", "metrics"], input=self.server.scrape(), capture_output=True, text=True)
+        done = subprocess.run(
+            ["promtool", "check", "metrics"], input=self.server.scrape(), capture_output=True, text=True
+        )
         self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
 
     def test_samples_do_not_grow_with_traffic(self):
@@ -139,7 +145,9 @@ class Live(unittest.TestCase):
 
     def assertMean(self, figure: dict, values: list[float]):
         self.assertEqual(len(figure), 1)
-        self.assertAlmostEqual(next(iter(figure.values())), math.fsum(values) / len(values), delta=1e-6 * (1 + max(values)))
+        self.assertAlmostEqual(
+            next(iter(figure.values())), math.fsum(values) / len(values), delta=1e-6 * (1 + max(values))
+        )
 
     def test_all_requests_are_counted(self):
         self.assertEqual({answer.code for answer in self.answers}, {"OK"})

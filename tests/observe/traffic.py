@@ -22,10 +22,14 @@ def _compile_protos() -> list:
     from grpc_tools import protoc
 
     protos = ["varserve/v1/var.proto", "varserve/v1/inference.proto"]
-    if protoc.main(["protoc", f"-I{ROOT}/proto", f"--python_out={_stubs.name}", f"--grpc_python_out={_stubs.name}", *protos]):
+    if protoc.main(
+        ["protoc", f"-I{ROOT}/proto", f"--python_out={_stubs.name}", f"--grpc_python_out={_stubs.name}", *protos]
+    ):
         raise RuntimeError("the protos do not compile")
     sys.path.insert(0, _stubs.name)
-    return [importlib.import_module(f"varserve.v1.{name}") for name in ("inference_pb2", "inference_pb2_grpc", "var_pb2")]
+    return [
+        importlib.import_module(f"varserve.v1.{name}") for name in ("inference_pb2", "inference_pb2_grpc", "var_pb2")
+    ]
 
 
 pb, services, var_pb = _compile_protos()

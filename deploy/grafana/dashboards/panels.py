@@ -105,9 +105,13 @@ def bars(title: str, description: str, unit: str, queries: Sequence[Query], by: 
     panel = _common(barchart.Panel(), title, description, width, 8).unit(unit).x_field(by).min(0)
     _add_queries(panel, queries, instant=True, query_format=PromQueryFormat.TABLE)
     names = (
-        {"Value": queries[0][1]} if len(queries) == 1 else {f"Value #{chr(ord('A') + i)}": q[1] for i, q in enumerate(queries)}
+        {"Value": queries[0][1]}
+        if len(queries) == 1
+        else {f"Value #{chr(ord('A') + i)}": q[1] for i, q in enumerate(queries)}
     )
-    panel.with_transformation(models.DataTransformerConfig(id_val="joinByField", options={"byField": by, "mode": "outer"}))
+    panel.with_transformation(
+        models.DataTransformerConfig(id_val="joinByField", options={"byField": by, "mode": "outer"})
+    )
     panel.with_transformation(models.DataTransformerConfig(id_val="sortBy", options={"sort": [{"field": by}]}))
     hide = {f"Time{suffix}": True for suffix in ("", *(f" {i + 1}" for i in range(len(queries))))}
     return panel.with_transformation(
@@ -138,7 +142,9 @@ def padded_layer(expression: str) -> str:
 
 def _heatmap(title: str, description: str, width: int):
     panel = _common(heatmap.Panel(), title, description, width, 8).calculate(False)
-    return panel.color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges").exponent(0.5).steps(64))
+    return panel.color(
+        heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges").exponent(0.5).steps(64)
+    )
 
 
 def board(uid: str, title: str, description: str, other: tuple[str, str]) -> dashboard.Dashboard:
@@ -156,7 +162,12 @@ def board(uid: str, title: str, description: str, other: tuple[str, str]) -> das
     )
     restart = f"varserve_start_time_seconds{{{SELECTED}}} > time() - 120"
     result.annotation(
-        dashboard.AnnotationQuery().name("Restarts").datasource(DATASOURCE).enable(True).icon_color("purple").expr(restart)
+        dashboard.AnnotationQuery()
+        .name("Restarts")
+        .datasource(DATASOURCE)
+        .enable(True)
+        .icon_color("purple")
+        .expr(restart)
     )
     link = dashboard.DashboardLink(other[1]).type(models.DashboardLinkType.LINK).url(f"/d/{other[0]}")
     result.link(link.include_vars(True).keep_time(True))

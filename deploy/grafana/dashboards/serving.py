@@ -3,7 +3,19 @@
 from grafana_foundation_sdk.builders import dashboard
 
 from dashboards.panels import COUNT, RATIO, REQUESTS, SECONDS, TOKENS_PER_SECOND
-from dashboards.panels import bars, board, figure, increase, mean, quantile, quantiles, rate, series, timeline, with_rows
+from dashboards.panels import (
+    bars,
+    board,
+    figure,
+    increase,
+    mean,
+    quantile,
+    quantiles,
+    rate,
+    series,
+    timeline,
+    with_rows,
+)
 
 UID, TITLE = "varserve-serving", "VARServe: serving"
 FAULTS = 'code=~"INTERNAL|UNKNOWN|UNAVAILABLE|DEADLINE_EXCEEDED"'
@@ -32,7 +44,10 @@ def _figures() -> list:
             f"sum({series('ready')})",
         ),
         figure(
-            "Requests", "Calls that ended, well or not; each setting of a Compare counts.", COUNT, increase("requests_total")
+            "Requests",
+            "Calls that ended, well or not; each setting of a Compare counts.",
+            COUNT,
+            increase("requests_total"),
         ),
         figure(
             "Errors",
@@ -120,7 +135,11 @@ def _latency() -> list:
             "Where the first token's time goes",
             "Means. Pictures: decoding and resizing. Queue: waiting for admission. Prompt: vision tower and decoder.",
             SECONDS,
-            [(mean("image_seconds"), "pictures"), (mean("queue_time_seconds"), "queue"), (mean("prefill_seconds"), "prompt")],
+            [
+                (mean("image_seconds"), "pictures"),
+                (mean("queue_time_seconds"), "queue"),
+                (mean("prefill_seconds"), "prompt"),
+            ],
             stacked=True,
         ),
         bars(

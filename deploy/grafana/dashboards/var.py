@@ -232,7 +232,10 @@ def _on_against_off() -> list:
             "Whole request by mode",
             "Over the time shown, calls that ended well. A difference is the length of answers, or what VAR costs.",
             SECONDS,
-            [(quantile(q, "request_duration_seconds", by="var", over=increase), f"p{q * 100:.0f}") for q in (0.5, 0.95)],
+            [
+                (quantile(q, "request_duration_seconds", by="var", over=increase), f"p{q * 100:.0f}")
+                for q in (0.5, 0.95)
+            ],
             "var",
             width=8,
         ),
@@ -240,7 +243,10 @@ def _on_against_off() -> list:
             "Between two tokens by mode",
             "Over the time shown. The modes run in one batch: a large difference is one of traffic.",
             SECONDS,
-            [(quantile(q, "inter_token_latency_seconds", by="var", over=increase), f"p{q * 100:.0f}") for q in (0.5, 0.95)],
+            [
+                (quantile(q, "inter_token_latency_seconds", by="var", over=increase), f"p{q * 100:.0f}")
+                for q in (0.5, 0.95)
+            ],
             "var",
             width=8,
         ),

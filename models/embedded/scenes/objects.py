@@ -25,11 +25,7 @@ class Object:
     def may_be_called(self, other: "Object") -> bool:
         """Whether people would argue about it: a police car is a car, and a boot a shoe."""
         pair = {self.name, other.name}
-        return (
-            self.name.split()[-1] == other.name.split()[-1]
-            or pair <= {"car", "taxi"}
-            or pair <= {"boot", "shoe"}
-        )
+        return self.name.split()[-1] == other.name.split()[-1] or pair <= {"car", "taxi"} or pair <= {"boot", "shoe"}
 
 
 @cache

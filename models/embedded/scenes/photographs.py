@@ -35,9 +35,7 @@ def read_photographs(names: tuple[str, ...], packages: Path) -> tuple[Image.Imag
     if digest != SHA256:
         raise ValueError(f"{path} is not {PACKAGE}: its sha256 is {digest}, not {SHA256}")
     with zipfile.ZipFile(path) as wheel:
-        return tuple(
-            Image.open(io.BytesIO(wheel.read(f"skimage/data/{name}"))).convert("RGB") for name in names
-        )
+        return tuple(Image.open(io.BytesIO(wheel.read(f"skimage/data/{name}"))).convert("RGB") for name in names)
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,5 @@ def _fit(picture: Image.Image) -> np.ndarray:
     scale = SIDE / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)
     square = Image.new("RGBA", (SIDE, SIDE))
-    square.paste(
-        picture.resize((width, height), Image.Resampling.LANCZOS), ((SIDE - width) // 2, (SIDE - height) // 2)
-    )
+    square.paste(picture.resize((width, height), Image.Resampling.LANCZOS), ((SIDE - width) // 2, (SIDE - height) // 2))
     return np.asarray(square)

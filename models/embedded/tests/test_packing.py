@@ -48,9 +48,7 @@ class PackTest(unittest.TestCase):
             self.assertFalse(outside.any())
 
     def test_leaves_out_what_does_not_fit(self):
-        packed, taken = pack(
-            [conversation(10, 7), conversation(20, 9), conversation(40, 5)], NUM_VISUAL, MOST_TEXT
-        )
+        packed, taken = pack([conversation(10, 7), conversation(20, 9), conversation(40, 5)], NUM_VISUAL, MOST_TEXT)
         self.assertEqual(taken, [0, 2])
         self.assertEqual(packed.ids.tolist(), [*range(10, 17), *range(40, 45)])
 

@@ -90,9 +90,7 @@ class UnpermuteTest(unittest.TestCase):
         heads, head_dim, columns = 3, 8, 5
         weight = np.arange(heads * head_dim * columns, dtype=np.float32).reshape(heads * head_dim, columns)
         halves = weight.reshape(heads, 2, head_dim // 2, columns)
-        interleaved = np.stack([halves[:, 0], halves[:, 1]], axis=2).reshape(
-            weight.shape
-        )  # as llama.cpp stores it
+        interleaved = np.stack([halves[:, 0], halves[:, 1]], axis=2).reshape(weight.shape)  # as llama.cpp stores it
         np.testing.assert_array_equal(_unpermute(interleaved, heads), weight)
 
 

@@ -56,9 +56,7 @@ class SceneTest(unittest.TestCase):
 class QuestionTest(unittest.TestCase):
     def scenes(self) -> list[Scene]:
         maker = scene_maker()
-        return [
-            maker.make("test", index, difficulty) for index in range(NUM_SCENES) for difficulty in Difficulty
-        ]
+        return [maker.make("test", index, difficulty) for index in range(NUM_SCENES) for difficulty in Difficulty]
 
     def asked(self, scene: Scene, kind: str) -> list[tuple[str, str]]:
         questions = QuestionMaker(scene, random.Random(0)).all()

@@ -74,12 +74,8 @@ class JudgeTest(unittest.TestCase):
             self.assertEqual(verdict.invented.total(), invented)
 
     def test_longer_names_and_plurals_are_told_apart(self):
-        mentioned = mentioned_objects(
-            "A police car, two pine trees, a tree, three mice and an ear of corn; cargo."
-        )
-        self.assertEqual(
-            mentioned, {"police car": 1, "pine tree": 1, "tree": 1, "mouse": 1, "ear of corn": 1}
-        )
+        mentioned = mentioned_objects("A police car, two pine trees, a tree, three mice and an ear of corn; cargo.")
+        self.assertEqual(mentioned, {"police car": 1, "pine tree": 1, "tree": 1, "mouse": 1, "ear of corn": 1})
 
 
 if __name__ == "__main__":

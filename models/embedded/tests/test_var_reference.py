@@ -20,9 +20,7 @@ def decoder(setting: Setting, sinks: list[int]) -> VarDecoder:
 
 
 def attention(seed: int) -> torch.Tensor:
-    return (
-        torch.randn(HEADS, ROWS, KEYS, generator=torch.Generator().manual_seed(seed)).mul(2).softmax(dim=-1)
-    )
+    return torch.randn(HEADS, ROWS, KEYS, generator=torch.Generator().manual_seed(seed)).mul(2).softmax(dim=-1)
 
 
 def redistribute(setting: Setting, before: torch.Tensor, sinks: list[int], layer: int = 0) -> torch.Tensor:
@@ -61,9 +59,7 @@ class RedistributeTest(unittest.TestCase):
             ("where all visual tokens are sinks", self.VAR, list(range(VISUAL)), 0),
         ):
             with self.subTest(name):
-                torch.testing.assert_close(
-                    redistribute(setting, before, sinks, layer), before, rtol=0, atol=0
-                )
+                torch.testing.assert_close(redistribute(setting, before, sinks, layer), before, rtol=0, atol=0)
 
     def test_shares_are_counted(self):
         var = decoder(self.VAR, self.SINKS)

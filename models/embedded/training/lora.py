@@ -49,9 +49,7 @@ def adapt(network: nn.Module, modules: Collection[str], products: torch.dtype) -
 def adapters(network: nn.Module, prefix: str) -> dict[str, nn.Parameter]:
     """The updates' parameters, named as the trained part's file names them."""
     return {
-        f"{prefix}{name}.weight": parameter
-        for name, parameter in network.named_parameters()
-        if parameter.requires_grad
+        f"{prefix}{name}.weight": parameter for name, parameter in network.named_parameters() if parameter.requires_grad
     }
 
 
