@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Make torch's CUDA wheel importable without the CUDA libraries it links against (3 GB), for runs on a CPU.
 
 Puts empty libraries with the right names, versions and symbols beside torch's own. The small ones, libcudart and

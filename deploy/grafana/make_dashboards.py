@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Writes the dashboards beside this script as JSON, or with --check tells whether they are current.
 
 Needs the packages of tests/observe/requirements.lock; ./dev observe --write brings them.

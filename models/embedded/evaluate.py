@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Ask a running server about held-out scenes and count what it gets right; with --model, transformers instead.
 
 Splits: {splits}.

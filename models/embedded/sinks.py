@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Study the attention sinks of a model built by build.py, and what VAR does to its answers.
 
  1. phi of every token by layer, on held-out scenes: which tokens are sinks, whether they lie on background,
@@ -29,7 +28,7 @@ from training.processes import start_process
 from training.sources import Sources, source_flags
 
 matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402  (needs the line above)
+from matplotlib import pyplot
 
 SETTINGS = {
     "plain": Setting(Treatment.OBSERVE),

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Ask a running server about held-out scenes under several VAR settings.
 
 Prints in which decoder layers visual tokens are sinks, how many of these lie on background, and what share of

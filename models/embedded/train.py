@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Train the embedded model's own part: projector and low-rank updates of vision tower and decoder.
 
 Stages, each skipped where its result already lies in the work folder:

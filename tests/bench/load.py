@@ -1,10 +1,10 @@
-#!/usr/bin/env python3
-"""Many callers at once: tokens per second at rising concurrency beside transformers' own batches of the same requests in the
-same run, the first token of a second question on a picture, and how evenly tokens come.
+"""Many callers at once: tokens per second at rising concurrency beside transformers' own batches of the same requests
+in the same run, the first token of a second question on a picture, and how evenly tokens come.
 
-Run it as ./dev bench load. The embedded model takes some ten minutes; --seven-billion adds a LLaVA-1.5-7B with random weights
-(14 GB of disk, 20 GB of memory, half an hour on a CPU), where all questions are about one picture, so that the tokens per second
-are those of the answers, and without the peer, which computes the picture again for each and would take hours.
+Run it as ./dev bench load. The embedded model takes some ten minutes; --seven-billion adds a LLaVA-1.5-7B with random
+weights (14 GB of disk, 20 GB of memory, half an hour on a CPU), where all questions are about one picture, so that the
+tokens per second are those of the answers,
+and without the peer, which computes the picture again for each and would take hours.
 """
 
 import argparse
@@ -18,8 +18,9 @@ import subprocess
 import sys
 import time
 
-from model import picture
 from PIL import Image
+
+from model import picture
 from varserve_client import pb, server
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -159,13 +160,15 @@ def compare(args, name, model, one_picture=False):
         rate, theirs = level["tokens_per_second"], peer.get(str(level["concurrency"]))
         median, p99 = 1e3 * level["inter_token_median_seconds"], 1e3 * level["inter_token_p99_seconds"]
         print(
-            f"{level['concurrency']:11}{rate:8.1f}{rate / alone:9.2f}{level['first_token_seconds']:16.3f}{median:28.1f}{p99:8.1f}"
+            f"{level['concurrency']:11}{rate:8.1f}{rate / alone:9.2f}"
+            f"{level['first_token_seconds']:16.3f}{median:28.1f}{p99:8.1f}"
             + (f"{theirs:21.1f}{rate / theirs:7.2f}" if theirs else "")
         )
     second = mine["second_question"]
     print(
         f"{mine['levels'][0]['prompt_tokens']} prompt tokens; first token of a second question on the same picture: "
-        f"{second['second_seconds']:.3f} s after {second['first_seconds']:.3f} s, 1/{second['first_seconds'] / second['second_seconds']:.1f}"
+        f"{second['second_seconds']:.3f} s after {second['first_seconds']:.3f} s, "
+        f"1/{second['first_seconds'] / second['second_seconds']:.1f}"
     )
     return {"name": name, "varserve": mine, "transformers_tokens_per_second": peer}
 
@@ -192,7 +195,8 @@ def main():
     parser.add_argument("--picture", type=int, default=224, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peer:
-        return transformers_peer(args)
+        transformers_peer(args)
+        return
     results = []
     for questions in [args.questions] if args.questions else [1, 4]:
         args.questions = questions

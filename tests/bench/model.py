@@ -1,8 +1,8 @@
-#!/usr/bin/env python3
-"""Load time, memory, prefill and decode speed of one sequence, beside transformers on the same directory in the same run.
+"""Load time, memory,
+prefill and decode speed of one sequence, beside transformers on the same directory in the same run.
 
-Run it as ./dev bench model. The embedded model takes two minutes; --seven-billion adds a LLaVA-1.5-7B with random weights
-(14 GB of disk, 16 GB of memory, half an hour, most of it the peer's).
+Run it as ./dev bench model. The embedded model takes two minutes; --seven-billion adds a LLaVA-1.5-7B with random
+weights (14 GB of disk, 16 GB of memory, half an hour, most of it the peer's).
 """
 
 import argparse
@@ -17,6 +17,7 @@ import time
 
 import numpy as np
 from PIL import Image
+
 from varserve_client import server
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -70,6 +71,8 @@ def transformers_peer(args):
     import torch
     import transformers
 
+    from token_clock import TokenClock
+
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(args.threads)
     start = time.monotonic()
@@ -83,20 +86,12 @@ def transformers_peer(args):
         image = Image.open(io.BytesIO(picture(seed, args.picture)))
         start = time.monotonic()
         inputs = processor(images=image, text=text, return_tensors="pt").to(model.dtype)
-        times = []
-
-        class Clock(transformers.generation.streamers.BaseStreamer):
-            def put(self, value):
-                times.append(time.monotonic())
-
-            def end(self):
-                pass
-
+        clock = TokenClock()
         with torch.no_grad():
             model.generate(
-                **inputs, max_new_tokens=args.tokens, min_new_tokens=args.tokens, do_sample=False, streamer=Clock()
+                **inputs, max_new_tokens=args.tokens, min_new_tokens=args.tokens, do_sample=False, streamer=clock
             )
-        times = times[1:]  # the first is the prompt
+        times = clock.times[1:]  # the first is the prompt
         prompt = inputs["input_ids"].shape[1]
         prefill.append(prompt / (times[0] - start))
         decode.append((len(times) - 1) / (times[-1] - times[0]))
@@ -119,7 +114,8 @@ def weight_bytes(model):
 
 
 def decoder_share(model):
-    """Share of the weights that every decoded token reads: all but the vision tower, an untied input embedding, and the projector."""
+    """Share of the weights that every decoded token reads:
+    all but the vision tower, an untied input embedding, and the projector."""
     config = json.loads(pathlib.Path(model, "config.json").read_text())
     text = config["text_config"]
     c, inner, layers = text["hidden_size"], text["intermediate_size"], text["num_hidden_layers"]
@@ -145,12 +141,12 @@ def compare(args, name, model, tokens, rounds, size):
         ("decode_tokens_per_second", "tok/s", 1),
     ):
         a, b = mine[key] * scale, peer[key] * scale
-        print(
-            f"{key.rsplit('_', 1)[0] if unit != 'tok/s' else key.split('_')[0]:>20} {unit:<7}{a:12.2f}{b:14.2f}{a / b:8.2f}"
-        )
+        label = key.rsplit("_", 1)[0] if unit != "tok/s" else key.split("_")[0]
+        print(f"{label:>20} {unit:<7}{a:12.2f}{b:14.2f}{a / b:8.2f}")
     share = mine["decode_tokens_per_second"] / possible
     print(
-        f"{mine['prompt_tokens']} prompt tokens; memory reads at {read:.1f} GB/s, which allows {possible:.1f} tok/s: decode reaches {share:.0%}"
+        f"{mine['prompt_tokens']} prompt tokens; memory reads at {read:.1f} GB/s, which allows {possible:.1f} tok/s: "
+        f"decode reaches {share:.0%}"
     )
     print(f"peak memory is {mine['peak_bytes'] / weight_bytes(model):.2f} x the weights")
     return {"name": name, "varserve": mine, "transformers": peer, "memory_read_gbs": read, "share_of_possible": share}
@@ -171,7 +167,8 @@ def main():
     parser.add_argument("--picture", type=int, default=224, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peer:
-        return transformers_peer(args)
+        transformers_peer(args)
+        return
     results = [compare(args, "embedded model", args.embedded, tokens=64, rounds=5, size=224)]
     if args.seven_billion:
         if not pathlib.Path(args.seven_billion).exists():

@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 """A LLaVA-1.5-7B directory in bfloat16 with random weights: 14 GB, a minute. usage: seven_billion.py TOKENIZER_DIR OUT
 
-Tokenizer, chat template and the size of the vocabulary come from TOKENIZER_DIR: with the embedded model's 49216 words instead
-of 32064 the weights are 2 % more.
+Tokenizer, chat template and the size of the vocabulary come from TOKENIZER_DIR: with the embedded model's 49216 words
+instead of 32064 the weights are 2 % more.
 """
 
 import concurrent.futures
@@ -73,18 +72,18 @@ def bfloat16(values):
 
 
 def write_safetensors(path, shard, pieces):
-    """A file of the bfloat16 tensors [(name, shape)]; pieces(name, count) yields arrays of uint16, `count` values together."""
+    """A file of the bfloat16 tensors [(name,
+    shape)]; pieces(name, count) yields arrays of uint16, `count` values together."""
     header, offset = {}, 0
     for name, size in shard:
         end = offset + 2 * int(np.prod(size))
         header[name] = {"dtype": "BF16", "shape": size, "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(header).encode()
-    with open(path, "wb") as file:
+    with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name, size in shard:
-            for piece in pieces(name, int(np.prod(size))):
-                file.write(memoryview(piece))
+            file.writelines(memoryview(piece) for piece in pieces(name, int(np.prod(size))))
 
 
 class RepeatedPool:

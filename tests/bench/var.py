@@ -1,11 +1,10 @@
-#!/usr/bin/env python3
-"""What VAR costs: time of a decode step and of a prefill with VAR on over off, alone and in a batch of 8 of which half have it on,
-and the time of the authors' way, rebuilt in transformers on the same weights.
+"""What VAR costs: time of a decode step and of a prefill with VAR on over off, alone and in a batch of 8 of which half
+have it on, and the time of the authors' way, rebuilt in transformers on the same weights.
 
-Every head is made to redistribute (rho and the least visual attention are 0), which is the most work there can be. Runs with VAR
-and without alternate. Alone, each request has a picture nobody asked about before; the eight of a batch share a picture. Run it
-as ./dev bench var: five minutes for the embedded model; --seven-billion adds a LLaVA-1.5-7B with random weights (14 GB of
-disk, 20 GB of memory, an hour on a CPU, half of it transformers').
+Every head is made to redistribute (rho and the least visual attention are 0), which is the most work there can be. Runs
+with VAR and without alternate. Alone, each request has a picture nobody asked about before; the eight of a batch share
+a picture. Run it as ./dev bench var: five minutes for the embedded model; --seven-billion adds a LLaVA-1.5-7B with
+random weights (14 GB of disk, 20 GB of memory, an hour on a CPU, half of it transformers').
 """
 
 import argparse
@@ -20,8 +19,9 @@ import sys
 import threading
 import time
 
-from model import QUESTION
 from PIL import Image
+
+from model import QUESTION
 from varserve_client import pb, server, var_pb
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -30,8 +30,8 @@ BATCH = 8
 
 @functools.cache
 def picture(number: int) -> bytes:
-    """Something on a background: of noise all visual tokens would be sinks, with nothing to give their attention to. A corner of
-    16 x 16 pixels tells the pictures apart."""
+    """Something on a background: of noise all visual tokens would be sinks, with nothing to give their attention to. A
+    corner of 16 x 16 pixels tells the pictures apart."""
     image = Image.open(HERE.parents[1] / "models" / "embedded" / "samples" / "animals.jpg")
     image.paste((number % 16 * 16, number // 16 * 16, 0), (0, 0, 16, 16))
     data = io.BytesIO()
@@ -121,7 +121,9 @@ def transformers_peer(args) -> None:
     """Eager attention without and with the authors' way, in a process of its own; prints JSON."""
     import torch
     import transformers
+
     from authors_var import AuthorsVar
+    from token_clock import TokenClock
 
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(args.threads)
@@ -138,19 +140,12 @@ def transformers_peer(args) -> None:
         model.generate(input_ids=inputs["input_ids"][:, -8:], max_new_tokens=4, do_sample=False)  # to warm up
     for round_ in range(args.rounds):
         for on in (False, True) if round_ % 2 else (True, False):
-            times: list[float] = []
-
-            class Clock(transformers.generation.streamers.BaseStreamer):
-                def put(self, value) -> None:
-                    times.append(time.monotonic())
-
-                def end(self) -> None:
-                    pass
-
+            clock = TokenClock()
             with torch.no_grad(), authors.applied(inputs["input_ids"][0]) if on else torch.no_grad():
                 model.generate(
-                    **inputs, max_new_tokens=args.tokens, min_new_tokens=args.tokens, do_sample=False, streamer=Clock()
+                    **inputs, max_new_tokens=args.tokens, min_new_tokens=args.tokens, do_sample=False, streamer=clock
                 )
+            times = clock.times
             prefill.add(on, times[1] - times[0])  # the first time is the prompt's
             decode.add(on, (times[-1] - times[1]) / (len(times) - 2))
     print(
@@ -185,8 +180,9 @@ def compare(args, name: str, model: str, tokens: int, rounds: int, tau: float | 
     print_rows(rows)
     ratios = {key: peer[key]["on_median"] / mine[key]["on_median"] for key in ("prefill", "decode")}
     print(
-        f"{mine['prompt_tokens']} prompt tokens; with VAR the authors' way takes {ratios['prefill']:.1f} times as long to prefill "
-        f"and {ratios['decode']:.1f} times as long per token as varserve ({peer['heads_changed']} rows of heads changed)"
+        f"{mine['prompt_tokens']} prompt tokens; with VAR the authors' way takes {ratios['prefill']:.1f} times "
+        f"as long to prefill and {ratios['decode']:.1f} times as long per token as varserve "
+        f"({peer['heads_changed']} rows of heads changed)"
     )
     return {"name": name, "varserve": mine, "transformers": peer, "transformers_over_varserve": ratios}
 
@@ -219,7 +215,8 @@ def main() -> None:
     parser.add_argument("--sink-dimensions", type=int, nargs="+", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peer:
-        return transformers_peer(args)
+        transformers_peer(args)
+        return
     profile = profile_of(args, args.embedded)
     results = [compare(args, "embedded model", args.embedded, args.tokens, args.rounds, None, profile)]
     if args.seven_billion:

@@ -69,7 +69,6 @@ class Server:
             options=pb.GenerateOptions(max_tokens=max_tokens, ignore_eos=True, **options),
             var=var,
         )
-        start = time.monotonic()
         first, tokens, finished = None, 0, None
         for response in self.stub.Answer(request):
             kind = response.WhichOneof("event")

@@ -1,6 +1,8 @@
-"""What deploy/ promises, tried on a real Kubernetes (scripts/cluster.sh): each check prints a line; ends with 1 if one failed.
+"""What deploy/ promises, tried on a real Kubernetes (scripts/cluster.sh):
+each check prints a line; ends with 1 if one failed.
 
-Helm and kubectl run on this machine inside the node's network; so does the client, which reaches Services like a pod does.
+Helm and kubectl run on this machine inside the node's network;
+so does the client, which reaches Services like a pod does.
 """
 
 import argparse
@@ -57,7 +59,8 @@ class Checks:
     def lossless(self, load: Load) -> str:
         summary = load.summary()
         assert summary["lost"] == 0 and summary["finished"] == summary["calls"], summary
-        return f"{summary['calls']} streams, {summary['accepted']} accepted, {summary['finished']} finished, {summary['lost']} lost, {summary['tokens']} tokens"
+        parts = [f"{summary[key]} {key}" for key in ("accepted", "finished", "lost", "tokens")]
+        return f"{summary['calls']} streams, {', '.join(parts)}"
 
     def check_install(self) -> str:
         """helm install --wait: pods get ready through gRPC startup, readiness and liveness probes"""
@@ -79,7 +82,10 @@ class Checks:
         assert loaded["threads"] == 1, loaded
         restarts = sum(s["restartCount"] for p in pods for s in p["status"]["containerStatuses"])
         assert restarts == 0, f"{restarts} restarts"
-        return f"2 pods and Envoy in {time.monotonic() - start:.0f} s; not root, read-only root, no capabilities, {loaded['threads']} thread"
+        return (
+            f"2 pods and Envoy in {time.monotonic() - start:.0f} s; not root, read-only root, no capabilities, "
+            f"{loaded['threads']} thread"
+        )
 
     def check_answer(self) -> str:
         """a question is answered through the Service, and helm test passes"""
@@ -182,15 +188,23 @@ class Checks:
         return message.strip().splitlines()[-1]
 
     def check_tls(self) -> str:
-        """a release with TLS on both sides of Envoy, client certificates and tokens, as a user and group of OpenShift's"""
+        """a release with TLS on both sides of Envoy, client certificates and tokens, as OpenShift's user and group"""
         folder = pathlib.Path(self.folder)
         name = "secure-varserve.varserve.svc"
         self.secret(folder, name)
         self.cluster.install(
-            "secure", replicas=1, tls__enabled="true", tls__existingSecret="certificates", tls__requireClientCertificate="true",
-            podSecurity__runAsUser=1000680000, podSecurity__runAsGroup=0, podSecurity__fsGroup=1000680000,
-            envoy__enabled="true", envoy__tls__existingSecret="certificates", **{"auth__tokens[0]": "sesame"},
-        )  # fmt: skip
+            "secure",
+            replicas=1,
+            tls__enabled="true",
+            tls__existingSecret="certificates",
+            tls__requireClientCertificate="true",
+            podSecurity__runAsUser=1000680000,
+            podSecurity__runAsGroup=0,
+            podSecurity__fsGroup=1000680000,
+            envoy__enabled="true",
+            envoy__tls__existingSecret="certificates",
+            **{"auth__tokens[0]": "sesame"},
+        )
         self.cluster.run("helm", "test", "secure", "--timeout", "2m")
         tls = ("--tls-ca", str(folder / "ca.crt"), "--tls-server-name", name)
         own = ("--tls-cert", str(folder / "tls.crt"), "--tls-key", str(folder / "tls.key"))
@@ -210,11 +224,14 @@ class Checks:
         """a certificate that expires restarts nothing, and a new one is taken without a restart"""
         folder = pathlib.Path(self.folder)
         name = "secure-varserve.varserve.svc"
-        call = lambda: ask(
-            self.client, self.cluster.address("secure-varserve"), PICTURES[0], 2, prefix=self.cluster.network,
-            flags=("--tls-ca", str(folder / "ca.crt"), "--tls-server-name", name, "--token", "sesame",
-                   "--tls-cert", str(folder / "tls.crt"), "--tls-key", str(folder / "tls.key")),
-        ).code  # fmt: skip
+        tls = ("--tls-ca", str(folder / "ca.crt"), "--tls-server-name", name)
+        own = ("--tls-cert", str(folder / "tls.crt"), "--tls-key", str(folder / "tls.key"))
+        flags = (*tls, *own, "--token", "sesame")
+
+        def call() -> str:
+            address = self.cluster.address("secure-varserve")
+            return ask(self.client, address, PICTURES[0], 2, flags=flags, prefix=self.cluster.network).code
+
         self.secret(folder, name, days=-1)
         wait(lambda: call() == "UNAVAILABLE", "the expired certificate to be in use")
         time.sleep(60)  # liveness asks six times
@@ -236,7 +253,7 @@ class Checks:
         self.cluster.kubectl("apply", "--filename", "-", text=made)
 
     def check_autoscaler(self) -> str:
-        """the HorizontalPodAutoscaler on waiting requests and queue time is accepted (no adapter runs here to feed it)"""
+        """the HorizontalPodAutoscaler on waiting requests and queue time is accepted (no adapter feeds it here)"""
         self.cluster.install("varserve", envoy__enabled="true", autoscaling__mode="hpa", autoscaling__maxReplicas=3)
         hpa = self.cluster.get("hpa", "varserve")
         names = [m["pods"]["metric"]["name"] for m in hpa["spec"]["metrics"]]

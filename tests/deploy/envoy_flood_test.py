@@ -1,4 +1,5 @@
-"""Callers that press a real Envoy hard, as deploy/envoy configures it: what it holds stays below its memory limit, others go on."""
+"""Callers that press a real Envoy hard,
+as deploy/envoy configures it: what it holds stays below its memory limit, others go on."""
 
 import contextlib
 import pathlib
@@ -9,6 +10,7 @@ import threading
 import unittest
 
 import grpc
+
 from envoy_proxy import CLIENT, PICTURES, Proxy, Server, noise_png, wait
 from load import ask
 
@@ -53,7 +55,10 @@ class Stalled:
             self._sent.release()
 
     def _json(self) -> None:
-        head = f"POST {ANSWER} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {self._size + 9}\r\n\r\n"
+        head = (
+            f"POST {ANSWER} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            f"content-length: {self._size + 9}\r\n\r\n"
+        )
         with socket.create_connection(("127.0.0.1", self._port)) as connection, contextlib.suppress(OSError):
             connection.sendall(head.encode() + b'{"a":"' + b"x" * self._size)
             self._sent.release()
@@ -93,7 +98,8 @@ class FloodTest(unittest.TestCase):
             codes.append(self.ask(large.name))
         resets = self.proxy.stat("envoy.overload_actions.reset_high_memory_stream.count")
         print(
-            f"{count} stalled uploads of 60 MB: at most {self.proxy.peak() >> 20} MiB of {self.proxy.memory >> 20}, {resets} reset",
+            f"{count} stalled uploads of 60 MB: at most {self.proxy.peak() >> 20} MiB of {self.proxy.memory >> 20}, "
+            f"{resets} reset",
             file=sys.stderr,
         )
         self.assertLess(self.proxy.peak(), 0.9 * self.proxy.memory)

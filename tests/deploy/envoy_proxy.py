@@ -1,5 +1,5 @@
-"""A real Envoy, as deploy/envoy configures it, in front of real servers with the embedded model. Environment: VARSERVE_BUILD, the
-build folder with server and client, and VARSERVE_MODEL, the model's directory."""
+"""A real Envoy, as deploy/envoy configures it, in front of real servers with the embedded model. Environment:
+VARSERVE_BUILD, the build folder with server and client, and VARSERVE_MODEL, the model's directory."""
 
 import json
 import os
@@ -30,7 +30,7 @@ class Server:
 
     def __init__(self, name: str, port: int = 0, flags: tuple[str, ...] = ()):
         self.name = name
-        self._log = tempfile.TemporaryFile("w+")
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (open as long as the server runs)
         self.process = subprocess.Popen(
             [
                 BUILD / "bin/varserve-server",
@@ -42,8 +42,12 @@ class Server:
                 "1",
                 "--memory_budget",
                 "1400M",
-            ]
-            + ["--listen", f"127.0.0.1:{port}", "--metrics_listen", "", *flags],
+                "--listen",
+                f"127.0.0.1:{port}",
+                "--metrics_listen",
+                "",
+                *flags,
+            ],
             stderr=self._log,
         )
         wait(lambda: " ready" in self.log() or self.process.poll() is not None, "the server to be ready")
@@ -65,8 +69,8 @@ class Server:
 
 
 class Proxy:
-    """Envoy with a configuration of deploy/envoy, as `change` makes it; only addresses differ, and replicas have fixed places on
-    the ring."""
+    """Envoy with a configuration of deploy/envoy,
+    as `change` makes it; only addresses differ, and replicas have fixed places on the ring."""
 
     def __init__(
         self, servers: list[Server], change: Callable[[str], str] = lambda text: text, file: str = "envoy.yaml"
@@ -91,10 +95,20 @@ class Proxy:
             }
         ]
         (folder / "envoy.yaml").write_text(yaml.safe_dump(config))
-        with open(folder / "log", "w") as log:
+        with (folder / "log").open("w") as log:
             self.process = subprocess.Popen(
-                [ENVOY, "-c", folder / "envoy.yaml", "--admin-address-path", folder / "admin", "--concurrency", "1"]
-                + ["--disable-hot-restart", "--log-level", "warning"],
+                [
+                    ENVOY,
+                    "-c",
+                    folder / "envoy.yaml",
+                    "--admin-address-path",
+                    folder / "admin",
+                    "--concurrency",
+                    "1",
+                    "--disable-hot-restart",
+                    "--log-level",
+                    "warning",
+                ],
                 stdout=log,
                 stderr=log,
             )
@@ -140,7 +154,10 @@ def wait(condition, what: str, seconds: float = 120) -> None:
 
 def noise_png(seed: int, size: int = 900) -> bytes:
     """A picture that does not compress: 2.4 MB."""
-    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
     noise = random.Random(seed)
     rows = b"".join(b"\0" + noise.randbytes(3 * size) for _ in range(size))
     header = struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)

@@ -1,4 +1,5 @@
-"""What Envoy, as deploy/envoy configures it, does for two servers: affinity, drain, a killed replica, retries, JSON, TLS."""
+"""What Envoy, as deploy/envoy configures it,
+does for two servers: affinity, drain, a killed replica, retries, JSON, TLS."""
 
 import base64
 import collections
@@ -11,6 +12,7 @@ import time
 import unittest
 import urllib.error
 import urllib.request
+from typing import ClassVar
 
 from certificates import certificate
 from envoy_proxy import CLIENT, PICTURES, Proxy, Server, noise_png, wait
@@ -18,7 +20,7 @@ from load import Load, ask
 
 
 class EnvoyTest(unittest.TestCase):
-    TLS_FLAGS = {"tls_cert": "tls.crt", "tls_key": "tls.key", "tls_client_ca": "ca.crt"}
+    TLS_FLAGS: ClassVar = {"tls_cert": "tls.crt", "tls_key": "tls.key", "tls_client_ca": "ca.crt"}
 
     @classmethod
     def setUpClass(cls):
@@ -132,7 +134,10 @@ class EnvoyTest(unittest.TestCase):
             flags = tuple(f"--{flag}={folder / file}" for flag, file in self.TLS_FLAGS.items())
             server = Server("tls", flags=flags)
             self.addCleanup(server.end)
-            paths = lambda text: text.replace("/etc/envoy/server-tls", name).replace("/etc/envoy/tls", name)
+
+            def paths(text: str) -> str:
+                return text.replace("/etc/envoy/server-tls", name).replace("/etc/envoy/tls", name)
+
             proxy = Proxy([server], paths, "envoy-tls.yaml")
             self.addCleanup(proxy.end)
             tls = ("--tls-ca", str(folder / "ca.crt"), "--tls-server-name", "varserve.example")

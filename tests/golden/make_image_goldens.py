@@ -75,10 +75,14 @@ def exif(orientation):
 
 
 def make_files():
-    rgb = lambda *size: Image.fromarray(picture(*size))
+    def rgb(*size: int) -> Image.Image:
+        return Image.fromarray(picture(*size))
+
+    def wide(a: np.ndarray) -> np.ndarray:
+        return (a.astype(np.uint32) * 257 - a % 7).clip(0, 65535)
+
     alpha = picture(37, 53, 3)[:, :, :1]
     rgba = Image.fromarray(np.concatenate([picture(37, 53, 2), alpha], axis=-1))
-    wide = lambda a: (a.astype(np.uint32) * 257 - a % 7).clip(0, 65535)
     palette = picture(16, 1, 5)[0]
     indices = (picture(61, 45, 6)[:, :, :1] % 16).astype(np.uint8)
     colors = (b"PLTE", palette.tobytes())

@@ -6,11 +6,12 @@ import pathlib
 import random
 from dataclasses import asdict, dataclass
 
-import model_specs
 import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+
+import model_specs
 from tiny_model import MODELS, build, load_spec, pixel_values
 from var_cases import ADJACENT_IMAGES, CASES, IMAGE_FIRST, ONE_IMAGE
 from var_reference import PAPER, Decoder, Prompt, VarSettings, generate

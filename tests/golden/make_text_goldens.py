@@ -196,7 +196,8 @@ You are a helpful assistant.<|im_end|>
   {%- endif -%}
   {%- set text = message['content'] | selectattr('type', 'equalto', 'text') | map(attribute='text') | join(' ') -%}
   {%- if message['role'] == 'user' -%}
-    {{- bos_token + '[INST] ' + ('<<SYS>>' ~ system ~ '<</SYS>> ' if loop.first and system else '') + text.strip() + ' [/INST]' -}}
+    {{- bos_token + '[INST] ' + ('<<SYS>>' ~ system ~ '<</SYS>> ' if loop.first and system else '') \
++ text.strip() + ' [/INST]' -}}
   {%- else -%}{{- ' ' + text.strip() + ' ' + eos_token -}}{%- endif -%}
 {%- endfor -%}""",
     "string methods": """\

@@ -51,7 +51,7 @@ def stored_tensors(config, naming):
     with tempfile.TemporaryDirectory() as directory:
         model.save_pretrained(directory)
         with safe_open(f"{directory}/model.safetensors", "pt") as f:
-            return {name: f.get_slice(name).get_shape() for name in f.keys()}
+            return {name: f.get_slice(name).get_shape() for name in f.keys()}  # noqa: SIM118 (not a dict)
 
 
 def make_spec(config, naming, image_size, sinks, tau):

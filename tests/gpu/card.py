@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """The card: its name, driver and torch; how fast it reads and copies memory and multiplies bfloat16 matrices."""
 
 import json
@@ -9,6 +8,7 @@ import subprocess
 import time
 
 import torch
+
 from step import Settings, detail, row, settings
 
 

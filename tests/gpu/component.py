@@ -1,5 +1,5 @@
-#!/usr/bin/env python3
-"""The component tests on the device: goldens, VAR, batching, calibration. Every test's result, those of a crashed run too."""
+"""The component tests on the device:
+goldens, VAR, batching, calibration. Every test's result, those of a crashed run too."""
 
 import concurrent.futures
 import os
@@ -10,7 +10,7 @@ from step import ROOT, Settings, detail, row, settings
 
 # The same model as the tensor variant on a device, where there are no CPU kernels.
 LEFT_OUT = "*_fused*:*Fused*"
-# Equal to the last bit with any neighbours and any chunks: a promise of the CPU's kernels. Does the device keep it, too?
+# Equal to the last bit with any neighbours and any chunks: a promise of the CPU's kernels. Does the device keep it?
 ACROSS_BATCHES = ("ThirtyTwoRequestsTogetherEqualOneByOne", "TokensAfterThePictureMayBeCutAnyway")
 SHARDS = 4
 PROGRAM = ROOT / "bin" / "component_test"
@@ -66,7 +66,10 @@ def main() -> None:
     tests = list_tests()
     if s.tiny:
         tests = [test for test in tests if "gqa" in test or "float32" in test]
-    with open(s.out / "component.log", "w", buffering=1) as log, concurrent.futures.ThreadPoolExecutor(SHARDS) as pool:
+    with (
+        (s.out / "component.log").open("w", buffering=1) as log,
+        concurrent.futures.ThreadPoolExecutor(SHARDS) as pool,
+    ):
         results: dict[str, str] = {}
         for part in pool.map(lambda i: run(s, tests[i::SHARDS], log), range(SHARDS)):
             results |= part

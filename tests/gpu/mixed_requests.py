@@ -1,4 +1,5 @@
-"""Requests of all kinds, always the same: pictures and conversations, VAR's modes, variants, presets and details, options."""
+"""Requests of all kinds,
+always the same: pictures and conversations, VAR's modes, variants, presets and details, options."""
 
 import random
 

@@ -1,8 +1,9 @@
-#!/usr/bin/env python3
-"""Writes the models the other steps need, with random weights: the embedded model's shape, LLaVA-1.5-7B's, and two and three layers of it.
+"""Writes the models the other steps need,
+with random weights: the embedded model's shape, LLaVA-1.5-7B's, and two and three layers of it.
 
-The embedded model itself is too large to carry; ROOT/model holds the rest of its directory, and tensors.json its weights' names
-and shapes. A few words and visual tokens get a huge value in one dimension, as sinks have it in trained models.
+The embedded model itself is too large to carry; ROOT/model holds the rest of its directory, and tensors.json its
+weights' names and shapes.
+A few words and visual tokens get a huge value in one dimension, as sinks have it in trained models.
 """
 
 import concurrent.futures
@@ -12,6 +13,7 @@ import shutil
 import zlib
 
 import numpy as np
+
 import seven_billion
 from step import FEW_LAYERS, ROOT, Settings, settings
 
@@ -66,7 +68,7 @@ def make_embedded(s: Settings) -> None:
                 lambda name, shard: seven_billion.write_safetensors(scratch / name, shard, pieces), names, shards
             )
         )
-    weight_map = {tensor: file for file, shard in zip(names, shards) for tensor, _ in shard}
+    weight_map = {tensor: file for file, shard in zip(names, shards, strict=True) for tensor, _ in shard}
     (scratch / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     (scratch / "var_profile.json").write_text(sink_profile([SINK_DIMENSION], SINK_TAU))
     scratch.rename(s.embedded)

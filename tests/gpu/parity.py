@@ -1,5 +1,5 @@
-#!/usr/bin/env python3
-"""The same greedy requests to a server on the device and to one on the CPU, in float32: are answers and evidence equal?"""
+"""The same greedy requests to a server on the device and to one on the CPU, in float32: are answers and evidence
+equal?"""
 
 import concurrent.futures
 import dataclasses
@@ -63,7 +63,7 @@ def maps(report) -> list[float]:
 def largest_difference(a: list[float], b: list[float]) -> float:
     if len(a) != len(b):
         return float("inf")
-    return max((abs(x - y) for x, y in zip(a, b)), default=0.0)
+    return max((abs(x - y) for x, y in zip(a, b, strict=True)), default=0.0)
 
 
 def compare(s: Settings, pairs: list[tuple[Answer, Answer]]) -> None:
@@ -84,7 +84,7 @@ def compare(s: Settings, pairs: list[tuple[Answer, Answer]]) -> None:
     row("largest difference: log-probabilities", worst(lambda answer: answer.logprobs, equal))
     for number, (a, b) in enumerate(pairs):
         if a.tokens != b.tokens:
-            differing = [i for i, (x, y) in enumerate(zip(a.tokens, b.tokens)) if x != y]
+            differing = [i for i, (x, y) in enumerate(zip(a.tokens, b.tokens, strict=False)) if x != y]
             detail(f"request {number} differs", {"tokens": differing, s.device: a.tokens, "cpu": b.tokens})
         elif sinks(a.report) != sinks(b.report):
             detail(f"request {number} has other sinks", {s.device: str(sinks(a.report)), "cpu": str(sinks(b.report))})
@@ -95,13 +95,13 @@ def main() -> None:
     requests = mixed_requests(12 if s.tiny else 100)
     with concurrent.futures.ThreadPoolExecutor(2 * CALLERS) as pool:
         servers = list(pool.map(lambda device: start(s, device), (s.device, "cpu")))
-        for server, name in zip(servers, ("one server", "the other")):
+        for server, name in zip(servers, ("one server", "the other"), strict=True):
             row(name, server.stub.GetModel(pb.GetModelRequest()).device)
         pairs: list[tuple[Answer, Answer]] = []
         for first in range(0, len(requests), PORTION):
             portion = requests[first : first + PORTION]
             ours, reference = ([pool.submit(ask, server.stub, request) for request in portion] for server in servers)
-            pairs += [(a.result(), b.result()) for a, b in zip(ours, reference)]
+            pairs += [(a.result(), b.result()) for a, b in zip(ours, reference, strict=True)]
             compare(s, pairs)
     for server in servers:
         server.stop()

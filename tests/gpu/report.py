@@ -1,4 +1,5 @@
-"""gpu.json and gpu.md in the output folder: written anew with every result, so that a run that is cut off leaves them."""
+"""gpu.json and gpu.md in the output folder:
+written anew with every result, so that a run that is cut off leaves them."""
 
 import dataclasses
 import json

@@ -1,13 +1,14 @@
-#!/usr/bin/env python3
-"""Everything that a machine with a GPU can say about the server, in one run of a few minutes: is it right there, how fast is it.
+"""Everything that a machine with a GPU can say about the server,
+in one run of a few minutes: is it right there, how fast is it.
 
-Runs from the bundle that ./dev gpu --bundle makes, with any Python from 3.11 on that has torch, grpcio, protobuf, numpy and pillow (and
-transformers, for the comparison). Every step is a program of its own, with a limit of time on a GPU; after every result the files
-gpu.json and gpu.md in the output folder are complete, and what has not run is named in them. --device cpu --scale tiny tries all
-of it on any machine.
+Runs from the bundle that ./dev gpu --bundle makes, with any Python from 3.11 on that has torch, grpcio, protobuf, numpy
+and pillow (and transformers, for the comparison). Every step is a program of its own, with a limit of time on a GPU;
+after every result the files gpu.json and gpu.md in the output folder are complete, and what has not run is named in
+them. --device cpu --scale tiny tries all of it on any machine.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import importlib.util
 import os
@@ -71,7 +72,7 @@ class Run:
         self._end = time.monotonic() + args.budget
         self._arguments = ["--device", args.device, "--scale", args.scale, "--work", str(work), "--out", str(args.out)]
         self._environment = environment()
-        self._log = open(args.out / "log.txt", "a", buffering=1)
+        self._log = (args.out / "log.txt").open("a", buffering=1)
         revision = (ROOT / "REVISION").read_text().strip()
         about = {"revision": revision, "device": args.device, "scale": args.scale, "python": sys.version.split()[0]}
         self.report = Report(args.out, {name: StepReport(step.title) for name, step in STEPS.items()}, about)
@@ -130,10 +131,8 @@ class Run:
 
 def _kill(process: subprocess.Popen) -> None:
     """With everything it started."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def main() -> None:

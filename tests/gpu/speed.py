@@ -1,6 +1,5 @@
-#!/usr/bin/env python3
-"""A model on the device in bfloat16, as a client sees it: load, decoding alone and in batches, what VAR costs, first tokens.
-Called as speed.py embedded | seven_billion."""
+"""A model on the device in bfloat16, as a client sees it: load, decoding alone and in batches, what VAR costs, first
+tokens. Called as speed.py embedded | seven_billion."""
 
 import json
 import sys

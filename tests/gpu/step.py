@@ -1,4 +1,5 @@
-"""What every step's program has: its arguments, and rows of results, which go to run.py line by line as they are known."""
+"""What every step's program has:
+its arguments, and rows of results, which go to run.py line by line as they are known."""
 
 import argparse
 import dataclasses

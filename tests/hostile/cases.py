@@ -14,8 +14,9 @@ from collections.abc import Callable
 
 import grpc
 import numpy as np
-from harness import METHOD, MIB, PICTURE, Caller, call_raw, pb, services, together
 from PIL import Image
+
+from harness import METHOD, MIB, PICTURE, Caller, call_raw, pb, services, together
 from processes import blocked_log, failed_start, in_container
 from stack import Server
 from traffic import var_pb
@@ -195,7 +196,10 @@ def sampling(server: Server, size: Size) -> str:
         greedy.append(step_milliseconds(server, 16, tokens))
         sampled.append(step_milliseconds(server, 16, tokens, temperature=5.0, top_p=0.9))
     ratio = min(sampled) / min(greedy)
-    return f"a step of 16: greedy {min(greedy):.1f} ms, sampling at T = 5, top_p = 0.9 {min(sampled):.1f} ms, {ratio:.2f} x"
+    return (
+        f"a step of 16: greedy {min(greedy):.1f} ms, sampling at T = 5, top_p = 0.9 {min(sampled):.1f} ms, "
+        f"{ratio:.2f} x"
+    )
 
 
 def one_caller(server: Server, size: Size) -> str:

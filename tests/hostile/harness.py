@@ -13,10 +13,11 @@ from collections.abc import Iterator
 
 import grpc
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "observe"))
+from stack import Server
+from traffic import pb, services
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "observe"))
-from stack import Server  # noqa: E402
-from traffic import pb, services  # noqa: E402
 
 METHOD = "/varserve.v1.VisionLanguage/"
 MIB = 1 << 20
@@ -24,7 +25,8 @@ PICTURE = (ROOT / "models/embedded/samples/ships.jpg").read_bytes()
 
 
 def machine() -> str:
-    cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
+    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     return f"{len(os.sched_getaffinity(0))} cores of a {cpu}"
 
 

@@ -1,8 +1,8 @@
-#!/usr/bin/env python3
 """What one caller does to the server and to a caller beside it: each case of cases.py against the real server.
 
-Run it as ./dev soak hostile. Writes docs/evidence/hostile.json and hostile.md, case by case; the figures of the first commit
-measured stay in them as "before". --short does less of each in two minutes, writes nothing, and fails where a case costs more than its limits.
+Run it as ./dev soak hostile. Writes docs/evidence/hostile.json and hostile.md, case by case; the figures of the first
+commit measured stay in them as "before". --short does less of each in two minutes, writes nothing, and fails where a
+case costs more than its limits.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def write_evidence(commit: str, results: dict[str, Result]) -> None:
         "# Hostile callers",
         "",
         f"`./dev soak hostile` on {machine()}. Every case runs against a server of its own with the",
-        "embedded model. Memory is resident memory in MiB: before, at the peak, within a minute. *Beside it* is a caller who asks a",
-        "short question about a picture again and again.",
+        "embedded model. Memory is resident memory in MiB: before, at the peak, within a minute. *Beside it* is a",
+        "caller who asks a short question about a picture again and again.",
         "",
         "| case | commit | what came of it | seconds | memory | beside it |",
         "|---|---|---|---|---|---|",
@@ -124,7 +124,7 @@ def main() -> int:
     commit = (
         args.commit
         or subprocess.run(
-            ["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+            ["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
         ).stdout.strip()
     )
     failed = False

@@ -1,9 +1,9 @@
-#!/usr/bin/env python3
 """Everything that cases.py tries, at once and for ten minutes, beside honest callers: what they feel of it.
 
-Run it as ./dev soak mixed. Eight honest callers, each with a token of its own, ask short questions about pictures: a minute alone,
-then beside the attacks. Fails where one of their questions is lost, where the slow ones (95th percentile) take more than three
-times what they take alone, where memory does not come back, or where the server restarts. Writes docs/evidence/mixed.md.
+Run it as ./dev soak mixed. Eight honest callers, each with a token of its own, ask short questions about pictures: a
+minute alone, then beside the attacks. Fails where one of their questions is lost, where the slow ones (95th percentile)
+take more than three times what they take alone,
+where memory does not come back, or where the server restarts. Writes docs/evidence/mixed.md.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ ATTACKS = [
 
 
 def attack(address: str, metrics_address: str) -> None:
-    """Everything at once until it is killed, in a process that yields to the others: its own work is no part of the attack."""
+    """Everything at once until it is killed,
+    in a process that yields to the others: its own work is no part of the attack."""
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     large_picture(FOUND.edge)
 
@@ -203,7 +204,8 @@ def main() -> int:
 
 def write_evidence(alone: dict, beside: dict, minutes: list[dict], memory: Memory, after: float) -> None:
     def line(when: str, f: dict, mib: str) -> str:
-        return f"| {when} | {f['questions']} | {f['lost']} | {f['median']:.2f} | {f['p95']:.2f} | {f['worst']:.2f} | {mib} |"
+        seconds = " | ".join(f"{f[key]:.2f}" for key in ("median", "p95", "worst"))
+        return f"| {when} | {f['questions']} | {f['lost']} | {seconds} | {mib} |"
 
     rows = [line("alone", alone, f"{memory.before / MIB:.0f}")]
     rows += [line(f"minute {number}", minute, f"{minute['resident']:.0f}") for number, minute in enumerate(minutes, 1)]
@@ -217,8 +219,8 @@ def write_evidence(alone: dict, beside: dict, minutes: list[dict], memory: Memor
                 "# Honest callers beside hostile ones",
                 "",
                 f"`./dev soak mixed` on {machine()}, where the callers run, too: eight honest callers",
-                "with tokens of their own ask short questions about pictures, 16 tokens each, a minute alone, then ten minutes beside all",
-                "of this at once, of a caller with a token and of one without:",
+                "with tokens of their own ask short questions about pictures, 16 tokens each, a minute alone, then ten",
+                "minutes beside all of this at once, of a caller with a token and of one without:",
                 "",
                 f"{attacks}, 100 idle connections each to gRPC and to /metrics.",
                 "",

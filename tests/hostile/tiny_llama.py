@@ -62,7 +62,8 @@ def write(directory: pathlib.Path) -> None:
         "vision_config": {"model_type": "clip_vision_model", **TOWER},
     }  # fmt: skip
     processor = {
-        "image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 28}, "crop_size": {"height": 28, "width": 28},
+        "image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 28},
+        "crop_size": {"height": 28, "width": 28},
     }  # fmt: skip
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.json").write_text(json.dumps(config))

@@ -11,9 +11,10 @@ import sys
 import torch
 from safetensors.torch import save_file
 
-GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "golden"
-sys.path.append(str(GOLDEN))
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "golden"))
 from tiny_model import fill, load_spec
+
+GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "golden"
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I8": torch.int8}
 INDEX = "model.safetensors.index.json"

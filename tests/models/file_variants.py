@@ -1,11 +1,18 @@
 """Variants of the files beside config.json and the weights."""
 
+import functools
+
 from variant_parts import FIFTH, THIRD, Removed
+
+
+def error_words(*words: str) -> tuple[str, ...]:
+    """What an error must contain."""
+    return words
 
 
 def generation_variants(add):
     eos = "/eos_token_id"
-    says = lambda *words: ("generation_config.json", *words)
+    says = functools.partial(error_words, "generation_config.json")
     add("eos_token_id", generation={eos: FIFTH})
     add("eos_token_id a list", generation={eos: [2, FIFTH, THIRD]})
     add("eos_token_id in part beyond the vocabulary", generation={eos: [-1, 32000, FIFTH]})
@@ -73,7 +80,7 @@ def generation_variants(add):
 
 
 def image_processor_variants(add):
-    says = lambda *words: ("preprocessor_config.json", *words)
+    says = functools.partial(error_words, "preprocessor_config.json")
 
     def pictures(name, words=(), **fields):
         add(f"pictures: {name}", says(*words) if words else (), preprocessor={f"/{k}": v for k, v in fields.items()})
@@ -181,7 +188,7 @@ def image_processor_variants(add):
 
 
 def processor_variants(add):
-    says = lambda *words: ("processor_config.json", *words)
+    says = functools.partial(error_words, "processor_config.json")
     add("no processor_config.json", instead="base", processor=None)
     add("no patch_size", instead="base", processor={"/patch_size": Removed})
     add("patch_size null", instead="base", processor={"/patch_size": None})

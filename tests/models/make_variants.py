@@ -13,6 +13,7 @@ import tempfile
 
 import torch
 import transformers
+
 from ask_transformers import PICTURE, QUESTION, answer
 from directories import base_files, write_directory
 from tiny_model import load_spec

@@ -67,7 +67,10 @@ def draw(name: str, source: Source, path: pathlib.Path) -> None:
         return [(position["x"] + left) / COLUMNS, y / rows, width / COLUMNS, height / rows]
 
     figure.text(0.01, 1 - 1 / rows, board["title"], fontsize=15, weight="bold", va="center")
-    note = "A rendering of the panels' queries, answered by Prometheus, by ./dev observe --render. Grafana draws them otherwise."
+    note = (
+        "A rendering of the panels' queries, answered by Prometheus, by ./dev observe --render. "
+        "Grafana draws them otherwise."
+    )
     figure.text(0.99, 1 - 1 / rows, note, fontsize=9, color="#666", ha="right", va="center")
     for row in (panel for panel in board["panels"] if panel["type"] == "row"):
         x, y, _, height = place(row["gridPos"], (0.25, 0, 0, 0))

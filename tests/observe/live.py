@@ -1,5 +1,5 @@
-#!/usr/bin/env python3
-"""A server, Prometheus with this repository's rules, traffic, and Grafana if it is on the machine, until stopped (Ctrl-C)."""
+"""A server, Prometheus with this repository's rules, traffic, and Grafana if it is on the machine, until stopped
+(Ctrl-C)."""
 
 import argparse
 import itertools

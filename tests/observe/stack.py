@@ -27,8 +27,8 @@ RULES = ("recording_rules.yaml", "alert_rules.yaml")
 
 
 class Server:
-    """varserve-server of a build folder with a model. Its log is kept in a file; `piped`: through a pipe that can break, or be
-    read no more. `wrapper`: the command that runs it."""
+    """varserve-server of a build folder with a model. Its log is kept in a file; `piped`: through a pipe that can
+    break, or be read no more. `wrapper`: the command that runs it."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Server:
             f"--listen={listen}",
             f"--metrics_listen={metrics}",
         ]
-        self._log = tempfile.NamedTemporaryFile("w+", suffix=".log")
+        self._log = tempfile.NamedTemporaryFile("w+", suffix=".log")  # noqa: SIM115 (open as long as the server runs)
         self.process = subprocess.Popen(
             [*command, *flags], stderr=subprocess.PIPE if piped else self._log, stdout=self._log, bufsize=0
         )
@@ -61,7 +61,7 @@ class Server:
 
     def _read_pipe(self) -> None:
         pipe = self.process.stderr
-        with pipe, open(self._log.name, "ab", buffering=0) as log:
+        with pipe, pathlib.Path(self._log.name).open("ab", buffering=0) as log:
             while not self._pipe_breaks.is_set():
                 if self._pipe_blocks.is_set():
                     self._pipe_breaks.wait(0.1)
@@ -114,7 +114,8 @@ class Server:
 
 
 class Prometheus:
-    """Prometheus with this repository's configuration; scrapes `targets`. `hurry`: looks every second, and alerts do not wait."""
+    """Prometheus with this repository's configuration;
+    scrapes `targets`. `hurry`: looks every second, and alerts do not wait."""
 
     def __init__(self, targets: list[str], *, hurry: bool = False, port: int | None = None, history: str = ""):
         if not shutil.which("prometheus"):
@@ -149,7 +150,7 @@ class Prometheus:
                 stdout=subprocess.DEVNULL,
             )
         self.address = f"127.0.0.1:{port or free_port()}"
-        self._log = open(folder / "log", "w")
+        self._log = (folder / "log").open("w")
         self.process = subprocess.Popen(
             [
                 "prometheus",

@@ -1,4 +1,5 @@
-"""Alerts made to fire for real: a server with too little of everything and the wrong VAR profile, and one whose model is broken."""
+"""Alerts made to fire for real:
+a server with too little of everything and the wrong VAR profile, and one whose model is broken."""
 
 import contextlib
 import itertools
@@ -12,8 +13,10 @@ import threading
 import time
 import unittest
 import zlib
+from typing import ClassVar
 
 import grpc
+
 from faulty_model import break_memory, break_patches
 from queries import alerts
 from stack import Prometheus, Server, a_week_of, stopping
@@ -117,7 +120,7 @@ class Alerts(unittest.TestCase):
             self.assertLess(time.monotonic(), deadline, firing)
             time.sleep(0.5)
 
-    fired: set[str] = set()
+    fired: ClassVar[set[str]] = set()
 
     def test_all(self):
         """In one test, as one fault leads to the next."""

@@ -1,4 +1,5 @@
-"""Requests as applications send them: questions, captions, chats and comparisons, with and without VAR, about a few pictures."""
+"""Requests as applications send them:
+questions, captions, chats and comparisons, with and without VAR, about a few pictures."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ PRESETS = {
 
 @dataclasses.dataclass(frozen=True)
 class Ask:
-    """One request. `settings`: mode and preset; several only of Compare. The preset "custom" is general with a rho of its own."""
+    """One request. `settings`: mode and preset; several only of Compare. The preset "custom" is general with a rho of
+    its own."""
 
     method: str
     picture: pathlib.Path

@@ -2,8 +2,12 @@
 
 from grafana_foundation_sdk.builders import dashboard
 
-from dashboards.panels import COUNT, RATIO, REQUESTS, SECONDS, TOKENS_PER_SECOND
 from dashboards.panels import (
+    COUNT,
+    RATIO,
+    REQUESTS,
+    SECONDS,
+    TOKENS_PER_SECOND,
     bars,
     board,
     figure,
@@ -51,7 +55,8 @@ def _figures() -> list:
         ),
         figure(
             "Errors",
-            "Share of calls that ended with INTERNAL, UNKNOWN, UNAVAILABLE or DEADLINE_EXCEEDED. Callers' own mistakes do not count.",
+            "Share of calls that ended with INTERNAL, UNKNOWN, UNAVAILABLE or DEADLINE_EXCEEDED. "
+            "Callers' own mistakes do not count.",
             RATIO,
             f"{increase('requests_total', FAULTS)} / {increase('requests_total')}",
             bad_from=0.05,
@@ -72,7 +77,8 @@ def _figures() -> list:
         ),
         figure(
             "Prompt tokens cached",
-            "Share of prompt tokens that were not computed again. High where callers ask several questions about one picture.",
+            "Share of prompt tokens that were not computed again. "
+            "High where callers ask several questions about one picture.",
             RATIO,
             f"{increase('prefix_cache_hits_total')} / {increase('prefix_cache_queries_total')}",
         ),
@@ -83,7 +89,8 @@ def _traffic() -> list:
     return [
         timeline(
             "Requests by status",
-            "What calls ended with. RESOURCE_EXHAUSTED: the queue is full, add replicas. UNAVAILABLE: replicas start or drain.",
+            "What calls ended with. RESOURCE_EXHAUSTED: the queue is full, add replicas. "
+            "UNAVAILABLE: replicas start or drain.",
             REQUESTS,
             [(rate("requests_total", by="code") + " > 0", "{{code}}")],
             stacked=True,
@@ -97,7 +104,8 @@ def _traffic() -> list:
         ),
         timeline(
             "How answers end",
-            "stop: the model ended it; length: max_tokens was reached, so callers get half answers if this is most of them.",
+            "stop: the model ended it; "
+            "length: max_tokens was reached, so callers get half answers if this is most of them.",
             REQUESTS,
             [(rate("requests_total", 'code="OK"', 'method!="GetModel"', by="finish_reason"), "{{finish_reason}}")],
             stacked=True,
@@ -121,7 +129,8 @@ def _latency() -> list:
         ),
         timeline(
             "Queue",
-            "For a worker that makes the prompt, then for a place in the batch. Above zero for long: one of them is full.",
+            "For a worker that makes the prompt, then for a place in the batch. "
+            "Above zero for long: one of them is full.",
             SECONDS,
             [*quantiles("queue_time_seconds"), (f"max({series('oldest_waiting_seconds')})", "oldest now")],
         ),
@@ -157,7 +166,8 @@ def _engine() -> list:
     return [
         timeline(
             "Running and waiting",
-            "Waiting above zero for long: at capacity. Mostly preparing: pictures and prompts are the bottleneck, not the model.",
+            "Waiting above zero for long: at capacity. "
+            "Mostly preparing: pictures and prompts are the bottleneck, not the model.",
             COUNT,
             [
                 (f"sum({series('requests_running')})", "running"),
@@ -174,7 +184,8 @@ def _engine() -> list:
         timeline("Step", "How long one pass through the model takes.", SECONDS, quantiles("engine_step_seconds")),
         timeline(
             "KV cache in use",
-            "Share of KV blocks that running requests hold. Near 100 % requests wait for memory and no prefix stays cached.",
+            "Share of KV blocks that running requests hold. "
+            "Near 100 % requests wait for memory and no prefix stays cached.",
             RATIO,
             [(series("kv_cache_usage_ratio"), "{{instance}}")],
         ),

@@ -2,8 +2,11 @@
 
 from grafana_foundation_sdk.builders import dashboard
 
-from dashboards.panels import RATIO, REQUESTS, SECONDS, TOKENS
 from dashboards.panels import (
+    RATIO,
+    REQUESTS,
+    SECONDS,
+    TOKENS,
     bars,
     board,
     choice,
@@ -69,7 +72,8 @@ def _figures() -> list:
         ),
         figure(
             "Attention moved",
-            "Share of all attention that VAR took from sinks, in requests with VAR on. 0: VAR does nothing, see the runbook.",
+            "Share of all attention that VAR took from sinks, in requests with VAR on. "
+            "0: VAR does nothing, see the runbook.",
             RATIO,
             mean("var_redistributed_attention_ratio", PRESET, over=increase),
         ),
@@ -77,7 +81,8 @@ def _figures() -> list:
             "Attention on the picture gained",
             "After VAR less before, in requests with VAR on.",
             RATIO,
-            f"{mean('var_visual_attention_ratio', ON, AFTER, PRESET, over=increase)} - {mean('var_visual_attention_ratio', ON, BEFORE, PRESET, over=increase)}",
+            f"{mean('var_visual_attention_ratio', ON, AFTER, PRESET, over=increase)} - "
+            f"{mean('var_visual_attention_ratio', ON, BEFORE, PRESET, over=increase)}",
         ),
     ]
 
@@ -104,7 +109,8 @@ def _sinks() -> list:
         ),
         timeline(
             "Visual sinks against last week",
-            "The last hour beside the mean of the week before. VarserveSinkDrift fires where they part by a quarter and three standard deviations.",
+            "The last hour beside the mean of the week before. "
+            "VarserveSinkDrift fires where they part by a quarter and three standard deviations.",
             TOKENS,
             [
                 ('model:varserve_var_visual_sink_tokens:mean1h{model=~"$model"}', "{{model}} hour"),
@@ -181,7 +187,8 @@ def _layers() -> list:
             [
                 (
                     padded_layer(
-                        f"{increase('var_layer_sink_tokens_total', kind, by='layer')} / ignoring(layer) group_left() {increase('var_sink_tokens_count', kind)}"
+                        f"{increase('var_layer_sink_tokens_total', kind, by='layer')} / ignoring(layer) group_left() "
+                        f"{increase('var_sink_tokens_count', kind)}"
                     ),
                     name,
                 )
@@ -196,7 +203,8 @@ def _layers() -> list:
             [
                 (
                     padded_layer(
-                        f"{increase('var_layer_redistributed_attention_total', by='layer')} / {increase('var_layer_rows_total', ON, by='layer')}"
+                        f"{increase('var_layer_redistributed_attention_total', by='layer')} / "
+                        f"{increase('var_layer_rows_total', ON, by='layer')}"
                     ),
                     "moved",
                 )

@@ -30,6 +30,6 @@ class Object:
 
 @cache
 def load_objects() -> tuple[Object, ...]:
-    with open(Path(__file__).with_name("objects.tsv"), encoding="utf-8", newline="") as file:
+    with Path(__file__).with_name("objects.tsv").open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file, delimiter="\t")
         return tuple(Object(r["name"], r["plural"], r["category"], tuple(r["emoji"].split())) for r in rows)

@@ -106,7 +106,7 @@ def load_drawings(emoji_set: EmojiSet, packages: Path, cache: Path) -> Drawings:
     stored = cache / f"{emoji_set.name}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}.npz"
     if not stored.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        with open(stored.with_suffix(".part"), "wb") as file:
+        with stored.with_suffix(".part").open("wb") as file:
             np.savez_compressed(file, **_draw(emoji_set, packages))
         stored.with_suffix(".part").rename(stored)
     drawings: Drawings = {}

@@ -33,7 +33,7 @@ def decoder() -> Decoder:
     # In bfloat16 sums depend on the shapes of the products, far above what the mask could get wrong.
     with patch.object(lora, "products_of", return_value=torch.float32):
         made = Decoder(source, CPU)
-    for name, adapter in made.adapters().items():
+    for adapter in made.adapters().values():
         torch.nn.init.normal_(adapter, std=0.1)
     return made
 

@@ -69,8 +69,8 @@ class QuestionTest(unittest.TestCase):
     def test_existence_is_asked_of_what_is_there_and_of_what_is_not(self):
         for scene in self.scenes():
             for kind, there in (("exists_yes", True), ("exists_no", False), ("leading_no", False)):
-                for text, answer in self.asked(scene, kind):
-                    text = text.split(" here.")[0].split(", ")[0]
+                for question, answer in self.asked(scene, kind):
+                    text = question.split(" here.")[0].split(", ")[0]
                     self.assertEqual(answer, "Yes." if there else "No.")
                     self.assertEqual(self.mentions(text, scene), there, (text, scene.placed))
 

@@ -2,6 +2,7 @@
 
 import unittest
 from types import SimpleNamespace
+from typing import ClassVar
 
 import torch
 
@@ -30,7 +31,7 @@ def redistribute(setting: Setting, before: torch.Tensor, sinks: list[int], layer
 
 
 class RedistributeTest(unittest.TestCase):
-    SINKS = [1, 4, 11]  # two visual, one text
+    SINKS: ClassVar = [1, 4, 11]  # two visual, one text
     VAR = Setting(Treatment.REDISTRIBUTE, rho=0.3)
 
     def test_rows_still_sum_to_one(self):

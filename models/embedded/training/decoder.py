@@ -26,8 +26,8 @@ def attend_packed(
     blocks: list[slice],
     **_,
 ) -> tuple[torch.Tensor, None]:
-    """Each token sees what `bias` lets it: with blocks, which a sequence alone has, the picture computes only itself, and
-    each block of text the picture and itself."""
+    """Each token sees what `bias` lets it: with blocks, which a sequence alone has, the picture computes only itself,
+    and each block of text the picture and itself."""
     query, key, value = query.to(bias.dtype), key.to(bias.dtype), value.to(bias.dtype)
     if not blocks:
         seen = bias.expand(-1, query.shape[1], -1, -1)  # [B, H, P + T, P + T]
