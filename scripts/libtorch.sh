@@ -14,29 +14,7 @@ unpack_wheels() {
   say "unpacking into $1"
   rm -rf "$staging" "$1"
   mkdir -p "$staging"
-  python3 - "$staging" "${@:2}" <<'PY'
-import pathlib, sys, zipfile
-from fnmatch import fnmatch
-out, separator = pathlib.Path(sys.argv[1]), sys.argv.index("--")
-patterns, wheels = sys.argv[2:separator], sys.argv[separator + 1 :]
-# An old protobuf and fmt 12 in the wheel's include folder would shadow the system's.
-SHADOWING = ("torch/include/google/", "torch/include/fmt/")
-missing = set(patterns)
-for wheel in wheels:
-    with zipfile.ZipFile(wheel) as z:
-        for name in z.namelist():
-            library = pathlib.PurePath(name).name
-            matching = {p for p in patterns if fnmatch(name, p) or fnmatch(library, p)}
-            if not matching or name.startswith(SHADOWING) or name.endswith("/"):
-                continue
-            missing -= matching
-            target = out / (name.removeprefix("torch/") if name.startswith("torch/include/") else f"lib/{library}")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with z.open(name) as source, open(target, "wb") as sink:
-                while chunk := source.read(1 << 22):
-                    sink.write(chunk)
-sys.exit(f"not in the wheels: {', '.join(sorted(missing))}" if missing else 0)
-PY
+  python3 "$ROOT/scripts/unpack_wheels.py" "$staging" "${@:2}"
   touch "$staging/.complete"
   mv "$staging" "$1"
 }
