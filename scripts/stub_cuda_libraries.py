@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 
 STUBBED = (
     r"lib(cublas|cublasLt|cudnn|cufft|cufile|cusparse|cusparseLt|cusolver|nccl|nvrtc|nvshmem_host|nvJitLink|curand)"
@@ -19,11 +20,11 @@ STUBBED = (
 PREFIXES = r"(cublas|cudnn|cufft|cusparse|cusolver|nccl|nvrtc|cuFile|nvshmem|nvJitLink|curand)"
 
 
-def output_of(*command):
+def output_of(*command: str | pathlib.Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
-def needs(libraries):
+def needs(libraries: Iterable[pathlib.Path]) -> tuple[set[str], dict[str, set[str]], dict[str, set[str]]]:
     """Names of the libraries to stub, their symbol versions, and the symbols of each version."""
     names, versions, symbols = set(), collections.defaultdict(set), collections.defaultdict(set)
     for library in libraries:
@@ -41,7 +42,7 @@ def needs(libraries):
     return names | set(versions), versions, symbols
 
 
-def make_stub(path, versions, symbols):
+def make_stub(path: pathlib.Path, versions: list[str], symbols: dict[str, set[str]]) -> None:
     used = sorted(set().union(*(symbols[v] for v in versions)) if versions else symbols[""])
     with tempfile.TemporaryDirectory() as scratch:
         source, script = pathlib.Path(scratch, "stub.c"), pathlib.Path(scratch, "stub.map")
@@ -57,7 +58,7 @@ def make_stub(path, versions, symbols):
         subprocess.run(command, check=True)
 
 
-def main():
+def main() -> None:
     torch_lib = pathlib.Path(sys.argv[1], "torch", "lib")
     libraries = [p for pattern in ("lib*torch*.so", "libc10*.so") for p in torch_lib.glob(pattern)]
     names, versions, symbols = needs(libraries)

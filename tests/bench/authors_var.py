@@ -84,7 +84,7 @@ def _attend(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     scaling: float,
-    **_,
+    **_: object,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     key, value = repeat_kv(key, module.num_key_value_groups), repeat_kv(value, module.num_key_value_groups)
     scores = (query @ key.transpose(2, 3)) * scaling

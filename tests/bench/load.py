@@ -21,7 +21,7 @@ import time
 from PIL import Image
 
 from model import picture
-from varserve_client import pb, server
+from varserve_client import Server, pb, server
 
 HERE = pathlib.Path(__file__).resolve().parent
 QUESTIONS = (
@@ -31,8 +31,10 @@ QUESTIONS = (
     "What is in the middle of the picture?",
 )
 
+Request = tuple[bytes, str]  # picture, question
 
-def ask(s, image, question, tokens):
+
+def ask(s: Server, image: bytes, question: str, tokens: int) -> tuple[list[float], pb.Finished]:
     """(seconds between the tokens, Finished)"""
     request = pb.AnswerRequest(
         images=[pb.Image(data=image)], question=question, options=pb.GenerateOptions(max_tokens=tokens, ignore_eos=True)
@@ -50,7 +52,7 @@ def ask(s, image, question, tokens):
     return gaps, finished
 
 
-def at_concurrency(s, callers, requests, tokens):
+def at_concurrency(s: Server, callers: int, requests: list[Request], tokens: int) -> dict[str, float]:
     """Every request of the list once, by so many callers."""
     start = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(callers) as pool:
@@ -68,7 +70,7 @@ def at_concurrency(s, callers, requests, tokens):
     }
 
 
-def second_question(s, images):
+def second_question(s: Server, images: list[bytes]) -> dict[str, float]:
     """First token of a first and of a second question on the same picture, nobody else asking."""
     first, second = [], []
     for image in images:
@@ -77,19 +79,19 @@ def second_question(s, images):
     return {"first_seconds": statistics.median(first), "second_seconds": statistics.median(second)}
 
 
-def images_of(round_number, count, size):
+def images_of(round_number: int, count: int, size: int) -> list[bytes]:
     """Pictures no other round has."""
     return [picture(1000 * round_number + i, size) for i in range(count)]
 
 
-def requests_of(args, callers):
+def requests_of(args: argparse.Namespace, callers: int) -> list[Request]:
     """(picture, question) of a line, with pictures no other line has."""
     count, each = max(args.requests, callers), args.questions
     images = images_of(callers + 100 * each, (count + each - 1) // each, args.picture)
     return [(images[i // each], QUESTIONS[i % each]) for i in range(count)]
 
 
-def ours(args, model, one_picture):
+def ours(args: argparse.Namespace, model: str, one_picture: bool) -> dict:
     flags = ["--threads", str(args.threads), "--max_running", "16"]
     with server(args.build, model, *flags) as s:
         second = second_question(s, images_of(50, args.requests // 4, args.picture))
@@ -103,7 +105,7 @@ def ours(args, model, one_picture):
         return {"levels": levels, "second_question": second}
 
 
-def transformers_peer(args):
+def transformers_peer(args: argparse.Namespace) -> None:
     """Runs in a process of its own; prints JSON: tokens per second by batch size."""
     import torch
     import transformers
@@ -115,11 +117,11 @@ def transformers_peer(args):
     processor.tokenizer.padding_side = "left"
     processor.tokenizer.pad_token = processor.tokenizer.pad_token or processor.tokenizer.eos_token
 
-    def prompt(question):
+    def prompt(question: str) -> str:
         message = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
         return processor.apply_chat_template(message, add_generation_prompt=True)
 
-    def run(requests, tokens):
+    def run(requests: list[Request], tokens: int) -> None:
         pictures = [[Image.open(io.BytesIO(image))] for image, _ in requests]
         texts = [prompt(question) for _, question in requests]
         inputs = processor(images=pictures, text=texts, padding=True, return_tensors="pt").to(model.dtype)
@@ -137,7 +139,7 @@ def transformers_peer(args):
     print(json.dumps(result))
 
 
-def compare(args, name, model, one_picture=False):
+def compare(args: argparse.Namespace, name: str, model: str, one_picture: bool = False) -> dict:
     each = f"{args.questions} about each picture" if args.questions > 1 else "each with a picture of its own"
     pictures = "about one picture" if one_picture else each
     print(f"\n{name}: {args.tokens} tokens an answer, {args.requests} or more requests a line, {pictures}", flush=True)
@@ -173,7 +175,7 @@ def compare(args, name, model, one_picture=False):
     return {"name": name, "varserve": mine, "transformers_tokens_per_second": peer}
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", help=argparse.SUPPRESS)
     parser.add_argument("--embedded", help=argparse.SUPPRESS)

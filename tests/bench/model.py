@@ -18,20 +18,20 @@ import time
 import numpy as np
 from PIL import Image
 
-from varserve_client import server
+from varserve_client import Server, server
 
 HERE = pathlib.Path(__file__).resolve().parent
 QUESTION = "What do you see in the picture, and what is it good for? " * 4
 
 
-def picture(seed, size):
+def picture(seed: int, size: int) -> bytes:
     noise = np.random.default_rng(seed).integers(0, 255, (size, size, 3), dtype=np.uint8)
     data = io.BytesIO()
     Image.fromarray(noise).save(data, "PNG")
     return data.getvalue()
 
 
-def memory_read_gbs(threads):
+def memory_read_gbs(threads: int) -> float:
     """GB/s of a plain read of memory by all threads: what decoding could reach at most."""
     import torch
 
@@ -45,7 +45,7 @@ def memory_read_gbs(threads):
     return best
 
 
-def one_sequence(s, tokens, rounds, size):
+def one_sequence(s: Server, tokens: int, rounds: int, size: int) -> dict[str, float]:
     """Speeds of one question at a time, each about a picture of its own."""
     prefill, decode = [], []
     for seed in range(rounds):
@@ -59,14 +59,14 @@ def one_sequence(s, tokens, rounds, size):
     }
 
 
-def ours(args, model, tokens, rounds, size):
+def ours(args: argparse.Namespace, model: str, tokens: int, rounds: int, size: int) -> dict[str, float]:
     flags = ["--threads", str(args.threads), "--prefix_cache", "0", "--max_running", "1"]
     with server(args.build, model, *flags) as s:
         speeds = one_sequence(s, tokens, rounds, size)
         return {"load_seconds": s.load_seconds, "peak_bytes": s.peak_bytes(), **speeds}
 
 
-def transformers_peer(args):
+def transformers_peer(args: argparse.Namespace) -> None:
     """Runs in a process of its own; prints JSON."""
     import torch
     import transformers
@@ -109,11 +109,11 @@ def transformers_peer(args):
     )
 
 
-def weight_bytes(model):
+def weight_bytes(model: str) -> int:
     return sum(p.stat().st_size for p in pathlib.Path(model).glob("*.safetensors"))
 
 
-def decoder_share(model):
+def decoder_share(model: str) -> int:
     """Share of the weights that every decoded token reads:
     all but the vision tower, an untied input embedding, and the projector."""
     config = json.loads(pathlib.Path(model, "config.json").read_text())
@@ -125,7 +125,7 @@ def decoder_share(model):
     return 2 * (layers * per_layer + text["vocab_size"] * c)  # bytes in 16 bit
 
 
-def compare(args, name, model, tokens, rounds, size):
+def compare(args: argparse.Namespace, name: str, model: str, tokens: int, rounds: int, size: int) -> dict:
     print(f"\n{name}: {weight_bytes(model) / 1e9:.2f} GB of weights", flush=True)
     mine = ours(args, model, tokens, rounds, size)
     command = [sys.executable, __file__, "--peer", model, "--threads", str(args.threads), "--tokens", str(tokens)]
@@ -152,7 +152,7 @@ def compare(args, name, model, tokens, rounds, size):
     return {"name": name, "varserve": mine, "transformers": peer, "memory_read_gbs": read, "share_of_possible": share}
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", help=argparse.SUPPRESS)
     parser.add_argument("--embedded", help=argparse.SUPPRESS)

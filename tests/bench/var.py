@@ -22,7 +22,7 @@ import time
 from PIL import Image
 
 from model import QUESTION
-from varserve_client import pb, server, var_pb
+from varserve_client import Server, pb, server, var_pb
 
 HERE = pathlib.Path(__file__).resolve().parent
 BATCH = 8
@@ -48,7 +48,7 @@ def setting(on: bool, tau: float | None) -> "var_pb.VarOptions":
 class Stream(threading.Thread):
     """One request; when its tokens came."""
 
-    def __init__(self, running, tokens: int, var) -> None:
+    def __init__(self, running: Server, tokens: int, var: var_pb.VarOptions) -> None:
         super().__init__()
         self._call = running.stub.Answer(
             pb.AnswerRequest(
@@ -67,7 +67,7 @@ class Stream(threading.Thread):
                 self.times += [time.monotonic()] * len(response.delta.token_ids)
 
 
-def batch_step_seconds(running, tokens: int, settings: list) -> float:
+def batch_step_seconds(running: Server, tokens: int, settings: list) -> float:
     """Time of a step while all of them decode."""
     streams = [Stream(running, tokens, var) for var in settings]
     for stream in streams:
@@ -97,7 +97,7 @@ class Times:
         return numbers
 
 
-def measure(running, tokens: int, rounds: int, tau: float | None) -> dict[str, dict[str, float]]:
+def measure(running: Server, tokens: int, rounds: int, tau: float | None) -> dict[str, dict[str, float]]:
     prefill, alone, batch = Times(), Times(), Times()
     running.answer(picture(0), QUESTION, 1)  # the batches' picture
     for round_ in range(rounds):
@@ -112,12 +112,14 @@ def measure(running, tokens: int, rounds: int, tau: float | None) -> dict[str, d
     return {"prompt_tokens": prompt, "prefill": prefill.summary(), "decode": alone.summary(), "batch": batch.summary()}
 
 
-def ours(args, model: str, tokens: int, rounds: int, tau: float | None) -> dict[str, dict[str, float]]:
+def ours(
+    args: argparse.Namespace, model: str, tokens: int, rounds: int, tau: float | None
+) -> dict[str, dict[str, float]]:
     with server(args.build, model, "--threads", str(args.threads), "--max_running", str(BATCH)) as running:
         return measure(running, tokens, rounds, tau)
 
 
-def transformers_peer(args) -> None:
+def transformers_peer(args: argparse.Namespace) -> None:
     """Eager attention without and with the authors' way, in a process of its own; prints JSON."""
     import torch
     import transformers
@@ -160,7 +162,9 @@ def print_rows(rows: list[tuple[str, dict[str, float]]]) -> None:
         print(f"{name:34}" + "".join(f"{c:9.2f}" for c in cells) + f"{n['ratio_min']:11.3f}{n['ratio_median']:8.3f}")
 
 
-def compare(args, name: str, model: str, tokens: int, rounds: int, tau: float | None, profile: dict) -> dict:
+def compare(
+    args: argparse.Namespace, name: str, model: str, tokens: int, rounds: int, tau: float | None, profile: dict
+) -> dict:
     print(f"\n{name}", flush=True)
     mine = ours(args, model, tokens, rounds, tau)
     rows = [
@@ -187,7 +191,7 @@ def compare(args, name: str, model: str, tokens: int, rounds: int, tau: float | 
     return {"name": name, "varserve": mine, "transformers": peer, "transformers_over_varserve": ratios}
 
 
-def profile_of(args, model: str) -> dict:
+def profile_of(args: argparse.Namespace, model: str) -> dict:
     with server(args.build, model, "--threads", str(args.threads)) as running:
         profile = running.stub.GetModel(pb.GetModelRequest()).var_profile
     return {"sink_dimensions": list(profile.sink_dimensions), "tau": profile.tau}

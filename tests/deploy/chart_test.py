@@ -40,7 +40,7 @@ class NetworkPolicyTest(unittest.TestCase):
     def envoy_labels(self, objects: dict) -> dict:
         return objects["Deployment", "varserve-envoy"]["spec"]["template"]["metadata"]["labels"]
 
-    def test_clients_reach_the_servers(self):
+    def test_clients_reach_the_servers(self) -> None:
         objects = render({"networkPolicy": {"from": [{"podSelector": {"matchLabels": self.CLIENT}}]}})
         self.assertTrue(self.allowed(objects, self.CLIENT, "varserve", "grpc"))
         self.assertFalse(self.allowed(objects, self.CLIENT, "varserve", "grpc", namespace="elsewhere"))
@@ -48,7 +48,7 @@ class NetworkPolicyTest(unittest.TestCase):
         self.assertFalse(self.allowed(objects, self.CLIENT, "varserve", "health"))
         self.assertTrue(self.allowed(objects, self.PROMETHEUS, "varserve", "metrics", namespace="monitoring"))
 
-    def test_with_envoy_clients_reach_envoy_alone(self):
+    def test_with_envoy_clients_reach_envoy_alone(self) -> None:
         objects = render(
             {"envoy": {"enabled": True}, "networkPolicy": {"from": [{"podSelector": {"matchLabels": self.CLIENT}}]}}
         )
@@ -61,13 +61,13 @@ class NetworkPolicyTest(unittest.TestCase):
         server = objects["Deployment", "varserve"]["spec"]["template"]["metadata"]["labels"]
         self.assertLessEqual(egress[-1]["to"][0]["podSelector"]["matchLabels"].items(), server.items())
 
-    def test_by_default_the_namespace_may_ask(self):
+    def test_by_default_the_namespace_may_ask(self) -> None:
         for values, door in (({}, "varserve"), ({"envoy": {"enabled": True}}, "varserve-envoy")):
             objects = render(values)
             self.assertTrue(self.allowed(objects, self.OTHER, door, "grpc"))
             self.assertFalse(self.allowed(objects, self.OTHER, door, "grpc", namespace="elsewhere"))
 
-    def test_helm_test_gets_in(self):
+    def test_helm_test_gets_in(self) -> None:
         for enabled in (False, True):
             objects = render(
                 {
@@ -79,7 +79,7 @@ class NetworkPolicyTest(unittest.TestCase):
                 self.allowed(objects, objects["Pod", "varserve-test"]["metadata"]["labels"], "varserve", "grpc")
             )
 
-    def test_envoy_reaches_addresses_of_its_own(self):
+    def test_envoy_reaches_addresses_of_its_own(self) -> None:
         egress = render({"envoy": {"enabled": True, "addresses": ["a:1", "[fd00::1]:2"]}})[
             "NetworkPolicy", "varserve-envoy"
         ]["spec"]["egress"]
@@ -89,7 +89,7 @@ class NetworkPolicyTest(unittest.TestCase):
 class PodsTest(unittest.TestCase):
     TLS: ClassVar = {"tls": {"enabled": True, "existingSecret": "certificates", "requireClientCertificate": True}}
 
-    def test_probes_need_no_certificate(self):
+    def test_probes_need_no_certificate(self) -> None:
         for values, port in (({}, 50051), (self.TLS, 50052)):
             objects = render(values)
             server = container(objects)
@@ -103,7 +103,7 @@ class PodsTest(unittest.TestCase):
             read = read_by_server(objects["ConfigMap", "varserve"]["data"]["flags"])
             self.assertEqual(read["health_listen"], "0.0.0.0:50052" if values else "")
 
-    def test_ids_can_be_left_to_the_platform(self):
+    def test_ids_can_be_left_to_the_platform(self) -> None:
         ids = {"runAsUser", "runAsGroup", "fsGroup"}
         for values, left in [
             ({}, ids),
@@ -123,12 +123,12 @@ class PodsTest(unittest.TestCase):
                     spec["securityContext"].get("runAsUser"), values.get("podSecurity", {}).get("runAsUser", 65532)
                 )
 
-    def test_services_take_both_families(self):
+    def test_services_take_both_families(self) -> None:
         for (kind, name), o in render({"envoy": {"enabled": True}}).items():
             if kind == "Service":
                 self.assertEqual(o["spec"]["ipFamilyPolicy"], "PreferDualStack", name)
 
-    def test_the_door_stays_locked_without_tokens(self):
+    def test_the_door_stays_locked_without_tokens(self) -> None:
         for auth, tokens in [
             ({"required": True}, []),
             ({"tokens": ["alice s3same", "other"]}, ["alice s3same", "other"]),
@@ -143,7 +143,7 @@ class PodsTest(unittest.TestCase):
         for token in ("", "# x", "a b c", "a\nb", " a"):
             self.assertTrue(refusal({"auth": {"tokens": [token]}}), repr(token))
 
-    def test_notes_warn_of_tokens_in_plain_text(self):
+    def test_notes_warn_of_tokens_in_plain_text(self) -> None:
         tokens, envoy_on, envoy_tls = (
             {"auth": {"tokens": ["a"]}},
             {"enabled": True},
@@ -164,7 +164,7 @@ class PodsTest(unittest.TestCase):
 
 
 class EnvoyTest(unittest.TestCase):
-    def config(self, **values) -> dict:
+    def config(self, **values: object) -> dict:
         values.setdefault("envoy", {})["enabled"] = True
         return yaml.safe_load(render(values)["ConfigMap", "varserve-envoy"]["data"]["envoy.yaml"])
 
@@ -177,7 +177,7 @@ class EnvoyTest(unittest.TestCase):
             )
         self.assertEqual(done.returncode, 0, done.stderr)
 
-    def test_limits_follow_memory_and_the_greatest_message(self):
+    def test_limits_follow_memory_and_the_greatest_message(self) -> None:
         self.assertEqual(defaults()["max_message_bytes"], "64M", "templates/envoy/_limits.tpl has the server's default")
         for memory, limit in (("1Gi", 1 << 30), ("3000M", 3_000_000_000), (2 << 30, 2 << 30)):
             for size, message in ((None, 64 * MIB), ("100M", 100 * MIB), (1_000_000, 1_000_000), ("0.5K", 512)):
@@ -203,7 +203,7 @@ class EnvoyTest(unittest.TestCase):
                     (breakers["max_connections"], breakers["max_requests"]), (limit // (4 * MIB), limit // (MIB // 4))
                 )
 
-    def test_memory_that_cannot_hold_a_request_is_refused(self):
+    def test_memory_that_cannot_hold_a_request_is_refused(self) -> None:
         self.assertIn(
             "768Mi is enough", refusal({"envoy": {"enabled": True, "resources": {"limits": {"memory": "767Mi"}}}})
         )
@@ -211,7 +211,7 @@ class EnvoyTest(unittest.TestCase):
         self.assertIn("is needed", refusal({"envoy": {"enabled": True, "resources": {"limits": None}}}))
         self.assertIn("is not a size", refusal({"envoy": {"enabled": True}, "flags": {"max_message_bytes": "64MB"}}))
 
-    def test_envoy_takes_every_variant(self):
+    def test_envoy_takes_every_variant(self) -> None:
         for json_too, address, addresses in itertools.product(
             (True, False), ("::", "0.0.0.0"), ([], ["host:1", "[::1]:2", "10.0.0.1:3"])
         ):
@@ -230,7 +230,7 @@ class EnvoyTest(unittest.TestCase):
                 else [("varserve-headless.varserve.svc", 50051)],
             )
 
-    def test_threads_follow_the_cpu(self):
+    def test_threads_follow_the_cpu(self) -> None:
         for resources, source in ((None, "requests.cpu"), ({"limits": {"cpu": "2"}}, "limits.cpu")):
             envoy_values = {"enabled": True} | ({"resources": resources} if resources else {})
             proxy = container(render({"envoy": envoy_values}), "varserve-envoy")

@@ -27,7 +27,7 @@ PICTURES = sorted(str(p) for p in (ROOT / "models/embedded/samples").glob("*.jpg
 class Checks:
     """The checks in order; each begins where the one before left the cluster: two replicas of the release varserve."""
 
-    def __init__(self, cluster: Cluster, client: str, folder: str):
+    def __init__(self, cluster: Cluster, client: str, folder: str) -> None:
         self.cluster = cluster
         self.client = client
         self.folder = folder

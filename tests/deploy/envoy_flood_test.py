@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import unittest
+from collections.abc import Iterator
 
 import grpc
 
@@ -22,7 +23,7 @@ OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.use_local_subchannel_poo
 class Stalled:
     """Uploads that are never complete: `count` of `size` bytes each, by gRPC or as JSON over HTTP/1.1."""
 
-    def __init__(self, port: int, count: int, size: int, json: bool):
+    def __init__(self, port: int, count: int, size: int, json: bool) -> None:
         self.ended: list[str] = []
         self._port, self._size = port, size
         self._stop = threading.Event()
@@ -36,13 +37,13 @@ class Stalled:
             self._sent.acquire(timeout=300)
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
             thread.join()
 
     def _grpc(self) -> None:
-        def message():
+        def message() -> Iterator[bytes]:
             yield b"x" * self._size
             self._sent.release()
             self._stop.wait()
@@ -69,11 +70,11 @@ class Stalled:
 
 class FloodTest(unittest.TestCase):
     @classmethod
-    def setUpClass(cls):
+    def setUpClass(cls) -> None:
         cls.server = Server("a")
         cls.addClassCleanup(cls.server.end)
 
-    def setUp(self):
+    def setUp(self) -> None:
         self.proxy = Proxy([self.server])
         self.addCleanup(self.proxy.end)
 
@@ -106,13 +107,13 @@ class FloodTest(unittest.TestCase):
         self.assertEqual(codes, ["OK"] * len(codes))
         self.assertGreater(resets, 0)
 
-    def test_stalled_uploads(self):
+    def test_stalled_uploads(self) -> None:
         self.stalled_uploads(json=False)
 
-    def test_stalled_json(self):
+    def test_stalled_json(self) -> None:
         self.stalled_uploads(json=True)
 
-    def test_a_request_of_the_greatest_size_passes_and_a_larger_one_is_told_so(self):
+    def test_a_request_of_the_greatest_size_passes_and_a_larger_one_is_told_so(self) -> None:
         self.assertNotIn(
             "max_message_bytes", self.call(MESSAGE)[1], "the server has it, and says what is wrong with it"
         )
@@ -122,14 +123,14 @@ class FloodTest(unittest.TestCase):
                 (code, message), ("RESOURCE_EXHAUSTED", f"request: is larger than max_message_bytes, {MESSAGE}")
             )
 
-    def test_requests_that_take_too_long_are_told_so(self):
+    def test_requests_that_take_too_long_are_told_so(self) -> None:
         proxy = Proxy([self.server], lambda text: text.replace("request_timeout: 120s", "request_timeout: 1s"))
         self.addCleanup(proxy.end)
         with Stalled(proxy.port, 1, 1000, json=False) as stalled:
             wait(lambda: stalled.ended, "the upload to end")
         self.assertEqual(stalled.ended, ["DEADLINE_EXCEEDED"])
 
-    def test_connections_have_a_limit(self):
+    def test_connections_have_a_limit(self) -> None:
         limit = self.proxy.memory // (4 << 20)
         with contextlib.ExitStack() as stack:
             for _ in range(limit + 50):
@@ -139,7 +140,7 @@ class FloodTest(unittest.TestCase):
             )
         wait(lambda: self.ask() == "OK", "a call to pass")
 
-    def test_both_families(self):
+    def test_both_families(self) -> None:
         for address in (f"127.0.0.1:{self.proxy.port}", f"[::1]:{self.proxy.port}"):
             with grpc.insecure_channel(address) as channel:
                 self.assertTrue(channel.unary_unary("/varserve.v1.VisionLanguage/GetModel")(b"", timeout=30))

@@ -28,7 +28,7 @@ CLIENT = str(BUILD / "bin/varserve")
 class Server:
     """varserve-server with the embedded model under a name of its own, which its replies carry."""
 
-    def __init__(self, name: str, port: int = 0, flags: tuple[str, ...] = ()):
+    def __init__(self, name: str, port: int = 0, flags: tuple[str, ...] = ()) -> None:
         self.name = name
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (open as long as the server runs)
         self.process = subprocess.Popen(
@@ -74,7 +74,7 @@ class Proxy:
 
     def __init__(
         self, servers: list[Server], change: Callable[[str], str] = lambda text: text, file: str = "envoy.yaml"
-    ):
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory()
         folder = pathlib.Path(self._folder.name)
         config = yaml.safe_load(change((ROOT / "deploy/envoy" / file).read_text()))
@@ -144,7 +144,7 @@ class Proxy:
         self._folder.cleanup()
 
 
-def wait(condition, what: str, seconds: float = 120) -> None:
+def wait(condition: Callable[[], object], what: str, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

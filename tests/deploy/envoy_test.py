@@ -16,26 +16,26 @@ from typing import ClassVar
 
 from certificates import certificate
 from envoy_proxy import CLIENT, PICTURES, Proxy, Server, noise_png, wait
-from load import Load, ask
+from load import Call, Load, ask
 
 
 class EnvoyTest(unittest.TestCase):
     TLS_FLAGS: ClassVar = {"tls_cert": "tls.crt", "tls_key": "tls.key", "tls_client_ca": "ca.crt"}
 
     @classmethod
-    def setUpClass(cls):
+    def setUpClass(cls) -> None:
         cls.servers = {name: Server(name) for name in "ab"}
         cls.addClassCleanup(lambda: [server.end() for server in cls.servers.values()])
         cls.proxy = Proxy(list(cls.servers.values()))
         cls.addClassCleanup(cls.proxy.end)
 
-    def setUp(self):
+    def setUp(self) -> None:
         for name, server in self.servers.items():
             if server.process.poll() is not None:
                 self.servers[name] = Server(name, server.port)
         self.proxy.wait_healthy(2)
 
-    def ask(self, picture: str, tokens: int = 1):
+    def ask(self, picture: str, tokens: int = 1) -> Call:
         return ask(CLIENT, self.proxy.address, picture, tokens)
 
     def load(self) -> Load:
@@ -53,7 +53,7 @@ class EnvoyTest(unittest.TestCase):
         except urllib.error.HTTPError as error:
             return error.code, [json.loads(error.read())]
 
-    def test_questions_on_a_picture_reach_the_replica_that_holds_it(self):
+    def test_questions_on_a_picture_reach_the_replica_that_holds_it(self) -> None:
         answers = collections.defaultdict(list)
         for _ in range(3):
             for picture in PICTURES:
@@ -66,7 +66,7 @@ class EnvoyTest(unittest.TestCase):
         self.assertEqual(hits, 2 * len(PICTURES))
         print(f"same picture, same replica: {hits} of {hits} repeated questions hit", file=sys.stderr)
 
-    def test_drained_replica_loses_nothing(self):
+    def test_drained_replica_loses_nothing(self) -> None:
         with self.load() as load:
             load.wait_for(lambda: load.running("a") and load.running("b"))
             running = len(load.running("a"))
@@ -77,7 +77,7 @@ class EnvoyTest(unittest.TestCase):
         self.assertEqual(summary["finished"], summary["calls"], summary)
         print(f"drained with {running} streams: {summary}", file=sys.stderr)
 
-    def test_killed_replica_takes_only_its_running_streams_with_it(self):
+    def test_killed_replica_takes_only_its_running_streams_with_it(self) -> None:
         with self.load() as load:
             load.wait_for(lambda: load.running("a") and load.running("b"))
             self.servers["b"].process.kill()
@@ -93,7 +93,7 @@ class EnvoyTest(unittest.TestCase):
             self.assertIn(call.model, ("b", None))
         print(f"killed: {load.summary()}; the {len(failed)} that failed ran on it", file=sys.stderr)
 
-    def test_big_picture_is_tried_again_elsewhere(self):
+    def test_big_picture_is_tried_again_elsewhere(self) -> None:
         with tempfile.NamedTemporaryFile(suffix=".png") as file:
             for seed in range(20):  # until one belongs to server a
                 pathlib.Path(file.name).write_bytes(noise_png(seed))
@@ -110,7 +110,7 @@ class EnvoyTest(unittest.TestCase):
         self.assertEqual((call.code, call.model), ("OK", "b"))
         self.assertGreater(self.proxy.stat("cluster.varserve.upstream_rq_retry_success"), retries)
 
-    def test_json(self):
+    def test_json(self) -> None:
         status, (model,) = self.post("GetModel", {})
         self.assertEqual(status, 200)
         self.assertIn(model["name"], ("a", "b"))
@@ -122,12 +122,12 @@ class EnvoyTest(unittest.TestCase):
         self.assertEqual(list(events[0]), ["started"])
         self.assertEqual("".join(e["delta"]["text"] for e in events if "delta" in e), events[-1]["finished"]["text"])
 
-    def test_json_error(self):
+    def test_json_error(self) -> None:
         _, (error,) = self.post("Answer", {"question": "What is it?"})
         self.assertEqual(error["code"], 3)  # INVALID_ARGUMENT
         self.assertTrue(error["message"].startswith("images"), error)
 
-    def test_tls_on_both_sides(self):
+    def test_tls_on_both_sides(self) -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
             certificate(folder, "DNS:varserve.example")

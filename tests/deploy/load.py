@@ -8,6 +8,7 @@ import re
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 
 QUESTION = "Describe the image."
 
@@ -80,7 +81,7 @@ class Load:
 
     def __init__(
         self, client: str, address: str, pictures: list[str], tokens: int, width: int, prefix: tuple[str, ...] = ()
-    ):
+    ) -> None:
         self.calls: list[Call] = []
         self._ask = lambda call: ask(client, address, call.picture, tokens, call, prefix=prefix)
         self._pictures = itertools.cycle(pictures)
@@ -93,7 +94,7 @@ class Load:
             thread.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
             thread.join()
@@ -109,7 +110,7 @@ class Load:
         """Accepted, with tokens coming, by this model."""
         return [c for c in self.calls if c.ended is None and c.tokens > 0 and model in (None, c.model)]
 
-    def wait_for(self, what, seconds: float = 300) -> None:
+    def wait_for(self, what: Callable[[], object], seconds: float = 300) -> None:
         """Until `what()` of the load holds."""
         end = time.monotonic() + seconds
         while not what():

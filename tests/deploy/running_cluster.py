@@ -34,7 +34,7 @@ SETTINGS = {
 class Cluster:
     """The running cluster: kubectl, helm, and programs inside the node's network."""
 
-    def __init__(self, folder: pathlib.Path):
+    def __init__(self, folder: pathlib.Path) -> None:
         pid = (folder / "node.pid").read_text().strip()
         self.network = ("nsenter", "--target", pid, "--net", "--")
         self._kubeconfig = str(folder / "run/kubeconfig/admin")
@@ -57,13 +57,13 @@ class Cluster:
             raise RuntimeError(f"{program} {' '.join(arguments)}: {done.stderr.strip()}")
         return done
 
-    def kubectl(self, *arguments: str, **options) -> str:
+    def kubectl(self, *arguments: str, **options: str | bool | None) -> str:
         return self.run("kubectl", *arguments, **options).stdout
 
     def get(self, *arguments: str) -> dict:
         return json.loads(self.kubectl("get", *arguments, "--output", "json"))
 
-    def install(self, release: str, wait: bool = True, **settings) -> None:
+    def install(self, release: str, wait: bool = True, **settings: str | int) -> None:
         values = {**SETTINGS, **{name.replace("__", "."): value for name, value in settings.items()}}
         flags = [f for name, value in values.items() for f in ("--set", f"{name}={value}")]
         self.run(

@@ -7,6 +7,7 @@ import json
 import pathlib
 import shutil
 import subprocess
+from typing import TypeAlias
 
 import yaml
 
@@ -24,6 +25,8 @@ OPERATORS = {  # module: its CustomResourceDefinitions
 }
 SCALAR = {"type": ["string", "number"]}
 
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+
 
 def module_folder(module: str) -> pathlib.Path:
     done = subprocess.run(["go", "mod", "download", "-json", module], capture_output=True, text=True, check=False)
@@ -33,7 +36,7 @@ def module_folder(module: str) -> pathlib.Path:
     return pathlib.Path(answer["Dir"])
 
 
-def strict(schema):
+def strict(schema: Json) -> Json:
     """OpenAPI to JSON schema that refuses fields it does not know."""
     if isinstance(schema, list):
         return [strict(item) for item in schema]

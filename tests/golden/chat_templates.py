@@ -1,14 +1,18 @@
 """Chat templates in the ways models write them, and conversations that show where they differ."""
 
+Part = dict[str, str]
+Message = dict[str, str | list[Part]]
+Conversation = list[Message]
 
-def text_part(text):
+
+def text_part(text: str) -> Part:
     return {"type": "text", "text": text}
 
 
 IMAGE = {"type": "image"}
 
 
-def message(role, *parts):
+def message(role: str, *parts: Part) -> Message:
     return {"role": role, "content": list(parts)}
 
 

@@ -12,12 +12,13 @@ OUT_DIR/smollm2.json               token ids of single texts with SmolLM2's own 
 
 import argparse
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jinja2.exceptions import TemplateError
 from PIL import Image
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import AutoProcessor, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoProcessor, AutoTokenizer, PreTrainedTokenizerFast, ProcessorMixin
 
 from chat_templates import (
     IMAGE,
@@ -25,6 +26,7 @@ from chat_templates import (
     STRING_TEMPLATES,
     TEMPLATE_CONVERSATIONS,
     TEMPLATES,
+    Conversation,
     message,
     text_part,
 )
@@ -60,7 +62,7 @@ LLAMA_TEMPLATE = """\
 """
 
 
-def byte_level_tokenizer():
+def byte_level_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -84,7 +86,7 @@ def byte_level_tokenizer():
     )
 
 
-def llama_tokenizer():
+def llama_tokenizer() -> PreTrainedTokenizerFast:
     # Trained on words, then put together as sentencepiece models are converted: no pre-tokenizer, bytes for the rest.
     words = Tokenizer(models.BPE())
     words.normalizer = normalizers.Replace(Regex(r"[^\x21-\x7e ]"), "")
@@ -114,7 +116,7 @@ def llama_tokenizer():
     )
 
 
-def write_model_dir(path, tokenizer, template):
+def write_model_dir(path: Path, tokenizer: PreTrainedTokenizerFast, template: str) -> None:
     path.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(path)
     (path / "tokenizer.json").write_text(tokenizer.backend_tokenizer.to_str(pretty=False) + "\n")
@@ -146,7 +148,7 @@ def write_model_dir(path, tokenizer, template):
         (path / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
-def conversations():
+def conversations() -> Iterator[Conversation]:
     for text in texts():
         yield [message("user", IMAGE, text_part(text))]
     odd = ["  spaces  ", "\n", "é中😀", "> quoted", "ends with <"]
@@ -163,7 +165,7 @@ def conversations():
             ]
 
 
-def processor_ids(processor, conversation):
+def processor_ids(processor: ProcessorMixin, conversation: Conversation) -> list[int]:
     picture = Image.new("RGB", (28, 28))
     with_pictures = [
         {**m, "content": [{**p, "image": picture} if p["type"] == "image" else p for p in m["content"]]}
@@ -173,11 +175,11 @@ def processor_ids(processor, conversation):
     return processor.apply_chat_template(with_pictures, **options)["input_ids"][0]
 
 
-def with_strings(conversation, roles):
+def with_strings(conversation: Conversation, roles: Sequence[str]) -> list[dict]:
     return [{**m, "content": m["content"][0]["text"]} if m["role"] in roles else m for m in conversation]
 
 
-def template_goldens(tokenizer):
+def template_goldens(tokenizer: PreTrainedTokenizerFast) -> Iterator[dict]:
     cases = [(name, template, c, c) for name, template in TEMPLATES.items() for c in TEMPLATE_CONVERSATIONS]
     for name, (roles, template) in STRING_TEMPLATES.items():
         cases += [(name, template, c, with_strings(c, roles)) for c in STRING_CONVERSATIONS]
@@ -191,11 +193,11 @@ def template_goldens(tokenizer):
         yield golden
 
 
-def write_json(path, value):
+def write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out_dir", type=Path)
     parser.add_argument("--smollm2", type=Path, help="model directory with SmolLM2's tokenizer")

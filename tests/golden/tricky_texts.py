@@ -133,7 +133,7 @@ ALPHABETS = [
 ]
 
 
-def texts():
+def texts() -> list[str]:
     rng = random.Random(7)
     made = list(HAND_MADE)
     while len(made) < 200:

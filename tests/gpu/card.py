@@ -6,13 +6,14 @@ import platform
 import statistics
 import subprocess
 import time
+from collections.abc import Callable
 
 import torch
 
 from step import Settings, detail, row, settings
 
 
-def seconds(s: Settings, work, rounds: int = 15) -> float:
+def seconds(s: Settings, work: Callable[[], object], rounds: int = 15) -> float:
     """Median time of a piece of work on the device."""
     times = []
     for _ in range(3 + rounds):

@@ -5,6 +5,7 @@ import concurrent.futures
 import os
 import re
 import subprocess
+from typing import TextIO
 
 from step import ROOT, Settings, detail, row, settings
 
@@ -32,7 +33,7 @@ def list_tests() -> list[str]:
     return tests
 
 
-def run(s: Settings, tests: list[str], log) -> dict[str, str]:
+def run(s: Settings, tests: list[str], log: TextIO) -> dict[str, str]:
     """Runs them in one process, in another one those after a test that ended the process."""
     results: dict[str, str] = {}
     environment = os.environ | {

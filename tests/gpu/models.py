@@ -11,6 +11,7 @@ import dataclasses
 import json
 import shutil
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def make_embedded(s: Settings) -> None:
     shutil.copytree(ROOT / "model", scratch)
     tensors = json.loads((scratch / "tensors.json").read_text())
 
-    def pieces(name, _):
+    def pieces(name: str, _: int) -> Iterator[np.ndarray]:
         yield seven_billion.bfloat16(embedded_weights(name, dict(tensors)[name]).reshape(-1))
 
     # As many files as processors, so that they are written at the same time.

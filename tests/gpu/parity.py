@@ -3,10 +3,11 @@ equal?"""
 
 import concurrent.futures
 import dataclasses
+from collections.abc import Callable
 
 from mixed_requests import mixed_requests
 from step import ROOT, Settings, detail, row, settings
-from varserve_client import Server, pb, var_pb
+from varserve_client import Server, pb, services, var_pb
 
 CALLERS = 8
 PORTION = 25  # requests after which the table is brought up to date
@@ -19,7 +20,7 @@ class Answer:
     report: "var_pb.VarReport"
 
 
-def ask(stub, request) -> Answer:
+def ask(stub: services.VisionLanguageStub, request: pb.GenerateRequest) -> Answer:
     answer = Answer([], [], var_pb.VarReport())
     for response in stub.Generate(request):
         kind = response.WhichOneof("event")
@@ -39,13 +40,13 @@ def start(s: Settings, device: str) -> Server:
     return Server(ROOT, s.embedded, *flags)
 
 
-def sinks(report) -> list:
+def sinks(report: var_pb.VarReport) -> list:
     layers = [(layer.layer, layer.visual_sink_tokens, layer.text_sink_tokens) for layer in report.layers]
     visual = [(sink.image, sink.row, sink.column, sink.layers) for sink in report.visual_sinks]
     return [report.distinct_visual_sinks, layers, visual]
 
 
-def moved(report) -> list[float]:
+def moved(report: var_pb.VarReport) -> list[float]:
     """Everything of the evidence that is a share of attention."""
     fields = (
         "redistributed_attention",
@@ -56,7 +57,7 @@ def moved(report) -> list[float]:
     return [getattr(part, field) for part in (report, *report.layers, *report.tokens) for field in fields]
 
 
-def maps(report) -> list[float]:
+def maps(report: var_pb.VarReport) -> list[float]:
     return [value for one in report.maps for value in (*one.before, *one.after)]
 
 
@@ -71,7 +72,7 @@ def compare(s: Settings, pairs: list[tuple[Answer, Answer]]) -> None:
     equal = [(a, b) for a, b in pairs if a.tokens == b.tokens]
     measured = [(a, b) for a, b in equal if b.report.eligible_rows]
 
-    def worst(numbers, of) -> float:
+    def worst(numbers: Callable[[Answer], list[float]], of: list[tuple[Answer, Answer]]) -> float:
         return max((largest_difference(numbers(a), numbers(b)) for a, b in of), default=0.0)
 
     row("equal token by token", f"{len(equal)} of {len(pairs)}")

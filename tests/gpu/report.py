@@ -56,7 +56,7 @@ class Report:
         part.rename(self._out / name)
 
 
-def _cell(value) -> str:
+def _cell(value: object) -> str:
     if not isinstance(value, float):
         return str(value)
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from typing import TextIO
 
 from report import Report, StepReport
 
@@ -78,7 +79,7 @@ class Run:
         self.report = Report(args.out, {name: StepReport(step.title) for name, step in STEPS.items()}, about)
         self._models = self._start(("models.py",), stdout=self._log)
 
-    def _start(self, command: tuple[str, ...], stdout) -> subprocess.Popen:
+    def _start(self, command: tuple[str, ...], stdout: int | TextIO) -> subprocess.Popen:
         program = [sys.executable, str(HERE / command[0]), *command[1:], *self._arguments]
         return subprocess.Popen(
             program, env=self._environment, stdout=stdout, stderr=self._log, text=True, process_group=0

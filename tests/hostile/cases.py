@@ -72,7 +72,7 @@ class Case:
     piped: bool = False  # the server's log goes through a pipe
 
 
-def answer(question: str, picture: bytes = PICTURE, **options):
+def answer(question: str, picture: bytes = PICTURE, **options: float) -> pb.AnswerRequest:
     return pb.AnswerRequest(images=[pb.Image(data=picture)], question=question, options=pb.GenerateOptions(**options))
 
 
@@ -83,7 +83,7 @@ def four(run: Callable[[], str]) -> str:
     return f"{', '.join(codes)} after {time.monotonic() - start:.2f} s"
 
 
-def long_question(size: Size):
+def long_question(size: Size) -> pb.AnswerRequest:
     return answer("A lion and a tree. " * (size.text // 19))
 
 
@@ -114,7 +114,7 @@ def large_picture(edge: int) -> bytes:
     return data.getvalue()
 
 
-def about_large_picture(size: Size):
+def about_large_picture(size: Size) -> pb.AnswerRequest:
     return answer("What is it?", large_picture(size.edge), max_tokens=1)
 
 
@@ -153,7 +153,7 @@ def connections(server: Server, size: Size) -> str:
     return outcome
 
 
-def compare_maps(tokens: int):
+def compare_maps(tokens: int) -> pb.CompareRequest:
     """Eight settings, each with the maps of so many tokens."""
     var = var_pb.VarOptions(mode=var_pb.VAR_MODE_ON, detail=var_pb.VAR_DETAIL_MAPS)
     parts = [pb.Part(image=pb.Image(data=PICTURE)), pb.Part(text="Describe the image.")]
@@ -175,7 +175,7 @@ def maps(server: Server, size: Size) -> str:
     return f"OK, the largest message has {largest / MIB:.2f} MiB"
 
 
-def step_milliseconds(server: Server, callers: int, tokens: int, **options) -> float:
+def step_milliseconds(server: Server, callers: int, tokens: int, **options: float) -> float:
     """Time between tokens of so many callers at once, median of their medians."""
 
     def gaps() -> float:

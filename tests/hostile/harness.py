@@ -9,7 +9,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import grpc
 
@@ -39,7 +39,7 @@ def resident(pid: int) -> int:
 class Memory(threading.Thread):
     """Watches a process's resident memory."""
 
-    def __init__(self, pid: int):
+    def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self._pid, self._stopped = pid, threading.Event()
         self.before = self.peak = resident(pid)
@@ -58,7 +58,7 @@ class Memory(threading.Thread):
 class Caller:
     """An honest caller: connects by itself and asks one thing after the other."""
 
-    def __init__(self, address: str, token: str = "", picture: bytes = PICTURE):
+    def __init__(self, address: str, token: str = "", picture: bytes = PICTURE) -> None:
         self.channel = grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
         self.stub = services.VisionLanguageStub(self.channel)
         self.metadata = [("authorization", f"Bearer {token}")] if token else None
@@ -84,7 +84,7 @@ class Caller:
 class Bystander(threading.Thread):
     """Asks the same short question again and again while others do what they do."""
 
-    def __init__(self, caller: Caller, pause: float = 0.1):
+    def __init__(self, caller: Caller, pause: float = 0.1) -> None:
         super().__init__(daemon=True)
         self._caller, self._pause, self._stopped = caller, pause, threading.Event()
         self.seconds: list[float] = []
@@ -127,7 +127,7 @@ def call_raw(address: str, method: str, message: bytes, token: str = "", timeout
     return "OK"
 
 
-def together(*functions) -> list:
+def together(*functions: Callable[[], object]) -> list:
     """Runs them at the same time; their results."""
     results: list = [None] * len(functions)
 

@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 
 from cases import FOUND, HOSTILE, about_large_picture, answer, compare_maps, large_picture, long_question
 from harness import METHOD, MIB, ROOT, Caller, Memory, call_raw, machine, resident, serving
@@ -105,7 +106,7 @@ def attack(address: str, metrics_address: str) -> None:
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     large_picture(FOUND.edge)
 
-    def again_and_again(one, pause: float) -> None:
+    def again_and_again(one: Callable[[str], object], pause: float) -> None:
         while True:
             with contextlib.suppress(OSError):  # the server closed the connection
                 one(address)

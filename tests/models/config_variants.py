@@ -1,9 +1,10 @@
 """Variants of config.json: the model, its decoder, its vision tower."""
 
 import json
+from collections.abc import Sequence
 
 from tiny_model import load_spec
-from variant_parts import BIASES, EMBEDDINGS, HEAD, LINEAR, LLAMA3, Removed
+from variant_parts import BIASES, EMBEDDINGS, HEAD, LINEAR, LLAMA3, Add, Removed
 
 
 def says(*words: str) -> tuple[str, ...]:
@@ -11,7 +12,7 @@ def says(*words: str) -> tuple[str, ...]:
     return ("config.json", *words)
 
 
-def config_variants(add):
+def config_variants(add: Add) -> None:
     add("base")
     for spec in ("clip_gqa", "dinov2_gqa", "llama3_rope"):
         add(f"spec {spec}", spec=spec)
@@ -91,8 +92,8 @@ def config_variants(add):
     add("transformers_weights", says("transformers_weights"), config={"/transformers_weights": "model.safetensors"})
 
 
-def text_config_variants(add):
-    def text(field, value):
+def text_config_variants(add: Add) -> None:
+    def text(field: str, value: object) -> dict[str, object]:
         return {f"/text_config/{field}": value}
 
     add("text model_type mistral", says("text_config.model_type", "mistral"), config=text("model_type", "mistral"))
@@ -176,9 +177,9 @@ def text_config_variants(add):
     )
 
 
-def rope_variants(add):
+def rope_variants(add: Add) -> None:
 
-    def rope(name, words=(), **fields):
+    def rope(name: str, words: Sequence[str] = (), **fields: object) -> None:
         add(f"rope: {name}", says(*words) if words else (), config={f"/text_config/{k}": v for k, v in fields.items()})
 
     rope("theta", rope_theta=500000.0)
@@ -203,7 +204,7 @@ def rope_variants(add):
     rope("scaling a string", ["rope_scaling"], rope_scaling="linear")
     rope("llama3", rope_scaling=LLAMA3)
 
-    def without(key):
+    def without(key: str) -> dict[str, object]:
         return {k: v for k, v in LLAMA3.items() if k != key}
 
     rope("llama3, original context is the context", rope_scaling=without("original_max_position_embeddings"))
@@ -224,8 +225,8 @@ def rope_variants(add):
     )
 
 
-def vision_variants(add):
-    def vision(field, value):
+def vision_variants(add: Add) -> None:
+    def vision(field: str, value: object) -> dict[str, object]:
         return {f"/vision_config/{field}": value}
 
     add("no vision_config", ("size", "28x28", "vision_config.image_size is 336"), config={"/vision_config": Removed})
@@ -260,7 +261,7 @@ def vision_variants(add):
         config=vision("tie_last_hidden_states", True) | {"/vision_feature_layer": -1},
     )
 
-    def dinov2(name, words=(), **fields):
+    def dinov2(name: str, words: Sequence[str] = (), **fields: object) -> None:
         config = {f"/vision_config/{k}": v for k, v in fields.items()}
         add(f"dinov2: {name}", words, spec="dinov2_gqa", config=config)
 
@@ -271,7 +272,7 @@ def vision_variants(add):
     dinov2("image_size of another grid", ("position_embeddings", "shape"), image_size=42)
     dinov2("heads that do not divide", says("hidden_size"), num_attention_heads=5)
 
-    def resized(size):
+    def resized(size: int) -> dict[str, dict[str, int]]:
         return {"/crop_size": {"height": size, "width": size}, "/size": {"shortest_edge": size}}
 
     add("dinov2: its own size", spec="dinov2_gqa", preprocessor=resized(70))

@@ -1,8 +1,9 @@
 """Variants of the files beside config.json and the weights."""
 
 import functools
+from collections.abc import Sequence
 
-from variant_parts import FIFTH, THIRD, Removed
+from variant_parts import FIFTH, THIRD, Add, Removed
 
 
 def error_words(*words: str) -> tuple[str, ...]:
@@ -10,7 +11,7 @@ def error_words(*words: str) -> tuple[str, ...]:
     return words
 
 
-def generation_variants(add):
+def generation_variants(add: Add) -> None:
     eos = "/eos_token_id"
     says = functools.partial(error_words, "generation_config.json")
     add("eos_token_id", generation={eos: FIFTH})
@@ -79,10 +80,10 @@ def generation_variants(add):
     )
 
 
-def image_processor_variants(add):
+def image_processor_variants(add: Add) -> None:
     says = functools.partial(error_words, "preprocessor_config.json")
 
-    def pictures(name, words=(), **fields):
+    def pictures(name: str, words: Sequence[str] = (), **fields: object) -> None:
         add(f"pictures: {name}", says(*words) if words else (), preprocessor={f"/{k}": v for k, v in fields.items()})
 
     for kind in (
@@ -187,7 +188,7 @@ def image_processor_variants(add):
     )
 
 
-def processor_variants(add):
+def processor_variants(add: Add) -> None:
     says = functools.partial(error_words, "processor_config.json")
     add("no processor_config.json", instead="base", processor=None)
     add("no patch_size", instead="base", processor={"/patch_size": Removed})

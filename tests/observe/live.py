@@ -17,7 +17,7 @@ from traffic import mixed, send_all
 class Grafana:
     """Grafana with the repository's dashboards, readable without an account; on this machine only."""
 
-    def __init__(self, binary: str, port: int, prometheus: str):
+    def __init__(self, binary: str, port: int, prometheus: str) -> None:
         self._data = tempfile.TemporaryDirectory(prefix="varserve_grafana_")
         environment = {
             **os.environ,

@@ -39,7 +39,7 @@ class Server:
         metrics: str = "127.0.0.1:0",
         piped: bool = False,
         wrapper: Sequence[str] = (),
-    ):
+    ) -> None:
         command = [
             *wrapper,
             f"{build}/bin/varserve-server",
@@ -117,7 +117,7 @@ class Prometheus:
     """Prometheus with this repository's configuration;
     scrapes `targets`. `hurry`: looks every second, and alerts do not wait."""
 
-    def __init__(self, targets: list[str], *, hurry: bool = False, port: int | None = None, history: str = ""):
+    def __init__(self, targets: list[str], *, hurry: bool = False, port: int | None = None, history: str = "") -> None:
         if not shutil.which("prometheus"):
             raise RuntimeError("prometheus is not installed; it is one of Debian's packages in scripts/packages.txt")
         self._folder = tempfile.TemporaryDirectory(prefix="varserve_prometheus_")

@@ -50,6 +50,9 @@ PRESETS = {
 }
 
 
+Message = pb.AnswerRequest | pb.CaptionRequest | pb.GenerateRequest | pb.CompareRequest
+
+
 @dataclasses.dataclass(frozen=True)
 class Ask:
     """One request. `settings`: mode and preset; several only of Compare. The preset "custom" is general with a rho of
@@ -61,7 +64,7 @@ class Ask:
     settings: tuple[tuple[str, str], ...]
     max_tokens: int
 
-    def message(self):
+    def message(self) -> Message:
         image = pb.Image(data=self.picture.read_bytes())
         options = pb.GenerateOptions(max_tokens=self.max_tokens)
         var = [_var_options(mode, preset) for mode, preset in self.settings]
@@ -77,7 +80,7 @@ class Ask:
         return pb.CompareRequest(request=chat, settings=var)
 
 
-def _var_options(mode: str, preset: str):
+def _var_options(mode: str, preset: str) -> var_pb.VarOptions:
     if preset == "custom":
         return var_pb.VarOptions(mode=MODES[mode], rho=0.3)
     return var_pb.VarOptions(mode=MODES[mode], preset=PRESETS[preset])
@@ -111,11 +114,11 @@ def mixed(seed: int, max_tokens: int = 16) -> Iterator[Ask]:
 
 
 class Client:
-    def __init__(self, address: str):
+    def __init__(self, address: str) -> None:
         self._channel = grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)])
         self.stub = services.VisionLanguageStub(self._channel)
 
-    def send(self, ask: Ask, **call_options) -> list[Answer]:
+    def send(self, ask: Ask, **call_options: object) -> list[Answer]:
         """One answer for each setting."""
         finished: dict[int, pb.Finished] = {}
         try:

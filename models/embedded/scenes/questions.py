@@ -105,7 +105,7 @@ EDIBLE = {"fruit", "vegetable", "food"}
 class QuestionMaker:
     """Draws questions about one scene; the same random numbers give the same questions."""
 
-    def __init__(self, scene: Scene, rng: random.Random):
+    def __init__(self, scene: Scene, rng: random.Random) -> None:
         self._scene = scene
         self._rng = rng
         self._present = list(scene.counts)

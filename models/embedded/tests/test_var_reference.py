@@ -34,12 +34,12 @@ class RedistributeTest(unittest.TestCase):
     SINKS: ClassVar = [1, 4, 11]  # two visual, one text
     VAR = Setting(Treatment.REDISTRIBUTE, rho=0.3)
 
-    def test_rows_still_sum_to_one(self):
+    def test_rows_still_sum_to_one(self) -> None:
         for seed in range(20):
             after = redistribute(self.VAR, attention(seed), self.SINKS)
             torch.testing.assert_close(after.sum(dim=-1), torch.ones(HEADS, ROWS))
 
-    def test_sinks_keep_one_minus_p_in_image_centric_heads(self):
+    def test_sinks_keep_one_minus_p_in_image_centric_heads(self) -> None:
         before = attention(0)
         after = redistribute(self.VAR, before, self.SINKS)
         m_v, m_vn = before[..., :VISUAL].sum(-1), before[..., [0, 2, 3, 5, 6, 7, 8, 9]].sum(-1)
@@ -50,7 +50,7 @@ class RedistributeTest(unittest.TestCase):
         others = [12, 13, 14]  # text that is no sink
         torch.testing.assert_close(after[..., others], before[..., others], rtol=0, atol=0)
 
-    def test_nothing_changes(self):
+    def test_nothing_changes(self) -> None:
         before = attention(0)
         for name, setting, sinks, layer in (
             ("without moving", Setting(Treatment.REDISTRIBUTE, rho=0.0, p=0.0), self.SINKS, 0),
@@ -62,7 +62,7 @@ class RedistributeTest(unittest.TestCase):
             with self.subTest(name):
                 torch.testing.assert_close(redistribute(setting, before, sinks, layer), before, rtol=0, atol=0)
 
-    def test_shares_are_counted(self):
+    def test_shares_are_counted(self) -> None:
         var = decoder(self.VAR, self.SINKS)
         before = attention(0)
         visual = torch.arange(KEYS) < VISUAL
@@ -75,7 +75,7 @@ class RedistributeTest(unittest.TestCase):
 
 
 class MaskTest(unittest.TestCase):
-    def test_as_many_random_tokens_as_sinks_and_never_a_sink(self):
+    def test_as_many_random_tokens_as_sinks_and_never_a_sink(self) -> None:
         sinks = [1, 4, 11]
         visual = torch.arange(KEYS) < VISUAL
         for treatment, expected in ((Treatment.MASK_SINKS, {1, 4}), (Treatment.MASK_RANDOM, None)):

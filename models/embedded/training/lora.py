@@ -20,7 +20,7 @@ def products_of(device: torch.device) -> torch.dtype:
 class LoraLinear(nn.Module):
     """y = W x + b + alpha / r * B A x, with W and b frozen, in `products`."""
 
-    def __init__(self, linear: nn.Linear, products: torch.dtype):
+    def __init__(self, linear: nn.Linear, products: torch.dtype) -> None:
         super().__init__()
         self._products = products
         self.weight = nn.Parameter(linear.weight.to(products), requires_grad=False)

@@ -68,7 +68,7 @@ class Batch:
 class ConversationEncoder:
     """Tokenizes conversations as the model's chat template writes them."""
 
-    def __init__(self, tokenizer: Tokenizer):
+    def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
 
     def encode(self, conversation: Conversation) -> EncodedConversation:
