@@ -92,7 +92,8 @@ def _function_name(head: str) -> str | None:
 
 def _without_nested(head: str) -> str:
     """With nothing inside closed parentheses."""
-    kept, opened = [], []
+    kept: list[str] = []
+    opened: list[int] = []
     for character in head:
         if character == ")" and opened:
             del kept[opened.pop() + 1 :]

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from types import ModuleType
-from typing import TextIO
+from typing import IO
 
 import grpc
 
@@ -91,7 +91,7 @@ class Server:
         self.process.wait()
 
 
-def _drain(stream: TextIO) -> threading.Thread:
+def _drain(stream: IO[str]) -> threading.Thread:
     """Reads the server's log, and passes on what is not a mere information."""
 
     def read() -> None:
