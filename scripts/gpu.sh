@@ -1,4 +1,6 @@
 # Sourced by ../dev: what a machine with a GPU needs to test and measure the server, in one file made here.
+# Functions: gpu_usage, make_gpu_bundle; the others are its parts.
+# Reads: ROOT. Sets: BUILD, MODEL.
 
 gpu_usage() {
   cat <<'TEXT'

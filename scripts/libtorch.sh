@@ -1,4 +1,7 @@
 # Sourced by ../dev: LibTorch (headers and libraries) out of the pinned torch wheel and the CUDA wheels it needs.
+# Functions: ensure_libtorch, ensure_libtorch_cuda; the others are their parts.
+# Reads: ROOT, CACHE; LIBTORCH_LOCK, which a caller may set for one call.
+# Sets when sourced: LIBTORCH_LOCK, CPU_LIBRARIES, CUDA_LIBRARIES. Sets when it runs: LIBTORCH or LIBTORCH_CUDA; WHEEL, WHEELS.
 
 LIBTORCH_LOCK="$ROOT/scripts/libtorch.lock"
 

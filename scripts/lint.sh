@@ -1,5 +1,6 @@
 # Sourced by ../dev: everything that can be said about the code without running it.
-# Offers: run_lint. Reads: ROOT. Sets: PYTHON (ensure_venv) and BUILD (ensure_build).
+# Functions: run_lint; the others are its parts.
+# Reads: ROOT. Sets: BUILD, PYTHON, and the working directory.
 
 # Sources of our own, one a line, by file name pattern.
 sources() { git -C "$ROOT" ls-files -- "$@"; }
