@@ -11,7 +11,7 @@ lint_python() {
   local ruff
   ruff=$(dirname "$PYTHON")/ruff
   say "ruff"
-  "$ruff" format --no-cache --quiet --diff "$ROOT"
+  "$ruff" format --no-cache --quiet --diff "$ROOT" || die "Python is not formatted; in the repository: $ruff format"
   "$ruff" check --no-cache --quiet --output-format concise "$ROOT"
 }
 

@@ -6,6 +6,7 @@ import sys
 from sources import ROOT, report, sources
 
 # A folder may include only what is right of its colon. The link order in CMakeLists.txt says the same.
+# A folder in a folder is either part of it or has a row of its own, such as "backend/cpu".
 ALLOWED = {
     "base": {"base"},
     "kernels": {"kernels"},
@@ -17,23 +18,28 @@ ALLOWED = {
     "calibrate": {"calibrate", "model", "attention", "kernels", "engine", "preprocess", "base"},
     "rpc": {"rpc", "engine", "preprocess", "telemetry", "base"},
 }
+# Files outside these folders that all of them may include.
+FOR_ALL = {"server/version.h"}
 # Folders that may include LibTorch.
 TORCH = {"attention", "model", "calibrate"}
 
 
-def folder_of(name: str) -> str | None:
-    """The folder in server/ a file is in; None for server/main.cc and for client/."""
-    top, *rest = name.split("/")
-    return rest[0] if top == "server" and len(rest) > 1 else None
+def layer_of(path: str) -> str | None:
+    """The longest of ALLOWED's folders that a file is in; None for server/main.cc and for client/."""
+    layers = [layer for layer in ALLOWED if path.startswith(f"server/{layer}/")]
+    return max(layers, key=len, default=None)
 
 
 def problem_of(name: str, line: str) -> str | None:
     """What is wrong with a line of a file."""
-    folder = folder_of(name)
-    if included := re.match(r'#include "server/(\w+)/', line):
-        if name.startswith("client/") or (folder and included[1] not in ALLOWED[folder]):
-            return f"{folder or 'client'} may not include server/{included[1]}"
-    elif re.match(r"#include <(ATen|c10|torch)/", line) and folder and folder not in TORCH:
+    layer, top_level = layer_of(name), name.count("/") == 1
+    if layer is None and name.startswith("server/") and not top_level:
+        return "its folder is not in ALLOWED of scripts/lint/include_direction.py"
+    if included := re.match(r'#include "(server/[^"]+)"', line):
+        is_allowed = included[1] in FOR_ALL or layer_of(included[1]) in ALLOWED.get(layer, set())
+        if (layer or name.startswith("client/")) and not is_allowed:
+            return f"{layer or 'client'} may not include {included[1]}"
+    elif re.match(r"#include <(ATen|c10|torch)/", line) and layer and layer not in TORCH:
         return f"only {', '.join(sorted(TORCH))} may include LibTorch"
     return None
 
