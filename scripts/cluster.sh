@@ -1,4 +1,7 @@
 # Sourced by ../dev: a real one-node Kubernetes in namespaces of this machine, and what is proved on it.
+# Functions: cluster_usage, run_cluster; the others are its parts.
+# Reads: ROOT, CACHE; BASE_IMAGE of image.sh, HELM and KUBERNETES of manifests.sh.
+# Sets when sourced: CLUSTER, CLUSTER_SOURCES. Sets when it runs: GO_PROGRAM; for the checks BUILD, PYTHON and an EXIT trap.
 
 CLUSTER="$CACHE/cluster"
 CLUSTER_SOURCES="$ROOT/tests/deploy/cluster"

@@ -1,4 +1,6 @@
 # Sourced by ../dev: what a machine with a GPU needs to test and measure the server, in one file made here.
+# Functions: gpu_usage, make_gpu_bundle; the others are its parts.
+# Reads: ROOT. Sets: BUILD, MODEL.
 
 gpu_usage() {
   cat <<'TEXT'
@@ -36,12 +38,7 @@ make_gpu_bundle() {
     --plugin=protoc-gen-grpc_python="$(command -v grpc_python_plugin)" varserve/v1/var.proto varserve/v1/inference.proto
   # The embedded model without its weights: only their names and shapes.
   find "$MODEL" -maxdepth 1 -type f ! -name '*.safetensors' -exec cp -t "$bundle/model" {} +
-  python3 - "$MODEL/model.safetensors" >"$bundle/model/tensors.json" <<'PY'
-import json, sys
-with open(sys.argv[1], "rb") as file:
-    header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-print(json.dumps([[name, tensor["shape"]] for name, tensor in header.items() if name != "__metadata__"]))
-PY
+  python3 "$ROOT/scripts/tensor_shapes.py" "$MODEL/model.safetensors" >"$bundle/model/tensors.json"
   git -C "$ROOT" describe --always --dirty >"$bundle/REVISION"
   tar --directory "$bundle" --owner 0 --group 0 --create --file - . | xz --threads 0 >"$out/varserve-gpu.tar.xz"
   rm -r "$bundle"

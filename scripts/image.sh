@@ -1,4 +1,8 @@
 # Sourced by ../dev: the container image, built and tried with Docker, or with buildah where no Docker runs.
+# Functions: build_image, for ./dev image and the cluster; in_buildah and save_image, for the cluster; the others are parts.
+# Reads: ROOT, CACHE; MODEL, which it sets where the model is mounted.
+# Sets when sourced: BUILDAH, BASE_IMAGE, ANY_USER. Sets while the image runs: IMAGE, END_IMAGE, IMAGE_LOG, IMAGE_PID and an
+# EXIT trap.
 
 image_usage() {
   cat <<'TEXT'

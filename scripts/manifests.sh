@@ -1,4 +1,6 @@
 # Sourced by ../dev: what is rendered from the Helm chart and copied into it, and the checks of deploy/ that need no cluster.
+# Functions: cmd_manifests, lint_deploy, test_envoy; ensure_go_program, for the cluster too; the others are parts.
+# Reads: ROOT, CACHE. Sets when sourced: HELM, CHART, KUBERNETES. Sets when it runs: GO_PROGRAM; BUILD and PYTHON for checks.
 
 HELM=helm.sh/helm/v3/cmd/helm@v3.19.2
 CHART="$ROOT/deploy/helm/varserve"

@@ -1,4 +1,6 @@
 # Sourced by ../dev: a server in the background for a while.
+# Functions: start_server, stop_server.
+# Reads: BUILD. Sets: ADDRESS, SERVER_LOG, SERVER_PID and an EXIT trap, which stops the server.
 
 # start_server [FLAG...]: starts varserve-server on a free port and waits until it is ready. Sets ADDRESS; the server ends with
 # the script. Its output goes to SERVER_LOG.

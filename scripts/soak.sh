@@ -1,8 +1,10 @@
 # Sourced by ../dev: the long versions of the tests under load, hostile callers, and the fuzz targets.
+# Functions: run_soak, run_fuzz, test_hostile; the others are parts.
+# Reads: ROOT; BUILD and MODEL in test_hostile. Sets when sourced: FUZZ_TARGETS. Sets when it runs: BUILD, or PYTHON.
 
 FUZZ_TARGETS=(image_decoder chat_template request safetensors_header model_config)
 
-# run_fuzz SECONDS: every target for so long, one a core, from its corpus. New inputs go to build/asan-core/corpus. Sets nothing.
+# run_fuzz SECONDS: every target for so long, one a core, from its corpus. New inputs go to build/asan-core/corpus.
 run_fuzz() {
   local seconds=$1 target job
   local -a jobs=()

@@ -2,8 +2,24 @@
 
 from grafana_foundation_sdk.builders import dashboard
 
-from dashboards.panels import COUNT, RATIO, REQUESTS, SECONDS, TOKENS_PER_SECOND
-from dashboards.panels import bars, board, figure, increase, mean, quantile, quantiles, rate, series, timeline, with_rows
+from dashboards.panels import (
+    COUNT,
+    RATIO,
+    REQUESTS,
+    SECONDS,
+    TOKENS_PER_SECOND,
+    bars,
+    board,
+    figure,
+    increase,
+    mean,
+    quantile,
+    quantiles,
+    rate,
+    series,
+    timeline,
+    with_rows,
+)
 
 UID, TITLE = "varserve-serving", "VARServe: serving"
 FAULTS = 'code=~"INTERNAL|UNKNOWN|UNAVAILABLE|DEADLINE_EXCEEDED"'
@@ -32,11 +48,15 @@ def _figures() -> list:
             f"sum({series('ready')})",
         ),
         figure(
-            "Requests", "Calls that ended, with any status; each setting of a Compare counts.", COUNT, increase("requests_total")
+            "Requests",
+            "Calls that ended, with any status; each setting of a Compare counts.",
+            COUNT,
+            increase("requests_total"),
         ),
         figure(
             "Errors",
-            "Share of calls that ended with INTERNAL, UNKNOWN, UNAVAILABLE or DEADLINE_EXCEEDED. Callers' mistakes do not count.",
+            "Share of calls that ended with INTERNAL, UNKNOWN, UNAVAILABLE or DEADLINE_EXCEEDED. "
+            "Callers' mistakes do not count.",
             RATIO,
             f"{increase('requests_total', FAULTS)} / {increase('requests_total')}",
             bad_from=0.05,
@@ -57,7 +77,8 @@ def _figures() -> list:
         ),
         figure(
             "Prompt tokens cached",
-            "Share of prompt tokens that were not computed again. High when callers ask several questions about one picture.",
+            "Share of prompt tokens that were not computed again. "
+            "High when callers ask several questions about one picture.",
             RATIO,
             f"{increase('prefix_cache_hits_total')} / {increase('prefix_cache_queries_total')}",
         ),
@@ -68,7 +89,8 @@ def _traffic() -> list:
     return [
         timeline(
             "Requests by status",
-            "Final status of calls. RESOURCE_EXHAUSTED: the queue is full, add replicas. UNAVAILABLE: replicas are starting or draining.",
+            "Final status of calls. RESOURCE_EXHAUSTED: the queue is full, add replicas. "
+            "UNAVAILABLE: replicas are starting or draining.",
             REQUESTS,
             [(rate("requests_total", by="code") + " > 0", "{{code}}")],
             stacked=True,
@@ -82,7 +104,8 @@ def _traffic() -> list:
         ),
         timeline(
             "How answers end",
-            "stop: the model ended the answer. length: max_tokens was reached; if this is most of them, callers get cut-off answers.",
+            "stop: the model ended the answer. "
+            "length: max_tokens was reached; if this is most of them, callers get cut-off answers.",
             REQUESTS,
             [(rate("requests_total", 'code="OK"', 'method!="GetModel"', by="finish_reason"), "{{finish_reason}}")],
             stacked=True,
@@ -106,7 +129,8 @@ def _latency() -> list:
         ),
         timeline(
             "Queue",
-            "Waiting for a worker to build the prompt, then for a place in the batch. Above zero for long: one of them is at capacity.",
+            "Waiting for a worker to build the prompt, then for a place in the batch. "
+            "Above zero for long: one of them is at capacity.",
             SECONDS,
             [*quantiles("queue_time_seconds"), (f"max({series('oldest_waiting_seconds')})", "oldest now")],
         ),
@@ -120,7 +144,11 @@ def _latency() -> list:
             "Where the first token's time goes",
             "Means. Pictures: decoding and resizing. Queue: waiting for admission. Prompt: vision tower and decoder.",
             SECONDS,
-            [(mean("image_seconds"), "pictures"), (mean("queue_time_seconds"), "queue"), (mean("prefill_seconds"), "prompt")],
+            [
+                (mean("image_seconds"), "pictures"),
+                (mean("queue_time_seconds"), "queue"),
+                (mean("prefill_seconds"), "prompt"),
+            ],
             stacked=True,
         ),
         bars(
@@ -138,7 +166,8 @@ def _engine() -> list:
     return [
         timeline(
             "Running and waiting",
-            "Waiting above zero for long: at capacity. Mostly preparing: the bottleneck is pictures and prompts, not the model.",
+            "Waiting above zero for long: at capacity. "
+            "Mostly preparing: the bottleneck is pictures and prompts, not the model.",
             COUNT,
             [
                 (f"sum({series('requests_running')})", "running"),
@@ -155,7 +184,8 @@ def _engine() -> list:
         timeline("Step", "Duration of one pass through the model.", SECONDS, quantiles("engine_step_seconds")),
         timeline(
             "KV cache in use",
-            "Share of KV blocks that running requests hold. Near 100 %, requests wait for memory and no prefix stays cached.",
+            "Share of KV blocks that running requests hold. "
+            "Near 100 %, requests wait for memory and no prefix stays cached.",
             RATIO,
             [(series("kv_cache_usage_ratio"), "{{instance}}")],
         ),
@@ -185,7 +215,8 @@ def _faults() -> list:
     return [
         timeline(
             "Corrupted results",
-            "Requests whose logits were not finite: corrupt weights, faulty hardware, or a picture that the model cannot handle.",
+            "Requests whose logits were not finite: corrupt weights, faulty hardware, "
+            "or a picture that the model cannot handle.",
             COUNT,
             [(count("corrupted_requests_total"), "{{instance}}")],
         ),

@@ -2,8 +2,11 @@
 
 from grafana_foundation_sdk.builders import dashboard
 
-from dashboards.panels import RATIO, REQUESTS, SECONDS, TOKENS
 from dashboards.panels import (
+    RATIO,
+    REQUESTS,
+    SECONDS,
+    TOKENS,
     bars,
     board,
     choice,
@@ -51,7 +54,8 @@ def _figures() -> list:
         ),
         figure(
             "Visual sinks per request",
-            "Mean over a request's VAR layers, for requests with observe or on. 0: the VAR profile does not fit this model.",
+            "Mean over a request's VAR layers, for requests with observe or on. "
+            "0: the VAR profile does not fit this model.",
             TOKENS,
             mean("var_sink_tokens", VISUAL, PRESET, over=increase),
         ),
@@ -69,7 +73,8 @@ def _figures() -> list:
         ),
         figure(
             "Attention moved",
-            "Share of all attention that VAR took from sinks, in requests with VAR on. 0: VAR has no effect, see the runbook.",
+            "Share of all attention that VAR took from sinks, in requests with VAR on. "
+            "0: VAR has no effect, see the runbook.",
             RATIO,
             mean("var_redistributed_attention_ratio", PRESET, over=increase),
         ),
@@ -77,7 +82,8 @@ def _figures() -> list:
             "Attention on the picture gained",
             "After VAR minus before, in requests with VAR on.",
             RATIO,
-            f"{mean('var_visual_attention_ratio', ON, AFTER, PRESET, over=increase)} - {mean('var_visual_attention_ratio', ON, BEFORE, PRESET, over=increase)}",
+            f"{mean('var_visual_attention_ratio', ON, AFTER, PRESET, over=increase)} - "
+            f"{mean('var_visual_attention_ratio', ON, BEFORE, PRESET, over=increase)}",
         ),
     ]
 
@@ -104,7 +110,8 @@ def _sinks() -> list:
         ),
         timeline(
             "Visual sinks against last week",
-            "The last hour and the mean of the week before. VarserveSinkDrift fires if they differ by a quarter plus three standard deviations.",
+            "The last hour and the mean of the week before. "
+            "VarserveSinkDrift fires if they differ by a quarter plus three standard deviations.",
             TOKENS,
             [
                 ('model:varserve_var_visual_sink_tokens:mean1h{model=~"$model"}', "{{model}} hour"),
@@ -138,7 +145,8 @@ def _attention() -> list:
         ),
         timeline(
             "Attention on the picture",
-            "Mean share in requests with VAR on, before and after. The gap is the attention that VAR returns to the picture.",
+            "Mean share in requests with VAR on, before and after. "
+            "The gap is the attention that VAR returns to the picture.",
             RATIO,
             [
                 (mean("var_visual_attention_ratio", ON, stage, PRESET), legend)
@@ -181,7 +189,8 @@ def _layers() -> list:
             [
                 (
                     padded_layer(
-                        f"{increase('var_layer_sink_tokens_total', kind, by='layer')} / ignoring(layer) group_left() {increase('var_sink_tokens_count', kind)}"
+                        f"{increase('var_layer_sink_tokens_total', kind, by='layer')} / ignoring(layer) group_left() "
+                        f"{increase('var_sink_tokens_count', kind)}"
                     ),
                     name,
                 )
@@ -196,7 +205,8 @@ def _layers() -> list:
             [
                 (
                     padded_layer(
-                        f"{increase('var_layer_redistributed_attention_total', by='layer')} / {increase('var_layer_rows_total', ON, by='layer')}"
+                        f"{increase('var_layer_redistributed_attention_total', by='layer')} / "
+                        f"{increase('var_layer_rows_total', ON, by='layer')}"
                     ),
                     "moved",
                 )
@@ -232,7 +242,10 @@ def _on_compared_with_off() -> list:
             "Whole request by mode",
             "Successful calls over the time range. Differences come from the length of answers or the cost of VAR.",
             SECONDS,
-            [(quantile(q, "request_duration_seconds", by="var", over=increase), f"p{q * 100:.0f}") for q in (0.5, 0.95)],
+            [
+                (quantile(q, "request_duration_seconds", by="var", over=increase), f"p{q * 100:.0f}")
+                for q in (0.5, 0.95)
+            ],
             "var",
             width=8,
         ),
@@ -240,7 +253,10 @@ def _on_compared_with_off() -> list:
             "Between two tokens by mode",
             "Over the time range. The modes share batches, so a large difference comes from the traffic.",
             SECONDS,
-            [(quantile(q, "inter_token_latency_seconds", by="var", over=increase), f"p{q * 100:.0f}") for q in (0.5, 0.95)],
+            [
+                (quantile(q, "inter_token_latency_seconds", by="var", over=increase), f"p{q * 100:.0f}")
+                for q in (0.5, 0.95)
+            ],
             "var",
             width=8,
         ),
