@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kSumBlock = 256;  // logits whose weights are summed by themselves
 
-constexpr double kOftenDrawn = 0.25;    // a nucleus of such a share is drawn from by trying
+constexpr double kOftenDrawn = 0.25;  // a nucleus of such a share is drawn from by trying
 
 // Uniform in [0, 1), a function of seed, step and attempt alone: SplitMix64 (Steele, Lea, Flood 2014), the
 // step-th output.
