@@ -2,9 +2,9 @@
 // same on every device; a pure function of its arguments, so a seed gives the same tokens whatever else runs.
 //
 // Never sorts the vocabulary, nor looks at all of it more often than it must: what the choice depends on is
-// found by blocks and buckets (token_ranking.h), or, where top_p leaves most of the probability in, by drawing
-// from all tokens until one is in. Which those are is the definition's choice, in which tokens are sorted by
-// probability, ties by id.
+// found by blocks and buckets (token_ranking.h), or, where top_p leaves most of the probability in, by
+// drawing from all tokens until one is in. Which those are is the definition's choice, in which tokens are
+// sorted by probability, ties by id.
 #pragma once
 
 #include <cstdint>
