@@ -1,13 +1,13 @@
-# The server and its client on Debian 12. ./dev image builds and tries it, also where there is no Docker.
+# The server and its client on Debian 12. ./dev image builds and tests it, with or without Docker.
 #
-#   FLAVOUR   cpu | cuda: the libraries for a GPU are 3 GB more; a cuda image serves without a GPU too
-#   MODEL     volume: mounted at /model when it runs | embedded: the model of models/embedded is inside |
-#             directory: what --build-context weights=DIR names is inside
-#   BASE      Debian 12. Here, and nowhere else, it is pinned: ./dev image --pin writes the digest of today
+#   FLAVOUR   cpu | cuda: adds 3 GB of GPU libraries; a cuda image also serves without a GPU
+#   MODEL     volume: mounted at /model at run time | embedded: contains the model of models/embedded |
+#             directory: contains the directory that --build-context weights=DIR names
+#   BASE      Debian 12, pinned only here: ./dev image --pin writes the current digest
 #   VERSION, REVISION   labels
 #
-# Where downloads go through a proxy with an authority of its own: --secret id=ca,src=FILE (PEM). It is trusted while the
-# image is built, and is not in it.
+# If downloads go through a proxy with its own certificate authority: --secret id=ca,src=FILE (PEM). It is trusted during the
+# build; the image does not contain it.
 #
 # Needs BuildKit (Docker 23 or later) or buildah 1.28.
 ARG BASE=debian:bookworm-slim
@@ -82,11 +82,11 @@ COPY --from=build /src/build/release/bin/varserve-server /src/build/release/bin/
 COPY LICENSE /usr/local/share/doc/varserve/LICENSE
 
 ENV VARSERVE_MODEL=/model
-# Any other user may run it as well: everything is readable, nothing is written.
+# Any other user works too: everything is readable, nothing is written.
 USER 65532:65532
 WORKDIR /
 EXPOSE 50051 9464
-# With TLS give the server --health_listen and this its address, or let the orchestrator probe (docs/deploy.md).
+# With TLS, set the server's --health_listen and use its address here, or let the orchestrator probe (docs/deploy.md).
 HEALTHCHECK --interval=10s --timeout=6s --start-period=10m CMD ["varserve", "health"]
 ENTRYPOINT ["varserve-server"]
 

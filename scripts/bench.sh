@@ -1,4 +1,6 @@
 # Sourced by ../dev: benchmarks, with peers that run in a Python environment of their own.
+# Functions: run_bench.
+# Reads: ROOT. Sets: BUILD, MODEL and PYTHON, by what it calls.
 
 # run_bench NAME [ARGUMENT...]: tests/bench/NAME.py with what it needs.
 run_bench() {

@@ -1,4 +1,6 @@
 # Sourced by ../dev: configures and builds.
+# Functions: ensure_build.
+# Reads: ROOT; LIBTORCH_LOCK, through ensure_libtorch. Sets: BUILD; LIBTORCH unless the preset builds without it.
 
 # ensure_build PRESET [TARGET...]: builds what is not built. Sets BUILD.
 ensure_build() {

@@ -1,17 +1,21 @@
 # Sourced by ../dev: a real one-node Kubernetes in namespaces of this machine, and what is proved on it.
+# Functions: cluster_usage, run_cluster; the others are its parts.
+# Reads: ROOT, CACHE; BASE_IMAGE of image.sh, HELM and KUBERNETES of manifests.sh.
+# Sets when sourced: CLUSTER, CLUSTER_SOURCES. Sets when it runs: GO_PROGRAM; for the checks BUILD, PYTHON and an EXIT trap.
 
 CLUSTER="$CACHE/cluster"
 CLUSTER_SOURCES="$ROOT/tests/deploy/cluster"
 
 cluster_usage() {
   cat <<'TEXT'
-usage: ./dev cluster [check] [--keep] [--ca FILE]   start it, install the chart, run the checks, stop it; writes docs/evidence/cluster.log
-       ./dev cluster up | down            start or stop it only; up also imports the images
+usage: ./dev cluster [check] [--keep] [--ca FILE]   start a cluster, install the chart, run the checks, stop the cluster;
+                                                    writes docs/evidence/cluster.log
+       ./dev cluster up | down            only start or stop the cluster
        ./dev cluster kubectl ARGUMENT...  as administrator of the running cluster
        ./dev cluster helm ARGUMENT...
-A real Kubernetes of one node: etcd, containerd and runc of Debian, Kubernetes built from its Go modules (once; ten minutes of
-CPU time), all in mount, network and process namespaces of their own. Needs root, Debian 12 and Go 1.24. With
---keep the cluster goes on running; --ca as of ./dev image.
+A real one-node Kubernetes: Debian's etcd, containerd and runc, and Kubernetes built from its Go modules (once; ten minutes of
+CPU time), in its own mount, network and process namespaces. Needs root, Debian 12 and Go 1.24. With --keep the cluster keeps
+running; --ca is the same as for ./dev image.
 TEXT
 }
 

@@ -1,17 +1,19 @@
 # Sourced by ../dev: what a machine with a GPU needs to test and measure the server, in one file made here.
+# Functions: gpu_usage, make_gpu_bundle; the others are its parts.
+# Reads: ROOT. Sets: BUILD, MODEL.
 
 gpu_usage() {
   cat <<'TEXT'
 usage: ./dev gpu --bundle DIR
-Builds the server, its client and the component tests against LibTorch 2.11 and packs them into DIR/varserve-gpu.tar.xz, with the
-shared libraries they need beyond the C library's, goldens, benchmarks and samples. On a machine with an NVIDIA GPU and a Python
-that has that torch, whether there is a network, a compiler and this repository or not:
+Builds the server, the client and the component tests against LibTorch 2.11 and packs them into DIR/varserve-gpu.tar.xz, with
+the shared libraries they need (except the C library), golden values, benchmarks and samples. On a machine with an NVIDIA GPU
+and a Python that has this version of torch (no network, compiler or repository needed):
 
   python3 -m tarfile -e varserve-gpu.tar.xz varserve-gpu
   python3 varserve-gpu/tests/gpu/run.py --out RESULTS
 
-runs the tests on the GPU, compares it with the CPU, measures it beside transformers, and writes RESULTS/gpu.json and gpu.md. That
-takes five minutes; run.py --help says how to take less, and how to try it without a GPU.
+runs the tests on the GPU, compares its results with the CPU's, compares its speed with transformers, and writes
+RESULTS/gpu.json and gpu.md. This takes five minutes; run.py --help says how to shorten it, and how to try it without a GPU.
 TEXT
 }
 
@@ -36,12 +38,7 @@ make_gpu_bundle() {
     --plugin=protoc-gen-grpc_python="$(command -v grpc_python_plugin)" varserve/v1/var.proto varserve/v1/inference.proto
   # The embedded model without its weights: only their names and shapes.
   find "$MODEL" -maxdepth 1 -type f ! -name '*.safetensors' -exec cp -t "$bundle/model" {} +
-  python3 - "$MODEL/model.safetensors" >"$bundle/model/tensors.json" <<'PY'
-import json, sys
-with open(sys.argv[1], "rb") as file:
-    header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-print(json.dumps([[name, tensor["shape"]] for name, tensor in header.items() if name != "__metadata__"]))
-PY
+  python3 "$ROOT/scripts/tensor_shapes.py" "$MODEL/model.safetensors" >"$bundle/model/tensors.json"
   git -C "$ROOT" describe --always --dirty >"$bundle/REVISION"
   tar --directory "$bundle" --owner 0 --group 0 --create --file - . | xz --threads 0 >"$out/varserve-gpu.tar.xz"
   rm -r "$bundle"

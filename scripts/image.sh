@@ -1,21 +1,26 @@
 # Sourced by ../dev: the container image, built and tried with Docker, or with buildah where no Docker runs.
+# Functions: build_image, for ./dev image and the cluster; in_buildah and save_image, for the cluster; the others are parts.
+# Reads: ROOT, CACHE; MODEL, which it sets where the model is mounted.
+# Sets when sourced: BUILDAH, BASE_IMAGE, ANY_USER. Sets while the image runs: IMAGE, END_IMAGE, IMAGE_LOG, IMAGE_PID and an
+# EXIT trap.
 
 image_usage() {
   cat <<'TEXT'
 usage: ./dev image [--flavour cpu|cuda] [--model volume|embedded] [--tag NAME] [--builder docker|buildah] [--ca FILE]
                    [--save FILE]
        ./dev image --pin
-Builds the image, prints its size, starts it as a user it does not know and asks it three questions about two pictures.
+Builds the image, prints its size, starts it as an arbitrary user and runs the demo in it.
 
   --flavour   cuda adds the libraries for a GPU. Default: cpu
-  --model     volume: the model is mounted when the image runs; embedded: the embedded model is inside. Default: embedded
+  --model     volume: the model is mounted when the image runs; embedded: the image contains the embedded model.
+              Default: embedded
   --tag       name of the image. Default: varserve:VERSION-FLAVOUR
-  --builder   default: docker where its daemon answers, else buildah (root, Debian; needs no daemon and no image registry:
-              the base image is made of Debian's packages)
-  --ca        PEM file of certificate authorities to trust while it is built, of a proxy; they are not in the image.
-              Default: none but Debian's
+  --builder   default: docker if its daemon answers, else buildah (root, Debian; needs no daemon and no image registry:
+              the base image is made from Debian packages)
+  --ca        PEM file of certificate authorities to trust during the build, such as a proxy's; the image does not
+              contain them. Default: only Debian's
   --save      also write the image to FILE, as docker save does
-  --pin       write the digest that the registry has now for the base image into Dockerfile, with docker or skopeo
+  --pin       write the registry's current digest of the base image into Dockerfile, with docker or skopeo
 TEXT
 }
 
@@ -67,7 +72,7 @@ ANY_USER=1000680000:0
 # ends it.
 run_image() {
   local builder=$1 image=$2 model=$3 port=$4 container mounts
-  mounts=(--volume "$ROOT/models/embedded/samples:/samples:ro")
+  mounts=(--volume "$ROOT/models/embedded/demo:/demo:ro")
   [[ $model == embedded ]] || mounts+=(--volume "$MODEL:/model:ro")
   IMAGE_LOG=$(mktemp --suffix=.log)
   if [[ $builder == docker ]]; then
@@ -156,7 +161,7 @@ save_image() {
   say "saved to $3"
 }
 
-# try_image BUILDER IMAGE MODEL: asks it the demo's questions.
+# try_image BUILDER IMAGE MODEL: runs the demo in it.
 try_image() {
   local port
   port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
@@ -167,6 +172,6 @@ try_image() {
     cat "$IMAGE_LOG" >&2
     die "image: the server in it did not get ready"
   }
-  ask_demo_questions /samples "${IMAGE[@]}" varserve ask --address "localhost:$port"
+  show_demo "localhost:$port" /demo "${IMAGE[@]}" varserve
   stop_image
 }

@@ -1,4 +1,7 @@
 # Sourced by ../dev: LibTorch (headers and libraries) out of the pinned torch wheel and the CUDA wheels it needs.
+# Functions: ensure_libtorch, ensure_libtorch_cuda; the others are their parts.
+# Reads: ROOT, CACHE; LIBTORCH_LOCK, which a caller may set for one call.
+# Sets when sourced: LIBTORCH_LOCK, CPU_LIBRARIES, CUDA_LIBRARIES. Sets when it runs: LIBTORCH or LIBTORCH_CUDA; WHEEL, WHEELS.
 
 LIBTORCH_LOCK="$ROOT/scripts/libtorch.lock"
 
@@ -14,29 +17,7 @@ unpack_wheels() {
   say "unpacking into $1"
   rm -rf "$staging" "$1"
   mkdir -p "$staging"
-  python3 - "$staging" "${@:2}" <<'PY'
-import pathlib, sys, zipfile
-from fnmatch import fnmatch
-out, separator = pathlib.Path(sys.argv[1]), sys.argv.index("--")
-patterns, wheels = sys.argv[2:separator], sys.argv[separator + 1 :]
-# An old protobuf and fmt 12 in the wheel's include folder would shadow the system's.
-SHADOWING = ("torch/include/google/", "torch/include/fmt/")
-missing = set(patterns)
-for wheel in wheels:
-    with zipfile.ZipFile(wheel) as z:
-        for name in z.namelist():
-            library = pathlib.PurePath(name).name
-            matching = {p for p in patterns if fnmatch(name, p) or fnmatch(library, p)}
-            if not matching or name.startswith(SHADOWING) or name.endswith("/"):
-                continue
-            missing -= matching
-            target = out / (name.removeprefix("torch/") if name.startswith("torch/include/") else f"lib/{library}")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with z.open(name) as source, open(target, "wb") as sink:
-                while chunk := source.read(1 << 22):
-                    sink.write(chunk)
-sys.exit(f"not in the wheels: {', '.join(sorted(missing))}" if missing else 0)
-PY
+  python3 "$ROOT/scripts/unpack_wheels.py" "$staging" "${@:2}"
   touch "$staging/.complete"
   mv "$staging" "$1"
 }

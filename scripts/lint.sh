@@ -1,50 +1,32 @@
 # Sourced by ../dev: everything that can be said about the code without running it.
+# Functions: run_lint; the others are its parts.
+# Reads: ROOT. Sets: BUILD, PYTHON, and the working directory.
 
 # Sources of our own, one a line, by file name pattern.
 sources() { git -C "$ROOT" ls-files -- "$@"; }
 
-# A folder may include only what stands right of its colon; the link order in CMakeLists.txt says the same.
-check_include_direction() {
-  python3 - "$ROOT" <<'PY'
-import pathlib, re, subprocess, sys
-root = pathlib.Path(sys.argv[1])
-ALLOWED = {
-    "base": {"base"},
-    "kernels": {"kernels"},
-    "engine": {"engine", "base"},
-    "preprocess": {"preprocess", "base"},
-    "attention": {"attention", "kernels"},
-    "model": {"model", "attention", "kernels", "engine", "base"},
-    "telemetry": {"telemetry", "engine", "base"},
-    "calibrate": {"calibrate", "model", "attention", "kernels", "engine", "preprocess", "base"},
-    "rpc": {"rpc", "engine", "preprocess", "telemetry", "base"},
-}
-TORCH = {"attention", "model", "calibrate"}
-bad = []
-for name in subprocess.run(["git", "-C", root, "ls-files", "server", "client"], capture_output=True, text=True).stdout.split():
-    if not name.endswith((".h", ".cc")):
-        continue
-    parts = name.split("/")
-    folder = parts[1] if parts[0] == "server" and len(parts) > 2 else None
-    for number, line in enumerate((root / name).read_text().splitlines(), 1):
-        if (m := re.match(r'#include "server/(\w+)/', line)) and (
-            parts[0] == "client" or (folder and m[1] not in ALLOWED[folder])
-        ):
-            bad.append(f"{name}:{number}: {folder or 'client'} may not include server/{m[1]}")
-        if re.match(r"#include <(ATen|c10|torch)/", line) and folder and folder not in TORCH:
-            bad.append(f"{name}:{number}: only attention, model and calibrate may include LibTorch")
-print("\n".join(bad))
-sys.exit(bool(bad))
-PY
+# Format, lint and annotations of Python, by ruff.toml.
+lint_python() {
+  ensure_venv lint "$ROOT/scripts/lint/requirements.lock"
+  local ruff
+  ruff=$(dirname "$PYTHON")/ruff
+  say "ruff"
+  "$ruff" format --no-cache --quiet --diff "$ROOT" || die "Python is not formatted; in the repository: $ruff format"
+  "$ruff" check --no-cache --quiet --output-format concise "$ROOT"
 }
 
+# run_lint [--all]: ends the script where a check fails.
 run_lint() {
   ensure_packages "$ROOT/scripts/packages.txt" "$ROOT/scripts/packages-test.txt"
   cd "$ROOT" || exit
   say "clang-format"
   sources '*.cc' '*.h' | xargs clang-format --dry-run --Werror
+  lint_python
   say "include direction"
-  check_include_direction
+  python3 scripts/lint/include_direction.py
+  say "sizes of files and functions"
+  python3 scripts/lint/cpp_functions_test.py --quiet
+  python3 scripts/lint/sizes.py
   say "shellcheck"
   shellcheck --shell=bash --external-sources dev scripts/*.sh tests/deploy/cluster/*.sh .ci/run
   say "clang: warnings and thread-safety analysis as errors"

@@ -1,4 +1,6 @@
 # Sourced by ../dev: what is rendered from the Helm chart and copied into it, and the checks of deploy/ that need no cluster.
+# Functions: cmd_manifests, lint_deploy, test_envoy; ensure_go_program, for the cluster too; the others are parts.
+# Reads: ROOT, CACHE. Sets when sourced: HELM, CHART, KUBERNETES. Sets when it runs: GO_PROGRAM; BUILD and PYTHON for checks.
 
 HELM=helm.sh/helm/v3/cmd/helm@v3.19.2
 CHART="$ROOT/deploy/helm/varserve"
@@ -56,7 +58,8 @@ render_manifests() {
 cmd_manifests() {
   if wants_help "$@"; then
     echo "usage: ./dev manifests
-Renders deploy/kubernetes and deploy/envoy from the Helm chart, and copies into the chart what it takes from elsewhere."
+Renders deploy/kubernetes and deploy/envoy from the Helm chart, and copies rules, dashboards and the API's descriptor into the
+chart."
     return
   fi
   copy_chart_files "$CHART"

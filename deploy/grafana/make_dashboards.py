@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
-"""Writes the dashboards beside this script as JSON, or with --check tells whether they are current.
+"""Writes the dashboards next to this script as JSON; with --check, reports whether they are current.
 
-Needs the packages of tests/observe/requirements.lock; ./dev observe --write brings them.
+Needs the packages of tests/observe/requirements.lock; ./dev observe --write installs them.
 """
 
 import argparse
@@ -32,12 +31,14 @@ def _number_panels(text: str) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a file is not current")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with code 1 if a file is not current")
     check = parser.parse_args().check
-    stale = [name for name, text in dashboards().items() if not (HERE / name).exists() or (HERE / name).read_text() != text]
+    stale = [
+        name for name, text in dashboards().items() if not (HERE / name).exists() or (HERE / name).read_text() != text
+    ]
     if check:
         for name in stale:
-            print(f"deploy/grafana/{name} is not current; write it anew with ./dev observe --write", file=sys.stderr)
+            print(f"deploy/grafana/{name} is not current; regenerate it with ./dev observe --write", file=sys.stderr)
         return 1 if stale else 0
     for name, text in dashboards().items():
         (HERE / name).write_text(text)

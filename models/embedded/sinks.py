@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Study the attention sinks of a model built by build.py, and what VAR does to its answers.
 
  1. phi of every token by layer, on held-out scenes: which tokens are sinks, whether they lie on background,
@@ -29,7 +28,7 @@ from training.processes import start_process
 from training.sources import Sources, source_flags
 
 matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402  (needs the line above)
+from matplotlib import pyplot
 
 SETTINGS = {
     "plain": Setting(Treatment.OBSERVE),
@@ -61,18 +60,14 @@ def observe(answerer: VarAnswerer, scene: Scene) -> Observation:
     return Observation(phi, num_visual, (covered == 0).flatten())
 
 
-def describe_sinks(
-    observations: list[Observation], shares: list[Shares], tau: float
-) -> list[dict[str, float]]:
+def describe_sinks(observations: list[Observation], shares: list[Shares], tau: float) -> list[dict[str, float]]:
     """One row per layer, means over scenes."""
     rows = []
     for layer, share in enumerate(shares):
         visual = [seen.phi[layer, : seen.num_visual] for seen in observations]
         text = [seen.phi[layer, seen.num_visual :] for seen in observations]
         sinks = [phi >= tau for phi in visual]
-        on_background = sum(
-            (sink & seen.background).sum() for sink, seen in zip(sinks, observations, strict=True)
-        )
+        on_background = sum((sink & seen.background).sum() for sink, seen in zip(sinks, observations, strict=True))
         total = sum(sink.sum() for sink in sinks)
         rows.append(
             {
@@ -163,13 +158,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[source_flags()]
     )
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="what build.py wrote")
-    parser.add_argument(
-        "--sink-dimensions", type=int, nargs="+", default=[507], metavar="D", help="default: 507"
-    )
+    parser.add_argument("--sink-dimensions", type=int, nargs="+", default=[507], metavar="D", help="default: 507")
     parser.add_argument("--scenes", type=int, default=30, help="to observe (default: %(default)s)")
-    parser.add_argument(
-        "--per-kind", type=int, default=20, help="questions to compare by (default: %(default)s)"
-    )
+    parser.add_argument("--per-kind", type=int, default=20, help="questions to compare by (default: %(default)s)")
     parser.add_argument(
         "--compare",
         nargs="*",
@@ -178,9 +169,7 @@ def main() -> int:
         metavar="SETTING",
         help=f"of {', '.join(SETTINGS)} (default: all)",
     )
-    parser.add_argument(
-        "--stable-layers", type=int, nargs=2, default=(12, 28), help="for the overlap of sinks"
-    )
+    parser.add_argument("--stable-layers", type=int, nargs=2, default=(12, 28), help="for the overlap of sinks")
     parser.add_argument("--figure", type=Path, metavar="PNG")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
     args = parser.parse_args()
@@ -198,10 +187,7 @@ def main() -> int:
         print("| " + " | ".join(f"{value:.3g}" for value in row.values()) + " |")
     background = float(np.mean([seen.background.mean() for seen in observations]))
     overlap = same_places(observations, tau, *args.stable_layers)
-    print(
-        f"background patches: {background:.1%}; "
-        f"overlap of one layer's visual sinks with the next's: {overlap:.2f}"
-    )
+    print(f"background patches: {background:.1%}; overlap of one layer's visual sinks with the next's: {overlap:.2f}")
     if args.figure:
         draw(observations, tau, args.figure)
 
@@ -211,8 +197,7 @@ def main() -> int:
         comparisons[name] = compare(answerer, list(sheets(SPLITS[name], maker, args.per_kind)), args.compare)
     if args.json:
         settings = {
-            name: asdict(setting) | {"treatment": setting.treatment.value}
-            for name, setting in SETTINGS.items()
+            name: asdict(setting) | {"treatment": setting.treatment.value} for name, setting in SETTINGS.items()
         }
         report = {
             "layers": layers,

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Ask a running server about held-out scenes under several VAR settings.
 
 Prints in which decoder layers visual tokens are sinks, how many of these lie on background, and what share of
@@ -120,9 +119,7 @@ def main() -> int:
         parents=[server_flags(), source_flags()],
     )
     parser.add_argument("--scenes", type=int, default=30, help="to find sinks in (default: %(default)s)")
-    parser.add_argument(
-        "--per-kind", type=int, default=20, help="questions of each kind (default: %(default)s)"
-    )
+    parser.add_argument("--per-kind", type=int, default=20, help="questions of each kind (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
     args = parser.parse_args()
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Train the embedded model's own part: projector and low-rank updates of vision tower and decoder.
 
 Stages, each skipped where its result already lies in the work folder:
@@ -82,9 +81,7 @@ def _patches(
     return alignment.Patches(*(torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*parts, strict=True)))
 
 
-def _processes(
-    number: int, initializer: Callable[[Path, Path], None], sources: Sources
-) -> ProcessPoolExecutor:
+def _processes(number: int, initializer: Callable[[Path, Path], None], sources: Sources) -> ProcessPoolExecutor:
     # Each process reads for itself: what `sources` has read already is too big to send.
     paths = (sources.packages, sources.cache)
     return ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), initializer, paths)
@@ -162,13 +159,9 @@ def _keep(result: Path, write: Callable[[Path], object]) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--packages", type=Path, required=True, metavar="DIR", help="the packages' folder")
-    parser.add_argument(
-        "--work", type=Path, required=True, metavar="DIR", help="stages' results and checkpoints"
-    )
+    parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="stages' results and checkpoints")
     with_gpu = torch.cuda.is_available()
     parser.add_argument(
         "--scenes",
@@ -179,18 +172,14 @@ def main() -> int:
     parser.add_argument(
         "--batch", type=int, default=64 if with_gpu else 4, help="scenes per step (default: 4, with a GPU 64)"
     )
-    parser.add_argument(
-        "--validate-every", type=int, default=150, metavar="STEPS", help="default: %(default)s"
-    )
+    parser.add_argument("--validate-every", type=int, default=150, metavar="STEPS", help="default: %(default)s")
     parser.add_argument(
         "--workers",
         type=int,
         default=len(os.sched_getaffinity(0)),
         help="processes of one thread each; with a GPU, which learns alone, they make scenes (default: one per core)",
     )
-    parser.add_argument(
-        "--start", type=Path, metavar="FILE", help="a trained part to go on from"
-    )
+    parser.add_argument("--start", type=Path, metavar="FILE", help="a trained part to go on from")
     parser.add_argument(
         "--first-scene",
         type=int,
@@ -198,16 +187,12 @@ def main() -> int:
         metavar="N",
         help="with --start: how many scenes FILE has seen (default: %(default)s)",
     )
-    parser.add_argument(
-        "--export", action="store_true", help="write the result of the last checkpoint and stop"
-    )
+    parser.add_argument("--export", action="store_true", help="write the result of the last checkpoint and stop")
     args = parser.parse_args()
 
     torch.set_num_threads(1)
     args.work.mkdir(parents=True, exist_ok=True)
-    plan = Plan(
-        args.scenes, args.batch, args.validate_every, args.work, args.packages, args.start, args.first_scene
-    )
+    plan = Plan(args.scenes, args.batch, args.validate_every, args.work, args.packages, args.start, args.first_scene)
     if not args.export:
         # Draws what is not drawn yet, before several processes want it.
         Sources(args.packages, args.work).scene_maker()

@@ -17,7 +17,7 @@ struct ChatRequest {
     const std::string* bytes;  // encoded; belongs to the request
   };
   struct Setting {
-    std::string field;             // its place in the request, for messages
+    std::string field;              // its place in the request, for messages
     const v1::VarOptions* options;  // belongs to the request
   };
   std::vector<preprocess::Message> messages;

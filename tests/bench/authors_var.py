@@ -1,8 +1,9 @@
 """VAR the way its authors' released code goes about it, rebuilt in transformers, to be timed.
 
-Eager attention with the whole matrix; sinks found once, in the prompt; then, layer by layer, a Python loop over the heads that
-copies a head's attention and rewrites it. Redistributes in every head that has visual attention, as tests/bench/var.py has the
-server do, in the layers and rows the released code does: layers from the third on, rows behind the picture.
+Eager attention with the whole matrix; sinks found once, in the prompt; then, layer by layer, a Python loop over the
+heads that copies a head's attention and rewrites it. Redistributes in every head that has visual attention, as
+tests/bench/var.py has the server do,
+in the layers and rows the released code does: layers from the third on, rows behind the picture.
 """
 
 import contextlib
@@ -83,7 +84,7 @@ def _attend(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     scaling: float,
-    **_,
+    **_: object,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     key, value = repeat_kv(key, module.num_key_value_groups), repeat_kv(value, module.num_key_value_groups)
     scores = (query @ key.transpose(2, 3)) * scaling

@@ -1,10 +1,10 @@
-#!/usr/bin/env python3
-"""Many callers at once: tokens per second at rising concurrency beside transformers' own batches of the same requests in the
-same run, the first token of a second question on a picture, and how evenly tokens come.
+"""Many callers at once: tokens per second at rising concurrency beside transformers' own batches of the same requests
+in the same run, the first token of a second question on a picture, and how evenly tokens come.
 
-Run it as ./dev bench load. The embedded model takes some ten minutes; --seven-billion adds a LLaVA-1.5-7B with random weights
-(14 GB of disk, 20 GB of memory, half an hour on a CPU), where all questions are about one picture, so that the tokens per second
-are those of the answers, and without the peer, which computes the picture again for each and would take hours.
+Run it as ./dev bench load. The embedded model takes some ten minutes; --seven-billion adds a LLaVA-1.5-7B with random
+weights (14 GB of disk, 20 GB of memory, half an hour on a CPU), where all questions are about one picture, so that the
+tokens per second are those of the answers,
+and without the peer, which computes the picture again for each and would take hours.
 """
 
 import argparse
@@ -18,9 +18,10 @@ import subprocess
 import sys
 import time
 
-from model import picture
 from PIL import Image
-from varserve_client import pb, server
+
+from model import picture
+from varserve_client import Server, pb, server
 
 HERE = pathlib.Path(__file__).resolve().parent
 QUESTIONS = (
@@ -30,8 +31,10 @@ QUESTIONS = (
     "What is in the middle of the picture?",
 )
 
+Request = tuple[bytes, str]  # picture, question
 
-def ask(s, image, question, tokens):
+
+def ask(s: Server, image: bytes, question: str, tokens: int) -> tuple[list[float], pb.Finished]:
     """(seconds between the tokens, Finished)"""
     request = pb.AnswerRequest(
         images=[pb.Image(data=image)], question=question, options=pb.GenerateOptions(max_tokens=tokens, ignore_eos=True)
@@ -49,7 +52,7 @@ def ask(s, image, question, tokens):
     return gaps, finished
 
 
-def at_concurrency(s, callers, requests, tokens):
+def at_concurrency(s: Server, callers: int, requests: list[Request], tokens: int) -> dict[str, float]:
     """Every request of the list once, by so many callers."""
     start = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(callers) as pool:
@@ -67,7 +70,7 @@ def at_concurrency(s, callers, requests, tokens):
     }
 
 
-def second_question(s, images):
+def second_question(s: Server, images: list[bytes]) -> dict[str, float]:
     """First token of a first and of a second question on the same picture, nobody else asking."""
     first, second = [], []
     for image in images:
@@ -76,19 +79,19 @@ def second_question(s, images):
     return {"first_seconds": statistics.median(first), "second_seconds": statistics.median(second)}
 
 
-def images_of(round_number, count, size):
+def images_of(round_number: int, count: int, size: int) -> list[bytes]:
     """Pictures no other round has."""
     return [picture(1000 * round_number + i, size) for i in range(count)]
 
 
-def requests_of(args, callers):
+def requests_of(args: argparse.Namespace, callers: int) -> list[Request]:
     """(picture, question) of a line, with pictures no other line has."""
     count, each = max(args.requests, callers), args.questions
     images = images_of(callers + 100 * each, (count + each - 1) // each, args.picture)
     return [(images[i // each], QUESTIONS[i % each]) for i in range(count)]
 
 
-def ours(args, model, one_picture):
+def ours(args: argparse.Namespace, model: str, one_picture: bool) -> dict:
     flags = ["--threads", str(args.threads), "--max_running", "16"]
     with server(args.build, model, *flags) as s:
         second = second_question(s, images_of(50, args.requests // 4, args.picture))
@@ -102,7 +105,7 @@ def ours(args, model, one_picture):
         return {"levels": levels, "second_question": second}
 
 
-def transformers_peer(args):
+def transformers_peer(args: argparse.Namespace) -> None:
     """Runs in a process of its own; prints JSON: tokens per second by batch size."""
     import torch
     import transformers
@@ -114,11 +117,11 @@ def transformers_peer(args):
     processor.tokenizer.padding_side = "left"
     processor.tokenizer.pad_token = processor.tokenizer.pad_token or processor.tokenizer.eos_token
 
-    def prompt(question):
+    def prompt(question: str) -> str:
         message = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
         return processor.apply_chat_template(message, add_generation_prompt=True)
 
-    def run(requests, tokens):
+    def run(requests: list[Request], tokens: int) -> None:
         pictures = [[Image.open(io.BytesIO(image))] for image, _ in requests]
         texts = [prompt(question) for _, question in requests]
         inputs = processor(images=pictures, text=texts, padding=True, return_tensors="pt").to(model.dtype)
@@ -136,7 +139,7 @@ def transformers_peer(args):
     print(json.dumps(result))
 
 
-def compare(args, name, model, one_picture=False):
+def compare(args: argparse.Namespace, name: str, model: str, one_picture: bool = False) -> dict:
     each = f"{args.questions} about each picture" if args.questions > 1 else "each with a picture of its own"
     pictures = "about one picture" if one_picture else each
     print(f"\n{name}: {args.tokens} tokens an answer, {args.requests} or more requests a line, {pictures}", flush=True)
@@ -147,26 +150,32 @@ def compare(args, name, model, one_picture=False):
         for flag in ("threads", "tokens", "requests", "questions", "picture"):
             command += [f"--{flag}", str(getattr(args, flag))]
         command += ["--concurrency", *map(str, args.concurrency)]
-        peer = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+        peer = json.loads(
+            subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
+        )
 
-    print("concurrency   tok/s  x alone   first token s   between tokens ms: median     p99   transformers tok/s  ratio")
+    print(
+        "concurrency   tok/s  speedup   first token s   between tokens ms: median     p99   transformers tok/s  ratio"
+    )
     alone = mine["levels"][0]["tokens_per_second"]
     for level in mine["levels"]:
         rate, theirs = level["tokens_per_second"], peer.get(str(level["concurrency"]))
         median, p99 = 1e3 * level["inter_token_median_seconds"], 1e3 * level["inter_token_p99_seconds"]
         print(
-            f"{level['concurrency']:11}{rate:8.1f}{rate / alone:9.2f}{level['first_token_seconds']:16.3f}{median:28.1f}{p99:8.1f}"
+            f"{level['concurrency']:11}{rate:8.1f}{rate / alone:9.2f}"
+            f"{level['first_token_seconds']:16.3f}{median:28.1f}{p99:8.1f}"
             + (f"{theirs:21.1f}{rate / theirs:7.2f}" if theirs else "")
         )
     second = mine["second_question"]
     print(
         f"{mine['levels'][0]['prompt_tokens']} prompt tokens; first token of a second question on the same picture: "
-        f"{second['second_seconds']:.3f} s after {second['first_seconds']:.3f} s, 1/{second['first_seconds'] / second['second_seconds']:.1f}"
+        f"{second['second_seconds']:.3f} s after {second['first_seconds']:.3f} s, "
+        f"1/{second['first_seconds'] / second['second_seconds']:.1f}"
     )
     return {"name": name, "varserve": mine, "transformers_tokens_per_second": peer}
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", help=argparse.SUPPRESS)
     parser.add_argument("--embedded", help=argparse.SUPPRESS)
@@ -175,15 +184,21 @@ def main():
     parser.add_argument("--requests", type=int, default=16, help="at least so many at every concurrency")
     parser.add_argument("--tokens", type=int, default=64, help="of every answer")
     parser.add_argument(
-        "--questions", type=int, choices=range(1, len(QUESTIONS) + 1), help="about each picture; default: a table of 1 and one of 4"
+        "--questions",
+        type=int,
+        choices=range(1, len(QUESTIONS) + 1),
+        help="about each picture; default: a table of 1 and one of 4",
     )
-    parser.add_argument("--seven-billion", metavar="DIR", help="also measure a 7B with random weights; made at DIR if it is not there")
+    parser.add_argument(
+        "--seven-billion", metavar="DIR", help="also measure a 7B with random weights; made at DIR if it is not there"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     parser.add_argument("--picture", type=int, default=224, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peer:
-        return transformers_peer(args)
+        transformers_peer(args)
+        return
     results = []
     for questions in [args.questions] if args.questions else [1, 4]:
         args.questions = questions

@@ -1,8 +1,8 @@
-#!/usr/bin/env python3
-"""Load time, memory, prefill and decode speed of one sequence, beside transformers on the same directory in the same run.
+"""Load time, memory,
+prefill and decode speed of one sequence, beside transformers on the same directory in the same run.
 
-Run it as ./dev bench model. The embedded model takes two minutes; --seven-billion adds a LLaVA-1.5-7B with random weights
-(14 GB of disk, 16 GB of memory, half an hour, most of it the peer's).
+Run it as ./dev bench model. The embedded model takes two minutes; --seven-billion adds a LLaVA-1.5-7B with random
+weights (14 GB of disk, 16 GB of memory, half an hour, most of it the peer's).
 """
 
 import argparse
@@ -17,20 +17,21 @@ import time
 
 import numpy as np
 from PIL import Image
-from varserve_client import server
+
+from varserve_client import Server, server
 
 HERE = pathlib.Path(__file__).resolve().parent
 QUESTION = "What do you see in the picture, and what is it good for? " * 4
 
 
-def picture(seed, size):
+def picture(seed: int, size: int) -> bytes:
     noise = np.random.default_rng(seed).integers(0, 255, (size, size, 3), dtype=np.uint8)
     data = io.BytesIO()
     Image.fromarray(noise).save(data, "PNG")
     return data.getvalue()
 
 
-def memory_read_gbs(threads):
+def memory_read_gbs(threads: int) -> float:
     """GB/s of a plain read of memory by all threads: what decoding could reach at most."""
     import torch
 
@@ -44,7 +45,7 @@ def memory_read_gbs(threads):
     return best
 
 
-def one_sequence(s, tokens, rounds, size):
+def one_sequence(s: Server, tokens: int, rounds: int, size: int) -> dict[str, float]:
     """Speeds of one question at a time, each about a picture of its own."""
     prefill, decode = [], []
     for seed in range(rounds):
@@ -58,17 +59,19 @@ def one_sequence(s, tokens, rounds, size):
     }
 
 
-def ours(args, model, tokens, rounds, size):
+def ours(args: argparse.Namespace, model: str, tokens: int, rounds: int, size: int) -> dict[str, float]:
     flags = ["--threads", str(args.threads), "--prefix_cache", "0", "--max_running", "1"]
     with server(args.build, model, *flags) as s:
         speeds = one_sequence(s, tokens, rounds, size)
         return {"load_seconds": s.load_seconds, "peak_bytes": s.peak_bytes(), **speeds}
 
 
-def transformers_peer(args):
+def transformers_peer(args: argparse.Namespace) -> None:
     """Runs in a process of its own; prints JSON."""
     import torch
     import transformers
+
+    from token_clock import TokenClock
 
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(args.threads)
@@ -83,18 +86,12 @@ def transformers_peer(args):
         image = Image.open(io.BytesIO(picture(seed, args.picture)))
         start = time.monotonic()
         inputs = processor(images=image, text=text, return_tensors="pt").to(model.dtype)
-        times = []
-
-        class Clock(transformers.generation.streamers.BaseStreamer):
-            def put(self, value):
-                times.append(time.monotonic())
-
-            def end(self):
-                pass
-
+        clock = TokenClock()
         with torch.no_grad():
-            model.generate(**inputs, max_new_tokens=args.tokens, min_new_tokens=args.tokens, do_sample=False, streamer=Clock())
-        times = times[1:]  # the first is the prompt
+            model.generate(
+                **inputs, max_new_tokens=args.tokens, min_new_tokens=args.tokens, do_sample=False, streamer=clock
+            )
+        times = clock.times[1:]  # the first is the prompt
         prompt = inputs["input_ids"].shape[1]
         prefill.append(prompt / (times[0] - start))
         decode.append((len(times) - 1) / (times[-1] - times[0]))
@@ -112,12 +109,13 @@ def transformers_peer(args):
     )
 
 
-def weight_bytes(model):
+def weight_bytes(model: str) -> int:
     return sum(p.stat().st_size for p in pathlib.Path(model).glob("*.safetensors"))
 
 
-def decoder_share(model):
-    """Share of the weights that every decoded token reads: all but the vision tower, an untied input embedding, and the projector."""
+def decoder_share(model: str) -> int:
+    """Share of the weights that every decoded token reads:
+    all but the vision tower, an untied input embedding, and the projector."""
     config = json.loads(pathlib.Path(model, "config.json").read_text())
     text = config["text_config"]
     c, inner, layers = text["hidden_size"], text["intermediate_size"], text["num_hidden_layers"]
@@ -127,7 +125,7 @@ def decoder_share(model):
     return 2 * (layers * per_layer + text["vocab_size"] * c)  # bytes in 16 bit
 
 
-def compare(args, name, model, tokens, rounds, size):
+def compare(args: argparse.Namespace, name: str, model: str, tokens: int, rounds: int, size: int) -> dict:
     print(f"\n{name}: {weight_bytes(model) / 1e9:.2f} GB of weights", flush=True)
     mine = ours(args, model, tokens, rounds, size)
     command = [sys.executable, __file__, "--peer", model, "--threads", str(args.threads), "--tokens", str(tokens)]
@@ -143,19 +141,25 @@ def compare(args, name, model, tokens, rounds, size):
         ("decode_tokens_per_second", "tok/s", 1),
     ):
         a, b = mine[key] * scale, peer[key] * scale
-        print(f"{key.rsplit('_', 1)[0] if unit != 'tok/s' else key.split('_')[0]:>20} {unit:<7}{a:12.2f}{b:14.2f}{a / b:8.2f}")
+        label = key.rsplit("_", 1)[0] if unit != "tok/s" else key.split("_")[0]
+        print(f"{label:>20} {unit:<7}{a:12.2f}{b:14.2f}{a / b:8.2f}")
     share = mine["decode_tokens_per_second"] / possible
-    print(f"{mine['prompt_tokens']} prompt tokens; memory reads at {read:.1f} GB/s, which allows {possible:.1f} tok/s: decode reaches {share:.0%}")
+    print(
+        f"{mine['prompt_tokens']} prompt tokens; memory reads at {read:.1f} GB/s, which allows {possible:.1f} tok/s: "
+        f"decode reaches {share:.0%}"
+    )
     print(f"peak memory is {mine['peak_bytes'] / weight_bytes(model):.2f} x the weights")
     return {"name": name, "varserve": mine, "transformers": peer, "memory_read_gbs": read, "share_of_possible": share}
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", help=argparse.SUPPRESS)
     parser.add_argument("--embedded", help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--seven-billion", metavar="DIR", help="also measure a 7B with random weights; made at DIR if it is not there")
+    parser.add_argument(
+        "--seven-billion", metavar="DIR", help="also measure a 7B with random weights; made at DIR if it is not there"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     parser.add_argument("--tokens", type=int, default=64, help=argparse.SUPPRESS)
@@ -163,13 +167,16 @@ def main():
     parser.add_argument("--picture", type=int, default=224, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peer:
-        return transformers_peer(args)
+        transformers_peer(args)
+        return
     results = [compare(args, "embedded model", args.embedded, tokens=64, rounds=5, size=224)]
     if args.seven_billion:
         if not pathlib.Path(args.seven_billion).exists():
             print("making the 7B directory", flush=True)
             subprocess.run([sys.executable, HERE / "seven_billion.py", args.embedded, args.seven_billion], check=True)
-        results.append(compare(args, "LLaVA-1.5-7B shape, random weights", args.seven_billion, tokens=16, rounds=1, size=336))
+        results.append(
+            compare(args, "LLaVA-1.5-7B shape, random weights", args.seven_billion, tokens=16, rounds=1, size=336)
+        )
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(results, indent=1))
 

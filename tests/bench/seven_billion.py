@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 """A LLaVA-1.5-7B directory in bfloat16 with random weights: 14 GB, a minute. usage: seven_billion.py TOKENIZER_DIR OUT
 
-Tokenizer, chat template and the size of the vocabulary come from TOKENIZER_DIR: with the embedded model's 49216 words instead
-of 32064 the weights are 2 % more.
+Tokenizer, chat template and the size of the vocabulary come from TOKENIZER_DIR: with the embedded model's 49216 words
+instead of 32064 the weights are 2 % more.
 """
 
 import concurrent.futures
@@ -12,6 +11,7 @@ import os
 import pathlib
 import shutil
 import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class Shape:
     tower_heads: int = 16
 
 
-def tensors(shape, vocabulary):
+def tensors(shape: Shape, vocabulary: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Name and shape of every weight, as the hub's llava-1.5-7b-hf names them."""
     width, inner = shape.width, shape.inner
     yield "language_model.model.embed_tokens.weight", (vocabulary, width)
@@ -53,7 +53,10 @@ def tensors(shape, vocabulary):
         yield f"{tower}{name}.bias", (c,)
     for i in range(shape.tower_layers):
         at = f"{tower}encoder.layers.{i}."
-        linears = [(f"self_attn.{n}_proj", c, c) for n in ("q", "k", "v", "out")] + [("mlp.fc1", 4 * c, c), ("mlp.fc2", c, 4 * c)]
+        linears = [(f"self_attn.{n}_proj", c, c) for n in ("q", "k", "v", "out")] + [
+            ("mlp.fc1", 4 * c, c),
+            ("mlp.fc2", c, 4 * c),
+        ]
         for name, out, inputs in linears:
             yield f"{at}{name}.weight", (out, inputs)
             yield f"{at}{name}.bias", (out,)
@@ -65,33 +68,37 @@ def tensors(shape, vocabulary):
         yield f"multi_modal_projector.{name}.bias", (width,)
 
 
-def bfloat16(values):
+def bfloat16(values: np.ndarray) -> np.ndarray:
     return (values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
 
 
-def write_safetensors(path, shard, pieces):
-    """A file of the bfloat16 tensors [(name, shape)]; pieces(name, count) yields arrays of uint16, `count` values together."""
+def write_safetensors(
+    path: pathlib.Path, shard: Sequence[tuple[str, Sequence[int]]], pieces: Callable[[str, int], Iterable[np.ndarray]]
+) -> None:
+    """A file of the bfloat16 tensors [(name, shape)].
+
+    pieces(name, count) yields arrays of uint16, `count` values together.
+    """
     header, offset = {}, 0
     for name, size in shard:
         end = offset + 2 * int(np.prod(size))
         header[name] = {"dtype": "BF16", "shape": size, "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(header).encode()
-    with open(path, "wb") as file:
+    with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name, size in shard:
-            for piece in pieces(name, int(np.prod(size))):
-                file.write(memoryview(piece))
+            file.writelines(memoryview(piece) for piece in pieces(name, int(np.prod(size))))
 
 
 class RepeatedPool:
     """Random weights that repeat after 64 MB, from a place of each tensor's own on; ones for the norms."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._pool = bfloat16(np.random.default_rng(1).standard_normal(1 << 25) * 0.02)
         self._ones = bfloat16(np.ones(1 << 13))
 
-    def pieces(self, name, left):
+    def pieces(self, name: str, left: int) -> Iterator[np.ndarray]:
         start = np.random.default_rng(list(name.encode())).integers(1 << 20)
         while left:
             piece = (self._ones if "norm" in name and name.endswith("weight") else self._pool[start:])[:left]
@@ -99,7 +106,7 @@ class RepeatedPool:
             left, start = left - len(piece), 0
 
 
-def configuration(shape, source):
+def configuration(shape: Shape, source: dict) -> dict:
     """config.json, with the words of another model's."""
     return {
         "architectures": ["LlavaForConditionalGeneration"],
@@ -136,7 +143,7 @@ PROCESSOR = {
 }  # fmt: skip
 
 
-def make(tokenizer, out, shape=Shape()):
+def make(tokenizer: str | pathlib.Path, out: str | pathlib.Path, shape: Shape = Shape()) -> None:
     """Writes the directory; `out` appears when it is complete."""
     tokenizer, out = pathlib.Path(tokenizer), pathlib.Path(out)
     scratch = out.with_name(out.name + ".making")

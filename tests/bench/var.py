@@ -1,11 +1,10 @@
-#!/usr/bin/env python3
-"""What VAR costs: time of a decode step and of a prefill with VAR on over off, alone and in a batch of 8 of which half have it on,
-and the time of the authors' way, rebuilt in transformers on the same weights.
+"""What VAR costs: time of a decode step and of a prefill with VAR on over off, alone and in a batch of 8 of which half
+have it on, and the time of the authors' way, rebuilt in transformers on the same weights.
 
-Every head is made to redistribute (rho and the least visual attention are 0), which is the most work there can be. Runs with VAR
-and without alternate. Alone, each request has a picture nobody asked about before; the eight of a batch share a picture. Run it
-as ./dev bench var: five minutes for the embedded model; --seven-billion adds a LLaVA-1.5-7B with random weights (14 GB of
-disk, 20 GB of memory, an hour on a CPU, half of it transformers').
+Every head is made to redistribute (rho and the least visual attention are 0), which is the most work there can be. Runs
+with VAR and without alternate. Alone, each request has a picture nobody asked about before; the eight of a batch share
+a picture. Run it as ./dev bench var: five minutes for the embedded model; --seven-billion adds a LLaVA-1.5-7B with
+random weights (14 GB of disk, 20 GB of memory, an hour on a CPU, half of it transformers').
 """
 
 import argparse
@@ -20,9 +19,10 @@ import sys
 import threading
 import time
 
-from model import QUESTION
 from PIL import Image
-from varserve_client import pb, server, var_pb
+
+from model import QUESTION
+from varserve_client import Server, pb, server, var_pb
 
 HERE = pathlib.Path(__file__).resolve().parent
 BATCH = 8
@@ -30,8 +30,8 @@ BATCH = 8
 
 @functools.cache
 def picture(number: int) -> bytes:
-    """Something on a background: of noise all visual tokens would be sinks, with nothing to give their attention to. A corner of
-    16 x 16 pixels tells the pictures apart."""
+    """Something on a background: of noise all visual tokens would be sinks, with nothing to give their attention to. A
+    corner of 16 x 16 pixels tells the pictures apart."""
     image = Image.open(HERE.parents[1] / "models" / "embedded" / "samples" / "animals.jpg")
     image.paste((number % 16 * 16, number // 16 * 16, 0), (0, 0, 16, 16))
     data = io.BytesIO()
@@ -48,7 +48,7 @@ def setting(on: bool, tau: float | None) -> "var_pb.VarOptions":
 class Stream(threading.Thread):
     """One request; when its tokens came."""
 
-    def __init__(self, running, tokens: int, var) -> None:
+    def __init__(self, running: Server, tokens: int, var: var_pb.VarOptions) -> None:
         super().__init__()
         self._call = running.stub.Answer(
             pb.AnswerRequest(
@@ -67,7 +67,7 @@ class Stream(threading.Thread):
                 self.times += [time.monotonic()] * len(response.delta.token_ids)
 
 
-def batch_step_seconds(running, tokens: int, settings: list) -> float:
+def batch_step_seconds(running: Server, tokens: int, settings: list) -> float:
     """Time of a step while all of them decode."""
     streams = [Stream(running, tokens, var) for var in settings]
     for stream in streams:
@@ -97,7 +97,7 @@ class Times:
         return numbers
 
 
-def measure(running, tokens: int, rounds: int, tau: float | None) -> dict[str, dict[str, float]]:
+def measure(running: Server, tokens: int, rounds: int, tau: float | None) -> dict[str, dict[str, float]]:
     prefill, alone, batch = Times(), Times(), Times()
     running.answer(picture(0), QUESTION, 1)  # the batches' picture
     for round_ in range(rounds):
@@ -112,16 +112,20 @@ def measure(running, tokens: int, rounds: int, tau: float | None) -> dict[str, d
     return {"prompt_tokens": prompt, "prefill": prefill.summary(), "decode": alone.summary(), "batch": batch.summary()}
 
 
-def ours(args, model: str, tokens: int, rounds: int, tau: float | None) -> dict[str, dict[str, float]]:
+def ours(
+    args: argparse.Namespace, model: str, tokens: int, rounds: int, tau: float | None
+) -> dict[str, dict[str, float]]:
     with server(args.build, model, "--threads", str(args.threads), "--max_running", str(BATCH)) as running:
         return measure(running, tokens, rounds, tau)
 
 
-def transformers_peer(args) -> None:
+def transformers_peer(args: argparse.Namespace) -> None:
     """Eager attention without and with the authors' way, in a process of its own; prints JSON."""
     import torch
     import transformers
+
     from authors_var import AuthorsVar
+    from token_clock import TokenClock
 
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(args.threads)
@@ -138,22 +142,17 @@ def transformers_peer(args) -> None:
         model.generate(input_ids=inputs["input_ids"][:, -8:], max_new_tokens=4, do_sample=False)  # to warm up
     for round_ in range(args.rounds):
         for on in (False, True) if round_ % 2 else (True, False):
-            times: list[float] = []
-
-            class Clock(transformers.generation.streamers.BaseStreamer):
-                def put(self, value) -> None:
-                    times.append(time.monotonic())
-
-                def end(self) -> None:
-                    pass
-
+            clock = TokenClock()
             with torch.no_grad(), authors.applied(inputs["input_ids"][0]) if on else torch.no_grad():
                 model.generate(
-                    **inputs, max_new_tokens=args.tokens, min_new_tokens=args.tokens, do_sample=False, streamer=Clock()
+                    **inputs, max_new_tokens=args.tokens, min_new_tokens=args.tokens, do_sample=False, streamer=clock
                 )
+            times = clock.times
             prefill.add(on, times[1] - times[0])  # the first time is the prompt's
             decode.add(on, (times[-1] - times[1]) / (len(times) - 2))
-    print(json.dumps({"heads_changed": authors.heads_changed, "prefill": prefill.summary(), "decode": decode.summary()}))
+    print(
+        json.dumps({"heads_changed": authors.heads_changed, "prefill": prefill.summary(), "decode": decode.summary()})
+    )
 
 
 def print_rows(rows: list[tuple[str, dict[str, float]]]) -> None:
@@ -163,7 +162,9 @@ def print_rows(rows: list[tuple[str, dict[str, float]]]) -> None:
         print(f"{name:34}" + "".join(f"{c:9.2f}" for c in cells) + f"{n['ratio_min']:11.3f}{n['ratio_median']:8.3f}")
 
 
-def compare(args, name: str, model: str, tokens: int, rounds: int, tau: float | None, profile: dict) -> dict:
+def compare(
+    args: argparse.Namespace, name: str, model: str, tokens: int, rounds: int, tau: float | None, profile: dict
+) -> dict:
     print(f"\n{name}", flush=True)
     mine = ours(args, model, tokens, rounds, tau)
     rows = [
@@ -183,13 +184,14 @@ def compare(args, name: str, model: str, tokens: int, rounds: int, tau: float | 
     print_rows(rows)
     ratios = {key: peer[key]["on_median"] / mine[key]["on_median"] for key in ("prefill", "decode")}
     print(
-        f"{mine['prompt_tokens']} prompt tokens; with VAR the authors' way takes {ratios['prefill']:.1f} times as long to prefill "
-        f"and {ratios['decode']:.1f} times as long per token as varserve ({peer['heads_changed']} rows of heads changed)"
+        f"{mine['prompt_tokens']} prompt tokens; with VAR the authors' way takes {ratios['prefill']:.1f} times "
+        f"as long to prefill and {ratios['decode']:.1f} times as long per token as varserve "
+        f"({peer['heads_changed']} rows of heads changed)"
     )
     return {"name": name, "varserve": mine, "transformers": peer, "transformers_over_varserve": ratios}
 
 
-def profile_of(args, model: str) -> dict:
+def profile_of(args: argparse.Namespace, model: str) -> dict:
     with server(args.build, model, "--threads", str(args.threads)) as running:
         profile = running.stub.GetModel(pb.GetModelRequest()).var_profile
     return {"sink_dimensions": list(profile.sink_dimensions), "tau": profile.tau}
@@ -201,8 +203,15 @@ def main() -> None:
     parser.add_argument("--embedded", help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: %(default)s")
     parser.add_argument("--tokens", type=int, default=48, help="to generate for each answer (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=6, help="pairs of runs, off and on; the 7B and the peer take a third (default: %(default)s)")
-    parser.add_argument("--seven-billion", metavar="DIR", help="also measure a 7B with random weights; made at DIR if it is not there")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=6,
+        help="pairs of runs, off and on; the 7B and the peer take a third (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seven-billion", metavar="DIR", help="also measure a 7B with random weights; made at DIR if it is not there"
+    )
     parser.add_argument("--no-peer", action="store_true", help="leave transformers out")
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
@@ -210,7 +219,8 @@ def main() -> None:
     parser.add_argument("--sink-dimensions", type=int, nargs="+", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peer:
-        return transformers_peer(args)
+        transformers_peer(args)
+        return
     profile = profile_of(args, args.embedded)
     results = [compare(args, "embedded model", args.embedded, args.tokens, args.rounds, None, profile)]
     if args.seven_billion:
@@ -219,7 +229,17 @@ def main() -> None:
             subprocess.run([sys.executable, HERE / "seven_billion.py", args.embedded, args.seven_billion], check=True)
         # Random weights have no massive dimensions: a low threshold makes every eighth token a sink.
         profile = profile_of(args, args.seven_billion)
-        results.append(compare(args, "LLaVA-1.5-7B shape, random weights", args.seven_billion, 24, max(1, args.rounds // 3), 1.8, profile))
+        results.append(
+            compare(
+                args,
+                "LLaVA-1.5-7B shape, random weights",
+                args.seven_billion,
+                24,
+                max(1, args.rounds // 3),
+                1.8,
+                profile,
+            )
+        )
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(results, indent=1))
 

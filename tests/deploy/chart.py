@@ -1,5 +1,5 @@
-"""The Helm chart rendered with values, and its flags read by the real server. Environment: VARSERVE_HELM, the program, and
-VARSERVE_BUILD, the build folder with the server."""
+"""The Helm chart rendered with values, and its flags read by the real server. Environment: VARSERVE_HELM, the program,
+and VARSERVE_BUILD, the build folder with the server."""
 
 import functools
 import os
@@ -22,7 +22,7 @@ def helm(*arguments: str, values: dict | None = None) -> subprocess.CompletedPro
         yaml.safe_dump(values or {}, file)
         file.flush()
         command = [HELM, *arguments, "--namespace", "varserve", "--kube-version", "v1.34.2", "--values", file.name]
-        return subprocess.run(command, capture_output=True, text=True)
+        return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def refusal(values: dict, *arguments: str) -> str:
@@ -45,7 +45,7 @@ def notes(values: dict) -> str:
         text = (chart / "templates/NOTES.txt").read_text()
         (chart / "templates/_notes.tpl").write_text('{{- define "notes" -}}' + text + "{{- end }}")
         (chart / "templates/notes.yaml").write_text(
-            "kind: ConfigMap\napiVersion: v1\nmetadata: {name: notes}\ndata: {text: {{ include \"notes\" . | toJson }}}\n"
+            'kind: ConfigMap\napiVersion: v1\nmetadata: {name: notes}\ndata: {text: {{ include "notes" . | toJson }}}\n'
         )
         return render(values, chart=chart)["ConfigMap", "notes"]["data"]["text"]
 
@@ -60,7 +60,11 @@ def read_by_server(flags: str, **environment: str) -> dict[str, str]:
         file.write(flags)
         file.flush()
         done = subprocess.run(
-            [SERVER, f"--flagfile={file.name}", "--help"], capture_output=True, text=True, env={**os.environ, **environment}
+            [SERVER, f"--flagfile={file.name}", "--help"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, **environment},
         )
     if "ERROR" in done.stderr:
         raise ValueError(done.stderr.strip())

@@ -1,6 +1,8 @@
-"""What deploy/ promises, tried on a real Kubernetes (scripts/cluster.sh): each check prints a line; ends with 1 if one failed.
+"""What deploy/ promises, tried on a real Kubernetes (scripts/cluster.sh):
+each check prints a line; ends with 1 if one failed.
 
-Helm and kubectl run on this machine inside the node's network; so does the client, which reaches Services like a pod does.
+Helm and kubectl run on this machine inside the node's network;
+so does the client, which reaches Services like a pod does.
 """
 
 import argparse
@@ -25,7 +27,7 @@ PICTURES = sorted(str(p) for p in (ROOT / "models/embedded/samples").glob("*.jpg
 class Checks:
     """The checks in order; each begins where the one before left the cluster: two replicas of the release varserve."""
 
-    def __init__(self, cluster: Cluster, client: str, folder: str):
+    def __init__(self, cluster: Cluster, client: str, folder: str) -> None:
         self.cluster = cluster
         self.client = client
         self.folder = folder
@@ -57,7 +59,8 @@ class Checks:
     def lossless(self, load: Load) -> str:
         summary = load.summary()
         assert summary["lost"] == 0 and summary["finished"] == summary["calls"], summary
-        return f"{summary['calls']} streams, {summary['accepted']} accepted, {summary['finished']} finished, {summary['lost']} lost, {summary['tokens']} tokens"
+        parts = [f"{summary[key]} {key}" for key in ("accepted", "finished", "lost", "tokens")]
+        return f"{summary['calls']} streams, {', '.join(parts)}"
 
     def check_install(self) -> str:
         """helm install --wait: pods get ready through gRPC startup, readiness and liveness probes"""
@@ -65,15 +68,24 @@ class Checks:
         self.cluster.install("varserve", envoy__enabled="true")
         pods = self.cluster.pods()
         container = pods[0]["spec"]["containers"][0]
-        assert len(pods) == 2 and all("grpc" in container[p] for p in ("startupProbe", "readinessProbe", "livenessProbe"))
+        assert len(pods) == 2 and all(
+            "grpc" in container[p] for p in ("startupProbe", "readinessProbe", "livenessProbe")
+        )
         security = container["securityContext"]
         assert security["readOnlyRootFilesystem"] and security["capabilities"]["drop"] == ["ALL"]
         assert pods[0]["spec"]["securityContext"]["runAsNonRoot"]
-        loaded = next(json.loads(line) for line in self.cluster.kubectl("logs", pods[0]["metadata"]["name"]).splitlines() if '"model loaded"' in line)
+        loaded = next(
+            json.loads(line)
+            for line in self.cluster.kubectl("logs", pods[0]["metadata"]["name"]).splitlines()
+            if '"model loaded"' in line
+        )
         assert loaded["threads"] == 1, loaded
         restarts = sum(s["restartCount"] for p in pods for s in p["status"]["containerStatuses"])
         assert restarts == 0, f"{restarts} restarts"
-        return f"2 pods and Envoy in {time.monotonic() - start:.0f} s; not root, read-only root, no capabilities, {loaded['threads']} thread"
+        return (
+            f"2 pods and Envoy in {time.monotonic() - start:.0f} s; not root, read-only root, no capabilities, "
+            f"{loaded['threads']} thread"
+        )
 
     def check_answer(self) -> str:
         """a question is answered through the Service, and helm test passes"""
@@ -86,10 +98,14 @@ class Checks:
     def check_dns(self) -> str:
         """dns:/// of the headless Service spreads one client's calls over all replicas"""
         pod = self.cluster.pods()[0]["metadata"]["name"]
-        addresses = self.cluster.kubectl("exec", pod, "--", "getent", "ahostsv4", f"varserve-headless.{NAMESPACE}.svc.cluster.local")
+        addresses = self.cluster.kubectl(
+            "exec", pod, "--", "getent", "ahostsv4", f"varserve-headless.{NAMESPACE}.svc.cluster.local"
+        )
         found = {line.split()[0] for line in addresses.splitlines()}
         assert found == {p["status"]["podIP"] for p in self.cluster.pods()}, found
-        answer = self.cluster.kubectl("exec", pod, "--", "varserve", "model", "--address", "dns:///varserve-headless:50051")
+        answer = self.cluster.kubectl(
+            "exec", pod, "--", "varserve", "model", "--address", "dns:///varserve-headless:50051"
+        )
         assert "embedded" in answer, answer
         return f"{len(found)} addresses"
 
@@ -151,7 +167,9 @@ class Checks:
 
     def check_broken_model(self) -> str:
         """a wrong model path is a clear message of the pod, and the old replicas go on serving"""
-        self.cluster.install("varserve", wait=False, envoy__enabled="true", model__source="hostPath", model__hostPath="/srv")
+        self.cluster.install(
+            "varserve", wait=False, envoy__enabled="true", model__source="hostPath", model__hostPath="/srv"
+        )
         message = ""
 
         def told() -> bool:
@@ -170,21 +188,31 @@ class Checks:
         return message.strip().splitlines()[-1]
 
     def check_tls(self) -> str:
-        """a release with TLS on both sides of Envoy, client certificates and tokens, as a user and group of OpenShift's"""
+        """a release with TLS on both sides of Envoy, client certificates and tokens, as OpenShift's user and group"""
         folder = pathlib.Path(self.folder)
         name = "secure-varserve.varserve.svc"
         self.secret(folder, name)
         self.cluster.install(
-            "secure", replicas=1, tls__enabled="true", tls__existingSecret="certificates", tls__requireClientCertificate="true",
-            podSecurity__runAsUser=1000680000, podSecurity__runAsGroup=0, podSecurity__fsGroup=1000680000,
-            envoy__enabled="true", envoy__tls__existingSecret="certificates", **{"auth__tokens[0]": "sesame"},
-        )  # fmt: skip
+            "secure",
+            replicas=1,
+            tls__enabled="true",
+            tls__existingSecret="certificates",
+            tls__requireClientCertificate="true",
+            podSecurity__runAsUser=1000680000,
+            podSecurity__runAsGroup=0,
+            podSecurity__fsGroup=1000680000,
+            envoy__enabled="true",
+            envoy__tls__existingSecret="certificates",
+            **{"auth__tokens[0]": "sesame"},
+        )
         self.cluster.run("helm", "test", "secure", "--timeout", "2m")
         tls = ("--tls-ca", str(folder / "ca.crt"), "--tls-server-name", name)
         own = ("--tls-cert", str(folder / "tls.crt"), "--tls-key", str(folder / "tls.key"))
 
         def code(*flags: str, service: str = "secure-varserve") -> str:
-            return ask(self.client, self.cluster.address(service), PICTURES[0], 2, flags=flags, prefix=self.cluster.network).code
+            return ask(
+                self.client, self.cluster.address(service), PICTURES[0], 2, flags=flags, prefix=self.cluster.network
+            ).code
 
         token = ("--token", "sesame")
         wait(lambda: code(*tls, *token, service="secure-varserve-envoy") == "OK", "Envoy to answer", 60)
@@ -196,11 +224,14 @@ class Checks:
         """a certificate that expires restarts nothing, and a new one is taken without a restart"""
         folder = pathlib.Path(self.folder)
         name = "secure-varserve.varserve.svc"
-        call = lambda: ask(
-            self.client, self.cluster.address("secure-varserve"), PICTURES[0], 2, prefix=self.cluster.network,
-            flags=("--tls-ca", str(folder / "ca.crt"), "--tls-server-name", name, "--token", "sesame",
-                   "--tls-cert", str(folder / "tls.crt"), "--tls-key", str(folder / "tls.key")),
-        ).code  # fmt: skip
+        tls = ("--tls-ca", str(folder / "ca.crt"), "--tls-server-name", name)
+        own = ("--tls-cert", str(folder / "tls.crt"), "--tls-key", str(folder / "tls.key"))
+        flags = (*tls, *own, "--token", "sesame")
+
+        def call() -> str:
+            address = self.cluster.address("secure-varserve")
+            return ask(self.client, address, PICTURES[0], 2, flags=flags, prefix=self.cluster.network).code
+
         self.secret(folder, name, days=-1)
         wait(lambda: call() == "UNAVAILABLE", "the expired certificate to be in use")
         time.sleep(60)  # liveness asks six times
@@ -216,11 +247,13 @@ class Checks:
         """Makes the Secret "certificates", or changes it."""
         certificate(folder, f"DNS:{name}", days)
         files = [f"--from-file={file}={folder / file}" for file in ("tls.crt", "tls.key", "ca.crt")]
-        made = self.cluster.kubectl("create", "secret", "generic", "certificates", *files, "--dry-run=client", "--output", "yaml")
+        made = self.cluster.kubectl(
+            "create", "secret", "generic", "certificates", *files, "--dry-run=client", "--output", "yaml"
+        )
         self.cluster.kubectl("apply", "--filename", "-", text=made)
 
     def check_autoscaler(self) -> str:
-        """the HorizontalPodAutoscaler on waiting requests and queue time is accepted (no adapter runs here to feed it)"""
+        """the HorizontalPodAutoscaler on waiting requests and queue time is accepted (no adapter feeds it here)"""
         self.cluster.install("varserve", envoy__enabled="true", autoscaling__mode="hpa", autoscaling__maxReplicas=3)
         hpa = self.cluster.get("hpa", "varserve")
         names = [m["pods"]["metric"]["name"] for m in hpa["spec"]["metrics"]]

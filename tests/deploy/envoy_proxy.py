@@ -1,5 +1,5 @@
-"""A real Envoy, as deploy/envoy configures it, in front of real servers with the embedded model. Environment: VARSERVE_BUILD, the
-build folder with server and client, and VARSERVE_MODEL, the model's directory."""
+"""A real Envoy, as deploy/envoy configures it, in front of real servers with the embedded model. Environment:
+VARSERVE_BUILD, the build folder with server and client, and VARSERVE_MODEL, the model's directory."""
 
 import json
 import os
@@ -28,12 +28,26 @@ CLIENT = str(BUILD / "bin/varserve")
 class Server:
     """varserve-server with the embedded model under a name of its own, which its replies carry."""
 
-    def __init__(self, name: str, port: int = 0, flags: tuple[str, ...] = ()):
+    def __init__(self, name: str, port: int = 0, flags: tuple[str, ...] = ()) -> None:
         self.name = name
-        self._log = tempfile.TemporaryFile("w+")
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (open as long as the server runs)
         self.process = subprocess.Popen(
-            [BUILD / "bin/varserve-server", "--model", MODEL, "--model_name", name, "--threads", "1", "--memory_budget", "1400M"]
-            + ["--listen", f"127.0.0.1:{port}", "--metrics_listen", "", *flags],
+            [
+                BUILD / "bin/varserve-server",
+                "--model",
+                MODEL,
+                "--model_name",
+                name,
+                "--threads",
+                "1",
+                "--memory_budget",
+                "1400M",
+                "--listen",
+                f"127.0.0.1:{port}",
+                "--metrics_listen",
+                "",
+                *flags,
+            ],
             stderr=self._log,
         )
         wait(lambda: " ready" in self.log() or self.process.poll() is not None, "the server to be ready")
@@ -55,10 +69,12 @@ class Server:
 
 
 class Proxy:
-    """Envoy with a configuration of deploy/envoy, as `change` makes it; only addresses differ, and replicas have fixed places on
-    the ring."""
+    """Envoy with a configuration of deploy/envoy,
+    as `change` makes it; only addresses differ, and replicas have fixed places on the ring."""
 
-    def __init__(self, servers: list[Server], change: Callable[[str], str] = lambda text: text, file: str = "envoy.yaml"):
+    def __init__(
+        self, servers: list[Server], change: Callable[[str], str] = lambda text: text, file: str = "envoy.yaml"
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory()
         folder = pathlib.Path(self._folder.name)
         config = yaml.safe_load(change((ROOT / "deploy/envoy" / file).read_text()))
@@ -69,7 +85,9 @@ class Proxy:
             {
                 "lb_endpoints": [
                     {
-                        "endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": server.port}}},
+                        "endpoint": {
+                            "address": {"socket_address": {"address": "127.0.0.1", "port_value": server.port}}
+                        },
                         "metadata": {"filter_metadata": {"envoy.lb": {"hash_key": server.name}}},
                     }
                     for server in servers
@@ -77,10 +95,20 @@ class Proxy:
             }
         ]
         (folder / "envoy.yaml").write_text(yaml.safe_dump(config))
-        with open(folder / "log", "w") as log:
+        with (folder / "log").open("w") as log:
             self.process = subprocess.Popen(
-                [ENVOY, "-c", folder / "envoy.yaml", "--admin-address-path", folder / "admin", "--concurrency", "1"]
-                + ["--disable-hot-restart", "--log-level", "warning"],
+                [
+                    ENVOY,
+                    "-c",
+                    folder / "envoy.yaml",
+                    "--admin-address-path",
+                    folder / "admin",
+                    "--concurrency",
+                    "1",
+                    "--disable-hot-restart",
+                    "--log-level",
+                    "warning",
+                ],
                 stdout=log,
                 stderr=log,
             )
@@ -116,7 +144,7 @@ class Proxy:
         self._folder.cleanup()
 
 
-def wait(condition, what: str, seconds: float = 120) -> None:
+def wait(condition: Callable[[], object], what: str, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -126,7 +154,10 @@ def wait(condition, what: str, seconds: float = 120) -> None:
 
 def noise_png(seed: int, size: int = 900) -> bytes:
     """A picture that does not compress: 2.4 MB."""
-    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
     noise = random.Random(seed)
     rows = b"".join(b"\0" + noise.randbytes(3 * size) for _ in range(size))
     header = struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)

@@ -1,4 +1,5 @@
-"""What Envoy, as deploy/envoy configures it, does for two servers: affinity, drain, a killed replica, retries, JSON, TLS."""
+"""What Envoy, as deploy/envoy configures it,
+does for two servers: affinity, drain, a killed replica, retries, JSON, TLS."""
 
 import base64
 import collections
@@ -11,29 +12,30 @@ import time
 import unittest
 import urllib.error
 import urllib.request
+from typing import ClassVar
 
 from certificates import certificate
 from envoy_proxy import CLIENT, PICTURES, Proxy, Server, noise_png, wait
-from load import Load, ask
+from load import Call, Load, ask
 
 
 class EnvoyTest(unittest.TestCase):
-    TLS_FLAGS = {"tls_cert": "tls.crt", "tls_key": "tls.key", "tls_client_ca": "ca.crt"}
+    TLS_FLAGS: ClassVar = {"tls_cert": "tls.crt", "tls_key": "tls.key", "tls_client_ca": "ca.crt"}
 
     @classmethod
-    def setUpClass(cls):
+    def setUpClass(cls) -> None:
         cls.servers = {name: Server(name) for name in "ab"}
         cls.addClassCleanup(lambda: [server.end() for server in cls.servers.values()])
         cls.proxy = Proxy(list(cls.servers.values()))
         cls.addClassCleanup(cls.proxy.end)
 
-    def setUp(self):
+    def setUp(self) -> None:
         for name, server in self.servers.items():
             if server.process.poll() is not None:
                 self.servers[name] = Server(name, server.port)
         self.proxy.wait_healthy(2)
 
-    def ask(self, picture: str, tokens: int = 1):
+    def ask(self, picture: str, tokens: int = 1) -> Call:
         return ask(CLIENT, self.proxy.address, picture, tokens)
 
     def load(self) -> Load:
@@ -51,7 +53,7 @@ class EnvoyTest(unittest.TestCase):
         except urllib.error.HTTPError as error:
             return error.code, [json.loads(error.read())]
 
-    def test_questions_on_a_picture_reach_the_replica_that_holds_it(self):
+    def test_questions_on_a_picture_reach_the_replica_that_holds_it(self) -> None:
         answers = collections.defaultdict(list)
         for _ in range(3):
             for picture in PICTURES:
@@ -64,7 +66,7 @@ class EnvoyTest(unittest.TestCase):
         self.assertEqual(hits, 2 * len(PICTURES))
         print(f"same picture, same replica: {hits} of {hits} repeated questions hit", file=sys.stderr)
 
-    def test_drained_replica_loses_nothing(self):
+    def test_drained_replica_loses_nothing(self) -> None:
         with self.load() as load:
             load.wait_for(lambda: load.running("a") and load.running("b"))
             running = len(load.running("a"))
@@ -75,7 +77,7 @@ class EnvoyTest(unittest.TestCase):
         self.assertEqual(summary["finished"], summary["calls"], summary)
         print(f"drained with {running} streams: {summary}", file=sys.stderr)
 
-    def test_killed_replica_takes_only_its_running_streams_with_it(self):
+    def test_killed_replica_takes_only_its_running_streams_with_it(self) -> None:
         with self.load() as load:
             load.wait_for(lambda: load.running("a") and load.running("b"))
             self.servers["b"].process.kill()
@@ -91,7 +93,7 @@ class EnvoyTest(unittest.TestCase):
             self.assertIn(call.model, ("b", None))
         print(f"killed: {load.summary()}; the {len(failed)} that failed ran on it", file=sys.stderr)
 
-    def test_big_picture_is_tried_again_elsewhere(self):
+    def test_big_picture_is_tried_again_elsewhere(self) -> None:
         with tempfile.NamedTemporaryFile(suffix=".png") as file:
             for seed in range(20):  # until one belongs to server a
                 pathlib.Path(file.name).write_bytes(noise_png(seed))
@@ -108,29 +110,34 @@ class EnvoyTest(unittest.TestCase):
         self.assertEqual((call.code, call.model), ("OK", "b"))
         self.assertGreater(self.proxy.stat("cluster.varserve.upstream_rq_retry_success"), retries)
 
-    def test_json(self):
+    def test_json(self) -> None:
         status, (model,) = self.post("GetModel", {})
         self.assertEqual(status, 200)
         self.assertIn(model["name"], ("a", "b"))
         image = {"data": base64.b64encode(pathlib.Path(PICTURES[0]).read_bytes()).decode()}
-        status, events = self.post("Answer", {"images": [image], "question": "What is it?", "options": {"max_tokens": 3}})
+        status, events = self.post(
+            "Answer", {"images": [image], "question": "What is it?", "options": {"max_tokens": 3}}
+        )
         self.assertEqual(status, 200)
         self.assertEqual(list(events[0]), ["started"])
         self.assertEqual("".join(e["delta"]["text"] for e in events if "delta" in e), events[-1]["finished"]["text"])
 
-    def test_json_error(self):
+    def test_json_error(self) -> None:
         _, (error,) = self.post("Answer", {"question": "What is it?"})
         self.assertEqual(error["code"], 3)  # INVALID_ARGUMENT
         self.assertTrue(error["message"].startswith("images"), error)
 
-    def test_tls_on_both_sides(self):
+    def test_tls_on_both_sides(self) -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
             certificate(folder, "DNS:varserve.example")
             flags = tuple(f"--{flag}={folder / file}" for flag, file in self.TLS_FLAGS.items())
             server = Server("tls", flags=flags)
             self.addCleanup(server.end)
-            paths = lambda text: text.replace("/etc/envoy/server-tls", name).replace("/etc/envoy/tls", name)
+
+            def paths(text: str) -> str:
+                return text.replace("/etc/envoy/server-tls", name).replace("/etc/envoy/tls", name)
+
             proxy = Proxy([server], paths, "envoy-tls.yaml")
             self.addCleanup(proxy.end)
             tls = ("--tls-ca", str(folder / "ca.crt"), "--tls-server-name", "varserve.example")
@@ -138,6 +145,12 @@ class EnvoyTest(unittest.TestCase):
             self.assertEqual((call.code, call.model), ("OK", "tls"))
             # JSON by a client that offers HTTP/1.1 alone, and by one that offers HTTP/2 too.
             for offered in ("--http1.1", "--http2"):
-                to = ["--connect-to", f"::127.0.0.1:{proxy.port}", "https://varserve.example/varserve.v1.VisionLanguage/GetModel"]
+                to = [
+                    "--connect-to",
+                    f"::127.0.0.1:{proxy.port}",
+                    "https://varserve.example/varserve.v1.VisionLanguage/GetModel",
+                ]
                 curl = ["curl", "--silent", "--fail", offered, "--cacert", folder / "ca.crt", "--json", "{}", *to]
-                self.assertEqual(json.loads(subprocess.run(curl, capture_output=True, check=True).stdout)["name"], "tls")
+                self.assertEqual(
+                    json.loads(subprocess.run(curl, capture_output=True, check=True).stdout)["name"], "tls"
+                )

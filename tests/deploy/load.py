@@ -8,6 +8,7 @@ import re
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 
 QUESTION = "Describe the image."
 
@@ -31,12 +32,32 @@ class Call:
 
 
 def ask(
-    client: str, address: str, picture: str, tokens: int, call: Call | None = None, flags: tuple[str, ...] = (), prefix: tuple[str, ...] = ()
+    client: str,
+    address: str,
+    picture: str,
+    tokens: int,
+    call: Call | None = None,
+    flags: tuple[str, ...] = (),
+    prefix: tuple[str, ...] = (),
 ) -> Call:
     """Asks for exactly so many tokens about a picture; `call` can be watched while it runs."""
     call = call or Call(picture, time.monotonic())
-    command = [*prefix, client, "ask", "--json", "--address", address, "--ignore-eos", "--max-tokens", str(tokens), "--timeout", "300"]
-    with subprocess.Popen([*command, *flags, picture, QUESTION], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    command = [
+        *prefix,
+        client,
+        "ask",
+        "--json",
+        "--address",
+        address,
+        "--ignore-eos",
+        "--max-tokens",
+        str(tokens),
+        "--timeout",
+        "300",
+    ]
+    with subprocess.Popen(
+        [*command, *flags, picture, QUESTION], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         for line in process.stdout:
             event = json.loads(line)
             if "started" in event:
@@ -58,7 +79,9 @@ def ask(
 class Load:
     """Streams of `tokens` tokens about these pictures in turn, `width` at a time, until stopped."""
 
-    def __init__(self, client: str, address: str, pictures: list[str], tokens: int, width: int, prefix: tuple[str, ...] = ()):
+    def __init__(
+        self, client: str, address: str, pictures: list[str], tokens: int, width: int, prefix: tuple[str, ...] = ()
+    ) -> None:
         self.calls: list[Call] = []
         self._ask = lambda call: ask(client, address, call.picture, tokens, call, prefix=prefix)
         self._pictures = itertools.cycle(pictures)
@@ -71,7 +94,7 @@ class Load:
             thread.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
             thread.join()
@@ -87,7 +110,7 @@ class Load:
         """Accepted, with tokens coming, by this model."""
         return [c for c in self.calls if c.ended is None and c.tokens > 0 and model in (None, c.model)]
 
-    def wait_for(self, what, seconds: float = 300) -> None:
+    def wait_for(self, what: Callable[[], object], seconds: float = 300) -> None:
         """Until `what()` of the load holds."""
         end = time.monotonic() + seconds
         while not what():

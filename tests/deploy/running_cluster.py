@@ -1,4 +1,5 @@
-"""The running cluster (scripts/cluster.sh) with the chart on it. Helm and kubectl run on this machine inside the node's network."""
+"""The running cluster (scripts/cluster.sh) with the chart on it.
+Helm and kubectl run on this machine inside the node's network."""
 
 import json
 import pathlib
@@ -33,26 +34,36 @@ SETTINGS = {
 class Cluster:
     """The running cluster: kubectl, helm, and programs inside the node's network."""
 
-    def __init__(self, folder: pathlib.Path):
+    def __init__(self, folder: pathlib.Path) -> None:
         pid = (folder / "node.pid").read_text().strip()
         self.network = ("nsenter", "--target", pid, "--net", "--")
         self._kubeconfig = str(folder / "run/kubeconfig/admin")
         self._bin = folder / "bin"
 
-    def run(self, program: str, *arguments: str, text: str | None = None, check: bool = True) -> subprocess.CompletedProcess:
-        command = [*self.network, str(self._bin / program), "--kubeconfig", self._kubeconfig, "--namespace", NAMESPACE, *arguments]
-        done = subprocess.run(command, input=text, capture_output=True, text=True)
+    def run(
+        self, program: str, *arguments: str, text: str | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess:
+        command = [
+            *self.network,
+            str(self._bin / program),
+            "--kubeconfig",
+            self._kubeconfig,
+            "--namespace",
+            NAMESPACE,
+            *arguments,
+        ]
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
         if check and done.returncode != 0:
             raise RuntimeError(f"{program} {' '.join(arguments)}: {done.stderr.strip()}")
         return done
 
-    def kubectl(self, *arguments: str, **options) -> str:
+    def kubectl(self, *arguments: str, **options: str | bool | None) -> str:
         return self.run("kubectl", *arguments, **options).stdout
 
     def get(self, *arguments: str) -> dict:
         return json.loads(self.kubectl("get", *arguments, "--output", "json"))
 
-    def install(self, release: str, wait: bool = True, **settings) -> None:
+    def install(self, release: str, wait: bool = True, **settings: str | int) -> None:
         values = {**SETTINGS, **{name.replace("__", "."): value for name, value in settings.items()}}
         flags = [f for name, value in values.items() for f in ("--set", f"{name}={value}")]
         self.run(
@@ -63,7 +74,9 @@ class Cluster:
     def pods(self, release: str = "varserve", component: str = "server") -> list[dict]:
         """Those that are not being deleted."""
         selector = f"app.kubernetes.io/instance={release},app.kubernetes.io/component={component}"
-        return [p for p in self.get("pods", "--selector", selector)["items"] if "deletionTimestamp" not in p["metadata"]]
+        return [
+            p for p in self.get("pods", "--selector", selector)["items"] if "deletionTimestamp" not in p["metadata"]
+        ]
 
     def address(self, service: str) -> str:
         spec = self.get("service", service)["spec"]
@@ -71,7 +84,9 @@ class Cluster:
 
     def metric(self, pod: dict, name: str) -> float:
         url = f"http://{pod['status']['podIP']}:9464/metrics"
-        text = subprocess.run([*self.network, "curl", "--silent", "--fail", url], capture_output=True, text=True, check=True).stdout
+        text = subprocess.run(
+            [*self.network, "curl", "--silent", "--fail", url], capture_output=True, text=True, check=True
+        ).stdout
         return sum(float(line.split()[-1]) for line in text.splitlines() if re.match(rf"{name}[ {{]", line))
 
 

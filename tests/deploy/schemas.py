@@ -1,11 +1,13 @@
 """Schemas of the pinned Kubernetes and of the operators the chart has resources for, as the two validators want them:
-OUT/kubeconform (strict JSON schemas), OUT/openapi and OUT/crds (for kubectl-validate). Everything comes from Go modules."""
+OUT/kubeconform (strict JSON schemas),
+OUT/openapi and OUT/crds (for kubectl-validate). Everything comes from Go modules."""
 
 import argparse
 import json
 import pathlib
 import shutil
 import subprocess
+from typing import TypeAlias
 
 import yaml
 
@@ -23,16 +25,18 @@ OPERATORS = {  # module: its CustomResourceDefinitions
 }
 SCALAR = {"type": ["string", "number"]}
 
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+
 
 def module_folder(module: str) -> pathlib.Path:
-    done = subprocess.run(["go", "mod", "download", "-json", module], capture_output=True, text=True)
+    done = subprocess.run(["go", "mod", "download", "-json", module], capture_output=True, text=True, check=False)
     answer = json.loads(done.stdout or "{}")
     if "Dir" not in answer:
         raise SystemExit(f"{module}: {answer.get('Error', done.stderr.strip())}")
     return pathlib.Path(answer["Dir"])
 
 
-def strict(schema):
+def strict(schema: Json) -> Json:
     """OpenAPI to JSON schema that refuses fields it does not know."""
     if isinstance(schema, list):
         return [strict(item) for item in schema]
@@ -40,7 +44,9 @@ def strict(schema):
         return schema
     if schema.get("format") == "int-or-string" or schema.get("x-kubernetes-int-or-string"):
         return SCALAR
-    out = {key: strict(value) for key, value in schema.items() if not (key == "format" or key.startswith("x-kubernetes"))}
+    out = {
+        key: strict(value) for key, value in schema.items() if not (key == "format" or key.startswith("x-kubernetes"))
+    }
     if isinstance(schema.get("properties"), dict):
         out["properties"] = {name: strict(value) for name, value in schema["properties"].items()}
         if "additionalProperties" not in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):

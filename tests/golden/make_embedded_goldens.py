@@ -1,6 +1,6 @@
 """Writes data/embedded.safetensors: what transformers computes with the embedded model's directory, float32, eager.
 
-    python tests/golden/make_embedded_goldens.py $(./dev model)     # again whenever the trained part changes
+python tests/golden/make_embedded_goldens.py $(./dev model)     # again whenever the trained part changes
 """
 
 import argparse
@@ -19,7 +19,7 @@ TOP = 64  # log-probabilities kept at each position
 
 
 @torch.no_grad()
-def compute(model_dir):
+def compute(model_dir: str) -> dict[str, torch.Tensor]:
     model = LlavaForConditionalGeneration.from_pretrained(
         model_dir, dtype=torch.float32, attn_implementation="eager"
     ).eval()
@@ -50,7 +50,7 @@ def compute(model_dir):
     }
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="the embedded model's directory")
     args = parser.parse_args()

@@ -13,6 +13,7 @@ import json
 import struct
 import sys
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from PIL import Image, ImageOps
 ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
 
 
-def picture(width, height, seed=0):
+def picture(width: int, height: int, seed: int = 0) -> np.ndarray:
     """A picture with gradients, edges and some noise: [height, width, 3], 8 bit."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width] / max(width, height, 2)
@@ -33,13 +34,19 @@ def picture(width, height, seed=0):
     return np.clip(rgb * 235 + rng.integers(0, 20, rgb.shape), 0, 255).astype(np.uint8)
 
 
-def png(pixels, color_type, bit_depth, interlaced=False, chunks=()):
+def png(
+    pixels: np.ndarray,
+    color_type: int,
+    bit_depth: int,
+    interlaced: bool = False,
+    chunks: Iterable[tuple[bytes, bytes]] = (),
+) -> bytes:
     """A PNG of any kind (Pillow writes neither 16 bit color nor Adam7). pixels: [height, width, channels]."""
 
-    def chunk(name, data):
+    def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    def rows(part):
+    def rows(part: np.ndarray) -> bytes:
         if part.shape[0] == 0 or part.shape[1] == 0:
             return b""
         packed = b""
@@ -62,23 +69,27 @@ def png(pixels, color_type, bit_depth, interlaced=False, chunks=()):
     return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IDAT", zlib.compress(data, 9)) + chunk(b"IEND", b"")
 
 
-def encode(image, kind, **options):
+def encode(image: Image.Image, kind: str, **options: object) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
 
 
-def exif(orientation):
+def exif(orientation: int) -> Image.Exif:
     block = Image.Exif()
     block[0x0112] = orientation
     return block
 
 
-def make_files():
-    rgb = lambda *size: Image.fromarray(picture(*size))
+def make_files() -> dict[str, bytes]:
+    def rgb(*size: int) -> Image.Image:
+        return Image.fromarray(picture(*size))
+
+    def wide(a: np.ndarray) -> np.ndarray:
+        return (a.astype(np.uint32) * 257 - a % 7).clip(0, 65535)
+
     alpha = picture(37, 53, 3)[:, :, :1]
     rgba = Image.fromarray(np.concatenate([picture(37, 53, 2), alpha], axis=-1))
-    wide = lambda a: (a.astype(np.uint32) * 257 - a % 7).clip(0, 65535)
     palette = picture(16, 1, 5)[0]
     indices = (picture(61, 45, 6)[:, :, :1] % 16).astype(np.uint8)
     colors = (b"PLTE", palette.tobytes())
@@ -158,19 +169,19 @@ CONFIGS = {
 FOR_ALL_CONFIGS = ["photo.jpg", "1x1.png", "2x3.png", "3000x17.png", "17x3000.png", "31x33.png", "32x32.png"]
 
 
-def open_picture(name, data):
+def open_picture(name: str, data: bytes) -> Image.Image:
     image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     if image.mode == "I;16":  # Pillow would clip at 255 what the server takes the upper 8 bits of
         image = Image.fromarray((np.array(image) >> 8).astype(np.uint8))
     return image
 
 
-def process(config, image, **changes):
+def process(config: dict, image: Image.Image, **changes: bool) -> np.ndarray:
     kind = getattr(transformers, config["image_processor_type"])
     return kind.from_dict({**config, **changes})(image, return_tensors="np")["pixel_values"][0]
 
 
-def main():
+def main() -> None:
     out = Path(sys.argv[1])
     (out / "files").mkdir(parents=True, exist_ok=True)
     files = make_files()

@@ -4,15 +4,18 @@ import argparse
 import json
 import pathlib
 import random
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-import model_specs
 import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+from transformers.models.llava.modeling_llava import LlavaCausalLMOutputWithPast
+
+import model_specs
 from tiny_model import MODELS, build, load_spec, pixel_values
-from var_cases import ADJACENT_IMAGES, CASES, IMAGE_FIRST, ONE_IMAGE
+from var_cases import ADJACENT_IMAGES, CASES, IMAGE_FIRST, ONE_IMAGE, Case, Layout
 from var_reference import PAPER, Decoder, Prompt, VarSettings, generate
 from var_report import report_tensors
 
@@ -40,7 +43,7 @@ class Golden:
     serves: bool  # every decision in it is clear, and it shows what it has to show
 
 
-def make_prompt(layout, spec, seed):
+def make_prompt(layout: Layout, spec: dict, seed: int) -> Prompt:
     """Text tokens are drawn by `seed`; the layout's items are explained in var_cases.py."""
     rng = random.Random(seed)
     side = spec["image_size"] // spec["config"]["vision_config"]["patch_size"]
@@ -62,16 +65,16 @@ def make_prompt(layout, spec, seed):
 class TinyLlava:
     """One tiny model, in transformers and in the reference."""
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         self.spec = load_spec(name)
         self.model = build(self.spec)
         self.decoder = Decoder(self.model, self.spec["profile"]["sink_dimensions"])
 
-    def pixel_values(self, prompt):
+    def pixel_values(self, prompt: Prompt) -> torch.Tensor:
         return torch.from_numpy(pixel_values(len(prompt.spans), self.spec["image_size"]))
 
     @torch.no_grad()
-    def image_features(self, prompt):
+    def image_features(self, prompt: Prompt) -> np.ndarray:
         """[n, P, C]"""
         if not prompt.spans:
             return np.zeros((0, 0, self.decoder.config.hidden_size))
@@ -79,7 +82,7 @@ class TinyLlava:
         return torch.stack(list(output.pooler_output)).numpy()
 
     @torch.no_grad()
-    def transformers_output(self, prompt, tokens):
+    def transformers_output(self, prompt: Prompt, tokens: list[int]) -> LlavaCausalLMOutputWithPast:
         input_ids = torch.tensor([prompt.input_ids + tokens])
         return self.model(
             input_ids=input_ids,
@@ -88,7 +91,7 @@ class TinyLlava:
             output_hidden_states=True,
         )
 
-    def model_golden(self, prompt):
+    def model_golden(self, prompt: Prompt) -> Golden:
         """What transformers says, greedily."""
         tokens, step_logits = [], []
         for _ in range(MODEL_TOKENS):
@@ -108,7 +111,7 @@ class TinyLlava:
         }
         return Golden(prompt, {"greedy_gap": greedy_gap}, tensors, greedy_gap >= MIN_GREEDY_GAP)
 
-    def check_reference(self, prompt, tokens, output):
+    def check_reference(self, prompt: Prompt, tokens: list[int], output: LlavaCausalLMOutputWithPast) -> None:
         """Without VAR the reference is the model, as far as float32 goes."""
         embeddings = self.decoder.embed(prompt, self.image_features(prompt), tokens)
         evidence = self.decoder.forward(embeddings, prompt, OFF)
@@ -117,7 +120,7 @@ class TinyLlava:
             phi = self.decoder.phi(hidden_states[0].numpy(), OFF)
             np.testing.assert_allclose(evidence.phi[layer], phi, rtol=0, atol=1e-5)
 
-    def var_golden(self, case, prompt):
+    def var_golden(self, case: Case, prompt: Prompt) -> Golden:
         """What the reference says, greedily."""
         settings = case.var_settings(self.spec)
         generation = generate(self.decoder, prompt, self.image_features(prompt), settings, VAR_TOKENS)
@@ -143,16 +146,16 @@ class TinyLlava:
         )
         return Golden(prompt, facts, {f"{case.name}/{name}": t for name, t in tensors.items()}, serves)
 
-    def first_that_serves(self, layout, make_golden):
+    def first_that_serves(self, layout: Layout, make_golden: Callable[[Prompt], Golden]) -> Golden:
         goldens = (make_golden(make_prompt(layout, self.spec, seed)) for seed in range(MAX_SEEDS))
         return next(golden for golden in goldens if golden.serves)
 
 
-def cases_of(name):
+def cases_of(name: str) -> list[Case]:
     return [case for case in CASES if case.model == name]
 
 
-def write(name):
+def write(name: str) -> None:
     (MODELS / f"{name}.json").write_text(model_specs.to_json(model_specs.specs()[name]))
     llava = TinyLlava(name)
 
@@ -162,9 +165,7 @@ def write(name):
 
     facts, tensors = [], {}
     for case in cases_of(name):
-        golden = llava.first_that_serves(
-            case.layout, lambda prompt, case=case: llava.var_golden(case, prompt)
-        )
+        golden = llava.first_that_serves(case.layout, lambda prompt, case=case: llava.var_golden(case, prompt))
         facts.append(golden.facts)
         tensors.update(golden.tensors)
     save_file(tensors, DATA / f"{name}.var.safetensors")
@@ -172,7 +173,7 @@ def write(name):
     (DATA / f"{name}.var.json").write_text(f"[\n{lines}\n]\n")
 
 
-def check(name):
+def check(name: str) -> None:
     if (MODELS / f"{name}.json").read_text() != model_specs.to_json(model_specs.specs()[name]):
         raise AssertionError(f"{name}: the stored spec is not what model_specs.py makes")
     llava = TinyLlava(name)
@@ -190,16 +191,14 @@ def check(name):
         compare(case.name, llava.var_golden(case, Prompt(facts["input_ids"], facts["spans"])), facts, of_case)
 
 
-def compare(name, golden, facts, tensors):
+def compare(name: str, golden: Golden, facts: dict, tensors: dict[str, np.ndarray]) -> None:
     if not golden.serves:
         raise AssertionError(f"{name}: the prompt does not serve any more")
     if golden.facts.keys() != facts.keys() or golden.tensors.keys() != tensors.keys():
         raise AssertionError(f"{name}: other contents are stored")
     for key, value in facts.items():
         if key.endswith("gap"):
-            np.testing.assert_allclose(
-                golden.facts[key], value, rtol=0, atol=TOLERANCE, err_msg=f"{name}: {key}"
-            )
+            np.testing.assert_allclose(golden.facts[key], value, rtol=0, atol=TOLERANCE, err_msg=f"{name}: {key}")
         elif golden.facts[key] != value:
             raise AssertionError(f"{name}: another {key} is stored")
     for key, tensor in tensors.items():

@@ -12,13 +12,24 @@ OUT_DIR/smollm2.json               token ids of single texts with SmolLM2's own 
 
 import argparse
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jinja2.exceptions import TemplateError
 from PIL import Image
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import AutoProcessor, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoProcessor, AutoTokenizer, PreTrainedTokenizerFast, ProcessorMixin
 
+from chat_templates import (
+    IMAGE,
+    STRING_CONVERSATIONS,
+    STRING_TEMPLATES,
+    TEMPLATE_CONVERSATIONS,
+    TEMPLATES,
+    Conversation,
+    message,
+    text_part,
+)
 from tricky_texts import texts
 
 REPOSITORY = Path(__file__).parents[2]
@@ -51,7 +62,7 @@ LLAMA_TEMPLATE = """\
 """
 
 
-def byte_level_tokenizer():
+def byte_level_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -75,7 +86,7 @@ def byte_level_tokenizer():
     )
 
 
-def llama_tokenizer():
+def llama_tokenizer() -> PreTrainedTokenizerFast:
     # Trained on words, then put together as sentencepiece models are converted: no pre-tokenizer, bytes for the rest.
     words = Tokenizer(models.BPE())
     words.normalizer = normalizers.Replace(Regex(r"[^\x21-\x7e ]"), "")
@@ -105,7 +116,7 @@ def llama_tokenizer():
     )
 
 
-def write_model_dir(path, tokenizer, template):
+def write_model_dir(path: Path, tokenizer: PreTrainedTokenizerFast, template: str) -> None:
     path.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(path)
     (path / "tokenizer.json").write_text(tokenizer.backend_tokenizer.to_str(pretty=False) + "\n")
@@ -129,22 +140,15 @@ def write_model_dir(path, tokenizer, template):
         "num_additional_image_tokens": 1,
         "vision_feature_select_strategy": "default",
     }
-    for name, content in [("config", config), ("preprocessor_config", image_processor), ("processor_config", processor)]:
+    for name, content in [
+        ("config", config),
+        ("preprocessor_config", image_processor),
+        ("processor_config", processor),
+    ]:
         (path / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
-def text_part(text):
-    return {"type": "text", "text": text}
-
-
-IMAGE = {"type": "image"}
-
-
-def message(role, *parts):
-    return {"role": role, "content": list(parts)}
-
-
-def conversations():
+def conversations() -> Iterator[Conversation]:
     for text in texts():
         yield [message("user", IMAGE, text_part(text))]
     odd = ["  spaces  ", "\n", "é中😀", "> quoted", "ends with <"]
@@ -161,7 +165,7 @@ def conversations():
             ]
 
 
-def processor_ids(processor, conversation):
+def processor_ids(processor: ProcessorMixin, conversation: Conversation) -> list[int]:
     picture = Image.new("RGB", (28, 28))
     with_pictures = [
         {**m, "content": [{**p, "image": picture} if p["type"] == "image" else p for p in m["content"]]}
@@ -171,115 +175,11 @@ def processor_ids(processor, conversation):
     return processor.apply_chat_template(with_pictures, **options)["input_ids"][0]
 
 
-TEMPLATES = {
-    "default system, namespace": """\
-{% set ns = namespace(images=0) %}
-{% for message in messages %}{% if loop.first and message.role != 'system' %}<|im_start|>system
-You are a helpful assistant.<|im_end|>
-{% endif %}<|im_start|>{{ message.role }}
-{% if message.content is string %}{{ message.content }}{% else %}{% for part in message.content %}\
-{% if part.type == 'image' or 'image' in part %}{% set ns.images = ns.images + 1 %}Picture {{ ns.images }}: <image>\
-{% elif 'text' in part %}{{ part.text }}{% endif %}{% endfor %}{% endif %}<|im_end|>
-{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
-{% endif %}""",
-    "alternating roles, strip, slices": """\
-{%- if messages[0]['role'] == 'system' -%}
-  {%- set system = messages[0]['content'][0]['text'].strip() -%}{%- set rest = messages[1:] -%}
-{%- else -%}{%- set system = '' -%}{%- set rest = messages -%}{%- endif -%}
-{%- for message in rest -%}
-  {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) -%}
-    {{- raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') -}}
-  {%- endif -%}
-  {%- set text = message['content'] | selectattr('type', 'equalto', 'text') | map(attribute='text') | join(' ') -%}
-  {%- if message['role'] == 'user' -%}
-    {{- bos_token + '[INST] ' + ('<<SYS>>' ~ system ~ '<</SYS>> ' if loop.first and system else '') + text.strip() + ' [/INST]' -}}
-  {%- else -%}{{- ' ' + text.strip() + ' ' + eos_token -}}{%- endif -%}
-{%- endfor -%}""",
-    "string methods": """\
-{% for m in messages %}{% for p in m.content if p.type == 'text' %}\
-{% set t = p.text %}[{{ t.lstrip() }}][{{ t.rstrip() }}][{{ t.strip('x ') }}][{{ t | trim }}][{{ t | length }}]\
-[{{ t.startswith('<') }}][{{ t.endswith('<') }}][{{ 'x' in t }}][{{ t.split('</think>')[-1] }}]\
-[{{ t.replace('\\n', '|') }}][{{ t[:3] }}][{{ t[-2:] }}][{{ t | first }}][{{ m.role.title() }}][{{ t.find('e') }}]
-{% endfor %}{% endfor %}""",
-    "json": """\
-{% for m in messages %}{{ m | tojson }} {{ m.content | tojson(indent=2) }} {{ 'a<b>&\\'"' | tojson }}
-{% endfor %}{{ [1, 2.5, none, true] | tojson }}""",
-    "loops and macros": """\
-{% macro show(part, n=1) %}<{{ part.type }}{{ n }}>{% endmacro %}
-{% for m in messages %}
-  {% for p in m.content %}
-    {% if p.type == 'image' %}{% continue %}{% endif %}
-    {% if loop.index > 2 %}{% break %}{% endif %}
-{{ show(p, n=loop.index) }} {{ loop.first }} {{ loop.last }} {{ loop.length }}
-  {% endfor %}
-{% endfor %}
-{{ messages | length }} {{ messages[-1].role }} {{ messages[::-1][0].role }} {{ 7 // 2 }} {{ 7 / 2 }} {{ 2 ** 3 }}
-{% if tools is defined and tools %}tools{% else %}no tools{% endif %} {{ nothing is defined }}{{ nothing }}
-{{ dict(a=1)['a'] }} {{ ('a', 'b') | join('-') }} {{ ['b', 'a'] | sort | join }} {{ 'x' if false }} {{ 1 == 1.0 }}
-{{- '\\n' }}{# comment #}{% set x = 'set' %}{{ x ~ 1 ~ true ~ none }}""",
-    "generation": """\
-{% for m in messages %}{% if m.role == 'assistant' %}{%- generation %}{{ m.content[0].text }}{% endgeneration -%}
-{% else %}{{ m.content[-1].text }}
-{% endif %}{% endfor %}""",
-}
-
-# Templates that take text-only messages of these roles as strings, as transformers lets a caller give them.
-STRING_TEMPLATES = {
-    "all strings": (
-        ("system", "user", "assistant"),
-        """\
-{% if messages[0]['role'] == 'system' %}{{ messages[0]['content'] + ' ' }}{% set messages = messages[1:] %}{% endif %}
-{% for message in messages %}{% if message['role'] == 'user' %}
-{{ 'USER: ' + message['content'].strip() }}{% else %}
-{{ ' ASSISTANT: ' ~ message.content | trim ~ eos_token }}{% endif %}{% endfor %}""",
-    ),
-    "all strings, printed": (
-        ("system", "user", "assistant"),
-        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{{ eos_token }}{% endfor %}",
-    ),
-    "strings but for users": (
-        ("system", "assistant"),
-        """\
-{% for m in messages %}{% if m.role == 'user' %}[INST]{% for p in m.content %}{% if p.type == 'text' %}{{ p.text }}\
-{% else %}[IMG]{% endif %}{% endfor %}[/INST]{% elif m.role == 'system' %}{{ m.content }}
-{% else %}{{ m.content + eos_token }}{% endif %}{% endfor %}""",
-    ),
-    "strings or lists": (
-        (),
-        """\
-{% for m in messages %}{{ m.role }}: {% if m.content is string %}string {{ m.content }}{% else %}list\
-{% for p in m.content %} {{ p.text }}{% endfor %}{% endif %}
-{% endfor %}""",
-    ),
-}
-
-STRING_CONVERSATIONS = [
-    [message("user", text_part(" What's \"this\"? "))],
-    [
-        message("system", text_part("Be brief.")),
-        message("user", text_part("Hi <\n")),
-        message("assistant", text_part("Yes?")),
-        message("user", text_part("it's 'é中😀'")),
-    ],
-]
-
-TEMPLATE_CONVERSATIONS = [
-    [message("user", IMAGE, text_part("What is this?"))],
-    [message("system", text_part(" Be brief. ")), message("user", text_part("  x Hi <\n"), IMAGE)],
-    [
-        message("user", IMAGE, text_part("<one>\n two x"), text_part("three")),
-        message("assistant", text_part("thought</think> answer\x1f\x85 ")),
-        message("user", text_part("é中😀 it's \"quoted\"")),
-    ],
-    [message("user", text_part("a")), message("user", text_part("b"))],
-]
-
-
-def with_strings(conversation, roles):
+def with_strings(conversation: Conversation, roles: Sequence[str]) -> list[dict]:
     return [{**m, "content": m["content"][0]["text"]} if m["role"] in roles else m for m in conversation]
 
 
-def template_goldens(tokenizer):
+def template_goldens(tokenizer: PreTrainedTokenizerFast) -> Iterator[dict]:
     cases = [(name, template, c, c) for name, template in TEMPLATES.items() for c in TEMPLATE_CONVERSATIONS]
     for name, (roles, template) in STRING_TEMPLATES.items():
         cases += [(name, template, c, with_strings(c, roles)) for c in STRING_CONVERSATIONS]
@@ -293,11 +193,11 @@ def template_goldens(tokenizer):
         yield golden
 
 
-def write_json(path, value):
+def write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out_dir", type=Path)
     parser.add_argument("--smollm2", type=Path, help="model directory with SmolLM2's tokenizer")

@@ -7,6 +7,7 @@ changes no bit.
 import json
 import re
 import tempfile
+from collections.abc import Callable
 
 from safetensors import safe_open
 from transformers import LlavaConfig, LlavaForConditionalGeneration
@@ -30,7 +31,10 @@ SCALES = (
 )
 
 
-def hub_names(name):
+Naming = Callable[[str], str]  # of a tensor in a checkpoint, from its name in transformers
+
+
+def hub_names(name: str) -> str:
     """As llava-hf/llava-1.5-7b-hf was published (transformers before 4.52)."""
     name = re.sub(r"^lm_head", "language_model.lm_head", name)
     name = re.sub(r"^model\.language_model", "language_model.model", name)
@@ -38,12 +42,12 @@ def hub_names(name):
     return re.sub(r"^model\.", "", name)
 
 
-def module_names(name):
+def module_names(name: str) -> str:
     """The modules' own names in transformers 4.52 to 4.57, where a CLIP tower has an inner vision_model."""
     return re.sub(r"^model\.vision_tower", "model.vision_tower.vision_model", name)
 
 
-def stored_tensors(config, naming):
+def stored_tensors(config: dict, naming: Naming | None) -> dict[str, list[int]]:
     """Names and shapes of a checkpoint's tensors, in order; naming None: as this transformers writes them."""
     model = LlavaForConditionalGeneration(LlavaConfig(**config))
     if naming:  # tied weights are listed once
@@ -51,10 +55,12 @@ def stored_tensors(config, naming):
     with tempfile.TemporaryDirectory() as directory:
         model.save_pretrained(directory)
         with safe_open(f"{directory}/model.safetensors", "pt") as f:
-            return {name: f.get_slice(name).get_shape() for name in f.keys()}
+            return {name: f.get_slice(name).get_shape() for name in f.keys()}  # noqa: SIM118 (not a dict)
 
 
-def make_spec(config, naming, image_size, sinks, tau):
+def make_spec(
+    config: dict, naming: Naming | None, image_size: int, sinks: dict[int, tuple[float, float]], tau: float
+) -> dict:
     """`sinks`: {sink dimension: (value in the embeddings of SINK_TOKENS, gate)}.
 
     The projector makes the visual sinks: the hidden unit of the same index drives a sink dimension, and its
@@ -89,7 +95,7 @@ def make_spec(config, naming, image_size, sinks, tau):
     }
 
 
-def clip_tower(image_size, patch_size, num_hidden_layers):
+def clip_tower(image_size: int, patch_size: int, num_hidden_layers: int) -> dict:
     return {
         "model_type": "clip_vision_model",
         "hidden_act": "quick_gelu",
@@ -105,7 +111,12 @@ def clip_tower(image_size, patch_size, num_hidden_layers):
     }
 
 
-def llava(vision_config, text_config, vision_feature_layer, vision_feature_select_strategy="default"):
+def llava(
+    vision_config: dict,
+    text_config: dict,
+    vision_feature_layer: int | list[int],
+    vision_feature_select_strategy: str = "default",
+) -> dict:
     return {
         "architectures": ["LlavaForConditionalGeneration"],
         "image_token_index": IMAGE_TOKEN,
@@ -127,7 +138,7 @@ def llava(vision_config, text_config, vision_feature_layer, vision_feature_selec
     }
 
 
-def specs():
+def specs() -> dict[str, dict]:
     # Multi-head attention; what the config leaves out has to be taken from defaults, as in the published one.
     clip_mha = llava(
         clip_tower(image_size=28, patch_size=7, num_hidden_layers=3),
@@ -218,7 +229,7 @@ def specs():
     }
 
 
-def to_json(spec):
+def to_json(spec: dict) -> str:
     """One tensor a line."""
     head = {key: value for key, value in spec.items() if key != "tensors"}
     text = json.dumps(head, indent=1)[:-2]

@@ -7,6 +7,7 @@ filled, so that Python and C++ build the same model bit for bit.
 import json
 import pathlib
 import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from transformers import LlavaForConditionalGeneration
 MODELS = pathlib.Path(__file__).parent / "models"
 
 
-def uniform(name, count):
+def uniform(name: str, count: int) -> np.ndarray:
     """`count` numbers of [0, 1), multiples of 2^-24: float64 [count]."""
     state = 0xCBF29CE484222325  # 64 bit FNV-1a
     for byte in name.encode("ascii"):
@@ -29,7 +30,14 @@ def uniform(name, count):
     return (z >> np.uint64(40)).astype(np.float64) * 2.0**-24
 
 
-def fill(name, shape, scale, offset, rows=None, cells=()):
+def fill(
+    name: str,
+    shape: Sequence[int],
+    scale: float,
+    offset: float,
+    rows: Mapping[str, float] | None = None,
+    cells: Iterable[Sequence[float]] = (),
+) -> np.ndarray:
     """The tensor a spec describes, float32."""
     signed = (2.0 * uniform(name, int(np.prod(shape))) - 1.0).astype(np.float32)  # exact
     values = (np.float32(offset) + np.float32(scale) * signed).reshape(shape)
@@ -40,18 +48,18 @@ def fill(name, shape, scale, offset, rows=None, cells=()):
     return values
 
 
-def pixel_values(num_images, image_size):
+def pixel_values(num_images: int, image_size: int) -> np.ndarray:
     """[num_images, 3, image_size, image_size]; the first images are the same whatever their number."""
     shape = (num_images, 3, image_size, image_size)
     bytes_ = np.floor(256.0 * uniform("pixel_values", int(np.prod(shape))))
     return (bytes_ / 64.0 - 2.0).astype(np.float32).reshape(shape)  # exact
 
 
-def load_spec(name):
+def load_spec(name: str) -> dict:
     return json.loads((MODELS / f"{name}.json").read_text())
 
 
-def write_checkpoint(spec, directory):
+def write_checkpoint(spec: dict, directory: str | pathlib.Path) -> None:
     """Writes the spec as a Hugging Face model directory."""
     directory = pathlib.Path(directory)
     (directory / "config.json").write_text(json.dumps(spec["config"]))
@@ -59,7 +67,7 @@ def write_checkpoint(spec, directory):
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
 
 
-def build(spec):
+def build(spec: dict) -> LlavaForConditionalGeneration:
     """The model as transformers reads it from such a directory: float32, eager attention."""
     with tempfile.TemporaryDirectory() as directory:
         write_checkpoint(spec, directory)

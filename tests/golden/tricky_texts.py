@@ -28,7 +28,7 @@ HAND_MADE = [
     "def f(x):\n    if x:\n        return x ** 2\n\n\treturn None\n",
     "```python\nprint('hi')\n```\n\n- item 1\n- item 2\n  - nested",
     "| a | b |\n|---|---|\n| 1 | 2 |",
-    "{\"key\": [1, 2.5, null, true], \"nested\": {\"a\": \"b\\n\"}}",
+    '{"key": [1, 2.5, null, true], "nested": {"a": "b\\n"}}',
     "SELECT * FROM t WHERE a = 'b' -- comment; DROP TABLE t;",
     "https://example.com/path?query=1&other=%20#fragment",
     "user.name+tag@example.co.uk",
@@ -133,7 +133,7 @@ ALPHABETS = [
 ]
 
 
-def texts():
+def texts() -> list[str]:
     rng = random.Random(7)
     made = list(HAND_MADE)
     while len(made) < 200:

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, replace
 
-from var_reference import AUTHORS_CODE, PAPER, VarSettings
+from var_reference import AUTHORS_CODE, PAPER, Generation, Prompt, VarSettings
 
-# Layouts: "bos", "image", ".": a text token that is a sink, a number: so many text tokens.
+# "bos", "image", ".": a text token that is a sink, a number: so many text tokens.
+Layout = tuple[str | int, ...]
+
 ONE_IMAGE = ("bos", 4, "image", 5, ".", 5)
 IMAGE_FIRST = ("image", "bos", 4, ".", 5)
 ADJACENT_IMAGES = ("bos", 3, "image", "image", 4, ".", 4)
@@ -14,19 +16,19 @@ ENDS_WITH_IMAGE = ("bos", 4, ".", 2, "image")
 ONLY_TEXT = ("bos", 6, ".", 6)
 
 
-def mixed_heads(prompt, settings, generation):
+def mixed_heads(prompt: Prompt, settings: VarSettings, generation: Generation) -> bool:
     """Some heads are image-centric and some are not."""
     heads = [s.image_centric for shares in generation.evidence.shares.values() for s in shares]
     return 0.15 <= sum(heads) / len(heads) <= 0.85
 
 
-def generated_sinks(prompt, settings, generation):
+def generated_sinks(prompt: Prompt, settings: VarSettings, generation: Generation) -> bool:
     """A generated token passes the sink test, whether it counts or not."""
     layers = slice(settings.first_layer, settings.last_layer + 1)
     return (generation.evidence.phi[layers, len(prompt.input_ids) :] > settings.tau).any()
 
 
-def sinks_in_second_image_only(prompt, settings, generation):
+def sinks_in_second_image_only(prompt: Prompt, settings: VarSettings, generation: Generation) -> bool:
     """In some layer, rows between the images see no visual sink though the prompt has one."""
     first, second = (generation.evidence.sinks[:, begin:end].any(axis=1) for begin, end, _, _ in prompt.spans)
     return (second & ~first).any()
@@ -36,13 +38,13 @@ def sinks_in_second_image_only(prompt, settings, generation):
 class Case:
     name: str
     model: str
-    layout: tuple
+    layout: Layout
     settings: dict  # what differs from the defaults of the variant
     variant: str = PAPER
     maps: bool = False  # keep attention maps
     shows: tuple = (mixed_heads,)  # conditions the prompt is chosen for
 
-    def var_settings(self, spec):
+    def var_settings(self, spec: dict) -> VarSettings:
         num_layers = spec["config"]["text_config"]["num_hidden_layers"]
         paper = VarSettings(
             mode="ON",
@@ -54,9 +56,7 @@ class Case:
             first_layer=0,
             last_layer=num_layers - 2,
         )
-        authors = replace(
-            paper, variant=AUTHORS_CODE, rho=0.5, p=0.4, first_layer=2, last_layer=num_layers - 1
-        )
+        authors = replace(paper, variant=AUTHORS_CODE, rho=0.5, p=0.4, first_layer=2, last_layer=num_layers - 1)
         return replace(paper if self.variant == PAPER else authors, **self.settings)
 
 
@@ -64,9 +64,7 @@ CASES = (
     Case("general", "clip_mha", ONE_IMAGE, {}, shows=(mixed_heads, generated_sinks)),
     Case("hallucination", "clip_mha", ONE_IMAGE, {"rho": 0.5}, shows=()),
     Case("vision_centric", "clip_mha", ONE_IMAGE, {"rho": 0.9}),
-    Case(
-        "observe", "clip_mha", ONE_IMAGE, {"mode": "OBSERVE"}, maps=True, shows=(mixed_heads, generated_sinks)
-    ),
+    Case("observe", "clip_mha", ONE_IMAGE, {"mode": "OBSERVE"}, maps=True, shows=(mixed_heads, generated_sinks)),
     Case("p_zero", "clip_mha", ONE_IMAGE, {"p": 0.0}),
     Case("p_one", "clip_mha", IMAGE_FIRST, {"p": 1.0}),
     Case("ends_with_image", "clip_mha", ENDS_WITH_IMAGE, {}),
@@ -86,9 +84,7 @@ CASES = (
         AUTHORS_CODE,
         shows=(mixed_heads, generated_sinks),
     ),
-    Case(
-        "position_interpolation", "dinov2_gqa", ONE_IMAGE, {"rho": 0.9}, shows=(mixed_heads, generated_sinks)
-    ),
+    Case("position_interpolation", "dinov2_gqa", ONE_IMAGE, {"rho": 0.9}, shows=(mixed_heads, generated_sinks)),
     Case("layer_range", "dinov2_gqa", SEVERAL_TURNS, {"rho": 0.9, "first_layer": 1, "last_layer": 2}),
     Case("first_layer_only", "dinov2_gqa", IMAGE_FIRST, {"rho": 0.9, "last_layer": 0}),
     Case("no_head_selection", "dinov2_gqa", ONE_IMAGE, {"rho": 0.0, "min_visual_attention": 0.0}, shows=()),

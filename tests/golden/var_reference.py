@@ -6,9 +6,11 @@ Letters: T tokens, C width, H heads, D head size, L layers, V vocabulary.
 """
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from transformers import LlamaConfig, LlavaForConditionalGeneration
 
 PAPER = "PAPER"
 AUTHORS_CODE = "AUTHORS_CODE"
@@ -25,7 +27,7 @@ class VarSettings:
     first_layer: int
     last_layer: int
 
-    def covers(self, layer):
+    def covers(self, layer: int) -> bool:
         return self.mode != "OFF" and self.first_layer <= layer <= self.last_layer
 
 
@@ -34,14 +36,14 @@ class Prompt:
     input_ids: list  # visual tokens hold the placeholder's id
     spans: list  # [begin, end, rows, cols] of each image's visual tokens
 
-    def is_visual(self, position):
+    def is_visual(self, position: int) -> bool:
         return any(begin <= position < end for begin, end, _, _ in self.spans)
 
-    def is_eligible(self, position):
+    def is_eligible(self, position: int) -> bool:
         """A text token behind a visual one."""
         return not self.is_visual(position) and any(self.is_visual(j) for j in range(position))
 
-    def prefix_size(self):
+    def prefix_size(self) -> int:
         """Tokens before the first eligible one."""
         eligible = (i for i in range(len(self.input_ids)) if self.is_eligible(i))
         return next(eligible, len(self.input_ids))
@@ -69,7 +71,7 @@ class Evidence:
     gap: float = math.inf  # least distance of a sink test or head decision from where it would turn
 
 
-def inverse_frequencies(config):
+def inverse_frequencies(config: LlamaConfig) -> np.ndarray:
     """Of rotary embedding, [D / 2]: default or llama3 rope scaling."""
     rope = config.rope_parameters
     frequencies = rope["rope_theta"] ** (-np.arange(0, config.head_dim, 2) / config.head_dim)
@@ -84,27 +86,29 @@ def inverse_frequencies(config):
     return keep * frequencies + (1.0 - keep) * frequencies / rope["factor"]
 
 
-def rotate(x, angles):
+def rotate(x: np.ndarray, angles: np.ndarray) -> np.ndarray:
     """x [T, H, D], angles [T, D / 2]; component c turns together with component c + D / 2."""
     first, second = np.split(x, 2, axis=-1)
     cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
     return np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 
 
-def rms(x, eps):
+def rms(x: np.ndarray, eps: float) -> np.ndarray:
     return np.sqrt((x * x).mean(axis=-1, keepdims=True) + eps)
 
 
-def silu(x):
+def silu(x: np.ndarray) -> np.ndarray:
     return x / (1 + np.exp(-x))
 
 
-def softmax(x):
+def softmax(x: np.ndarray) -> np.ndarray:
     exp = np.exp(x - x.max())
     return exp / exp.sum()
 
 
-def head_decision(settings, m_v, m_vs, m_vn, num_visual, visual_sink_seen):
+def head_decision(
+    settings: VarSettings, m_v: float, m_vs: float, m_vn: float, num_visual: int, visual_sink_seen: bool
+) -> tuple[bool, float]:
     """Whether the head is image-centric for the row, and how far that is from turning."""
     paper = settings.variant == PAPER
     if m_vn == 0 or not (paper or visual_sink_seen):
@@ -117,7 +121,9 @@ def head_decision(settings, m_v, m_vs, m_vn, num_visual, visual_sink_seen):
     return min(margins) >= 0, abs(min(margins))
 
 
-def redistribute(settings, a, visual, sink):
+def redistribute(
+    settings: VarSettings, a: np.ndarray, visual: np.ndarray, sink: np.ndarray
+) -> tuple[np.ndarray, HeadShares, float]:
     """One row of one head: attention a [row + 1], two masks over the same tokens => a', HeadShares, gap."""
     m_v = a[visual].sum()
     m_vs = a[visual & sink].sum()
@@ -139,7 +145,7 @@ def redistribute(settings, a, visual, sink):
 class Decoder:
     """A LLaVA model's language model."""
 
-    def __init__(self, model, sink_dimensions):
+    def __init__(self, model: LlavaForConditionalGeneration, sink_dimensions: Sequence[int]) -> None:
         self.config = model.config.text_config
         self.sink_dimensions = sink_dimensions
         state = {name: tensor.numpy().astype(np.float64) for name, tensor in model.state_dict().items()}
@@ -147,14 +153,14 @@ class Decoder:
         self.weights = {name[len(prefix) :]: w for name, w in state.items() if name.startswith(prefix)}
         self.lm_head = state["lm_head.weight"]
 
-    def embed(self, prompt, image_features, generated=()):
+    def embed(self, prompt: Prompt, image_features: np.ndarray, generated: Iterable[int] = ()) -> np.ndarray:
         """[T, C]: image_features [n, P, C] stand where the prompt has visual tokens."""
         x = self.weights["embed_tokens.weight"][[*prompt.input_ids, *generated]]
         for (begin, end, _, _), features in zip(prompt.spans, image_features, strict=True):
             x[begin:end] = features
         return x
 
-    def forward(self, x, prompt, settings):
+    def forward(self, x: np.ndarray, prompt: Prompt, settings: VarSettings) -> Evidence:
         """x [T, C]: the prompt and the tokens generated so far."""
         num_tokens, layers = len(x), self.config.num_hidden_layers
         visual = np.array([prompt.is_visual(i) for i in range(num_tokens)])
@@ -162,9 +168,7 @@ class Decoder:
         if settings.variant == AUTHORS_CODE:  # finds sinks once, in the prompt
             may_be_sink[len(prompt.input_ids) :] = False
 
-        evidence = Evidence(
-            logits=None, phi=np.zeros((layers, num_tokens)), sinks=np.zeros((layers, num_tokens), bool)
-        )
+        evidence = Evidence(logits=None, phi=np.zeros((layers, num_tokens)), sinks=np.zeros((layers, num_tokens), bool))
         for layer in range(layers):
             phi = self.phi(x, settings)
             sink = (phi >= settings.tau if settings.variant == PAPER else phi > settings.tau) & may_be_sink
@@ -177,24 +181,33 @@ class Decoder:
         evidence.logits = self.norm("norm", x) @ self.lm_head.T
         return evidence
 
-    def phi(self, x, settings):
+    def phi(self, x: np.ndarray, settings: VarSettings) -> np.ndarray:
         eps = self.config.rms_norm_eps if settings.variant == PAPER else 1e-6
         return (np.abs(x[:, self.sink_dimensions]) / rms(x, eps)).max(axis=-1)
 
-    def norm(self, name, x):
+    def norm(self, name: str, x: np.ndarray) -> np.ndarray:
         return self.weights[f"{name}.weight"] * (x / rms(x, self.config.rms_norm_eps))
 
-    def linear(self, name, x):
+    def linear(self, name: str, x: np.ndarray) -> np.ndarray:
         return x @ self.weights[f"{name}.weight"].T
 
-    def mlp(self, layer, x):
+    def mlp(self, layer: int, x: np.ndarray) -> np.ndarray:
         mlp = f"layers.{layer}.mlp"
         h = self.norm(f"layers.{layer}.post_attention_layernorm", x)
         return self.linear(
             f"{mlp}.down_proj", silu(self.linear(f"{mlp}.gate_proj", h)) * self.linear(f"{mlp}.up_proj", h)
         )
 
-    def attention(self, layer, x, prompt, settings, visual, sink, evidence):
+    def attention(
+        self,
+        layer: int,
+        x: np.ndarray,
+        prompt: Prompt,
+        settings: VarSettings,
+        visual: np.ndarray,
+        sink: np.ndarray,
+        evidence: Evidence,
+    ) -> np.ndarray:
         """[T, C]; leaves what VAR saw and did in `evidence`."""
         heads, kv_heads = self.config.num_attention_heads, self.config.num_key_value_heads
         head_dim, num_tokens = self.config.head_dim, len(x)
@@ -231,7 +244,9 @@ class Generation:
     evidence: Evidence  # of the last pass: the prompt and all generated tokens but the last
 
 
-def generate(decoder, prompt, image_features, settings, num_tokens):
+def generate(
+    decoder: Decoder, prompt: Prompt, image_features: np.ndarray, settings: VarSettings, num_tokens: int
+) -> Generation:
     """Greedy decoding that stops at nothing."""
     tokens, step_logits, greedy_gap = [], [], math.inf
     for _ in range(num_tokens):

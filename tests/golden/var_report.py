@@ -1,9 +1,15 @@
 """What VAR found and did in one request, as the API's VarReport defines it, from the reference's evidence."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
+from var_reference import Evidence, Prompt, VarSettings
 
-def report_tensors(prompt, settings, evidence, num_heads, with_maps):
+
+def report_tensors(
+    prompt: Prompt, settings: VarSettings, evidence: Evidence, num_heads: int, with_maps: bool
+) -> dict[str, np.ndarray]:
     """{name: float32 or int64}; README.md gives names, shapes and meanings."""
     num_layers, num_tokens = evidence.phi.shape
     var_layers = range(settings.first_layer, settings.last_layer + 1)
@@ -45,13 +51,13 @@ def report_tensors(prompt, settings, evidence, num_heads, with_maps):
     return {name: t if t.dtype == np.int64 else t.astype(np.float32) for name, t in tensors.items()}
 
 
-def visual_attention(evidence, row, layers, visual, stage):
+def visual_attention(evidence: Evidence, row: int, layers: Iterable[int], visual: np.ndarray, stage: int) -> np.ndarray:
     """[visual tokens], mean over layers and heads, before (stage 0) or after (1) redistribution."""
     attention = [of_head[stage] for layer in layers for of_head in evidence.attention[row, layer]]
     return np.mean(attention, axis=0)[visual[: row + 1]]
 
 
-def find_visual_sinks(prompt, evidence):
+def find_visual_sinks(prompt: Prompt, evidence: Evidence) -> np.ndarray:
     """[n, 5]: image, row, column, number of layers, largest phi over these layers."""
     found = []
     for image, (begin, end, rows, cols) in enumerate(prompt.spans):
@@ -62,7 +68,5 @@ def find_visual_sinks(prompt, evidence):
             position = grid_begin + place
             sink = evidence.sinks[:, position]
             if sink.any():
-                found.append(
-                    [image, place // cols, place % cols, sink.sum(), evidence.phi[sink, position].max()]
-                )
+                found.append([image, place // cols, place % cols, sink.sum(), evidence.phi[sink, position].max()])
     return np.array(found).reshape(-1, 5)

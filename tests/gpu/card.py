@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """The card: its name, driver and torch; how fast it reads and copies memory and multiplies bfloat16 matrices."""
 
 import json
@@ -7,12 +6,14 @@ import platform
 import statistics
 import subprocess
 import time
+from collections.abc import Callable
 
 import torch
+
 from step import Settings, detail, row, settings
 
 
-def seconds(s: Settings, work, rounds: int = 15) -> float:
+def seconds(s: Settings, work: Callable[[], object], rounds: int = 15) -> float:
     """Median time of a piece of work on the device."""
     times = []
     for _ in range(3 + rounds):
@@ -32,7 +33,9 @@ def seconds(s: Settings, work, rounds: int = 15) -> float:
 
 def processor() -> str:
     lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 def identity(s: Settings) -> None:
@@ -41,7 +44,11 @@ def identity(s: Settings) -> None:
     if s.device == "cpu":
         return
     properties = torch.cuda.get_device_properties(0)
-    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total,clocks.sm,clocks.max.sm", "--format=csv,noheader"]
+    query = [
+        "nvidia-smi",
+        "--query-gpu=name,driver_version,memory.total,clocks.sm,clocks.max.sm",
+        "--format=csv,noheader",
+    ]
     row("card", properties.name)
     row("nvidia-smi", subprocess.run(query, check=False, capture_output=True, text=True).stdout.strip())
     detail("properties", str(properties))

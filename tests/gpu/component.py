@@ -1,16 +1,17 @@
-#!/usr/bin/env python3
-"""The component tests on the device: goldens, VAR, batching, calibration. Every test's result, those of a crashed run too."""
+"""The component tests on the device:
+goldens, VAR, batching, calibration. Every test's result, those of a crashed run too."""
 
 import concurrent.futures
 import os
 import re
 import subprocess
+from typing import TextIO
 
 from step import ROOT, Settings, detail, row, settings
 
-# The same model as the tensor variant on a device, where there are no CPU kernels.
+# The backend of the CPU's kernels does not run on a device.
 LEFT_OUT = "*_cpu:*/cpu:*/Cpu"
-# Equal to the last bit with any neighbours and any chunks: a promise of the CPU's kernels. Does the device keep it, too?
+# Equal to the last bit with any neighbours and any chunks: a promise of the CPU's kernels. Does the device keep it?
 ACROSS_BATCHES = ("ThirtyTwoRequestsTogetherEqualOneByOne", "TokensAfterThePictureMayBeCutAnyway")
 SHARDS = 4
 PROGRAM = ROOT / "bin" / "component_test"
@@ -32,7 +33,7 @@ def list_tests() -> list[str]:
     return tests
 
 
-def run(s: Settings, tests: list[str], log) -> dict[str, str]:
+def run(s: Settings, tests: list[str], log: TextIO) -> dict[str, str]:
     """Runs them in one process, in another one those after a test that ended the process."""
     results: dict[str, str] = {}
     environment = os.environ | {
@@ -43,7 +44,9 @@ def run(s: Settings, tests: list[str], log) -> dict[str, str]:
     }
     while left := [test for test in tests if test not in results]:
         command = [PROGRAM, f"--gtest_filter={':'.join(left)}"]
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         running = left[0]
         for line in process.stdout:
             log.write(line)
@@ -64,7 +67,10 @@ def main() -> None:
     tests = list_tests()
     if s.tiny:
         tests = [test for test in tests if "gqa" in test or "float32" in test]
-    with open(s.out / "component.log", "w", buffering=1) as log, concurrent.futures.ThreadPoolExecutor(SHARDS) as pool:
+    with (
+        (s.out / "component.log").open("w", buffering=1) as log,
+        concurrent.futures.ThreadPoolExecutor(SHARDS) as pool,
+    ):
         results: dict[str, str] = {}
         for part in pool.map(lambda i: run(s, tests[i::SHARDS], log), range(SHARDS)):
             results |= part

@@ -1,6 +1,5 @@
-#!/usr/bin/env python3
-"""The kernels of one decode step of the 7B: Nsight Compute runs the server with two and with three layers of it, and what the third
-adds is counted for each of 32. What the host takes to launch them is not in these times."""
+"""The kernels of one decode step of the 7B: Nsight Compute runs the server with two and with three layers of it, and
+what the third adds is counted for each of 32. What the host takes to launch them is not in these times."""
 
 import collections
 import csv
@@ -23,7 +22,8 @@ def period(names: list[str]) -> int:
 
 
 def last_step(kernels: list[Kernel]) -> list[Kernel]:
-    """The longest sequence of names that comes four times in a row at the end, but for what cleans up after an answer."""
+    """The longest sequence of names that comes four times in a row at the end,
+    but for what cleans up after an answer."""
     names = [name for name, _ in kernels]
     best: list[Kernel] = []
     for end in range(len(names), max(0, len(names) - 51), -1):
@@ -63,7 +63,7 @@ def profile(s: Settings, ncu: str, layers: int) -> list[Kernel]:
 
 
 def read(path: pathlib.Path) -> list[Kernel]:
-    with open(path, newline="") as file:
+    with path.open(newline="") as file:
         lines = [line for line in file if line.startswith('"')]
     return [(line["Kernel Name"], float(line["Metric Value"].replace(",", "")) / 1e3) for line in csv.DictReader(lines)]
 
@@ -81,7 +81,9 @@ class Kernels:
         result = Kernels([])
         for name in {*self.count, *one_more.count}:
             result.count[name] = self.count[name] + layers * (one_more.count[name] - self.count[name])
-            result.microseconds[name] = self.microseconds[name] + layers * (one_more.microseconds[name] - self.microseconds[name])
+            result.microseconds[name] = self.microseconds[name] + layers * (
+                one_more.microseconds[name] - self.microseconds[name]
+            )
         return result
 
 

@@ -1,4 +1,5 @@
-"""Requests of all kinds, always the same: pictures and conversations, VAR's modes, variants, presets and details, options."""
+"""Requests of all kinds,
+always the same: pictures and conversations, VAR's modes, variants, presets and details, options."""
 
 import random
 
@@ -18,7 +19,7 @@ PRESETS = (var_pb.VAR_PRESET_GENERAL, var_pb.VAR_PRESET_HALLUCINATION, var_pb.VA
 DETAILS = (var_pb.VAR_DETAIL_NONE, var_pb.VAR_DETAIL_LAYERS, var_pb.VAR_DETAIL_TOKENS, var_pb.VAR_DETAIL_MAPS)
 
 
-def _user(chance: random.Random, pictures: int):
+def _user(chance: random.Random, pictures: int) -> pb.Message:
     parts = [pb.Part(image=pb.Image(data=chance.choice(PICTURES).read_bytes())) for _ in range(pictures)]
     parts.append(pb.Part(text=chance.choice(QUESTIONS)))
     return pb.Message(role=pb.ROLE_USER, parts=parts)
@@ -35,7 +36,7 @@ def _messages(chance: random.Random) -> list:
     return messages
 
 
-def _var(chance: random.Random, number: int):
+def _var(chance: random.Random, number: int) -> var_pb.VarOptions:
     var = var_pb.VarOptions(
         mode=MODES[number % 4],
         variant=VARIANTS[number // 4 % 2],

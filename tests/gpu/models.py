@@ -1,8 +1,9 @@
-#!/usr/bin/env python3
-"""Writes the models the other steps need, with random weights: the embedded model's shape, LLaVA-1.5-7B's, and two and three layers of it.
+"""Writes the models the other steps need,
+with random weights: the embedded model's shape, LLaVA-1.5-7B's, and two and three layers of it.
 
-The embedded model itself is too large to carry; ROOT/model holds the rest of its directory, and tensors.json its weights' names
-and shapes. A few words and visual tokens get a huge value in one dimension, as sinks have it in trained models.
+The embedded model itself is too large to carry; ROOT/model holds the rest of its directory, and tensors.json its
+weights' names and shapes.
+A few words and visual tokens get a huge value in one dimension, as sinks have it in trained models.
 """
 
 import concurrent.futures
@@ -10,8 +11,10 @@ import dataclasses
 import json
 import shutil
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
+
 import seven_billion
 from step import FEW_LAYERS, ROOT, Settings, settings
 
@@ -54,15 +57,19 @@ def make_embedded(s: Settings) -> None:
     shutil.copytree(ROOT / "model", scratch)
     tensors = json.loads((scratch / "tensors.json").read_text())
 
-    def pieces(name, _):
+    def pieces(name: str, _: int) -> Iterator[np.ndarray]:
         yield seven_billion.bfloat16(embedded_weights(name, dict(tensors)[name]).reshape(-1))
 
     # As many files as processors, so that they are written at the same time.
     shards = [tensors[i :: s.threads] for i in range(s.threads)]
     names = [f"model-{i:05d}.safetensors" for i in range(len(shards))]
     with concurrent.futures.ThreadPoolExecutor(s.threads) as executor:
-        list(executor.map(lambda name, shard: seven_billion.write_safetensors(scratch / name, shard, pieces), names, shards))
-    weight_map = {tensor: file for file, shard in zip(names, shards) for tensor, _ in shard}
+        list(
+            executor.map(
+                lambda name, shard: seven_billion.write_safetensors(scratch / name, shard, pieces), names, shards
+            )
+        )
+    weight_map = {tensor: file for file, shard in zip(names, shards, strict=True) for tensor, _ in shard}
     (scratch / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     (scratch / "var_profile.json").write_text(sink_profile([SINK_DIMENSION], SINK_TAU))
     scratch.rename(s.embedded)

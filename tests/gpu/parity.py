@@ -1,12 +1,13 @@
-#!/usr/bin/env python3
-"""The same greedy requests to a server on the device and to one on the CPU, in float32: are answers and evidence equal?"""
+"""The same greedy requests to a server on the device and to one on the CPU, in float32: are answers and evidence
+equal?"""
 
 import concurrent.futures
 import dataclasses
+from collections.abc import Callable
 
 from mixed_requests import mixed_requests
 from step import ROOT, Settings, detail, row, settings
-from varserve_client import Server, pb, var_pb
+from varserve_client import Server, pb, services, var_pb
 
 CALLERS = 8
 PORTION = 25  # requests after which the table is brought up to date
@@ -19,7 +20,7 @@ class Answer:
     report: "var_pb.VarReport"
 
 
-def ask(stub, request) -> Answer:
+def ask(stub: services.VisionLanguageStub, request: pb.GenerateRequest) -> Answer:
     answer = Answer([], [], var_pb.VarReport())
     for response in stub.Generate(request):
         kind = response.WhichOneof("event")
@@ -39,26 +40,31 @@ def start(s: Settings, device: str) -> Server:
     return Server(ROOT, s.embedded, *flags)
 
 
-def sinks(report) -> list:
+def sinks(report: var_pb.VarReport) -> list:
     layers = [(layer.layer, layer.visual_sink_tokens, layer.text_sink_tokens) for layer in report.layers]
     visual = [(sink.image, sink.row, sink.column, sink.layers) for sink in report.visual_sinks]
     return [report.distinct_visual_sinks, layers, visual]
 
 
-def moved(report) -> list[float]:
+def moved(report: var_pb.VarReport) -> list[float]:
     """Everything of the evidence that is a share of attention."""
-    fields = ("redistributed_attention", "visual_attention_before", "visual_attention_after", "image_centric_head_ratio")
+    fields = (
+        "redistributed_attention",
+        "visual_attention_before",
+        "visual_attention_after",
+        "image_centric_head_ratio",
+    )
     return [getattr(part, field) for part in (report, *report.layers, *report.tokens) for field in fields]
 
 
-def maps(report) -> list[float]:
+def maps(report: var_pb.VarReport) -> list[float]:
     return [value for one in report.maps for value in (*one.before, *one.after)]
 
 
 def largest_difference(a: list[float], b: list[float]) -> float:
     if len(a) != len(b):
         return float("inf")
-    return max((abs(x - y) for x, y in zip(a, b)), default=0.0)
+    return max((abs(x - y) for x, y in zip(a, b, strict=True)), default=0.0)
 
 
 def compare(s: Settings, pairs: list[tuple[Answer, Answer]]) -> None:
@@ -66,7 +72,7 @@ def compare(s: Settings, pairs: list[tuple[Answer, Answer]]) -> None:
     equal = [(a, b) for a, b in pairs if a.tokens == b.tokens]
     measured = [(a, b) for a, b in equal if b.report.eligible_rows]
 
-    def worst(numbers, of) -> float:
+    def worst(numbers: Callable[[Answer], list[float]], of: list[tuple[Answer, Answer]]) -> float:
         return max((largest_difference(numbers(a), numbers(b)) for a, b in of), default=0.0)
 
     row("equal token by token", f"{len(equal)} of {len(pairs)}")
@@ -79,7 +85,7 @@ def compare(s: Settings, pairs: list[tuple[Answer, Answer]]) -> None:
     row("largest difference: log-probabilities", worst(lambda answer: answer.logprobs, equal))
     for number, (a, b) in enumerate(pairs):
         if a.tokens != b.tokens:
-            differing = [i for i, (x, y) in enumerate(zip(a.tokens, b.tokens)) if x != y]
+            differing = [i for i, (x, y) in enumerate(zip(a.tokens, b.tokens, strict=False)) if x != y]
             detail(f"request {number} differs", {"tokens": differing, s.device: a.tokens, "cpu": b.tokens})
         elif sinks(a.report) != sinks(b.report):
             detail(f"request {number} has other sinks", {s.device: str(sinks(a.report)), "cpu": str(sinks(b.report))})
@@ -90,13 +96,13 @@ def main() -> None:
     requests = mixed_requests(12 if s.tiny else 100)
     with concurrent.futures.ThreadPoolExecutor(2 * CALLERS) as pool:
         servers = list(pool.map(lambda device: start(s, device), (s.device, "cpu")))
-        for server, name in zip(servers, ("one server", "the other")):
+        for server, name in zip(servers, ("one server", "the other"), strict=True):
             row(name, server.stub.GetModel(pb.GetModelRequest()).device)
         pairs: list[tuple[Answer, Answer]] = []
         for first in range(0, len(requests), PORTION):
             portion = requests[first : first + PORTION]
             ours, reference = ([pool.submit(ask, server.stub, request) for request in portion] for server in servers)
-            pairs += [(a.result(), b.result()) for a, b in zip(ours, reference)]
+            pairs += [(a.result(), b.result()) for a, b in zip(ours, reference, strict=True)]
             compare(s, pairs)
     for server in servers:
         server.stop()

@@ -1,11 +1,12 @@
-#!/usr/bin/env python3
-"""transformers on the same 7B directory: prefill and decoding of one sequence, plain, then with a static cache, compiled."""
+"""transformers on the same 7B directory:
+prefill and decoding of one sequence, plain, then with a static cache, compiled."""
 
 import statistics
 import time
 
 import torch
 import transformers
+
 from step import Settings, row, settings
 
 PROMPT = 640

@@ -1,4 +1,5 @@
-"""gpu.json and gpu.md in the output folder: written anew with every result, so that a run that is cut off leaves them."""
+"""gpu.json and gpu.md in the output folder:
+written anew with every result, so that a run that is cut off leaves them."""
 
 import dataclasses
 import json
@@ -42,8 +43,11 @@ class Report:
             if step.details:
                 lines += [f"{len(step.details)} details in gpu.json.", ""]
             if step.rows:
-                lines += ["| | |", "|---|---:|"]
-                lines += [f"| {name} | {_cell(value)} {unit} |".replace("  |", " |") for name, (value, unit) in step.rows.items()]
+                lines += ["| measurement | value |", "|---|---:|"]
+                lines += [
+                    f"| {name} | {_cell(value)} {unit} |".replace("  |", " |")
+                    for name, (value, unit) in step.rows.items()
+                ]
         return "\n".join(lines) + "\n"
 
     def _replace(self, name: str, text: str) -> None:
@@ -52,7 +56,7 @@ class Report:
         part.rename(self._out / name)
 
 
-def _cell(value) -> str:
+def _cell(value: object) -> str:
     if not isinstance(value, float):
         return str(value)
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"

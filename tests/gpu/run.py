@@ -1,13 +1,14 @@
-#!/usr/bin/env python3
-"""Everything that a machine with a GPU can say about the server, in one run of a few minutes: is it right there, how fast is it.
+"""Everything that a machine with a GPU can say about the server,
+in one run of a few minutes: is it right there, how fast is it.
 
-Runs from the bundle that ./dev gpu --bundle makes, with any Python from 3.11 on that has torch, grpcio, protobuf, numpy and pillow (and
-transformers, for the comparison). Every step is a program of its own, with a limit of time on a GPU; after every result the files
-gpu.json and gpu.md in the output folder are complete, and what has not run is named in them. --device cpu --scale tiny tries all
-of it on any machine.
+Runs from the bundle that ./dev gpu --bundle makes, with any Python from 3.11 on that has torch, grpcio, protobuf, numpy
+and pillow (and transformers, for the comparison). Every step is a program of its own, with a limit of time on a GPU;
+after every result the files gpu.json and gpu.md in the output folder are complete, and what has not run is named in
+them. --device cpu --scale tiny tries all of it on any machine.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import importlib.util
 import os
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from typing import TextIO
 
 from report import Report, StepReport
 
@@ -71,15 +73,17 @@ class Run:
         self._end = time.monotonic() + args.budget
         self._arguments = ["--device", args.device, "--scale", args.scale, "--work", str(work), "--out", str(args.out)]
         self._environment = environment()
-        self._log = open(args.out / "log.txt", "a", buffering=1)
+        self._log = (args.out / "log.txt").open("a", buffering=1)
         revision = (ROOT / "REVISION").read_text().strip()
         about = {"revision": revision, "device": args.device, "scale": args.scale, "python": sys.version.split()[0]}
         self.report = Report(args.out, {name: StepReport(step.title) for name, step in STEPS.items()}, about)
         self._models = self._start(("models.py",), stdout=self._log)
 
-    def _start(self, command: tuple[str, ...], stdout) -> subprocess.Popen:
+    def _start(self, command: tuple[str, ...], stdout: int | TextIO) -> subprocess.Popen:
         program = [sys.executable, str(HERE / command[0]), *command[1:], *self._arguments]
-        return subprocess.Popen(program, env=self._environment, stdout=stdout, stderr=self._log, text=True, process_group=0)
+        return subprocess.Popen(
+            program, env=self._environment, stdout=stdout, stderr=self._log, text=True, process_group=0
+        )
 
     def _wait_for_models(self) -> bool:
         try:
@@ -115,7 +119,9 @@ class Run:
         timer.cancel()
         _kill(process)  # a server it may have left
         result.seconds = time.monotonic() - begin
-        result.status = "done" if code == 0 else f"cut off after {limit:.0f} s" if timed_out else f"failed ({code}), see log.txt"
+        result.status = (
+            "done" if code == 0 else f"cut off after {limit:.0f} s" if timed_out else f"failed ({code}), see log.txt"
+        )
         self.report.write()
 
     def close(self) -> None:
@@ -126,10 +132,8 @@ class Run:
 
 def _kill(process: subprocess.Popen) -> None:
     """With everything it started."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def main() -> None:
@@ -137,8 +141,12 @@ def main() -> None:
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for gpu.json, gpu.md and logs")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="default: %(default)s")
     parser.add_argument("--scale", choices=("full", "tiny"), default="full", help="tiny: small models, few requests")
-    parser.add_argument("--budget", type=float, default=340, metavar="SECONDS", help="for everything (default: %(default)s)")
-    parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS), metavar="STEP", help=f"of {', '.join(STEPS)}")
+    parser.add_argument(
+        "--budget", type=float, default=340, metavar="SECONDS", help="for everything (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--steps", nargs="+", choices=STEPS, default=list(STEPS), metavar="STEP", help=f"of {', '.join(STEPS)}"
+    )
     args = parser.parse_args()
     args.out = args.out.resolve()
     args.out.mkdir(parents=True, exist_ok=True)

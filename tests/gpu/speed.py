@@ -1,6 +1,5 @@
-#!/usr/bin/env python3
-"""A model on the device in bfloat16, as a client sees it: load, decoding alone and in batches, what VAR costs, first tokens.
-Called as speed.py embedded | seven_billion."""
+"""A model on the device in bfloat16, as a client sees it: load, decoding alone and in batches, what VAR costs, first
+tokens. Called as speed.py embedded | seven_billion."""
 
 import json
 import sys
@@ -9,12 +8,12 @@ import load
 import model
 import var
 from step import ROOT, Settings, detail, row, settings
-from varserve_client import pb, server
+from varserve_client import Server, pb, server
 
 BATCHES = (8, 32)
 
 
-def batches(s: Settings, running, tokens: int) -> None:
+def batches(s: Settings, running: Server, tokens: int) -> None:
     """All of them decode after one picture."""
     running.answer(var.picture(0), var.QUESTION, 1)
     for size in BATCHES[:1] if s.tiny else BATCHES:
@@ -23,7 +22,7 @@ def batches(s: Settings, running, tokens: int) -> None:
         row(f"decode step, {size} sequences", 1e3 * step, "ms")
 
 
-def cost_of_var(running, tokens: int, rounds: int) -> None:
+def cost_of_var(running: Server, tokens: int, rounds: int) -> None:
     measured = var.measure(running, tokens, rounds, None)
     detail("VAR", measured)
     for key, name in (

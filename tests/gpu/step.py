@@ -1,4 +1,5 @@
-"""What every step's program has: its arguments, and rows of results, which go to run.py line by line as they are known."""
+"""What every step's program has:
+its arguments, and rows of results, which go to run.py line by line as they are known."""
 
 import argparse
 import dataclasses
@@ -49,6 +50,6 @@ def row(name: str, value: float | str, unit: str = "") -> None:
     print(json.dumps({"row": [name, value, unit]}), flush=True)
 
 
-def detail(name: str, value) -> None:
+def detail(name: str, value: object) -> None:
     """For the JSON file alone; `value` is anything that JSON can say."""
     print(json.dumps({"detail": [name, value]}), flush=True)

@@ -14,8 +14,9 @@ from collections.abc import Callable
 
 import grpc
 import numpy as np
-from harness import METHOD, MIB, PICTURE, Caller, call_raw, pb, services, together
 from PIL import Image
+
+from harness import METHOD, MIB, PICTURE, Caller, call_raw, pb, services, together
 from processes import blocked_log, failed_start, in_container
 from stack import Server
 from traffic import var_pb
@@ -39,7 +40,16 @@ class Size:
 
 
 FOUND = Size()
-SHORT = Size(text=4_000_000, special=1500, empty_messages=1_000_000, edge=3000, upload=16_000_000, tokens=60, requests=24, refused=1000)
+SHORT = Size(
+    text=4_000_000,
+    special=1500,
+    empty_messages=1_000_000,
+    edge=3000,
+    upload=16_000_000,
+    tokens=60,
+    requests=24,
+    refused=1000,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +72,7 @@ class Case:
     piped: bool = False  # the server's log goes through a pipe
 
 
-def answer(question: str, picture: bytes = PICTURE, **options):
+def answer(question: str, picture: bytes = PICTURE, **options: float) -> pb.AnswerRequest:
     return pb.AnswerRequest(images=[pb.Image(data=picture)], question=question, options=pb.GenerateOptions(**options))
 
 
@@ -73,7 +83,7 @@ def four(run: Callable[[], str]) -> str:
     return f"{', '.join(codes)} after {time.monotonic() - start:.2f} s"
 
 
-def long_question(size: Size):
+def long_question(size: Size) -> pb.AnswerRequest:
     return answer("A lion and a tree. " * (size.text // 19))
 
 
@@ -104,7 +114,7 @@ def large_picture(edge: int) -> bytes:
     return data.getvalue()
 
 
-def about_large_picture(size: Size):
+def about_large_picture(size: Size) -> pb.AnswerRequest:
     return answer("What is it?", large_picture(size.edge), max_tokens=1)
 
 
@@ -143,7 +153,7 @@ def connections(server: Server, size: Size) -> str:
     return outcome
 
 
-def compare_maps(tokens: int):
+def compare_maps(tokens: int) -> pb.CompareRequest:
     """Eight settings, each with the maps of so many tokens."""
     var = var_pb.VarOptions(mode=var_pb.VAR_MODE_ON, detail=var_pb.VAR_DETAIL_MAPS)
     parts = [pb.Part(image=pb.Image(data=PICTURE)), pb.Part(text="Describe the image.")]
@@ -165,7 +175,7 @@ def maps(server: Server, size: Size) -> str:
     return f"OK, the largest message has {largest / MIB:.2f} MiB"
 
 
-def step_milliseconds(server: Server, callers: int, tokens: int, **options) -> float:
+def step_milliseconds(server: Server, callers: int, tokens: int, **options: float) -> float:
     """Time between tokens of so many callers at once, median of their medians."""
 
     def gaps() -> float:
@@ -186,7 +196,10 @@ def sampling(server: Server, size: Size) -> str:
         greedy.append(step_milliseconds(server, 16, tokens))
         sampled.append(step_milliseconds(server, 16, tokens, temperature=5.0, top_p=0.9))
     ratio = min(sampled) / min(greedy)
-    return f"a step of 16: greedy {min(greedy):.1f} ms, sampling at T = 5, top_p = 0.9 {min(sampled):.1f} ms, {ratio:.2f} x"
+    return (
+        f"a step of 16: greedy {min(greedy):.1f} ms, sampling at T = 5, top_p = 0.9 {min(sampled):.1f} ms, "
+        f"{ratio:.2f} x"
+    )
 
 
 def one_caller(server: Server, size: Size) -> str:
@@ -217,7 +230,11 @@ def hidden_queue(server: Server, size: Size) -> str:
     def look() -> str:
         for _ in range(20):
             time.sleep(0.1)
-            waiting = [float(line.rsplit(" ", 1)[1]) for line in server.scrape().splitlines() if line.startswith("varserve_requests_waiting{")]
+            waiting = [
+                float(line.rsplit(" ", 1)[1])
+                for line in server.scrape().splitlines()
+                if line.startswith("varserve_requests_waiting{")
+            ]
             seen[0] = max(seen[0], *waiting)
         return ""
 
@@ -239,17 +256,33 @@ def container(server: Server, size: Size) -> str:
 
 CASES = {
     "text": Case("four questions of 20 MB", long_text, limits=Limits(seconds=10)),
-    "special": Case('four questions of 4000 "</s>", Llama tokenizer', special_tokens, model="tiny_llama", limits=Limits(seconds=5)),
+    "special": Case(
+        'four questions of 4000 "</s>", Llama tokenizer', special_tokens, model="tiny_llama", limits=Limits(seconds=5)
+    ),
     "messages": Case("four requests of 16 MB of empty messages", empty_messages, limits=Limits(seconds=10)),
-    "pictures": Case("four PNGs of 8000 x 8000 RGBA, turned", pictures, tokens=True, limits=Limits(seconds=60, grown=350 * MIB)),
-    "uploads": Case("four stalled uploads of 62 MB without a token", uploads, tokens=True, limits=Limits(grown=40 * MIB)),
-    "connections": Case("100 idle connections to /metrics, half of them half a request", connections, limits=Limits(seconds=15)),
-    "maps": Case("maps of 8 settings, 400 tokens each", maps, limits=Limits(seconds=240, grown=200 * MIB, bystander=30)),
-    "sampling": Case("16 sampling callers", sampling, bystander=False, limits=Limits(seconds=240)),
-    "one_caller": Case("one caller asks for 64 long answers", one_caller, tokens=True, limits=Limits(seconds=60, bystander=15)),
+    "pictures": Case(
+        "four rotated PNGs of 8000 x 8000 RGBA", pictures, tokens=True, limits=Limits(seconds=60, grown=350 * MIB)
+    ),
+    "uploads": Case(
+        "four stalled uploads of 62 MB without a token", uploads, tokens=True, limits=Limits(grown=40 * MIB)
+    ),
+    "connections": Case(
+        "100 idle connections to /metrics, half of them with half a request", connections, limits=Limits(seconds=15)
+    ),
+    "maps": Case(
+        "maps for 8 settings, 400 tokens each", maps, limits=Limits(seconds=240, grown=200 * MIB, bystander=30)
+    ),
+    "sampling": Case("16 callers that sample", sampling, bystander=False, limits=Limits(seconds=240)),
+    "one_caller": Case(
+        "one caller asks for 64 long answers", one_caller, tokens=True, limits=Limits(seconds=60, bystander=15)
+    ),
     "deadlines": Case("five missed deadlines", deadlines, bystander=False),
-    "log": Case("2000 refused calls while nobody reads the log", log, piped=True, limits=Limits(seconds=30)),
-    "start": Case("a start that fails while somebody watches health", start, bystander=False),
-    "container": Case("two starts in 4 GiB, eight of the pictures in each", container, bystander=False, limits=Limits(seconds=240)),
-    "hidden_queue": Case("64 requests wait for a worker", hidden_queue, bystander=False, limits=Limits(seconds=240, grown=350 * MIB)),
+    "log": Case("2000 rejected calls while the log is not read", log, piped=True, limits=Limits(seconds=30)),
+    "start": Case("a failing startup while a client watches health", start, bystander=False),
+    "container": Case(
+        "two startups in 4 GiB, eight of the pictures in each", container, bystander=False, limits=Limits(seconds=240)
+    ),
+    "hidden_queue": Case(
+        "64 requests waiting for a worker", hidden_queue, bystander=False, limits=Limits(seconds=240, grown=350 * MIB)
+    ),
 }

@@ -9,14 +9,15 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import grpc
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "observe"))
+from stack import Server
+from traffic import pb, services
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "observe"))
-from stack import Server  # noqa: E402
-from traffic import pb, services  # noqa: E402
 
 METHOD = "/varserve.v1.VisionLanguage/"
 MIB = 1 << 20
@@ -24,7 +25,8 @@ PICTURE = (ROOT / "models/embedded/samples/ships.jpg").read_bytes()
 
 
 def machine() -> str:
-    cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
+    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     return f"{len(os.sched_getaffinity(0))} cores of a {cpu}"
 
 
@@ -37,7 +39,7 @@ def resident(pid: int) -> int:
 class Memory(threading.Thread):
     """Watches a process's resident memory."""
 
-    def __init__(self, pid: int):
+    def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self._pid, self._stopped = pid, threading.Event()
         self.before = self.peak = resident(pid)
@@ -56,7 +58,7 @@ class Memory(threading.Thread):
 class Caller:
     """An honest caller: connects by itself and asks one thing after the other."""
 
-    def __init__(self, address: str, token: str = "", picture: bytes = PICTURE):
+    def __init__(self, address: str, token: str = "", picture: bytes = PICTURE) -> None:
         self.channel = grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
         self.stub = services.VisionLanguageStub(self.channel)
         self.metadata = [("authorization", f"Bearer {token}")] if token else None
@@ -65,7 +67,9 @@ class Caller:
     def ask(self, question: str = "What is in the image?", tokens: int = 4, timeout: float = 60) -> tuple[float, str]:
         """(seconds, code)"""
         request = pb.AnswerRequest(
-            images=[pb.Image(data=self._picture)], question=question, options=pb.GenerateOptions(max_tokens=tokens, ignore_eos=True)
+            images=[pb.Image(data=self._picture)],
+            question=question,
+            options=pb.GenerateOptions(max_tokens=tokens, ignore_eos=True),
         )
         start = time.monotonic()
         try:
@@ -80,7 +84,7 @@ class Caller:
 class Bystander(threading.Thread):
     """Asks the same short question again and again while others do what they do."""
 
-    def __init__(self, caller: Caller, pause: float = 0.1):
+    def __init__(self, caller: Caller, pause: float = 0.1) -> None:
         super().__init__(daemon=True)
         self._caller, self._pause, self._stopped = caller, pause, threading.Event()
         self.seconds: list[float] = []
@@ -123,7 +127,7 @@ def call_raw(address: str, method: str, message: bytes, token: str = "", timeout
     return "OK"
 
 
-def together(*functions) -> list:
+def together(*functions: Callable[[], object]) -> list:
     """Runs them at the same time; their results."""
     results: list = [None] * len(functions)
 

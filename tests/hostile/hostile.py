@@ -1,8 +1,8 @@
-#!/usr/bin/env python3
 """What one caller does to the server and to a caller beside it: each case of cases.py against the real server.
 
-Run it as ./dev soak hostile. Writes docs/evidence/hostile.json and hostile.md, case by case; the figures of the first commit
-measured stay in them as "before". --short does less of each in two minutes, writes nothing, and fails where a case costs more than its limits.
+Run it as ./dev soak hostile. Writes docs/evidence/hostile.json and hostile.md, case by case; the figures of the first
+commit measured stay in them as "before". --short does less of each in two minutes, writes nothing, and fails where a
+case costs more than its limits.
 """
 
 from __future__ import annotations
@@ -79,7 +79,11 @@ def run(case: Case, build: str, models: dict[str, str], tokens: pathlib.Path, si
 
 
 def row(title: str, when: str, result: Result) -> str:
-    beside = "" if result.worst_seconds is None else f"{result.alone_seconds:.2f} s alone, {result.worst_seconds:.2f} s at worst, {result.lost} lost"
+    beside = (
+        ""
+        if result.worst_seconds is None
+        else f"{result.alone_seconds:.2f} s alone, {result.worst_seconds:.2f} s at worst, {result.lost} lost"
+    )
     memory = f"{result.before_mib:.0f}, {result.peak_mib:.0f}, {result.after_mib:.0f}"
     return f"| {title} | {when} | {result.outcome} | {result.seconds:.1f} | {memory} | {beside} |"
 
@@ -94,11 +98,12 @@ def write_evidence(commit: str, results: dict[str, Result]) -> None:
     lines = [
         "# Hostile callers",
         "",
-        f"`./dev soak hostile` on {machine()}. Every case runs against a server of its own with the",
-        "embedded model. Memory is resident memory in MiB: before, at the peak, within a minute. *Beside it* is a caller who asks a",
-        "short question about a picture again and again.",
+        f"`./dev soak hostile` on {machine()}. Every case runs against a fresh server with the",
+        "embedded model. Memory is resident memory in MiB: before, at the peak, within a minute after. The *other",
+        "caller* asks a short question about a picture repeatedly during the attack; the column has the time per",
+        "question.",
         "",
-        "| case | commit | what came of it | seconds | memory | beside it |",
+        "| case | commit | result | seconds | memory | other caller |",
         "|---|---|---|---|---|---|",
     ]
     for name, case in CASES.items():
@@ -117,7 +122,12 @@ def main() -> int:
     parser.add_argument("--no-limits", action="store_true", help="only measure")
     parser.add_argument("case", nargs="*", choices=[[], *CASES], help="default: all of them")
     args = parser.parse_args()
-    commit = args.commit or subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    commit = (
+        args.commit
+        or subprocess.run(
+            ["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+        ).stdout.strip()
+    )
     failed = False
     with tempfile.TemporaryDirectory(prefix="varserve_hostile_") as folder:
         tokens = pathlib.Path(folder, "tokens")

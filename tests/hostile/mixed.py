@@ -1,9 +1,9 @@
-#!/usr/bin/env python3
 """Everything that cases.py tries, at once and for ten minutes, beside honest callers: what they feel of it.
 
-Run it as ./dev soak mixed. Eight honest callers, each with a token of its own, ask short questions about pictures: a minute alone,
-then beside the attacks. Fails where one of their questions is lost, where the slow ones (95th percentile) take more than three
-times what they take alone, where memory does not come back, or where the server restarts. Writes docs/evidence/mixed.md.
+Run it as ./dev soak mixed. Eight honest callers, each with a token of its own, ask short questions about pictures: a
+minute alone, then beside the attacks. Fails where one of their questions is lost, where the slow ones (95th percentile)
+take more than three times what they take alone,
+where memory does not come back, or where the server restarts. Writes docs/evidence/mixed.md.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 
 from cases import FOUND, HOSTILE, about_large_picture, answer, compare_maps, large_picture, long_question
 from harness import METHOD, MIB, ROOT, Caller, Memory, call_raw, machine, resident, serving
@@ -41,7 +42,9 @@ def special_text(address: str) -> None:
 
 
 def long_prompt(address: str) -> None:
-    call_raw(address, "Answer", answer("a lion and " * 500, max_tokens=500, ignore_eos=True).SerializeToString(), HOSTILE)
+    call_raw(
+        address, "Answer", answer("a lion and " * 500, max_tokens=500, ignore_eos=True).SerializeToString(), HOSTILE
+    )
 
 
 def empty_messages(address: str) -> None:
@@ -98,11 +101,12 @@ ATTACKS = [
 
 
 def attack(address: str, metrics_address: str) -> None:
-    """Everything at once until it is killed, in a process that yields to the others: its own work is no part of the attack."""
+    """Everything at once until it is killed,
+    in a process that yields to the others: its own work is no part of the attack."""
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     large_picture(FOUND.edge)
 
-    def again_and_again(one, pause: float) -> None:
+    def again_and_again(one: Callable[[str], object], pause: float) -> None:
         while True:
             with contextlib.suppress(OSError):  # the server closed the connection
                 one(address)
@@ -118,7 +122,11 @@ def attack(address: str, metrics_address: str) -> None:
 
 
 def honest(address: str, number: int, seconds: float) -> list[tuple[float, str]]:
-    caller, end, asked = Caller(address, f"honest-caller-{number}", PICTURES[number % len(PICTURES)].read_bytes()), time.monotonic() + seconds, []
+    caller, end, asked = (
+        Caller(address, f"honest-caller-{number}", PICTURES[number % len(PICTURES)].read_bytes()),
+        time.monotonic() + seconds,
+        [],
+    )
     while time.monotonic() < end:
         asked.append(caller.ask(tokens=16))
         time.sleep(0.2)
@@ -179,7 +187,15 @@ def main() -> int:
         problems.append(f"the slow questions took {beside['p95'] / alone['p95']:.1f} times as long as alone")
     if after * MIB > 1.2 * memory.before:
         problems.append(f"a minute later it has {after:.0f} MiB, before {memory.before / MIB:.0f}")
-    print({"beside": beside, "ratio": beside["p95"] / alone["p95"], "before": memory.before / MIB, "peak": memory.peak / MIB, "after": after})
+    print(
+        {
+            "beside": beside,
+            "ratio": beside["p95"] / alone["p95"],
+            "before": memory.before / MIB,
+            "peak": memory.peak / MIB,
+            "after": after,
+        }
+    )
     for problem in problems:
         print(problem, file=sys.stderr)
     if args.seconds >= 600:
@@ -189,20 +205,23 @@ def main() -> int:
 
 def write_evidence(alone: dict, beside: dict, minutes: list[dict], memory: Memory, after: float) -> None:
     def line(when: str, f: dict, mib: str) -> str:
-        return f"| {when} | {f['questions']} | {f['lost']} | {f['median']:.2f} | {f['p95']:.2f} | {f['worst']:.2f} | {mib} |"
+        seconds = " | ".join(f"{f[key]:.2f}" for key in ("median", "p95", "worst"))
+        return f"| {when} | {f['questions']} | {f['lost']} | {seconds} | {mib} |"
 
     rows = [line("alone", alone, f"{memory.before / MIB:.0f}")]
     rows += [line(f"minute {number}", minute, f"{minute['resident']:.0f}") for number, minute in enumerate(minutes, 1)]
-    rows.append(line("all of them", beside, f"{memory.peak / MIB:.0f} at the peak, {after:.0f} a minute later"))
-    attacks = ", ".join(f"{count} x {getattr(one, 'func', one).__name__.replace('_', ' ')}" for one, count, _ in ATTACKS)
+    rows.append(line("ten minutes", beside, f"{memory.peak / MIB:.0f} at the peak, {after:.0f} a minute later"))
+    attacks = ", ".join(
+        f"{count} x {getattr(one, 'func', one).__name__.replace('_', ' ')}" for one, count, _ in ATTACKS
+    )
     (ROOT / "docs/evidence/mixed.md").write_text(
         "\n".join(
             [
-                "# Honest callers beside hostile ones",
+                "# Honest callers together with hostile ones",
                 "",
-                f"`./dev soak mixed` on {machine()}, where the callers run, too: eight honest callers",
-                "with tokens of their own ask short questions about pictures, 16 tokens each, a minute alone, then ten minutes beside all",
-                "of this at once, of a caller with a token and of one without:",
+                f"`./dev soak mixed` on {machine()}, on which the callers run too. Eight honest callers",
+                "with their own tokens ask short questions about pictures (16 tokens): a minute alone, then ten",
+                "minutes while one caller with a token and one without send all of this at once:",
                 "",
                 f"{attacks}, 100 idle connections each to gRPC and to /metrics.",
                 "",

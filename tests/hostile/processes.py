@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pathlib
 import shutil
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 
 import grpc
+
 from harness import MIB, call_raw, resident, together
 from stack import Server
 
@@ -52,11 +54,12 @@ def failed_start(server: Server, patience: float = 60) -> str:
         os.mkfifo(weights)  # the server reads it, and so waits, until somebody opens its other end
         failing = Server(build_of(server), folder)
         with grpc.insecure_channel(failing.address) as channel:
-            watch = channel.unary_stream("/grpc.health.v1.Health/Watch", request_serializer=None, response_deserializer=None)(b"")
+            watch = channel.unary_stream(
+                "/grpc.health.v1.Health/Watch", request_serializer=None, response_deserializer=None
+            )(b"")
             next(watch)
             start = time.monotonic()
-            with open(weights, "wb"):
-                pass
+            weights.open("wb").close()
             try:
                 code = f"exit code {failing.process.wait(patience)} after {time.monotonic() - start:.1f} s"
             except subprocess.TimeoutExpired:
@@ -114,7 +117,10 @@ def in_container(server: Server, message: bytes, memory: int = 4 << 30) -> str:
             try:
                 limited.wait_until_ready()
                 tokens = int(limited.log().split("kv_cache_tokens=")[1].split()[0])
-                codes = {code.split(":")[0] for code in together(*[lambda: call_raw(limited.address, "Answer", message)] * 8)}
+                codes = {
+                    code.split(":")[0]
+                    for code in together(*[functools.partial(call_raw, limited.address, "Answer", message)] * 8)
+                }
                 alive = limited.process.poll() is None
                 outcomes.append(
                     f"{cache} cache: {tokens} tokens of KV cache, pictures {', '.join(sorted(codes))}, "

@@ -25,10 +25,13 @@ def literal(name: str, value: str) -> bytes:
 class StalledUpload:
     """Announces a message of `size` bytes, sends `sent` of them as fast as the server takes them, and waits."""
 
-    def __init__(self, address: str, path: str, size: int, sent: int, headers: dict[str, str] | None = None):
+    def __init__(self, address: str, path: str, size: int, sent: int, headers: dict[str, str] | None = None) -> None:
         host, port = address.rsplit(":", 1)
         self._socket = socket.create_connection((host, int(port)), timeout=60)
-        self._left, self._windows = sent, {0: 65535, 1: 65535}  # bytes the server takes: of the connection, of the stream
+        self._left, self._windows = (
+            sent,
+            {0: 65535, 1: 65535},
+        )  # bytes the server takes: of the connection, of the stream
         self._changed = threading.Condition()
         self.ended = threading.Event()  # the server ended the call, or the connection
         fields = {":method": "POST", ":scheme": "http", ":path": path, ":authority": address, "te": "trailers"}

@@ -10,7 +10,14 @@ import numpy as np
 
 TEXT = pathlib.Path(__file__).resolve().parents[1] / "golden" / "text" / "llama"
 WIDTH, INNER, LAYERS, HEADS, VOCABULARY, CONTEXT = 32, 64, 2, 4, 1072, 4096
-TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 28, "patch_size": 14}
+TOWER = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "image_size": 28,
+    "patch_size": 14,
+}
 IMAGE_TOKEN = 1067
 
 
@@ -55,7 +62,8 @@ def write(directory: pathlib.Path) -> None:
         "vision_config": {"model_type": "clip_vision_model", **TOWER},
     }  # fmt: skip
     processor = {
-        "image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 28}, "crop_size": {"height": 28, "width": 28},
+        "image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 28},
+        "crop_size": {"height": 28, "width": 28},
     }  # fmt: skip
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.json").write_text(json.dumps(config))

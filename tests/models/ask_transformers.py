@@ -12,7 +12,7 @@ PICTURE = pathlib.Path(__file__).resolve().parents[1] / "golden" / "images" / "f
 
 
 @torch.no_grad()
-def answer(directory):
+def answer(directory: pathlib.Path) -> dict:
     """{"tokens", "logprobs", "gap"}: greedily, in float32. Raises what transformers raises."""
     processor = AutoProcessor.from_pretrained(directory)
     model = AutoModelForImageTextToText.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager")

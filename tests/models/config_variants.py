@@ -1,13 +1,18 @@
 """Variants of config.json: the model, its decoder, its vision tower."""
 
 import json
+from collections.abc import Sequence
 
 from tiny_model import load_spec
-from variant_parts import BIASES, EMBEDDINGS, HEAD, LINEAR, LLAMA3, Removed
+from variant_parts import BIASES, EMBEDDINGS, HEAD, LINEAR, LLAMA3, Add, Removed
 
 
-def config_variants(add):
-    says = lambda *words: ("config.json", *words)
+def says(*words: str) -> tuple[str, ...]:
+    """What an error must contain: the file, and these words."""
+    return ("config.json", *words)
+
+
+def config_variants(add: Add) -> None:
     add("base")
     for spec in ("clip_gqa", "dinov2_gqa", "llama3_rope"):
         add(f"spec {spec}", spec=spec)
@@ -87,9 +92,9 @@ def config_variants(add):
     add("transformers_weights", says("transformers_weights"), config={"/transformers_weights": "model.safetensors"})
 
 
-def text_config_variants(add):
-    text = lambda field, value: {f"/text_config/{field}": value}
-    says = lambda *words: ("config.json", *words)
+def text_config_variants(add: Add) -> None:
+    def text(field: str, value: object) -> dict[str, object]:
+        return {f"/text_config/{field}": value}
 
     add("text model_type mistral", says("text_config.model_type", "mistral"), config=text("model_type", "mistral"))
     add("no text model_type", config=text("model_type", Removed))
@@ -172,10 +177,9 @@ def text_config_variants(add):
     )
 
 
-def rope_variants(add):
-    says = lambda *words: ("config.json", *words)
+def rope_variants(add: Add) -> None:
 
-    def rope(name, words=(), **fields):
+    def rope(name: str, words: Sequence[str] = (), **fields: object) -> None:
         add(f"rope: {name}", says(*words) if words else (), config={f"/text_config/{k}": v for k, v in fields.items()})
 
     rope("theta", rope_theta=500000.0)
@@ -199,7 +203,10 @@ def rope_variants(add):
     rope("unknown", ["rope_scaling.type", "fancy"], rope_scaling={"type": "fancy"})
     rope("scaling a string", ["rope_scaling"], rope_scaling="linear")
     rope("llama3", rope_scaling=LLAMA3)
-    without = lambda key: {k: v for k, v in LLAMA3.items() if k != key}
+
+    def without(key: str) -> dict[str, object]:
+        return {k: v for k, v in LLAMA3.items() if k != key}
+
     rope("llama3, original context is the context", rope_scaling=without("original_max_position_embeddings"))
     rope("llama3, original context beside it", rope_scaling=LLAMA3, original_max_position_embeddings=16)
     rope("llama3 without low_freq_factor", ["low_freq_factor"], rope_scaling=without("low_freq_factor"))
@@ -218,9 +225,9 @@ def rope_variants(add):
     )
 
 
-def vision_variants(add):
-    vision = lambda field, value: {f"/vision_config/{field}": value}
-    says = lambda *words: ("config.json", *words)
+def vision_variants(add: Add) -> None:
+    def vision(field: str, value: object) -> dict[str, object]:
+        return {f"/vision_config/{field}": value}
 
     add("no vision_config", ("size", "28x28", "vision_config.image_size is 336"), config={"/vision_config": Removed})
     add("vision_config null", ("size", "28x28", "vision_config.image_size is 336"), config={"/vision_config": None})
@@ -253,16 +260,21 @@ def vision_variants(add):
         says("tie_last_hidden_states"),
         config=vision("tie_last_hidden_states", True) | {"/vision_feature_layer": -1},
     )
-    dinov2 = lambda name, words=(), **fields: add(
-        f"dinov2: {name}", words, spec="dinov2_gqa", config={f"/vision_config/{k}": v for k, v in fields.items()}
-    )
+
+    def dinov2(name: str, words: Sequence[str] = (), **fields: object) -> None:
+        config = {f"/vision_config/{k}": v for k, v in fields.items()}
+        add(f"dinov2: {name}", words, spec="dinov2_gqa", config=config)
+
     dinov2("mlp_ratio of another tower", ("fc1", "shape"), mlp_ratio=4)
     dinov2("mlp_ratio not an integer", says("mlp_ratio"), mlp_ratio=2.0)
     dinov2("swiglu", says("use_swiglu_ffn"), use_swiglu_ffn=True)
     dinov2("no qkv_bias", says("qkv_bias"), qkv_bias=False)
     dinov2("image_size of another grid", ("position_embeddings", "shape"), image_size=42)
     dinov2("heads that do not divide", says("hidden_size"), num_attention_heads=5)
-    resized = lambda size: {"/crop_size": {"height": size, "width": size}, "/size": {"shortest_edge": size}}
+
+    def resized(size: int) -> dict[str, dict[str, int]]:
+        return {"/crop_size": {"height": size, "width": size}, "/size": {"shortest_edge": size}}
+
     add("dinov2: its own size", spec="dinov2_gqa", preprocessor=resized(70))
     add(
         "dinov2: pictures that patches do not fill",

@@ -11,9 +11,10 @@ import sys
 import torch
 from safetensors.torch import save_file
 
-GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "golden"
-sys.path.append(str(GOLDEN))
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "golden"))
 from tiny_model import fill, load_spec
+
+GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "golden"
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I8": torch.int8}
 INDEX = "model.safetensors.index.json"
@@ -22,7 +23,7 @@ IMAGE_TOKEN = 159
 CHAT_TEMPLATE = (GOLDEN / "text" / "byte_level" / "chat_template.jinja").read_text()
 
 
-def tokenizer():
+def tokenizer() -> dict:
     """Of single bytes: newline, space and printable ASCII; the other ids are bytes of longer characters."""
     name = {byte: chr(byte) for byte in [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]}
     name |= {byte: chr(0x100 + i) for i, byte in enumerate(byte for byte in range(256) if byte not in name)}
@@ -40,7 +41,7 @@ def tokenizer():
     }
 
 
-def base_files(spec):
+def base_files(spec: dict) -> dict[str, dict | str]:
     side, config = spec["image_size"], spec["config"]
     return {
         "config.json": config,
@@ -62,7 +63,7 @@ def base_files(spec):
     }
 
 
-def apply_patch(document, operations):
+def apply_patch(document: dict | str, operations: list[dict]) -> None:
     """The operations add (also in place of what is there) and remove of JSON Patch."""
     for operation in operations:
         *path, last = operation["path"].lstrip("/").split("/")
@@ -75,7 +76,7 @@ def apply_patch(document, operations):
             parent[last] = operation["value"]
 
 
-def stored_tensors(spec, change):
+def stored_tensors(spec: dict, change: dict) -> dict[str, torch.Tensor]:
     """{name in the files: tensor} of the spec, changed."""
     specs = {t["name"]: (t, "F32") for t in spec["tensors"]}
     for name in change.get("drop", []):
@@ -94,7 +95,7 @@ def stored_tensors(spec, change):
     return tensors
 
 
-def write_weights(directory, spec, change):
+def write_weights(directory: pathlib.Path, spec: dict, change: dict) -> dict:
     """Returns the index of the shards, {} if there are none."""
     tensors = stored_tensors(spec, change)
     if change.get("format") == "bin":
@@ -113,7 +114,7 @@ def write_weights(directory, spec, change):
     return {"metadata": {}, "weight_map": weight_map}
 
 
-def write_directory(directory, variant):
+def write_directory(directory: pathlib.Path, variant: dict) -> None:
     """Writes a variant. A change of a file is a JSON patch, a text, {"link": target} or None: there is no such file."""
     spec = load_spec(variant["spec"])
     files = copy.deepcopy(base_files(spec))

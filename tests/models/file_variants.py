@@ -1,11 +1,19 @@
 """Variants of the files beside config.json and the weights."""
 
-from variant_parts import FIFTH, THIRD, Removed
+import functools
+from collections.abc import Sequence
+
+from variant_parts import FIFTH, THIRD, Add, Removed
 
 
-def generation_variants(add):
+def error_words(*words: str) -> tuple[str, ...]:
+    """What an error must contain."""
+    return words
+
+
+def generation_variants(add: Add) -> None:
     eos = "/eos_token_id"
-    says = lambda *words: ("generation_config.json", *words)
+    says = functools.partial(error_words, "generation_config.json")
     add("eos_token_id", generation={eos: FIFTH})
     add("eos_token_id a list", generation={eos: [2, FIFTH, THIRD]})
     add("eos_token_id in part beyond the vocabulary", generation={eos: [-1, 32000, FIFTH]})
@@ -72,10 +80,10 @@ def generation_variants(add):
     )
 
 
-def image_processor_variants(add):
-    says = lambda *words: ("preprocessor_config.json", *words)
+def image_processor_variants(add: Add) -> None:
+    says = functools.partial(error_words, "preprocessor_config.json")
 
-    def pictures(name, words=(), **fields):
+    def pictures(name: str, words: Sequence[str] = (), **fields: object) -> None:
         add(f"pictures: {name}", says(*words) if words else (), preprocessor={f"/{k}": v for k, v in fields.items()})
 
     for kind in (
@@ -180,8 +188,8 @@ def image_processor_variants(add):
     )
 
 
-def processor_variants(add):
-    says = lambda *words: ("processor_config.json", *words)
+def processor_variants(add: Add) -> None:
+    says = functools.partial(error_words, "processor_config.json")
     add("no processor_config.json", instead="base", processor=None)
     add("no patch_size", instead="base", processor={"/patch_size": Removed})
     add("patch_size null", instead="base", processor={"/patch_size": None})

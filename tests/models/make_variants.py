@@ -13,6 +13,7 @@ import tempfile
 
 import torch
 import transformers
+
 from ask_transformers import PICTURE, QUESTION, answer
 from directories import base_files, write_directory
 from tiny_model import load_spec
@@ -25,7 +26,7 @@ MIN_GAP = 1e-3  # of logits: smaller ones another processor may round the other 
 MAX_REASON = 120
 
 
-def ask(variant):
+def ask(variant: dict) -> dict:
     """What transformers does with it: {"tokens", "logprobs"} or {"refused": why}."""
     with tempfile.TemporaryDirectory() as root:
         directory = pathlib.Path(root) / "snapshots" / "main"
@@ -41,14 +42,14 @@ def ask(variant):
     return {key: result[key] for key in ("tokens", "logprobs")}
 
 
-def check(results):
+def check(results: dict[str, dict]) -> None:
     """The variants show what they have to show."""
     tokens = results["base"]["tokens"]
     if (tokens[2], tokens[4]) != (THIRD, FIFTH):
         raise ValueError(f"the base generates {tokens}: change THIRD and FIFTH in variant_parts.py")
 
 
-def outcome(variant, result, results):
+def outcome(variant: dict, result: dict, results: dict[str, dict]) -> str:
     """In words; raises where the server is to serve what transformers refuses."""
     if "says" in variant:
         result.pop("logprobs", None)
@@ -63,12 +64,12 @@ def outcome(variant, result, results):
     return "agree"
 
 
-def question(entry):
+def question(entry: dict) -> dict:
     """What transformers' answer depends on."""
     return {key: entry.get(key) for key in ("spec", "files", "weights", "hub_cache")}
 
 
-def known_answers(head):
+def known_answers(head: dict) -> dict[str, tuple[dict, dict]]:
     """{name: (question, answer)} of the stored variants, if they were made alike."""
     if not OUT.exists():
         return {}
@@ -84,7 +85,7 @@ def known_answers(head):
     return answers
 
 
-def find_answers(chosen, known):
+def find_answers(chosen: list[dict], known: dict[str, tuple[dict, dict]]) -> dict[str, dict]:
     """{name: what transformers does}"""
     results = {}
     for variant in chosen:
@@ -96,7 +97,7 @@ def find_answers(chosen, known):
     return results
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--anew", action="store_true", help="ask about all variants")
     parser.add_argument("--only", help="part of the names of the variants to ask about")

@@ -1,5 +1,9 @@
 """What the variants have in common."""
 
+from collections.abc import Callable
+
+Add = Callable[..., None]  # add() of variants.variants()
+
 
 class Removed:
     """In place of a value: the field is not there."""

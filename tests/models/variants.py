@@ -6,13 +6,15 @@ server generates what the variant of that name does. What transformers does with
 make_variants.py.
 """
 
+from collections.abc import Sequence
+
 from config_variants import config_variants, rope_variants, text_config_variants, vision_variants
 from file_variants import generation_variants, image_processor_variants, processor_variants
 from variant_parts import INDEX, Removed
 from weight_variants import weight_variants
 
 
-def patch(changes):
+def patch(changes: dict[str, object]) -> list[dict]:
     """{"/path": value} as JSON Patch."""
     return [
         {"op": "remove", "path": path} if value is Removed else {"op": "add", "path": path, "value": value}
@@ -20,11 +22,20 @@ def patch(changes):
     ]
 
 
-def variants():
+def variants() -> list[dict]:
     """[{"name", "spec", "files", "weights", ..}]"""
     found = {}
 
-    def add(name, says=(), *, spec="clip_mha", instead=None, weights=None, hub_cache=False, **files):
+    def add(
+        name: str,
+        says: str | Sequence[str] = (),
+        *,
+        spec: str = "clip_mha",
+        instead: str | None = None,
+        weights: dict | None = None,
+        hub_cache: bool = False,
+        **files: object,
+    ) -> None:
         names = {
             "config": "config.json",
             "generation": "generation_config.json",

@@ -1,9 +1,9 @@
 """Variants of the weights and of how they are stored."""
 
-from variant_parts import HEAD, INDEX, NORM, Q_PROJ, Removed
+from variant_parts import HEAD, INDEX, NORM, Q_PROJ, Add, Removed
 
 
-def weight_variants(add):
+def weight_variants(add: Add) -> None:
     weights = "model.safetensors"
     add("files are links into the hub's cache", hub_cache=True)
     add("shards, links into the hub's cache", hub_cache=True, weights={"shards": 3})

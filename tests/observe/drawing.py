@@ -13,7 +13,9 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from PIL import Image
 
@@ -68,7 +70,8 @@ def draw(name: str, source: Source, path: pathlib.Path) -> None:
 
     figure.text(0.01, 1 - 1 / rows, board["title"], fontsize=15, weight="bold", va="center")
     note = (
-        "A rendering of the panels' queries, answered by Prometheus, by ./dev observe --render. Grafana draws them otherwise."
+        "A rendering of the panels' queries, answered by Prometheus, by ./dev observe --render. "
+        "Grafana draws them otherwise."
     )
     figure.text(0.99, 1 - 1 / rows, note, fontsize=9, color="#666", ha="right", va="center")
     for row in (panel for panel in board["panels"] if panel["type"] == "row"):
@@ -86,12 +89,14 @@ def draw(name: str, source: Source, path: pathlib.Path) -> None:
     Image.open(data).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
-def _box(position: list[float], figure) -> plt.Rectangle:
+def _box(position: list[float], figure: Figure) -> plt.Rectangle:
     x, y, width, height = position
-    return plt.Rectangle((x, y), width, height, facecolor="white", edgecolor="#ddd", transform=figure.transFigure, zorder=-1)
+    return plt.Rectangle(
+        (x, y), width, height, facecolor="white", edgecolor="#ddd", transform=figure.transFigure, zorder=-1
+    )
 
 
-def _style(axes, unit: str) -> None:
+def _style(axes: Axes, unit: str) -> None:
     axes.tick_params(labelsize=7, length=2)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#eee")
@@ -100,12 +105,12 @@ def _style(axes, unit: str) -> None:
     axes.yaxis.get_offset_text().set_visible(False)
 
 
-def _seconds(axes, source: Source) -> None:
+def _seconds(axes: Axes, source: Source) -> None:
     axes.set_xlim(0, source.end - source.start)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} s"))
 
 
-def _timeseries(axes, panel: Panel, source: Source) -> None:
+def _timeseries(axes: Axes, panel: Panel, source: Source) -> None:
     lines = [line for query in panel.queries for line in source.lines(query)]
     if panel.stacked and lines:
         times = np.unique(np.concatenate([t for _, t, _ in lines]))
@@ -124,14 +129,14 @@ def _timeseries(axes, panel: Panel, source: Source) -> None:
         axes.legend(fontsize=6, loc="upper left", frameon=True, framealpha=0.7, ncols=2 if len(lines) > 3 else 1)
 
 
-def _stat(axes, panel: Panel, source: Source) -> None:
+def _stat(axes: Axes, panel: Panel, source: Source) -> None:
     axes.axis("off")
     found = source.numbers(panel.queries[0])
     text = text_of(found[0]["value"], panel.unit) if found else "no traffic"
     axes.text(0.5, 0.42, text, fontsize=17, ha="center", va="center", color="#1a7f37", transform=axes.transAxes)
 
 
-def _barchart(axes, panel: Panel, source: Source) -> None:
+def _barchart(axes: Axes, panel: Panel, source: Source) -> None:
     groups = sorted({e["metric"][panel.x_label] for query in panel.queries for e in source.numbers(query)})
     width = 0.8 / len(panel.queries)
     for index, query in enumerate(panel.queries):
@@ -144,7 +149,7 @@ def _barchart(axes, panel: Panel, source: Source) -> None:
     axes.legend(fontsize=6, loc="upper left", frameon=True, framealpha=0.7)
 
 
-def _heatmap(axes, panel: Panel, source: Source) -> None:
+def _heatmap(axes: Axes, panel: Panel, source: Source) -> None:
     query = panel.queries[0]
     lines = source.lines(query)
     buckets = query.legend == "{{le}}"
@@ -158,13 +163,17 @@ def _heatmap(axes, panel: Panel, source: Source) -> None:
         used = np.flatnonzero(grid.max(axis=1) > 1e-9)
         grid, labels = grid[: used[-1] + 2], labels[: used[-1] + 2]
         labels = [f"≤ {text_of(float(label), panel.unit)}" if label != "+Inf" else "more" for label in labels]
-    mesh = axes.pcolormesh(times, np.arange(len(labels)), grid, cmap="Oranges", norm=PowerNorm(0.5, vmin=0), shading="nearest")
+    mesh = axes.pcolormesh(
+        times, np.arange(len(labels)), grid, cmap="Oranges", norm=PowerNorm(0.5, vmin=0), shading="nearest"
+    )
     step = math.ceil(len(labels) / 10)
     axes.set_yticks(range(0, len(labels), step), labels[::step])
     axes.tick_params(labelsize=7, length=2)
     _seconds(axes, source)
     unit = "short" if buckets else panel.unit
-    bar = axes.figure.colorbar(mesh, ax=axes, pad=0.01, fraction=0.05, format=FuncFormatter(lambda v, _: text_of(v, unit)))
+    bar = axes.figure.colorbar(
+        mesh, ax=axes, pad=0.01, fraction=0.05, format=FuncFormatter(lambda v, _: text_of(v, unit))
+    )
     bar.ax.tick_params(labelsize=6, length=2)
 
 

@@ -12,15 +12,15 @@ LARGEST_NEGATIVE_BFLOAT16 = b"\x7f\xff"
 
 
 def break_patches(model: str, copy: pathlib.Path) -> None:
-    """Two weights of the patch embedding so large that they overflow, and so opposite that they cancel where a patch has one
-    color: every picture becomes NaN, but for one that is all grey: warm-up's."""
+    """Two weights of the patch embedding so large that they overflow, and so opposite that they cancel where a patch
+    has one color: every picture becomes NaN, but for one that is all grey: warm-up's."""
     copy.mkdir()
     for path in pathlib.Path(model).iterdir():
         if path.name != "model.safetensors":
-            os.symlink(path, copy / path.name)
+            (copy / path.name).symlink_to(path)
     weights = copy / "model.safetensors"
     shutil.copyfile(pathlib.Path(model) / "model.safetensors", weights)
-    with open(weights, "r+b") as file:
+    with weights.open("r+b") as file:
         (size,) = struct.unpack("<Q", file.read(8))
         tensors = json.loads(file.read(size))
         name = next(n for n in tensors if n.endswith("patch_embeddings.projection.weight"))
@@ -41,7 +41,8 @@ def break_memory(pid: int, model: str) -> None:
     norm = weights[8 + size + begin : 8 + size + end]
     as_float32 = b"".join(b"\0\0" + norm[i : i + 2] for i in range(0, len(norm), 2))
     found = 0
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
+    process = pathlib.Path(f"/proc/{pid}")
+    with (process / "maps").open() as maps, (process / "mem").open("r+b", buffering=0) as memory:
         for line in maps:
             start, stop, rights = re.match(r"(\w+)-(\w+) (\S+)", line).groups()
             if not rights.startswith("rw"):

@@ -1,5 +1,5 @@
-#!/usr/bin/env python3
-"""A server, Prometheus with this repository's rules, traffic, and Grafana if it is on the machine, until stopped (Ctrl-C)."""
+"""A server, Prometheus with this repository's rules, traffic, and Grafana if it is on the machine, until stopped
+(Ctrl-C)."""
 
 import argparse
 import itertools
@@ -17,7 +17,7 @@ from traffic import mixed, send_all
 class Grafana:
     """Grafana with the repository's dashboards, readable without an account; on this machine only."""
 
-    def __init__(self, binary: str, port: int, prometheus: str):
+    def __init__(self, binary: str, port: int, prometheus: str) -> None:
         self._data = tempfile.TemporaryDirectory(prefix="varserve_grafana_")
         environment = {
             **os.environ,
@@ -44,7 +44,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="./dev observe", description=__doc__)
     parser.add_argument("--build", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--model", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--workers", type=int, default=2, help="requests at a time; 0: none, send your own (default: 2)")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="requests at a time; 0: none, send your own (default: 2)"
+    )
     parser.add_argument("--listen", type=int, default=50051, help="port of gRPC (default: 50051)")
     parser.add_argument("--prometheus", type=int, default=9090, help="port of Prometheus (default: 9090)")
     parser.add_argument("--grafana", type=int, default=3000, help="port of Grafana (default: 3000)")

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Draws both dashboards' panels, after a while of real traffic, into docs/images."""
 
 import argparse

@@ -27,8 +27,8 @@ RULES = ("recording_rules.yaml", "alert_rules.yaml")
 
 
 class Server:
-    """varserve-server of a build folder with a model. Its log is kept in a file; `piped`: through a pipe that can break, or be
-    read no more. `wrapper`: the command that runs it."""
+    """varserve-server of a build folder with a model. Its log is kept in a file; `piped`: through a pipe that can
+    break, or be read no more. `wrapper`: the command that runs it."""
 
     def __init__(
         self,
@@ -39,9 +39,15 @@ class Server:
         metrics: str = "127.0.0.1:0",
         piped: bool = False,
         wrapper: Sequence[str] = (),
-    ):
-        command = [*wrapper, f"{build}/bin/varserve-server", f"--model={model}", f"--listen={listen}", f"--metrics_listen={metrics}"]
-        self._log = tempfile.NamedTemporaryFile("w+", suffix=".log")
+    ) -> None:
+        command = [
+            *wrapper,
+            f"{build}/bin/varserve-server",
+            f"--model={model}",
+            f"--listen={listen}",
+            f"--metrics_listen={metrics}",
+        ]
+        self._log = tempfile.NamedTemporaryFile("w+", suffix=".log")  # noqa: SIM115 (open as long as the server runs)
         self.process = subprocess.Popen(
             [*command, *flags], stderr=subprocess.PIPE if piped else self._log, stdout=self._log, bufsize=0
         )
@@ -55,7 +61,7 @@ class Server:
 
     def _read_pipe(self) -> None:
         pipe = self.process.stderr
-        with pipe, open(self._log.name, "ab", buffering=0) as log:
+        with pipe, pathlib.Path(self._log.name).open("ab", buffering=0) as log:
             while not self._pipe_breaks.is_set():
                 if self._pipe_blocks.is_set():
                     self._pipe_breaks.wait(0.1)
@@ -108,9 +114,10 @@ class Server:
 
 
 class Prometheus:
-    """Prometheus with this repository's configuration; scrapes `targets`. `hurry`: looks every second, and alerts do not wait."""
+    """Prometheus with this repository's configuration;
+    scrapes `targets`. `hurry`: looks every second, and alerts do not wait."""
 
-    def __init__(self, targets: list[str], *, hurry: bool = False, port: int | None = None, history: str = ""):
+    def __init__(self, targets: list[str], *, hurry: bool = False, port: int | None = None, history: str = "") -> None:
         if not shutil.which("prometheus"):
             raise RuntimeError("prometheus is not installed; it is one of Debian's packages in scripts/packages.txt")
         self._folder = tempfile.TemporaryDirectory(prefix="varserve_prometheus_")
@@ -130,12 +137,20 @@ class Prometheus:
         if history:
             (folder / "history").write_text(history)
             subprocess.run(
-                ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet", folder / "history", folder / "data"],
+                [
+                    "promtool",
+                    "tsdb",
+                    "create-blocks-from",
+                    "openmetrics",
+                    "--quiet",
+                    folder / "history",
+                    folder / "data",
+                ],
                 check=True,
                 stdout=subprocess.DEVNULL,
             )
         self.address = f"127.0.0.1:{port or free_port()}"
-        self._log = open(folder / "log", "w")
+        self._log = (folder / "log").open("w")
         self.process = subprocess.Popen(
             [
                 "prometheus",
@@ -157,7 +172,9 @@ class Prometheus:
                     return
             except (OSError, urllib.error.URLError):
                 if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"prometheus did not start:\n{pathlib.Path(self._log.name).read_text()}") from None
+                    raise RuntimeError(
+                        f"prometheus did not start:\n{pathlib.Path(self._log.name).read_text()}"
+                    ) from None
                 time.sleep(0.1)
 
     def get(self, path: str, **parameters: str | float) -> dict:

@@ -1,4 +1,5 @@
-"""Alerts made to fire for real: a server with too little of everything and the wrong VAR profile, and one whose model is broken."""
+"""Alerts made to fire for real:
+a server with too little of everything and the wrong VAR profile, and one whose model is broken."""
 
 import contextlib
 import itertools
@@ -12,12 +13,14 @@ import threading
 import time
 import unittest
 import zlib
+from typing import ClassVar
 
 import grpc
+
 from faulty_model import break_memory, break_patches
 from queries import alerts
 from stack import Prometheus, Server, a_week_of, stopping
-from traffic import PICTURES, QUESTIONS, Ask, Client, send_all
+from traffic import PICTURES, QUESTIONS, Answer, Ask, Client, send_all
 
 TOKEN = "a-token"
 
@@ -41,7 +44,7 @@ def flat_png(width: int, height: int) -> bytes:
 
 class Alerts(unittest.TestCase):
     @classmethod
-    def setUpClass(cls):
+    def setUpClass(cls) -> None:
         build, model = os.environ["VARSERVE_BUILD"], os.environ["VARSERVE_EMBEDDED_MODEL"]
         folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         (folder / "tokens").write_text(TOKEN + "\n")
@@ -88,17 +91,19 @@ class Alerts(unittest.TestCase):
     )
 
     @classmethod
-    def ask_broken(cls, token: str):
+    def ask_broken(cls, token: str) -> Answer:
         client = Client(cls.broken.address)
         (answer,) = client.send(question(), metadata=(("authorization", f"Bearer {token}"),))
         client.close()
         return answer
 
-    def assertFires(self, alert: str, **labels: str):
+    def assertFires(self, alert: str, **labels: str) -> None:
         """Soon, with its texts filled in."""
         deadline = time.monotonic() + 120
         while True:
-            found = [a for a in self.prometheus.firing() if {"alertname": alert, **labels}.items() <= a["labels"].items()]
+            found = [
+                a for a in self.prometheus.firing() if {"alertname": alert, **labels}.items() <= a["labels"].items()
+            ]
             if found:
                 break
             if time.monotonic() > deadline:
@@ -109,15 +114,15 @@ class Alerts(unittest.TestCase):
             self.assertNotRegex(text, r"\{\{|<error|<no value")
         self.fired.add(alert)
 
-    def assertFallsSilent(self):
+    def assertFallsSilent(self) -> None:
         deadline = time.monotonic() + 120
         while firing := self.prometheus.firing():
             self.assertLess(time.monotonic(), deadline, firing)
             time.sleep(0.5)
 
-    fired: set[str] = set()
+    fired: ClassVar[set[str]] = set()
 
-    def test_all(self):
+    def test_all(self) -> None:
         """In one test, as one fault leads to the next."""
         self.assertFallsSilent()  # from loading
 
@@ -165,7 +170,7 @@ class Alerts(unittest.TestCase):
 
         self.assertEqual(self.fired, set(alerts()))
 
-    def overload(self):
+    def overload(self) -> None:
         # An answer that takes the whole KV cache, and does not end by itself.
         blocks = int(re.search(r"KV cache .* (\d+) blocks of 16", self.scarce.log())[1])
         prompt_blocks = 18  # 256 visual tokens and a short question
@@ -203,12 +208,12 @@ class Alerts(unittest.TestCase):
         self.assertFires("VarserveQueueTime", model="scarce")
         self.assertFires("VarserveSlowFirstToken", model="scarce")
 
-    def send_large_pictures(self):
+    def send_large_pictures(self) -> None:
         request = question().message()
         request.images[0].data = flat_png(20_000, 20_000)
         fired = threading.Event()
 
-        def keep_asking():
+        def keep_asking() -> None:
             client = Client(self.scarce.address)
             while not fired.is_set():
                 with contextlib.suppress(grpc.RpcError):  # two of the three may find the queue full
@@ -225,7 +230,7 @@ class Alerts(unittest.TestCase):
             for caller in callers:
                 caller.join()
 
-    def ask_many(self, count: int):
+    def ask_many(self, count: int) -> list[Answer]:
         return send_all(self.scarce.address, itertools.repeat(question(), count), workers=count)
 
 

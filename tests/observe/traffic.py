@@ -1,4 +1,5 @@
-"""Requests as applications send them: questions, captions, chats and comparisons, with and without VAR, about a few pictures."""
+"""Requests as applications send them:
+questions, captions, chats and comparisons, with and without VAR, about a few pictures."""
 
 from __future__ import annotations
 
@@ -22,10 +23,14 @@ def _compile_protos() -> list:
     from grpc_tools import protoc
 
     protos = ["varserve/v1/var.proto", "varserve/v1/inference.proto"]
-    if protoc.main(["protoc", f"-I{ROOT}/proto", f"--python_out={_stubs.name}", f"--grpc_python_out={_stubs.name}", *protos]):
+    if protoc.main(
+        ["protoc", f"-I{ROOT}/proto", f"--python_out={_stubs.name}", f"--grpc_python_out={_stubs.name}", *protos]
+    ):
         raise RuntimeError("the protos do not compile")
     sys.path.insert(0, _stubs.name)
-    return [importlib.import_module(f"varserve.v1.{name}") for name in ("inference_pb2", "inference_pb2_grpc", "var_pb2")]
+    return [
+        importlib.import_module(f"varserve.v1.{name}") for name in ("inference_pb2", "inference_pb2_grpc", "var_pb2")
+    ]
 
 
 pb, services, var_pb = _compile_protos()
@@ -45,9 +50,13 @@ PRESETS = {
 }
 
 
+Message = pb.AnswerRequest | pb.CaptionRequest | pb.GenerateRequest | pb.CompareRequest
+
+
 @dataclasses.dataclass(frozen=True)
 class Ask:
-    """One request. `settings`: mode and preset; several only of Compare. The preset "custom" is general with a rho of its own."""
+    """One request. `settings`: mode and preset; several only of Compare. The preset "custom" is general with a rho of
+    its own."""
 
     method: str
     picture: pathlib.Path
@@ -55,7 +64,7 @@ class Ask:
     settings: tuple[tuple[str, str], ...]
     max_tokens: int
 
-    def message(self):
+    def message(self) -> Message:
         image = pb.Image(data=self.picture.read_bytes())
         options = pb.GenerateOptions(max_tokens=self.max_tokens)
         var = [_var_options(mode, preset) for mode, preset in self.settings]
@@ -71,7 +80,7 @@ class Ask:
         return pb.CompareRequest(request=chat, settings=var)
 
 
-def _var_options(mode: str, preset: str):
+def _var_options(mode: str, preset: str) -> var_pb.VarOptions:
     if preset == "custom":
         return var_pb.VarOptions(mode=MODES[mode], rho=0.3)
     return var_pb.VarOptions(mode=MODES[mode], preset=PRESETS[preset])
@@ -105,11 +114,11 @@ def mixed(seed: int, max_tokens: int = 16) -> Iterator[Ask]:
 
 
 class Client:
-    def __init__(self, address: str):
+    def __init__(self, address: str) -> None:
         self._channel = grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)])
         self.stub = services.VisionLanguageStub(self._channel)
 
-    def send(self, ask: Ask, **call_options) -> list[Answer]:
+    def send(self, ask: Ask, **call_options: object) -> list[Answer]:
         """One answer for each setting."""
         finished: dict[int, pb.Finished] = {}
         try:

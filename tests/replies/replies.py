@@ -1,27 +1,31 @@
-#!/usr/bin/env python3
-"""Records what a server replies to 200 fixed requests: all VAR modes, variants, presets and details, maps, log-probabilities,
-sampling, several pictures, conversations. Two recordings by one machine are equal, byte for byte, where nothing that a caller
-sees has changed. With --compare: compares two recordings, and ends with 1 if they differ."""
+"""Records what a server replies to 200 fixed requests: all VAR modes, variants, presets and details, maps,
+log-probabilities, sampling, several pictures, conversations. Two recordings by one machine are equal, byte for byte,
+if nothing that a caller sees has changed. With --compare: compares two recordings, and ends with 1 if they differ."""
 
 import argparse
 import concurrent.futures
 import json
 import pathlib
 import sys
+from typing import TYPE_CHECKING
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("bench", "gpu")]
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+    from varserve.v1.inference_pb2_grpc import VisionLanguageStub
 
 CALLERS = 8
 # What differs from run to run: names, times, and how far others had come.
 TRANSIENT = {"request_id", "timing", "cached_tokens", "server_version"}
 
 
-def steady(message) -> dict:
+def steady(message: "Message") -> dict:
     """The message without what differs from run to run."""
     from google.protobuf import json_format
 
-    def without(value):
+    def without(value: object) -> object:
         if isinstance(value, dict):
             return {key: without(inner) for key, inner in value.items() if key not in TRANSIENT}
         return [without(inner) for inner in value] if isinstance(value, list) else value
@@ -29,7 +33,7 @@ def steady(message) -> dict:
     return without(json_format.MessageToDict(message, preserving_proto_field_name=True))
 
 
-def reply(stub, request) -> dict:
+def reply(stub: "VisionLanguageStub", request: "Message") -> dict:
     """Started and Finished as they are; the deltas, which are cut by time, as one."""
     whole: dict = {"text": "", "token_ids": [], "logprobs": []}
     for response in stub.Generate(request):
@@ -50,7 +54,11 @@ def record(build: pathlib.Path, model: pathlib.Path, flags: list[str]) -> list[d
     requests = mixed_requests(200)
     for number, request in enumerate(requests):
         if number % 5 == 0:
-            request.options.temperature, request.options.top_p, request.options.seed = 0.8, (0.9, 0.2)[number % 2], number
+            request.options.temperature, request.options.top_p, request.options.seed = (
+                0.8,
+                (0.9, 0.2)[number % 2],
+                number,
+            )
     server = Server(build, model, "--max_map_bytes", "16000000", *flags)
     with concurrent.futures.ThreadPoolExecutor(CALLERS) as pool:
         replies = [steady(server.stub.GetModel(pb.GetModelRequest()))]
@@ -59,12 +67,12 @@ def record(build: pathlib.Path, model: pathlib.Path, flags: list[str]) -> list[d
     return replies
 
 
-def difference(a, b, where: str = "") -> str | None:
+def difference(a: object, b: object, where: str = "") -> str | None:
     """The first place at which two replies differ."""
     if isinstance(a, dict) and isinstance(b, dict):
         pairs = [(a.get(key), b.get(key), f"{where}.{key}") for key in sorted({*a, *b})]
     elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        pairs = [(x, y, f"{where}[{i}]") for i, (x, y) in enumerate(zip(a, b))]
+        pairs = [(x, y, f"{where}[{i}]") for i, (x, y) in enumerate(zip(a, b, strict=False))]
     else:
         return None if a == b else f"{where}: {a!r} and {b!r}"
     return next((found for pair in pairs if (found := difference(*pair))), None)
@@ -76,7 +84,7 @@ def compare(paths: list[pathlib.Path]) -> int:
         print(f"{len(recordings[0])} and {len(recordings[1])} replies")
         return 1
     differing = 0
-    for number, (one, other) in enumerate(zip(*recordings)):
+    for number, (one, other) in enumerate(zip(*recordings, strict=False)):
         if one != other:
             differing += 1
             print(f"reply {number}{difference(json.loads(one), json.loads(other))}")

@@ -1,6 +1,7 @@
-"""What the dashboards are built of: panels with one look, variables, annotations, links."""
+"""The parts of the dashboards: panels with a common look, variables, annotations, links."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from grafana_foundation_sdk.builders import barchart, common, dashboard, heatmap, prometheus, stat, timeseries
 from grafana_foundation_sdk.models import common as common_models
@@ -21,10 +22,12 @@ TOKENS_PER_SECOND = "suffix: tok/s"
 TOKENS = "suffix: tok"
 
 Query = tuple[str, str]  # expression, legend
+Aggregation = Callable[..., str]  # rate or increase
+Panel = TypeVar("Panel", timeseries.Panel, stat.Panel, barchart.Panel, heatmap.Panel)
 
 
 def series(name: str, *matchers: str) -> str:
-    """A metric's series of the chosen models and instances."""
+    """A metric's series for the selected models and instances."""
     return f"varserve_{name}{{{', '.join([SELECTED, *matchers])}}}"
 
 
@@ -33,7 +36,7 @@ def rate(name: str, *matchers: str, by: str = "") -> str:
 
 
 def increase(name: str, *matchers: str, by: str = "") -> str:
-    """Over the whole time shown; for instant queries."""
+    """Over the whole time range; for instant queries."""
     return f"{_sum(by)} (increase({series(name, *matchers)}[$__range]))"
 
 
@@ -41,12 +44,12 @@ def _sum(by: str) -> str:
     return f"sum by ({by})" if by else "sum"
 
 
-def mean(name: str, *matchers: str, by: str = "", over=rate) -> str:
+def mean(name: str, *matchers: str, by: str = "", over: Aggregation = rate) -> str:
     """Of a histogram's observations."""
     return f"{over(f'{name}_sum', *matchers, by=by)} / {over(f'{name}_count', *matchers, by=by)}"
 
 
-def quantile(q: float, name: str, *matchers: str, by: str = "", over=rate) -> str:
+def quantile(q: float, name: str, *matchers: str, by: str = "", over: Aggregation = rate) -> str:
     by = f"{by}, le" if by else "le"
     return f"histogram_quantile({q}, {over(f'{name}_bucket', *matchers, by=by)})"
 
@@ -55,7 +58,9 @@ def quantiles(name: str, *matchers: str) -> list[Query]:
     return [(quantile(q, name, *matchers), f"p{q * 100:.0f}") for q in (0.5, 0.95, 0.99)]
 
 
-def _add_queries(panel, queries: Sequence[Query], instant: bool, query_format: PromQueryFormat | None = None):
+def _add_queries(
+    panel: Panel, queries: Sequence[Query], instant: bool, query_format: PromQueryFormat | None = None
+) -> Panel:
     for index, (expression, legend) in enumerate(queries):
         query = prometheus.Dataquery().expr(expression).legend_format(legend).ref_id(chr(ord("A") + index))
         query = query.instant() if instant else query.range()
@@ -63,7 +68,7 @@ def _add_queries(panel, queries: Sequence[Query], instant: bool, query_format: P
     return panel
 
 
-def _common(panel, title: str, description: str, width: int, height: int):
+def _common(panel: Panel, title: str, description: str, width: int, height: int) -> Panel:
     return panel.title(title).description(description).datasource(DATASOURCE).span(width).height(height)
 
 
@@ -76,7 +81,7 @@ def timeline(
     width: int = 8,
     stacked: bool = False,
     from_zero: bool = True,
-):
+) -> timeseries.Panel:
     """Lines over time."""
     panel = _common(timeseries.Panel(), title, description, width, 8).unit(unit)
     if from_zero:
@@ -88,8 +93,10 @@ def timeline(
     return _add_queries(panel, queries, instant=False)
 
 
-def figure(title: str, description: str, unit: str, expression: str, *, bad_from: float | None = None, width: int = 4):
-    """One number over the time shown; red from `bad_from` on."""
+def figure(
+    title: str, description: str, unit: str, expression: str, *, bad_from: float | None = None, width: int = 4
+) -> stat.Panel:
+    """One number for the time range; red from `bad_from` on."""
     panel = _common(stat.Panel(), title, description, width, 4).unit(unit).no_value("no traffic")
     panel.graph_mode(common_models.BigValueGraphMode.NONE)
     steps = [models.Threshold(color="green", value=None)]
@@ -100,14 +107,20 @@ def figure(title: str, description: str, unit: str, expression: str, *, bad_from
     return _add_queries(panel, [(expression, title)], instant=True)
 
 
-def bars(title: str, description: str, unit: str, queries: Sequence[Query], by: str, *, width: int = 12):
-    """One group of bars for every value of the label `by`, over the time shown."""
+def bars(
+    title: str, description: str, unit: str, queries: Sequence[Query], by: str, *, width: int = 12
+) -> barchart.Panel:
+    """One group of bars for every value of the label `by`, for the time range."""
     panel = _common(barchart.Panel(), title, description, width, 8).unit(unit).x_field(by).min(0)
     _add_queries(panel, queries, instant=True, query_format=PromQueryFormat.TABLE)
     names = (
-        {"Value": queries[0][1]} if len(queries) == 1 else {f"Value #{chr(ord('A') + i)}": q[1] for i, q in enumerate(queries)}
+        {"Value": queries[0][1]}
+        if len(queries) == 1
+        else {f"Value #{chr(ord('A') + i)}": q[1] for i, q in enumerate(queries)}
     )
-    panel.with_transformation(models.DataTransformerConfig(id_val="joinByField", options={"byField": by, "mode": "outer"}))
+    panel.with_transformation(
+        models.DataTransformerConfig(id_val="joinByField", options={"byField": by, "mode": "outer"})
+    )
     panel.with_transformation(models.DataTransformerConfig(id_val="sortBy", options={"sort": [{"field": by}]}))
     hide = {f"Time{suffix}": True for suffix in ("", *(f" {i + 1}" for i in range(len(queries))))}
     return panel.with_transformation(
@@ -115,7 +128,9 @@ def bars(title: str, description: str, unit: str, queries: Sequence[Query], by: 
     )
 
 
-def distribution(title: str, description: str, unit: str, metric: str, *matchers: str, width: int = 12):
+def distribution(
+    title: str, description: str, unit: str, metric: str, *matchers: str, width: int = 12
+) -> heatmap.Panel:
     """A histogram's buckets over time."""
     expression = f"sum by (le) (increase({series(f'{metric}_bucket', *matchers)}[$__rate_interval]))"
     panel = _heatmap(title, description, width).y_axis(heatmap.YAxisConfig().unit(unit))
@@ -123,7 +138,7 @@ def distribution(title: str, description: str, unit: str, metric: str, *matchers
     return _add_queries(panel, [(expression, "{{le}}")], instant=False, query_format=PromQueryFormat.HEATMAP)
 
 
-def layer_map(title: str, description: str, unit: str, expression: str, *, width: int = 12):
+def layer_map(title: str, description: str, unit: str, expression: str, *, width: int = 12) -> heatmap.Panel:
     """One row for every decoder layer over time."""
     panel = _heatmap(title, description, width).y_axis(heatmap.YAxisConfig().axis_label("layer"))
     panel.rows_frame(heatmap.RowsHeatmapOptions().layout(common_models.HeatmapCellLayout.AUTO))
@@ -132,17 +147,19 @@ def layer_map(title: str, description: str, unit: str, expression: str, *, width
 
 
 def padded_layer(expression: str) -> str:
-    """With layer 7 as 07: Grafana orders by text."""
+    """With layer 7 as 07, because Grafana sorts by text."""
     return f'label_replace({expression}, "layer", "0$1", "layer", "(.)")'
 
 
-def _heatmap(title: str, description: str, width: int):
+def _heatmap(title: str, description: str, width: int) -> heatmap.Panel:
     panel = _common(heatmap.Panel(), title, description, width, 8).calculate(False)
-    return panel.color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges").exponent(0.5).steps(64))
+    return panel.color(
+        heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges").exponent(0.5).steps(64)
+    )
 
 
 def board(uid: str, title: str, description: str, other: tuple[str, str]) -> dashboard.Dashboard:
-    """An empty dashboard with what both have. `other`: uid and title of the one to link to."""
+    """An empty dashboard with the parts that both share. `other`: uid and title of the dashboard to link to."""
     result = dashboard.Dashboard(title).uid(uid).description(description).tags([TAG]).readonly().timezone("browser")
     result.time("now-1h", "now").refresh("30s").tooltip(models.DashboardCursorSync.CROSSHAIR)
     result.with_variable(dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"))
@@ -151,12 +168,17 @@ def board(uid: str, title: str, description: str, other: tuple[str, str]) -> das
     result.with_variable(
         dashboard.TextBoxVariable("runbook")
         .label("Runbook")
-        .description("Where docs/runbook.md can be read")
+        .description("Address of docs/runbook.md")
         .default_value("docs/runbook.md")
     )
     restart = f"varserve_start_time_seconds{{{SELECTED}}} > time() - 120"
     result.annotation(
-        dashboard.AnnotationQuery().name("Restarts").datasource(DATASOURCE).enable(True).icon_color("purple").expr(restart)
+        dashboard.AnnotationQuery()
+        .name("Restarts")
+        .datasource(DATASOURCE)
+        .enable(True)
+        .icon_color("purple")
+        .expr(restart)
     )
     link = dashboard.DashboardLink(other[1]).type(models.DashboardLinkType.LINK).url(f"/d/{other[0]}")
     result.link(link.include_vars(True).keep_time(True))
@@ -166,7 +188,7 @@ def board(uid: str, title: str, description: str, other: tuple[str, str]) -> das
 
 
 def with_rows(board: dashboard.Dashboard, rows: dict[str, list]) -> dashboard.Dashboard:
-    """Rows by title, each with its panels."""
+    """Adds rows by title, each with its panels."""
     for title, panels in rows.items():
         board.with_row(dashboard.Row(title))
         for panel in panels:
@@ -175,7 +197,7 @@ def with_rows(board: dashboard.Dashboard, rows: dict[str, list]) -> dashboard.Da
 
 
 def choice(name: str, query: str) -> dashboard.QueryVariable:
-    """A variable that lets choose among a label's values, all at first."""
+    """A variable with a label's values to choose from, initially all."""
     variable = dashboard.QueryVariable(name).label(name.capitalize()).query(query).datasource(DATASOURCE)
     variable.multi(True).include_all(True).all_value(".*").refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
     everything = models.VariableOption(text="All", value="$__all", selected=True)

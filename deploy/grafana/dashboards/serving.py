@@ -1,9 +1,25 @@
-"""VARServe: serving. Traffic, latency, and what the engine does with it."""
+"""VARServe: serving. Traffic, latency and the engine's work."""
 
 from grafana_foundation_sdk.builders import dashboard
 
-from dashboards.panels import COUNT, RATIO, REQUESTS, SECONDS, TOKENS_PER_SECOND
-from dashboards.panels import bars, board, figure, increase, mean, quantile, quantiles, rate, series, timeline, with_rows
+from dashboards.panels import (
+    COUNT,
+    RATIO,
+    REQUESTS,
+    SECONDS,
+    TOKENS_PER_SECOND,
+    bars,
+    board,
+    figure,
+    increase,
+    mean,
+    quantile,
+    quantiles,
+    rate,
+    series,
+    timeline,
+    with_rows,
+)
 
 UID, TITLE = "varserve-serving", "VARServe: serving"
 FAULTS = 'code=~"INTERNAL|UNKNOWN|UNAVAILABLE|DEADLINE_EXCEEDED"'
@@ -14,7 +30,7 @@ def make(other: tuple[str, str]) -> dashboard.Dashboard:
     return with_rows(
         result,
         {
-            "In the time shown": _figures(),
+            "Overview": _figures(),
             "Traffic": _traffic(),
             "Latency": _latency(),
             "Engine": _engine(),
@@ -27,16 +43,20 @@ def _figures() -> list:
     return [
         figure(
             "Replicas ready",
-            "Replicas that take requests. Fewer than you run: some are loading, draining or stuck.",
+            "Replicas that accept requests. Fewer than you run: some are loading, draining or stuck.",
             COUNT,
             f"sum({series('ready')})",
         ),
         figure(
-            "Requests", "Calls that ended, well or not; each setting of a Compare counts.", COUNT, increase("requests_total")
+            "Requests",
+            "Calls that ended, with any status; each setting of a Compare counts.",
+            COUNT,
+            increase("requests_total"),
         ),
         figure(
             "Errors",
-            "Share of calls that ended with INTERNAL, UNKNOWN, UNAVAILABLE or DEADLINE_EXCEEDED. Callers' own mistakes do not count.",
+            "Share of calls that ended with INTERNAL, UNKNOWN, UNAVAILABLE or DEADLINE_EXCEEDED. "
+            "Callers' mistakes do not count.",
             RATIO,
             f"{increase('requests_total', FAULTS)} / {increase('requests_total')}",
             bad_from=0.05,
@@ -50,14 +70,15 @@ def _figures() -> list:
         ),
         figure(
             "Between tokens, p95",
-            "One token in twenty comes later after the one before. People read about ten tokens a second.",
+            "One token in twenty takes longer to follow the previous one. People read about ten tokens per second.",
             SECONDS,
             quantile(0.95, "inter_token_latency_seconds", over=increase),
             bad_from=0.2,
         ),
         figure(
             "Prompt tokens cached",
-            "Share of prompt tokens that were not computed again. High where callers ask several questions about one picture.",
+            "Share of prompt tokens that were not computed again. "
+            "High when callers ask several questions about one picture.",
             RATIO,
             f"{increase('prefix_cache_hits_total')} / {increase('prefix_cache_queries_total')}",
         ),
@@ -68,21 +89,23 @@ def _traffic() -> list:
     return [
         timeline(
             "Requests by status",
-            "What calls ended with. RESOURCE_EXHAUSTED: the queue is full, add replicas. UNAVAILABLE: replicas start or drain.",
+            "Final status of calls. RESOURCE_EXHAUSTED: the queue is full, add replicas. "
+            "UNAVAILABLE: replicas are starting or draining.",
             REQUESTS,
             [(rate("requests_total", by="code") + " > 0", "{{code}}")],
             stacked=True,
         ),
         timeline(
             "Requests by VAR mode",
-            "How many requests ask for VAR, or only to observe.",
+            "Requests with VAR on, only observing, or off.",
             REQUESTS,
             [(rate("requests_total", 'code="OK"', by="var"), "{{var}}")],
             stacked=True,
         ),
         timeline(
             "How answers end",
-            "stop: the model ended it; length: max_tokens was reached, so callers get half answers if this is most of them.",
+            "stop: the model ended the answer. "
+            "length: max_tokens was reached; if this is most of them, callers get cut-off answers.",
             REQUESTS,
             [(rate("requests_total", 'code="OK"', 'method!="GetModel"', by="finish_reason"), "{{finish_reason}}")],
             stacked=True,
@@ -100,19 +123,20 @@ def _latency() -> list:
         ),
         timeline(
             "Between two tokens",
-            "Grows with the batch, and jumps where long prompts are computed between.",
+            "Grows with the batch, and jumps when long prompts are computed in between.",
             SECONDS,
             quantiles("inter_token_latency_seconds"),
         ),
         timeline(
             "Queue",
-            "For a worker that makes the prompt, then for a place in the batch. Above zero for long: one of them is full.",
+            "Waiting for a worker to build the prompt, then for a place in the batch. "
+            "Above zero for long: one of them is at capacity.",
             SECONDS,
             [*quantiles("queue_time_seconds"), (f"max({series('oldest_waiting_seconds')})", "oldest now")],
         ),
         timeline(
             "Whole request",
-            "Calls that ended well, from arrival to end. Depends on the length of answers.",
+            "Successful calls, from arrival to end. Depends on the length of answers.",
             SECONDS,
             quantiles("request_duration_seconds"),
         ),
@@ -120,12 +144,16 @@ def _latency() -> list:
             "Where the first token's time goes",
             "Means. Pictures: decoding and resizing. Queue: waiting for admission. Prompt: vision tower and decoder.",
             SECONDS,
-            [(mean("image_seconds"), "pictures"), (mean("queue_time_seconds"), "queue"), (mean("prefill_seconds"), "prompt")],
+            [
+                (mean("image_seconds"), "pictures"),
+                (mean("queue_time_seconds"), "queue"),
+                (mean("prefill_seconds"), "prompt"),
+            ],
             stacked=True,
         ),
         bars(
             "First token by VAR mode, p95",
-            "The modes should not differ by more than a few percent; if they do, they get different traffic.",
+            "The modes should not differ by more than a few percent; if they do, their traffic differs.",
             SECONDS,
             [(quantile(0.95, "time_to_first_token_seconds", by="var", over=increase), "p95")],
             "var",
@@ -138,7 +166,8 @@ def _engine() -> list:
     return [
         timeline(
             "Running and waiting",
-            "Waiting above zero for long: at capacity. Mostly preparing: pictures and prompts are the bottleneck, not the model.",
+            "Waiting above zero for long: at capacity. "
+            "Mostly preparing: the bottleneck is pictures and prompts, not the model.",
             COUNT,
             [
                 (f"sum({series('requests_running')})", "running"),
@@ -148,14 +177,15 @@ def _engine() -> list:
         ),
         timeline(
             "Batch",
-            "Sequences that decode a token in one step, mean. The larger, the more tokens a second.",
+            "Mean number of sequences that decode a token in one step. The larger, the more tokens per second.",
             COUNT,
             [(mean("batch_size"), "sequences")],
         ),
-        timeline("Step", "How long one pass through the model takes.", SECONDS, quantiles("engine_step_seconds")),
+        timeline("Step", "Duration of one pass through the model.", SECONDS, quantiles("engine_step_seconds")),
         timeline(
             "KV cache in use",
-            "Share of KV blocks that running requests hold. Near 100 % requests wait for memory and no prefix stays cached.",
+            "Share of KV blocks that running requests hold. "
+            "Near 100 %, requests wait for memory and no prefix stays cached.",
             RATIO,
             [(series("kv_cache_usage_ratio"), "{{instance}}")],
         ),
@@ -167,7 +197,7 @@ def _engine() -> list:
         ),
         timeline(
             "Tokens",
-            "Prompt tokens count when a request ends; visual ones are part of them.",
+            "Prompt tokens are counted when a request ends and include visual tokens.",
             TOKENS_PER_SECOND,
             [
                 (rate("generated_tokens_total"), "generated"),
@@ -185,25 +215,26 @@ def _faults() -> list:
     return [
         timeline(
             "Corrupted results",
-            "Requests whose logits were not finite: broken weights, hardware, or a picture the model cannot take.",
+            "Requests whose logits were not finite: corrupt weights, faulty hardware, "
+            "or a picture that the model cannot handle.",
             COUNT,
             [(count("corrupted_requests_total"), "{{instance}}")],
         ),
         timeline(
             "Failed steps",
-            "Steps of the engine that failed as a whole, mostly for lack of memory.",
+            "Engine steps that failed as a whole, usually because memory ran out.",
             COUNT,
             [(count("engine_failed_steps_total"), "{{instance}}")],
         ),
         timeline(
             "Stuck or failing",
-            "1 while there is work and no step ends, or while every step fails. Such a replica is restarted.",
+            "1 while there is work but no step ends, or while every step fails. Such a replica is restarted.",
             COUNT,
             [(series("engine_stuck"), "stuck {{instance}}"), (series("engine_failing"), "failing {{instance}}")],
         ),
         timeline(
             "Log lines dropped",
-            "Lines that nobody read from standard error in time.",
+            "Lines that were not read from standard error in time.",
             COUNT,
             [(count("log_lines_dropped_total"), "{{instance}}")],
         ),

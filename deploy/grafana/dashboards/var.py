@@ -1,9 +1,12 @@
-"""VARServe: VAR. Sinks, attention that is moved, and what it does to answers."""
+"""VARServe: VAR. Sinks, attention moved, and the effect on answers."""
 
 from grafana_foundation_sdk.builders import dashboard
 
-from dashboards.panels import RATIO, REQUESTS, SECONDS, TOKENS
 from dashboards.panels import (
+    RATIO,
+    REQUESTS,
+    SECONDS,
+    TOKENS,
     bars,
     board,
     choice,
@@ -27,16 +30,16 @@ OK, ASKED = 'code="OK"', 'method!="GetModel"'
 
 
 def make(other: tuple[str, str]) -> dashboard.Dashboard:
-    result = board(UID, TITLE, "What Visual Attention Redistribution finds and does in live traffic.", other)
+    result = board(UID, TITLE, "What Visual Attention Redistribution measures and changes in live traffic.", other)
     result.with_variable(choice("preset", "label_values(varserve_var_sink_tokens_count, preset)"))
     return with_rows(
         result,
         {
-            "In the time shown": _figures(),
+            "Overview": _figures(),
             "Sinks": _sinks(),
             "Attention": _attention(),
             "Layers": _layers(),
-            "ON against OFF": _on_against_off(),
+            "ON compared with OFF": _on_compared_with_off(),
         },
     )
 
@@ -51,7 +54,8 @@ def _figures() -> list:
         ),
         figure(
             "Visual sinks per request",
-            "Mean over a request's VAR layers, of requests with observe or on. 0: the VAR profile is not this model's.",
+            "Mean over a request's VAR layers, for requests with observe or on. "
+            "0: the VAR profile does not fit this model.",
             TOKENS,
             mean("var_sink_tokens", VISUAL, PRESET, over=increase),
         ),
@@ -63,21 +67,23 @@ def _figures() -> list:
         ),
         figure(
             "Image-centric heads",
-            "Share of (row, head, layer) that look at the picture beside its sinks; only there VAR acts.",
+            "Share of (row, head, layer) that look at the picture apart from its sinks; VAR acts only there.",
             RATIO,
             mean("var_image_centric_head_ratio", PRESET, over=increase),
         ),
         figure(
             "Attention moved",
-            "Share of all attention that VAR took from sinks, in requests with VAR on. 0: VAR does nothing, see the runbook.",
+            "Share of all attention that VAR took from sinks, in requests with VAR on. "
+            "0: VAR has no effect, see the runbook.",
             RATIO,
             mean("var_redistributed_attention_ratio", PRESET, over=increase),
         ),
         figure(
             "Attention on the picture gained",
-            "After VAR less before, in requests with VAR on.",
+            "After VAR minus before, in requests with VAR on.",
             RATIO,
-            f"{mean('var_visual_attention_ratio', ON, AFTER, PRESET, over=increase)} - {mean('var_visual_attention_ratio', ON, BEFORE, PRESET, over=increase)}",
+            f"{mean('var_visual_attention_ratio', ON, AFTER, PRESET, over=increase)} - "
+            f"{mean('var_visual_attention_ratio', ON, BEFORE, PRESET, over=increase)}",
         ),
     ]
 
@@ -86,7 +92,7 @@ def _sinks() -> list:
     return [
         timeline(
             "Sinks per request",
-            "Means. A step is another model, VAR profile or kind of picture.",
+            "Means. A sudden change means another model, VAR profile or kind of picture.",
             TOKENS,
             [
                 (mean("var_sink_tokens", VISUAL, PRESET, by="model"), "{{model}} visual"),
@@ -95,7 +101,7 @@ def _sinks() -> list:
         ),
         distribution(
             "Visual sinks per request",
-            "How many requests had how many. Two bands: two kinds of pictures.",
+            "Number of requests by visual sinks. Two bands mean two kinds of pictures.",
             TOKENS,
             "var_sink_tokens",
             VISUAL,
@@ -104,7 +110,8 @@ def _sinks() -> list:
         ),
         timeline(
             "Visual sinks against last week",
-            "The last hour beside the mean of the week before. VarserveSinkDrift fires where they part by a quarter and three standard deviations.",
+            "The last hour and the mean of the week before. "
+            "VarserveSinkDrift fires if they differ by a quarter plus three standard deviations.",
             TOKENS,
             [
                 ('model:varserve_var_visual_sink_tokens:mean1h{model=~"$model"}', "{{model}} hour"),
@@ -124,7 +131,7 @@ def _attention() -> list:
         ),
         distribution(
             "Attention moved",
-            "How many requests moved how much. Mass at the bottom: VAR is on and does little.",
+            "Number of requests by attention moved. If most are at the bottom, VAR is on but does little.",
             RATIO,
             "var_redistributed_attention_ratio",
             PRESET,
@@ -138,7 +145,8 @@ def _attention() -> list:
         ),
         timeline(
             "Attention on the picture",
-            "Mean share in requests with VAR on, before and after. The gap is what VAR gives back to the picture.",
+            "Mean share in requests with VAR on, before and after. "
+            "The gap is the attention that VAR returns to the picture.",
             RATIO,
             [
                 (mean("var_visual_attention_ratio", ON, stage, PRESET), legend)
@@ -149,7 +157,7 @@ def _attention() -> list:
         ),
         timeline(
             "Requests by preset",
-            "Requests with VAR on or observing, by preset; custom: the caller set a knob.",
+            "Requests with VAR on or observing, by preset; custom: the caller set an option.",
             REQUESTS,
             [(rate("var_sink_tokens_count", VISUAL, PRESET, by="var, preset") + " > 0", "{{var}} {{preset}}")],
             width=12,
@@ -164,24 +172,25 @@ def _layers() -> list:
     return [
         layer_map(
             "Visual sinks by layer",
-            "Per request. Sinks come up in one layer and stay; layers before it are left alone by VAR.",
+            "Per request. Sinks appear in one layer and stay; VAR leaves the layers before it unchanged.",
             TOKENS,
             f"{rate('var_layer_sink_tokens_total', VISUAL, by='layer')} / {requests}",
         ),
         layer_map(
             "Attention moved by layer",
-            "Mean share in requests with VAR on. Bright layers are where answers change.",
+            "Mean share in requests with VAR on. Bright layers change the answers most.",
             RATIO,
             f"{rate('var_layer_redistributed_attention_total', by='layer')} / {rows}",
         ),
         bars(
             "Sinks by layer",
-            "Per request, over the time shown. Layers without sinks are those VAR leaves alone.",
+            "Per request, over the time range. VAR leaves layers without sinks unchanged.",
             TOKENS,
             [
                 (
                     padded_layer(
-                        f"{increase('var_layer_sink_tokens_total', kind, by='layer')} / ignoring(layer) group_left() {increase('var_sink_tokens_count', kind)}"
+                        f"{increase('var_layer_sink_tokens_total', kind, by='layer')} / ignoring(layer) group_left() "
+                        f"{increase('var_sink_tokens_count', kind)}"
                     ),
                     name,
                 )
@@ -191,12 +200,13 @@ def _layers() -> list:
         ),
         bars(
             "Attention moved by layer",
-            "Mean share in requests with VAR on, over the time shown.",
+            "Mean share in requests with VAR on, over the time range.",
             RATIO,
             [
                 (
                     padded_layer(
-                        f"{increase('var_layer_redistributed_attention_total', by='layer')} / {increase('var_layer_rows_total', ON, by='layer')}"
+                        f"{increase('var_layer_redistributed_attention_total', by='layer')} / "
+                        f"{increase('var_layer_rows_total', ON, by='layer')}"
                     ),
                     "moved",
                 )
@@ -206,13 +216,13 @@ def _layers() -> list:
     ]
 
 
-def _on_against_off() -> list:
+def _on_compared_with_off() -> list:
     tokens = f"{rate('generated_tokens_total', by='var')} / {rate('queue_time_seconds_count', by='var')}"
     tokens_shown = f"{increase('generated_tokens_total', by='var')} / {increase('queue_time_seconds_count', by='var')}"
     return [
         timeline(
             "First token",
-            "Median by mode. The same traffic shows the same time: VAR costs little.",
+            "Median by mode. With the same traffic the times are the same, because VAR costs little.",
             SECONDS,
             [(quantile(0.5, "time_to_first_token_seconds", by="var"), "{{var}}")],
         ),
@@ -224,29 +234,35 @@ def _on_against_off() -> list:
         ),
         timeline(
             "Length of answers",
-            "Mean tokens by mode. VAR that makes answers much longer or shorter changes more than attention.",
+            "Mean tokens by mode. If VAR makes answers much longer or shorter, it changes more than attention.",
             TOKENS,
             [(tokens, "{{var}}")],
         ),
         bars(
             "Whole request by mode",
-            "Over the time shown, calls that ended well. A difference is the length of answers, or what VAR costs.",
+            "Successful calls over the time range. Differences come from the length of answers or the cost of VAR.",
             SECONDS,
-            [(quantile(q, "request_duration_seconds", by="var", over=increase), f"p{q * 100:.0f}") for q in (0.5, 0.95)],
+            [
+                (quantile(q, "request_duration_seconds", by="var", over=increase), f"p{q * 100:.0f}")
+                for q in (0.5, 0.95)
+            ],
             "var",
             width=8,
         ),
         bars(
             "Between two tokens by mode",
-            "Over the time shown. The modes run in one batch: a large difference is one of traffic.",
+            "Over the time range. The modes share batches, so a large difference comes from the traffic.",
             SECONDS,
-            [(quantile(q, "inter_token_latency_seconds", by="var", over=increase), f"p{q * 100:.0f}") for q in (0.5, 0.95)],
+            [
+                (quantile(q, "inter_token_latency_seconds", by="var", over=increase), f"p{q * 100:.0f}")
+                for q in (0.5, 0.95)
+            ],
             "var",
             width=8,
         ),
         bars(
             "Length of answers by mode",
-            "Mean tokens over the time shown. Compare before and after a change of preset.",
+            "Mean tokens over the time range. Compare before and after a change of preset.",
             TOKENS,
             [(tokens_shown, "tokens")],
             "var",

@@ -17,7 +17,7 @@ class Answerer(Protocol):
 class TransformersAnswerer:
     """The model directory run by transformers in float32, the picture computed once for all its questions."""
 
-    def __init__(self, directory: Path, max_tokens: int = 128, attention: str = "sdpa"):
+    def __init__(self, directory: Path, max_tokens: int = 128, attention: str = "sdpa") -> None:
         self.processor = AutoProcessor.from_pretrained(directory)
         self.model = LlavaForConditionalGeneration.from_pretrained(
             directory, dtype=torch.float32, attn_implementation={"text_config": attention}

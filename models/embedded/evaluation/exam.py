@@ -36,9 +36,7 @@ class Sheet:
     questions: list[Question]
 
 
-def sheets(
-    split: Split, maker: SceneMaker, per_kind: int, kinds: Collection[str] = KINDS
-) -> Iterator[Sheet]:
+def sheets(split: Split, maker: SceneMaker, per_kind: int, kinds: Collection[str] = KINDS) -> Iterator[Sheet]:
     """Scenes with their questions, until `per_kind` questions of every kind were given."""
     given: Counter[str] = Counter()
     for index in range(MAX_SCENES):

@@ -31,7 +31,7 @@ class ServerAnswerer:
     together.
     """
 
-    def __init__(self, address: str, var: list[str], client: Path = CLIENT, parallel: int = 8):
+    def __init__(self, address: str, var: list[str], client: Path = CLIENT, parallel: int = 8) -> None:
         self._command = [str(client), "ask", "--address", address, "--json", *var]
         self._parallel = parallel
         self.reports: list[dict] = []  # VarReport of each reply to the last picture; empty with VAR off

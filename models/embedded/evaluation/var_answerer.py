@@ -7,7 +7,7 @@ from evaluation.var_reference import Setting, Shares, VarDecoder
 
 
 class VarAnswerer(TransformersAnswerer):
-    def __init__(self, directory: Path, sink_dimensions: list[int], max_tokens: int = 128):
+    def __init__(self, directory: Path, sink_dimensions: list[int], max_tokens: int = 128) -> None:
         super().__init__(directory, max_tokens, attention="var")
         self.decoder = VarDecoder(self.model.model.language_model, sink_dimensions)
 

@@ -147,7 +147,7 @@ def _var_attention(
     value: torch.Tensor,  # [1, Hkv, Tk, D]
     attention_mask: torch.Tensor | None,
     scaling: float,
-    **_,
+    **_: object,
 ) -> tuple[torch.Tensor, None]:
     key, value = (part.repeat_interleave(module.num_key_value_groups, dim=1) for part in (key, value))
     mixed = module.var.attend(module.layer_idx, query, key, value, scaling)

@@ -26,9 +26,7 @@ def read_vision_tower(onnx_bytes: bytes) -> VisionTower:
     graph = onnx.load_from_string(onnx_bytes).graph
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
 
-    weights = {
-        name.removeprefix(PREFIX): value for name, value in constants.items() if name.startswith(PREFIX)
-    }
+    weights = {name.removeprefix(PREFIX): value for name, value in constants.items() if name.startswith(PREFIX)}
     for node in graph.node:
         place = LINEAR.fullmatch(node.name)
         if place and node.input[1] in constants:

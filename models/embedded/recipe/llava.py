@@ -58,15 +58,11 @@ def _weights(decoder: Decoder, tower: VisionTower, projector: dict[str, np.ndarr
     embedding = weights["language_model.model.embed_tokens.weight"]  # [V, C]
     missing = VOCABULARY_MULTIPLE - len(embedding) % VOCABULARY_MULTIPLE
     mean = embedding.mean(axis=0, dtype=np.float64, keepdims=True).astype(np.float32)
-    weights["language_model.model.embed_tokens.weight"] = np.concatenate(
-        [embedding, mean.repeat(missing, axis=0)]
-    )
+    weights["language_model.model.embed_tokens.weight"] = np.concatenate([embedding, mean.repeat(missing, axis=0)])
     return {name: np.ascontiguousarray(value.astype(ml_dtypes.bfloat16)) for name, value in weights.items()}
 
 
-def _config(
-    decoder: Decoder, tower: VisionTower, part: TrainedPart, image_token_id: int, vocabulary: int
-) -> dict:
+def _config(decoder: Decoder, tower: VisionTower, part: TrainedPart, image_token_id: int, vocabulary: int) -> dict:
     return {
         "architectures": ["LlavaForConditionalGeneration"],
         "model_type": "llava",

@@ -42,7 +42,7 @@ def read_tokenizer(path: Path) -> dict:
     return _tokenizer(GGUFReader(path))
 
 
-def _field(reader: GGUFReader, key: str):
+def _field(reader: GGUFReader, key: str) -> str | int | float | bool | list:
     if key not in reader.fields:
         raise ValueError(f"the GGUF file has no field {key}")
     return reader.fields[key].contents()

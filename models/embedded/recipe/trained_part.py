@@ -56,9 +56,9 @@ class TrainedPart:
 def read_trained_part(path: Path) -> TrainedPart:
     with safe_open(path, framework="numpy") as file:
         metadata = file.metadata() or {}
-        if not METADATA <= metadata.keys():
+        if not metadata.keys() >= METADATA:
             raise ValueError(f"{path}: the metadata must hold {', '.join(sorted(METADATA))}")
-        stored = {name: file.get_tensor(name) for name in file.keys()}
+        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     tensors = {name: value.astype(np.float32) for name, value in stored.items() if not name.endswith(SCALE)}
     for name, value in stored.items():
         if name + SCALE in stored:

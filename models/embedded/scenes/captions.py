@@ -20,8 +20,7 @@ def count_word(number: int) -> str:
 def enumerate_objects(counts: Counter[Object]) -> str:
     """'a dog, two cats and a car', in the order given."""
     phrases = [
-        item.indefinite if number == 1 else f"{count_word(number)} {item.plural}"
-        for item, number in counts.items()
+        item.indefinite if number == 1 else f"{count_word(number)} {item.plural}" for item, number in counts.items()
     ]
     return phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
 
@@ -30,9 +29,7 @@ def caption(scene: Scene, length: str) -> str:
     objects = enumerate_objects(scene.counts)
     if length == "short":
         return f"{objects[0].upper()}{objects[1:]}."
-    ground = (
-        "in front of a photograph" if scene.background == PHOTOGRAPH else f"on {_colored(scene.background)}"
-    )
+    ground = "in front of a photograph" if scene.background == PHOTOGRAPH else f"on {_colored(scene.background)}"
     sentence = f"The image shows {objects} {ground}."
     if length == "medium":
         return sentence

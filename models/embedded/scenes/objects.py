@@ -25,15 +25,11 @@ class Object:
     def may_be_called(self, other: "Object") -> bool:
         """Whether people would argue about it: a police car is a car, and a boot a shoe."""
         pair = {self.name, other.name}
-        return (
-            self.name.split()[-1] == other.name.split()[-1]
-            or pair <= {"car", "taxi"}
-            or pair <= {"boot", "shoe"}
-        )
+        return self.name.split()[-1] == other.name.split()[-1] or pair <= {"car", "taxi"} or pair <= {"boot", "shoe"}
 
 
 @cache
 def load_objects() -> tuple[Object, ...]:
-    with open(Path(__file__).with_name("objects.tsv"), encoding="utf-8", newline="") as file:
+    with Path(__file__).with_name("objects.tsv").open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file, delimiter="\t")
         return tuple(Object(r["name"], r["plural"], r["category"], tuple(r["emoji"].split())) for r in rows)

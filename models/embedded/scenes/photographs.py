@@ -35,9 +35,7 @@ def read_photographs(names: tuple[str, ...], packages: Path) -> tuple[Image.Imag
     if digest != SHA256:
         raise ValueError(f"{path} is not {PACKAGE}: its sha256 is {digest}, not {SHA256}")
     with zipfile.ZipFile(path) as wheel:
-        return tuple(
-            Image.open(io.BytesIO(wheel.read(f"skimage/data/{name}"))).convert("RGB") for name in names
-        )
+        return tuple(Image.open(io.BytesIO(wheel.read(f"skimage/data/{name}"))).convert("RGB") for name in names)
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Photographs:
     def cut(self, side: int, rng: random.Random) -> np.ndarray:
         """A random part of a random photograph, scaled, mirrored and tinted. => [side, side, 3] uint8"""
         picture = rng.choice(self.pictures)
-        part = rng.randint(min(100, min(picture.size)), min(picture.size))  # pixels
+        part = rng.randint(min(100, *picture.size), min(picture.size))  # pixels
         left, top = (rng.randint(0, length - part) for length in picture.size)
         cut = picture.resize((side, side), Image.Resampling.BICUBIC, (left, top, left + part, top + part))
         pixels = np.asarray(cut, float)

@@ -105,7 +105,7 @@ EDIBLE = {"fruit", "vegetable", "food"}
 class QuestionMaker:
     """Draws questions about one scene; the same random numbers give the same questions."""
 
-    def __init__(self, scene: Scene, rng: random.Random):
+    def __init__(self, scene: Scene, rng: random.Random) -> None:
         self._scene = scene
         self._rng = rng
         self._present = list(scene.counts)
@@ -130,9 +130,7 @@ class QuestionMaker:
 
     def _absent(self) -> Object:
         """An object that is not there, half of the time one that is easily taken for one that is."""
-        others = [
-            item for item in load_objects() if not any(item.may_be_called(there) for there in self._present)
-        ]
+        others = [item for item in load_objects() if not any(item.may_be_called(there) for there in self._present)]
         if self._rng.random() < 0.5:
             categories = {item.category for item in self._present}
             others = [item for item in others if item.category in categories] or others
@@ -240,15 +238,11 @@ class QuestionMaker:
         questions = []
         if self._single:
             placed = self._rng.choice(self._single)
-            questions.append(
-                self._ask("where", f"{_capitalize(place_of(placed))}.", the=placed.object.definite)
-            )
+            questions.append(self._ask("where", f"{_capitalize(place_of(placed))}.", the=placed.object.definite))
             sized = [placed for placed in self._single if placed.size]
             if sized:
                 placed = self._rng.choice(sized)
-                questions.append(
-                    self._ask("size", f"{placed.size.capitalize()}.", the=placed.object.definite)
-                )
+                questions.append(self._ask("size", f"{placed.size.capitalize()}.", the=placed.object.definite))
         if len(self._single) == len(self._scene.placed) == 2:
             questions += self._pair(*self._single)
         elif self._single and len(self._scene.placed) > 2:
@@ -269,9 +263,7 @@ class QuestionMaker:
 
     def _nearest(self, placed: Placed) -> list[Question]:
         others = sorted(
-            (_distance(placed, other), index)
-            for index, other in enumerate(self._scene.placed)
-            if other is not placed
+            (_distance(placed, other), index) for index, other in enumerate(self._scene.placed) if other is not placed
         )
         if others[1][0] - others[0][0] < CLEARLY:
             return []
@@ -281,11 +273,7 @@ class QuestionMaker:
 
 
 def _count_answer(number: int) -> str:
-    return (
-        f"{count_word(number).capitalize()}."
-        if number <= MAX_COUNT
-        else f"More than {count_word(MAX_COUNT)}."
-    )
+    return f"{count_word(number).capitalize()}." if number <= MAX_COUNT else f"More than {count_word(MAX_COUNT)}."
 
 
 def _distance(one: Placed, other: Placed) -> float:

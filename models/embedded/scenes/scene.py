@@ -56,9 +56,7 @@ class Scene:
     picture: Image.Image
     placed: tuple[Placed, ...]  # from left to right
     background: str  # one of COLORS, or PHOTOGRAPH
-    owner: (
-        np.ndarray
-    )  # [SIDE, SIDE] int8: index into placed of the object that covers a pixel, -1 for background
+    owner: np.ndarray  # [SIDE, SIDE] int8: index into placed of the object that covers a pixel, -1 for background
 
     @property
     def counts(self) -> Counter[Object]:
@@ -123,9 +121,7 @@ class SceneMaker:
             if len(placed) == len(chosen) or difficulty is Difficulty.CROWD:
                 return sorted(placed, key=lambda pair: pair[0].center)
 
-    def _background(
-        self, placed: list[tuple[Placed, Drawing]], rng: random.Random, difficulty: Difficulty
-    ) -> str:
+    def _background(self, placed: list[tuple[Placed, Drawing]], rng: random.Random, difficulty: Difficulty) -> str:
         if rng.random() < 0.2:
             return PHOTOGRAPH
         own = [item.color for item, _ in placed if item.color]
@@ -163,6 +159,4 @@ def _sides(number: int, difficulty: Difficulty, rng: random.Random) -> tuple[int
 
 
 def _apart(x: int, y: int, side: int, other: Placed) -> bool:
-    return (
-        x + side <= other.x or other.x + other.side <= x or y + side <= other.y or other.y + other.side <= y
-    )
+    return x + side <= other.x or other.x + other.side <= x or y + side <= other.y or other.y + other.side <= y

@@ -106,7 +106,7 @@ def load_drawings(emoji_set: EmojiSet, packages: Path, cache: Path) -> Drawings:
     stored = cache / f"{emoji_set.name}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}.npz"
     if not stored.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        with open(stored.with_suffix(".part"), "wb") as file:
+        with stored.with_suffix(".part").open("wb") as file:
             np.savez_compressed(file, **_draw(emoji_set, packages))
         stored.with_suffix(".part").rename(stored)
     drawings: Drawings = {}
@@ -189,7 +189,5 @@ def _fit(picture: Image.Image) -> np.ndarray:
     scale = SIDE / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)
     square = Image.new("RGBA", (SIDE, SIDE))
-    square.paste(
-        picture.resize((width, height), Image.Resampling.LANCZOS), ((SIDE - width) // 2, (SIDE - height) // 2)
-    )
+    square.paste(picture.resize((width, height), Image.Resampling.LANCZOS), ((SIDE - width) // 2, (SIDE - height) // 2))
     return np.asarray(square)

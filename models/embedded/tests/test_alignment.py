@@ -16,7 +16,7 @@ GRID = 16
 
 
 class LabelTest(unittest.TestCase):
-    def test_labels_and_places_agree_with_the_scene(self):
+    def test_labels_and_places_agree_with_the_scene(self) -> None:
         checked = 0
         for index in range(20):
             scene = scene_maker().make("test", index, Difficulty.NORMAL)
@@ -37,7 +37,7 @@ class LabelTest(unittest.TestCase):
 
 
 class AlignTest(unittest.TestCase):
-    def test_projected_patches_say_what_and_where_they_are(self):
+    def test_projected_patches_say_what_and_where_they_are(self) -> None:
         torch.manual_seed(0)
         torch.set_num_threads(1)
         width, number = 64, 2000
@@ -62,7 +62,7 @@ class AlignTest(unittest.TestCase):
 
 
 class RealignTest(unittest.TestCase):
-    def test_patches_say_more_clearly_what_they_said(self):
+    def test_patches_say_more_clearly_what_they_said(self) -> None:
         torch.manual_seed(0)
         torch.set_num_threads(1)
         width, number = 64, 4000

@@ -13,7 +13,7 @@ BIAS = "multi_modal_projector.linear_1.bias"
 
 
 class RoundedTest(unittest.TestCase):
-    def setUp(self):
+    def setUp(self) -> None:
         rng = np.random.default_rng(0)
         self.values = {A: rng.normal(size=(4, 50)), B: rng.normal(size=(60, 4)), BIAS: rng.normal(size=7)}
         self.values = {name: value.astype(np.float32) for name, value in self.values.items()}
@@ -22,7 +22,7 @@ class RoundedTest(unittest.TestCase):
     def restored(self, tensors: dict[str, np.ndarray], name: str) -> np.ndarray:
         return tensors[name] * np.expand_dims(tensors[name + SCALE].astype(np.float32), line_axis(name))
 
-    def test_each_number_is_at_most_half_a_step_off(self):
+    def test_each_number_is_at_most_half_a_step_off(self) -> None:
         tensors = rounded(self.values, self.minded, c=3e-3)
         for name in (A, B):
             self.assertEqual(tensors[name].dtype, np.int8)
@@ -32,7 +32,7 @@ class RoundedTest(unittest.TestCase):
             np.testing.assert_array_less(off, np.where(tensors[name + SCALE] < 0.02, 0.6, 0.5001) * step)
         np.testing.assert_array_equal(tensors[BIAS], self.values[BIAS].astype(np.float16))
 
-    def test_all_lines_add_alike_to_the_loss(self):
+    def test_all_lines_add_alike_to_the_loss(self) -> None:
         tensors = rounded(self.values, self.minded, c=3e-3)
         for name in (A, B):
             step = tensors[name + SCALE].astype(np.float32)
@@ -41,7 +41,7 @@ class RoundedTest(unittest.TestCase):
             self.assertGreater(free.sum(), 1)
             np.testing.assert_allclose(step[free], expected[free], rtol=1e-3)
 
-    def test_what_does_not_matter_keeps_its_largest_numbers(self):
+    def test_what_does_not_matter_keeps_its_largest_numbers(self) -> None:
         minded = {name: np.zeros(4, np.float32) for name in (A, B)}
         tensors = rounded(self.values, minded, c=1.0)
         for name in (A, B):

@@ -33,7 +33,7 @@ def decoder() -> Decoder:
     # In bfloat16 sums depend on the shapes of the products, far above what the mask could get wrong.
     with patch.object(lora, "products_of", return_value=torch.float32):
         made = Decoder(source, CPU)
-    for name, adapter in made.adapters().items():
+    for adapter in made.adapters().values():
         torch.nn.init.normal_(adapter, std=0.1)
     return made
 
@@ -52,7 +52,7 @@ def sequences() -> list[Packed]:
 
 
 class DecoderTest(unittest.TestCase):
-    def test_together_gives_what_each_gives_alone(self):
+    def test_together_gives_what_each_gives_alone(self) -> None:
         made, packed = decoder(), sequences()
         visual = torch.randn(len(packed), NUM_VISUAL, WIDTH)
         together, tokens = made(visual, batch_of(packed, CPU))
@@ -61,7 +61,7 @@ class DecoderTest(unittest.TestCase):
         self.assertEqual(tokens.tolist(), torch.cat([answers for _, answers in alone]).tolist())
         self.assertGreater(len(packed[0].blocks), 1)
 
-    def test_a_conversation_gives_what_it_gives_without_its_neighbours(self):
+    def test_a_conversation_gives_what_it_gives_without_its_neighbours(self) -> None:
         made = decoder()
         rng = np.random.default_rng(0)
         talks = [conversation(rng, 60), conversation(rng, 70)]
@@ -72,7 +72,7 @@ class DecoderTest(unittest.TestCase):
 
 
 class LoraTest(unittest.TestCase):
-    def test_an_update_of_low_rank_is_the_same_in_ours(self):
+    def test_an_update_of_low_rank_is_the_same_in_ours(self) -> None:
         a, b = torch.randn(16, 40), torch.randn(30, 16)
         a[lora.RANK - 2 :] = 0  # so of a lower rank than it is written in
         ours_a, ours_b = lora.of_our_rank(a, b, alpha=32.0)

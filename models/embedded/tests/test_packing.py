@@ -22,12 +22,12 @@ def visible(packed: Packed) -> torch.Tensor:
 
 
 class PackTest(unittest.TestCase):
-    def test_positions_follow_the_picture_in_every_conversation(self):
+    def test_positions_follow_the_picture_in_every_conversation(self) -> None:
         packed, _ = pack([conversation(10, 4), conversation(20, 3, with_picture=False)], NUM_VISUAL, MOST_TEXT)
         self.assertEqual(packed.positions[:NUM_VISUAL].tolist(), [0, 1, 2, 3, 4, 5])
         self.assertEqual(packed.positions[NUM_VISUAL:].tolist(), [6, 7, 8, 9, 0, 1, 2])
 
-    def test_each_token_sees_the_picture_and_its_own_past(self):
+    def test_each_token_sees_the_picture_and_its_own_past(self) -> None:
         packed, _ = pack([conversation(10, 4), conversation(20, 3, with_picture=False)], NUM_VISUAL, MOST_TEXT)
         seen = [row.nonzero()[:, 0].tolist() for row in visible(packed)]
         picture = list(range(NUM_VISUAL))
@@ -36,7 +36,7 @@ class PackTest(unittest.TestCase):
         self.assertEqual(seen[4], [10])
         self.assertEqual(seen[6], [10, 11, 12])
 
-    def test_blocks_are_whole_conversations(self):
+    def test_blocks_are_whole_conversations(self) -> None:
         lengths = [BLOCK - 30, 20, 20, BLOCK + 5, 10]
         packed, _ = pack([conversation(10, length) for length in lengths], NUM_VISUAL, 10 * BLOCK)
         ends = [BLOCK - 10, BLOCK + 10, 2 * BLOCK + 15, 2 * BLOCK + 25]
@@ -47,14 +47,12 @@ class PackTest(unittest.TestCase):
             outside[:, block] = False
             self.assertFalse(outside.any())
 
-    def test_leaves_out_what_does_not_fit(self):
-        packed, taken = pack(
-            [conversation(10, 7), conversation(20, 9), conversation(40, 5)], NUM_VISUAL, MOST_TEXT
-        )
+    def test_leaves_out_what_does_not_fit(self) -> None:
+        packed, taken = pack([conversation(10, 7), conversation(20, 9), conversation(40, 5)], NUM_VISUAL, MOST_TEXT)
         self.assertEqual(taken, [0, 2])
         self.assertEqual(packed.ids.tolist(), [*range(10, 17), *range(40, 45)])
 
-    def test_learns_only_what_is_labelled(self):
+    def test_learns_only_what_is_labelled(self) -> None:
         packed, _ = pack([conversation(10, 4)], NUM_VISUAL, MOST_TEXT)
         self.assertEqual(np.flatnonzero(packed.labels != IGNORED).tolist(), [3])
         self.assertEqual(packed.labels[3], 13)

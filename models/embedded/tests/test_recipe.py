@@ -22,7 +22,7 @@ def lora(rank: int, rows: int, columns: int) -> dict[str, np.ndarray]:
 
 
 class MergeTest(unittest.TestCase):
-    def test_adds_the_scaled_product(self):
+    def test_adds_the_scaled_product(self) -> None:
         tensors = lora(rank=4, rows=6, columns=8)
         weight = np.ones((6, 8), np.float32)
         merged = TrainedPart(224, 8.0, [-1], tensors).merge(
@@ -32,24 +32,24 @@ class MergeTest(unittest.TestCase):
         np.testing.assert_allclose(merged[f"{MODULE}.weight"], weight + 8.0 / 4 * b @ a, rtol=1e-6)
         np.testing.assert_array_equal(merged["model.norm.weight"], weight[0])
 
-    def test_leaves_other_networks_updates_alone(self):
+    def test_leaves_other_networks_updates_alone(self) -> None:
         part = TrainedPart(224, 8.0, [-1], lora(rank=4, rows=6, columns=8))
         weights = {f"{MODULE}.weight": np.ones((6, 8), np.float32)}
         np.testing.assert_array_equal(part.merge(TOWER, weights)[f"{MODULE}.weight"], weights[f"{MODULE}.weight"])
 
-    def test_refuses_an_update_of_another_shape(self):
+    def test_refuses_an_update_of_another_shape(self) -> None:
         part = TrainedPart(224, 8.0, [-1], lora(rank=4, rows=6, columns=8))
         with self.assertRaisesRegex(ValueError, "does not fit"):
             part.merge(DECODER, {f"{MODULE}.weight": np.ones((6, 9), np.float32)})
 
-    def test_refuses_an_update_of_an_unknown_module(self):
+    def test_refuses_an_update_of_an_unknown_module(self) -> None:
         part = TrainedPart(224, 8.0, [-1], lora(rank=4, rows=6, columns=8))
         with self.assertRaisesRegex(ValueError, MODULE):
             part.merge(DECODER, {})
 
 
 class ReadTest(unittest.TestCase):
-    def test_reads_what_was_written(self):
+    def test_reads_what_was_written(self) -> None:
         tensors = lora(rank=2, rows=3, columns=5)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "trained.safetensors"
@@ -58,7 +58,7 @@ class ReadTest(unittest.TestCase):
         self.assertEqual((part.image_size, part.lora_alpha, part.vision_feature_layer), (140, 32.0, [-4, -1]))
         self.assertEqual(part.tensors.keys(), tensors.keys())
 
-    def test_reads_steps_as_what_they_stand_for(self):
+    def test_reads_steps_as_what_they_stand_for(self) -> None:
         rng = np.random.default_rng(0)
         shapes = {name: value.shape for name, value in lora(rank=2, rows=3, columns=5).items()}
         shapes["multi_modal_projector.linear_1.weight"] = (3, 4)
@@ -77,7 +77,7 @@ class ReadTest(unittest.TestCase):
         for name, weight in weights.items():
             np.testing.assert_array_equal(part.tensors[name], weight, name)
 
-    def test_names_missing_metadata(self):
+    def test_names_missing_metadata(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "trained.safetensors"
             save_file(lora(rank=2, rows=3, columns=5), path)
@@ -86,13 +86,11 @@ class ReadTest(unittest.TestCase):
 
 
 class UnpermuteTest(unittest.TestCase):
-    def test_undoes_the_interleaving_of_each_head(self):
+    def test_undoes_the_interleaving_of_each_head(self) -> None:
         heads, head_dim, columns = 3, 8, 5
         weight = np.arange(heads * head_dim * columns, dtype=np.float32).reshape(heads * head_dim, columns)
         halves = weight.reshape(heads, 2, head_dim // 2, columns)
-        interleaved = np.stack([halves[:, 0], halves[:, 1]], axis=2).reshape(
-            weight.shape
-        )  # as llama.cpp stores it
+        interleaved = np.stack([halves[:, 0], halves[:, 1]], axis=2).reshape(weight.shape)  # as llama.cpp stores it
         np.testing.assert_array_equal(_unpermute(interleaved, heads), weight)
 
 

@@ -15,10 +15,10 @@ NUM_SCENES = 60
 
 
 class SceneTest(unittest.TestCase):
-    def setUp(self):
+    def setUp(self) -> None:
         self.maker = scene_maker()
 
-    def test_is_a_function_of_split_and_index(self):
+    def test_is_a_function_of_split_and_index(self) -> None:
         for difficulty in Difficulty:
             one, same = (self.maker.make("test", 3, difficulty) for _ in range(2))
             self.assertEqual(one.placed, same.placed)
@@ -26,7 +26,7 @@ class SceneTest(unittest.TestCase):
             for split, index in (("train", 3), ("test", 4)):
                 self.assertNotEqual(one.placed, self.maker.make(split, index, difficulty).placed)
 
-    def test_objects_stay_inside_and_apart(self):
+    def test_objects_stay_inside_and_apart(self) -> None:
         for difficulty in Difficulty:
             for index in range(NUM_SCENES):
                 scene = self.maker.make("test", index, difficulty)
@@ -36,18 +36,18 @@ class SceneTest(unittest.TestCase):
                     taken[placed.y : placed.y + placed.side, placed.x : placed.x + placed.side] += 1
                 self.assertLessEqual(taken.max(), 1)
 
-    def test_owner_tells_every_object(self):
+    def test_owner_tells_every_object(self) -> None:
         for index in range(NUM_SCENES):
             scene = self.maker.make("test", index, Difficulty.HARD)
             self.assertEqual(set(np.unique(scene.owner)), {-1, *range(len(scene.placed))})
 
-    def test_a_crowd_is_many_different_objects(self):
+    def test_a_crowd_is_many_different_objects(self) -> None:
         for index in range(NUM_SCENES):
             counts = self.maker.make("train", index, Difficulty.CROWD).counts
             self.assertGreater(counts.total(), 4)
             self.assertEqual(set(counts.values()), {1})
 
-    def test_objects_come_from_left_to_right(self):
+    def test_objects_come_from_left_to_right(self) -> None:
         for index in range(NUM_SCENES):
             centers = [placed.center[0] for placed in self.maker.make("test", index, Difficulty.HARD).placed]
             self.assertEqual(centers, sorted(centers))
@@ -56,9 +56,7 @@ class SceneTest(unittest.TestCase):
 class QuestionTest(unittest.TestCase):
     def scenes(self) -> list[Scene]:
         maker = scene_maker()
-        return [
-            maker.make("test", index, difficulty) for index in range(NUM_SCENES) for difficulty in Difficulty
-        ]
+        return [maker.make("test", index, difficulty) for index in range(NUM_SCENES) for difficulty in Difficulty]
 
     def asked(self, scene: Scene, kind: str) -> list[tuple[str, str]]:
         questions = QuestionMaker(scene, random.Random(0)).all()
@@ -68,26 +66,26 @@ class QuestionTest(unittest.TestCase):
         words = f" {text.lower().rstrip('?.')} ".replace(",", " ")
         return any(f" {placed.object.name} " in words for placed in scene.placed)
 
-    def test_existence_is_asked_of_what_is_there_and_of_what_is_not(self):
+    def test_existence_is_asked_of_what_is_there_and_of_what_is_not(self) -> None:
         for scene in self.scenes():
             for kind, there in (("exists_yes", True), ("exists_no", False), ("leading_no", False)):
-                for text, answer in self.asked(scene, kind):
-                    text = text.split(" here.")[0].split(", ")[0]
+                for question, answer in self.asked(scene, kind):
+                    text = question.split(" here.")[0].split(", ")[0]
                     self.assertEqual(answer, "Yes." if there else "No.")
                     self.assertEqual(self.mentions(text, scene), there, (text, scene.placed))
 
-    def test_every_kind_is_asked_and_no_other(self):
+    def test_every_kind_is_asked_and_no_other(self) -> None:
         asked = {question.kind for scene in self.scenes() for question in QuestionMaker(scene, random.Random(0)).all()}
         self.assertEqual(asked, set(KINDS))
 
-    def test_counts_are_right(self):
+    def test_counts_are_right(self) -> None:
         words = ("None.", "One.", "Two.", "Three.", "Four.", "Five.")
         for scene in self.scenes():
             number = len(scene.placed)
             ((_, answer),) = self.asked(scene, "count_all")
             self.assertEqual(answer, words[number] if number <= MAX_COUNT else "More than five.")
 
-    def test_sides_are_right(self):
+    def test_sides_are_right(self) -> None:
         asked = 0
         for scene in self.scenes():
             place = {placed.object.name: placed.center for placed in scene.placed}
@@ -99,13 +97,13 @@ class QuestionTest(unittest.TestCase):
                     asked += 1
         self.assertGreater(asked, NUM_SCENES / 2)
 
-    def test_no_one_is_asked_about_what_people_would_argue_over(self):
+    def test_no_one_is_asked_about_what_people_would_argue_over(self) -> None:
         by_name = {item.name: item for item in load_objects()}
         for one, other in (("car", "police car"), ("car", "taxi"), ("tree", "pine tree"), ("boot", "shoe")):
             self.assertTrue(by_name[one].may_be_called(by_name[other]))
         self.assertFalse(by_name["dog"].may_be_called(by_name["cat"]))
 
-    def test_places_are_named_by_thirds(self):
+    def test_places_are_named_by_thirds(self) -> None:
         for scene in self.scenes():
             for placed in scene.placed:
                 x, y = (at / SIDE for at in placed.center)
@@ -115,7 +113,7 @@ class QuestionTest(unittest.TestCase):
                 self.assertEqual("top" in name, y < 1 / 3)
                 self.assertEqual("bottom" in name, y >= 2 / 3)
 
-    def test_articles(self):
+    def test_articles(self) -> None:
         by_name = {item.name: item for item in load_objects()}
         for name, expected in (
             ("owl", "an owl"),

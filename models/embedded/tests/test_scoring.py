@@ -11,7 +11,7 @@ from tests.made_up import scene_maker
 
 
 class JudgeTest(unittest.TestCase):
-    def test_every_questions_own_answer_is_right(self):
+    def test_every_questions_own_answer_is_right(self) -> None:
         maker = scene_maker()
         for index in range(60):
             for difficulty in Difficulty:
@@ -19,7 +19,7 @@ class JudgeTest(unittest.TestCase):
                 for question in QuestionMaker(scene, random.Random(index)).all():
                     self.assertTrue(judge(question, question.answer).right, question)
 
-    def test_the_answer_of_another_question_of_the_kind_is_wrong(self):
+    def test_the_answer_of_another_question_of_the_kind_is_wrong(self) -> None:
         maker = scene_maker()
         answers: dict[str, list[Question]] = {}
         for index in range(60):
@@ -34,7 +34,7 @@ class JudgeTest(unittest.TestCase):
                 if one.objects != other.objects and kind in same_objects_suffice:
                     self.assertFalse(judge(one, other.answer).right, (one, other.answer))
 
-    def test_wordings(self):
+    def test_wordings(self) -> None:
         cases = (
             ("exists_yes", "Yes.", "Yes, there is a dog.", True),
             ("exists_yes", "Yes.", "No, but there is a cat. Yes?", False),
@@ -61,7 +61,7 @@ class JudgeTest(unittest.TestCase):
             with self.subTest(kind=kind, reply=reply):
                 self.assertEqual(judge(Question(kind, "", answer), reply).right, right)
 
-    def test_a_caption_has_to_name_all_objects_and_no_other(self):
+    def test_a_caption_has_to_name_all_objects_and_no_other(self) -> None:
         question = Question("caption_medium", "", "", frozenset({"dog", "police car"}))
         self.assertTrue(judge(question, "Two dogs and a police car on a red background.").right)
         for caption, invented in (
@@ -73,13 +73,9 @@ class JudgeTest(unittest.TestCase):
             self.assertFalse(verdict.right)
             self.assertEqual(verdict.invented.total(), invented)
 
-    def test_longer_names_and_plurals_are_told_apart(self):
-        mentioned = mentioned_objects(
-            "A police car, two pine trees, a tree, three mice and an ear of corn; cargo."
-        )
-        self.assertEqual(
-            mentioned, {"police car": 1, "pine tree": 1, "tree": 1, "mouse": 1, "ear of corn": 1}
-        )
+    def test_longer_names_and_plurals_are_told_apart(self) -> None:
+        mentioned = mentioned_objects("A police car, two pine trees, a tree, three mice and an ear of corn; cargo.")
+        self.assertEqual(mentioned, {"police car": 1, "pine tree": 1, "tree": 1, "mouse": 1, "ear of corn": 1})
 
 
 if __name__ == "__main__":

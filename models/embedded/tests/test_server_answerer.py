@@ -22,25 +22,25 @@ print(json.dumps({{"finished": {{"text": text, "var_report": {{"eligible_rows": 
 
 
 class ServerAnswererTest(unittest.TestCase):
-    def setUp(self):
+    def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.client = Path(folder.name, "client")
         self.client.write_text(CLIENT)
         self.client.chmod(0o755)
 
-    def test_replies_and_reports_come_in_the_questions_order(self):
+    def test_replies_and_reports_come_in_the_questions_order(self) -> None:
         answerer = ServerAnswerer("host:1", ["--var", "on"], self.client)
         replies = answerer.answer(Image.new("RGB", (30, 20)), ["a", "bb", "ccc"])
         flags = ["ask", "--address", "host:1", "--json", "--var", "on"]
         self.assertEqual(replies, [f"(30, 20) {question} {flags}" for question in ("a", "bb", "ccc")])
         self.assertEqual([report["eligible_rows"] for report in answerer.reports], [1, 2, 3])
 
-    def test_a_refused_question_is_an_error_with_the_clients_words(self):
+    def test_a_refused_question_is_an_error_with_the_clients_words(self) -> None:
         with self.assertRaisesRegex(ServerError, "var.rho: 2"):
             ServerAnswerer("host:1", [], self.client).answer(Image.new("RGB", (1, 1)), ["a", "fail"])
 
-    def test_a_missing_client_is_an_error(self):
+    def test_a_missing_client_is_an_error(self) -> None:
         with self.assertRaisesRegex(ServerError, "No such file"):
             ServerAnswerer("host:1", [], self.client.with_name("none")).answer(Image.new("RGB", (1, 1)), ["a"])
 

@@ -18,12 +18,12 @@ def disc(color: str) -> np.ndarray:
 
 
 class RestyleTest(unittest.TestCase):
-    def test_the_same_numbers_give_the_same_drawing(self):
+    def test_the_same_numbers_give_the_same_drawing(self) -> None:
         one, same, other = (restyle(disc("red"), random.Random(seed)) for seed in (1, 1, 2))
         np.testing.assert_array_equal(one, same)
         self.assertTrue((one != other).any())
 
-    def test_it_stays_a_drawing_of_the_same_size(self):
+    def test_it_stays_a_drawing_of_the_same_size(self) -> None:
         rng = random.Random(0)
         for _ in range(50):
             styled = restyle(disc("green"), rng)
@@ -32,7 +32,7 @@ class RestyleTest(unittest.TestCase):
             self.assertGreater(covered, 0.5)
             self.assertLess(covered, 1.2)
 
-    def test_its_colour_keeps_its_name(self):
+    def test_its_colour_keeps_its_name(self) -> None:
         rng = random.Random(0)
         for color in ("red", "green", "blue", "yellow"):
             self.assertIn(color, COLORS)

@@ -2,6 +2,7 @@
 
 import unittest
 from types import SimpleNamespace
+from typing import ClassVar
 
 import torch
 
@@ -20,9 +21,7 @@ def decoder(setting: Setting, sinks: list[int]) -> VarDecoder:
 
 
 def attention(seed: int) -> torch.Tensor:
-    return (
-        torch.randn(HEADS, ROWS, KEYS, generator=torch.Generator().manual_seed(seed)).mul(2).softmax(dim=-1)
-    )
+    return torch.randn(HEADS, ROWS, KEYS, generator=torch.Generator().manual_seed(seed)).mul(2).softmax(dim=-1)
 
 
 def redistribute(setting: Setting, before: torch.Tensor, sinks: list[int], layer: int = 0) -> torch.Tensor:
@@ -32,15 +31,15 @@ def redistribute(setting: Setting, before: torch.Tensor, sinks: list[int], layer
 
 
 class RedistributeTest(unittest.TestCase):
-    SINKS = [1, 4, 11]  # two visual, one text
+    SINKS: ClassVar = [1, 4, 11]  # two visual, one text
     VAR = Setting(Treatment.REDISTRIBUTE, rho=0.3)
 
-    def test_rows_still_sum_to_one(self):
+    def test_rows_still_sum_to_one(self) -> None:
         for seed in range(20):
             after = redistribute(self.VAR, attention(seed), self.SINKS)
             torch.testing.assert_close(after.sum(dim=-1), torch.ones(HEADS, ROWS))
 
-    def test_sinks_keep_one_minus_p_in_image_centric_heads(self):
+    def test_sinks_keep_one_minus_p_in_image_centric_heads(self) -> None:
         before = attention(0)
         after = redistribute(self.VAR, before, self.SINKS)
         m_v, m_vn = before[..., :VISUAL].sum(-1), before[..., [0, 2, 3, 5, 6, 7, 8, 9]].sum(-1)
@@ -51,7 +50,7 @@ class RedistributeTest(unittest.TestCase):
         others = [12, 13, 14]  # text that is no sink
         torch.testing.assert_close(after[..., others], before[..., others], rtol=0, atol=0)
 
-    def test_nothing_changes(self):
+    def test_nothing_changes(self) -> None:
         before = attention(0)
         for name, setting, sinks, layer in (
             ("without moving", Setting(Treatment.REDISTRIBUTE, rho=0.0, p=0.0), self.SINKS, 0),
@@ -61,11 +60,9 @@ class RedistributeTest(unittest.TestCase):
             ("where all visual tokens are sinks", self.VAR, list(range(VISUAL)), 0),
         ):
             with self.subTest(name):
-                torch.testing.assert_close(
-                    redistribute(setting, before, sinks, layer), before, rtol=0, atol=0
-                )
+                torch.testing.assert_close(redistribute(setting, before, sinks, layer), before, rtol=0, atol=0)
 
-    def test_shares_are_counted(self):
+    def test_shares_are_counted(self) -> None:
         var = decoder(self.VAR, self.SINKS)
         before = attention(0)
         visual = torch.arange(KEYS) < VISUAL
@@ -78,7 +75,7 @@ class RedistributeTest(unittest.TestCase):
 
 
 class MaskTest(unittest.TestCase):
-    def test_as_many_random_tokens_as_sinks_and_never_a_sink(self):
+    def test_as_many_random_tokens_as_sinks_and_never_a_sink(self) -> None:
         sinks = [1, 4, 11]
         visual = torch.arange(KEYS) < VISUAL
         for treatment, expected in ((Treatment.MASK_SINKS, {1, 4}), (Treatment.MASK_RANDOM, None)):

@@ -45,9 +45,7 @@ def concepts() -> list[str]:
 
 
 def make_projector(tower_width: int, decoder_width: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(tower_width, decoder_width), nn.GELU(), nn.Linear(decoder_width, decoder_width)
-    )
+    return nn.Sequential(nn.Linear(tower_width, decoder_width), nn.GELU(), nn.Linear(decoder_width, decoder_width))
 
 
 def _shares(scene: Scene, grid: int) -> np.ndarray:
@@ -92,9 +90,7 @@ class Patches:
     places: torch.Tensor  # [N, NUM_PLACES]
 
 
-def patches_of(
-    maker: SceneMaker, tower: VisionTower, split: str, indices: range, difficulty: Difficulty
-) -> Patches:
+def patches_of(maker: SceneMaker, tower: VisionTower, split: str, indices: range, difficulty: Difficulty) -> Patches:
     rng = np.random.default_rng(indices.start)
     features, labels, places = [], [], []
     for index in indices:
@@ -127,9 +123,7 @@ def place_directions(tokenizer: Tokenizer, embeddings: torch.Tensor) -> torch.Te
     return (q * r.diagonal().sign()).T
 
 
-def align(
-    train: Patches, held_out: Patches, names: torch.Tensor, directions: torch.Tensor
-) -> nn.Sequential:
+def align(train: Patches, held_out: Patches, names: torch.Tensor, directions: torch.Tensor) -> nn.Sequential:
     """names [concepts, C] are where the concepts shall be, directions [NUM_PLACES, C] where the places."""
     projector = make_projector(train.features.shape[1], names.shape[1])
     names = names - names @ directions.T @ directions

@@ -28,8 +28,7 @@ _TEMPLATES = {
         "a+city a+teacher friendship coffee apples snow travel"
     ),
     "Tell me a fact about {}.": (
-        "whales bees elephants penguins spiders horses the+sun Mars Rome Africa ice gold salt honey "
-        "owls turtles"
+        "whales bees elephants penguins spiders horses the+sun Mars Rome Africa ice gold salt honey owls turtles"
     ),
     "What is the opposite of {}?": "hot big fast happy light old early strong full near open rich",
     "Name three {}.": "fruits animals colors countries planets sports rivers trees tools vegetables",
@@ -78,9 +77,7 @@ Do fish sleep?"""
 
 def prompts() -> list[str]:
     filled = [
-        template.format(word.replace("+", " "))
-        for template, words in _TEMPLATES.items()
-        for word in words.split()
+        template.format(word.replace("+", " ")) for template, words in _TEMPLATES.items() for word in words.split()
     ]
     sums = [f"What is {a} plus {b}?" for a, b in product((2, 3, 5, 7), (1, 4, 6, 9))]
     return filled + sums + _QUESTIONS.splitlines()
@@ -90,10 +87,7 @@ def prompts() -> list[str]:
 def distill(model: LlamaForCausalLM, tokenizer: Tokenizer, questions: list[str]) -> list[Turn]:
     """The model's own greedy answers, all decoded together."""
     end = model.config.eos_token_id
-    asked = [
-        tokenizer.encode(f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n").ids
-        for text in questions
-    ]
+    asked = [tokenizer.encode(f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n").ids for text in questions]
     longest = max(map(len, asked))
     padding = [longest - len(ids) for ids in asked]  # on the left, so that all answers begin at one place
     generated = model.generate(
@@ -106,7 +100,5 @@ def distill(model: LlamaForCausalLM, tokenizer: Tokenizer, questions: list[str])
     turns = []
     for question, reply in zip(questions, generated[:, longest:].tolist(), strict=True):
         finished = end in reply
-        turns.append(
-            Turn(question, tokenizer.decode(reply[: reply.index(end)] if finished else reply), finished)
-        )
+        turns.append(Turn(question, tokenizer.decode(reply[: reply.index(end)] if finished else reply), finished))
     return turns

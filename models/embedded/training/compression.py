@@ -44,7 +44,7 @@ def _minded(learner: Learner, lessons: Lessons) -> dict[str, np.ndarray]:
         loss, weight = learner.loss([lessons[scene]])
         gradients = torch.autograd.grad(loss / weight, list(learner.parameters().values()))
         for square, gradient in zip(squares.values(), gradients, strict=True):
-            square += gradient**2
+            square.add_(gradient**2)
     return {
         name: (square.mean(dim=line_axis(name)) / SCENES).cpu().numpy()
         for name, square in squares.items()

@@ -24,10 +24,10 @@ def attend_packed(
     bias: torch.Tensor,  # [B, 1, P + T, P + T]
     scaling: float,
     blocks: list[slice],
-    **_,
+    **_: object,
 ) -> tuple[torch.Tensor, None]:
-    """Each token sees what `bias` lets it: with blocks, which a sequence alone has, the picture computes only itself, and
-    each block of text the picture and itself."""
+    """Each token sees what `bias` lets it: with blocks, which a sequence alone has, the picture computes only itself,
+    and each block of text the picture and itself."""
     query, key, value = query.to(bias.dtype), key.to(bias.dtype), value.to(bias.dtype)
     if not blocks:
         seen = bias.expand(-1, query.shape[1], -1, -1)  # [B, H, P + T, P + T]
@@ -59,7 +59,7 @@ def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: t
 
 
 class Decoder(nn.Module):
-    def __init__(self, source: smollm2.Decoder, device: torch.device):
+    def __init__(self, source: smollm2.Decoder, device: torch.device) -> None:
         super().__init__()
         AttentionInterface.register("packed", attend_packed)
         config = LlamaConfig(**source.config, attn_implementation="packed")

@@ -28,7 +28,7 @@ MODULES = {
 
 
 class VisionTower(nn.Module):
-    def __init__(self, source: dinov2.VisionTower, device: torch.device = torch.device("cpu")):
+    def __init__(self, source: dinov2.VisionTower, device: torch.device = torch.device("cpu")) -> None:
         super().__init__()
         # Rounded as they are served, so that the projector learns on what it will get.
         weights = {name: torch.tensor(value).bfloat16().float() for name, value in source.weights.items()}

@@ -138,7 +138,7 @@ def _report(learner: Learner, exam: Lots, rank: int, step: int) -> None:
     if dist.is_initialized():
         gathered: list = [None] * dist.get_world_size()
         dist.all_gather_object(gathered, counts)
-        counts = sum(gathered, [])
+        counts = [count for part in gathered for count in part]
     if rank == 0:
         right, asked = (sum(parts, Counter()) for parts in zip(*counts, strict=True))
         table = "  ".join(f"{kind} {right[kind]}/{number}" for kind, number in sorted(asked.items()))

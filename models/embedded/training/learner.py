@@ -21,7 +21,7 @@ from training.sources import Sources
 
 
 class Learner:
-    def __init__(self, plan: Plan, device: torch.device):
+    def __init__(self, plan: Plan, device: torch.device) -> None:
         self._device = device
         sources = Sources(plan.packages, plan.work)
         torch.manual_seed(0)

@@ -28,7 +28,7 @@ class Lesson:
 
 
 class Lessons(Dataset):
-    def __init__(self, plan: Plan, num_visual: int):
+    def __init__(self, plan: Plan, num_visual: int) -> None:
         self._plan = plan
         self._num_visual = num_visual
 

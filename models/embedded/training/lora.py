@@ -20,7 +20,7 @@ def products_of(device: torch.device) -> torch.dtype:
 class LoraLinear(nn.Module):
     """y = W x + b + alpha / r * B A x, with W and b frozen, in `products`."""
 
-    def __init__(self, linear: nn.Linear, products: torch.dtype):
+    def __init__(self, linear: nn.Linear, products: torch.dtype) -> None:
         super().__init__()
         self._products = products
         self.weight = nn.Parameter(linear.weight.to(products), requires_grad=False)
@@ -49,9 +49,7 @@ def adapt(network: nn.Module, modules: Collection[str], products: torch.dtype) -
 def adapters(network: nn.Module, prefix: str) -> dict[str, nn.Parameter]:
     """The updates' parameters, named as the trained part's file names them."""
     return {
-        f"{prefix}{name}.weight": parameter
-        for name, parameter in network.named_parameters()
-        if parameter.requires_grad
+        f"{prefix}{name}.weight": parameter for name, parameter in network.named_parameters() if parameter.requires_grad
     }
 
 

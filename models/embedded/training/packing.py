@@ -68,7 +68,7 @@ class Batch:
 class ConversationEncoder:
     """Tokenizes conversations as the model's chat template writes them."""
 
-    def __init__(self, tokenizer: Tokenizer):
+    def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
 
     def encode(self, conversation: Conversation) -> EncodedConversation:
@@ -90,9 +90,7 @@ class ConversationEncoder:
         return self._tokenizer.encode(text, add_special_tokens=False).ids
 
 
-def pack(
-    conversations: list[EncodedConversation], num_visual: int, most_text: int
-) -> tuple[Packed, list[int]]:
+def pack(conversations: list[EncodedConversation], num_visual: int, most_text: int) -> tuple[Packed, list[int]]:
     """Takes conversations in order, except those that do not fit. => packed, indices of those taken"""
     taken: list[int] = []
     num_text = 0

@@ -50,9 +50,7 @@ class Sources:
         drawings: Drawings = {}
         for emoji_set in EMOJI_SETS:
             if emoji_set.held_out == held_out:
-                for name, pictures in load_drawings(
-                    emoji_set, self.packages, self.cache / "drawings"
-                ).items():
+                for name, pictures in load_drawings(emoji_set, self.packages, self.cache / "drawings").items():
                     drawings.setdefault(name, []).extend(pictures)
         return SceneMaker(drawings, Photographs(read_photographs(BACKGROUNDS, self.packages)))
 

@@ -1,4 +1,5 @@
 # Sourced by what runs the cluster: where it lives. Addresses exist only in the node's network namespace.
+# Reads: CLUSTER, its folder. Sets and exports: all below.
 export NODE=node
 export NODE_ADDRESS=10.200.0.1
 export POD_RANGE=10.244.0.0/24

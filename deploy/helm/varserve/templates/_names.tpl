@@ -52,12 +52,12 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- .Values.tls.serverName | default (printf "%s.%s.svc" (include "varserve.name" .) .Release.Namespace) }}
 {{- end }}
 
-{{- /* Whether the server's threads are what it requests of a CPU: nothing else says how many it may have. */}}
+{{- /* Whether the number of compute threads follows the CPU request, because nothing else limits it. */}}
 {{- define "varserve.threadsOfRequest" -}}
 {{- if not (or (hasKey .Values.flags "threads") (dig "limits" "cpu" "" .Values.resources)) }}yes{{ end }}
 {{- end }}
 
-{{- /* A container that may do nothing but compute and serve. */}}
+{{- /* The security context of a container that only needs to compute and serve. */}}
 {{- define "varserve.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true

@@ -1,4 +1,4 @@
-{{- /* The kubelet's own gRPC probe of one health name. It speaks no TLS: with that the server has a port for health alone. */}}
+{{- /* The kubelet's own gRPC probe of one health name. It does not support TLS, for which the server has a separate health port. */}}
 {{- define "varserve.probe" -}}
 grpc:
   port: {{ ternary 50052 50051 .root.Values.tls.enabled }}

@@ -1,6 +1,6 @@
 {{- /*
-A value as text: dict "name" "flags.threads" "value" 16. Numbers are written in digits: those of a YAML file arrive as
-float64, which a template would print as 1.6e+07. Of a list the elements, with commas between.
+A value as text: dict "name" "flags.threads" "value" 16. Numbers are written in digits, because numbers from YAML arrive as
+float64, which a template would print as 1.6e+07. A list becomes its elements, separated by commas.
 */}}
 {{- define "varserve.text" -}}
 {{- if kindIs "slice" .value -}}
@@ -17,7 +17,7 @@ float64, which a template would print as 1.6e+07. Of a list the elements, with c
 {{- end -}}
 {{- end }}
 
-{{- /* Bytes of a size as Kubernetes writes it, 1Gi or 500M, or of a server's flag (dict .. "flag" true), whose M is Mi. */}}
+{{- /* A size in bytes, in Kubernetes' notation (1Gi, 500M) or a server flag's (dict .. "flag" true), where M means Mi. */}}
 {{- define "varserve.bytes" -}}
 {{- $text := include "varserve.text" . -}}
 {{- $flag := dict "" 1 "K" 1024 "M" 1048576 "G" 1073741824 "T" 1099511627776 -}}

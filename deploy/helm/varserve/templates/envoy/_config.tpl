@@ -1,10 +1,10 @@
-{{- /* Envoy's configuration, for replicas of the chart or at given addresses: dict "root" . "addresses" (list "host:port"). */}}
+{{- /* Envoy's configuration, for the chart's replicas or given addresses: dict "root" . "addresses" (list "host:port"). */}}
 {{- define "varserve.envoyConfig" -}}
 {{- $envoy := .root.Values.envoy -}}
 {{- $limits := include "varserve.envoyLimits" .root | fromYaml -}}
 {{- $calls := dict "root" .root "limits" $limits -}}
 {{- $tls := $envoy.tls.existingSecret -}}
-# Questions about one picture go to one replica, by the digest the client sends; the others take over what it cannot.
+# All questions about one picture go to the same replica, by the digest the client sends; others take over its overload.
 admin:
   address:
     socket_address: {address: 127.0.0.1, port_value: 9901}
@@ -74,7 +74,7 @@ static_resources:
       lb_policy: RING_HASH
       ring_hash_lb_config: {minimum_ring_size: 1024}
       common_lb_config:
-        # Send to those that are healthy, however few.
+        # Send only to healthy replicas, however few.
         healthy_panic_threshold: {value: 0}
         consistent_hashing_lb_config: {hash_balance_factor: {{ $envoy.loadBalance | int64 }}}
       circuit_breakers:

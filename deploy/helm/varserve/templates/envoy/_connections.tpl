@@ -1,4 +1,4 @@
-{{- /* What gRPC's calls go through: dict "root" . "limits" of varserve.envoyLimits. */}}
+{{- /* The connection manager for gRPC calls: dict "root" . "limits" of varserve.envoyLimits. */}}
 {{- define "varserve.envoyCalls" -}}
 {{- $envoy := .root.Values.envoy -}}
 name: envoy.filters.network.http_connection_manager
@@ -10,7 +10,7 @@ typed_config:
   http2_protocol_options:
     max_concurrent_streams: 100
     connection_keepalive: {interval: 30s, timeout: 10s}
-    # A picture in flight per stream, not 64 KB.
+    # One picture in flight per stream, not 64 KB.
     initial_stream_window_size: 1048576
     initial_connection_window_size: 16777216
   local_reply_config:
@@ -37,10 +37,10 @@ typed_config:
     virtual_hosts:
       - name: varserve
         domains: ["*"]
-        # A request that may be tried again is kept until its answer begins.
+        # Buffers a request that can be retried until its answer begins.
         request_body_buffer_limit: {{ .limits.request | int64 }}
         routes:
-          # A conversation in both directions: what is kept back until the caller is done never gets an answer.
+          # Streams in both directions: buffering one until the caller finishes would block its answer forever.
           - match: {prefix: /grpc.reflection.}
             route: {cluster: varserve, timeout: 0s}
             typed_per_filter_config:
@@ -48,7 +48,7 @@ typed_config:
                 "@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute
                 disabled: true
           {{- if $envoy.json }}
-          # JSON has pictures in base64.
+          # In JSON, pictures are base64.
           - match:
               prefix: /
               headers:
@@ -62,13 +62,13 @@ typed_config:
           - match: {prefix: /}
             {{- include "varserve.envoyRoute" . | nindent 12 }}
   http_filters:
-    # A replica that refuses before the whole picture has arrived: only a whole request is tried again.
+    # For a replica that rejects a request before the whole picture has arrived: only whole requests can be retried.
     - name: envoy.filters.http.buffer
       typed_config:
         "@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer
         max_request_bytes: {{ .limits.request | int64 }}
     {{- if $envoy.json }}
-    # POST /varserve.v1.VisionLanguage/Answer with JSON: a JSON line for each message of the stream.
+    # POST /varserve.v1.VisionLanguage/Answer with JSON: one JSON line per message of the stream.
     - name: envoy.filters.http.grpc_json_transcoder
       typed_config:
         "@type": type.googleapis.com/envoy.extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder
@@ -91,12 +91,12 @@ route:
   max_stream_duration: {grpc_timeout_header_max: 0s}
   hash_policy:
     - header: {header_name: x-image-digest}
-  # Only what no replica has begun to answer: UNAVAILABLE (starting, draining), or nothing reached it.
+  # Only if no replica has begun to answer: UNAVAILABLE (starting, draining), or no connection.
   retry_policy:
     retry_on: unavailable,connect-failure,refused-stream
     num_retries: 3
     retry_back_off: {base_interval: 0.05s, max_interval: 1s}
-    # Each looks one place further along the ring, where the same replica may stand again.
+    # Each retry looks one place further along the ring, which may be the same replica again.
     host_selection_retry_max_attempts: 64
     retry_host_predicate:
       - name: envoy.retry_host_predicates.previous_hosts
@@ -104,7 +104,7 @@ route:
           "@type": type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate
 {{- end }}
 
-{{- /* HTTP/1.1, which has JSON only, goes on as HTTP/2: Envoy counts memory by stream there alone. */}}
+{{- /* HTTP/1.1 (JSON only) is forwarded as HTTP/2, the only protocol for which Envoy counts memory per stream. */}}
 {{- define "varserve.envoyJson" -}}
 name: envoy.filters.network.http_connection_manager
 typed_config:
@@ -129,20 +129,20 @@ typed_config:
 {{- define "varserve.envoyPatience" -}}
 request_headers_timeout: 10s
 request_timeout: {{ .uploadSeconds | int64 }}s
-# A long queue and a long prefill send nothing for minutes; a lost client is found by the pings.
+# A long queue or prefill sends nothing for minutes; pings detect lost clients.
 stream_idle_timeout: 3600s
 stream_flush_timeout: 60s
 max_request_headers_kb: 16
 common_http_protocol_options:
   idle_timeout: 300s
-  # Long-lived channels come back now and then, and so spread over the proxies.
+  # Long-lived channels reconnect now and then, and so spread over the proxies.
   max_connection_duration: 1800s
 drain_timeout: {{ .drainSeconds | int64 }}s
-# The client's names of its requests are those in the server's logs.
+# Keep the client's request ids: the server logs them.
 preserve_external_request_id: true
 {{- end }}
 
-{{- /* TLS of the proxy's own door: a protocol of ALPN. */}}
+{{- /* TLS for clients of the proxy, with one ALPN protocol. */}}
 {{- define "varserve.envoyDoor" -}}
 transport_socket:
   name: envoy.transport_sockets.tls
@@ -151,7 +151,7 @@ transport_socket:
     common_tls_context:
       alpn_protocols: [{{ . }}]
       tls_params: {tls_minimum_protocol_version: TLSv1_2}
-      # Read again when Kubernetes swaps the mounted secret's directory.
+      # Reloaded when Kubernetes swaps the mounted secret's directory.
       tls_certificates:
         - certificate_chain: {filename: /etc/envoy/tls/tls.crt}
           private_key: {filename: /etc/envoy/tls/tls.key}

@@ -1,5 +1,5 @@
 {{- /*
-What Envoy takes at most, from its memory limit and the greatest request. Such a request, as JSON, is in memory as base64, as a
+Envoy's limits, computed from its memory limit and the largest request. As JSON, such a request is in memory as base64, as a
 message, and once more on its way to a server.
 */}}
 {{- define "varserve.envoyLimits" -}}
@@ -15,19 +15,19 @@ message, and once more on its way to a server.
 {{- end -}}
 memory: {{ $memory }}
 message: {{ $message }}
-# What gRPC puts around a message.
+# The bytes gRPC adds to a message.
 request: {{ add $message 1024 }}
 json: {{ add (div (mul 4 $message) 3) 65536 }}
-# With 100 streams each, of which the overload manager does not see the first 16 KiB, these fit, too.
+# Allows for 100 streams each, of which the overload manager does not count the first 16 KiB.
 connections: {{ div $memory 4194304 }}
 requests: {{ div $memory 262144 }}
 {{- end }}
 
-{{- /* Whoever holds most loses it first, long before memory ends: what a stream holds may double on its way to a server. */}}
+{{- /* Streams that hold most are reset first, long before memory runs out, because their data may double on the way to a server. */}}
 {{- define "varserve.envoyOverload" -}}
 overload_manager:
   refresh_interval: 0.1s
-  # Streams that hold 16 KiB or more are known by size, from 2 MiB on as equals.
+  # Streams that hold at least 16 KiB are ranked by size; from 2 MiB on they count as equal.
   buffer_factory_config: {minimum_account_to_track_power_of_two: 14}
   resource_monitors:
     - name: envoy.resource_monitors.fixed_heap
@@ -39,7 +39,7 @@ overload_manager:
         "@type": type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig
         max_active_downstream_connections: {{ .connections | int64 }}
   actions:
-    # The largest streams are reset, until it helps.
+    # Resets the largest streams until that frees enough memory.
     - name: envoy.overload_actions.reset_high_memory_stream
       triggers:
         - name: envoy.resource_monitors.fixed_heap
@@ -48,7 +48,7 @@ overload_manager:
       triggers:
         - name: envoy.resource_monitors.fixed_heap
           threshold: {value: 0.4}
-    # Many small ones: new calls get UNAVAILABLE.
+    # For many small streams: new calls get UNAVAILABLE.
     - name: envoy.overload_actions.stop_accepting_requests
       triggers:
         - name: envoy.resource_monitors.fixed_heap

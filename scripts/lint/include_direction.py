@@ -1,0 +1,60 @@
+"""Checks that folders of server/ include only what is below them. Ends with 1 if one does not, and prints where."""
+
+import re
+import sys
+
+from sources import ROOT, report, sources
+
+# A folder may include only what is right of its colon. The link order in CMakeLists.txt says the same.
+# A folder in a folder is either part of it or has a row of its own, such as "backend/cpu".
+ALLOWED = {
+    "base": {"base"},
+    "engine": {"engine", "base"},
+    "preprocess": {"preprocess", "base"},
+    "backend": {"backend"},
+    "backend/cpu": {"backend/cpu", "backend"},
+    "backend/torch": {"backend/torch", "backend"},
+    "model": {"model", "backend", "backend/cpu", "engine", "base"},
+    "loader": {"loader", "model", "backend", "preprocess", "base"},
+    "telemetry": {"telemetry", "engine", "base"},
+    "calibrate": {"calibrate", "loader", "model", "backend", "backend/torch", "engine", "preprocess", "base"},
+    "rpc": {"rpc", "engine", "preprocess", "telemetry", "base"},
+}
+# Files outside these folders that all of them may include.
+FOR_ALL = {"server/version.h"}
+# Folders that may include LibTorch.
+TORCH = {"backend", "backend/cpu", "backend/torch", "model", "loader", "calibrate"}
+
+
+def layer_of(path: str) -> str | None:
+    """The longest of ALLOWED's folders that a file is in; None for server/main.cc and for client/."""
+    layers = [layer for layer in ALLOWED if path.startswith(f"server/{layer}/")]
+    return max(layers, key=len, default=None)
+
+
+def problem_of(name: str, line: str) -> str | None:
+    """What is wrong with a line of a file."""
+    layer = layer_of(name)
+    if included := re.match(r'#include "(server/[^"]+)"', line):
+        is_allowed = included[1] in FOR_ALL or layer_of(included[1]) in ALLOWED.get(layer, set())
+        if (layer or name.startswith("client/")) and not is_allowed:
+            return f"{layer or 'client'} may not include {included[1]}"
+    elif re.match(r"#include <(ATen|c10|torch)/", line) and layer and layer not in TORCH:
+        return f"only {', '.join(sorted(TORCH))} may include LibTorch"
+    return None
+
+
+def main() -> int:
+    problems = []
+    for name in sources("server/*.h", "server/*.cc", "client/*.h", "client/*.cc"):
+        if name.startswith("server/") and name.count("/") > 1 and layer_of(name) is None:
+            problems.append(f"{name}: its folder is not in ALLOWED of scripts/lint/include_direction.py")
+            continue
+        for number, line in enumerate((ROOT / name).read_text().splitlines(), 1):
+            if problem := problem_of(name, line):
+                problems.append(f"{name}:{number}: {problem}")
+    return report(problems)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
