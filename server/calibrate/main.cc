@@ -68,7 +68,8 @@ void PrintTables(const Findings& findings, const std::optional<model::VarProfile
   }
 }
 
-absl::StatusOr<int> Run(int argc, char** argv) {
+// The model's directory.
+absl::StatusOr<std::string> ReadCommandLine(int argc, char** argv) {
   absl::SetProgramUsageMessage(
       "Finds the sink dimensions and the threshold tau of a model's decoder, which VAR needs, and writes "
       "them as\n"
@@ -85,8 +86,13 @@ absl::StatusOr<int> Run(int argc, char** argv) {
   const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
   if (rest.size() > 1)
     return absl::InvalidArgumentError(absl::StrCat("unexpected argument \"", rest[1], "\"; see --help"));
-  const std::string dir = absl::GetFlag(FLAGS_model);
+  std::string dir = absl::GetFlag(FLAGS_model);
   if (dir.empty()) return absl::InvalidArgumentError("--model: is missing: the directory of the model");
+  return dir;
+}
+
+absl::StatusOr<int> Run(int argc, char** argv) {
+  ASSIGN_OR_RETURN(const std::string dir, ReadCommandLine(argc, argv));
   const int threads = absl::GetFlag(FLAGS_threads);
   if (threads < 0)
     return absl::InvalidArgumentError(absl::StrCat("--threads: ", threads, " is not at least 0"));
