@@ -27,6 +27,8 @@ run_lint() {
   say "sizes of files and functions"
   python3 scripts/lint/cpp_functions_test.py --quiet
   python3 scripts/lint/sizes.py
+  say "one version"
+  python3 scripts/lint/version.py
   say "shellcheck"
   shellcheck --shell=bash --external-sources dev scripts/*.sh tests/deploy/cluster/*.sh .ci/run
   say "clang: warnings and thread-safety analysis as errors"
