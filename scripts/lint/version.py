@@ -1,4 +1,4 @@
-"""Checks that every file that names the project's version names the one in CMakeLists.txt. Ends with 1 if one does not."""
+"""Checks that every file that names the version names the one in CMakeLists.txt. Ends with 1 if one does not."""
 
 import re
 import sys
