@@ -11,26 +11,35 @@ root = pathlib.Path(sys.argv[1])
 ALLOWED = {
     "base": {"base"},
     "kernels": {"kernels"},
-    "engine": {"engine", "base"},
+    "interventions": {"interventions", "base"},
+    "engine": {"engine", "interventions", "base"},
     "preprocess": {"preprocess", "base"},
     "attention": {"attention", "kernels"},
-    "model": {"model", "attention", "kernels", "engine", "base"},
-    "telemetry": {"telemetry", "engine", "base"},
+    "model": {"model", "attention", "kernels", "engine", "interventions", "interventions/each", "base"},
+    "telemetry": {"telemetry", "engine", "interventions", "base"},
+    "interventions/each": {"interventions", "interventions/each", "kernels", "telemetry", "base"},
     "calibrate": {"calibrate", "model", "attention", "kernels", "engine", "preprocess", "base"},
-    "rpc": {"rpc", "engine", "preprocess", "telemetry", "base"},
+    "rpc": {"rpc", "engine", "interventions", "interventions/each", "preprocess", "telemetry", "base"},
 }
 TORCH = {"attention", "model", "calibrate"}
+
+def layer(path):
+    """Of server/...: its folder; of interventions/ what engine and telemetry see, and each one with their table."""
+    if re.match(r"server/interventions/(\w+/|setting|table)", path):
+        return "interventions/each"
+    return path.split("/")[1]
+
 bad = []
 for name in subprocess.run(["git", "-C", root, "ls-files", "server", "client"], capture_output=True, text=True).stdout.split():
     if not name.endswith((".h", ".cc")):
         continue
     parts = name.split("/")
-    folder = parts[1] if parts[0] == "server" and len(parts) > 2 else None
+    folder = layer(name) if parts[0] == "server" and len(parts) > 2 else None
     for number, line in enumerate((root / name).read_text().splitlines(), 1):
-        if (m := re.match(r'#include "server/(\w+)/', line)) and (
-            parts[0] == "client" or (folder and m[1] not in ALLOWED[folder])
+        if (m := re.match(r'#include "(server/\w+/.*)"', line)) and (
+            parts[0] == "client" or (folder and layer(m[1]) not in ALLOWED[folder])
         ):
-            bad.append(f"{name}:{number}: {folder or 'client'} may not include server/{m[1]}")
+            bad.append(f"{name}:{number}: {folder or 'client'} may not include {m[1]}")
         if re.match(r"#include <(ATen|c10|torch)/", line) and folder and folder not in TORCH:
             bad.append(f"{name}:{number}: only attention, model and calibrate may include LibTorch")
 print("\n".join(bad))

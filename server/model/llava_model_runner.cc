@@ -7,13 +7,12 @@
 #include <cmath>
 
 #include "server/base/status_macros.h"
-#include "server/engine/visual_tokens.h"
+#include "server/interventions/var/tokens.h"
 #include "server/model/torch_errors.h"
 
 namespace varserve::model {
 namespace {
 
-using engine::AttentionShares;
 using engine::SequenceResult;
 using engine::SequenceStep;
 using engine::StepOutput;
@@ -44,6 +43,14 @@ class HostReader {
   int64_t position_ = 0;
 };
 
+interventions::AttentionShares SharesOf(const kernels::RowSums& sums, int64_t heads) {
+  const auto h = static_cast<float>(heads);
+  return {.image_centric_heads = sums.image_centric_heads / h,
+          .redistributed = sums.redistributed / h,
+          .visual_before = sums.visual_before / h,
+          .visual_after = sums.visual_after / h};
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<LlavaModelRunner>> LlavaModelRunner::Create(
@@ -59,7 +66,7 @@ absl::StatusOr<std::unique_ptr<LlavaModelRunner>> LlavaModelRunner::Create(
                     .block_size = static_cast<int>(KvCache::kBlockSize),
                     .block_bytes = KvCache::BlockBytes(c, m.dtype()),
                     .prefill_chunk = PrefillChunk(m.device()),
-                    .has_var_profile = m.var_profile().has_value()};
+                    .token_measures = m.var_profile().has_value() ? interventions::kNumPhiPlanes : 0};
   RETURN_IF_ERROR(CatchTorchErrors([&] {
     runner->cache_ = std::make_unique<KvCache>(c, num_kv_blocks, m.dtype(), m.device());
     return absl::OkStatus();
@@ -182,7 +189,7 @@ StepOutput LlavaModelRunner::Run(const StepPlan& plan) {
     std::tie(largest, largest_id) = logits.max(1);
     if (copies_rows) whole = logits.index_select(0, ToDevice(whole_rows, device));
   }
-  const bool has_phi = facts_.has_var_profile;
+  const bool has_phi = facts_.token_measures > 0;
   const at::Tensor phi = has_phi ? cache_->PhiOf(slots) : at::Tensor();  // [L, 2, N]
   HostReader host({largest, largest_id, whole, phi, evidence.sums, evidence.maps});
 
@@ -194,8 +201,9 @@ StepOutput LlavaModelRunner::Run(const StepPlan& plan) {
   const float* host_largest = host.Take(num_sampled);
   const float* host_largest_id = host.Take(num_sampled);
   const float* host_whole = host.Take(copies_rows ? static_cast<int64_t>(whole_rows.size()) * vocabulary : 0);
-  const float* host_phi = host.Take(has_phi ? layers * engine::kNumPhiPlanes * num_tokens : 0);
-  const float* host_sums = host.Take(layers * num_rows * 4);
+  const float* host_phi = host.Take(has_phi ? layers * interventions::kNumPhiPlanes * num_tokens : 0);
+  const auto* host_sums = reinterpret_cast<const kernels::RowSums*>(
+      host.Take(layers * num_rows * static_cast<int64_t>(sizeof(kernels::RowSums) / sizeof(float))));
   const int64_t map_slots = step_input.batch.max_slots();
   const float* host_maps = host.Take(step_input.batch.num_maps() * 2 * map_slots);
 
@@ -229,20 +237,19 @@ StepOutput LlavaModelRunner::Run(const StepPlan& plan) {
     const int64_t count = step.end - step.begin;
     SequenceResult& result = output.results[i];
     if (has_phi) {
-      for (int plane = 0; plane < engine::kNumPhiPlanes; ++plane) {
+      for (int plane = 0; plane < interventions::kNumPhiPlanes; ++plane) {
         for (int64_t l = 0; l < layers; ++l) {
-          const float* from = host_phi + (l * engine::kNumPhiPlanes + plane) * num_tokens + place.first;
-          result.phi.insert(result.phi.end(), from, from + count);
+          const float* from =
+              host_phi + (l * interventions::kNumPhiPlanes + plane) * num_tokens + place.first;
+          result.measures.insert(result.measures.end(), from, from + count);
         }
       }
     }
-    if (place.rows && step.request->var.measured()) {
+    if (place.rows && step.request->intervention != nullptr) {
       for (int64_t t = 0; t < count; ++t) {
-        if (!engine::IsEligible(prompt, step.begin + static_cast<int>(t))) continue;
+        if (!step.request->intervention->ActsOn(prompt, step.begin + static_cast<int>(t))) continue;
         for (int64_t l = 0; l < layers; ++l) {
-          const float* sums = host_sums + (l * num_rows + place.first + t) * 4;
-          const auto h = static_cast<float>(heads);
-          result.rows.push_back({sums[0] / h, sums[1] / h, sums[2] / h, sums[3] / h});
+          result.rows.push_back(SharesOf(host_sums[l * num_rows + place.first + t], heads));
         }
       }
     }
@@ -251,7 +258,7 @@ StepOutput LlavaModelRunner::Run(const StepPlan& plan) {
       const float scale =
           1.0F / static_cast<float>(heads * static_cast<int64_t>(step.request->map_layers.size()));
       const float* before = host_maps + place.map * 2 * map_slots;
-      engine::VarReport::Map map{.position = step.end - 1, .before = {}, .after = {}};
+      interventions::AttentionMap map{.position = step.end - 1, .before = {}, .after = {}};
       for (const ImageSpan& span : prompt.spans) {
         for (int t = span.begin; t < span.end; ++t) {
           map.before.push_back(before[layout.SlotOf(t)] * scale);
