@@ -25,6 +25,14 @@ absl::StatusOr<std::shared_ptr<const Setting>> ReadVar(const Message& options, c
   return ReadVarSetting(static_cast<const v1::VarOptions&>(options), defaults.var);
 }
 
+struct Row {
+  // Of the API's message that asks for it.
+  const Message& (*default_options)();
+  // `options` is of that type. The errors of ReadOptions.
+  absl::StatusOr<std::shared_ptr<const Setting>> (*read)(const Message& options, const Defaults& defaults);
+  telemetry::MakeReportMetrics make_metrics;
+};
+
 constexpr Row kTable[] = {
     {.default_options = DefaultOptions<v1::VarOptions>,
      .read = ReadVar,
@@ -32,8 +40,6 @@ constexpr Row kTable[] = {
 };
 
 }  // namespace
-
-absl::Span<const Row> Table() { return kTable; }
 
 absl::StatusOr<std::shared_ptr<const Setting>> ReadOptions(const Message& options, const Defaults& defaults) {
   const Row& row = *std::find_if(std::begin(kTable), std::end(kTable), [&](const Row& r) {

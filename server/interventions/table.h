@@ -20,20 +20,12 @@ struct Defaults {
   VarDefaults var;
 };
 
-struct Row {
-  // Of the API's message that asks for it.
-  const google::protobuf::Message& (*default_options)();
-  // `options` is of that type. INVALID_ARGUMENT beginning with the name of one of its fields,
-  // FAILED_PRECONDITION where the model does not allow it.
-  absl::StatusOr<std::shared_ptr<const Setting>> (*read)(const google::protobuf::Message& options,
-                                                         const Defaults& defaults);
-  telemetry::MakeReportMetrics make_metrics;
-};
-
-// By the row whose options these are. REQUIRES: there is one.
+// What a request's options come to, by the row whose message this is. REQUIRES: there is one.
+// INVALID_ARGUMENT beginning with the name of one of its fields, FAILED_PRECONDITION where the model does not
+// allow it.
 absl::StatusOr<std::shared_ptr<const Setting>> ReadOptions(const google::protobuf::Message& options,
                                                            const Defaults& defaults);
-// Sets what requests get that say nothing. The errors of Row::read.
+// Sets what requests get that say nothing. The errors of ReadOptions.
 absl::Status DescribeDefaults(const Defaults& defaults, v1::Model& model);
 // For the constructor of telemetry::Metrics.
 std::vector<telemetry::MakeReportMetrics> ReportMetricsMakers();

@@ -65,7 +65,7 @@ void CheckRequest(const grpc::ByteBuffer& bytes) {
   Check(images == chat->pictures.size());
   const auto sampling = ReadGenerateOptions(*chat->options, kVocabulary, 1);
   sampling.ok() ? CheckSampling(*sampling) : CheckRefusal(sampling.status());
-  for (const v1::VarOptions* options : chat->settings) {
+  for (const auto& [field, options] : chat->settings) {
     const auto var = interventions::ReadVarOptions(*options, {.profile_tau = 20.0F, .num_layers = kLayers});
     var.ok() ? CheckVar(*var) : CheckRefusal(var.status());
   }
