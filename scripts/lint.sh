@@ -15,19 +15,18 @@ ALLOWED = {
     "engine": {"engine", "interventions", "base"},
     "preprocess": {"preprocess", "base"},
     "attention": {"attention", "kernels"},
-    "model": {"model", "attention", "kernels", "engine", "interventions", "interventions/each", "base"},
+    "model": {"model", "attention", "kernels", "engine", "interventions", "interventions/var", "base"},
     "telemetry": {"telemetry", "engine", "interventions", "base"},
-    "interventions/each": {"interventions", "interventions/each", "kernels", "telemetry", "base"},
+    "interventions/var": {"interventions", "interventions/var", "interventions/table", "kernels", "telemetry", "base"},
+    "interventions/table": {"interventions", "interventions/var", "interventions/table", "telemetry", "base"},
     "calibrate": {"calibrate", "model", "attention", "kernels", "engine", "preprocess", "base"},
-    "rpc": {"rpc", "engine", "interventions", "interventions/each", "preprocess", "telemetry", "base"},
+    "rpc": {"rpc", "engine", "interventions", "interventions/table", "preprocess", "telemetry", "base"},
 }
 TORCH = {"attention", "model", "calibrate"}
 
 def layer(path):
-    """Of server/...: its folder; of interventions/ what engine and telemetry see, and each one with their table."""
-    if re.match(r"server/interventions/(\w+/|setting|table)", path):
-        return "interventions/each"
-    return path.split("/")[1]
+    """The longest of ALLOWED's folders that a file of server/ is in."""
+    return max((f for f in ALLOWED if path.startswith(f"server/{f}/")), key=len, default=path)
 
 bad = []
 for name in subprocess.run(["git", "-C", root, "ls-files", "server", "client"], capture_output=True, text=True).stdout.split():

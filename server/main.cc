@@ -14,7 +14,7 @@
 #include "server/config.h"
 #include "server/front.h"
 #include "server/heap_trim.h"
-#include "server/interventions/table.h"
+#include "server/interventions/table/table.h"
 #include "server/passive_openmp.h"
 #include "server/rpc/grpc_log.h"
 #include "server/serving.h"

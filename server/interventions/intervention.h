@@ -1,6 +1,6 @@
 // What an intervention changes of one request's attention, as engine and model runner see it. Both only ask:
 // they know neither which interventions there are nor what they do. An intervention is a folder beside this
-// file and a row of table.cc. Immutable and shared by requests; thread-safe.
+// file and a row of table/table.cc. Immutable and shared by requests; thread-safe.
 //
 // Methods that change the attention of single rows (VAR; PAI, VAF and SPIN would, too) set parameters of the
 // attention operation, SetRow. Contrastive methods (VCD, ICD) need a *sibling row*: a second sequence, of

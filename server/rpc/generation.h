@@ -10,7 +10,7 @@
 #include "absl/time/time.h"
 #include "server/base/clock.h"
 #include "server/engine/request.h"
-#include "server/interventions/setting.h"
+#include "server/interventions/table/setting.h"
 #include "server/preprocess/detokenizer.h"
 #include "server/preprocess/stop_matcher.h"
 #include "server/preprocess/tokenizer.h"

@@ -11,7 +11,7 @@
 #include "absl/synchronization/mutex.h"
 #include "server/base/byte_budget.h"
 #include "server/engine/engine.h"
-#include "server/interventions/table.h"
+#include "server/interventions/table/table.h"
 #include "server/preprocess/preprocessor.h"
 #include "server/rpc/bearer_tokens.h"
 #include "server/rpc/call.h"

@@ -19,7 +19,7 @@ class ReportMetrics {
   virtual void OnReport(const interventions::Report& report) = 0;
 };
 
-// Makes the families and their series; one for each intervention, see interventions/table.h.
+// Makes the families and their series; one for each intervention, see interventions/table/table.h.
 using MakeReportMetrics = std::unique_ptr<ReportMetrics> (*)(const MetricFamilies& families);
 
 }  // namespace varserve::telemetry

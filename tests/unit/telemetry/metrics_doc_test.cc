@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "server/interventions/table.h"
+#include "server/interventions/table/table.h"
 #include "server/telemetry/metric_table.h"
 #include "server/telemetry/metrics.h"
 #include "tests/testing/files.h"

@@ -4,7 +4,7 @@
 
 #include <thread>
 
-#include "server/interventions/table.h"
+#include "server/interventions/table/table.h"
 #include "server/interventions/var/report.h"
 #include "tests/unit/telemetry/registry_text.h"
 

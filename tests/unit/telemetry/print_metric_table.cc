@@ -1,7 +1,7 @@
 // Prints the tables of docs/metrics.md.
 #include <cstdio>
 
-#include "server/interventions/table.h"
+#include "server/interventions/table/table.h"
 #include "server/telemetry/metric_table.h"
 #include "server/telemetry/metrics.h"
 

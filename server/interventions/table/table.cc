@@ -1,4 +1,4 @@
-#include "server/interventions/table.h"
+#include "server/interventions/table/table.h"
 
 #include <algorithm>
 
