@@ -7,6 +7,7 @@
 #include <absl/strings/match.h>
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -109,7 +110,6 @@ namespace {
 
 constexpr int kMostThreads = 1024;
 constexpr int kMostRunning = 4096;
-constexpr double kMostTau = 1000;                // as of a request
 constexpr int64_t kLeastMessageBytes = 4096;     // a question
 constexpr int64_t kLeastImageMemory = 64 << 20;  // any format of a few megapixels
 
@@ -135,35 +135,35 @@ absl::Status ReadModelFlags(ServerConfig& c) {
     c.model.var_profile.sink_dimensions.push_back(dimension);
   }
   if (const double tau = absl::GetFlag(FLAGS_tau); tau != 0) {
-    if (!(tau > 0 && tau <= kMostTau))
-      return InvalidFlag("tau", absl::StrCat(tau, " is not in (0, ", kMostTau, "]"));
+    if (!(tau > 0 && tau <= interventions::kMostTau))
+      return InvalidFlag("tau", absl::StrCat(tau, " is not in (0, ", interventions::kMostTau, "]"));
     c.model.var_profile.tau = static_cast<float>(tau);
   }
   return absl::OkStatus();
 }
 
+// The index of the flag's value among these names.
+absl::StatusOr<int> IndexOf(absl::string_view flag, const std::string& value,
+                            std::vector<std::string> names) {
+  const auto found = std::find(names.begin(), names.end(), value);
+  if (found != names.end()) return static_cast<int>(found - names.begin());
+  const std::string last = std::move(names.back());
+  names.pop_back();
+  return InvalidFlag(flag, absl::StrCat("\"", value, "\" is not ", absl::StrJoin(names, ", "), " or ", last));
+}
+
 absl::Status ReadVarFlags(ServerConfig& c) {
-  const std::string mode = absl::GetFlag(FLAGS_var_mode);
-  const std::string preset = absl::GetFlag(FLAGS_var_preset);
-  if (mode == "off") {
-    c.var_mode = v1::VAR_MODE_OFF;
-  } else if (mode == "observe") {
-    c.var_mode = v1::VAR_MODE_OBSERVE;
-  } else if (mode == "on") {
-    c.var_mode = v1::VAR_MODE_ON;
-  } else {
-    return InvalidFlag("var_mode", absl::StrCat("\"", mode, "\" is not off, observe or on"));
+  using interventions::kModeNames;
+  ASSIGN_OR_RETURN(const int mode, IndexOf("var_mode", absl::GetFlag(FLAGS_var_mode),
+                                           {kModeNames.begin(), kModeNames.end()}));
+  std::vector<std::string> presets;
+  for (const interventions::VarPresetRow& preset : interventions::kVarPresets) {
+    presets.emplace_back(preset.name);
   }
-  if (preset == "general") {
-    c.var_preset = v1::VAR_PRESET_GENERAL;
-  } else if (preset == "hallucination") {
-    c.var_preset = v1::VAR_PRESET_HALLUCINATION;
-  } else if (preset == "vision_centric") {
-    c.var_preset = v1::VAR_PRESET_VISION_CENTRIC;
-  } else {
-    return InvalidFlag("var_preset",
-                       absl::StrCat("\"", preset, "\" is not general, hallucination or vision_centric"));
-  }
+  ASSIGN_OR_RETURN(const int preset,
+                   IndexOf("var_preset", absl::GetFlag(FLAGS_var_preset), std::move(presets)));
+  c.var_mode = static_cast<interventions::Mode>(mode);
+  c.var_preset = static_cast<interventions::VarPreset>(preset);
   return absl::OkStatus();
 }
 

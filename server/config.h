@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/engine/engine.h"
+#include "server/interventions/var/settings.h"
 #include "server/model/vision_language_model.h"
 #include "server/rpc/grpc_server.h"
 #include "server/rpc/request_options.h"
@@ -36,8 +37,8 @@ struct ServerConfig {
   engine::QueueLimits queue;
   engine::PrefixCacheScope prefix_cache_scope = engine::PrefixCacheScope::kShared;
   v1::Model::Limits limits;
-  v1::VarMode var_mode = v1::VAR_MODE_OFF;
-  v1::VarPreset var_preset = v1::VAR_PRESET_GENERAL;
+  interventions::Mode var_mode = interventions::Mode::kOff;
+  interventions::VarPreset var_preset = interventions::VarPreset::kGeneral;
 
   std::string log_format;
   std::string log_level;

@@ -14,6 +14,7 @@
 #include "server/config.h"
 #include "server/front.h"
 #include "server/heap_trim.h"
+#include "server/interventions/table/table.h"
 #include "server/passive_openmp.h"
 #include "server/rpc/grpc_log.h"
 #include "server/serving.h"
@@ -42,7 +43,7 @@ void GiveUp(const absl::Status& why, bool failing, Front& front, telemetry::Logg
 // The process's exit code.
 int Run(const ServerConfig& config, Termination& termination, telemetry::Logger& logger) {
   const MonotonicClock clock;
-  telemetry::Metrics metrics(config.model_name, kVersion);
+  telemetry::Metrics metrics(config.model_name, kVersion, interventions::ReportMetricsMakers());
   ByteBudget image_memory(config.image_memory);  // before all that holds pictures
   std::unique_ptr<Serving> serving;              // before the front, whose workers use it to their end
   const absl::StatusOr<std::unique_ptr<Front>> started =

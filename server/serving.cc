@@ -140,17 +140,16 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   serving_model->engine = serving->engine_.get();
   serving_model->preprocessor = serving->preprocessor_.get();
   serving_model->description = description;
-  serving_model->var_defaults = {.mode = config.var_mode,
-                                 .preset = config.var_preset,
-                                 .profile_tau = std::nullopt,
-                                 .num_layers = loaded.config().decoder.num_hidden_layers};
-  if (loaded.var_profile().has_value()) serving_model->var_defaults.profile_tau = loaded.var_profile()->tau;
-  const absl::StatusOr<rpc::VarRequest> default_var = rpc::ReadVarOptions({}, serving_model->var_defaults);
-  if (!default_var.ok())
+  interventions::VarDefaults& var = serving_model->intervention_defaults.var;
+  var = {.mode = config.var_mode,
+         .preset = config.var_preset,
+         .profile_tau = std::nullopt,
+         .num_layers = loaded.config().decoder.num_hidden_layers};
+  if (loaded.var_profile().has_value()) var.profile_tau = loaded.var_profile()->tau;
+  if (!DescribeDefaults(serving_model->intervention_defaults, serving_model->description).ok())
     return absl::FailedPreconditionError(
         "--var_mode: this model has no VAR profile, only off works; make one with varserve-calibrate --model "
         "DIR");
-  *serving_model->description.mutable_default_var() = default_var->effective;
   serving_model->services = {.tokenizer = &serving->preprocessor_->tokenizer(),
                              .metrics = metrics,
                              .logger = logger,

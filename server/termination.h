@@ -1,6 +1,6 @@
-// SIGTERM and SIGINT, taken by a thread of their own. The first one asks for a drain. Before there is anything
-// to drain it ends the process at once, with exit code 0. The second one ends it at once too, breaking off
-// what still runs, with 128 + its number, as a shell has it. Thread-safe.
+// SIGTERM and SIGINT, taken by a thread of their own. The first one asks for a drain. Before there is
+// anything to drain it ends the process at once, with exit code 0. The second one ends it at once too,
+// breaking off what still runs, with 128 + its number, as a shell has it. Thread-safe.
 #pragma once
 
 #include <csignal>

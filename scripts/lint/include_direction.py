@@ -9,16 +9,19 @@ from sources import ROOT, report, sources
 # A folder in a folder is either part of it or has a row of its own, such as "backend/cpu".
 ALLOWED = {
     "base": {"base"},
-    "engine": {"engine", "base"},
+    "interventions": {"interventions", "base"},
+    "engine": {"engine", "interventions", "base"},
     "preprocess": {"preprocess", "base"},
-    "backend": {"backend"},
-    "backend/cpu": {"backend/cpu", "backend"},
-    "backend/torch": {"backend/torch", "backend"},
-    "model": {"model", "backend", "backend/cpu", "engine", "base"},
+    "backend": {"backend", "interventions"},
+    "backend/cpu": {"backend/cpu", "backend", "interventions"},
+    "backend/torch": {"backend/torch", "backend", "interventions"},
+    "model": {"model", "backend", "backend/cpu", "engine", "interventions", "interventions/var", "base"},
     "loader": {"loader", "model", "backend", "preprocess", "base"},
-    "telemetry": {"telemetry", "engine", "base"},
+    "telemetry": {"telemetry", "engine", "interventions", "base"},
+    "interventions/var": {"interventions/var", "interventions/table", "interventions", "telemetry", "base"},
+    "interventions/table": {"interventions/table", "interventions/var", "interventions", "telemetry", "base"},
     "calibrate": {"calibrate", "loader", "model", "backend", "backend/torch", "engine", "preprocess", "base"},
-    "rpc": {"rpc", "engine", "preprocess", "telemetry", "base"},
+    "rpc": {"rpc", "engine", "interventions", "interventions/table", "preprocess", "telemetry", "base"},
 }
 # Files outside these folders that all of them may include.
 FOR_ALL = {"server/version.h"}

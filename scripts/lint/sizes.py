@@ -18,7 +18,7 @@ LONG_FILES = {
     "tests/unit/preprocess/tokenizer_test.cc",
     "tests/unit/rpc/inference_service_test.cc",
 }
-LONG_FUNCTIONS = {"Metrics::Metrics", "ReadVarOptions", "Serving::Load"}
+LONG_FUNCTIONS = {"Metrics::Metrics", "Serving::Load"}
 
 
 def long_files() -> dict[str, str]:

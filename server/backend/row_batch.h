@@ -7,9 +7,12 @@
 #include <cstdint>
 #include <vector>
 
-#include "server/backend/attention_row.h"
+#include "server/interventions/attention_row.h"
 
 namespace varserve::backend {
+
+using interventions::AttentionRow;
+using interventions::RowSums;
 
 struct RowBatch {
   // One sequence's KV slots.

@@ -6,8 +6,8 @@
 
 #include "server/backend/torch/sink_measure.h"
 #include "server/base/status_macros.h"
+#include "server/base/visual_tokens.h"
 #include "server/calibrate/layer_probe.h"
-#include "server/engine/visual_tokens.h"
 
 namespace varserve::calibrate {
 namespace {
@@ -23,7 +23,7 @@ std::vector<int64_t> Candidates(const ProbedLayer& layer, const Prompt& prompt) 
   std::vector<int64_t> candidates;
   bool text_seen = false;
   for (int t = 0; t < prompt.size(); ++t) {
-    const bool first_text = !text_seen && !engine::FindVisualToken(prompt, t).has_value();
+    const bool first_text = !text_seen && !FindVisualToken(prompt, t).has_value();
     text_seen = text_seen || first_text;
     if (first_text || layer.attention[t].high()) candidates.push_back(t);
   }
@@ -66,7 +66,7 @@ LayerObservation Observe(const ProbedLayer& layer, const Prompt& prompt,
   for (int t = 0; t < prompt.size(); ++t) {
     observation.tokens.push_back({.phi = values[t],
                                   .attention = layer.attention[t],
-                                  .visual = engine::FindVisualToken(prompt, t).has_value()});
+                                  .visual = FindVisualToken(prompt, t).has_value()});
   }
   for (const Voter& voter : voters)
     observation.sink = std::max(observation.sink.value_or(0.0F), values[voter.token]);

@@ -7,30 +7,18 @@
 #include <string>
 #include <type_traits>
 
-#include "server/engine/visual_tokens.h"
+#include "server/base/visual_tokens.h"
 
 namespace varserve::engine {
 namespace {
 
-enum class Region : uint8_t { kPrefix, kSuffix, kMeasuredSuffix };
+enum class Region : uint8_t { kPrefix, kSuffix, kChangedSuffix };
 enum class Run : uint8_t { kText, kVisual };
 
 template <typename T>
 void Append(std::string& bytes, const T& value) {
-  static_assert(std::has_unique_object_representations_v<T> || std::is_same_v<T, float>,
-                "padding is not content");
+  static_assert(std::has_unique_object_representations_v<T>, "padding is not content");
   bytes.append(reinterpret_cast<const char*>(&value), sizeof(value));
-}
-
-void AppendSettings(std::string& bytes, const VarSettings& var) {
-  Append(bytes, var.mode);
-  Append(bytes, var.variant);
-  Append(bytes, var.tau);
-  Append(bytes, var.rho);
-  Append(bytes, var.p);
-  Append(bytes, var.min_visual_attention);
-  Append(bytes, var.first_layer);
-  Append(bytes, var.last_layer);
 }
 
 Digest Sha256(const std::string& bytes) {
@@ -57,11 +45,11 @@ Digest BlockKey(const Digest& previous, const GenerationRequest& request, absl::
   // Prefix and suffix are computed by different kernels: equal tokens, but not always equal bits.
   if (begin < prompt.prefix_size()) {
     Append(bytes, Region::kPrefix);
-  } else if (!request.var.measured()) {
+  } else if (request.intervention == nullptr) {
     Append(bytes, Region::kSuffix);
   } else {
-    Append(bytes, Region::kMeasuredSuffix);
-    AppendSettings(bytes, request.var);
+    Append(bytes, Region::kChangedSuffix);
+    bytes += request.intervention->key();
   }
   Append(bytes, end - begin);
   for (int position = begin; position < end;) {

@@ -1,10 +1,10 @@
-// Content keys of KV blocks: blocks with equal keys hold equal K, V and phi, and equal evidence of VAR.
+// Content keys of KV blocks: blocks with equal keys hold equal K and V, and equal evidence.
 //
 // A key is the SHA-256 of the previous block's key (the root before the first block: the model's fingerprint,
 // or that and the caller's name where callers share nothing) and of the block's own tokens: ids of text,
 // digest and place of visual tokens, since all images share one placeholder id. So a key stands for
-// everything from the sequence's first token on. Blocks of the prefix are the same under every VAR setting; a
-// block behind it also hashes the setting, unless the mode is OFF. Pure functions, thread-safe.
+// everything from the sequence's first token on. Blocks of the prefix are the same under every intervention;
+// a block behind it also hashes that of the request, if it has one. Pure functions, thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -48,16 +48,8 @@ absl::Status Engine::Validate(const GenerationRequest& request) const {
   if (request.sampling.max_tokens < 1) {
     return absl::InvalidArgumentError("max_tokens: is less than 1; ask for at least one token");
   }
-  if (request.var.measured() && !facts_.has_var_profile) {
-    return absl::FailedPreconditionError("var.mode: the model has no VAR profile; use OFF");
-  }
-  if (request.var.first_layer < 0 || request.var.first_layer > request.var.last_layer ||
-      request.var.last_layer >= facts_.num_layers) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("var.last_layer: layers ", request.var.first_layer, " to ", request.var.last_layer,
-                     " are not within the model's 0 to ", facts_.num_layers - 1));
-  }
-  return absl::OkStatus();
+  if (request.intervention == nullptr) return absl::OkStatus();
+  return request.intervention->Check(facts_.num_layers, facts_.token_measures);
 }
 
 absl::Status Engine::CheckServing() const {
@@ -73,7 +65,7 @@ void Engine::GivePlaceBack::operator()(Engine* engine) const {
 
 void Engine::GiveUp(Place place) {
   const absl::Duration waited = clock_->Now() - place.get_deleter().place.arrival;
-  observer_->OnLeftQueue(VarMode::kOff, waited, /*admitted=*/false);
+  observer_->OnLeftQueue(interventions::Mode::kOff, waited, /*admitted=*/false);
 }
 
 absl::StatusOr<Engine::Place> Engine::Reserve(const std::string& caller, absl::Time deadline) {

@@ -76,8 +76,8 @@ class Engine {
   // called before this returns. Takes microseconds. With a place the queue has room for one of them. Refuses
   // with
   //   UNAVAILABLE          draining, stopped or broken
-  //   INVALID_ARGUMENT     no prompt, no room in the context for one token after it, no such VAR layers
-  //   FAILED_PRECONDITION  VAR is to be measured but the model has no VAR profile
+  //   INVALID_ARGUMENT     no prompt, no room in the context for one token after it, or what the
+  //   FAILED_PRECONDITION  intervention says (Intervention::Check)
   //   RESOURCE_EXHAUSTED   the queue, or the caller's part of it, is full, with a retry delay
   //   (retry_delay.h);
   //                        or, without one, never fits

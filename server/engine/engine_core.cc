@@ -84,7 +84,7 @@ void EngineCore::Admit(Round& round) {
     round.left_queue.push_back(sequence->queued());
     ++round.stats.admitted;
     round.stats.cached_tokens += sequence->num_cached;
-    observer_->OnLeftQueue(sequence->request.var.mode, queue_time, /*admitted=*/true);
+    observer_->OnLeftQueue(ModeOf(sequence->request.intervention.get()), queue_time, /*admitted=*/true);
     observer_->OnPrefixLookup(sequence->prompt_size(), sequence->num_cached);
     const absl::Status started = CatchExceptions([&] {
       sinks_.at(sequence->id)->OnStarted({.cached_tokens = sequence->num_cached, .queue_time = queue_time});
@@ -188,8 +188,8 @@ void EngineCore::Apply(const StepPlan& plan, StepOutput output, Round& round) {
 }
 
 void EngineCore::Finish(const Sequence& sequence, FinishReason reason, Round& round) {
-  std::unique_ptr<VarReport> report;
-  if (sequence.request.var.measured()) report = scheduler_.Report(sequence.id);
+  std::unique_ptr<const interventions::Report> report;
+  if (sequence.request.intervention != nullptr) report = scheduler_.Report(sequence.id);
   const std::shared_ptr<OutputSink> sink = Remove(sequence, Scheduler::BlockContent::kValid, round);
   const absl::Status told = CatchExceptions([&] { sink->OnFinished(reason, std::move(report)); });
   if (!told.ok()) TellFailed(*sink, told);
@@ -205,7 +205,8 @@ std::shared_ptr<OutputSink> EngineCore::Remove(const Sequence& sequence, Schedul
   const SequenceId id = sequence.id;
   if (sequence.blocks.empty()) {
     round.left_queue.push_back(sequence.queued());
-    observer_->OnLeftQueue(sequence.request.var.mode, sequence.QueueTime(clock_->Now()), /*admitted=*/false);
+    observer_->OnLeftQueue(ModeOf(sequence.request.intervention.get()), sequence.QueueTime(clock_->Now()),
+                           /*admitted=*/false);
   } else {
     runner_->Release(id);
   }

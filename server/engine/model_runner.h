@@ -17,9 +17,9 @@ struct ModelFacts {
   std::vector<int32_t> eos_token_ids;
   int num_kv_blocks = 0;    // blocks the KV pool holds
   int block_size = 16;      // slots
-  int64_t block_bytes = 0;  // K, V and phi of one block over all layers
+  int64_t block_bytes = 0;  // K, V and measurements of one block over all layers
   int prefill_chunk = 64;   // tokens the runner likes to prefill at once
-  bool has_var_profile = false;
+  int token_measures = 0;   // values measured of each token in each layer, for interventions
 };
 
 class ModelRunner {
@@ -29,9 +29,9 @@ class ModelRunner {
   // Constant for the runner's life.
   virtual const ModelFacts& facts() const = 0;
 
-  // Runs one step: writes K, V and phi of the step's tokens into their blocks, then samples where asked.
-  // Executing the same step again gives the same result. An error means that nothing of the step may be used;
-  // the blocks of its sequences may hold garbage at the positions of the step, nowhere else.
+  // Runs one step: writes K, V and measurements of the step's tokens into their blocks, then samples where
+  // asked. Executing the same step again gives the same result. An error means that nothing of the step may
+  // be used; the blocks of its sequences may hold garbage at the positions of the step, nowhere else.
   virtual absl::StatusOr<StepOutput> Execute(const StepPlan& plan) = 0;
 
   // Forgets what is kept for a sequence beside its blocks (image features not yet used up).

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "absl/time/time.h"
-#include "server/engine/var_settings.h"
+#include "server/interventions/mode.h"
 
 namespace varserve::engine {
 
@@ -26,7 +26,7 @@ class EngineObserver {
 
   // A request does not wait any more: it was admitted, or has ended. `queue_time` is all its waiting, first
   // for its prompt to be made, then to run.
-  virtual void OnLeftQueue(VarMode /*var*/, absl::Duration /*queue_time*/, bool /*admitted*/) {}
+  virtual void OnLeftQueue(interventions::Mode /*mode*/, absl::Duration /*queue_time*/, bool /*admitted*/) {}
 
   // A request looked up its prompt in the prefix cache: tokens asked for, tokens found.
   virtual void OnPrefixLookup(int64_t queried_tokens, int64_t hit_tokens) = 0;

@@ -11,8 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "server/base/prompt.h"
-#include "server/engine/var_report.h"
-#include "server/engine/var_settings.h"
+#include "server/interventions/intervention.h"
 
 namespace varserve::engine {
 
@@ -34,7 +33,7 @@ struct GenerationRequest {
   std::string caller;
   std::shared_ptr<const Prompt> prompt;
   SamplingParams sampling;
-  VarSettings var;
+  std::shared_ptr<const interventions::Intervention> intervention;  // null: plain attention
   std::vector<int> map_layers;  // layers averaged in attention maps; empty: no maps are made
   // Maps are made until they take more than this, counted as float32 values over the grids: a report holds at
   // most one map more.
@@ -67,8 +66,8 @@ class OutputSink {
   virtual void OnStarted(const StartedInfo& info) = 0;
   // kStop ends the request with FinishReason::kStopString after this token.
   virtual SinkVerdict OnToken(const Token& token) = 0;
-  // `report` is null where the request's VAR mode is OFF.
-  virtual void OnFinished(FinishReason reason, std::unique_ptr<const VarReport> report) = 0;
+  // `report` is null where the request has no intervention.
+  virtual void OnFinished(FinishReason reason, std::unique_ptr<const interventions::Report> report) = 0;
   virtual void OnFailed(const absl::Status& status) = 0;
 };
 

@@ -7,16 +7,13 @@
 #include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
 #include "server/engine/block_key.h"
-#include "server/engine/visual_tokens.h"
 
 namespace varserve::engine {
 namespace {
 
-// The authors' code never takes a generated token for a sink, but does take the same token of a later prompt
-// for one: then K, V and evidence after it differ.
 bool MayBeShared(const Sequence& sequence, int block_end) {
-  const VarSettings& var = sequence.request.var;
-  return block_end <= sequence.prompt_size() || !var.measured() || var.variant != VarVariant::kAuthorsCode;
+  const GenerationRequest& request = sequence.request;
+  return request.intervention == nullptr || request.intervention->MayShare(*request.prompt, block_end);
 }
 
 }  // namespace
@@ -132,18 +129,21 @@ absl::StatusOr<Progress> Scheduler::Apply(const SequenceStep& step, SequenceResu
 
 absl::Status Scheduler::CheckResult(const SequenceStep& step, const SequenceResult& result) const {
   RETURN_IF_ERROR(result.status);
-  size_t eligible = 0;
-  for (int position = step.begin; position < step.end; ++position) {
-    eligible += IsEligible(*step.request->prompt, position);
+  size_t acted_on = 0;
+  if (const interventions::Intervention* intervention = step.request->intervention.get()) {
+    for (int position = step.begin; position < step.end; ++position) {
+      acted_on += intervention->ActsOn(*step.request->prompt, position);
+    }
   }
-  const size_t phi = facts_.has_var_profile ? kNumPhiPlanes * facts_.num_layers * (step.end - step.begin) : 0;
-  const size_t rows = step.request->var.measured() ? eligible * facts_.num_layers : 0;
-  if (result.phi.size() != phi || result.rows.size() != rows || result.token.has_value() != step.sample ||
-      result.map.has_value() != step.map) {
-    return absl::InternalError(absl::StrCat("model runner: returned ", result.phi.size(), " phi, ",
-                                            result.rows.size(), " rows, ", result.token.has_value(),
-                                            " tokens and ", result.map.has_value(), " maps, expected ", phi,
-                                            ", ", rows, ", ", step.sample, " and ", step.map));
+  const auto num_layers = static_cast<size_t>(facts_.num_layers);
+  const size_t measures = facts_.token_measures * num_layers * (step.end - step.begin);
+  const size_t rows = acted_on * num_layers;
+  if (result.measures.size() != measures || result.rows.size() != rows ||
+      result.token.has_value() != step.sample || result.map.has_value() != step.map) {
+    return absl::InternalError(
+        absl::StrCat("model runner: returned ", result.measures.size(), " measurements, ", result.rows.size(),
+                     " rows, ", result.token.has_value(), " tokens and ", result.map.has_value(),
+                     " maps, expected ", measures, ", ", rows, ", ", step.sample, " and ", step.map));
   }
   return absl::OkStatus();
 }
@@ -162,12 +162,13 @@ void Scheduler::PublishCompleteBlocks(Sequence& sequence) {
   }
 }
 
-std::unique_ptr<VarReport> Scheduler::Report(SequenceId id) {
+std::unique_ptr<const interventions::Report> Scheduler::Report(SequenceId id) {
   Sequence& sequence = *sequences_.at(id);
-  auto report = std::make_unique<VarReport>(
-      evidence_.Report(sequence.request, sequence.layout, sequence.blocks, sequence.num_computed));
-  report->maps = std::move(sequence.maps);
-  return report;
+  return sequence.request.intervention->MakeReport(
+      {.prompt = *sequence.request.prompt,
+       .num_layers = facts_.num_layers,
+       .tokens = evidence_.Of(sequence.layout, sequence.blocks, sequence.num_computed),
+       .maps = std::move(sequence.maps)});
 }
 
 void Scheduler::Remove(SequenceId id, BlockContent content) {

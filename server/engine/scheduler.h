@@ -67,8 +67,8 @@ class Scheduler {
   // nothing of the sequence may be used any more.
   absl::StatusOr<Progress> Apply(const SequenceStep& step, SequenceResult result);
 
-  // The evidence of a running sequence, all its maps included. REQUIRES: its VAR setting is measured.
-  std::unique_ptr<VarReport> Report(SequenceId id);
+  // On the evidence of a running sequence, all its maps included. REQUIRES: it has an intervention.
+  std::unique_ptr<const interventions::Report> Report(SequenceId id);
 
   // Ends a sequence, waiting or running, and frees its blocks; their content stays findable, or, if it must
   // not be trusted, is forgotten.

@@ -34,7 +34,7 @@ class SelfTest::Answer final : public OutputSink {
  public:
   void OnStarted(const StartedInfo& /*info*/) override {}
   SinkVerdict OnToken(const Token& /*token*/) override { return SinkVerdict::kContinue; }
-  void OnFinished(FinishReason /*reason*/, std::unique_ptr<const VarReport> /*report*/) override {
+  void OnFinished(FinishReason /*reason*/, std::unique_ptr<const interventions::Report> /*report*/) override {
     End(absl::OkStatus());
   }
   void OnFailed(const absl::Status& status) override { End(status); }

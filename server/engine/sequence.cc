@@ -45,8 +45,8 @@ std::vector<int> Sequence::ImagesToEncode(int begin, int end) const {
 }
 
 bool Sequence::wants_map() const {
-  if (request.map_layers.empty() || !request.var.measured()) return false;
-  int64_t bytes = 0;  // of one map, before and after VAR
+  if (request.map_layers.empty() || request.intervention == nullptr) return false;
+  int64_t bytes = 0;  // of one map, before and after
   for (const ImageSpan& span : request.prompt->spans) {
     bytes += 2 * static_cast<int64_t>(sizeof(float)) * span.rows * span.cols;
   }
@@ -63,7 +63,7 @@ SequenceStep Sequence::StepOver(int begin, int end) const {
           .blocks = blocks,
           .encode_images = ImagesToEncode(begin, end),
           .sample = sample,
-          // What VAR cannot influence has no map: where the prompt ends with a picture.
+          // What no intervention can influence has no map: where the prompt ends with a picture.
           .map = sample && begin >= layout.prefix_size() && wants_map()};
 }
 

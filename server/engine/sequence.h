@@ -37,7 +37,7 @@ struct Sequence {
   int num_cached = 0;              // leading tokens taken from the prefix cache
   int num_computed = 0;            // leading tokens whose K and V are in the blocks
   int num_published = 0;           // leading blocks that are complete
-  std::vector<VarReport::Map> maps;
+  std::vector<interventions::AttentionMap> maps;
 
   int prompt_size() const { return request.prompt->size(); }
   int num_tokens() const { return prompt_size() + static_cast<int>(generated.size()); }

@@ -10,7 +10,7 @@
 #include "absl/types/span.h"
 #include "server/engine/request.h"
 #include "server/engine/slot_layout.h"
-#include "server/engine/var_report.h"
+#include "server/interventions/measurements.h"
 
 namespace varserve::engine {
 
@@ -42,20 +42,16 @@ struct StepPlan {
   }
 };
 
-// phi is kept for both variants, whose epsilons differ (docs/var.md): index with
-// static_cast<int>(VarVariant).
-inline constexpr int kNumPhiPlanes = 2;
-
 struct SequenceResult {
   absl::Status status;         // INTERNAL if this sequence's logits were not finite
   std::optional<Token> token;  // if the step was to sample
-  // phi of the step's tokens, [kNumPhiPlanes, layers, end - begin]; empty if the model has no VAR profile.
-  std::vector<float> phi;
-  // For each eligible token of the step and each layer, [tokens, layers]; layers outside the setting's range
-  // are 0. Empty if the request's VAR mode is OFF or no token of the step is eligible.
-  std::vector<AttentionShares> rows;
+  // What is measured of each of the step's tokens: [ModelFacts::token_measures, layers, end - begin].
+  std::vector<float> measures;
+  // For each token of the step that the request's intervention acts on and each layer, [tokens, layers];
+  // layers it leaves alone are 0. Empty without an intervention.
+  std::vector<interventions::AttentionShares> rows;
   // If the step asked for it.
-  std::optional<VarReport::Map> map;
+  std::optional<interventions::AttentionMap> map;
 };
 
 struct StepOutput {

@@ -13,6 +13,7 @@
 #include "absl/strings/str_format.h"
 #include "server/base/control_group.h"
 #include "server/engine/evidence.h"
+#include "server/interventions/var/tokens.h"
 #include "server/model/kv_cache.h"
 
 namespace varserve::model {
@@ -134,8 +135,9 @@ MemoryNeeds MeasureNeeds(const VisionLanguageModel& model, const RequestLimits& 
       limits.receive_memory +
       limits.worker_threads *
           (limits.max_message_bytes + kBytesPerTextByte * kTextBytesPerToken * d.max_position_embeddings);
-  needs.block_evidence = engine::Evidence::BlockBytes(
-      {.num_layers = d.num_hidden_layers, .block_size = KvCache::kBlockSize, .has_var_profile = true});
+  needs.block_evidence = engine::Evidence::BlockBytes({.num_layers = d.num_hidden_layers,
+                                                       .block_size = KvCache::kBlockSize,
+                                                       .token_measures = interventions::kNumPhiPlanes});
   if (!model.device().is_cpu()) needs.host_budget = FreeHostBytes() / 10 * 9;
   needs.replies = kMapCopies * most_running * limits.max_map_bytes;
   return needs;

@@ -1,20 +1,15 @@
 #include "server/model/step_input.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
-
-#include "server/engine/visual_tokens.h"
 
 namespace varserve::model {
 namespace {
 
-using backend::AttentionRow;
 using backend::RowBatch;
 using engine::GenerationRequest;
 using engine::SequenceStep;
 using engine::SlotLayout;
-using engine::VarVariant;
+using interventions::AttentionRow;
 
 int32_t TokenAt(const SequenceStep& step, int position) {
   const std::vector<int32_t>& prompt = step.request->prompt->token_ids;
@@ -35,22 +30,16 @@ RowBatch::Sequence SequenceOf(const SequenceStep& step, const SlotLayout& layout
   return sequence;
 }
 
-// Everything but the row's place and map: what the request's VAR setting means for one token.
+// Everything but the row's sequence and map.
 AttentionRow RowOf(const GenerationRequest& request, int position, const SlotLayout& layout) {
   AttentionRow row;
   row.num_slots = layout.SlotOf(position) + 1;
-  if (!request.var.measured() || !engine::IsEligible(*request.prompt, position)) return row;
-  const engine::VarSettings& var = request.var;
-  row.authors_code = var.variant == VarVariant::kAuthorsCode;
-  row.first_layer = var.first_layer;
-  row.last_layer = var.last_layer;
-  // The authors' code finds sinks once, in the prompt, and compares strictly.
-  row.sink_slots =
-      row.authors_code ? layout.NumSlots(request.prompt->size()) : std::numeric_limits<int32_t>::max();
-  row.tau = row.authors_code ? std::nextafter(var.tau, std::numeric_limits<float>::infinity()) : var.tau;
-  row.rho = var.rho;
-  row.p = var.mode == engine::VarMode::kOn ? var.p : 0.0F;
-  row.min_visual_attention = var.min_visual_attention;
+  if (request.intervention != nullptr) {
+    request.intervention->SetRow({.prompt = *request.prompt,
+                                  .position = position,
+                                  .prompt_slots = layout.NumSlots(request.prompt->size())},
+                                 row);
+  }
   return row;
 }
 

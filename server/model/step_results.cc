@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "server/engine/visual_tokens.h"
+#include "server/interventions/var/tokens.h"
 #include "server/model/kv_cache.h"
 
 namespace varserve::model {
@@ -13,7 +13,7 @@ namespace varserve::model {
 using engine::SequenceResult;
 using engine::SequenceStep;
 
-static_assert(sizeof(backend::RowSums) == 4 * sizeof(float), "a row of StepTensors::sums is a RowSums");
+static_assert(sizeof(interventions::RowSums) == 4 * sizeof(float), "a row of StepTensors::sums is a RowSums");
 
 StepResults::StepResults(const engine::StepPlan& plan, const StepInput& input, const StepTensors& tensors,
                          const engine::ModelFacts& facts)
@@ -49,7 +49,7 @@ StepResults::StepResults(const engine::StepPlan& plan, const StepInput& input, c
   largest_id_ = take(largest_id);
   whole_logits_ = take(whole);
   phi_ = take(tensors.phi);
-  sums_ = reinterpret_cast<const backend::RowSums*>(take(tensors.sums));
+  sums_ = reinterpret_cast<const interventions::RowSums*>(take(tensors.sums));
   maps_ = take(tensors.maps);
 }
 
@@ -61,8 +61,8 @@ engine::StepOutput StepResults::Take(SamplerPool& samplers) const {
     const SequenceStep& step = plan_.steps[i];
     const StepInput::Place& place = input_.places[i];
     SequenceResult& result = output.results[i];
-    if (tensors_.phi.defined()) result.phi = PhiOf(step, place);
-    if (place.rows && step.request->var.measured()) result.rows = RowsOf(step, place);
+    if (tensors_.phi.defined()) result.measures = PhiOf(step, place);
+    if (place.rows && step.request->intervention != nullptr) result.rows = RowsOf(step, place);
     if (place.map >= 0) result.map = MapOf(step, place.map);
   }
   return output;
@@ -98,24 +98,24 @@ void StepResults::ChooseTokens(SamplerPool& samplers, engine::StepOutput& output
 std::vector<float> StepResults::PhiOf(const SequenceStep& step, const StepInput::Place& place) const {
   const int64_t num_tokens = tensors_.phi.size(2);
   std::vector<float> phi;
-  for (int plane = 0; plane < engine::kNumPhiPlanes; ++plane) {
+  for (int plane = 0; plane < interventions::kNumPhiPlanes; ++plane) {
     for (int64_t l = 0; l < facts_.num_layers; ++l) {
-      const float* from = phi_ + (l * engine::kNumPhiPlanes + plane) * num_tokens + place.first;
+      const float* from = phi_ + (l * interventions::kNumPhiPlanes + plane) * num_tokens + place.first;
       phi.insert(phi.end(), from, from + (step.end - step.begin));
     }
   }
   return phi;
 }
 
-std::vector<engine::AttentionShares> StepResults::RowsOf(const SequenceStep& step,
-                                                         const StepInput::Place& place) const {
+std::vector<interventions::AttentionShares> StepResults::RowsOf(const SequenceStep& step,
+                                                                const StepInput::Place& place) const {
   const int64_t num_rows = input_.batch.num_rows();
   const auto heads = static_cast<float>(facts_.num_heads);
-  std::vector<engine::AttentionShares> rows;
+  std::vector<interventions::AttentionShares> rows;
   for (int t = step.begin; t < step.end; ++t) {
-    if (!engine::IsEligible(*step.request->prompt, t)) continue;
+    if (!step.request->intervention->ActsOn(*step.request->prompt, t)) continue;
     for (int64_t l = 0; l < facts_.num_layers; ++l) {
-      const backend::RowSums& sums = sums_[l * num_rows + place.first + t - step.begin];
+      const interventions::RowSums& sums = sums_[l * num_rows + place.first + t - step.begin];
       rows.push_back({.image_centric_heads = sums.image_centric_heads / heads,
                       .redistributed = sums.redistributed / heads,
                       .visual_before = sums.visual_before / heads,
@@ -125,7 +125,7 @@ std::vector<engine::AttentionShares> StepResults::RowsOf(const SequenceStep& ste
   return rows;
 }
 
-engine::VarReport::Map StepResults::MapOf(const SequenceStep& step, int64_t map) const {
+interventions::AttentionMap StepResults::MapOf(const SequenceStep& step, int64_t map) const {
   const Prompt& prompt = *step.request->prompt;
   const engine::SlotLayout layout(prompt.prefix_size(), KvCache::kBlockSize);
   const int64_t slots = tensors_.maps.size(2);
@@ -134,7 +134,7 @@ engine::VarReport::Map StepResults::MapOf(const SequenceStep& step, int64_t map)
   const auto averaged =
       static_cast<float>(facts_.num_heads * static_cast<int64_t>(step.request->map_layers.size()));
   const float scale = 1.0F / averaged;
-  engine::VarReport::Map result{.position = step.end - 1, .before = {}, .after = {}};
+  interventions::AttentionMap result{.position = step.end - 1, .before = {}, .after = {}};
   for (const ImageSpan& span : prompt.spans) {
     for (int t = span.begin; t < span.end; ++t) {
       result.before.push_back(before[layout.SlotOf(t)] * scale);

@@ -5,8 +5,8 @@
 
 #include <vector>
 
-#include "server/backend/attention_row.h"
 #include "server/engine/model_runner.h"
+#include "server/interventions/attention_row.h"
 #include "server/model/sampler_pool.h"
 #include "server/model/step_input.h"
 
@@ -15,8 +15,8 @@ namespace varserve::model {
 // On the device. Letters: S sampled tokens, V vocabulary, L layers, N tokens, R rows.
 struct StepTensors {
   at::Tensor logits;  // [S, V] float32; undefined if S is 0
-  at::Tensor phi;     // [L, 2, N] float32; undefined where the model has no VAR profile
-  at::Tensor sums;    // [L, R, 4] float32, the last dimension a backend::RowSums
+  at::Tensor phi;     // [L, 2, N] float32; undefined where the model measures nothing
+  at::Tensor sums;    // [L, R, 4] float32, the last dimension a interventions::RowSums
   at::Tensor maps;    // [maps, 2, max_slots] float32
 };
 
@@ -34,9 +34,9 @@ class StepResults {
   const float* LogitsOf(const engine::SequenceStep& step, int64_t sampled) const;
   void ChooseTokens(SamplerPool& samplers, engine::StepOutput& output) const;
   std::vector<float> PhiOf(const engine::SequenceStep& step, const StepInput::Place& place) const;
-  std::vector<engine::AttentionShares> RowsOf(const engine::SequenceStep& step,
-                                              const StepInput::Place& place) const;
-  engine::VarReport::Map MapOf(const engine::SequenceStep& step, int64_t map) const;
+  std::vector<interventions::AttentionShares> RowsOf(const engine::SequenceStep& step,
+                                                     const StepInput::Place& place) const;
+  interventions::AttentionMap MapOf(const engine::SequenceStep& step, int64_t map) const;
 
   const engine::StepPlan& plan_;
   const StepInput& input_;
@@ -49,8 +49,8 @@ class StepResults {
   const float* largest_id_ = nullptr;    // [S]; ids below 2^24 are exact in float32
   const float* whole_logits_ = nullptr;  // [whole_rows_, V]; none on the CPU, where logits are read in place
   const float* phi_ = nullptr;           // [L, 2, N]
-  const backend::RowSums* sums_ = nullptr;  // [L, R]
-  const float* maps_ = nullptr;             // [maps, 2, max_slots]
+  const interventions::RowSums* sums_ = nullptr;  // [L, R]
+  const float* maps_ = nullptr;                   // [maps, 2, max_slots]
 };
 
 }  // namespace varserve::model

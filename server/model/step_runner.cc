@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "server/base/status_macros.h"
+#include "server/interventions/var/tokens.h"
 #include "server/model/decoder_input.h"
 #include "server/model/step_results.h"
 #include "server/model/torch_errors.h"
@@ -26,7 +27,7 @@ absl::StatusOr<std::unique_ptr<StepRunner>> StepRunner::Create(
                     .block_size = static_cast<int>(KvCache::kBlockSize),
                     .block_bytes = KvCache::BlockBytes(c, m.dtype()),
                     .prefill_chunk = PrefillChunk(m.device()),
-                    .has_var_profile = m.var_profile().has_value()};
+                    .token_measures = m.var_profile().has_value() ? interventions::kNumPhiPlanes : 0};
   RETURN_IF_ERROR(CatchTorchErrors([&] {
     runner->cache_ = std::make_unique<KvCache>(c, num_kv_blocks, m.dtype(), m.device());
     return absl::OkStatus();
@@ -76,7 +77,7 @@ StepOutput StepRunner::Run(const StepPlan& plan) {
   evidence.Reduce();
 
   const StepTensors outputs{.logits = logits,
-                            .phi = facts_.has_var_profile ? cache_->PhiOf(tensors.slots) : at::Tensor(),
+                            .phi = facts_.token_measures > 0 ? cache_->PhiOf(tensors.slots) : at::Tensor(),
                             .sums = evidence.sums,
                             .maps = evidence.maps};
   StepOutput output = StepResults(plan, input, outputs, facts_).Take(samplers_);

@@ -29,7 +29,7 @@ absl::StatusOr<std::optional<VarProfile>> FromDirectory(const std::string& model
   JsonFields fields(*parsed, kFile);
   VarProfile profile;
   const std::vector<int64_t> sink_dimensions = fields.Ints("sink_dimensions", {});
-  profile.tau = static_cast<float>(fields.Number("tau", 20.0, 0.0, 1e6));
+  profile.tau = static_cast<float>(fields.Number("tau", interventions::kPaperTau, 0.0, 1e6));
   profile.source = absl::StrCat("model directory: ", fields.String("source", kFile));
   profile.decoder = fields.String("decoder", "");
   RETURN_IF_ERROR(fields.status());

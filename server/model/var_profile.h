@@ -8,13 +8,14 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/interventions/var/settings.h"
 #include "server/model/decoder_config.h"
 
 namespace varserve::model {
 
 struct VarProfile {
   std::vector<int32_t> sink_dimensions;  // each in [0, hidden_size)
-  float tau = 20.0F;
+  float tau = interventions::kPaperTau;
   std::string source;   // where it comes from, for people
   std::string decoder;  // what it was made for
 };

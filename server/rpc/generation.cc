@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "server/rpc/reply_size.h"
-#include "server/rpc/report_conversion.h"
 
 namespace varserve::rpc {
 namespace {
@@ -38,20 +37,16 @@ absl::string_view ReasonName(FinishReason reason) {
   return "none";
 }
 
-absl::string_view ModeName(engine::VarMode mode) {
-  return mode == engine::VarMode::kOff ? "off" : mode == engine::VarMode::kObserve ? "observe" : "on";
-}
-
 double Seconds(std::optional<absl::Duration> duration) {
   return duration ? absl::ToDoubleSeconds(*duration) : 0.0;
 }
 
-LogFields CallFields(const Call& call, engine::VarMode mode, const absl::Status& status, absl::Time now) {
+LogFields CallFields(const Call& call, interventions::Mode mode, const absl::Status& status, absl::Time now) {
   LogFields fields = {{"request_id", call.metadata().request_id},
                       {"caller", call.metadata().caller},
                       {"method", std::string(call.method())},
                       {"code", absl::StatusCodeToString(status.code())},
-                      {"var", std::string(ModeName(mode))},
+                      {"var", interventions::ModeName(mode)},
                       {"seconds", absl::ToDoubleSeconds(now - call.metadata().arrival)}};
   if (!call.metadata().traceparent.empty()) fields.push_back({"traceparent", call.metadata().traceparent});
   if (!status.ok()) fields.push_back({"error", std::string(status.message())});
@@ -83,7 +78,7 @@ void Generation::OnStarted(const engine::StartedInfo& info) {
   started.set_prompt_tokens(static_cast<uint32_t>(spec_.prompt->size()));
   started.set_visual_tokens(static_cast<uint32_t>(num_visual_tokens()));
   started.set_cached_tokens(static_cast<uint32_t>(info.cached_tokens));
-  *started.mutable_var() = spec_.effective_var;
+  spec_.intervention->Describe(started);
   for (const std::shared_ptr<const ProcessedImage>& image : spec_.prompt->images) {
     v1::ImageRegion& region = *started.add_image_regions();
     region.set_left(image->region.left);
@@ -98,9 +93,9 @@ SinkVerdict Generation::OnToken(const engine::Token& token) {
   const absl::Time now = services_.clock->Now();
   if (!first_token_.has_value()) {
     first_token_ = now;
-    services_.metrics->OnFirstToken(spec_.mode, now - call_->metadata().arrival);
+    services_.metrics->OnFirstToken(spec_.intervention->mode(), now - call_->metadata().arrival);
   } else {
-    services_.metrics->OnNextToken(spec_.mode, now - last_token_);
+    services_.metrics->OnNextToken(spec_.intervention->mode(), now - last_token_);
   }
   last_token_ = now;
 
@@ -145,7 +140,7 @@ void Generation::SendDelta(std::string text) {
   call_->stream().Send(spec_.setting, std::move(response));
 }
 
-void Generation::OnFinished(FinishReason reason, std::unique_ptr<const engine::VarReport> report) {
+void Generation::OnFinished(FinishReason reason, std::unique_ptr<const interventions::Report> report) {
   if (text_error_.ok() && !stop_.stopped()) {
     absl::StatusOr<std::string> rest = detokenizer_.Finish();
     text_error_ = rest.status();
@@ -174,7 +169,7 @@ void Generation::OnFinished(FinishReason reason, std::unique_ptr<const engine::V
   call_->GenerationEnded();
 }
 
-void Generation::SetFinished(FinishReason reason, const engine::VarReport* report, absl::Time now,
+void Generation::SetFinished(FinishReason reason, const interventions::Report* report, absl::Time now,
                              v1::Finished& finished) const {
   const absl::Time arrival = call_->metadata().arrival;
   finished.set_finish_reason(ToProto(reason));
@@ -193,13 +188,14 @@ void Generation::SetFinished(FinishReason reason, const engine::VarReport* repor
   }
   timing.set_total_seconds(absl::ToDoubleSeconds(now - arrival));
   if (report != nullptr) {
-    *finished.mutable_var_report() =
-        ToProto(*report, {.prompt = *spec_.prompt,
-                          .generated = generated_,
-                          .tokenizer = *services_.tokenizer,
-                          .effective = spec_.effective_var,
-                          .max_map_bytes = services_.max_map_bytes,
-                          .max_bytes = kMaxAnswerBytes - finished.text().size()});
+    spec_.intervention->Convert(
+        *report,
+        {.prompt = *spec_.prompt,
+         .generated = generated_,
+         .token_text = [this](int32_t id) { return services_.tokenizer->TokenText(id); },
+         .max_map_bytes = services_.max_map_bytes,
+         .max_bytes = kMaxAnswerBytes - finished.text().size()},
+        finished);
   }
 }
 
@@ -212,12 +208,11 @@ void Generation::OnFailed(const absl::Status& status) {
 }
 
 void Generation::Account(const absl::Status& status, absl::string_view reason,
-                         const engine::VarReport* report, absl::Time now) const {
+                         const interventions::Report* report, absl::Time now) const {
   telemetry::RequestRecord record{.method = call_->method(),
                                   .code = status.code(),
                                   .finish_reason = reason,
-                                  .var = spec_.mode,
-                                  .preset = spec_.preset,
+                                  .var = spec_.intervention->mode(),
                                   .duration = now - call_->metadata().arrival,
                                   .prompt_tokens = spec_.prompt->size(),
                                   .visual_tokens = num_visual_tokens(),
@@ -228,7 +223,7 @@ void Generation::Account(const absl::Status& status, absl::string_view reason,
   if (first_token_.has_value()) record.prefill = *first_token_ - *admitted_;
   services_.metrics->OnRequestEnd(record);
 
-  LogFields fields = CallFields(*call_, spec_.mode, status, now);
+  LogFields fields = CallFields(*call_, spec_.intervention->mode(), status, now);
   fields.push_back({"finish_reason", std::string(reason)});
   fields.push_back({"prompt_tokens", static_cast<int64_t>(spec_.prompt->size())});
   fields.push_back({"cached_tokens", static_cast<int64_t>(started_.cached_tokens)});
@@ -239,17 +234,15 @@ void Generation::Account(const absl::Status& status, absl::string_view reason,
         {"first_token_seconds", absl::ToDoubleSeconds(*first_token_ - call_->metadata().arrival)});
   }
   if (report != nullptr) {
-    fields.push_back({"preset", std::string(spec_.preset)});
-    fields.push_back({"visual_sink_tokens", report->visual_sink_tokens});
-    fields.push_back({"text_sink_tokens", report->text_sink_tokens});
-    fields.push_back({"image_centric_head_ratio", static_cast<double>(report->totals.image_centric_heads)});
-    fields.push_back({"redistributed_attention", static_cast<double>(report->totals.redistributed)});
+    for (telemetry::LogField& field : spec_.intervention->LogFieldsOf(*report)) {
+      fields.push_back(std::move(field));
+    }
   }
   services_.logger->Call(status, fields);
 }
 
 void AccountRefusal(telemetry::Metrics& metrics, telemetry::Logger& logger, const Call& call,
-                    engine::VarMode mode, const absl::Status& status, absl::Time now) {
+                    interventions::Mode mode, const absl::Status& status, absl::Time now) {
   metrics.OnRequestEnd({.method = call.method(),
                         .code = status.code(),
                         .finish_reason = "none",

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "server/base/clock.h"
 #include "server/engine/request.h"
+#include "server/interventions/table/setting.h"
 #include "server/preprocess/detokenizer.h"
 #include "server/preprocess/stop_matcher.h"
 #include "server/preprocess/tokenizer.h"
@@ -33,9 +34,7 @@ struct GenerationSpec {
   uint32_t setting = 0;  // index in a Compare
   std::shared_ptr<const Prompt> prompt;
   std::vector<std::string> stop;
-  v1::VarOptions effective_var;
-  engine::VarMode mode = engine::VarMode::kOff;
-  absl::string_view preset;  // see VarRequest
+  std::shared_ptr<const interventions::Setting> intervention;
   bool logprobs = false;
   std::optional<absl::Duration> image_time;
 };
@@ -47,7 +46,7 @@ class Generation : public engine::OutputSink, public std::enable_shared_from_thi
 
   void OnStarted(const engine::StartedInfo& info) override;
   engine::SinkVerdict OnToken(const engine::Token& token) override;
-  void OnFinished(engine::FinishReason reason, std::unique_ptr<const engine::VarReport> report) override;
+  void OnFinished(engine::FinishReason reason, std::unique_ptr<const interventions::Report> report) override;
   void OnFailed(const absl::Status& status) override;
 
  private:
@@ -56,9 +55,9 @@ class Generation : public engine::OutputSink, public std::enable_shared_from_thi
   // many for a message.
   void SendText(std::string text);
   void SendDelta(std::string text);
-  void SetFinished(engine::FinishReason reason, const engine::VarReport* report, absl::Time now,
+  void SetFinished(engine::FinishReason reason, const interventions::Report* report, absl::Time now,
                    v1::Finished& finished) const;
-  void Account(const absl::Status& status, absl::string_view reason, const engine::VarReport* report,
+  void Account(const absl::Status& status, absl::string_view reason, const interventions::Report* report,
                absl::Time now) const;
   int num_visual_tokens() const;
 
@@ -80,6 +79,6 @@ class Generation : public engine::OutputSink, public std::enable_shared_from_thi
 
 // Log line and metrics of a call that ended before any generation was made.
 void AccountRefusal(telemetry::Metrics& metrics, telemetry::Logger& logger, const Call& call,
-                    engine::VarMode mode, const absl::Status& status, absl::Time now);
+                    interventions::Mode mode, const absl::Status& status, absl::Time now);
 
 }  // namespace varserve::rpc

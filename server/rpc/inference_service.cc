@@ -118,14 +118,14 @@ InferenceService::Reactor* InferenceService::Start(const char* method, grpc::Cal
                             ContextOf(context, metadata));
   const auto call = std::make_shared<Call>(method, std::move(metadata), stream);
   if (!model.ok()) {
-    Refuse(*call, engine::VarMode::kOff, model.status());
+    Refuse(*call, interventions::Mode::kOff, model.status());
     return stream.get();
   }
   stream->ReadOne(options_.max_message_bytes,
                   [this, call, model = *std::move(model)](absl::StatusOr<CallReactor::Message> message) {
                     const absl::Status status =
                         message.ok() ? Enqueue<Request>(model, call, *std::move(message)) : message.status();
-                    if (!status.ok()) Refuse(*call, engine::VarMode::kOff, status);
+                    if (!status.ok()) Refuse(*call, interventions::Mode::kOff, status);
                   });
   return stream.get();
 }
@@ -138,7 +138,7 @@ absl::Status InferenceService::Enqueue(const ModelRef& model, const std::shared_
   const bool accepted =
       workers_.Submit(call->metadata().caller,
                       [this, call, model, message = std::move(message), place = std::move(place)]() mutable {
-                        engine::VarMode mode = engine::VarMode::kOff;
+                        interventions::Mode mode = interventions::Mode::kOff;
                         const absl::Status status = [&]() -> absl::Status {
                           if (const absl::Status wanted = StillWanted(*call, *options_.clock); !wanted.ok()) {
                             model->engine->GiveUp(std::move(place));
@@ -157,7 +157,7 @@ absl::Status InferenceService::Enqueue(const ModelRef& model, const std::shared_
                   : absl::UnavailableError("server: is shutting down; try another replica");
 }
 
-void InferenceService::Refuse(Call& call, engine::VarMode mode, const absl::Status& status) {
+void InferenceService::Refuse(Call& call, interventions::Mode mode, const absl::Status& status) {
   const absl::Status departure = call.stream().departure();  // its caller will not hear of anything else
   AccountRefusal(*options_.metrics, *options_.logger, call, mode, departure.ok() ? status : departure,
                  options_.clock->Now());
@@ -166,19 +166,19 @@ void InferenceService::Refuse(Call& call, engine::VarMode mode, const absl::Stat
 
 absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_ptr<Call>& call,
                                       const ChatRequest& chat, engine::Engine::Place place,
-                                      engine::VarMode& mode) {
+                                      interventions::Mode& mode) {
   // 1. What costs nothing to check.
   const v1::Model::Decoder& decoder = model->description.decoder();
   const absl::StatusOr<SamplingRequest> sampling =
       ReadGenerateOptions(*chat.options, static_cast<int>(decoder.vocabulary()), RandomSeed());
   if (!sampling.ok()) return Prefixed(absl::StrCat(chat.options_field, "."), sampling.status());
-  std::vector<VarRequest> settings;
+  std::vector<std::shared_ptr<const interventions::Setting>> settings;
   for (const auto& [field, options] : chat.settings) {
-    absl::StatusOr<VarRequest> setting = ReadVarOptions(*options, model->var_defaults);
+    auto setting = interventions::ReadOptions(*options, model->intervention_defaults);
     if (!setting.ok()) return Prefixed(absl::StrCat(field, "."), setting.status());
     settings.push_back(*std::move(setting));
   }
-  mode = settings.front().settings.mode;
+  mode = settings.front()->mode();
 
   const preprocess::PromptBuilder& prompts = model->preprocessor->prompt_builder();
   const int context = static_cast<int>(decoder.context());
@@ -201,8 +201,8 @@ absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_p
                                       .caller = call->metadata().caller,
                                       .prompt = prompt,
                                       .sampling = sampling->params,
-                                      .var = settings[i].settings,
-                                      .map_layers = settings[i].map_layers,
+                                      .intervention = settings[i]->intervention(),
+                                      .map_layers = settings[i]->map_layers(),
                                       .max_map_bytes = model->services.max_map_bytes,
                                       .deadline = call->metadata().deadline};
     request.sampling.max_tokens =
@@ -210,9 +210,7 @@ absl::Status InferenceService::Submit(const ModelRef& model, const std::shared_p
     GenerationSpec spec{.setting = static_cast<uint32_t>(i),
                         .prompt = prompt,
                         .stop = sampling->stop,
-                        .effective_var = settings[i].effective,
-                        .mode = settings[i].settings.mode,
-                        .preset = settings[i].preset,
+                        .intervention = settings[i],
                         .logprobs = sampling->params.logprobs >= 0,
                         .image_time = image_time};
     group.push_back(

@@ -11,6 +11,7 @@
 #include "absl/synchronization/mutex.h"
 #include "server/base/byte_budget.h"
 #include "server/engine/engine.h"
+#include "server/interventions/table/table.h"
 #include "server/preprocess/preprocessor.h"
 #include "server/rpc/bearer_tokens.h"
 #include "server/rpc/call.h"
@@ -29,7 +30,7 @@ struct ServingModel {
   engine::Engine* engine = nullptr;
   const preprocess::Preprocessor* preprocessor = nullptr;
   v1::Model description;
-  VarDefaults var_defaults;
+  interventions::Defaults intervention_defaults;
   GenerationServices services;
 };
 
@@ -70,7 +71,7 @@ class InferenceService : public RawService {
       ABSL_LOCKS_EXCLUDED(mu_);
   CallReactor::Context ContextOf(grpc::CallbackServerContext* context, const CallMetadata& metadata);
   // Ends a call of which no generation was made.
-  void Refuse(Call& call, engine::VarMode mode, const absl::Status& status);
+  void Refuse(Call& call, interventions::Mode mode, const absl::Status& status);
   template <typename Request>
   Reactor* Start(const char* method, grpc::CallbackServerContext* context);
   // Takes a place in the queue and hands the rest to a worker.
@@ -79,7 +80,7 @@ class InferenceService : public RawService {
                        CallReactor::Message message);
   // On a worker: everything between the request and the engine.
   absl::Status Submit(const ModelRef& model, const std::shared_ptr<Call>& call, const ChatRequest& chat,
-                      engine::Engine::Place place, engine::VarMode& mode);
+                      engine::Engine::Place place, interventions::Mode& mode);
   Reactor* GetModel(grpc::CallbackServerContext* context);
 
   const ServiceOptions options_;

@@ -13,9 +13,6 @@
 
 namespace varserve::telemetry {
 
-// The values of the label `var`, by engine::VarMode.
-inline constexpr const char* kModeNames[] = {"off", "observe", "on"};
-
 class MetricFamilies {
  public:
   explicit MetricFamilies(const std::string& model);

@@ -9,7 +9,8 @@ namespace varserve::telemetry {
 namespace {
 
 using absl::StatusCode;
-using engine::VarMode;
+using interventions::kModeNames;
+using interventions::Mode;
 using prometheus::Counter;
 using prometheus::Family;
 using prometheus::Gauge;
@@ -20,7 +21,7 @@ const std::vector<double> kSeconds = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1
                                       1,     2,     5,     10,   20,   60,   120, 300};
 const std::vector<double> kSequences = {0, 1, 2, 4, 8, 16, 32, 64, 128};
 
-int Index(VarMode mode) { return static_cast<int>(mode); }
+int Index(Mode mode) { return static_cast<int>(mode); }
 
 void Observe(Histogram& histogram, const std::optional<absl::Duration>& duration) {
   if (duration.has_value()) histogram.Observe(absl::ToDoubleSeconds(*duration));
@@ -28,11 +29,11 @@ void Observe(Histogram& histogram, const std::optional<absl::Duration>& duration
 
 // Codes by the names gRPC has for them.
 Counter& RequestSeries(Family<Counter>& requests, absl::string_view method, StatusCode code,
-                       absl::string_view finish_reason, VarMode var) {
+                       absl::string_view finish_reason, Mode var) {
   return requests.Add({{"method", std::string(method)},
                        {"code", absl::StatusCodeToString(code)},
                        {"finish_reason", std::string(finish_reason)},
-                       {"var", kModeNames[Index(var)]}});
+                       {"var", ModeName(var)}});
 }
 
 }  // namespace
@@ -51,7 +52,8 @@ Metrics::PerMode<Counter> Metrics::Tokens(const char* name, const char* help) co
   return series;
 }
 
-Metrics::Metrics(const std::string& model, const std::string& server_version)
+Metrics::Metrics(const std::string& model, const std::string& server_version,
+                 const std::vector<MakeReportMetrics>& reports)
     : families_(model),
       requests_(
           families_.Counter("requests_total",
@@ -111,9 +113,9 @@ Metrics::Metrics(const std::string& model, const std::string& server_version)
               .Counter("corrupted_requests_total", "Requests ended because their logits were not finite.")
               .Add({})),
       step_duration_(families_.Histogram("engine_step_seconds", "Duration of a step.").Add({}, kSeconds)),
-      batch_size_(
-          families_.Histogram("batch_size", "Sequences that decoded a token in a step.").Add({}, kSequences)),
-      var_(families_) {
+      batch_size_(families_.Histogram("batch_size", "Sequences that decoded a token in a step.")
+                      .Add({}, kSequences)) {
+  for (const MakeReportMetrics make : reports) reports_.push_back(make(families_));
   families_.Gauge("start_time_seconds", "When the server started, seconds since 1970.")
       .Add({})
       .Set(absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()));
@@ -125,7 +127,7 @@ std::string Metrics::Text() const { return prometheus::TextSerializer().Serializ
 
 void Metrics::AddRequestSeries() {
   for (const char* method : {"Answer", "Caption", "Generate", "Compare"}) {
-    for (const VarMode var : {VarMode::kOff, VarMode::kObserve, VarMode::kOn}) {
+    for (const Mode var : {Mode::kOff, Mode::kObserve, Mode::kOn}) {
       for (const char* reason : {"stop", "stop_string", "length"}) {
         RequestSeries(requests_, method, StatusCode::kOk, reason, var);
       }
@@ -138,7 +140,7 @@ void Metrics::AddRequestSeries() {
     }
   }
   for (const StatusCode code : {StatusCode::kOk, StatusCode::kUnauthenticated, StatusCode::kUnavailable}) {
-    RequestSeries(requests_, "GetModel", code, "none", VarMode::kOff);
+    RequestSeries(requests_, "GetModel", code, "none", Mode::kOff);
   }
 }
 
@@ -146,7 +148,7 @@ void Metrics::OnModelLoaded(const LoadedModel& model) {
   families_.Gauge("model_info", "The model served; always 1.")
       .Add({{"dtype", model.dtype}, {"device", model.device}, {"layers", absl::StrCat(model.num_layers)}})
       .Set(1);
-  var_.OnModelLoaded(model.num_layers);
+  for (const auto& metrics : reports_) metrics->OnModelLoaded(model.num_layers);
 }
 
 void Metrics::OnRequestEnd(const RequestRecord& r) {
@@ -160,14 +162,15 @@ void Metrics::OnRequestEnd(const RequestRecord& r) {
   }
   Observe(image_, r.image);
   Observe(*prefill_[mode], r.prefill);
-  if (r.report != nullptr) var_.OnReport(*r.report, r.preset);
+  if (r.report == nullptr) return;
+  for (const auto& metrics : reports_) metrics->OnReport(*r.report);
 }
 
-void Metrics::OnFirstToken(VarMode var, absl::Duration since_arrival) {
+void Metrics::OnFirstToken(Mode var, absl::Duration since_arrival) {
   first_token_[Index(var)]->Observe(absl::ToDoubleSeconds(since_arrival));
 }
 
-void Metrics::OnNextToken(VarMode var, absl::Duration since_last) {
+void Metrics::OnNextToken(Mode var, absl::Duration since_last) {
   inter_token_[Index(var)]->Observe(absl::ToDoubleSeconds(since_last));
 }
 
@@ -194,7 +197,7 @@ void Metrics::OnQueue(const engine::Engine::Load& load) {
   waiting_tokens_.Set(static_cast<double>(load.waiting_tokens));
 }
 
-void Metrics::OnLeftQueue(VarMode var, absl::Duration queue_time, bool /*admitted*/) {
+void Metrics::OnLeftQueue(Mode var, absl::Duration queue_time, bool /*admitted*/) {
   queue_[Index(var)]->Observe(absl::ToDoubleSeconds(queue_time));
 }
 

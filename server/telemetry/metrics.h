@@ -18,10 +18,9 @@
 #include "absl/time/time.h"
 #include "server/engine/engine.h"
 #include "server/engine/observer.h"
-#include "server/engine/var_report.h"
-#include "server/engine/var_settings.h"
+#include "server/interventions/intervention.h"
 #include "server/telemetry/metric_families.h"
-#include "server/telemetry/var_metrics.h"
+#include "server/telemetry/report_metrics.h"
 
 namespace varserve::telemetry {
 
@@ -36,9 +35,7 @@ struct RequestRecord {
   absl::string_view method;  // Answer, Caption, ...
   absl::StatusCode code = absl::StatusCode::kOk;
   absl::string_view finish_reason = "none";  // stop, stop_string, length; none where the request failed
-  engine::VarMode var = engine::VarMode::kOff;
-  // general, hallucination or vision_centric; custom where the request sets a knob itself.
-  absl::string_view preset = "general";
+  interventions::Mode var = interventions::Mode::kOff;
   absl::Duration duration;
   std::optional<absl::Duration> image;  // decoding and resizing
   bool admitted = false;
@@ -46,12 +43,14 @@ struct RequestRecord {
   int64_t prompt_tokens = 0;
   int64_t visual_tokens = 0;
   int64_t generated_tokens = 0;
-  const engine::VarReport* report = nullptr;  // not for OFF
+  const interventions::Report* report = nullptr;  // not for OFF
 };
 
 class Metrics : public engine::EngineObserver {
  public:
-  Metrics(const std::string& model, const std::string& server_version);
+  // `reports`: of each intervention the server offers.
+  Metrics(const std::string& model, const std::string& server_version,
+          const std::vector<MakeReportMetrics>& reports = {});
 
   std::shared_ptr<prometheus::Registry> registry() const { return families_.registry(); }
   // The page Prometheus reads.
@@ -60,8 +59,8 @@ class Metrics : public engine::EngineObserver {
   // Once, before the first request is served.
   void OnModelLoaded(const LoadedModel& model);
   void OnRequestEnd(const RequestRecord& record);
-  void OnFirstToken(engine::VarMode var, absl::Duration since_arrival);
-  void OnNextToken(engine::VarMode var, absl::Duration since_last);
+  void OnFirstToken(interventions::Mode var, absl::Duration since_arrival);
+  void OnNextToken(interventions::Mode var, absl::Duration since_last);
   struct Health {
     bool ready = false;    // takes requests
     bool stuck = false;    // no step ends
@@ -76,7 +75,7 @@ class Metrics : public engine::EngineObserver {
 
   // engine::EngineObserver
   void OnLoad(const Load& load) override;
-  void OnLeftQueue(engine::VarMode var, absl::Duration queue_time, bool admitted) override;
+  void OnLeftQueue(interventions::Mode var, absl::Duration queue_time, bool admitted) override;
   void OnPrefixLookup(int64_t queried_tokens, int64_t hit_tokens) override;
   void OnStep(const Step& step) override;
   void OnCorruptedResult() override;
@@ -120,7 +119,7 @@ class Metrics : public engine::EngineObserver {
   prometheus::Counter& corrupted_requests_;
   prometheus::Histogram& step_duration_;
   prometheus::Histogram& batch_size_;
-  VarMetrics var_;
+  std::vector<std::unique_ptr<ReportMetrics>> reports_;  // constant after construction
 };
 
 }  // namespace varserve::telemetry

@@ -3,6 +3,7 @@
 
 #include "server/base/clock.h"
 #include "server/engine/engine.h"
+#include "server/interventions/var/var_intervention.h"
 #include "server/model/step_runner.h"
 #include "tests/component/golden.h"
 #include "tests/testing/recording_sink.h"
@@ -13,6 +14,10 @@ namespace {
 
 using backend::BackendKind;
 using engine::GenerationRequest;
+using interventions::MakeVarIntervention;
+using interventions::Mode;
+using interventions::VarSettings;
+using interventions::VarVariant;
 using testing::RunnerDriver;
 using testing::TinyModel;
 
@@ -25,6 +30,17 @@ struct IgnoreEvents : engine::EngineObserver {
   void OnStep(const Step&) override {}
   void OnCorruptedResult() override {}
 };
+
+VarSettings MixedSettings(int i) {
+  return {.mode = static_cast<Mode>(i % 3),
+          .variant = i % 2 == 0 ? VarVariant::kPaper : VarVariant::kAuthorsCode,
+          .tau = 3.0F,
+          .rho = 0.3F,
+          .p = 0.6F,
+          .min_visual_attention = 0.05F,
+          .first_layer = 0,
+          .last_layer = 2};
+}
 
 // Requests of all kinds: lengths, pictures, VAR settings, samplers.
 std::vector<GenerationRequest> MixedRequests(const TinyModel& tiny, int count) {
@@ -53,14 +69,7 @@ std::vector<GenerationRequest> MixedRequests(const TinyModel& tiny, int count) {
                         .repetition_penalty = i % 7 == 0 ? 1.3F : 1.0F,
                         .seed = static_cast<uint64_t>(i),
                         .ignore_eos = true};
-    request.var = {.mode = static_cast<engine::VarMode>(i % 3),
-                   .variant = i % 2 == 0 ? engine::VarVariant::kPaper : engine::VarVariant::kAuthorsCode,
-                   .tau = 3.0F,
-                   .rho = 0.3F,
-                   .p = 0.6F,
-                   .min_visual_attention = 0.05F,
-                   .first_layer = 0,
-                   .last_layer = 2};
+    request.intervention = MakeVarIntervention(MixedSettings(i));
     requests.push_back(std::move(request));
   }
   return requests;
@@ -142,9 +151,11 @@ TEST_P(BatchingTest, VarOfOneRequestChangesNoBitOfAnother) {
     std::vector<GenerationRequest> half_off = requests;
     std::vector<GenerationRequest> all_off = requests;
     for (size_t i = 0; i < requests.size(); ++i) {
-      half_off[i].var.mode = i % 2 == 0 ? engine::VarMode::kOff : engine::VarMode::kOn;
-      half_off[i].var.p = 1.0F;
-      all_off[i].var.mode = engine::VarMode::kOff;
+      VarSettings var = MixedSettings(static_cast<int>(i));
+      var.mode = i % 2 == 0 ? Mode::kOff : Mode::kOn;
+      var.p = 1.0F;
+      half_off[i].intervention = MakeVarIntervention(var);
+      all_off[i].intervention = nullptr;
     }
     const auto mixed = SideBySide(*runner, half_off);
     const auto off = SideBySide(*runner, all_off);
@@ -165,10 +176,13 @@ TEST_P(BatchingTest, ObserveAndZeroPEqualOffBitForBit) {
   std::vector<GenerationRequest> observe = off;
   std::vector<GenerationRequest> zero = off;
   for (size_t i = 0; i < off.size(); ++i) {
-    off[i].var.mode = engine::VarMode::kOff;
-    observe[i].var.mode = engine::VarMode::kObserve;
-    zero[i].var.mode = engine::VarMode::kOn;
-    zero[i].var.p = 0.0F;
+    VarSettings var = MixedSettings(static_cast<int>(i));
+    off[i].intervention = nullptr;
+    var.mode = Mode::kObserve;
+    observe[i].intervention = MakeVarIntervention(var);
+    var.mode = Mode::kOn;
+    var.p = 0.0F;
+    zero[i].intervention = MakeVarIntervention(var);
   }
   const auto expected = SideBySide(*runner, off);
   const auto observed = SideBySide(*runner, observe);

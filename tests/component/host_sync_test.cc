@@ -5,6 +5,7 @@
 #include <atomic>
 #include <set>
 
+#include "server/interventions/var/var_intervention.h"
 #include "server/model/step_runner.h"
 #include "tests/component/golden.h"
 #include "tests/testing/runner_driver.h"
@@ -43,8 +44,11 @@ TEST(HostSyncTest, AStepReadsFromTheDeviceOnce) {
   engine::GenerationRequest request;
   request.prompt = tiny.MakePrompt(ids, {{0, 16, 4, 4}});
   request.sampling = {.temperature = 0.7F, .logprobs = 3};
-  request.var = {
-      .mode = engine::VarMode::kOn, .tau = 3.0F, .rho = 0.2F, .min_visual_attention = 0.0F, .last_layer = 3};
+  request.intervention = interventions::MakeVarIntervention({.mode = interventions::Mode::kOn,
+                                                             .tau = 3.0F,
+                                                             .rho = 0.2F,
+                                                             .min_visual_attention = 0.0F,
+                                                             .last_layer = 3});
   request.map_layers = {1, 2};
   for (const BackendKind backend : {BackendKind::kAuto, BackendKind::kTorch}) {
     const auto runner = *StepRunner::Create(tiny.Load(backend), 64);

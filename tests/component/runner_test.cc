@@ -1,4 +1,5 @@
 // What the runner promises the engine beyond right numbers.
+#include "server/interventions/var/var_intervention.h"
 #include "server/model/step_runner.h"
 #include "tests/component/golden.h"
 #include "tests/testing/runner_driver.h"
@@ -20,7 +21,8 @@ TEST(RunnerTest, MakesMapsOnlyForStepsThatAskForThem) {
   for (int i = 0; i < 20; ++i) ids.push_back(2 + i);
   engine::GenerationRequest request;
   request.prompt = tiny.MakePrompt(ids, {{0, 16, 4, 4}});
-  request.var = {.mode = engine::VarMode::kObserve, .tau = 3.0F, .last_layer = 3};
+  request.intervention = interventions::MakeVarIntervention(
+      {.mode = interventions::Mode::kObserve, .tau = 3.0F, .last_layer = 3});
   request.map_layers = {1, 2};
   testing::RunnerDriver driver(*runner, request);
   driver.Run(16, false);

@@ -1,6 +1,8 @@
 // VAR against an independent slow reference: logits, sinks, head decisions, and the report the engine makes.
 #include "server/base/clock.h"
 #include "server/engine/engine.h"
+#include "server/interventions/var/tokens.h"
+#include "server/interventions/var/var_intervention.h"
 #include "server/model/step_runner.h"
 #include "tests/component/golden.h"
 #include "tests/testing/recording_sink.h"
@@ -26,11 +28,12 @@ struct IgnoreEvents : engine::EngineObserver {
   void OnCorruptedResult() override {}
 };
 
-engine::VarSettings Settings(const json& s) {
-  return {.mode = s["mode"] == "OFF"       ? engine::VarMode::kOff
-                  : s["mode"] == "OBSERVE" ? engine::VarMode::kObserve
-                                           : engine::VarMode::kOn,
-          .variant = s["variant"] == "PAPER" ? engine::VarVariant::kPaper : engine::VarVariant::kAuthorsCode,
+interventions::VarSettings Settings(const json& s) {
+  return {.mode = s["mode"] == "OFF"       ? interventions::Mode::kOff
+                  : s["mode"] == "OBSERVE" ? interventions::Mode::kObserve
+                                           : interventions::Mode::kOn,
+          .variant = s["variant"] == "PAPER" ? interventions::VarVariant::kPaper
+                                             : interventions::VarVariant::kAuthorsCode,
           .tau = s["tau"].get<float>(),
           .rho = s["rho"].get<float>(),
           .p = s["p"].get<float>(),
@@ -39,7 +42,7 @@ engine::VarSettings Settings(const json& s) {
           .last_layer = s["last_layer"].get<int>()};
 }
 
-void ExpectShares(const engine::AttentionShares& shares, const at::Tensor& expected,
+void ExpectShares(const interventions::AttentionShares& shares, const at::Tensor& expected,
                   const std::string& where) {
   EXPECT_NEAR(shares.image_centric_heads, expected[0].item<double>(), 1e-6) << where;
   EXPECT_NEAR(shares.redistributed, expected[1].item<double>(), kReportTolerance) << where;
@@ -61,7 +64,7 @@ class VarGoldenTest : public ::testing::TestWithParam<std::tuple<std::string, Ba
     engine::GenerationRequest request;
     request.prompt = tiny_.MakePrompt(c["input_ids"].get<std::vector<int32_t>>(),
                                       c["spans"].get<std::vector<std::vector<int>>>());
-    request.var = Settings(c["settings"]);
+    request.intervention = interventions::MakeVarIntervention(Settings(c["settings"]));
     request.sampling.max_tokens = 16;
     request.sampling.ignore_eos = true;
     return request;
@@ -102,15 +105,16 @@ TEST_P(VarGoldenTest, LogitsSinksAndHeads) {
     // phi: the same tokens are sinks; shares: the same heads are image-centric.
     const at::Tensor phi = golden_.Get(name + "/phi");  // [L, N]
     const at::Tensor shares = golden_.Get(name + "/shares");
-    const auto plane = static_cast<int64_t>(request.var.variant);
+    const auto plane = static_cast<int64_t>(Settings(c["settings"]).variant);
     int64_t token = 0;
     int64_t row = 0;
     for (const engine::SequenceResult& result : driver.results()) {
-      const int64_t count = static_cast<int64_t>(result.phi.size()) / engine::kNumPhiPlanes / num_layers;
+      const int64_t count =
+          static_cast<int64_t>(result.measures.size()) / interventions::kNumPhiPlanes / num_layers;
       for (int64_t l = 0; l < num_layers; ++l) {
         for (int64_t t = 0; t < count; ++t) {
           const double expected = phi[l][token + t].item<double>();
-          EXPECT_NEAR(result.phi[(plane * num_layers + l) * count + t], expected,
+          EXPECT_NEAR(result.measures[(plane * num_layers + l) * count + t], expected,
                       1e-4 * std::max(1.0, expected));
         }
       }
@@ -138,14 +142,15 @@ TEST_P(VarGoldenTest, Report) {
     for (int time = 0; time < 2; ++time) {
       SCOPED_TRACE(name + (time == 0 ? "" : ", cached"));
       engine::GenerationRequest request = Request(c);
-      for (int l = request.var.first_layer; l <= request.var.last_layer; ++l) request.map_layers.push_back(l);
+      const interventions::VarSettings var = Settings(c["settings"]);
+      for (int l = var.first_layer; l <= var.last_layer; ++l) request.map_layers.push_back(l);
       auto sink = std::make_shared<testing::RecordingSink>();
       ASSERT_TRUE(engine.Submit({{request, sink}}).ok());
       const testing::RecordingSink::Record record = sink->WaitUntilEnded();
       ASSERT_FALSE(record.failed.has_value()) << *record.failed;
       EXPECT_EQ(record.tokens, golden_.Ids(name + "/tokens"));
       ASSERT_NE(record.report, nullptr);
-      const engine::VarReport& report = *record.report;
+      const interventions::VarReport& report = *record.report;
 
       const at::Tensor totals = golden_.Get(name + "/totals");
       EXPECT_NEAR(report.visual_sink_tokens, totals[0].item<double>(), 1e-5);
@@ -155,7 +160,7 @@ TEST_P(VarGoldenTest, Report) {
       EXPECT_EQ(static_cast<double>(report.eligible_rows), totals[7].item<double>());
 
       const at::Tensor layers = golden_.Get(name + "/layers");  // [L, 6]
-      for (const engine::VarReport::Layer& layer : report.layers) {
+      for (const interventions::VarReport::Layer& layer : report.layers) {
         EXPECT_EQ(layer.visual_sinks, layers[layer.layer][0].item<double>()) << layer.layer;
         EXPECT_EQ(layer.text_sinks, layers[layer.layer][1].item<double>()) << layer.layer;
         ExpectShares(layer.shares, layers[layer.layer].narrow(0, 2, 4),
@@ -163,7 +168,7 @@ TEST_P(VarGoldenTest, Report) {
       }
       const at::Tensor sinks = golden_.Get(name + "/visual_sinks");  // [n, 5]
       for (int64_t i = 0; i < static_cast<int64_t>(report.visual_sinks.size()); ++i) {
-        const engine::VarReport::VisualSink& s = report.visual_sinks[i];
+        const interventions::VarReport::VisualSink& s = report.visual_sinks[i];
         EXPECT_TRUE(
             at::allclose(sinks[i],
                          at::tensor({static_cast<float>(s.image), static_cast<float>(s.row),

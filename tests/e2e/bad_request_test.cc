@@ -205,7 +205,8 @@ TEST_F(BadRequestTest, Conversations) {
 
 TEST_F(BadRequestTest, CompareSettings) {
   using Change = std::function<void(v1::CompareRequest&)>;
-  const auto compare = [](int settings, const Change& change = [](auto&) {}) {
+  const auto compare = [](
+                           int settings, const Change& change = [](auto&) {}) {
     v1::CompareRequest request;
     v1::Message* message = request.mutable_request()->add_messages();
     message->set_role(v1::ROLE_USER);

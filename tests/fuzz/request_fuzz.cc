@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "server/interventions/var/options.h"
 #include "server/rpc/chat_request.h"
 #include "server/rpc/request_options.h"
 #include "server/rpc/request_parser.h"
@@ -38,8 +39,8 @@ void CheckSampling(const SamplingRequest& request) {
   for (const std::string& stop : request.stop) Check(!stop.empty() && stop.size() <= 256);
 }
 
-void CheckVar(const VarRequest& request) {
-  const engine::VarSettings& s = request.settings;
+void CheckVar(const interventions::VarRequest& request) {
+  const interventions::VarSettings& s = request.settings;
   Check(s.tau > 0 && s.rho >= 0 && s.rho <= 1 && s.p >= 0 && s.p <= 1);
   Check(s.min_visual_attention >= 0 && s.min_visual_attention <= 1);
   Check(0 <= s.first_layer && s.first_layer <= s.last_layer && s.last_layer < kLayers);
@@ -64,8 +65,8 @@ void CheckRequest(const grpc::ByteBuffer& bytes) {
   Check(images == chat->pictures.size());
   const auto sampling = ReadGenerateOptions(*chat->options, kVocabulary, 1);
   sampling.ok() ? CheckSampling(*sampling) : CheckRefusal(sampling.status());
-  for (const v1::VarOptions* options : chat->settings) {
-    const auto var = ReadVarOptions(*options, {.profile_tau = 20.0F, .num_layers = kLayers});
+  for (const auto& [field, options] : chat->settings) {
+    const auto var = interventions::ReadVarOptions(*options, {.profile_tau = 20.0F, .num_layers = kLayers});
     var.ok() ? CheckVar(*var) : CheckRefusal(var.status());
   }
 }

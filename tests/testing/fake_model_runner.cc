@@ -1,29 +1,27 @@
 #include "tests/testing/fake_model_runner.h"
 
-#include <bit>
 #include <cstring>
 #include <utility>
 
 #include "gtest/gtest.h"
 #include "server/base/status_macros.h"
+#include "server/interventions/attention_row.h"
 
 namespace varserve::testing {
 namespace {
 
-using engine::AttentionShares;
 using engine::BlockId;
 using engine::GenerationRequest;
-using engine::kNumPhiPlanes;
 using engine::SequenceId;
 using engine::SequenceResult;
 using engine::SequenceStep;
 using engine::StepOutput;
 using engine::StepPlan;
 using engine::Token;
-using engine::VarMode;
-using engine::VarReport;
-using engine::VarSettings;
-using engine::VarVariant;
+using interventions::AttentionMap;
+using interventions::AttentionShares;
+using interventions::Intervention;
+using interventions::Mode;
 
 constexpr int kVocabulary = 64;
 
@@ -41,10 +39,10 @@ uint64_t Hash(Values... values) {
 
 float Unit(uint64_t hash) { return static_cast<float>(hash >> 40) / static_cast<float>(1 << 24); }  // [0, 1)
 
-uint64_t HashOf(const VarSettings& var) {
-  return Hash(var.mode, var.variant, std::bit_cast<uint32_t>(var.tau), std::bit_cast<uint32_t>(var.rho),
-              std::bit_cast<uint32_t>(var.p), std::bit_cast<uint32_t>(var.min_visual_attention),
-              var.first_layer, var.last_layer);
+uint64_t HashOf(const Intervention& intervention) {
+  uint64_t hash = 0;
+  for (const char c : intervention.key()) hash = Hash(hash, c);
+  return hash;
 }
 
 // Position in the image, or none: written anew here, so that the engine's own arithmetic is checked against
@@ -85,11 +83,12 @@ uint64_t Content(const GenerationRequest& request, absl::Span<const int32_t> gen
   } else {
     token = Hash(2, is_generated ? generated[position - prompt.size()] : prompt.token_ids[position]);
   }
-  uint64_t var = 0;
-  if (request.var.mode == VarMode::kOn && Eligible(prompt, position)) {
-    var = Hash(HashOf(request.var), request.var.variant == VarVariant::kAuthorsCode && is_generated);
+  uint64_t change = 0;
+  if (ModeOf(request.intervention.get()) == Mode::kOn && Eligible(prompt, position)) {
+    const bool unlike_a_prompts = is_generated && !request.intervention->MayShare(prompt, position + 1);
+    change = Hash(HashOf(*request.intervention), unlike_a_prompts);
   }
-  return Hash(before, token, position, var);
+  return Hash(before, token, position, change);
 }
 
 }  // namespace
@@ -103,7 +102,7 @@ engine::ModelFacts FakeModelRunner::SmallFacts() {
           .block_size = 4,
           .block_bytes = 1024,
           .prefill_chunk = 8,
-          .has_var_profile = true};
+          .token_measures = 2};
 }
 
 FakeModelRunner::FakeModelRunner(engine::ModelFacts facts)
@@ -212,25 +211,25 @@ void FakeModelRunner::Write(const SequenceStep& step, const SequenceState& state
 
 SequenceResult FakeModelRunner::Result(const SequenceStep& step, const SequenceState& state) const {
   const Prompt& prompt = *step.request->prompt;
-  const VarSettings& var = step.request->var;
+  const Intervention* const intervention = step.request->intervention.get();
   SequenceResult result;
-  if (facts_.has_var_profile) {
-    for (int plane = 0; plane < kNumPhiPlanes; ++plane) {
-      for (int layer = 0; layer < facts_.num_layers; ++layer) {
-        for (int position = step.begin; position < step.end; ++position) {
-          result.phi.push_back(40.0F * Unit(Hash(state.contents[position], plane, layer)));
-        }
+  for (int measure = 0; measure < facts_.token_measures; ++measure) {
+    for (int layer = 0; layer < facts_.num_layers; ++layer) {
+      for (int position = step.begin; position < step.end; ++position) {
+        result.measures.push_back(40.0F * Unit(Hash(state.contents[position], measure, layer)));
       }
     }
   }
   for (int position = step.begin; position < step.end; ++position) {
-    if (!var.measured() || !Eligible(prompt, position)) continue;
+    if (intervention == nullptr || !Eligible(prompt, position)) continue;
+    interventions::AttentionRow parameters;
+    intervention->SetRow({.prompt = prompt, .position = position}, parameters);
     for (int layer = 0; layer < facts_.num_layers; ++layer) {
       AttentionShares& row = result.rows.emplace_back();
-      if (layer < var.first_layer || layer > var.last_layer) continue;
-      const uint64_t hash = Hash(state.contents[position], layer, HashOf(var));
+      if (layer < parameters.first_layer || layer > parameters.last_layer) continue;
+      const uint64_t hash = Hash(state.contents[position], layer, HashOf(*intervention));
       row.image_centric_heads = Unit(Hash(hash, 1));
-      row.redistributed = var.mode == VarMode::kOn ? Unit(Hash(hash, 2)) : 0.0F;
+      row.redistributed = intervention->mode() == Mode::kOn ? Unit(Hash(hash, 2)) : 0.0F;
       row.visual_before = Unit(Hash(hash, 3));
       row.visual_after = Unit(Hash(hash, 4));
     }
@@ -239,7 +238,7 @@ SequenceResult FakeModelRunner::Result(const SequenceStep& step, const SequenceS
   const uint64_t last = state.contents[step.end - 1];
   result.token = Token{.id = static_cast<int32_t>(Hash(last, 5) % kVocabulary)};
   if (step.map) {
-    VarReport::Map& map = result.map.emplace();
+    AttentionMap& map = result.map.emplace();
     map.position = step.end - 1;
     for (int position = 0; position < prompt.size(); ++position) {
       if (!ImageAt(prompt, position)) continue;

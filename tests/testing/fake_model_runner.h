@@ -1,8 +1,8 @@
 // A ModelRunner without a model. For every slot of every KV block it keeps a hash of the logical context that
 // was written there, and at each step it fails the test unless all earlier slots of every sequence hold what
 // that sequence must find there; so a wrong share, an early free, a stale or uncleared block is caught. The
-// next token, phi and the attention rows are functions of the context alone: what is right does not depend on
-// batch, chunks or hits. Called by one thread at a time.
+// next token, measurements and the attention rows are functions of the context alone: what is right does not
+// depend on batch, chunks or hits. Called by one thread at a time.
 #pragma once
 
 #include <cstdint>

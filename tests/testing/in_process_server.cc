@@ -69,7 +69,7 @@ InProcessServer::InProcessServer(engine::ModelRunner* runner,
                                  InProcessOptions options)
     : preprocessor_(std::move(preprocessor)),
       logger_(*telemetry::Logger::Create("text", "error")),
-      metrics_("test", "version"),
+      metrics_("test", "version", interventions::ReportMetricsMakers()),
       engine_(std::make_unique<engine::Engine>(
           engine::EngineOptions{.scheduler = options.scheduler, .queue = options.queue}, runner, &metrics_,
           &clock_)),
@@ -82,7 +82,7 @@ InProcessServer::InProcessServer(engine::ModelRunner* runner,
   model->engine = engine_.get();
   model->preprocessor = preprocessor_.get();
   model->description = WithDefaults(std::move(options.description), runner->facts());
-  model->var_defaults = {.profile_tau = 20.0F, .num_layers = runner->facts().num_layers};
+  model->intervention_defaults.var = {.profile_tau = 20.0F, .num_layers = runner->facts().num_layers};
   model->services = {.tokenizer = &preprocessor_->tokenizer(),
                      .metrics = &metrics_,
                      .logger = logger_.get(),

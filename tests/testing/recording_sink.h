@@ -13,6 +13,7 @@
 #include "absl/synchronization/mutex.h"
 #include "gtest/gtest.h"
 #include "server/engine/request.h"
+#include "server/interventions/var/report.h"
 
 namespace varserve::testing {
 
@@ -22,7 +23,7 @@ class RecordingSink final : public engine::OutputSink {
     std::optional<engine::StartedInfo> started;
     std::vector<int32_t> tokens;
     std::optional<engine::FinishReason> finish;
-    std::shared_ptr<const engine::VarReport> report;
+    std::shared_ptr<const interventions::VarReport> report;
     std::optional<absl::Status> failed;
     bool ended() const { return finish.has_value() || failed.has_value(); }
   };
@@ -48,11 +49,12 @@ class RecordingSink final : public engine::OutputSink {
     }
     return judge_ ? judge_(num_tokens) : engine::SinkVerdict::kContinue;
   }
-  void OnFinished(engine::FinishReason reason, std::unique_ptr<const engine::VarReport> report) override {
+  void OnFinished(engine::FinishReason reason, std::unique_ptr<const interventions::Report> report) override {
     absl::MutexLock lock(&mu_);
     EXPECT_TRUE(record_.started.has_value() && !record_.ended());
     record_.finish = reason;
-    record_.report = std::move(report);
+    record_.report =
+        std::dynamic_pointer_cast<const interventions::VarReport>(std::shared_ptr(std::move(report)));
     changed_.SignalAll();
   }
   void OnFailed(const absl::Status& status) override {

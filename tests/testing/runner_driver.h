@@ -36,7 +36,7 @@ class RunnerDriver {
                               .encode_images = {},
                               .sample = sample,
                               .map = sample && position_ >= layout_.prefix_size() &&
-                                     !request_.map_layers.empty() && request_.var.measured()};
+                                     !request_.map_layers.empty() && request_.intervention != nullptr};
     for (size_t i = 0; i < request_.prompt->spans.size(); ++i) {
       const int begin = request_.prompt->spans[i].begin;
       if (begin >= position_ && begin < end) step.encode_images.push_back(static_cast<int>(i));

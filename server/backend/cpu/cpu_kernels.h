@@ -13,9 +13,12 @@
 
 #include <cstdint>
 
-#include "server/backend/attention_row.h"
+#include "server/interventions/attention_row.h"
 
 namespace varserve::backend::cpu {
+
+using interventions::AttentionRow;
+using interventions::RowSums;
 
 enum class StorageType : uint8_t { kFloat32, kBFloat16, kFloat16 };
 

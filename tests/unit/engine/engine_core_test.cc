@@ -125,8 +125,8 @@ TEST(EngineCoreTest, ObserverHearsOfAllThatLeaveTheQueue) {
   harness.core.Fail(2, absl::CancelledError("test"), round);
   harness.core.Fail(1, absl::CancelledError("test"), round);
   using Left = RecordingObserver::LeftQueue;
-  EXPECT_THAT(harness.observer.left_queue, ElementsAre(Left{VarMode::kOn, absl::Seconds(3), true},
-                                                       Left{VarMode::kOff, absl::Seconds(2), false}));
+  EXPECT_THAT(harness.observer.left_queue, ElementsAre(Left{Mode::kOn, absl::Seconds(3), true},
+                                                       Left{Mode::kOff, absl::Seconds(2), false}));
 }
 
 TEST(EngineCoreTest, DeadlinesInTheFarFutureDoNotPass) {
@@ -391,7 +391,7 @@ TEST(EngineCoreTest, FailedChunkEndsTheSequenceWhateverItsLaterChunksSay) {
 TEST(EngineCoreTest, ResultsOfAWrongSizeAreAFaultNotACrash) {
   const std::function<void(StepOutput&)> edits[] = {
       [](StepOutput& output) { output.results.clear(); },
-      [](StepOutput& output) { output.results.back().phi.pop_back(); },
+      [](StepOutput& output) { output.results.back().measures.pop_back(); },
       [](StepOutput& output) { output.results.back().rows.clear(); },
       [](StepOutput& output) { output.results.back().token.reset(); },
   };

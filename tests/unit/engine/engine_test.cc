@@ -110,7 +110,7 @@ TEST_F(EngineTest, RefusesWhatCannotBeServed) {
   ModelFacts facts = FakeModelRunner::SmallFacts();
   facts.context = 60;
   facts.num_kv_blocks = 10;
-  facts.has_var_profile = false;
+  facts.token_measures = 0;
   Start({}, facts);
   struct Case {
     GenerationRequest request;
@@ -125,7 +125,8 @@ TEST_F(EngineTest, RefusesWhatCannotBeServed) {
       {MakeRequest(Text(60), 1), absl::StatusCode::kInvalidArgument, "prompt: has 60 tokens"},
       {MakeRequest(Text(8), 0), absl::StatusCode::kInvalidArgument, "max_tokens: "},
       {MakeRequest(Text(8), 1, kOn), absl::StatusCode::kFailedPrecondition, "var.mode: "},
-      {MakeRequest(Text(8), 1, {.last_layer = 4}), absl::StatusCode::kInvalidArgument, "var.last_layer: "},
+      {MakeRequest(Text(8), 1, {.mode = Mode::kOn, .last_layer = 4}), absl::StatusCode::kInvalidArgument,
+       "var.last_layer: "},
       {MakeRequest(Text(8), 34), absl::StatusCode::kResourceExhausted,
        "max_tokens: prompt and answer take 11 KV blocks"},
       {expired, absl::StatusCode::kDeadlineExceeded, "deadline: "},
@@ -210,7 +211,7 @@ TEST_F(EngineTest, QueueTimeIsTheWaitForPreparationAndForAdmission) {
   StopAndCheck();
   ASSERT_THAT(observer_.left_queue, SizeIs(1));
   EXPECT_EQ(observer_.left_queue[0].queue_time, absl::Seconds(3));
-  EXPECT_EQ(observer_.left_queue[0].var, VarMode::kOn);
+  EXPECT_EQ(observer_.left_queue[0].var, Mode::kOn);
   EXPECT_TRUE(observer_.left_queue[0].admitted);
 }
 

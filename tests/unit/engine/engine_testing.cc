@@ -24,7 +24,7 @@ GenerationRequest MakeRequest(std::shared_ptr<const Prompt> prompt, int max_toke
   request.prompt = std::move(prompt);
   request.sampling.max_tokens = max_tokens;
   request.sampling.ignore_eos = true;
-  request.var = var;
+  request.intervention = MakeVarIntervention(var);
   return request;
 }
 
@@ -57,7 +57,7 @@ std::string ToText(const VarReport& report) {
   for (const VarReport::Row& row : report.rows) {
     absl::StrAppend(&text, "row ", row.position, " ", ToText(row.shares), "\n");
   }
-  for (const VarReport::Map& map : report.maps) {
+  for (const AttentionMap& map : report.maps) {
     absl::StrAppend(&text, "map ", map.position);
     for (const float value : map.before) absl::StrAppend(&text, " ", ToText(value));
     for (const float value : map.after) absl::StrAppend(&text, " ", ToText(value));

@@ -11,6 +11,9 @@
 #include "server/engine/engine_core.h"
 #include "server/engine/request.h"
 #include "server/engine/scheduler.h"
+#include "server/interventions/var/report.h"
+#include "server/interventions/var/tokens.h"
+#include "server/interventions/var/var_intervention.h"
 #include "tests/testing/fake_clock.h"
 #include "tests/testing/fake_model_runner.h"
 #include "tests/testing/prompt_builder.h"
@@ -18,17 +21,25 @@
 
 namespace varserve::engine {
 
+using interventions::AttentionMap;
+using interventions::AttentionShares;
+using interventions::kNumPhiPlanes;
+using interventions::MakeVarIntervention;
+using interventions::Mode;
+using interventions::VarReport;
+using interventions::VarSettings;
+using interventions::VarVariant;
 using varserve::testing::FakeClock;
 using varserve::testing::FakeModelRunner;
 using varserve::testing::PromptBuilder;
 using varserve::testing::RecordingSink;
 
 inline constexpr VarSettings kOff = {};
-inline constexpr VarSettings kObserve = {.mode = VarMode::kObserve, .last_layer = 2};
-inline constexpr VarSettings kOn = {.mode = VarMode::kOn, .last_layer = 2};
-inline constexpr VarSettings kOnOtherTau = {.mode = VarMode::kOn, .tau = 30.0F, .last_layer = 2};
+inline constexpr VarSettings kObserve = {.mode = Mode::kObserve, .last_layer = 2};
+inline constexpr VarSettings kOn = {.mode = Mode::kOn, .last_layer = 2};
+inline constexpr VarSettings kOnOtherTau = {.mode = Mode::kOn, .tau = 30.0F, .last_layer = 2};
 inline constexpr VarSettings kAuthors = {
-    .mode = VarMode::kOn, .variant = VarVariant::kAuthorsCode, .first_layer = 2, .last_layer = 3};
+    .mode = Mode::kOn, .variant = VarVariant::kAuthorsCode, .first_layer = 2, .last_layer = 3};
 
 // A request that goes on after the end-of-sequence token, so that its length is max_tokens.
 GenerationRequest MakeRequest(std::shared_ptr<const Prompt> prompt, int max_tokens,
@@ -49,7 +60,7 @@ void CheckInvariants(const Scheduler& scheduler, const SchedulerOptions& options
 class RecordingObserver final : public EngineObserver {
  public:
   void OnLoad(const Load& load) override { loads.push_back(load); }
-  void OnLeftQueue(VarMode var, absl::Duration queue_time, bool is_admitted) override {
+  void OnLeftQueue(Mode var, absl::Duration queue_time, bool is_admitted) override {
     left_queue.push_back({var, queue_time, is_admitted});
   }
   void OnPrefixLookup(int64_t queried_tokens, int64_t hit_tokens) override {
@@ -60,7 +71,7 @@ class RecordingObserver final : public EngineObserver {
   void OnCorruptedResult() override { ++corrupted; }
 
   struct LeftQueue {
-    VarMode var;
+    Mode var;
     absl::Duration queue_time;
     bool admitted;
     bool operator==(const LeftQueue&) const = default;

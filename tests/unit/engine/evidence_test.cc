@@ -31,7 +31,7 @@ class EvidenceTest : public ::testing::Test {
     SequenceResult result;
     for (int plane = 0; plane < kNumPhiPlanes; ++plane) {
       for (int layer = 0; layer < kLayers; ++layer) {
-        for (int t = 0; t < end - begin; ++t) result.phi.push_back(phi[t][layer]);
+        for (int t = 0; t < end - begin; ++t) result.measures.push_back(phi[t][layer]);
       }
     }
     result.rows = rows;
@@ -47,8 +47,10 @@ class EvidenceTest : public ::testing::Test {
   }
 
   VarReport Report(const VarSettings& var, int num_tokens = 7) {
-    request_.var = var;
-    return evidence_.Report(request_, layout_, blocks_, num_tokens);
+    return *MakeVarReport(var, {.prompt = *request_.prompt,
+                                .num_layers = kLayers,
+                                .tokens = evidence_.Of(layout_, blocks_, num_tokens),
+                                .maps = {}});
   }
 
   GenerationRequest request_;
@@ -60,7 +62,7 @@ class EvidenceTest : public ::testing::Test {
 TEST_F(EvidenceTest, TakesMemoryForTheBlocksInUseAndNoMore) {
   EXPECT_EQ(Evidence::BlockBytes(Facts()), 4 * kLayers * (2 * 4 + 16));
   ModelFacts no_profile = Facts();
-  no_profile.has_var_profile = false;
+  no_profile.token_measures = 0;
   EXPECT_EQ(Evidence::BlockBytes(no_profile), 0);
   EXPECT_EQ(evidence_.bytes(), 0);
   for (int i = 0; i < 3; ++i) {
@@ -72,7 +74,7 @@ TEST_F(EvidenceTest, TakesMemoryForTheBlocksInUseAndNoMore) {
 
 TEST_F(EvidenceTest, CountsSinksOfEachLayerFromTauOn) {
   RecordAll();
-  const VarReport report = Report({.mode = VarMode::kOn, .tau = 20, .first_layer = 0, .last_layer = 1});
+  const VarReport report = Report({.mode = Mode::kOn, .tau = 20, .first_layer = 0, .last_layer = 1});
   ASSERT_THAT(report.layers, SizeIs(2));
   EXPECT_EQ(report.layers[0].layer, 0);
   EXPECT_EQ(report.layers[0].visual_sinks, 1);
@@ -85,11 +87,8 @@ TEST_F(EvidenceTest, CountsSinksOfEachLayerFromTauOn) {
 
 TEST_F(EvidenceTest, AuthorsCodeComparesStrictlyAndKeepsToThePrompt) {
   RecordAll();
-  const VarReport report = Report({.mode = VarMode::kOn,
-                                   .variant = VarVariant::kAuthorsCode,
-                                   .tau = 20,
-                                   .first_layer = 0,
-                                   .last_layer = 1});
+  const VarReport report = Report(
+      {.mode = Mode::kOn, .variant = VarVariant::kAuthorsCode, .tau = 20, .first_layer = 0, .last_layer = 1});
   EXPECT_EQ(report.layers[0].text_sinks, 1);
   EXPECT_EQ(report.layers[1].visual_sinks, 1);
   EXPECT_EQ(report.layers[1].text_sinks, 1);
@@ -98,7 +97,7 @@ TEST_F(EvidenceTest, AuthorsCodeComparesStrictlyAndKeepsToThePrompt) {
 TEST_F(EvidenceTest, VariantsReadTheirOwnPlane) {
   Record(0, 5, std::vector<std::vector<float>>(5, {0, 0, 0}), {});
   SequenceResult result;
-  result.phi = {0, 0, 0, 30, 30, 30};
+  result.measures = {0, 0, 0, 30, 30, 30};
   result.rows = std::vector<AttentionShares>(kLayers);
   SequenceStep step{
       .sequence = 1, .request = &request_, .generated = {}, .begin = 5, .end = 6, .blocks = blocks_};
@@ -111,7 +110,7 @@ TEST_F(EvidenceTest, VariantsReadTheirOwnPlane) {
 
 TEST_F(EvidenceTest, PlacesVisualSinksInTheGrid) {
   RecordAll();
-  const VarReport report = Report({.mode = VarMode::kObserve, .tau = 20, .first_layer = 0, .last_layer = 1});
+  const VarReport report = Report({.mode = Mode::kObserve, .tau = 20, .first_layer = 0, .last_layer = 1});
   ASSERT_THAT(report.visual_sinks, SizeIs(2));
   const VarReport::VisualSink& first = report.visual_sinks[0];
   EXPECT_THAT(std::vector({first.image, first.row, first.col, first.layers}), ElementsAre(0, 0, 0, 1));
@@ -123,7 +122,7 @@ TEST_F(EvidenceTest, PlacesVisualSinksInTheGrid) {
 
 TEST_F(EvidenceTest, MeansRunOverRowsAndVarLayers) {
   RecordAll();
-  const VarReport report = Report({.mode = VarMode::kOn, .tau = 20, .first_layer = 0, .last_layer = 1});
+  const VarReport report = Report({.mode = Mode::kOn, .tau = 20, .first_layer = 0, .last_layer = 1});
   EXPECT_EQ(report.eligible_rows, 2);
   EXPECT_FLOAT_EQ(report.totals.image_centric_heads, 0.5F);
   EXPECT_FLOAT_EQ(report.totals.redistributed, 0.15F);

@@ -42,7 +42,7 @@ class ThrowingSink final : public OutputSink {
     ThrowIf(At::kToken);
     return SinkVerdict::kContinue;
   }
-  void OnFinished(FinishReason /*reason*/, std::unique_ptr<const VarReport> /*report*/) override {
+  void OnFinished(FinishReason /*reason*/, std::unique_ptr<const interventions::Report> /*report*/) override {
     ThrowIf(At::kFinished);
   }
   void OnFailed(const absl::Status& status) override {

@@ -229,9 +229,9 @@ TEST(SchedulerTest, AnswerIsFoundByThePromptThatContinuesIt) {
     int cached;
   };
   VarSettings authors_off = kAuthors;
-  authors_off.mode = VarMode::kOff;
+  authors_off.mode = Mode::kOff;
   VarSettings authors_observe = kAuthors;
-  authors_observe.mode = VarMode::kObserve;
+  authors_observe.mode = Mode::kObserve;
   // 27 + 9 tokens computed, 21 of them prefix: three full blocks after it, of which the prompt fills one.
   for (const Case& c : {Case{kOff, 33}, Case{kOn, 33}, Case{kObserve, 33}, Case{authors_off, 33},
                         Case{kAuthors, 25}, Case{authors_observe, 25}}) {

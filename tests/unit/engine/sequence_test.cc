@@ -64,7 +64,7 @@ TEST(SequenceTest, WantsMapsUntilTheyTakeMoreThanTheLimit) {
   }
   request.max_map_bytes = std::numeric_limits<int64_t>::max();
   EXPECT_TRUE(MakeSequence(1, request, facts)->wants_map());
-  request.var.mode = VarMode::kOff;
+  request.intervention = nullptr;
   EXPECT_FALSE(MakeSequence(1, request, facts)->wants_map()) << "nothing is measured";
 }
 

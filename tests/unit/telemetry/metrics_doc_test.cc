@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "server/interventions/table/table.h"
 #include "server/telemetry/metric_table.h"
 #include "server/telemetry/metrics.h"
 #include "tests/testing/files.h"
@@ -11,7 +12,7 @@ namespace varserve::telemetry {
 namespace {
 
 TEST(MetricsDocTest, ListsTheMetricsAsTheyAre) {
-  Metrics metrics("model", "version");
+  Metrics metrics("model", "version", interventions::ReportMetricsMakers());
   metrics.OnModelLoaded({.dtype = "dtype", .device = "device", .num_layers = 1});
   EXPECT_THAT(ReadFile(RepositoryPath("docs/metrics.md")),
               testing::HasSubstr(MetricTable(metrics.registry()->Collect())))

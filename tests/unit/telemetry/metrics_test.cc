@@ -4,12 +4,14 @@
 
 #include <thread>
 
+#include "server/interventions/table/table.h"
+#include "server/interventions/var/report.h"
 #include "tests/unit/telemetry/registry_text.h"
 
 namespace varserve::telemetry {
 namespace {
 
-using engine::VarMode;
+using interventions::Mode;
 
 class MetricsTest : public testing::Test {
  protected:
@@ -20,7 +22,7 @@ class MetricsTest : public testing::Test {
     return it == all.end() ? -1 : it->second;
   }
 
-  Metrics metrics_{"m", "1.2.3"};
+  Metrics metrics_{"m", "1.2.3", interventions::ReportMetricsMakers()};
 };
 
 int NumSamples(const prometheus::Registry& registry) {
@@ -38,26 +40,23 @@ TEST_F(MetricsTest, NumberOfSeriesIsBounded) {
   const int without_layers = NumSamples(*metrics_.registry());
   EXPECT_EQ(without_layers, 1213);
 
-  Metrics thirty_two("m", "1");
+  Metrics thirty_two("m", "1", interventions::ReportMetricsMakers());
   thirty_two.OnModelLoaded({.num_layers = 32});
   const int before = NumSamples(*thirty_two.registry());
   EXPECT_EQ(before, without_layers + 32 * 7);
 
   // Whatever requests do, nothing is added.
-  engine::VarReport report;
+  interventions::VarReport report;
   report.eligible_rows = 1;
   for (int l = 0; l < 32; ++l) report.layers.push_back({.layer = l});
   for (const char* method : {"Answer", "Caption", "Generate", "Compare"}) {
-    for (const VarMode mode : {VarMode::kOff, VarMode::kObserve, VarMode::kOn}) {
+    for (const Mode mode : {Mode::kOff, Mode::kObserve, Mode::kOn}) {
       report.settings.mode = mode;
       for (const char* preset : {"general", "hallucination", "vision_centric", "custom"}) {
+        report.preset = preset;
         for (const char* reason : {"stop", "stop_string", "length"}) {
-          thirty_two.OnRequestEnd({.method = method,
-                                   .finish_reason = reason,
-                                   .var = mode,
-                                   .preset = preset,
-                                   .admitted = true,
-                                   .report = &report});
+          thirty_two.OnRequestEnd(
+              {.method = method, .finish_reason = reason, .var = mode, .admitted = true, .report = &report});
         }
       }
       for (const absl::StatusCode code :
@@ -91,11 +90,11 @@ TEST_F(MetricsTest, EverySeriesNamesTheModelAndStartsAtZero) {
 }
 
 TEST_F(MetricsTest, ARequestThatEndedWellIsCountedWithItsTimesAndTokens) {
-  metrics_.OnFirstToken(VarMode::kOn, absl::Milliseconds(300));
-  metrics_.OnNextToken(VarMode::kOn, absl::Milliseconds(20));
+  metrics_.OnFirstToken(Mode::kOn, absl::Milliseconds(300));
+  metrics_.OnNextToken(Mode::kOn, absl::Milliseconds(20));
   metrics_.OnRequestEnd({.method = "Answer",
                          .finish_reason = "stop",
-                         .var = VarMode::kOn,
+                         .var = Mode::kOn,
                          .duration = absl::Seconds(2),
                          .image = absl::Milliseconds(5),
                          .admitted = true,
@@ -140,8 +139,8 @@ TEST_F(MetricsTest, ARequestThatFailedOnItsWayHasNoDuration) {
 }
 
 TEST_F(MetricsTest, QueueTimeIsThatOfAllThatWaited) {
-  metrics_.OnLeftQueue(VarMode::kOn, absl::Milliseconds(10), /*admitted=*/true);
-  metrics_.OnLeftQueue(VarMode::kOn, absl::Seconds(3), /*admitted=*/false);
+  metrics_.OnLeftQueue(Mode::kOn, absl::Milliseconds(10), /*admitted=*/true);
+  metrics_.OnLeftQueue(Mode::kOn, absl::Seconds(3), /*admitted=*/false);
   EXPECT_EQ(Value("queue_time_seconds_count{var=on}"), 2);
   EXPECT_EQ(Value("queue_time_seconds_sum{var=on}"), 3.01);
   EXPECT_EQ(Value("queue_time_seconds_count{var=off}"), 0);
@@ -184,11 +183,14 @@ TEST_F(MetricsTest, NothingIsLostAmongThreads) {
   std::vector<std::thread> threads;
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&] {
-      engine::VarReport report{.settings = {.mode = VarMode::kOn}, .eligible_rows = 1, .layers = {{}}};
+      interventions::VarReport report;
+      report.settings.mode = Mode::kOn;
+      report.eligible_rows = 1;
+      report.layers = {{}};
       for (int i = 0; i < kRequests; ++i) {
-        metrics_.OnNextToken(VarMode::kOn, absl::Milliseconds(1));
+        metrics_.OnNextToken(Mode::kOn, absl::Milliseconds(1));
         metrics_.OnRequestEnd(
-            {.method = "Answer", .finish_reason = "stop", .var = VarMode::kOn, .report = &report});
+            {.method = "Answer", .finish_reason = "stop", .var = Mode::kOn, .report = &report});
         if (i % 50 == 0) metrics_.registry()->Collect();
       }
     });

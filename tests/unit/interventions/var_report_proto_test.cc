@@ -1,10 +1,9 @@
-#include "server/rpc/report_conversion.h"
-
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/interventions/var/report_proto.h"
 #include "tests/testing/in_process_server.h"
 
-namespace varserve::rpc {
+namespace varserve::interventions {
 namespace {
 
 using ::testing::ElementsAre;
@@ -33,19 +32,19 @@ class ReportConversionTest : public ::testing::Test {
 
   v1::VarReport Convert(v1::VarDetail detail, int64_t max_map_bytes = 1 << 20, size_t max_bytes = 1 << 20) {
     effective_.set_detail(detail);
-    return ToProto(report_, {.prompt = prompt_,
-                             .generated = generated_,
-                             .tokenizer = preprocessor_->tokenizer(),
-                             .effective = effective_,
-                             .max_map_bytes = max_map_bytes,
-                             .max_bytes = max_bytes});
+    return ToProto(report_, effective_,
+                   {.prompt = prompt_,
+                    .generated = generated_,
+                    .token_text = [this](int32_t id) { return preprocessor_->tokenizer().TokenText(id); },
+                    .max_map_bytes = max_map_bytes,
+                    .max_bytes = max_bytes});
   }
 
   const std::unique_ptr<const preprocess::Preprocessor> preprocessor_ = testing::LoadSmallPreprocessor();
   Prompt prompt_;
   const std::vector<int32_t> generated_ = {*preprocessor_->tokenizer().TokenToId("▁image"), 61};
   v1::VarOptions effective_;
-  engine::VarReport report_;
+  VarReport report_;
 };
 
 TEST_F(ReportConversionTest, TotalsAreAlwaysThere) {
@@ -134,4 +133,4 @@ TEST_F(ReportConversionTest, SinksAndTokensBeyondTheLimitAreLeftOut) {
 }
 
 }  // namespace
-}  // namespace varserve::rpc
+}  // namespace varserve::interventions

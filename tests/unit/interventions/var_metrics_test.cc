@@ -1,22 +1,22 @@
-#include "server/telemetry/var_metrics.h"
-
 #include <gtest/gtest.h>
 
+#include "server/interventions/var/metrics.h"
 #include "tests/unit/telemetry/registry_text.h"
 
-namespace varserve::telemetry {
+namespace varserve::interventions {
 namespace {
 
-using engine::VarMode;
+using telemetry::SeriesOf;
 
 class VarMetricsTest : public testing::Test {
  protected:
   VarMetricsTest() { metrics_.OnModelLoaded(4); }
 
   // Layers 1 and 2 of 4, over 10 rows.
-  static engine::VarReport Report(VarMode mode) {
-    engine::VarReport report;
+  static VarReport Report(Mode mode, const char* preset) {
+    VarReport report;
     report.settings.mode = mode;
+    report.preset = preset;
     report.eligible_rows = 10;
     report.visual_sink_tokens = 2.5;
     report.text_sink_tokens = 1;
@@ -28,13 +28,13 @@ class VarMetricsTest : public testing::Test {
   }
   std::map<std::string, double> Series() const { return SeriesOf(*families_.registry()); }
 
-  const MetricFamilies families_{"m"};
+  const telemetry::MetricFamilies families_{"m"};
   VarMetrics metrics_{families_};
 };
 
 TEST_F(VarMetricsTest, AddsUpWhatReportsSay) {
-  metrics_.OnReport(Report(VarMode::kOn), "general");
-  metrics_.OnReport(Report(VarMode::kOn), "general");
+  metrics_.OnReport(Report(Mode::kOn, "general"));
+  metrics_.OnReport(Report(Mode::kOn, "general"));
   auto series = Series();
   EXPECT_EQ(series["varserve_var_sink_tokens_sum{kind=visual,preset=general,var=on}"], 5);
   EXPECT_EQ(series["varserve_var_sink_tokens_sum{kind=text,preset=general,var=on}"], 2);
@@ -50,8 +50,8 @@ TEST_F(VarMetricsTest, AddsUpWhatReportsSay) {
 }
 
 TEST_F(VarMetricsTest, ModesAndPresetsAreApart) {
-  metrics_.OnReport(Report(VarMode::kObserve), "hallucination");
-  metrics_.OnReport(Report(VarMode::kOff), "hallucination");
+  metrics_.OnReport(Report(Mode::kObserve, "hallucination"));
+  metrics_.OnReport(Report(Mode::kOff, "hallucination"));
   auto series = Series();
   EXPECT_EQ(series["varserve_var_sink_tokens_count{kind=visual,preset=hallucination,var=observe}"], 1);
   EXPECT_EQ(series["varserve_var_sink_tokens_count{kind=visual,preset=hallucination,var=on}"], 0);
@@ -64,9 +64,9 @@ TEST_F(VarMetricsTest, ModesAndPresetsAreApart) {
 
 // A text-only request has sinks, but nothing VAR could change.
 TEST_F(VarMetricsTest, NoRowsNoAttention) {
-  engine::VarReport report = Report(VarMode::kOn);
+  VarReport report = Report(Mode::kOn, "custom");
   report.eligible_rows = 0;
-  metrics_.OnReport(report, "custom");
+  metrics_.OnReport(report);
   auto series = Series();
   EXPECT_EQ(series["varserve_var_sink_tokens_count{kind=text,preset=custom,var=on}"], 1);
   EXPECT_EQ(series["varserve_var_image_centric_head_ratio_count{preset=custom,var=on}"], 0);
@@ -74,4 +74,4 @@ TEST_F(VarMetricsTest, NoRowsNoAttention) {
 }
 
 }  // namespace
-}  // namespace varserve::telemetry
+}  // namespace varserve::interventions

@@ -1,12 +1,11 @@
-// Which positions of a sequence are visual tokens, and which are eligible rows of VAR (docs/var.md). Pure
-// functions, thread-safe.
+// Which positions of a sequence are visual tokens. Pure functions, thread-safe.
 #pragma once
 
 #include <optional>
 
 #include "server/base/prompt.h"
 
-namespace varserve::engine {
+namespace varserve {
 
 struct VisualToken {
   int image = 0;  // index in the prompt
@@ -23,9 +22,4 @@ inline std::optional<VisualToken> FindVisualToken(const Prompt& prompt, int posi
   return std::nullopt;
 }
 
-// A text token, prompt or generated, that has a visual token before it.
-inline bool IsEligible(const Prompt& prompt, int position) {
-  return !prompt.spans.empty() && position >= prompt.spans.front().end && !FindVisualToken(prompt, position);
-}
-
-}  // namespace varserve::engine
+}  // namespace varserve

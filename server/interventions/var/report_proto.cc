@@ -1,9 +1,9 @@
-#include "server/rpc/report_conversion.h"
+#include "server/interventions/var/report_proto.h"
 
 #include <algorithm>
 #include <string>
 
-namespace varserve::rpc {
+namespace varserve::interventions {
 namespace {
 
 constexpr size_t kFrameBytes = 6;        // of a message in a repeated field, at most
@@ -17,7 +17,7 @@ int32_t TokenAt(const ReportContext& context, int position) {
 
 // The messages for layers and tokens name the four shares alike.
 template <typename Message>
-void SetShares(const engine::AttentionShares& shares, Message& message) {
+void SetShares(const AttentionShares& shares, Message& message) {
   message.set_image_centric_head_ratio(shares.image_centric_heads);
   message.set_redistributed_attention(shares.redistributed);
   message.set_visual_attention_before(shares.visual_before);
@@ -36,8 +36,8 @@ bool KeepLast(google::protobuf::RepeatedPtrField<Message>& messages, size_t& byt
   return true;
 }
 
-void AddLayers(const engine::VarReport& report, size_t& bytes, v1::VarReport& proto) {
-  for (const engine::VarReport::Layer& layer : report.layers) {
+void AddLayers(const VarReport& report, size_t& bytes, v1::VarReport& proto) {
+  for (const VarReport::Layer& layer : report.layers) {
     v1::LayerReport& message = *proto.add_layers();
     message.set_layer(static_cast<uint32_t>(layer.layer));
     message.set_visual_sink_tokens(static_cast<uint32_t>(layer.visual_sinks));
@@ -47,8 +47,8 @@ void AddLayers(const engine::VarReport& report, size_t& bytes, v1::VarReport& pr
   }
 }
 
-void AddVisualSinks(const engine::VarReport& report, size_t& bytes, v1::VarReport& proto) {
-  for (const engine::VarReport::VisualSink& sink : report.visual_sinks) {
+void AddVisualSinks(const VarReport& report, size_t& bytes, v1::VarReport& proto) {
+  for (const VarReport::VisualSink& sink : report.visual_sinks) {
     v1::VisualSink& message = *proto.add_visual_sinks();
     message.set_image(static_cast<uint32_t>(sink.image));
     message.set_row(static_cast<uint32_t>(sink.row));
@@ -59,23 +59,22 @@ void AddVisualSinks(const engine::VarReport& report, size_t& bytes, v1::VarRepor
   }
 }
 
-void AddTokens(const engine::VarReport& report, const ReportContext& context, size_t& bytes,
-               v1::VarReport& proto) {
-  for (const engine::VarReport::Row& row : report.rows) {
+void AddTokens(const VarReport& report, const ReportContext& context, size_t& bytes, v1::VarReport& proto) {
+  for (const VarReport::Row& row : report.rows) {
     v1::TokenReport& token = *proto.add_tokens();
     const int32_t id = TokenAt(context, row.position);
     token.set_position(static_cast<uint32_t>(row.position));
     token.set_token_id(static_cast<uint32_t>(id));
-    token.set_text(context.tokenizer.TokenText(id));
+    token.set_text(context.token_text(id));
     token.set_generated(row.position >= context.prompt.size());
     SetShares(row.shares, token);
     if (!KeepLast(*proto.mutable_tokens(), bytes)) return proto.set_tokens_truncated(true);
   }
 }
 
-void AddMaps(const engine::VarReport& report, const ReportContext& context, v1::VarReport& proto) {
+void AddMaps(const VarReport& report, const ReportContext& context, v1::VarReport& proto) {
   int64_t bytes = 0;
-  for (const engine::VarReport::Map& map : report.maps) {
+  for (const AttentionMap& map : report.maps) {
     size_t first = 0;  // of the image's visual tokens in the map
     for (size_t i = 0; i < context.prompt.spans.size(); ++i) {
       const ImageSpan& span = context.prompt.spans[i];
@@ -101,15 +100,16 @@ void AddMaps(const engine::VarReport& report, const ReportContext& context, v1::
 
 }  // namespace
 
-v1::VarReport ToProto(const engine::VarReport& report, const ReportContext& context) {
+v1::VarReport ToProto(const VarReport& report, const v1::VarOptions& effective,
+                      const ReportContext& context) {
   v1::VarReport proto;
-  *proto.mutable_effective() = context.effective;
+  *proto.mutable_effective() = effective;
   proto.set_eligible_rows(static_cast<uint64_t>(report.eligible_rows));
   proto.set_visual_sink_tokens(static_cast<float>(report.visual_sink_tokens));
   proto.set_text_sink_tokens(static_cast<float>(report.text_sink_tokens));
   proto.set_distinct_visual_sinks(static_cast<uint32_t>(report.visual_sinks.size()));
   SetShares(report.totals, proto);
-  const v1::VarDetail detail = context.effective.detail();
+  const v1::VarDetail detail = effective.detail();
   size_t bytes = context.max_bytes;
   if (detail >= v1::VAR_DETAIL_LAYERS) {
     AddLayers(report, bytes, proto);
@@ -120,4 +120,4 @@ v1::VarReport ToProto(const engine::VarReport& report, const ReportContext& cont
   return proto;
 }
 
-}  // namespace varserve::rpc
+}  // namespace varserve::interventions

@@ -1,27 +1,24 @@
 // What VAR found and did, as metrics: histograms over requests, and counters per decoder layer.
 //
 // Requests with `var` observe or on only; what was moved, and attention after moving, for on only. All series
-// exist from the start, at zero, so that no first increase is lost. OnModelLoaded comes once, before the
-// first OnReport; otherwise thread-safe.
+// exist from the start, at zero, so that no first increase is lost. Thread-safe as ReportMetrics says.
 #pragma once
 
 #include <array>
 #include <vector>
 
-#include "absl/strings/string_view.h"
-#include "server/engine/var_report.h"
+#include "server/interventions/var/report.h"
 #include "server/telemetry/metric_families.h"
+#include "server/telemetry/report_metrics.h"
 
-namespace varserve::telemetry {
+namespace varserve::interventions {
 
-class VarMetrics {
+class VarMetrics final : public telemetry::ReportMetrics {
  public:
-  explicit VarMetrics(const MetricFamilies& families);
+  explicit VarMetrics(const telemetry::MetricFamilies& families);
 
-  // Adds the layers' series.
-  void OnModelLoaded(int num_layers);
-  // A request that ended well. `preset`: see RequestRecord in metrics.h.
-  void OnReport(const engine::VarReport& report, absl::string_view preset);
+  void OnModelLoaded(int num_layers) override;
+  void OnReport(const Report& report) override;
 
  private:
   struct LayerSeries {
@@ -39,7 +36,7 @@ class VarMetrics {
   prometheus::Family<prometheus::Counter>& layer_sinks_;
   prometheus::Family<prometheus::Counter>& layer_redistributed_;
   prometheus::Family<prometheus::Counter>& layer_rows_;
-  std::array<std::vector<LayerSeries>, 3> layers_;  // [VarMode][layer]
+  std::array<std::vector<LayerSeries>, 3> layers_;  // [Mode][layer]
 };
 
-}  // namespace varserve::telemetry
+}  // namespace varserve::interventions

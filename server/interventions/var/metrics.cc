@@ -1,25 +1,28 @@
-#include "server/telemetry/var_metrics.h"
+#include "server/interventions/var/metrics.h"
 
 #include <string>
 
 #include "absl/strings/str_cat.h"
 
-namespace varserve::telemetry {
+namespace varserve::interventions {
 namespace {
 
-using engine::VarMode;
 using prometheus::Histogram;
 
 const std::vector<double> kRatios = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2,
                                      0.3,   0.4,   0.5,   0.6,  0.7,  0.8,  0.9, 1};
 const std::vector<double> kSinkTokens = {0, 1, 2, 5, 10, 20, 30, 50, 100, 200, 500, 1000};
-constexpr const char* kPresets[] = {"general", "hallucination", "vision_centric", "custom"};
 
-const char* Name(VarMode mode) { return kModeNames[static_cast<int>(mode)]; }
+std::vector<std::string> PresetNames() {
+  std::vector<std::string> names;
+  for (const VarPresetRow& preset : kVarPresets) names.emplace_back(preset.name);
+  names.emplace_back(kCustomPreset);
+  return names;
+}
 
 }  // namespace
 
-VarMetrics::VarMetrics(const MetricFamilies& families)
+VarMetrics::VarMetrics(const telemetry::MetricFamilies& families)
     : sinks_(families.Histogram("var_sink_tokens",
                                 "Sink tokens of a request's layers, mean over the VAR layers.")),
       redistributed_ratio_(
@@ -40,44 +43,46 @@ VarMetrics::VarMetrics(const MetricFamilies& families)
           "var_layer_redistributed_attention_total",
           "Attention VAR moved in a decoder layer: mean over heads, summed over eligible rows.")),
       layer_rows_(families.Counter("var_layer_rows_total", "Eligible rows of a decoder layer.")) {
-  for (const char* preset : kPresets) {
-    for (const char* var : {Name(VarMode::kObserve), Name(VarMode::kOn)}) {
+  for (const std::string& preset : PresetNames()) {
+    for (const char* var : {ModeName(Mode::kObserve), ModeName(Mode::kOn)}) {
       sinks_.Add({{"kind", "visual"}, {"var", var}, {"preset", preset}}, kSinkTokens);
       sinks_.Add({{"kind", "text"}, {"var", var}, {"preset", preset}}, kSinkTokens);
       image_centric_.Add({{"var", var}, {"preset", preset}}, kRatios);
       visual_.Add({{"stage", "before"}, {"var", var}, {"preset", preset}}, kRatios);
     }
-    visual_.Add({{"stage", "after"}, {"var", Name(VarMode::kOn)}, {"preset", preset}}, kRatios);
-    redistributed_ratio_.Add({{"var", Name(VarMode::kOn)}, {"preset", preset}}, kRatios);
-    redistributed_.Add({{"var", Name(VarMode::kOn)}, {"preset", preset}});
+    visual_.Add({{"stage", "after"}, {"var", ModeName(Mode::kOn)}, {"preset", preset}}, kRatios);
+    redistributed_ratio_.Add({{"var", ModeName(Mode::kOn)}, {"preset", preset}}, kRatios);
+    redistributed_.Add({{"var", ModeName(Mode::kOn)}, {"preset", preset}});
   }
 }
 
 void VarMetrics::OnModelLoaded(int num_layers) {
-  for (const VarMode mode : {VarMode::kObserve, VarMode::kOn}) {
+  for (const Mode mode : {Mode::kObserve, Mode::kOn}) {
     for (int l = 0; l < num_layers; ++l) {
       const std::string layer = absl::StrCat(l);
-      const prometheus::Labels labels = {{"layer", layer}, {"var", Name(mode)}};
+      const prometheus::Labels labels = {{"layer", layer}, {"var", ModeName(mode)}};
       layers_[static_cast<int>(mode)].push_back(
-          {.visual_sinks = &layer_sinks_.Add({{"layer", layer}, {"kind", "visual"}, {"var", Name(mode)}}),
-           .text_sinks = &layer_sinks_.Add({{"layer", layer}, {"kind", "text"}, {"var", Name(mode)}}),
+          {.visual_sinks = &layer_sinks_.Add({{"layer", layer}, {"kind", "visual"}, {"var", ModeName(mode)}}),
+           .text_sinks = &layer_sinks_.Add({{"layer", layer}, {"kind", "text"}, {"var", ModeName(mode)}}),
            .rows = &layer_rows_.Add(labels),
-           .redistributed = mode == VarMode::kOn ? &layer_redistributed_.Add(labels) : nullptr});
+           .redistributed = mode == Mode::kOn ? &layer_redistributed_.Add(labels) : nullptr});
     }
   }
 }
 
-void VarMetrics::OnReport(const engine::VarReport& report, absl::string_view preset_name) {
-  const VarMode mode = report.settings.mode;
-  if (mode == VarMode::kOff) return;
-  const std::string preset(preset_name);
-  const char* var = Name(mode);
+void VarMetrics::OnReport(const Report& any_report) {
+  const auto* var_report = dynamic_cast<const VarReport*>(&any_report);
+  if (var_report == nullptr || !var_report->settings.measured()) return;
+  const VarReport& report = *var_report;
+  const Mode mode = report.settings.mode;
+  const std::string preset(report.preset);
+  const char* var = ModeName(mode);
   std::vector<LayerSeries>& layers = layers_[static_cast<int>(mode)];
   sinks_.Add({{"kind", "visual"}, {"var", var}, {"preset", preset}}, kSinkTokens)
       .Observe(report.visual_sink_tokens);
   sinks_.Add({{"kind", "text"}, {"var", var}, {"preset", preset}}, kSinkTokens)
       .Observe(report.text_sink_tokens);
-  for (const engine::VarReport::Layer& layer : report.layers) {
+  for (const VarReport::Layer& layer : report.layers) {
     layers[layer.layer].visual_sinks->Increment(layer.visual_sinks);
     layers[layer.layer].text_sinks->Increment(layer.text_sinks);
   }
@@ -87,18 +92,18 @@ void VarMetrics::OnReport(const engine::VarReport& report, absl::string_view pre
   image_centric_.Add({{"var", var}, {"preset", preset}}, kRatios).Observe(report.totals.image_centric_heads);
   visual_.Add({{"stage", "before"}, {"var", var}, {"preset", preset}}, kRatios)
       .Observe(report.totals.visual_before);
-  for (const engine::VarReport::Layer& layer : report.layers) layers[layer.layer].rows->Increment(rows);
+  for (const VarReport::Layer& layer : report.layers) layers[layer.layer].rows->Increment(rows);
 
-  if (mode != VarMode::kOn) return;
+  if (mode != Mode::kOn) return;
   visual_.Add({{"stage", "after"}, {"var", var}, {"preset", preset}}, kRatios)
       .Observe(report.totals.visual_after);
   redistributed_ratio_.Add({{"var", var}, {"preset", preset}}, kRatios).Observe(report.totals.redistributed);
   prometheus::Counter& redistributed = redistributed_.Add({{"var", var}, {"preset", preset}});
-  for (const engine::VarReport::Layer& layer : report.layers) {
+  for (const VarReport::Layer& layer : report.layers) {
     const double moved = layer.shares.redistributed * rows;
     layers[layer.layer].redistributed->Increment(moved);
     redistributed.Increment(moved);
   }
 }
 
-}  // namespace varserve::telemetry
+}  // namespace varserve::interventions

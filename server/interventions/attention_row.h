@@ -1,10 +1,10 @@
-// A row of explicit attention as every backend takes it, and what it gives back. Plain data: no torch, no
-// kernels.
+// A row of explicit attention: the parameters an intervention sets, and what every backend gives back. Plain
+// data.
 #pragma once
 
 #include <cstdint>
 
-namespace varserve::backend {
+namespace varserve::interventions {
 
 // One row of attention: one query token, all heads. VAR applies where first_layer <= layer <= last_layer; a
 // row that is not eligible, or whose request has VAR off, has an empty range.
@@ -30,4 +30,4 @@ struct RowSums {
   float visual_after = 0.0F;
 };
 
-}  // namespace varserve::backend
+}  // namespace varserve::interventions

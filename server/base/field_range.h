@@ -1,0 +1,13 @@
+// The check of a request's field that has a range. Thread-safe.
+#pragma once
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace varserve {
+
+// INVALID_ARGUMENT, beginning with the field, unless `value` is in [low, high], or (low, high].
+absl::Status CheckRange(absl::string_view field, double value, double low, double high,
+                        bool open_low = false);
+
+}  // namespace varserve

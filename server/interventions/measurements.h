@@ -1,0 +1,41 @@
+// What the model measures for interventions, token by token: the engine keeps it with the KV blocks and hands
+// it on, the intervention of the request makes its report of it. Plain data.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "server/base/prompt.h"
+
+namespace varserve::interventions {
+
+// Of one row and one layer, or means of many: sums over heads divided by the number of heads.
+struct AttentionShares {
+  float image_centric_heads = 0.0F;  // share of heads that passed the row's test
+  float redistributed = 0.0F;        // attention that was moved
+  float visual_before = 0.0F;        // attention on visual tokens
+  float visual_after = 0.0F;
+};
+
+// Attention of one row over the visual tokens of its prompt, before and after the intervention.
+struct AttentionMap {
+  int position = 0;
+  std::vector<float> before;  // [visual tokens of the prompt, in order]
+  std::vector<float> after;
+};
+
+struct TokenEvidence {
+  const float* measures = nullptr;          // [measures of a token, layers]
+  const AttentionShares* shares = nullptr;  // [layers]; only of rows the intervention acts on
+};
+
+// Of the first tokens of one sequence.
+struct SequenceEvidence {
+  const Prompt& prompt;
+  int num_layers = 0;
+  std::vector<TokenEvidence> tokens;
+  std::vector<AttentionMap> maps;
+};
+
+}  // namespace varserve::interventions

@@ -1,0 +1,148 @@
+#include "server/interventions/var/options.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "server/base/field_range.h"
+#include "server/base/status_macros.h"
+
+namespace varserve::interventions {
+namespace {
+
+// The messages' enumerators are ours, after an UNSPECIFIED. `type` as in the API.
+template <typename Ours, typename Theirs>
+absl::StatusOr<Ours> Read(absl::string_view field, absl::string_view type, Theirs value, Ours unspecified,
+                          Ours last) {
+  const int number = static_cast<int>(value);
+  if (number == 0) return unspecified;
+  if (number < 0 || number > static_cast<int>(last) + 1) {
+    return absl::InvalidArgumentError(absl::StrCat(field, ": ", number, " is no ", type));
+  }
+  return static_cast<Ours>(number - 1);
+}
+
+template <typename Theirs, typename Ours>
+Theirs ToProto(Ours value) {
+  return static_cast<Theirs>(static_cast<int>(value) + 1);
+}
+static_assert(v1::VAR_MODE_OFF == static_cast<int>(Mode::kOff) + 1);
+static_assert(v1::VAR_MODE_ON == static_cast<int>(Mode::kOn) + 1);
+static_assert(v1::VAR_VARIANT_AUTHORS_CODE == static_cast<int>(VarVariant::kAuthorsCode) + 1);
+static_assert(v1::VAR_PRESET_VISION_CENTRIC == static_cast<int>(VarPreset::kVisionCentric) + 1);
+
+absl::string_view PresetName(const v1::VarOptions& o, VarPreset preset) {
+  if (o.variant() == v1::VAR_VARIANT_AUTHORS_CODE || o.has_tau() || o.has_rho() || o.has_p() ||
+      o.has_min_visual_attention() || o.has_first_layer() || o.has_last_layer()) {
+    return kCustomPreset;
+  }
+  return kVarPresets[static_cast<size_t>(preset)].name;
+}
+
+absl::StatusOr<int> LayerOf(absl::string_view field, uint32_t value, int num_layers) {
+  RETURN_IF_ERROR(CheckRange(field, value, 0, num_layers - 1));
+  return static_cast<int>(value);
+}
+
+// What the request sets itself, over the defaults in `s`.
+absl::Status ReadKnobs(const v1::VarOptions& o, int num_layers, VarSettings& s) {
+  if (o.has_tau()) {
+    RETURN_IF_ERROR(CheckRange("tau", o.tau(), 0, kMostTau, /*open_low=*/true));
+    s.tau = o.tau();
+  }
+  if (o.has_rho()) {
+    RETURN_IF_ERROR(CheckRange("rho", o.rho(), 0, 1));
+    s.rho = o.rho();
+  }
+  if (o.has_p()) {
+    RETURN_IF_ERROR(CheckRange("p", o.p(), 0, 1));
+    s.p = o.p();
+  }
+  if (o.has_min_visual_attention()) {
+    RETURN_IF_ERROR(CheckRange("min_visual_attention", o.min_visual_attention(), 0, 1));
+    s.min_visual_attention = o.min_visual_attention();
+  }
+  if (o.has_first_layer()) {
+    ASSIGN_OR_RETURN(s.first_layer, LayerOf("first_layer", o.first_layer(), num_layers));
+  }
+  if (o.has_last_layer()) {
+    ASSIGN_OR_RETURN(s.last_layer, LayerOf("last_layer", o.last_layer(), num_layers));
+  }
+  if (s.first_layer > s.last_layer) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("first_layer: ", s.first_layer, " is above last_layer ", s.last_layer));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadDetail(const v1::VarOptions& o, int num_layers, VarRequest& request) {
+  if (o.detail() < v1::VAR_DETAIL_UNSPECIFIED || o.detail() > v1::VAR_DETAIL_MAPS) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("detail: ", static_cast<int>(o.detail()), " is no VarDetail"));
+  }
+  request.detail = o.detail() == v1::VAR_DETAIL_UNSPECIFIED ? v1::VAR_DETAIL_LAYERS : o.detail();
+  std::vector<int>& layers = request.map_layers;
+  for (int i = 0; i < o.map_layers_size(); ++i) {
+    ASSIGN_OR_RETURN(const int layer,
+                     LayerOf(absl::StrCat("map_layers[", i, "]"), o.map_layers(i), num_layers));
+    layers.push_back(layer);
+  }
+  std::sort(layers.begin(), layers.end());
+  layers.erase(std::unique(layers.begin(), layers.end()), layers.end());
+  const VarSettings& s = request.settings;
+  if (!s.measured() || request.detail != v1::VAR_DETAIL_MAPS) {
+    layers.clear();
+  } else if (layers.empty()) {
+    for (int layer = s.first_layer; layer <= s.last_layer; ++layer) layers.push_back(layer);
+  }
+  return absl::OkStatus();
+}
+
+v1::VarOptions EffectiveOptions(const VarRequest& request, VarPreset preset) {
+  const VarSettings& s = request.settings;
+  v1::VarOptions e;
+  e.set_mode(ToProto<v1::VarMode>(s.mode));
+  e.set_variant(ToProto<v1::VarVariant>(s.variant));
+  e.set_preset(ToProto<v1::VarPreset>(preset));
+  e.set_tau(s.tau);
+  e.set_rho(s.rho);
+  e.set_p(s.p);
+  e.set_min_visual_attention(s.min_visual_attention);
+  e.set_first_layer(static_cast<uint32_t>(s.first_layer));
+  e.set_last_layer(static_cast<uint32_t>(s.last_layer));
+  e.set_detail(request.detail);
+  for (const int layer : request.map_layers) e.add_map_layers(static_cast<uint32_t>(layer));
+  return e;
+}
+
+}  // namespace
+
+absl::StatusOr<VarRequest> ReadVarOptions(const v1::VarOptions& o, const VarDefaults& defaults) {
+  VarRequest request;
+  VarSettings& s = request.settings;
+  ASSIGN_OR_RETURN(const Mode mode, Read("mode", "VarMode", o.mode(), defaults.mode, Mode::kOn));
+  ASSIGN_OR_RETURN(const VarVariant variant,
+                   Read("variant", "VarVariant", o.variant(), VarVariant::kPaper, VarVariant::kAuthorsCode));
+  if (mode != Mode::kOff && !defaults.profile_tau.has_value()) {
+    return absl::FailedPreconditionError(
+        "mode: this model has no VAR profile, only OFF works; make one with varserve-calibrate --model "
+        "DIR");
+  }
+  ASSIGN_OR_RETURN(const VarPreset preset,
+                   Read("preset", "VarPreset", o.preset(), defaults.preset, VarPreset::kVisionCentric));
+  s = DefaultVarSettings(variant, defaults.num_layers);
+  s.mode = mode;
+  s.tau = defaults.profile_tau.value_or(s.tau);
+  // The authors' code has a rho of its own.
+  if (variant == VarVariant::kPaper || o.preset() != v1::VAR_PRESET_UNSPECIFIED) {
+    s.rho = kVarPresets[static_cast<size_t>(preset)].rho;
+  }
+  RETURN_IF_ERROR(ReadKnobs(o, defaults.num_layers, s));
+  RETURN_IF_ERROR(ReadDetail(o, defaults.num_layers, request));
+  request.preset = PresetName(o, preset);
+  request.effective = EffectiveOptions(request, preset);
+  return request;
+}
+
+}  // namespace varserve::interventions

@@ -1,0 +1,100 @@
+#include "server/interventions/var/report.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "server/base/visual_tokens.h"
+#include "server/interventions/var/tokens.h"
+
+namespace varserve::interventions {
+namespace {
+
+// Sums in double, so that a mean over many rows does not depend on rounding.
+class SharesMean {
+ public:
+  void Add(const AttentionShares& shares) {
+    image_centric_heads_ += shares.image_centric_heads;
+    redistributed_ += shares.redistributed;
+    visual_before_ += shares.visual_before;
+    visual_after_ += shares.visual_after;
+    ++count_;
+  }
+  AttentionShares Get() const {
+    const double n = count_ == 0 ? 1.0 : static_cast<double>(count_);
+    return {.image_centric_heads = static_cast<float>(image_centric_heads_ / n),
+            .redistributed = static_cast<float>(redistributed_ / n),
+            .visual_before = static_cast<float>(visual_before_ / n),
+            .visual_after = static_cast<float>(visual_after_ / n)};
+  }
+
+ private:
+  double image_centric_heads_ = 0.0;
+  double redistributed_ = 0.0;
+  double visual_before_ = 0.0;
+  double visual_after_ = 0.0;
+  int64_t count_ = 0;
+};
+
+// Adds the token at `position` to the sinks of the report's layers.
+void CountSinks(const SequenceEvidence& evidence, int position, const SinkRule& rule, VarReport& report) {
+  const Prompt& prompt = evidence.prompt;
+  const std::optional<VisualToken> visual = FindVisualToken(prompt, position);
+  const float* phi =
+      evidence.tokens[position].measures + ptrdiff_t{rule.phi_plane} * evidence.num_layers;  // [layers]
+  VarReport::VisualSink sink;
+  for (VarReport::Layer& layer : report.layers) {
+    if (!rule.IsSink(prompt, position, phi[layer.layer])) continue;
+    ++(visual ? layer.visual_sinks : layer.text_sinks);
+    ++sink.layers;
+    sink.max_phi = std::max(sink.max_phi, phi[layer.layer]);
+  }
+  if (!visual || sink.layers == 0) return;
+  const ImageSpan& span = prompt.spans[visual->image];
+  const int place = position - span.grid_begin();
+  sink.image = visual->image;
+  sink.row = place / span.cols;
+  sink.col = place % span.cols;
+  if (place >= 0) report.visual_sinks.push_back(sink);  // a class token has no place in the grid
+}
+
+}  // namespace
+
+std::unique_ptr<VarReport> MakeVarReport(const VarSettings& var, SequenceEvidence evidence) {
+  auto made = std::make_unique<VarReport>();
+  VarReport& report = *made;
+  report.settings = var;
+  const SinkRule rule(var);
+  SharesMean total_mean;
+  std::vector<SharesMean> layer_means(var.last_layer - var.first_layer + 1);
+  for (int layer = var.first_layer; layer <= var.last_layer; ++layer)
+    report.layers.emplace_back().layer = layer;
+
+  for (int position = 0; position < static_cast<int>(evidence.tokens.size()); ++position) {
+    CountSinks(evidence, position, rule, report);
+    if (!IsEligible(evidence.prompt, position)) continue;
+    SharesMean row_mean;
+    for (size_t i = 0; i < layer_means.size(); ++i) {
+      const AttentionShares& shares = evidence.tokens[position].shares[report.layers[i].layer];
+      row_mean.Add(shares);
+      layer_means[i].Add(shares);
+      total_mean.Add(shares);
+    }
+    report.rows.push_back({.position = position, .shares = row_mean.Get()});
+  }
+
+  report.eligible_rows = static_cast<int64_t>(report.rows.size());
+  report.totals = total_mean.Get();
+  for (size_t i = 0; i < layer_means.size(); ++i) {
+    VarReport::Layer& layer = report.layers[i];
+    layer.shares = layer_means[i].Get();
+    report.visual_sink_tokens += layer.visual_sinks;
+    report.text_sink_tokens += layer.text_sinks;
+  }
+  report.visual_sink_tokens /= static_cast<double>(layer_means.size());
+  report.text_sink_tokens /= static_cast<double>(layer_means.size());
+  report.maps = std::move(evidence.maps);
+  return made;
+}
+
+}  // namespace varserve::interventions

@@ -1,0 +1,41 @@
+// Which tokens VAR takes for what: eligible rows and sinks (docs/var.md). Row parameters, evidence and the
+// rule of sharing all ask here. Pure functions, thread-safe.
+#pragma once
+
+#include <cmath>
+#include <limits>
+
+#include "server/base/visual_tokens.h"
+#include "server/interventions/var/settings.h"
+
+namespace varserve::interventions {
+
+// phi is measured for both variants, whose epsilons differ: a plane each, by VarVariant.
+inline constexpr int kNumPhiPlanes = 2;
+
+// A text token, prompt or generated, that has a visual token before it.
+inline bool IsEligible(const Prompt& prompt, int position) {
+  return !prompt.spans.empty() && position >= prompt.spans.front().end && !FindVisualToken(prompt, position);
+}
+
+// The paper judges every token as it is processed, and one with phi >= tau is a sink. The authors' code finds
+// sinks once, in the prompt, and compares strictly.
+struct SinkRule {
+  explicit SinkRule(const VarSettings& var)
+      : only_in_prompt(var.variant == VarVariant::kAuthorsCode),
+        least_phi(var.variant == VarVariant::kAuthorsCode
+                      ? std::nextafter(var.tau, std::numeric_limits<float>::infinity())
+                      : var.tau),
+        phi_plane(static_cast<int>(var.variant)) {}
+
+  // Whether the token at `position` is a sink of a layer where it has this phi.
+  bool IsSink(const Prompt& prompt, int position, float phi) const {
+    return phi >= least_phi && (!only_in_prompt || position < prompt.size());
+  }
+
+  bool only_in_prompt;
+  float least_phi;
+  int phi_plane;
+};
+
+}  // namespace varserve::interventions

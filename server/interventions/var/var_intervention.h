@@ -1,0 +1,17 @@
+// Visual Attention Redistribution of one request (docs/var.md): the only door to this folder for engine and
+// model runner.
+#pragma once
+
+#include <memory>
+
+#include "absl/strings/string_view.h"
+#include "server/interventions/intervention.h"
+#include "server/interventions/var/settings.h"
+
+namespace varserve::interventions {
+
+// Null where the mode is off. `preset`: see VarReport; it must outlive the intervention.
+std::shared_ptr<const Intervention> MakeVarIntervention(const VarSettings& settings,
+                                                        absl::string_view preset = kVarPresets[0].name);
+
+}  // namespace varserve::interventions

@@ -1,0 +1,16 @@
+// VAR of one request as a transport sees it.
+#pragma once
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "server/interventions/table/setting.h"
+#include "server/interventions/var/options.h"
+
+namespace varserve::interventions {
+
+// The errors of ReadVarOptions.
+absl::StatusOr<std::shared_ptr<const Setting>> ReadVarSetting(const v1::VarOptions& options,
+                                                              const VarDefaults& defaults);
+
+}  // namespace varserve::interventions
