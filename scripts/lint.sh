@@ -12,12 +12,14 @@ ALLOWED = {
     "base": {"base"},
     "kernels": {"kernels"},
     "engine": {"engine", "base"},
-    "preprocess": {"preprocess", "base"},
+    "image": {"image", "base"},
+    "text": {"text", "base"},
     "attention": {"attention", "kernels"},
     "model": {"model", "attention", "kernels", "engine", "base"},
     "telemetry": {"telemetry", "engine", "base"},
-    "calibrate": {"calibrate", "model", "attention", "kernels", "engine", "preprocess", "base"},
-    "rpc": {"rpc", "engine", "preprocess", "telemetry", "base"},
+    "calibrate": {"calibrate", "model", "attention", "kernels", "engine", "chat", "text", "image", "base"},
+    "chat": {"chat", "engine", "telemetry", "text", "image", "base"},
+    "grpc": {"grpc", "chat", "engine", "telemetry", "base"},
 }
 TORCH = {"attention", "model", "calibrate"}
 bad = []
@@ -33,6 +35,8 @@ for name in subprocess.run(["git", "-C", root, "ls-files", "server", "client"], 
             bad.append(f"{name}:{number}: {folder or 'client'} may not include server/{m[1]}")
         if re.match(r"#include <(ATen|c10|torch)/", line) and folder and folder not in TORCH:
             bad.append(f"{name}:{number}: only attention, model and calibrate may include LibTorch")
+        if re.match(r'#include (<grpc|"grpc/|".*[.]grpc[.]pb[.]h")', line) and folder and folder != "grpc":
+            bad.append(f"{name}:{number}: only grpc may include gRPC")
 print("\n".join(bad))
 sys.exit(bool(bad))
 PY

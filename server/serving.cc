@@ -1,7 +1,6 @@
 #include "server/serving.h"
 
 #include <ATen/Parallel.h>
-#include <openssl/sha.h>
 
 #include <utility>
 
@@ -19,7 +18,7 @@ namespace varserve {
 namespace {
 
 v1::Model Describe(const ServerConfig& config, const model::LlavaModel& m,
-                   const preprocess::Preprocessor& preprocessor) {
+                   const chat::Preprocessor& preprocessor) {
   const model::DecoderConfig& d = m.config().decoder;
   v1::Model description;
   description.set_name(config.model_name);
@@ -60,9 +59,7 @@ v1::Model Describe(const ServerConfig& config, const model::LlavaModel& m,
 Digest Fingerprint(const ServerConfig& config, const model::LlavaModel& m) {
   const std::string text =
       absl::StrCat(config.model.model_dir, "|", m.device().str(), "|", model::DtypeName(m.dtype()));
-  Digest digest;
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
-  return digest;
+  return Sha256({text});
 }
 
 }  // namespace
@@ -77,18 +74,17 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   // 1. Files.
   const std::string& dir = config.model.model_dir;
   ASSIGN_OR_RETURN(const model::ModelConfig model_config, model::ModelConfig::Load(dir));
-  ASSIGN_OR_RETURN(const preprocess::ImageProcessor image_processor, preprocess::ImageProcessor::Load(dir));
+  ASSIGN_OR_RETURN(const image::ImageProcessor image_processor, image::ImageProcessor::Load(dir));
   model::LlavaModel::Options options = config.model;
   options.image_height = image_processor.height();
   options.image_width = image_processor.width();
   ASSIGN_OR_RETURN(std::unique_ptr<const model::LlavaModel> m, model::LlavaModel::Load(options));
-  ASSIGN_OR_RETURN(serving->preprocessor_,
-                   preprocess::Preprocessor::Load(dir,
-                                                  {.token_id = model_config.image_token_id,
-                                                   .num_tokens = m->num_visual_tokens(),
-                                                   .rows = m->grid_rows(),
-                                                   .cols = m->grid_cols()},
-                                                  model_config.decoder.vocab_size));
+  ASSIGN_OR_RETURN(serving->preprocessor_, chat::Preprocessor::Load(dir,
+                                                                    {.token_id = model_config.image_token_id,
+                                                                     .num_tokens = m->num_visual_tokens(),
+                                                                     .rows = m->grid_rows(),
+                                                                     .cols = m->grid_cols()},
+                                                                    model_config.decoder.vocab_size));
 
   // 2. Memory.
   engine::SchedulerOptions scheduler = config.scheduler;
@@ -146,7 +142,7 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   serving->engine_ = std::make_unique<engine::Engine>(engine_options, serving->runner_.get(), metrics, clock);
 
   // 4. What the service needs.
-  auto serving_model = std::make_shared<rpc::ServingModel>();
+  auto serving_model = std::make_shared<chat::ServingModel>();
   serving_model->engine = serving->engine_.get();
   serving_model->preprocessor = serving->preprocessor_.get();
   serving_model->description = description;
@@ -155,7 +151,7 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
                                  .profile_tau = std::nullopt,
                                  .num_layers = loaded.config().decoder.num_hidden_layers};
   if (loaded.var_profile().has_value()) serving_model->var_defaults.profile_tau = loaded.var_profile()->tau;
-  const absl::StatusOr<rpc::VarRequest> default_var = rpc::ReadVarOptions({}, serving_model->var_defaults);
+  const absl::StatusOr<chat::VarRequest> default_var = chat::ReadVarOptions({}, serving_model->var_defaults);
   if (!default_var.ok())
     return absl::FailedPreconditionError(
         "--var_mode: this model has no VAR profile, only off works; make one with varserve-calibrate --model "

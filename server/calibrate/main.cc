@@ -50,19 +50,19 @@ struct Loaded {
 absl::StatusOr<Loaded> Load(const std::string& dir) {
   Loaded loaded;
   ASSIGN_OR_RETURN(const model::ModelConfig config, model::ModelConfig::Load(dir));
-  ASSIGN_OR_RETURN(const preprocess::ImageProcessor image_processor, preprocess::ImageProcessor::Load(dir));
+  ASSIGN_OR_RETURN(const image::ImageProcessor image_processor, image::ImageProcessor::Load(dir));
   ASSIGN_OR_RETURN(loaded.model, model::LlavaModel::Load({.model_dir = dir,
                                                           .device = absl::GetFlag(FLAGS_device),
                                                           .dtype = absl::GetFlag(FLAGS_dtype),
                                                           .image_height = image_processor.height(),
                                                           .image_width = image_processor.width()}));
-  ASSIGN_OR_RETURN(const std::unique_ptr<const preprocess::Preprocessor> preprocessor,
-                   preprocess::Preprocessor::Load(dir,
-                                                  {.token_id = config.image_token_id,
-                                                   .num_tokens = loaded.model->num_visual_tokens(),
-                                                   .rows = loaded.model->grid_rows(),
-                                                   .cols = loaded.model->grid_cols()},
-                                                  config.decoder.vocab_size));
+  ASSIGN_OR_RETURN(const std::unique_ptr<const chat::Preprocessor> preprocessor,
+                   chat::Preprocessor::Load(dir,
+                                            {.token_id = config.image_token_id,
+                                             .num_tokens = loaded.model->num_visual_tokens(),
+                                             .rows = loaded.model->grid_rows(),
+                                             .cols = loaded.model->grid_cols()},
+                                            config.decoder.vocab_size));
   ASSIGN_OR_RETURN(loaded.prompts,
                    MakePrompts(*preprocessor, absl::GetFlag(FLAGS_images), absl::GetFlag(FLAGS_prompts),
                                config.decoder.max_position_embeddings));

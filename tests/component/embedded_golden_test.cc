@@ -2,17 +2,17 @@
 // computes from the same.
 #include <cstdlib>
 
+#include "server/chat/preprocessor.h"
 #include "server/model/llava_model_runner.h"
-#include "server/preprocess/preprocessor.h"
 #include "tests/component/golden.h"
 #include "tests/testing/runner_driver.h"
 
 namespace varserve::model {
 namespace {
 
-using preprocess::ImagePart;
 using testing::Golden;
 using testing::RunnerDriver;
+using text::ImagePart;
 
 constexpr double kTolerance = 2e-4;
 constexpr int kTokens = 32;
@@ -23,7 +23,7 @@ TEST_P(EmbeddedGoldenTest, PromptAndGreedySteps) {
   const char* embedded_model = std::getenv("VARSERVE_EMBEDDED_MODEL");
   ASSERT_NE(embedded_model, nullptr) << "VARSERVE_EMBEDDED_MODEL is not set; ./dev test sets it";
   const std::string dir = embedded_model;
-  const auto image_processor = preprocess::ImageProcessor::Load(dir);
+  const auto image_processor = image::ImageProcessor::Load(dir);
   ASSERT_TRUE(image_processor.ok()) << image_processor.status();
   auto model = LlavaModel::Load({.model_dir = dir,
                                  .device = "cpu",
@@ -33,21 +33,20 @@ TEST_P(EmbeddedGoldenTest, PromptAndGreedySteps) {
                                  .var_profile = {},
                                  .tensor_operators = GetParam()});
   ASSERT_TRUE(model.ok()) << model.status();
-  const auto preprocessor = preprocess::Preprocessor::Load(dir,
-                                                           {.token_id = (*model)->config().image_token_id,
-                                                            .num_tokens = (*model)->num_visual_tokens(),
-                                                            .rows = (*model)->grid_rows(),
-                                                            .cols = (*model)->grid_cols()},
-                                                           (*model)->config().decoder.vocab_size);
+  const auto preprocessor = chat::Preprocessor::Load(dir,
+                                                     {.token_id = (*model)->config().image_token_id,
+                                                      .num_tokens = (*model)->num_visual_tokens(),
+                                                      .rows = (*model)->grid_rows(),
+                                                      .cols = (*model)->grid_cols()},
+                                                     (*model)->config().decoder.vocab_size);
   ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
   const auto picture =
       (*preprocessor)
           ->ProcessImage(ReadFile(RepositoryPath("models/embedded/samples/animals.jpg")), {}, NeverStop);
   ASSERT_TRUE(picture.ok()) << picture.status();
-  auto prompt =
-      (*preprocessor)
-          ->prompt_builder()
-          .Build({{preprocess::Role::kUser, {ImagePart(), "Describe the image in detail."}}}, {*picture});
+  auto prompt = (*preprocessor)
+                    ->prompt_builder()
+                    .Build({{text::Role::kUser, {ImagePart(), "Describe the image in detail."}}}, {*picture});
   ASSERT_TRUE(prompt.ok()) << prompt.status();
 
   const Golden golden("embedded");

@@ -8,8 +8,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
 #include "server/base/status_macros.h"
+#include "server/chat/preprocessor.h"
 #include "server/model/llava_model_runner.h"
-#include "server/preprocess/preprocessor.h"
 #include "tests/testing/files.h"
 #include "tests/testing/model_variant.h"
 #include "tests/testing/runner_driver.h"
@@ -27,13 +27,13 @@ constexpr int kTokens = 8;
 
 struct Served {
   std::unique_ptr<LlavaModelRunner> runner;
-  std::unique_ptr<const preprocess::Preprocessor> preprocessor;
+  std::unique_ptr<const chat::Preprocessor> preprocessor;
 };
 
 // What a server does at start (server/serving.cc), in float32.
 absl::StatusOr<Served> Load(const std::string& dir) {
   ASSIGN_OR_RETURN(const ModelConfig config, ModelConfig::Load(dir));
-  ASSIGN_OR_RETURN(const preprocess::ImageProcessor image_processor, preprocess::ImageProcessor::Load(dir));
+  ASSIGN_OR_RETURN(const image::ImageProcessor image_processor, image::ImageProcessor::Load(dir));
   ASSIGN_OR_RETURN(std::unique_ptr<const LlavaModel> model,
                    LlavaModel::Load({.model_dir = dir,
                                      .device = "cpu",
@@ -41,24 +41,22 @@ absl::StatusOr<Served> Load(const std::string& dir) {
                                      .image_height = image_processor.height(),
                                      .image_width = image_processor.width()}));
   Served served;
-  ASSIGN_OR_RETURN(served.preprocessor,
-                   preprocess::Preprocessor::Load(dir,
-                                                  {.token_id = config.image_token_id,
-                                                   .num_tokens = model->num_visual_tokens(),
-                                                   .rows = model->grid_rows(),
-                                                   .cols = model->grid_cols()},
-                                                  config.decoder.vocab_size));
+  ASSIGN_OR_RETURN(served.preprocessor, chat::Preprocessor::Load(dir,
+                                                                 {.token_id = config.image_token_id,
+                                                                  .num_tokens = model->num_visual_tokens(),
+                                                                  .rows = model->grid_rows(),
+                                                                  .cols = model->grid_cols()},
+                                                                 config.decoder.vocab_size));
   ASSIGN_OR_RETURN(served.runner, LlavaModelRunner::Create(std::move(model), 64));
   return served;
 }
 
-engine::GenerationRequest Request(const preprocess::Preprocessor& preprocessor) {
+engine::GenerationRequest Request(const chat::Preprocessor& preprocessor) {
   const auto picture = preprocessor.ProcessImage(
       ReadFile(RepositoryPath(ModelVariants()["picture"].get<std::string>())), {}, NeverStop);
   EXPECT_TRUE(picture.ok()) << picture.status();
   absl::StatusOr<Prompt> prompt = preprocessor.prompt_builder().Build(
-      {{preprocess::Role::kUser, {preprocess::ImagePart(), ModelVariants()["question"].get<std::string>()}}},
-      {*picture});
+      {{text::Role::kUser, {text::ImagePart(), ModelVariants()["question"].get<std::string>()}}}, {*picture});
   EXPECT_TRUE(prompt.ok()) << prompt.status();
   engine::GenerationRequest request;
   request.prompt = std::make_shared<const Prompt>(*std::move(prompt));

@@ -7,15 +7,15 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "server/rpc/chat_request.h"
-#include "server/rpc/request_options.h"
-#include "server/rpc/request_parser.h"
+#include "server/chat/chat_request.h"
+#include "server/chat/request_options.h"
+#include "server/grpc/request_parser.h"
 #include "varserve/v1/inference.pb.h"
 
 namespace {
 
-using namespace varserve;       // NOLINT
-using namespace varserve::rpc;  // NOLINT
+using namespace varserve;        // NOLINT
+using namespace varserve::chat;  // NOLINT
 
 constexpr int kVocabulary = 1000;
 constexpr int kLayers = 30;
@@ -50,21 +50,20 @@ template <typename Request>
 void CheckRequest(const grpc::ByteBuffer& bytes) {
   Request request;
   const RequestLimits limits{.num_layers = kLayers};
-  if (const absl::Status status = ParseRequest(bytes, limits, request); !status.ok())
+  if (const absl::Status status = rpc::ParseRequest(bytes, limits, request); !status.ok())
     return CheckRefusal(status);
   const auto chat = ReadChat(request);
   if (!chat.ok()) return CheckRefusal(chat.status());
   Check(!chat->messages.empty() && !chat->settings.empty() && chat->settings.size() <= kMaxSettings);
   size_t images = 0;
-  for (const preprocess::Message& message : chat->messages) {
+  for (const text::Message& message : chat->messages) {
     Check(!message.parts.empty());
-    for (const preprocess::Part& part : message.parts)
-      images += std::holds_alternative<preprocess::ImagePart>(part);
+    for (const text::Part& part : message.parts) images += std::holds_alternative<text::ImagePart>(part);
   }
   Check(images == chat->pictures.size());
   const auto sampling = ReadGenerateOptions(*chat->options, kVocabulary, 1);
   sampling.ok() ? CheckSampling(*sampling) : CheckRefusal(sampling.status());
-  for (const v1::VarOptions* options : chat->settings) {
+  for (const auto& [field, options] : chat->settings) {
     const auto var = ReadVarOptions(*options, {.profile_tau = 20.0F, .num_layers = kLayers});
     var.ok() ? CheckVar(*var) : CheckRefusal(var.status());
   }
