@@ -19,7 +19,7 @@
 #include "server/base/control_group.h"
 #include "server/base/flag_values.h"
 #include "server/base/status_macros.h"
-#include "server/rpc/request_scan.h"
+#include "server/chat/request_scan.h"
 #include "server/version.h"
 
 ABSL_FLAG(std::string, model, "", "Hugging Face LLaVA directory. Default: $VARSERVE_MODEL");
@@ -186,9 +186,9 @@ absl::Status ReadLimitFlags(ServerConfig& c) {
   c.limits.set_max_image_bytes(static_cast<uint64_t>(image_bytes));
   c.limits.set_max_message_bytes(static_cast<uint64_t>(message_bytes));
   c.limits.set_max_map_bytes(static_cast<uint64_t>(map_bytes));
-  c.limits.set_max_settings(rpc::kMaxSettings);
-  c.limits.set_max_messages(rpc::RequestLimits::kMaxMessages);
-  c.limits.set_max_parts(rpc::RequestLimits::kMaxParts);
+  c.limits.set_max_settings(chat::kMaxSettings);
+  c.limits.set_max_messages(chat::RequestLimits::kMaxMessages);
+  c.limits.set_max_parts(chat::RequestLimits::kMaxParts);
 
   RETURN_IF_ERROR(FlagInRange("max_running", absl::GetFlag(FLAGS_max_running), 0, kMostRunning));
   RETURN_IF_ERROR(FlagAtLeast("max_waiting", absl::GetFlag(FLAGS_max_waiting), 0));

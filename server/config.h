@@ -6,11 +6,11 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/chat/request_options.h"
 #include "server/engine/engine.h"
+#include "server/grpc/grpc_server.h"
 #include "server/interventions/var/settings.h"
 #include "server/model/vision_language_model.h"
-#include "server/rpc/grpc_server.h"
-#include "server/rpc/request_options.h"
 
 namespace varserve {
 

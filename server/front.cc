@@ -16,17 +16,21 @@ absl::StatusOr<std::unique_ptr<Front>> Front::Start(const ServerConfig& config, 
   if (!config.token_file.empty()) {
     ASSIGN_OR_RETURN(front->tokens_, rpc::BearerTokens::Load(config.token_file, logger));
   }
+  front->chat_ =
+      std::make_unique<chat::ChatService>(chat::ChatOptions{.worker_threads = config.worker_threads,
+                                                            .image_memory = image_memory,
+                                                            .metrics = metrics,
+                                                            .logger = logger,
+                                                            .clock = clock});
   front->service_ = std::make_unique<rpc::InferenceService>(
-      rpc::ServiceOptions{.worker_threads = config.worker_threads,
-                          .max_message_bytes = static_cast<int64_t>(config.limits.max_message_bytes()),
+      rpc::ServiceOptions{.max_message_bytes = static_cast<int64_t>(config.limits.max_message_bytes()),
                           .receive_memory = config.receive_memory,
-                          .image_memory = image_memory,
                           .read_timeout = config.read_timeout,
                           .write_timeout = config.write_timeout,
                           .tokens = front->tokens_.get(),
                           .metrics = metrics,
-                          .logger = logger,
-                          .clock = clock});
+                          .clock = clock},
+      front->chat_.get());
   ASSIGN_OR_RETURN(front->server_, rpc::GrpcServer::Start(config.grpc, front->service_.get(), logger));
   logger->Info("listening", {{"version", kVersion}, {"port", int64_t{front->server_->port()}}});
   if (const int port = front->server_->health_port(); port != 0)
@@ -48,11 +52,11 @@ std::string Front::MetricsPage() {
 
 void Front::Serve(Serving& serving) {
   engine_ = &serving.engine();
-  service_->Serve(serving.model());
+  chat_->Serve(serving.model());
   SetHealth({.ready = true}, /*live=*/true);
 }
 
-void Front::Refuse(std::string reason) { service_->Refuse(std::move(reason)); }
+void Front::Refuse(std::string reason) { chat_->Refuse(std::move(reason)); }
 
 void Front::SetHealth(const telemetry::Metrics::Health& health, bool live) {
   server_->SetHealth(live, health.ready);

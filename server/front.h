@@ -10,10 +10,11 @@
 #include "absl/time/time.h"
 #include "server/base/byte_budget.h"
 #include "server/base/clock.h"
+#include "server/chat/chat_service.h"
 #include "server/config.h"
-#include "server/rpc/bearer_tokens.h"
-#include "server/rpc/grpc_server.h"
-#include "server/rpc/inference_service.h"
+#include "server/grpc/bearer_tokens.h"
+#include "server/grpc/grpc_server.h"
+#include "server/grpc/inference_service.h"
 #include "server/serving.h"
 #include "server/telemetry/logging.h"
 #include "server/telemetry/metrics.h"
@@ -46,6 +47,7 @@ class Front {
   std::atomic<const engine::Engine*> engine_ = nullptr;  // null until it serves
   std::unique_ptr<rpc::BearerTokens> tokens_;
   std::unique_ptr<rpc::InferenceService> service_;
+  std::unique_ptr<chat::ChatService> chat_;  // ends before the service, whose streams its workers use
   std::unique_ptr<rpc::GrpcServer> server_;
   std::unique_ptr<telemetry::MetricsServer> metrics_server_;
 };

@@ -1,7 +1,6 @@
 #include "server/serving.h"
 
 #include <ATen/Parallel.h>
-#include <openssl/sha.h>
 
 #include <utility>
 
@@ -20,7 +19,7 @@ namespace varserve {
 namespace {
 
 v1::Model Describe(const ServerConfig& config, const model::VisionLanguageModel& m,
-                   const preprocess::Preprocessor& preprocessor) {
+                   const chat::Preprocessor& preprocessor) {
   const model::DecoderConfig& d = m.config().decoder;
   v1::Model description;
   description.set_name(config.model_name);
@@ -61,9 +60,7 @@ v1::Model Describe(const ServerConfig& config, const model::VisionLanguageModel&
 Digest Fingerprint(const ServerConfig& config, const model::VisionLanguageModel& m) {
   const std::string text =
       absl::StrCat(config.model.model_dir, "|", m.device().str(), "|", model::DtypeName(m.dtype()));
-  Digest digest;
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
-  return digest;
+  return Sha256({text});
 }
 
 }  // namespace
@@ -136,7 +133,7 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   serving->engine_ = std::make_unique<engine::Engine>(engine_options, serving->runner_.get(), metrics, clock);
 
   // 4. What the service needs.
-  auto serving_model = std::make_shared<rpc::ServingModel>();
+  auto serving_model = std::make_shared<chat::ServingModel>();
   serving_model->engine = serving->engine_.get();
   serving_model->preprocessor = serving->preprocessor_.get();
   serving_model->description = description;

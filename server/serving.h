@@ -5,11 +5,11 @@
 
 #include "absl/status/statusor.h"
 #include "server/base/clock.h"
+#include "server/chat/chat_service.h"
+#include "server/chat/preprocessor.h"
 #include "server/config.h"
 #include "server/engine/engine.h"
 #include "server/model/step_runner.h"
-#include "server/preprocess/preprocessor.h"
-#include "server/rpc/inference_service.h"
 #include "server/telemetry/logging.h"
 #include "server/telemetry/metrics.h"
 
@@ -25,18 +25,18 @@ class Serving {
 
   engine::Engine& engine() { return *engine_; }
   // What the service needs; valid as long as this object.
-  std::shared_ptr<const rpc::ServingModel> model() const { return model_; }
+  std::shared_ptr<const chat::ServingModel> model() const { return model_; }
   // What every model must be able to answer.
   std::shared_ptr<const Prompt> self_test_question() const { return self_test_question_; }
 
  private:
   Serving() = default;
 
-  std::unique_ptr<const preprocess::Preprocessor> preprocessor_;
+  std::unique_ptr<const chat::Preprocessor> preprocessor_;
   std::unique_ptr<model::StepRunner> runner_;
   std::shared_ptr<const Prompt> self_test_question_;
   std::unique_ptr<engine::Engine> engine_;
-  std::shared_ptr<const rpc::ServingModel> model_;
+  std::shared_ptr<const chat::ServingModel> model_;
 };
 
 }  // namespace varserve

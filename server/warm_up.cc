@@ -10,12 +10,11 @@
 
 namespace varserve {
 
-absl::StatusOr<std::shared_ptr<const Prompt>> GreyQuestion(const preprocess::Preprocessor& preprocessor,
+absl::StatusOr<std::shared_ptr<const Prompt>> GreyQuestion(const chat::Preprocessor& preprocessor,
                                                            int context) {
   ASSIGN_OR_RETURN(ProcessedImage picture,
                    preprocessor.image_processor().Process({.width = 1, .height = 1, .rgb = {128, 128, 128}}));
-  const preprocess::Message question{preprocess::Role::kUser,
-                                     {preprocess::ImagePart{}, "What is in the image?"}};
+  const text::Message question{text::Role::kUser, {text::ImagePart{}, "What is in the image?"}};
   ASSIGN_OR_RETURN(
       Prompt built,
       preprocessor.prompt_builder().Build(

@@ -6,14 +6,14 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/base/prompt.h"
+#include "server/chat/preprocessor.h"
 #include "server/engine/model_runner.h"
-#include "server/preprocess/preprocessor.h"
 
 namespace varserve {
 
 // One question about a grey picture, as every model must be able to answer it. `context`: the model's,
 // tokens.
-absl::StatusOr<std::shared_ptr<const Prompt>> GreyQuestion(const preprocess::Preprocessor& preprocessor,
+absl::StatusOr<std::shared_ptr<const Prompt>> GreyQuestion(const chat::Preprocessor& preprocessor,
                                                            int context);
 
 // Asks it: vision tower, prefill, one decoded token. Uses the first KV blocks and clears them.

@@ -9,22 +9,26 @@ from sources import ROOT, report, sources
 # A folder in a folder is either part of it or has a row of its own, such as "backend/cpu".
 ALLOWED = {
     "base": {"base"},
+    "image": {"image", "base"},
+    "text": {"text", "base"},
     "interventions": {"interventions", "base"},
-    "engine": {"engine", "interventions", "base"},
-    "preprocess": {"preprocess", "base"},
     "backend": {"backend", "interventions"},
     "backend/cpu": {"backend/cpu", "backend", "interventions"},
     "backend/torch": {"backend/torch", "backend", "interventions"},
-    "model": {"model", "backend", "backend/cpu", "engine", "interventions", "interventions/var", "base"},
-    "loader": {"loader", "model", "backend", "preprocess", "base"},
+    "engine": {"engine", "interventions", "base"},
+    "model": {"model", "engine", "backend", "backend/cpu", "interventions", "interventions/var", "base"},
     "telemetry": {"telemetry", "engine", "interventions", "base"},
     "interventions/var": {"interventions/var", "interventions/table", "interventions", "telemetry", "base"},
     "interventions/table": {"interventions/table", "interventions/var", "interventions", "telemetry", "base"},
-    "calibrate": {"calibrate", "loader", "model", "backend", "backend/torch", "engine", "preprocess", "base"},
-    "rpc": {"rpc", "engine", "interventions", "interventions/table", "preprocess", "telemetry", "base"},
+    "chat": {"chat", "telemetry", "engine", "interventions", "interventions/table", "text", "image", "base"},
+    "loader": {"loader", "chat", "model", "text", "image", "base"},
+    "grpc": {"grpc", "chat", "telemetry", "engine", "interventions", "base"},
+    "calibrate": {"calibrate", "loader", "chat", "model", "engine", "backend", "backend/torch", "text", "image", "base"},
 }
 # Files outside these folders that all of them may include.
 FOR_ALL = {"server/version.h"}
+# Folders that may include gRPC.
+GRPC = {"grpc"}
 # Folders that may include LibTorch.
 TORCH = {"backend", "backend/cpu", "backend/torch", "model", "loader", "calibrate"}
 
@@ -44,6 +48,8 @@ def problem_of(name: str, line: str) -> str | None:
             return f"{layer or 'client'} may not include {included[1]}"
     elif re.match(r"#include <(ATen|c10|torch)/", line) and layer and layer not in TORCH:
         return f"only {', '.join(sorted(TORCH))} may include LibTorch"
+    elif re.match(r'#include (<grpc|"grpc/|".*[.]grpc[.]pb[.]h")', line) and layer and layer not in GRPC:
+        return f"only {', '.join(sorted(GRPC))} may include gRPC"
     return None
 
 

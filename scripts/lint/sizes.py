@@ -14,9 +14,9 @@ LONG_FILES = {
     "tests/unit/engine/engine_core_test.cc",
     "tests/unit/engine/engine_test.cc",
     "tests/unit/engine/queue_policy_test.cc",
-    "tests/unit/preprocess/prompt_builder_test.cc",
-    "tests/unit/preprocess/tokenizer_test.cc",
-    "tests/unit/rpc/inference_service_test.cc",
+    "tests/unit/text/prompt_builder_test.cc",
+    "tests/unit/text/tokenizer_test.cc",
+    "tests/unit/grpc/inference_service_test.cc",
 }
 LONG_FUNCTIONS = {"Metrics::Metrics", "Serving::Load"}
 

@@ -1,5 +1,5 @@
 // A prompt as the model sees it: token ids, the pictures, and where each picture's visual tokens stand.
-// Made by preprocess/, carried by engine/, read by model/. Plain data, immutable once built.
+// Made by text/, carried by engine/, read by model/. Plain data, immutable once built.
 #pragma once
 
 #include <array>
@@ -7,12 +7,11 @@
 #include <memory>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "server/base/byte_budget.h"
+#include "server/base/digest.h"
 
 namespace varserve {
-
-// SHA-256 of whatever identifies a piece of content.
-using Digest = std::array<uint8_t, 32>;
 
 // The part of the upright picture that the processed image shows, in fractions of its width and height, from
 // the top left. Below 0 or above 1 where the picture was padded.
@@ -65,6 +64,11 @@ struct Prompt {
   std::vector<std::shared_ptr<const ProcessedImage>> images;  // images[i] fills spans[i]
 
   int size() const { return static_cast<int>(token_ids.size()); }
+
+  // The token at a position of the prompt and of what was generated after it.
+  int32_t TokenAt(int position, absl::Span<const int32_t> generated) const {
+    return position < size() ? token_ids[position] : generated[position - size()];
+  }
 
   // Number of leading tokens no VAR setting can influence: everything up to the first text token that has a
   // visual token before it; the whole prompt where there is no such token (var.md calls the others eligible).

@@ -17,7 +17,7 @@ namespace {
 
 using Images = std::vector<std::shared_ptr<const ProcessedImage>>;
 
-absl::StatusOr<Images> ReadImages(const preprocess::Preprocessor& preprocessor, const std::string& folder) {
+absl::StatusOr<Images> ReadImages(const chat::Preprocessor& preprocessor, const std::string& folder) {
   static const std::set<std::string> kExtensions = {".jpg", ".jpeg", ".png", ".webp"};
   std::error_code error;
   std::vector<std::filesystem::path> paths;
@@ -47,9 +47,9 @@ absl::StatusOr<Images> ReadImages(const preprocess::Preprocessor& preprocessor, 
   return images;
 }
 
-absl::StatusOr<Images> OwnImages(const preprocess::Preprocessor& preprocessor) {
+absl::StatusOr<Images> OwnImages(const chat::Preprocessor& preprocessor) {
   Images images;
-  for (const preprocess::RgbImage& picture : SamplePictures()) {
+  for (const image::RgbImage& picture : SamplePictures()) {
     ASSIGN_OR_RETURN(ProcessedImage image, preprocessor.image_processor().Process(picture));
     images.push_back(std::make_shared<const ProcessedImage>(std::move(image)));
   }
@@ -72,7 +72,7 @@ absl::StatusOr<std::vector<std::string>> ReadQuestions(const std::string& path) 
 
 }  // namespace
 
-absl::StatusOr<PromptSet> MakePrompts(const preprocess::Preprocessor& preprocessor, const std::string& images,
+absl::StatusOr<PromptSet> MakePrompts(const chat::Preprocessor& preprocessor, const std::string& images,
                                       const std::string& questions, int context) {
   ASSIGN_OR_RETURN(const Images pictures,
                    images.empty() ? OwnImages(preprocessor) : ReadImages(preprocessor, images));
@@ -82,8 +82,7 @@ absl::StatusOr<PromptSet> MakePrompts(const preprocess::Preprocessor& preprocess
   }
   PromptSet set;
   for (size_t i = 0; i < std::max(pictures.size(), texts.size()); ++i) {
-    const preprocess::Message message{preprocess::Role::kUser,
-                                      {preprocess::ImagePart{}, texts[i % texts.size()]}};
+    const text::Message message{text::Role::kUser, {text::ImagePart{}, texts[i % texts.size()]}};
     absl::StatusOr<Prompt> prompt =
         preprocessor.prompt_builder().Build({&message, 1}, {pictures[i % pictures.size()]}, context);
     if (!prompt.ok()) {

@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/base/prompt.h"
-#include "server/preprocess/preprocessor.h"
+#include "server/chat/preprocessor.h"
 
 namespace varserve::calibrate {
 
@@ -19,7 +19,7 @@ struct PromptSet {
 // Every picture and every question at least once, one of each in a prompt. `images` is a folder of JPEG, PNG
 // and WebP files and `questions` a text file with one question a line; empty: the tool's own. A prompt must
 // fit `context` tokens. Errors begin with the flag's name.
-absl::StatusOr<PromptSet> MakePrompts(const preprocess::Preprocessor& preprocessor, const std::string& images,
+absl::StatusOr<PromptSet> MakePrompts(const chat::Preprocessor& preprocessor, const std::string& images,
                                       const std::string& questions, int context);
 
 }  // namespace varserve::calibrate

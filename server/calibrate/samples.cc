@@ -9,7 +9,7 @@
 namespace varserve::calibrate {
 namespace {
 
-using preprocess::RgbImage;
+using image::RgbImage;
 using Color = std::array<int, 3>;
 
 constexpr int kPictures = 8;

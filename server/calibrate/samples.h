@@ -5,12 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "server/preprocess/rgb_image.h"
+#include "server/image/rgb_image.h"
 
 namespace varserve::calibrate {
 
 // Circles, boxes and triangles on plain, shaded and grainy backgrounds.
-std::vector<preprocess::RgbImage> SamplePictures();
+std::vector<image::RgbImage> SamplePictures();
 
 // Long ones: what attention falls on is seen from the tokens behind the picture.
 std::vector<std::string> SampleQuestions();

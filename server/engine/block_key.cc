@@ -1,9 +1,6 @@
 #include "server/engine/block_key.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
-#include <new>
 #include <string>
 #include <type_traits>
 
@@ -21,27 +18,16 @@ void Append(std::string& bytes, const T& value) {
   bytes.append(reinterpret_cast<const char*>(&value), sizeof(value));
 }
 
-Digest Sha256(const std::string& bytes) {
-  Digest digest;
-  // Fails only for want of memory.
-  if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), nullptr, EVP_sha256(), nullptr) != 1) {
-    throw std::bad_alloc();
-  }
-  return digest;
-}
-
 }  // namespace
 
 Digest CallerRoot(const Digest& model_fingerprint, absl::string_view caller) {
-  std::string bytes(reinterpret_cast<const char*>(model_fingerprint.data()), model_fingerprint.size());
-  bytes.append(caller.data(), caller.size());
-  return Sha256(bytes);
+  return Sha256({BytesOf(model_fingerprint), caller});
 }
 
 Digest BlockKey(const Digest& previous, const GenerationRequest& request, absl::Span<const int32_t> generated,
                 int begin, int end) {
   const Prompt& prompt = *request.prompt;
-  std::string bytes(reinterpret_cast<const char*>(previous.data()), previous.size());
+  std::string bytes(BytesOf(previous));
   // Prefix and suffix are computed by different kernels: equal tokens, but not always equal bits.
   if (begin < prompt.prefix_size()) {
     Append(bytes, Region::kPrefix);
@@ -62,12 +48,11 @@ Digest BlockKey(const Digest& previous, const GenerationRequest& request, absl::
       position = run_end;
     } else {
       Append(bytes, Run::kText);
-      Append(bytes,
-             position < prompt.size() ? prompt.token_ids[position] : generated[position - prompt.size()]);
+      Append(bytes, prompt.TokenAt(position, generated));
       ++position;
     }
   }
-  return Sha256(bytes);
+  return Sha256({bytes});
 }
 
 std::vector<Digest> PromptBlockKeys(const Digest& root, const GenerationRequest& request,

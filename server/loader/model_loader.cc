@@ -8,17 +8,16 @@ namespace varserve {
 
 absl::StatusOr<LoadedModel> LoadModel(const model::VisionLanguageModel::Options& options) {
   ASSIGN_OR_RETURN(model::ModelConfig config, model::ModelConfig::Load(options.model_dir));
-  ASSIGN_OR_RETURN(const preprocess::ImageProcessor images,
-                   preprocess::ImageProcessor::Load(options.model_dir));
+  ASSIGN_OR_RETURN(const image::ImageProcessor images, image::ImageProcessor::Load(options.model_dir));
   LoadedModel loaded;
   ASSIGN_OR_RETURN(loaded.model, model::VisionLanguageModel::Load(options, std::move(config), images.height(),
                                                                   images.width()));
   const model::ModelConfig& c = loaded.model->config();
   const model::VisualTokenGrid& grid = loaded.model->visual_tokens();
-  const preprocess::ImageLayout layout{
+  const text::ImageLayout layout{
       .token_id = c.image_token_id, .num_tokens = grid.size(), .rows = grid.rows, .cols = grid.cols};
   ASSIGN_OR_RETURN(loaded.preprocessor,
-                   preprocess::Preprocessor::Load(options.model_dir, layout, c.decoder.vocab_size));
+                   chat::Preprocessor::Load(options.model_dir, layout, c.decoder.vocab_size));
   return loaded;
 }
 

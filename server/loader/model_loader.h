@@ -4,14 +4,14 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "server/chat/preprocessor.h"
 #include "server/model/vision_language_model.h"
-#include "server/preprocess/preprocessor.h"
 
 namespace varserve {
 
 struct LoadedModel {
   std::unique_ptr<const model::VisionLanguageModel> model;
-  std::unique_ptr<const preprocess::Preprocessor> preprocessor;
+  std::unique_ptr<const chat::Preprocessor> preprocessor;
 };
 
 // Errors name the file, and the field or tensor.

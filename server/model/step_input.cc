@@ -11,12 +11,6 @@ using engine::SequenceStep;
 using engine::SlotLayout;
 using interventions::AttentionRow;
 
-int32_t TokenAt(const SequenceStep& step, int position) {
-  const std::vector<int32_t>& prompt = step.request->prompt->token_ids;
-  const auto p = static_cast<size_t>(position);
-  return p < prompt.size() ? prompt[p] : step.generated[p - prompt.size()];
-}
-
 RowBatch::Sequence SequenceOf(const SequenceStep& step, const SlotLayout& layout) {
   RowBatch::Sequence sequence;
   const int num_blocks = layout.NumBlocks(step.end);
@@ -55,7 +49,7 @@ StepInput::StepInput(const engine::StepPlan& plan, int num_layers, int64_t block
     place.first = static_cast<int64_t>(token_ids.size());
     for (int t = step.begin; t < step.end; ++t) {
       const int slot = layout.SlotOf(t);
-      token_ids.push_back(TokenAt(step, t));
+      token_ids.push_back(step.request->prompt->TokenAt(t, step.generated));
       positions.push_back(t);
       slots.push_back(step.blocks[slot / block_size] * block_size + slot % block_size);
     }

@@ -2,9 +2,9 @@
 // computes from the same.
 #include <cstdlib>
 
+#include "server/chat/preprocessor.h"
 #include "server/loader/model_loader.h"
 #include "server/model/step_runner.h"
-#include "server/preprocess/preprocessor.h"
 #include "tests/component/golden.h"
 #include "tests/testing/runner_driver.h"
 
@@ -12,9 +12,9 @@ namespace varserve::model {
 namespace {
 
 using backend::BackendKind;
-using preprocess::ImagePart;
 using testing::Golden;
 using testing::RunnerDriver;
+using text::ImagePart;
 
 constexpr double kTolerance = 2e-4;
 constexpr int kTokens = 32;
@@ -28,12 +28,12 @@ TEST_P(EmbeddedGoldenTest, PromptAndGreedySteps) {
   auto loaded = LoadModel(
       {.model_dir = dir, .device = "cpu", .dtype = "float32", .var_profile = {}, .backend = GetParam()});
   ASSERT_TRUE(loaded.ok()) << loaded.status();
-  const preprocess::Preprocessor& preprocessor = *loaded->preprocessor;
+  const chat::Preprocessor& preprocessor = *loaded->preprocessor;
   const auto picture = preprocessor.ProcessImage(
       ReadFile(RepositoryPath("models/embedded/samples/animals.jpg")), {}, NeverStop);
   ASSERT_TRUE(picture.ok()) << picture.status();
   auto prompt = preprocessor.prompt_builder().Build(
-      {{preprocess::Role::kUser, {ImagePart(), "Describe the image in detail."}}}, {*picture});
+      {{text::Role::kUser, {ImagePart(), "Describe the image in detail."}}}, {*picture});
   ASSERT_TRUE(prompt.ok()) << prompt.status();
 
   const Golden golden("embedded");

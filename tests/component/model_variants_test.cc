@@ -8,9 +8,9 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
 #include "server/base/status_macros.h"
+#include "server/chat/preprocessor.h"
 #include "server/loader/model_loader.h"
 #include "server/model/step_runner.h"
-#include "server/preprocess/preprocessor.h"
 #include "tests/testing/files.h"
 #include "tests/testing/model_variant.h"
 #include "tests/testing/runner_driver.h"
@@ -28,7 +28,7 @@ constexpr int kTokens = 8;
 
 struct Served {
   std::unique_ptr<StepRunner> runner;
-  std::unique_ptr<const preprocess::Preprocessor> preprocessor;
+  std::unique_ptr<const chat::Preprocessor> preprocessor;
 };
 
 // What a server does at start (server/serving.cc), in float32.
@@ -39,13 +39,12 @@ absl::StatusOr<Served> Load(const std::string& dir) {
   return served;
 }
 
-engine::GenerationRequest Request(const preprocess::Preprocessor& preprocessor) {
+engine::GenerationRequest Request(const chat::Preprocessor& preprocessor) {
   const auto picture = preprocessor.ProcessImage(
       ReadFile(RepositoryPath(ModelVariants()["picture"].get<std::string>())), {}, NeverStop);
   EXPECT_TRUE(picture.ok()) << picture.status();
   absl::StatusOr<Prompt> prompt = preprocessor.prompt_builder().Build(
-      {{preprocess::Role::kUser, {preprocess::ImagePart(), ModelVariants()["question"].get<std::string>()}}},
-      {*picture});
+      {{text::Role::kUser, {text::ImagePart(), ModelVariants()["question"].get<std::string>()}}}, {*picture});
   EXPECT_TRUE(prompt.ok()) << prompt.status();
   engine::GenerationRequest request;
   request.prompt = std::make_shared<const Prompt>(*std::move(prompt));

@@ -30,12 +30,12 @@ constexpr bool kMemoryIsOurs = true;
 TEST(RandomFaultsTest, TheRealModelLosesNothing) {
   const ServableModel servable;
   auto loaded = servable.tiny().Load();
-  auto preprocessor = preprocess::Preprocessor::Load(servable.dir(),
-                                                     {.token_id = 159,
-                                                      .num_tokens = loaded->visual_tokens().size(),
-                                                      .rows = loaded->visual_tokens().rows,
-                                                      .cols = loaded->visual_tokens().cols},
-                                                     /*vocabulary=*/160);
+  auto preprocessor = chat::Preprocessor::Load(servable.dir(),
+                                               {.token_id = 159,
+                                                .num_tokens = loaded->visual_tokens().size(),
+                                                .rows = loaded->visual_tokens().rows,
+                                                .cols = loaded->visual_tokens().cols},
+                                               /*vocabulary=*/160);
   ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
   auto inner = model::StepRunner::Create(std::move(loaded), /*num_blocks=*/120);
   ASSERT_TRUE(inner.ok()) << inner.status();

@@ -14,13 +14,13 @@
 
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
-#include "server/preprocess/preprocessor.h"
+#include "server/text/prompt_builder.h"
 #include "tests/testing/files.h"
 
 namespace {
 
-using namespace varserve;              // NOLINT
-using namespace varserve::preprocess;  // NOLINT
+using namespace varserve;        // NOLINT
+using namespace varserve::text;  // NOLINT
 
 void Check(bool condition) {
   if (!condition) std::abort();

@@ -7,14 +7,14 @@
 #include "absl/strings/string_view.h"
 #include "nlohmann/json.hpp"
 #include "server/base/byte_budget.h"
-#include "server/preprocess/image_decoder.h"
-#include "server/preprocess/image_processor.h"
+#include "server/image/image_decoder.h"
+#include "server/image/image_processor.h"
 
 namespace {
 
 using varserve::ByteBudget;
-using varserve::preprocess::ImageProcessor;
-using varserve::preprocess::RowSink;
+using varserve::image::ImageProcessor;
+using varserve::image::RowSink;
 
 void Check(bool condition) {
   if (!condition) std::abort();
@@ -49,7 +49,7 @@ void CheckRefusal(const absl::Status& status) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view bytes(reinterpret_cast<const char*>(data), size);
-  const auto info = varserve::preprocess::ReadImageInfo(bytes, {.max_bytes = 1 << 20, .max_pixels = 1 << 16});
+  const auto info = varserve::image::ReadImageInfo(bytes, {.max_bytes = 1 << 20, .max_pixels = 1 << 16});
   if (!info.ok()) return CheckRefusal(info.status()), 0;
   const auto plan = Processor().MakePlan(info->width, info->height, info->orientation);
   if (!plan.ok()) return CheckRefusal(plan.status()), 0;
@@ -60,7 +60,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!lease.ok()) return Check(absl::IsInvalidArgument(lease.status())), 0;
   const auto processed = Processor().Process(*plan, [&](RowSink& rows) {
     Counter counter(rows);
-    const absl::Status status = varserve::preprocess::DecodeImage(bytes, counter, varserve::NeverStop);
+    const absl::Status status = varserve::image::DecodeImage(bytes, counter, varserve::NeverStop);
     Check(!status.ok() || counter.count() == info->height);
     return status;
   });

@@ -14,16 +14,16 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "server/base/model_files.h"
+#include "server/image/image_processor.h"
 #include "server/model/model_config.h"
-#include "server/preprocess/image_processor.h"
 
 namespace {
 
 using varserve::ParseJsonObject;
+using varserve::image::ImageProcessor;
 using varserve::model::DecoderConfig;
 using varserve::model::ModelConfig;
 using varserve::model::VisionConfig;
-using varserve::preprocess::ImageProcessor;
 
 constexpr int kMost = 1 << 24;
 

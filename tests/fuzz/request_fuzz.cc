@@ -7,16 +7,16 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "server/chat/chat_request.h"
+#include "server/chat/request_options.h"
+#include "server/grpc/request_parser.h"
 #include "server/interventions/var/options.h"
-#include "server/rpc/chat_request.h"
-#include "server/rpc/request_options.h"
-#include "server/rpc/request_parser.h"
 #include "varserve/v1/inference.pb.h"
 
 namespace {
 
-using namespace varserve;       // NOLINT
-using namespace varserve::rpc;  // NOLINT
+using namespace varserve;        // NOLINT
+using namespace varserve::chat;  // NOLINT
 
 constexpr int kVocabulary = 1000;
 constexpr int kLayers = 30;
@@ -51,16 +51,15 @@ template <typename Request>
 void CheckRequest(const grpc::ByteBuffer& bytes) {
   Request request;
   const RequestLimits limits{.num_layers = kLayers};
-  if (const absl::Status status = ParseRequest(bytes, limits, request); !status.ok())
+  if (const absl::Status status = rpc::ParseRequest(bytes, limits, request); !status.ok())
     return CheckRefusal(status);
   const auto chat = ReadChat(request);
   if (!chat.ok()) return CheckRefusal(chat.status());
   Check(!chat->messages.empty() && !chat->settings.empty() && chat->settings.size() <= kMaxSettings);
   size_t images = 0;
-  for (const preprocess::Message& message : chat->messages) {
+  for (const text::Message& message : chat->messages) {
     Check(!message.parts.empty());
-    for (const preprocess::Part& part : message.parts)
-      images += std::holds_alternative<preprocess::ImagePart>(part);
+    for (const text::Part& part : message.parts) images += std::holds_alternative<text::ImagePart>(part);
   }
   Check(images == chat->pictures.size());
   const auto sampling = ReadGenerateOptions(*chat->options, kVocabulary, 1);

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "tests/testing/files.h"
 
 namespace varserve::testing {
 namespace {
@@ -32,11 +31,17 @@ v1::Model WithDefaults(v1::Model model, const engine::ModelFacts& facts) {
   return model;
 }
 
-rpc::ServiceOptions Complete(rpc::ServiceOptions options, ByteBudget* image_memory,
-                             telemetry::Metrics* metrics, telemetry::Logger* logger, const Clock* clock) {
+chat::ChatOptions Complete(chat::ChatOptions options, ByteBudget* image_memory, telemetry::Metrics* metrics,
+                           telemetry::Logger* logger, const Clock* clock) {
   if (options.image_memory == nullptr) options.image_memory = image_memory;
   options.metrics = metrics;
   options.logger = logger;
+  options.clock = clock;
+  return options;
+}
+
+rpc::ServiceOptions Complete(rpc::ServiceOptions options, telemetry::Metrics* metrics, const Clock* clock) {
+  options.metrics = metrics;
   options.clock = clock;
   return options;
 }
@@ -54,18 +59,8 @@ double ValueOf(const prometheus::MetricFamily& family, const prometheus::ClientM
 
 }  // namespace
 
-std::unique_ptr<const preprocess::Preprocessor> LoadSmallPreprocessor() {
-  const std::string dir = RepositoryPath("tests/golden/text/llama");
-  const nlohmann::json config = ReadJson(dir + "/config.json");
-  auto preprocessor = preprocess::Preprocessor::Load(
-      dir, {.token_id = config["image_token_index"], .num_tokens = 4, .rows = 2, .cols = 2},
-      /*vocabulary=*/1100);
-  EXPECT_TRUE(preprocessor.ok()) << preprocessor.status();
-  return *std::move(preprocessor);
-}
-
 InProcessServer::InProcessServer(engine::ModelRunner* runner,
-                                 std::unique_ptr<const preprocess::Preprocessor> preprocessor,
+                                 std::unique_ptr<const chat::Preprocessor> preprocessor,
                                  InProcessOptions options)
     : preprocessor_(std::move(preprocessor)),
       logger_(*telemetry::Logger::Create("text", "error")),
@@ -73,12 +68,14 @@ InProcessServer::InProcessServer(engine::ModelRunner* runner,
       engine_(std::make_unique<engine::Engine>(
           engine::EngineOptions{.scheduler = options.scheduler, .queue = options.queue}, runner, &metrics_,
           &clock_)),
-      service_(std::make_unique<rpc::InferenceService>(
-          Complete(options.service, &image_memory_, &metrics_, logger_.get(), &clock_))),
+      chat_(std::make_unique<chat::ChatService>(
+          Complete(options.chat, &image_memory_, &metrics_, logger_.get(), &clock_))),
+      service_(std::make_unique<rpc::InferenceService>(Complete(options.service, &metrics_, &clock_),
+                                                       chat_.get())),
       server_(*rpc::GrpcServer::Start(Local(options.grpc), service_.get(), logger_.get())),
       port_(server_->port()) {
   metrics_.OnModelLoaded({.dtype = "", .device = "", .num_layers = runner->facts().num_layers});
-  auto model = std::make_shared<rpc::ServingModel>();
+  auto model = std::make_shared<chat::ServingModel>();
   model->engine = engine_.get();
   model->preprocessor = preprocessor_.get();
   model->description = WithDefaults(std::move(options.description), runner->facts());
@@ -90,18 +87,19 @@ InProcessServer::InProcessServer(engine::ModelRunner* runner,
                      .model_name = "test",
                      .max_map_bytes = options.max_map_bytes};
   model_ = std::move(model);
-  service_->Serve(model_);
+  chat_->Serve(model_);
 }
 
 InProcessServer::~InProcessServer() { Stop(); }
 
 void InProcessServer::Stop() {
   if (server_ == nullptr) return;
-  service_->Refuse("stopped");
+  chat_->Refuse("stopped");
   engine_->Drain(clock_.Now());
   server_->Shutdown(absl::Now() + absl::Seconds(5));
   server_.reset();
-  service_.reset();  // its workers use the engine to their end
+  chat_.reset();  // its workers use the engine and the streams to their end
+  service_.reset();
   engine_->Stop();
 }
 

@@ -8,31 +8,31 @@
 #include "client/inference_client.h"
 #include "server/base/byte_budget.h"
 #include "server/base/clock.h"
+#include "server/chat/chat_service.h"
+#include "server/chat/preprocessor.h"
 #include "server/engine/engine.h"
-#include "server/preprocess/preprocessor.h"
-#include "server/rpc/grpc_server.h"
-#include "server/rpc/inference_service.h"
+#include "server/grpc/grpc_server.h"
+#include "server/grpc/inference_service.h"
 #include "server/telemetry/logging.h"
 #include "server/telemetry/metrics.h"
+#include "tests/testing/small_preprocessor.h"
 
 namespace varserve::testing {
 
 struct InProcessOptions {
   engine::SchedulerOptions scheduler;
   engine::QueueLimits queue;
+  chat::ChatOptions chat;
   rpc::ServiceOptions service;
   rpc::GrpcServerOptions grpc;
   int64_t max_map_bytes = 1 << 20;
   v1::Model description;  // its limits and the decoder's vocabulary are what requests are checked against
 };
 
-// tests/golden/text/llama, with pictures of 2 x 2 visual tokens.
-std::unique_ptr<const preprocess::Preprocessor> LoadSmallPreprocessor();
-
 class InProcessServer {
  public:
   // `runner` must outlive the server; the engine's thread uses it until then.
-  InProcessServer(engine::ModelRunner* runner, std::unique_ptr<const preprocess::Preprocessor> preprocessor,
+  InProcessServer(engine::ModelRunner* runner, std::unique_ptr<const chat::Preprocessor> preprocessor,
                   InProcessOptions options = {});
   ~InProcessServer();  // Stop()
 
@@ -40,9 +40,9 @@ class InProcessServer {
   int port() const { return port_; }
   std::string address() const;
   engine::Engine& engine() { return *engine_; }
-  const preprocess::Tokenizer& tokenizer() const { return preprocessor_->tokenizer(); }
-  rpc::InferenceService& service() { return *service_; }
-  const preprocess::Preprocessor& preprocessor() const { return *preprocessor_; }
+  const text::Tokenizer& tokenizer() const { return preprocessor_->tokenizer(); }
+  chat::ChatService& chat() { return *chat_; }
+  const chat::Preprocessor& preprocessor() const { return *preprocessor_; }
 
   // The sum over all series of a metric, histograms by their count; with `label` only of those of which a
   // label has this value. The name without "varserve_".
@@ -56,11 +56,12 @@ class InProcessServer {
  private:
   const MonotonicClock clock_;
   ByteBudget image_memory_{64 << 20};
-  const std::unique_ptr<const preprocess::Preprocessor> preprocessor_;
+  const std::unique_ptr<const chat::Preprocessor> preprocessor_;
   const std::unique_ptr<telemetry::Logger> logger_;
   telemetry::Metrics metrics_;
-  std::shared_ptr<const rpc::ServingModel> model_;
+  std::shared_ptr<const chat::ServingModel> model_;
   std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<chat::ChatService> chat_;
   std::unique_ptr<rpc::InferenceService> service_;
   std::unique_ptr<rpc::GrpcServer> server_;
   const int port_;

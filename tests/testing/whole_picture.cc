@@ -14,10 +14,10 @@
 namespace varserve::testing {
 namespace {
 
-using preprocess::ResizeAxis;
-using preprocess::ResizeFilter;
-using preprocess::ResizePlan;
-using preprocess::RgbImage;
+using image::ResizeAxis;
+using image::ResizeFilter;
+using image::ResizePlan;
+using image::RgbImage;
 
 RgbImage Blank(int width, int height) {
   return {width, height, std::vector<uint8_t>(static_cast<size_t>(width) * height * 3)};
@@ -115,12 +115,12 @@ RgbImage Transposed(const RgbImage& image) { return TurnUpright(image, 5); }
 
 // Along the rows of a canvas.
 RgbImage ResizeRows(const RgbImage& canvas, const ResizeAxis& axis, ResizeFilter filter) {
-  const auto weights = preprocess::MakeResizeWeights({.size = axis.canvas,
-                                                      .canvas = axis.canvas,
-                                                      .resized = axis.resized,
-                                                      .first = axis.first,
-                                                      .count = axis.count},
-                                                     filter, /*backwards=*/false);
+  const auto weights = image::MakeResizeWeights({.size = axis.canvas,
+                                                 .canvas = axis.canvas,
+                                                 .resized = axis.resized,
+                                                 .first = axis.first,
+                                                 .count = axis.count},
+                                                filter, /*backwards=*/false);
   RgbImage resized = Blank(axis.count, canvas.height);
   for (size_t i = 0; i < resized.rgb.size(); ++i) {
     const size_t c = i % 3;

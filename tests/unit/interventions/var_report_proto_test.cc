@@ -1,7 +1,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/interventions/var/report_proto.h"
-#include "tests/testing/in_process_server.h"
+#include "tests/testing/small_preprocessor.h"
 
 namespace varserve::interventions {
 namespace {
@@ -40,7 +40,7 @@ class ReportConversionTest : public ::testing::Test {
                     .max_bytes = max_bytes});
   }
 
-  const std::unique_ptr<const preprocess::Preprocessor> preprocessor_ = testing::LoadSmallPreprocessor();
+  const std::unique_ptr<const chat::Preprocessor> preprocessor_ = testing::LoadSmallPreprocessor();
   Prompt prompt_;
   const std::vector<int32_t> generated_ = {*preprocessor_->tokenizer().TokenToId("▁image"), 61};
   v1::VarOptions effective_;

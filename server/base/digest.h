@@ -1,0 +1,21 @@
+// SHA-256 of whatever identifies a piece of content. Thread-safe.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+
+#include "absl/strings/string_view.h"
+
+namespace varserve {
+
+using Digest = std::array<uint8_t, 32>;
+
+// Of the pieces, one after the other.
+Digest Sha256(std::initializer_list<absl::string_view> pieces);
+
+inline absl::string_view BytesOf(const Digest& digest) {
+  return {reinterpret_cast<const char*>(digest.data()), digest.size()};
+}
+
+}  // namespace varserve

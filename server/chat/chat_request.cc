@@ -1,0 +1,156 @@
+#include "server/chat/chat_request.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "server/base/field_error.h"
+#include "server/base/status_macros.h"
+
+namespace varserve::chat {
+namespace {
+
+using text::ImagePart;
+using text::Message;
+using text::Role;
+
+absl::Status AddPicture(const std::string& field, const v1::Image& image, Message& message,
+                        ChatRequest& chat) {
+  if (image.data().empty())
+    return Invalid(absl::StrCat(field, ".data"), "is empty; send the bytes of a JPEG, PNG or WebP");
+  chat.pictures.push_back({absl::StrCat(field, ".data"), &image.data()});
+  message.parts.emplace_back(ImagePart{});
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Role> RoleOf(const std::string& field, v1::Role role) {
+  switch (role) {
+    case v1::ROLE_SYSTEM:
+      return Role::kSystem;
+    case v1::ROLE_USER:
+      return Role::kUser;
+    case v1::ROLE_ASSISTANT:
+      return Role::kAssistant;
+    default:
+      return Invalid(absl::StrCat(field, ".role"), "must be ROLE_SYSTEM, ROLE_USER or ROLE_ASSISTANT");
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<ChatRequest> ReadChat(const v1::AnswerRequest& request) {
+  ChatRequest chat{.options = &request.options(),
+                   .settings = {{"var", &request.var()}},
+                   .text_field = "question",
+                   .images_field = "images"};
+  if (request.images().empty()) return Invalid("images", "at least one is needed");
+  if (absl::StripAsciiWhitespace(request.question()).empty()) return Invalid("question", "is empty");
+  Message message;
+  for (int i = 0; i < request.images_size(); ++i) {
+    RETURN_IF_ERROR(AddPicture(absl::StrCat("images[", i, "]"), request.images(i), message, chat));
+  }
+  message.parts.emplace_back(request.question());
+  chat.messages.push_back(std::move(message));
+  return chat;
+}
+
+absl::StatusOr<ChatRequest> ReadChat(const v1::CaptionRequest& request) {
+  ChatRequest chat{.options = &request.options(),
+                   .settings = {{"var", &request.var()}},
+                   .text_field = "image",
+                   .images_field = "image"};
+  if (!request.has_image()) return Invalid("image", "is missing");
+  Message message;
+  RETURN_IF_ERROR(AddPicture("image", request.image(), message, chat));
+  switch (request.length()) {
+    case v1::CAPTION_LENGTH_SHORT:
+      message.parts.emplace_back("Describe the image briefly.");
+      break;
+    case v1::CAPTION_LENGTH_UNSPECIFIED:
+    case v1::CAPTION_LENGTH_MEDIUM:
+      message.parts.emplace_back("Describe the image.");
+      break;
+    case v1::CAPTION_LENGTH_LONG:
+      message.parts.emplace_back("Describe the image in detail.");
+      break;
+    default:
+      return Invalid("length", absl::StrCat(static_cast<int>(request.length()), " is no CaptionLength"));
+  }
+  chat.messages.push_back(std::move(message));
+  return chat;
+}
+
+absl::StatusOr<ChatRequest> ReadChat(const v1::GenerateRequest& request) {
+  ChatRequest chat{.options = &request.options(),
+                   .settings = {{"var", &request.var()}},
+                   .text_field = "messages",
+                   .images_field = "messages"};
+  if (request.messages().empty()) return Invalid("messages", "at least one is needed");
+  for (int i = 0; i < request.messages_size(); ++i) {
+    const v1::Message& from = request.messages(i);
+    const std::string field = absl::StrCat("messages[", i, "]");
+    Message message;
+    ASSIGN_OR_RETURN(message.role, RoleOf(field, from.role()));
+    if (message.role == Role::kSystem && i > 0) {
+      return Invalid(absl::StrCat(field, ".role"), "only the first message may be ROLE_SYSTEM");
+    }
+    if (from.parts().empty()) return Invalid(absl::StrCat(field, ".parts"), "at least one is needed");
+    for (int j = 0; j < from.parts_size(); ++j) {
+      const v1::Part& part = from.parts(j);
+      const std::string part_field = absl::StrCat(field, ".parts[", j, "]");
+      switch (part.part_case()) {
+        case v1::Part::kText:
+          message.parts.emplace_back(part.text());
+          break;
+        case v1::Part::kImage:
+          if (message.role != Role::kUser)
+            return Invalid(part_field, "images belong into ROLE_USER messages");
+          RETURN_IF_ERROR(AddPicture(absl::StrCat(part_field, ".image"), part.image(), message, chat));
+          break;
+        case v1::Part::PART_NOT_SET:
+          return Invalid(part_field, "has neither text nor image");
+      }
+    }
+    chat.messages.push_back(std::move(message));
+  }
+  if (chat.messages.back().role != Role::kUser) {
+    return Invalid(absl::StrCat("messages[", request.messages_size() - 1, "].role"),
+                   "the last message must be ROLE_USER");
+  }
+  return chat;
+}
+
+absl::StatusOr<ChatRequest> ReadChat(const v1::CompareRequest& request) {
+  if (!request.has_request()) return Invalid("request", "is missing");
+  if (request.request().has_var())
+    return Invalid("request.var", "must not be set; settings say how to run the prompt");
+  if (request.settings().empty() || request.settings_size() > kMaxSettings) {
+    return Invalid("settings", absl::StrCat(request.settings_size(), " of them, not 1 to ", kMaxSettings));
+  }
+  absl::StatusOr<ChatRequest> chat = ReadChat(request.request());
+  if (!chat.ok()) return Prefixed("request.", chat.status());
+  chat->settings.clear();
+  for (int i = 0; i < request.settings_size(); ++i)
+    chat->settings.push_back({absl::StrCat("settings[", i, "]"), &request.settings(i)});
+  for (ChatRequest::Picture& picture : chat->pictures)
+    picture.field = absl::StrCat("request.", picture.field);
+  chat->options_field = "request.options";
+  chat->text_field = "request.messages";
+  chat->images_field = "request.messages";
+  return chat;
+}
+
+absl::Status InRequest(const ChatRequest& chat, const absl::Status& status) {
+  absl::string_view message = status.message();
+  if (absl::ConsumePrefix(&message, "images"))
+    return Prefixed(chat.images_field, absl::Status(status.code(), message));
+  if (!absl::ConsumePrefix(&message, "messages")) return status;
+  // Where the conversation is one field, there are no messages to name.
+  if (!absl::EndsWith(chat.text_field, "messages"))
+    message.remove_prefix(std::min(message.find(':'), message.size()));
+  return absl::Status(status.code(), absl::StrCat(chat.text_field, message));
+}
+
+}  // namespace varserve::chat

@@ -1,0 +1,45 @@
+// The four streaming requests of the API in one shape: a conversation, its pictures, options, and the VAR
+// settings to run it under.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/text/message.h"
+#include "varserve/v1/inference.pb.h"
+
+namespace varserve::chat {
+
+struct ChatRequest {
+  struct Picture {
+    std::string field;         // its place in the request, for messages
+    const std::string* bytes;  // encoded; belongs to the request
+  };
+  struct Setting {
+    std::string field;              // its place in the request, for messages
+    const v1::VarOptions* options;  // belongs to the request
+  };
+  std::vector<text::Message> messages;
+  std::vector<Picture> pictures;       // of the ImageParts, in order
+  const v1::GenerateOptions* options;  // belongs to the request
+  std::vector<Setting> settings;       // at least one
+  // What messages call the options, the conversation, and its images as a whole.
+  std::string options_field = "options";
+  std::string text_field;
+  std::string images_field;
+};
+
+// Each checks what the message alone can tell. INVALID_ARGUMENT beginning with the field's name. The request
+// must outlive the result.
+absl::StatusOr<ChatRequest> ReadChat(const v1::AnswerRequest& request);
+absl::StatusOr<ChatRequest> ReadChat(const v1::CaptionRequest& request);
+absl::StatusOr<ChatRequest> ReadChat(const v1::GenerateRequest& request);
+absl::StatusOr<ChatRequest> ReadChat(const v1::CompareRequest& request);
+
+// An error about `messages` or `images` of image/ and text/, with the names they have in the request.
+absl::Status InRequest(const ChatRequest& chat, const absl::Status& status);
+
+inline constexpr int kMaxSettings = 8;  // of a Compare
+
+}  // namespace varserve::chat

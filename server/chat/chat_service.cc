@@ -1,0 +1,206 @@
+#include "server/chat/chat_service.h"
+
+#include <algorithm>
+#include <optional>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "server/base/field_error.h"
+#include "server/base/status_macros.h"
+#include "server/chat/request_images.h"
+
+namespace varserve::chat {
+namespace {
+
+using interventions::Mode;
+
+uint64_t RandomSeed() {
+  thread_local std::mt19937_64 random{std::random_device{}()};
+  return random();
+}
+
+// Whether a call's work is still wanted.
+absl::Status StillWanted(const Call& call, const Clock& clock) {
+  if (clock.Now() >= call.metadata().deadline) {
+    return absl::DeadlineExceededError(
+        "deadline: passed before the request reached the queue; give more time");
+  }
+  return call.stream().departure();
+}
+
+struct RequestOptions {
+  SamplingRequest sampling;
+  std::vector<std::shared_ptr<const interventions::Setting>> settings;
+};
+
+absl::StatusOr<RequestOptions> ReadOptions(const ServingModel& model, const ChatRequest& chat) {
+  RequestOptions options;
+  absl::StatusOr<SamplingRequest> sampling = ReadGenerateOptions(
+      *chat.options, static_cast<int>(model.description.decoder().vocabulary()), RandomSeed());
+  if (!sampling.ok()) return Prefixed(absl::StrCat(chat.options_field, "."), sampling.status());
+  options.sampling = *std::move(sampling);
+  for (const auto& [field, message] : chat.settings) {
+    auto setting = interventions::ReadOptions(*message, model.intervention_defaults);
+    if (!setting.ok()) return Prefixed(absl::StrCat(field, "."), setting.status());
+    options.settings.push_back(*std::move(setting));
+  }
+  return options;
+}
+
+absl::StatusOr<std::vector<std::shared_ptr<const ProcessedImage>>> ProcessPictures(const ServingModel& model,
+                                                                                   const Call& call,
+                                                                                   const ChatRequest& chat,
+                                                                                   ByteBudget& memory) {
+  const v1::Model::Limits& limits = model.description.limits();
+  if (chat.pictures.size() > limits.max_images()) {
+    return Invalid(chat.pictures[limits.max_images()].field,
+                   absl::StrCat("at most ", limits.max_images(), " images per request (Limits.max_images)"));
+  }
+  std::vector<EncodedImage> images;
+  for (const ChatRequest::Picture& picture : chat.pictures) images.push_back({picture.field, *picture.bytes});
+  const image::ImageLimits image_limits{.max_bytes = limits.max_image_bytes(),
+                                        .max_pixels = static_cast<int64_t>(limits.max_image_pixels())};
+  return ProcessImages(*model.preprocessor, images, image_limits, memory,
+                       [&] { return StillWanted(call, *model.services.clock); });
+}
+
+// One generation for each setting, all of the same prompt.
+std::vector<engine::Submission> MakeGroup(const ServingModel& model, const std::shared_ptr<Call>& call,
+                                          const RequestOptions& options,
+                                          const std::shared_ptr<const Prompt>& prompt,
+                                          std::optional<absl::Duration> image_time) {
+  const auto context = static_cast<int>(model.description.decoder().context());
+  const auto max_tokens = static_cast<int>(model.description.limits().max_tokens());
+  std::vector<engine::Submission> group;
+  for (size_t i = 0; i < options.settings.size(); ++i) {
+    const std::shared_ptr<const interventions::Setting>& setting = options.settings[i];
+    engine::GenerationRequest request{.id = call->metadata().request_id,
+                                      .caller = call->metadata().caller,
+                                      .prompt = prompt,
+                                      .sampling = options.sampling.params,
+                                      .intervention = setting->intervention(),
+                                      .map_layers = setting->map_layers(),
+                                      .max_map_bytes = model.services.max_map_bytes,
+                                      .deadline = call->metadata().deadline};
+    request.sampling.max_tokens =
+        std::min({request.sampling.max_tokens, context - prompt->size(), max_tokens});
+    GenerationSpec spec{.setting = static_cast<uint32_t>(i),
+                        .prompt = prompt,
+                        .stop = options.sampling.stop,
+                        .intervention = setting,
+                        .logprobs = options.sampling.params.logprobs >= 0,
+                        .image_time = image_time};
+    group.push_back(
+        {std::move(request), std::make_shared<Generation>(model.services, call, std::move(spec))});
+  }
+  return group;
+}
+
+}  // namespace
+
+ChatService::ChatService(const ChatOptions& options) : options_(options), workers_(options.worker_threads) {}
+
+void ChatService::Serve(ModelRef model) {
+  absl::MutexLock lock(&mu_);
+  model_ = std::move(model);
+}
+
+void ChatService::Refuse(std::string reason) {
+  absl::MutexLock lock(&mu_);
+  model_.reset();
+  refusal_ = std::move(reason);
+}
+
+absl::StatusOr<ChatService::ModelRef> ChatService::model() const {
+  absl::MutexLock lock(&mu_);
+  if (model_ == nullptr) return absl::UnavailableError(refusal_);
+  return model_;
+}
+
+absl::StatusOr<ChatService::ModelRef> ChatService::Admit(const CallMetadata& metadata) const {
+  ASSIGN_OR_RETURN(ModelRef served, model());
+  RETURN_IF_ERROR(served->engine->Reserve(metadata.caller, metadata.deadline).status());
+  return served;
+}
+
+template <typename Request>
+void ChatService::Answer(const ModelRef& model, const std::shared_ptr<Call>& call,
+                         ReadRequest<Request> read) {
+  const absl::Status status =
+      Enqueue(model, call,
+              [this, model, call, read = std::move(read)](engine::Engine::Place place,
+                                                          Mode& mode) mutable -> absl::Status {
+                Request request;
+                RETURN_IF_ERROR(std::move(read)(LimitsOf(model->description), request));
+                read = nullptr;  // with the message's bytes
+                ASSIGN_OR_RETURN(const ChatRequest chat, ReadChat(request));
+                return Submit(model, call, chat, std::move(place), mode);
+              });
+  if (!status.ok()) Refuse(*call, status);
+}
+
+template void ChatService::Answer(const ModelRef&, const std::shared_ptr<Call>&,
+                                  ReadRequest<v1::AnswerRequest>);
+template void ChatService::Answer(const ModelRef&, const std::shared_ptr<Call>&,
+                                  ReadRequest<v1::CaptionRequest>);
+template void ChatService::Answer(const ModelRef&, const std::shared_ptr<Call>&,
+                                  ReadRequest<v1::GenerateRequest>);
+template void ChatService::Answer(const ModelRef&, const std::shared_ptr<Call>&,
+                                  ReadRequest<v1::CompareRequest>);
+
+absl::Status ChatService::Enqueue(const ModelRef& model, const std::shared_ptr<Call>& call, Work work) {
+  ASSIGN_OR_RETURN(engine::Engine::Place place,
+                   model->engine->Reserve(call->metadata().caller, call->metadata().deadline));
+  const bool accepted = workers_.Submit(call->metadata().caller, [this, call, model, work = std::move(work),
+                                                                  place = std::move(place)]() mutable {
+    Mode mode = Mode::kOff;
+    absl::Status status = StillWanted(*call, *options_.clock);
+    if (status.ok()) {
+      model->engine->BeginPreparing(place);
+      status = work(std::move(place), mode);
+    } else {
+      model->engine->GiveUp(std::move(place));
+    }
+    if (!status.ok()) Refuse(*call, status, mode);
+  });
+  return accepted ? absl::OkStatus()
+                  : absl::UnavailableError("server: is shutting down; try another replica");
+}
+
+void ChatService::Refuse(Call& call, const absl::Status& status, Mode mode) {
+  const absl::Status departure = call.stream().departure();  // its caller will not hear of anything else
+  AccountRefusal(*options_.metrics, *options_.logger, call, mode, departure.ok() ? status : departure,
+                 options_.clock->Now());
+  call.Fail(status);
+}
+
+absl::Status ChatService::Submit(const ModelRef& model, const std::shared_ptr<Call>& call,
+                                 const ChatRequest& chat, engine::Engine::Place place, Mode& mode) {
+  // 1. What costs nothing to check.
+  ASSIGN_OR_RETURN(const RequestOptions options, ReadOptions(*model, chat));
+  mode = options.settings.front()->mode();
+  const text::PromptBuilder& prompts = model->preprocessor->prompt_builder();
+  const auto context = static_cast<int>(model->description.decoder().context());
+  RETURN_IF_ERROR(InRequest(chat, prompts.CheckText(chat.messages, chat.pictures.size(), context)));
+
+  // 2. Pictures and prompt.
+  const absl::Time start = model->services.clock->Now();
+  ASSIGN_OR_RETURN(const auto images, ProcessPictures(*model, *call, chat, *options_.image_memory));
+  std::optional<absl::Duration> image_time;
+  if (!images.empty()) image_time = model->services.clock->Now() - start;
+  absl::StatusOr<Prompt> built = prompts.Build(chat.messages, images, context);
+  if (!built.ok()) return InRequest(chat, built.status());
+  const auto prompt = std::make_shared<const Prompt>(*std::move(built));
+
+  // 3. To the engine, all settings or none.
+  std::vector<engine::Submission> group = MakeGroup(*model, call, options, prompt, image_time);
+  call->Expect(static_cast<int>(group.size()));
+  ASSIGN_OR_RETURN(std::vector<engine::SequenceId> ids,
+                   model->engine->Submit(std::move(group), std::move(place)));
+  call->CancelWithCall(*model->engine, std::move(ids));
+  return absl::OkStatus();
+}
+
+}  // namespace varserve::chat

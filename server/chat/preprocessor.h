@@ -1,0 +1,58 @@
+// Everything between a request's text and pictures and the model's prompt, loaded from one model directory.
+// Thread-safe.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "server/base/byte_budget.h"
+#include "server/base/prompt.h"
+#include "server/base/stop.h"
+#include "server/image/image_decoder.h"
+#include "server/image/image_processor.h"
+#include "server/text/chat_template.h"
+#include "server/text/prompt_builder.h"
+#include "server/text/tokenizer.h"
+
+namespace varserve::chat {
+
+class Preprocessor {
+ public:
+  // `vocabulary` is the number of tokens the model knows. Errors name the file that is missing or wrong, as a
+  // chat template is that has no place for an image or writes tokens the model does not know.
+  static absl::StatusOr<std::unique_ptr<const Preprocessor>> Load(const std::filesystem::path& model_dir,
+                                                                  const text::ImageLayout& image_layout,
+                                                                  int vocabulary);
+
+  // The bytes that ProcessImage takes at its peak, of the header. INVALID_ARGUMENT beginning with "image".
+  absl::StatusOr<int64_t> ImageMemory(absl::string_view bytes, const image::ImageLimits& limits) const;
+
+  // Decodes a picture and makes the vision tower's input of it, which keeps `memory`. INVALID_ARGUMENT
+  // beginning with "image", or what `stop` says.
+  absl::StatusOr<std::shared_ptr<const ProcessedImage>> ProcessImage(absl::string_view bytes,
+                                                                     const image::ImageLimits& limits,
+                                                                     Stop stop,
+                                                                     ByteBudget::Lease memory = {}) const;
+
+  const text::Tokenizer& tokenizer() const { return tokenizer_; }
+  const text::ChatTemplate& chat_template() const { return chat_template_; }
+  const image::ImageProcessor& image_processor() const { return image_processor_; }
+  const text::PromptBuilder& prompt_builder() const { return prompt_builder_; }
+
+ private:
+  Preprocessor(text::Tokenizer tokenizer, text::ChatTemplate chat_template,
+               const image::ImageProcessor& image_processor, const text::ImageLayout& image_layout,
+               int vocabulary);
+
+  // Templates are only found out to be wrong when they are used: better at the start than at a request.
+  absl::Status TryPrompts() const;
+
+  const text::Tokenizer tokenizer_;
+  const text::ChatTemplate chat_template_;
+  const image::ImageProcessor image_processor_;
+  const text::PromptBuilder prompt_builder_;  // points to the members above
+};
+
+}  // namespace varserve::chat

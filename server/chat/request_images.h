@@ -1,0 +1,31 @@
+// The pictures of one request, within a memory that all requests share. Thread-safe.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "server/base/byte_budget.h"
+#include "server/base/prompt.h"
+#include "server/base/stop.h"
+#include "server/chat/preprocessor.h"
+#include "server/image/image_decoder.h"
+
+namespace varserve::chat {
+
+struct EncodedImage {
+  absl::string_view name;  // for messages
+  absl::string_view bytes;
+};
+
+// Processes the pictures one after the other, once `memory` has room for all results and for decoding the
+// most costly of them; each result keeps its part. INVALID_ARGUMENT beginning with a picture's name for one
+// that cannot be processed, now or ever in this memory; or what `stop` says, asked while it waits, between
+// pictures and inside them.
+absl::StatusOr<std::vector<std::shared_ptr<const ProcessedImage>>> ProcessImages(
+    const Preprocessor& preprocessor, absl::Span<const EncodedImage> images, const image::ImageLimits& limits,
+    ByteBudget& memory, Stop stop);
+
+}  // namespace varserve::chat

@@ -1,0 +1,63 @@
+// Who may call: a file of bearer tokens, read again when it changes. Thread-safe.
+//
+// A line is `NAME TOKEN`, or a TOKEN alone, whose name is then "token-" and the first 8 hex digits of its
+// SHA-256. The name stands for the caller in logs and limits; several tokens may have one name. Empty lines
+// and lines that begin with # do not count.
+#pragma once
+
+#include <grpcpp/support/string_ref.h>
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "server/base/digest.h"
+#include "server/telemetry/logging.h"
+
+namespace varserve::rpc {
+
+class BearerTokens {
+ public:
+  // INVALID_ARGUMENT if the file cannot be read, holds no token or a line that is not one. The logger must
+  // outlive the tokens.
+  static absl::StatusOr<std::unique_ptr<BearerTokens>> Load(const std::string& path,
+                                                            telemetry::Logger* logger);
+
+  using Metadata = std::multimap<grpc::string_ref, grpc::string_ref>;
+  // The caller's name. UNAUTHENTICATED unless `authorization` is "Bearer " and one of the tokens. Takes the
+  // same time whichever it is.
+  //
+  // Looks at the file at most once a second, and logs what is new. Where the file holds no token any more,
+  // nobody may call. While it cannot be read, or holds a line that is no token, those read last go on.
+  absl::StatusOr<std::string> Check(const Metadata& metadata) const ABSL_LOCKS_EXCLUDED(mu_);
+
+ private:
+  struct Token {
+    std::string name;
+    Digest digest;
+  };
+  // What to tell about a look at the file; nothing where `message` is empty.
+  struct News {
+    std::string message;
+    bool is_error = false;
+  };
+
+  BearerTokens(std::string path, telemetry::Logger* logger) : path_(std::move(path)), logger_(logger) {}
+  static absl::StatusOr<std::vector<Token>> Read(const std::string& path);
+  News Refresh() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  const std::string path_;
+  telemetry::Logger* const logger_;
+  mutable absl::Mutex mu_;
+  mutable std::vector<Token> tokens_ ABSL_GUARDED_BY(mu_);
+  mutable std::chrono::steady_clock::time_point looked_ ABSL_GUARDED_BY(mu_);
+  mutable std::string version_ ABSL_GUARDED_BY(mu_);  // of the file; empty: there was none
+};
+
+}  // namespace varserve::rpc

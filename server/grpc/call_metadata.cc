@@ -1,0 +1,43 @@
+#include "server/grpc/call_metadata.h"
+
+#include <grpc/support/time.h>
+
+#include <string>
+
+#include "absl/time/time.h"
+#include "server/grpc/peer.h"
+
+namespace varserve::rpc {
+namespace {
+
+std::string MetadataValue(const grpc::CallbackServerContext& context, const char* key) {
+  const auto it = context.client_metadata().find(key);
+  return it == context.client_metadata().end() ? "" : std::string(it->second.data(), it->second.size());
+}
+
+// `deadline`, of gRPC's clock, by ours; infinite where it is further away than can be said.
+absl::Time ToOwnClock(const gpr_timespec& deadline, absl::Time now) {
+  if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0) return absl::InfiniteFuture();
+  const gpr_timespec left = gpr_time_sub(deadline, gpr_now(deadline.clock_type));
+  return now + absl::Seconds(left.tv_sec) + absl::Nanoseconds(left.tv_nsec);
+}
+
+}  // namespace
+
+chat::CallMetadata ReadMetadata(const grpc::CallbackServerContext& context, const Clock& clock) {
+  const absl::Time arrival = clock.Now();
+  chat::CallMetadata metadata =
+      chat::MakeCallMetadata(MetadataValue(context, "x-request-id"), MetadataValue(context, "traceparent"));
+  metadata.arrival = arrival;
+  metadata.deadline = ToOwnClock(context.raw_deadline(), arrival);
+  metadata.caller = AddressOf(context.peer());
+  return metadata;
+}
+
+CallReactor::Metadata ReplyMetadata(const chat::CallMetadata& metadata) {
+  CallReactor::Metadata reply = {{"x-request-id", metadata.request_id}};
+  if (!metadata.traceparent.empty()) reply.emplace_back("traceparent", metadata.traceparent);
+  return reply;
+}
+
+}  // namespace varserve::rpc

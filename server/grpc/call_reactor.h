@@ -1,0 +1,140 @@
+// One streaming call: reads its request, writes what it is given, one write in flight, exactly one Finish,
+// whoever loses interest first. Thread-safe.
+//
+// On the wire a call with one request and one with many look the same. To gRPC every method here has many
+// (raw_service.h), so a call begins with its headers: what can be refused is refused before a byte of its
+// message is read, and a message that arrives slowly or grows too large can be given up.
+#pragma once
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "server/base/clock.h"
+#include "server/grpc/open_calls.h"
+
+namespace varserve::rpc {
+
+class CallReactor : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+ public:
+  using Metadata = std::vector<std::pair<std::string, std::string>>;
+  struct Context {
+    grpc::CallbackServerContext* call = nullptr;  // valid until Finish
+    OpenCalls* open_calls = nullptr;
+    std::string caller;
+    absl::Time arrival;
+    absl::Time deadline = absl::InfiniteFuture();
+    // Go back before the first message; with the status where there is none, for a refusal that begins with
+    // anything else is not tried again by gRPC's clients and proxies.
+    Metadata metadata;
+  };
+  // A message, which counts as memory for receiving as long as `hold` lives.
+  struct Message {
+    grpc::ByteBuffer bytes;
+    OpenCalls::Hold hold;
+  };
+  using OnRequest = absl::AnyInvocable<void(absl::StatusOr<Message>)>;
+
+  // Reads the call's only message. `on_request` runs once, on one of gRPC's threads: with the message, or
+  // with why there is none. INVALID_ARGUMENT if the caller sends none, or more than one.
+  void ReadOne(int64_t max_bytes, OnRequest on_request) ABSL_LOCKS_EXCLUDED(mu_);
+  // Reads message after message, each once all is written that was sent before, and gives each to
+  // `on_request`, or why no more come. Ends the call with OK where the caller has no more to send.
+  void ReadAll(int64_t max_bytes, OnRequest on_request) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Ends the call with `status` once everything sent before is written. Only the first call counts.
+  void End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
+  // Ends the call with `status` as soon as the write in flight is done: drops what waits.
+  void Abort(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_) { Abort(status, absl::OkStatus()); }
+  // The same without waiting for a reader who has not taken the write for so long; he sees CANCELLED.
+  void Break(absl::Duration unread) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // `callback` runs once when the caller is gone or the call is aborted; at once if that has happened.
+  void NotifyWhenCancelled(std::function<void()> callback) ABSL_LOCKS_EXCLUDED(mu_);
+  // `callback` runs once, before the call's status goes out: everything is written, or will never be.
+  void NotifyBeforeEnd(absl::AnyInvocable<void()> callback) ABSL_LOCKS_EXCLUDED(mu_);
+  bool cancelled() const ABSL_LOCKS_EXCLUDED(mu_);
+  // Why the caller gets no more: DEADLINE_EXCEEDED or CANCELLED. OK as long as it is there.
+  absl::Status departure() const ABSL_LOCKS_EXCLUDED(mu_);
+  // How long the write in flight has been waiting for its reader; zero if there is none.
+  absl::Duration write_age(absl::Time now) const ABSL_LOCKS_EXCLUDED(mu_);
+
+  const std::string& peer() const { return peer_; }
+  const std::string& caller() const { return context_.caller; }
+
+  void OnReadDone(bool ok) override ABSL_LOCKS_EXCLUDED(mu_);
+  void OnWriteDone(bool ok) override ABSL_LOCKS_EXCLUDED(mu_);
+  void OnCancel() override ABSL_LOCKS_EXCLUDED(mu_);
+  void OnDone() override;
+
+ protected:
+  explicit CallReactor(Context context);
+
+  // The call lives until gRPC is done with it and no other reference is left.
+  template <typename Reactor>
+  static std::shared_ptr<Reactor> Own(Reactor* reactor) {
+    std::shared_ptr<Reactor> owned(reactor);
+    owned->self_ = owned;
+    return owned;
+  }
+
+  // The next message to write, if there is one.
+  virtual bool TakeMessage(grpc::ByteBuffer& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) = 0;
+  virtual void DropMessages() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) = 0;
+  // Starts whatever comes next: a write, Finish, a read.
+  void Advance() ABSL_LOCKS_EXCLUDED(mu_);
+
+  mutable absl::Mutex mu_;
+  bool ended_ ABSL_GUARDED_BY(mu_) = false;  // nothing may be sent any more
+
+ private:
+  enum class Requests { kOne, kMany };
+
+  void Read(Requests requests, int64_t max_bytes, OnRequest on_request) ABSL_LOCKS_EXCLUDED(mu_);
+  void WantRead() ABSL_LOCKS_EXCLUDED(mu_);
+  void HandOver(absl::StatusOr<Message> last);
+  // A read failed: why nothing more comes. OK if the caller has sent all it wants to.
+  absl::Status EndOfRequests() ABSL_LOCKS_EXCLUDED(mu_);
+  void Abort(const absl::Status& status, const absl::Status& departure) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status Departure() const;
+  void StopUse() ABSL_LOCKS_EXCLUDED(mu_);
+
+  Context context_;
+  const std::string peer_;
+  std::shared_ptr<CallReactor> self_;  // until OnDone
+  grpc::ByteBuffer writing_;           // of the write in flight
+
+  // Of the one read that may be under way.
+  Requests requests_ = Requests::kOne;
+  int64_t max_bytes_ = 0;
+  OnRequest on_request_;
+  grpc::ByteBuffer reading_;
+  OpenCalls::Hold hold_;
+  std::optional<Message> only_;  // has come; whether it is the only one is not yet known
+
+  bool wants_read_ ABSL_GUARDED_BY(mu_) = false;
+  bool write_in_flight_ ABSL_GUARDED_BY(mu_) = false;
+  absl::Time write_started_ ABSL_GUARDED_BY(mu_);
+  bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
+  int in_use_ ABSL_GUARDED_BY(mu_) = 0;         // threads that call gRPC: no Finish meanwhile
+  bool finished_ ABSL_GUARDED_BY(mu_) = false;  // Finish was called
+  absl::Status status_ ABSL_GUARDED_BY(mu_);
+  absl::Status departure_ ABSL_GUARDED_BY(mu_);
+  std::function<void()> on_cancelled_ ABSL_GUARDED_BY(mu_);
+  std::vector<absl::AnyInvocable<void()>> before_end_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace varserve::rpc

@@ -1,0 +1,105 @@
+#include "server/grpc/inference_service.h"
+
+#include <cstring>
+#include <type_traits>
+#include <utility>
+
+#include "server/base/status_macros.h"
+#include "server/grpc/call_metadata.h"
+#include "server/grpc/message_reactor.h"
+#include "server/grpc/request_parser.h"
+#include "server/grpc/stream_reactor.h"
+
+namespace varserve::rpc {
+namespace {
+
+constexpr int64_t kMaxEmptyRequestBytes = 4096;  // whatever a later version may put into one
+
+}  // namespace
+
+InferenceService::InferenceService(const ServiceOptions& options, chat::ChatService* chat)
+    : options_(options),
+      chat_(chat),
+      open_calls_({.write_timeout = options.write_timeout,
+                   .receive = {.bytes = options.receive_memory, .timeout = options.read_timeout},
+                   .clock = options.clock}) {
+  AddStreamingMethod<v1::AnswerRequest>("/varserve.v1.VisionLanguage/Answer");
+  AddStreamingMethod<v1::CaptionRequest>("/varserve.v1.VisionLanguage/Caption");
+  AddStreamingMethod<v1::GenerateRequest>("/varserve.v1.VisionLanguage/Generate");
+  AddStreamingMethod<v1::CompareRequest>("/varserve.v1.VisionLanguage/Compare");
+  AddRawMethod("/varserve.v1.VisionLanguage/GetModel", [this](auto* context) { return GetModel(context); });
+}
+
+template <typename Request>
+void InferenceService::AddStreamingMethod(const char* path) {
+  const char* method = std::strrchr(path, '/') + 1;
+  AddRawMethod(path, [this, method](auto* context) { return this->Start<Request>(method, context); });
+}
+
+absl::Status InferenceService::Identify(const grpc::CallbackServerContext& context,
+                                        chat::CallMetadata& metadata) const {
+  if (options_.tokens != nullptr) {
+    ASSIGN_OR_RETURN(metadata.caller, options_.tokens->Check(context.client_metadata()));
+  }
+  return metadata.status;
+}
+
+CallReactor::Context InferenceService::ContextOf(grpc::CallbackServerContext* context,
+                                                 const chat::CallMetadata& metadata) {
+  return {.call = context,
+          .open_calls = &open_calls_,
+          .caller = metadata.caller,
+          .arrival = metadata.arrival,
+          .deadline = metadata.deadline,
+          .metadata = ReplyMetadata(metadata)};
+}
+
+template <typename Request>
+InferenceService::Reactor* InferenceService::Start(const char* method, grpc::CallbackServerContext* context) {
+  constexpr bool kCompare = std::is_same_v<Request, v1::CompareRequest>;
+  chat::CallMetadata metadata = ReadMetadata(*context, *options_.clock);
+  // Refused here, a request costs nothing: not a byte of it is read.
+  const absl::Status identified = Identify(*context, metadata);
+  absl::StatusOr<ModelRef> model = identified.ok() ? chat_->Admit(metadata) : identified;
+  const auto stream =
+      StreamReactor::Create(kCompare ? StreamReactor::Framing::kCompare : StreamReactor::Framing::kGenerate,
+                            ContextOf(context, metadata));
+  const auto call = std::make_shared<chat::Call>(method, std::move(metadata), stream);
+  if (!model.ok()) {
+    chat_->Refuse(*call, model.status());
+    return stream.get();
+  }
+  stream->ReadOne(options_.max_message_bytes, [this, call, model = *std::move(model)](
+                                                  absl::StatusOr<CallReactor::Message> message) {
+    if (!message.ok()) return chat_->Refuse(*call, message.status());
+    chat_->Answer<Request>(
+        model, call, [message = *std::move(message)](const chat::RequestLimits& limits, Request& request) {
+          return ParseRequest(message.bytes, limits, request);
+        });
+  });
+  return stream.get();
+}
+
+InferenceService::Reactor* InferenceService::GetModel(grpc::CallbackServerContext* context) {
+  chat::CallMetadata metadata = ReadMetadata(*context, *options_.clock);
+  const absl::Status identified = Identify(*context, metadata);
+  const absl::StatusOr<ModelRef> model = identified.ok() ? chat_->model() : identified;
+  const auto call = MessageReactor::Create(ContextOf(context, metadata));
+  const auto end = [this, call](const absl::Status& status) {
+    options_.metrics->OnRequestEnd({.method = "GetModel", .code = status.code()});
+    call->Abort(status);
+  };
+  if (!model.ok()) {
+    end(model.status());
+    return call.get();
+  }
+  call->ReadOne(kMaxEmptyRequestBytes,
+                [this, call, end, model = *model](const absl::StatusOr<CallReactor::Message>& message) {
+                  if (!message.ok()) return end(message.status());
+                  options_.metrics->OnRequestEnd({.method = "GetModel", .code = absl::StatusCode::kOk});
+                  call->Reply(model->description);
+                });
+  return call.get();
+}
+
+}  // namespace varserve::rpc

@@ -1,0 +1,35 @@
+// Health in plain text on a port of its own, for probes that speak no TLS and are not to depend on a
+// certificate: grpc.health.v1.Health/Check, and nothing else. The names are those of grpc_server.h.
+// Thread-safe.
+#pragma once
+
+#include <grpcpp/server_builder.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/grpc/connection_acceptor.h"
+
+namespace varserve::rpc {
+
+class ProbeServer {
+ public:
+  // `listen` is host:port, where port 0 picks a free one. Nothing serves yet. UNAVAILABLE naming the flag.
+  static absl::StatusOr<std::unique_ptr<ProbeServer>> Start(const std::string& listen);
+  ~ProbeServer();
+
+  int port() const { return acceptor_->port(); }
+  void SetHealth(bool live, bool ready);
+
+ private:
+  class Service;
+  ProbeServer();
+
+  std::unique_ptr<Service> service_;
+  std::unique_ptr<ConnectionAcceptor> acceptor_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace varserve::rpc

@@ -1,0 +1,31 @@
+// gRPC's reflection service (grpc.reflection.v1alpha), which grpcurl asks what there is to call. Knows the
+// files compiled into the process, which name no extensions. Needs no token. Must outlive its calls.
+// Thread-safe.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "grpc/reflection/v1alpha/reflection.pb.h"
+#include "server/grpc/open_calls.h"
+#include "server/grpc/raw_service.h"
+
+namespace varserve::rpc {
+
+class ReflectionService : public RawService {
+ public:
+  // `services`: full names of those that can be called.
+  ReflectionService(OpenCalls* open_calls, std::vector<std::string> services);
+
+  using Request = grpc::reflection::v1alpha::ServerReflectionRequest;
+  using Response = grpc::reflection::v1alpha::ServerReflectionResponse;
+  Response Answer(const Request& request) const;
+
+ private:
+  Reactor* Begin(grpc::CallbackServerContext* context);
+
+  OpenCalls* const open_calls_;
+  const std::vector<std::string> services_;
+};
+
+}  // namespace varserve::rpc

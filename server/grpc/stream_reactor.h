@@ -1,0 +1,46 @@
+// The call of a streaming method of the API: a stream of responses over gRPC. Thread-safe.
+//
+// A slow reader never holds up the model: what comes while a write is in flight waits in a queue that joins
+// it. A reader that does not take a write within the time that is allowed (open_calls.h) is cancelled.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "server/chat/reply_queue.h"
+#include "server/chat/response_stream.h"
+#include "server/grpc/call_reactor.h"
+#include "varserve/v1/inference.pb.h"
+
+namespace varserve::rpc {
+
+class StreamReactor : public CallReactor, public chat::ResponseStream {
+ public:
+  // What goes over the wire: GenerateResponse, or CompareResponse with the setting's index.
+  enum class Framing { kGenerate, kCompare };
+
+  static std::shared_ptr<StreamReactor> Create(Framing framing, Context context) {
+    return Own(new StreamReactor(framing, std::move(context)));
+  }
+
+  void Send(uint32_t setting, v1::GenerateResponse response) override ABSL_LOCKS_EXCLUDED(mu_);
+  void End(const absl::Status& status) override { CallReactor::End(status); }
+  void Abort(const absl::Status& status) override { CallReactor::Abort(status); }
+  void NotifyWhenCancelled(std::function<void()> callback) override {
+    CallReactor::NotifyWhenCancelled(std::move(callback));
+  }
+  void NotifyBeforeEnd(absl::AnyInvocable<void()> callback) override {
+    CallReactor::NotifyBeforeEnd(std::move(callback));
+  }
+  absl::Status departure() const override { return CallReactor::departure(); }
+
+ private:
+  StreamReactor(Framing framing, Context context) : CallReactor(std::move(context)), framing_(framing) {}
+  bool TakeMessage(grpc::ByteBuffer& message) override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void DropMessages() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { replies_.Clear(); }
+
+  const Framing framing_;
+  chat::ReplyQueue replies_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace varserve::rpc

@@ -1,0 +1,39 @@
+// The settings of a Hugging Face image processor, as preprocessor_config.json has them, with transformers'
+// defaults for what is missing. Thread-safe.
+#pragma once
+
+#include <array>
+#include <optional>
+
+#include "absl/status/statusor.h"
+#include "server/base/json_fields.h"
+#include "server/image/resize_weights.h"
+
+namespace varserve::image {
+
+struct ImageProcessorConfig {
+  bool pad_to_square = false;  // with the mean color, before anything else
+  bool do_resize = true;
+  std::optional<int> shortest_edge;  // else resize_height x resize_width
+  int resize_height = 0;
+  int resize_width = 0;
+  ResizeFilter filter = ResizeFilter::kBicubic;
+  bool do_center_crop = true;
+  int crop_height = 0;
+  int crop_width = 0;
+  bool do_rescale = true;
+  double rescale_factor = 0.0;
+  bool do_normalize = true;
+  std::array<double, 3> mean{};
+  std::array<double, 3> std{};
+
+  // The float an 8 bit value of channel c becomes, rounded as transformers' fused rescaling and normalizing
+  // does.
+  float Normalize(int c, int value) const;
+};
+
+// FAILED_PRECONDITION naming file and field for whatever is wrong or would change pixels in a way that is not
+// supported here, and where pictures would come out in different sizes.
+absl::StatusOr<ImageProcessorConfig> ParseImageProcessorConfig(JsonFields& fields);
+
+}  // namespace varserve::image

@@ -1,0 +1,55 @@
+// The weights of an antialiased resize along one axis, in fixed point. Plain data and free functions.
+// Thread-safe.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace varserve::image {
+
+enum class ResizeFilter : uint8_t { kBilinear, kBicubic };
+
+// One axis of a picture on its way to the vision tower: put on a canvas, resized, cut.
+struct ResizeAxis {
+  int size = 0;         // pixels of the picture
+  int canvas = 0;       // pixels with the padding
+  int offset = 0;       // of the picture on the canvas
+  int64_t resized = 0;  // pixels the canvas becomes
+  int64_t first = 0;    // of these, first .. first + count - 1 are kept
+  int count = 0;
+};
+
+// Output i is the sum of the picture's pixels begin[i] .. begin[i] + size[i] - 1, each times its weight, and
+// of the padding's value times padding[i], all in units of 2^-precision. begin and begin + size never
+// decrease.
+struct ResizeWeights {
+  std::vector<int> begin;
+  std::vector<int> size;
+  std::vector<int> padding;
+  std::vector<int16_t> weights;  // [outputs, stride], zero from size[i] on
+  int max_size = 0;
+  int stride = 0;  // max_size, rounded up to whole blocks
+  int precision = 0;
+  bool backwards = false;
+
+  static constexpr int kBlock = 8;
+
+  int count() const { return static_cast<int>(begin.size()); }
+  const int16_t* of(size_t i) const { return weights.data() + i * stride; }
+  // Where output i goes.
+  int place(int i) const { return backwards ? count() - 1 - i : i; }
+  int half() const { return 1 << (precision - 1); }  // for rounding
+};
+
+// `backwards`: for a picture whose last pixel comes first. Its pixels are counted as they come, the outputs
+// are made last first.
+ResizeWeights MakeResizeWeights(const ResizeAxis& axis, ResizeFilter filter, bool backwards);
+
+// The most pixels of the picture that one output is made of.
+int MostPixels(const ResizeAxis& axis, ResizeFilter filter);
+
+// Bytes that these weights take while they are made.
+int64_t ResizeWeightsBytes(const ResizeAxis& axis, ResizeFilter filter);
+
+}  // namespace varserve::image

@@ -1,0 +1,23 @@
+// A picture, 8 bits a channel, and rows of one on their way from a file. Plain data. Thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace varserve::image {
+
+struct RgbImage {
+  int width = 0;             // pixels
+  int height = 0;            // pixels
+  std::vector<uint8_t> rgb;  // [height, width, 3]
+};
+
+// Takes a picture row by row.
+class RowSink {
+ public:
+  virtual ~RowSink() = default;
+  // The next row from the top, [width, 3]. To be called once for every row.
+  virtual void AddRow(const uint8_t* rgb) = 0;
+};
+
+}  // namespace varserve::image

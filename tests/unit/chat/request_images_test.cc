@@ -1,0 +1,144 @@
+// Pictures of many requests in one memory; that a picture keeps to its own part is decode_cost_test's.
+#include "server/chat/request_images.h"
+
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/synchronization/notification.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/files.h"
+#include "tests/testing/picture_files.h"
+
+namespace varserve::chat {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+class RequestImagesTest : public ::testing::Test {
+ protected:
+  RequestImagesTest() {
+    const std::filesystem::path dir = RepositoryPath("tests/golden/text/llama");
+    preprocessor_ = *Preprocessor::Load(dir,
+                                        {.token_id = ReadJson(dir / "config.json")["image_token_index"],
+                                         .num_tokens = 4,
+                                         .rows = 2,
+                                         .cols = 2},
+                                        /*vocabulary=*/1100);
+  }
+
+  int64_t Cost(const std::string& file) const { return *preprocessor_->ImageMemory(file, {}); }
+  int64_t kept() const { return preprocessor_->image_processor().image_bytes(); }
+  auto Process(const std::vector<EncodedImage>& images, ByteBudget& memory, Stop stop = NeverStop) const {
+    return ProcessImages(*preprocessor_, images, {}, memory, stop);
+  }
+
+  std::unique_ptr<const Preprocessor> preprocessor_;
+  const std::string cheap_ = varserve::testing::JpegKinds()[0].make(60, 40, 1);
+  const std::string costly_ = varserve::testing::JpegKinds()[8].make(300, 200, 6);  // progressive
+};
+
+TEST_F(RequestImagesTest, ResultsKeepTheirPartUntilTheLastReference) {
+  ByteBudget memory(1 << 20);
+  auto images = Process({{"one", cheap_}, {"two", costly_}, {"three", cheap_}}, memory);
+  ASSERT_TRUE(images.ok()) << images.status();
+  ASSERT_EQ(images->size(), 3);
+  EXPECT_EQ((*images)[0]->digest, (*images)[2]->digest);
+  EXPECT_NE((*images)[0]->digest, (*images)[1]->digest);
+  EXPECT_EQ(memory.free(), memory.size() - 3 * kept());
+  const std::shared_ptr<const ProcessedImage> last = (*images)[1];
+  images->clear();
+  EXPECT_EQ(memory.free(), memory.size() - kept());
+  EXPECT_EQ(last->memory.bytes(), kept());
+}
+
+TEST_F(RequestImagesTest, NoPicturesWaitForNothing) {
+  ByteBudget memory(10);
+  const auto all = memory.Acquire(10, NeverStop);
+  EXPECT_TRUE(Process({}, memory)->empty());
+}
+
+// Results of all, and of the decoders only the largest.
+TEST_F(RequestImagesTest, TakesWhatOneAfterTheOtherNeed) {
+  ByteBudget memory(Cost(costly_) + 3 * kept());
+  EXPECT_TRUE(Process({{"one", costly_}, {"two", costly_}, {"three", cheap_}}, memory).ok());
+  EXPECT_EQ(memory.free(), memory.size());
+
+  const absl::Status refused =
+      Process({{"one", cheap_}, {"two", costly_}, {"three", cheap_}, {"four", cheap_}}, memory).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()),
+              AllOf(StartsWith("two: image: decoding it takes " + std::to_string(Cost(costly_)) + " bytes"),
+                    HasSubstr(std::to_string(memory.size() + kept())),
+                    HasSubstr(std::to_string(memory.size())), HasSubstr("baseline JPEG")));
+}
+
+TEST_F(RequestImagesTest, NamesThePictureThatIsWrong) {
+  ByteBudget memory(1 << 20);
+  const std::string cut = cheap_.substr(0, cheap_.size() - 20);
+  for (const std::string& wrong : {cut, std::string("nothing")}) {
+    const absl::Status refused = Process({{"one", cheap_}, {"two", wrong}}, memory).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
+    EXPECT_THAT(std::string(refused.message()), StartsWith("two: image: "));
+    EXPECT_EQ(memory.free(), memory.size());
+  }
+}
+
+TEST_F(RequestImagesTest, WaitsUntilThereIsRoom) {
+  ByteBudget memory(1 << 20);
+  auto all = memory.Acquire(memory.size(), NeverStop);
+  absl::Notification waits;
+  std::thread request([&] {
+    int looks = 0;
+    EXPECT_TRUE(Process({{"one", cheap_}}, memory, [&] {
+                  if (++looks == 3) waits.Notify();
+                  return absl::OkStatus();
+                }).ok());
+  });
+  waits.WaitForNotification();
+  all->ShrinkTo(0);
+  request.join();
+}
+
+TEST_F(RequestImagesTest, StopsWhileItWaitsAndBetweenPictures) {
+  ByteBudget memory(1 << 20);
+  {
+    const auto all = memory.Acquire(memory.size(), NeverStop);
+    int looks = 0;
+    const auto give_up = [&] { return ++looks < 4 ? absl::OkStatus() : absl::DeadlineExceededError("late"); };
+    EXPECT_EQ(Process({{"one", cheap_}}, memory, give_up).status(), absl::DeadlineExceededError("late"));
+  }
+  int looks = 0;
+  const auto count = [&] { return ++looks, absl::OkStatus(); };
+  ASSERT_TRUE(Process({{"one", cheap_}, {"two", cheap_}}, memory, count).ok());
+  for (int last = 1; last <= looks; ++last) {
+    int left = last;
+    const auto stop = [&] { return --left > 0 ? absl::OkStatus() : absl::CancelledError("enough"); };
+    EXPECT_EQ(Process({{"one", cheap_}, {"two", cheap_}}, memory, stop).status(),
+              absl::CancelledError("enough"));
+    EXPECT_EQ(left, 0) << "goes on after look " << last;
+    EXPECT_EQ(memory.free(), memory.size());
+  }
+}
+
+TEST_F(RequestImagesTest, ManyRequestsShareALittle) {
+  ByteBudget memory(Cost(costly_) + 4 * kept());
+  std::vector<std::thread> requests;
+  for (int t = 0; t < 6; ++t) {
+    requests.emplace_back([&, t] {
+      for (int round = 0; round < 5; ++round) {
+        const auto images = Process({{"one", t % 2 == 0 ? cheap_ : costly_}, {"two", cheap_}}, memory);
+        EXPECT_TRUE(images.ok()) << images.status();
+      }
+    });
+  }
+  for (std::thread& request : requests) request.join();
+  EXPECT_EQ(memory.free(), memory.size());
+}
+
+}  // namespace
+}  // namespace varserve::chat

@@ -1,0 +1,248 @@
+// Callers as the real service meets them: slow, late, gone, or sending what they should not.
+#include <grpcpp/client_context.h>
+#include <grpcpp/create_channel.h>
+
+#include <atomic>
+#include <thread>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/fake_model_runner.h"
+#include "tests/testing/files.h"
+#include "tests/testing/http2_client.h"
+#include "tests/testing/in_process_server.h"
+#include "tests/testing/temp_dir.h"
+#include "varserve/v1/inference.grpc.pb.h"
+
+namespace varserve::testing {
+namespace {
+
+constexpr char kGenerate[] = "/varserve.v1.VisionLanguage/Generate";
+
+v1::GenerateRequest Chat(uint32_t max_tokens) {
+  v1::GenerateRequest request;
+  v1::Message* message = request.add_messages();
+  message->set_role(v1::ROLE_USER);
+  message->add_parts()->set_text("Hello");
+  request.mutable_options()->set_max_tokens(max_tokens);
+  request.mutable_options()->set_ignore_eos(true);
+  return request;
+}
+
+class DifficultCallersTest : public ::testing::Test {
+ protected:
+  void Start(InProcessOptions options = {}) {
+    engine::ModelFacts facts = FakeModelRunner::SmallFacts();
+    facts.context = 8192;
+    facts.num_kv_blocks = 4 * 8192 / facts.block_size;
+    runner_ = std::make_unique<FakeModelRunner>(facts);
+    server_ = std::make_unique<InProcessServer>(runner_.get(), LoadSmallPreprocessor(), std::move(options));
+  }
+  int port() const { return server_->port(); }
+  absl::Status Ask(uint32_t max_tokens, absl::Duration timeout = absl::InfiniteDuration()) {
+    return server_->Connect()
+        ->Generate(Chat(max_tokens), {.timeout = timeout}, [](const auto&) { return true; })
+        .status();
+  }
+  // Until a call has been counted with this code.
+  void WaitForEnd(const std::string& code) {
+    while (server_->Metric("requests_total", code) < 1) absl::SleepFor(absl::Milliseconds(1));
+  }
+
+  std::unique_ptr<FakeModelRunner> runner_;
+  std::unique_ptr<InProcessServer> server_;
+};
+
+TEST_F(DifficultCallersTest, WhatTheHeadersForbidIsNotRead) {
+  const TempDir dir;
+  const auto logger = *telemetry::Logger::Create("text", "error");
+  const auto tokens = *rpc::BearerTokens::Load(dir.Write("tokens", "secret\n"), logger.get());
+  InProcessOptions options;
+  options.service.tokens = tokens.get();
+  Start(options);
+  // Of a message that never comes.
+  Http2Client nobody(port());
+  EXPECT_EQ(nobody.WaitForStatus(nobody.Call(kGenerate)), grpc::StatusCode::UNAUTHENTICATED);
+  const Http2Client::Headers token = {{"authorization", "Bearer secret"}};
+  Http2Client strange(port());
+  const int call = strange.Call(kGenerate, {token[0], {"x-request-id", "two words"}});
+  EXPECT_EQ(strange.WaitForStatus(call), grpc::StatusCode::INVALID_ARGUMENT);
+  server_->chat().Refuse("closed");
+  Http2Client late(port());
+  EXPECT_EQ(late.WaitForStatus(late.Call(kGenerate, token)), grpc::StatusCode::UNAVAILABLE);
+  server_.reset();  // before the tokens
+}
+
+TEST_F(DifficultCallersTest, ExactlyOneMessage) {
+  Start();
+  const std::string message = GrpcFrame(Chat(1).SerializeAsString());
+  for (const auto& [sent, status] : {std::pair<std::string, int>{"", grpc::StatusCode::INVALID_ARGUMENT},
+                                     {message, grpc::StatusCode::OK},
+                                     {message + message, grpc::StatusCode::INVALID_ARGUMENT},
+                                     {message + message + message, grpc::StatusCode::INVALID_ARGUMENT}}) {
+    Http2Client caller(port());
+    const int call = caller.Call(kGenerate);
+    caller.Send(call, sent, /*end=*/true);
+    EXPECT_EQ(caller.WaitForStatus(call), status) << sent.size();
+  }
+  EXPECT_EQ(server_->Metric("requests_total", "INVALID_ARGUMENT"), 3);
+  EXPECT_EQ(server_->Metric("requests_total", "OK"), 1);
+}
+
+TEST_F(DifficultCallersTest, CompressedMessagesAreRefused) {
+  Start();
+  for (const char* encoding : {"gzip", "deflate"}) {
+    Http2Client caller(port());
+    const int call = caller.Call(kGenerate, {{"grpc-encoding", encoding}});
+    EXPECT_EQ(caller.WaitForStatus(call), grpc::StatusCode::UNIMPLEMENTED) << encoding;
+  }
+}
+
+TEST_F(DifficultCallersTest, SlowSendersHoldNoPlaceAndEnd) {
+  InProcessOptions options;
+  options.scheduler.max_running = 1;
+  options.queue.max_waiting = 1;
+  options.service.read_timeout = absl::Milliseconds(500);
+  Start(options);
+  Http2Client slow(port());
+  for (int i = 0; i < 10; ++i) slow.Send(slow.Call(kGenerate), GrpcFrame("half a message", 1000));
+  Http2Client alone(port());
+  const int call = alone.Call(kGenerate);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(Ask(2).ok());
+  EXPECT_EQ(alone.WaitForStatus(call), grpc::StatusCode::CANCELLED);
+  while (server_->Metric("requests_total", "CANCELLED") < 11) slow.Receive(std::chrono::milliseconds(10));
+}
+
+TEST_F(DifficultCallersTest, AMessageThatIsTooLargeIsGivenUpWhileItArrives) {
+  InProcessOptions options;
+  options.service.max_message_bytes = 1 << 20;
+  Start(options);
+  const std::string much = GrpcFrame(std::string(300 << 20, 'x'));
+  Http2Client caller(port());
+  const int call = caller.Call(kGenerate);
+  EXPECT_LT(caller.Send(call, much, /*end=*/true), much.size() / 2) << "the rest was never asked for";
+  EXPECT_EQ(caller.WaitForStatus(call), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  WaitForEnd("RESOURCE_EXHAUSTED");
+}
+
+TEST_F(DifficultCallersTest, StalledMessagesGiveWayToOthers) {
+  InProcessOptions options;
+  options.service.receive_memory = 64 << 20;
+  Start(options);
+  const std::string large = GrpcFrame(std::string(40 << 20, 'x')).substr(0, 39 << 20);
+  Http2Client one(port());
+  const int first = one.Call(kGenerate);
+  one.Send(first, large);
+  EXPECT_TRUE(Ask(2).ok());
+  Http2Client two(port());
+  const int second = two.Call(kGenerate);
+  two.Send(second, large);
+  WaitForEnd("RESOURCE_EXHAUSTED");
+  EXPECT_TRUE(Ask(2).ok());
+  one.Receive(std::chrono::milliseconds(100));
+  two.Receive(std::chrono::milliseconds(100));
+  EXPECT_EQ(server_->Metric("requests_total", "RESOURCE_EXHAUSTED"), 1) << "there is room for one";
+}
+
+TEST_F(DifficultCallersTest, ADeadlineOfCenturies) {
+  Start();
+  Http2Client caller(port());
+  const int call = caller.Call(kGenerate, {{"grpc-timeout", "99999999H"}});
+  caller.Send(call, GrpcFrame(Chat(2).SerializeAsString()), /*end=*/true);
+  EXPECT_EQ(caller.WaitForStatus(call), grpc::StatusCode::OK);
+}
+
+// Wherever a call is when its caller runs out of time, it counts as that.
+TEST_F(DifficultCallersTest, ADeadlineThatPassesWhileTheMessageArrives) {
+  Start();
+  Http2Client caller(port());
+  const int call = caller.Call(kGenerate, {{"grpc-timeout", "200m"}});
+  caller.Send(call, GrpcFrame("half", 100));
+  WaitForEnd("DEADLINE_EXCEEDED");
+  EXPECT_EQ(server_->Metric("requests_total"), 1);
+}
+
+TEST_F(DifficultCallersTest, ADeadlineThatPassesWhileItWaitsForAWorker) {
+  InProcessOptions options;
+  options.chat.worker_threads = 1;
+  options.description.mutable_limits()->set_max_images(1000);
+  Start(options);
+  // The only worker has many pictures to decode, again and again.
+  v1::AnswerRequest much;
+  for (int i = 0; i < 1000; ++i)
+    much.add_images()->set_data(ReadFile(RepositoryPath("tests/golden/images/files/422.jpg")));
+  much.set_question("What?");
+  much.mutable_options()->set_max_tokens(1);
+  std::atomic<bool> done = false;
+  std::thread busy([&] {
+    while (!done) (void)server_->Connect()->Answer(much, {}, [](const auto&) { return true; });
+  });
+  while (server_->Metric("requests_total", "DEADLINE_EXCEEDED") < 1) (void)Ask(2, absl::Milliseconds(20));
+  done = true;
+  busy.join();
+  EXPECT_EQ(server_->Metric("requests_total", "CANCELLED"), 0);
+}
+
+TEST_F(DifficultCallersTest, ADeadlineThatPassesWhileTokensCome) {
+  Start();
+  runner_->fault = [](const engine::StepPlan&) {
+    absl::SleepFor(absl::Milliseconds(2));
+    return absl::OkStatus();
+  };
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(absl::IsDeadlineExceeded(Ask(8000, absl::Milliseconds(200))));
+  while (server_->Metric("requests_total", "DEADLINE_EXCEEDED") < 5) absl::SleepFor(absl::Milliseconds(1));
+  EXPECT_EQ(server_->Metric("requests_total"), 5);
+}
+
+TEST_F(DifficultCallersTest, ADeadlineThatPassesWhileNobodyReads) {
+  Start();
+  runner_->edit_output = [](engine::StepOutput& output) {
+    for (engine::SequenceResult& result : output.results) {
+      if (result.token.has_value()) result.token->top.assign(20, {65, -1.5F});
+    }
+  };
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 1024);
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  const auto stub = v1::VisionLanguage::NewStub(
+      grpc::CreateCustomChannel(server_->address(), grpc::InsecureChannelCredentials(), arguments));
+  v1::GenerateRequest request = Chat(2000);
+  request.mutable_options()->set_logprobs(20);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(3));
+  const auto reader = stub->Generate(&context, request);
+  while (server_->Metric("time_to_first_token_seconds") < 1) absl::SleepFor(absl::Milliseconds(1));
+  server_->WaitUntilIdle();  // every token is made
+  EXPECT_EQ(server_->Metric("requests_total"), 0) << "but not yet read";
+  WaitForEnd("DEADLINE_EXCEEDED");
+  EXPECT_EQ(server_->Metric("requests_total"), 1);
+  v1::GenerateResponse response;
+  while (reader->Read(&response)) {
+  }
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+}
+
+TEST_F(DifficultCallersTest, ACallerThatHangsUpIsNotLate) {
+  Start();
+  runner_->fault = [](const engine::StepPlan&) {
+    absl::SleepFor(absl::Milliseconds(2));
+    return absl::OkStatus();
+  };
+  const auto status =
+      server_->Connect()
+          ->Generate(Chat(8000), {.timeout = absl::Hours(1)},
+                     [](const v1::GenerateResponse& response) { return !response.has_started(); })
+          .status();
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  WaitForEnd("CANCELLED");
+  // So does one whose connection ends while its message arrives. What is still on its way then may be lost.
+  while (server_->Metric("requests_total", "CANCELLED") < 2) {
+    Http2Client gone(port());
+    gone.Send(gone.Call(kGenerate), GrpcFrame("half", 100));
+    gone.Receive(std::chrono::milliseconds(100));
+  }
+  EXPECT_EQ(server_->Metric("requests_total", "DEADLINE_EXCEEDED"), 0);
+}
+
+}  // namespace
+}  // namespace varserve::testing

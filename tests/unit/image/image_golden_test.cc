@@ -1,0 +1,87 @@
+// Pictures of every odd kind against what transformers' image processors make of them (tests/golden).
+
+#include <cstdlib>
+#include <string>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "server/base/status_macros.h"
+#include "server/image/image_decoder.h"
+#include "server/image/image_processor.h"
+#include "tests/testing/files.h"
+
+namespace varserve::image {
+namespace {
+
+using Json = nlohmann::json;
+
+const Json& Goldens() {
+  static const Json goldens = ReadJson(RepositoryPath("tests/golden/images/cases.json"));
+  return goldens;
+}
+
+absl::StatusOr<ProcessedImage> Process(const std::string& file, const Json& config) {
+  ASSIGN_OR_RETURN(const ImageProcessor processor, ImageProcessor::FromConfig(config));
+  const std::string bytes = ReadFile(RepositoryPath("tests/golden/images/files") / file);
+  ASSIGN_OR_RETURN(const ImageInfo info, ReadImageInfo(bytes, {}));
+  ASSIGN_OR_RETURN(const auto plan, processor.MakePlan(info.width, info.height, info.orientation));
+  return processor.Process(plan, [&](RowSink& rows) { return DecodeImage(bytes, rows, NeverStop); });
+}
+
+// The 8 bit pixels of a case. [height, width, 3]
+std::string Process8Bit(const Json& golden) {
+  const absl::StatusOr<ProcessedImage> image =
+      Process(golden["file"], Goldens()["configs"][golden["config"].get<std::string>()]);
+  EXPECT_TRUE(image.ok()) << image.status();
+  if (!image.ok()) return "";
+  EXPECT_EQ(image->height, golden["height"]);
+  EXPECT_EQ(image->width, golden["width"]);
+  return {image->rgb.begin(), image->rgb.end()};
+}
+
+class ImageGoldenTest : public testing::TestWithParam<Json> {};
+
+TEST_P(ImageGoldenTest, EqualsTransformers) {
+  const std::string pixels = Process8Bit(GetParam());
+  static const std::string all_expected = ReadFile(RepositoryPath("tests/golden/images/expected.bin"));
+  const std::string expected = all_expected.substr(GetParam()["offset"], pixels.size());
+  ASSERT_EQ(pixels.size(), expected.size());
+  int max_difference = 0;
+  for (size_t i = 0; i < pixels.size(); ++i) {
+    const int difference = static_cast<uint8_t>(pixels[i]) - static_cast<uint8_t>(expected[i]);
+    max_difference = std::max(max_difference, std::abs(difference));
+  }
+  // Resizing is exact; decoders of lossy formats may round differently from one version of a library to the
+  // next.
+  const std::string file = GetParam()["file"];
+  const bool is_lossy = absl::EndsWith(file, ".jpg") || absl::EndsWith(file, ".webp");
+  EXPECT_LE(max_difference, is_lossy ? 1 : 0);
+}
+
+std::string CaseName(const testing::TestParamInfo<Json>& info) {
+  std::string name = info.param["file"].get<std::string>() + "_" + info.param["config"].get<std::string>();
+  for (char& c : name) {
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
+  }
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ImageGoldenTest,
+                         testing::ValuesIn(Goldens()["cases"].begin(), Goldens()["cases"].end()), CaseName);
+
+TEST(ImageGoldenTest, FloatPixelsAreBitForBitTransformers) {
+  for (const Json& golden : Goldens()["hashes"]) {
+    const absl::StatusOr<ProcessedImage> image = Process(golden["file"], golden["config"]);
+    ASSERT_TRUE(image.ok()) << image.status();
+    const std::vector<float> pixels = image->Pixels();
+    const Digest digest =
+        Sha256({{reinterpret_cast<const char*>(pixels.data()), pixels.size() * sizeof(float)}});
+    EXPECT_EQ(absl::BytesToHexString(BytesOf(digest)), golden["sha256"]) << golden["file"];
+  }
+}
+
+}  // namespace
+}  // namespace varserve::image
