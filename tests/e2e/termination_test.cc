@@ -101,13 +101,14 @@ TEST_F(TerminationTest, NewCallsAreSentAwayDuringTheDrain) {
   ASSERT_TRUE(server.WaitUntilReady());
   const auto client = server.Connect();
   ASSERT_TRUE(Ask(*client, LongQuestion(1)).ok());
-  // Several behind each other, so that the drain takes a while.
+  // Many, one after the other, so that the drain takes a while.
+  constexpr int kCalls = 24;
   std::atomic<int> answered = 0;
   std::vector<std::thread> threads;
-  for (int i = 0; i < 8; ++i) {
+  for (int i = 0; i < kCalls; ++i) {
     threads.emplace_back([&] { answered += Ask(*client, LongQuestion(450)).ok(); });
   }
-  while (server.Metric("varserve_requests_waiting") + server.Metric("varserve_requests_running") < 8)
+  while (server.Metric("varserve_requests_waiting") + server.Metric("varserve_requests_running") < kCalls)
     absl::SleepFor(absl::Milliseconds(5));
   server.Signal(SIGTERM);
   ASSERT_TRUE(server.WaitForLog("draining"));
@@ -118,7 +119,7 @@ TEST_F(TerminationTest, NewCallsAreSentAwayDuringTheDrain) {
   EXPECT_EQ(ready->status(), Health::NOT_SERVING);
   EXPECT_EQ(live->status(), Health::SERVING);
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(answered, 8) << "what was accepted is answered, waiting ones too";
+  EXPECT_EQ(answered, kCalls) << "what was accepted is answered, waiting ones too";
   EXPECT_EQ(server.WaitForExit(), 0);
 }
 
