@@ -23,7 +23,18 @@ ALLOWED = {
     "chat": {"chat", "telemetry", "engine", "interventions", "interventions/table", "text", "image", "base"},
     "loader": {"loader", "chat", "model", "text", "image", "base"},
     "grpc": {"grpc", "chat", "telemetry", "engine", "interventions", "base"},
-    "calibrate": {"calibrate", "loader", "chat", "model", "engine", "backend", "backend/torch", "text", "image", "base"},
+    "calibrate": {
+        "calibrate",
+        "loader",
+        "chat",
+        "model",
+        "engine",
+        "backend",
+        "backend/torch",
+        "text",
+        "image",
+        "base",
+    },
 }
 # Files outside these folders that all of them may include.
 FOR_ALL = {"server/version.h"}
