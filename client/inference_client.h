@@ -2,7 +2,7 @@
 //
 // Thread-safe: any number of threads may call at the same time over the one connection. A call blocks its
 // thread until it has ended; callbacks run on that thread. Errors carry the server's code and message
-// (RetryDelay of rpc_status.h tells when to come back); CANCELLED means that the callback or the Cancellation
+// (RetryDelay of rpc_status.h says when to retry); CANCELLED means that the callback or the Cancellation
 // ended the call, what the server cancels is ABORTED. Nothing is tried twice unless CallOptions say so.
 #pragma once
 

@@ -24,7 +24,7 @@
 namespace varserve::cli {
 namespace {
 
-constexpr char kFooter[] = R"(varserve COMMAND --help tells a command's options.
+constexpr char kFooter[] = R"(varserve COMMAND --help lists a command's options.
 
 Exit codes:
   0    ok

@@ -49,7 +49,7 @@ absl::StatusOr<HostPort> ParseHostPort(absl::string_view address) {
   if (host.empty()) return Invalid(address, "has no host; write host:port");
   int number = 0;
   if (!absl::SimpleAtoi(port, &number) || number < 1 || number > 65535) {
-    return Invalid(address, "has no port between 1 and 65535 behind the colon");
+    return Invalid(address, "has no port between 1 and 65535 after the colon");
   }
   return HostPort{std::string(host), std::string(port)};
 }

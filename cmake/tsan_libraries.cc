@@ -12,7 +12,7 @@
 
 namespace {
 
-// The library's function that one of this file goes before.
+// The library's function that one of this file precedes.
 template <typename Function>
 Function* Library(const char* name) {
   return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));

@@ -28,78 +28,85 @@ ABSL_FLAG(std::string, device, "auto", "auto, cpu, cuda or cuda:N");
 ABSL_FLAG(std::string, dtype, "auto", "Of weights and KV cache: auto, float32, bfloat16 or float16");
 ABSL_FLAG(int, threads, 0, "Threads that compute. Default: the container's CPU quota");
 ABSL_FLAG(std::string, memory_budget, "",
-          "Memory for everything, like 20G or 800M. Default: most of what is free");
-ABSL_FLAG(std::string, prefix_cache, "",
-          "Most memory for cached prefixes, like 2G; 0: none. Default: the unused KV cache");
+          "Memory for everything, such as 20G or 800M. Default: most of the free memory");
+ABSL_FLAG(
+    std::string, prefix_cache, "",
+    "Limit of memory for cached prefixes, such as 2G; 0 disables the cache. Default: the unused KV cache");
 
-ABSL_FLAG(std::string, listen, "0.0.0.0:50051", "host:port of gRPC, port 0 picks a free one; or unix:PATH");
-ABSL_FLAG(std::string, metrics_listen, "0.0.0.0:9464", "host:port of /metrics for Prometheus; empty: none");
-ABSL_FLAG(std::string, health_listen, "",
-          "host:port of gRPC's health service alone, never with TLS: for probes. Default: none, --listen has "
-          "it too");
+ABSL_FLAG(std::string, listen, "0.0.0.0:50051",
+          "Address of the gRPC server: host:port (port 0 picks a free one), or unix:PATH");
+ABSL_FLAG(std::string, metrics_listen, "0.0.0.0:9464",
+          "host:port of /metrics for Prometheus; empty disables it");
+ABSL_FLAG(
+    std::string, health_listen, "",
+    "host:port of a health service without TLS, for probes. Default: none; --listen serves health, too");
 ABSL_FLAG(std::string, tls_cert, "",
-          "PEM file with the server's certificate chain; read again when it changes");
+          "PEM file with the server's certificate chain; reloaded when it changes");
 ABSL_FLAG(std::string, tls_key, "", "PEM file with its private key");
 ABSL_FLAG(std::string, tls_client_ca, "", "PEM file; clients must show a certificate signed by it (mTLS)");
 ABSL_FLAG(std::string, token_file, "",
-          "File of bearer tokens, a line each: TOKEN, or NAME TOKEN; read again when it changes");
+          "File of bearer tokens, one per line: TOKEN, or NAME TOKEN; reloaded when it changes");
 
-ABSL_FLAG(
-    int, max_running, 0,
-    "Requests in the batch; half as many again may be of callers who have none running. Default: 16 on a "
-    "CPU, 64 on a GPU");
-ABSL_FLAG(int, max_waiting, 256, "Requests in the queue while the batch is full; more are refused");
-ABSL_FLAG(int64_t, max_waiting_tokens, 256 * 1024, "Prompt tokens in the queue; more are refused");
+ABSL_FLAG(int, max_running, 0,
+          "Requests in the batch, plus half as many for callers that have none running. Default: 16 on a "
+          "CPU, 64 on "
+          "a GPU");
+ABSL_FLAG(int, max_waiting, 256, "Requests in the queue while the batch is full; more are rejected");
+ABSL_FLAG(int64_t, max_waiting_tokens, 256 * 1024, "Prompt tokens in the queue; more are rejected");
 ABSL_FLAG(int, max_running_per_caller, 0,
           "Requests of one caller in the batch. Default: no limit; callers take turns");
 ABSL_FLAG(int, max_waiting_per_caller, 0,
-          "Requests of one caller in the queue; more are refused. Default: three quarters of --max_waiting");
+          "Requests of one caller in the queue; more are rejected. Default: three quarters of --max_waiting");
 ABSL_FLAG(std::string, prefix_cache_scope, "shared",
-          "Who finds what a request left in the prefix cache: shared: everybody; caller: its caller");
-ABSL_FLAG(int, prefill_budget, 0, "Prompt tokens computed per step beside decoding. Default: the device's");
+          "Who can hit the blocks that a request left in the prefix cache: shared (all callers), or caller "
+          "(only its own)");
+ABSL_FLAG(int, prefill_budget, 0,
+          "Prompt tokens computed per step in addition to decoding. Default: depends on the device");
 ABSL_FLAG(int, worker_threads, 0,
-          "Threads that decode images and tokenize. Default: like --threads, at most 4");
+          "Threads that decode images and tokenize. Default: as --threads, at most 4");
 ABSL_FLAG(absl::Duration, read_timeout, absl::Seconds(60),
-          "A request that has not arrived within so long is cancelled");
+          "Time in which a request must arrive completely, or it is cancelled");
 ABSL_FLAG(absl::Duration, write_timeout, absl::Seconds(60),
-          "An answer nobody reads for so long is cancelled");
-ABSL_FLAG(double, drain_seconds, 30, "Time running requests get after SIGTERM");
+          "Time after which an answer that its caller does not read is cancelled");
+ABSL_FLAG(double, drain_seconds, 30, "Seconds in which running requests may finish after SIGTERM");
 ABSL_FLAG(absl::Duration, watchdog, absl::Seconds(120),
-          "Work without a finished step for so long is not healthy; self-tests that fail for so long end the "
-          "process");
-ABSL_FLAG(
-    int, max_failed_steps, 5,
-    "After so many failed steps in a row the server asks itself a question, and where that fails, too, it "
-    "takes no requests until one succeeds");
+          "Time without a finished step after which the server is unhealthy, and of failing self-tests after "
+          "which it exits");
+ABSL_FLAG(int, max_failed_steps, 5,
+          "Failed steps in a row after which the server asks itself a test question; if that fails, too, it "
+          "takes no "
+          "requests until one succeeds");
 
-ABSL_FLAG(int, max_tokens, 2048, "Tokens of an answer; whoever asks for more gets so many");
+ABSL_FLAG(int, max_tokens, 2048, "Limit of an answer's tokens; requests for more get this many");
 ABSL_FLAG(int, max_images, 8, "Images per request");
 ABSL_FLAG(std::string, max_image_bytes, "20M", "Encoded size of an image");
 ABSL_FLAG(int64_t, max_image_pixels, 64'000'000,
-          "Width times height of an image: bounds the time to decode it");
+          "Width times height of an image; bounds the time to decode it");
 ABSL_FLAG(std::string, image_memory, "256M",
-          "Memory to decode images and to hold them until their requests end; requests wait for it, an "
-          "image that needs more is refused");
+          "Memory to decode images and to hold them until their requests end; requests wait for it. An "
+          "image that needs more is rejected");
 ABSL_FLAG(std::string, max_message_bytes, "64M", "Size of a request");
 ABSL_FLAG(std::string, receive_memory, "256M",
           "Memory for requests that arrive or wait to be read; at least --max_message_bytes");
-ABSL_FLAG(std::string, max_map_bytes, "2M",
-          "Attention maps in one reply; with more a reply can exceed the 4 MiB that gRPC's clients take by "
-          "default");
-ABSL_FLAG(int, max_concurrent_streams, 1000, "Calls at a time on one connection");
+ABSL_FLAG(
+    std::string, max_map_bytes, "2M",
+    "Attention maps in one reply; above the default a reply can exceed the 4 MiB that gRPC clients accept by "
+    "default");
+ABSL_FLAG(int, max_concurrent_streams, 1000, "Concurrent calls on one connection");
 ABSL_FLAG(int, max_connections, 1000,
-          "Connections at a time; a further one takes the place of the idlest of the address that has most");
+          "Concurrent connections; one more replaces the idlest connection of the address that has most");
 ABSL_FLAG(absl::Duration, max_connection_idle, absl::Minutes(15),
-          "A connection without calls is closed after so long");
+          "Time after which a connection without calls is closed");
 ABSL_FLAG(absl::Duration, max_connection_age, absl::Minutes(30),
-          "A connection takes no new calls after so long; its client makes another one");
+          "Time after which a connection takes no new calls; its client opens another");
 ABSL_FLAG(absl::Duration, max_connection_age_grace, absl::Hours(1),
-          "and is closed, whatever calls it has, so much later");
+          "Time after --max_connection_age at which a connection is closed, even with calls");
 
-ABSL_FLAG(std::string, var_mode, "off", "VAR of requests that say nothing: off, observe or on");
-ABSL_FLAG(std::string, var_preset, "general", "and their preset: general, hallucination or vision_centric");
+ABSL_FLAG(std::string, var_mode, "off", "VAR mode of requests that set none: off, observe or on");
+ABSL_FLAG(std::string, var_preset, "general",
+          "VAR preset of requests that set none: general, hallucination or vision_centric");
 ABSL_FLAG(std::vector<std::string>, sink_dimensions, {},
-          "Sink dimensions of the VAR profile, like 1415,2533; varserve-calibrate finds them");
+          "Sink dimensions of the VAR profile, such as 1415,2533; varserve-calibrate finds them");
 ABSL_FLAG(double, tau, 0, "Sink threshold of the VAR profile");
 
 ABSL_FLAG(std::string, log_format, "text", "text or json");
@@ -131,7 +138,7 @@ absl::Status ReadModelFlags(ServerConfig& c) {
   for (const std::string& text : absl::GetFlag(FLAGS_sink_dimensions)) {
     int32_t dimension = 0;
     if (!absl::SimpleAtoi(text, &dimension))
-      return InvalidFlag("sink_dimensions", absl::StrCat("\"", text, "\" is no number"));
+      return InvalidFlag("sink_dimensions", absl::StrCat("\"", text, "\" is not a number"));
     c.model.var_profile.sink_dimensions.push_back(dimension);
   }
   if (const double tau = absl::GetFlag(FLAGS_tau); tau != 0) {

@@ -43,7 +43,7 @@ ConnectionFlags::ConnectionFlags(CLI::App& app, absl::Duration timeout)
       ->envname("VARSERVE_ADDRESS")
       ->capture_default_str();
   app.add_flag("--tls", use_tls_, "Use TLS, with the well-known authorities")->group("Connection");
-  add("--tls-ca", tls_ca_, "FILE", "Use TLS; PEM file of who signs the server's certificate");
+  add("--tls-ca", tls_ca_, "FILE", "Use TLS; PEM file of the authority that signed the server's certificate");
   add("--tls-cert", tls_cert_, "FILE", "Use TLS; PEM file of our certificate");
   add("--tls-key", tls_key_, "FILE", "PEM file of its private key");
   add("--tls-server-name", tls_server_name_, "NAME", "Use TLS; the name in the server's certificate");

@@ -26,7 +26,7 @@ using google::protobuf::Message;
 std::string Dashes(absl::string_view name) { return absl::StrReplaceAll(name, {{"_", "-"}}); }
 std::string Underscores(absl::string_view name) { return absl::StrReplaceAll(name, {{"-", "_"}}); }
 
-// VAR_PRESET_ of VAR_PRESET_UNSPECIFIED, which stands first, is the prefix of all.
+// VAR_PRESET_ of VAR_PRESET_UNSPECIFIED, which comes first, is the prefix of all.
 std::string ShortName(const EnumValueDescriptor& value) {
   const std::string& unspecified = value.type()->value(0)->name();
   const size_t prefix = unspecified.size() - absl::string_view("UNSPECIFIED").size();

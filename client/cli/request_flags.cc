@@ -15,11 +15,11 @@ GenerateFlags::GenerateFlags(CLI::App& app) {
   add("max_tokens", "Most tokens to generate. Default: 256");
   add("temperature", "0 is greedy, up to 5. Default: 0");
   add("top_p", "Sample from the most probable tokens that together reach it. Default: 1, all");
-  add("top_k", "Sample from so many most probable tokens. Default: 0, all");
+  add("top_k", "Sample from this many most probable tokens. Default: 0, all");
   add("seed", "Same seed, same answer. Default: random");
   add("repetition_penalty", "Of tokens already there, 0.01 to 10. Default: 1, none");
   add("stop", "End before this text. May be given 8 times");
-  add("logprobs", "Log-probabilities of each token and of so many alternatives");
+  add("logprobs", "Log-probabilities of each token and of this many alternatives");
   add("ignore_eos", "Go on after the end of the answer, up to --max-tokens");
 }
 

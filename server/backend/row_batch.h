@@ -21,7 +21,7 @@ struct RowBatch {
     std::vector<float> visual;    // [blocks * block_size] 1 where a visual token lies
     int32_t empty_begin = 0;      // slots [empty_begin, empty_end) hold no token
     int32_t empty_end = 0;
-    int32_t num_rows = 0;  // its rows stand together
+    int32_t num_rows = 0;  // its rows are adjacent
   };
 
   std::vector<AttentionRow> rows;  // [R], ordered by sequence

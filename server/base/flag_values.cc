@@ -31,7 +31,7 @@ absl::StatusOr<int64_t> FlagBytes(absl::string_view flag, absl::string_view text
   const bool parsed = absl::SimpleAtod(number, &value);
   const double bytes = value * static_cast<double>(unit);
   if (!parsed || !(bytes >= 0) || bytes > kMostBytes) {
-    return InvalidFlag(flag, absl::StrCat("\"", text, "\" is not a size like 20G, 800M or 1000"));
+    return InvalidFlag(flag, absl::StrCat("\"", text, "\" is not a size such as 20G, 800M or 1000"));
   }
   return static_cast<int64_t>(bytes);
 }

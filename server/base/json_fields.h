@@ -21,7 +21,7 @@ std::string ShortText(const nlohmann::json& value);
 
 class JsonFields {
  public:
-  // What a field that is null stands for: an error, or the default.
+  // What a field that is null means: an error, or the default.
   enum class Null : uint8_t { kWrong, kAbsent };
 
   // `file` begins every message. Anything but an object reads as empty.

@@ -1,4 +1,4 @@
-// A prompt as the model sees it: token ids, the pictures, and where each picture's visual tokens stand.
+// A prompt as the model sees it: token ids, the pictures, and where each picture's visual tokens are.
 // Made by text/, carried by engine/, read by model/. Plain data, immutable once built.
 #pragma once
 

@@ -14,7 +14,7 @@ namespace varserve::calibrate {
 // A token that gets this many times its even share of attention gets high attention.
 inline constexpr float kHighAttention = 3.0F;
 
-// What a token of a prompt gets of the attention of the text tokens behind it.
+// What a token of a prompt gets of the attention of the text tokens after it.
 struct ReceivedAttention {
   float share = 0.0F;       // mean over these tokens and all heads; 0 where too few tokens follow
   float even_share = 0.0F;  // what it would be if they attended to all tokens alike
@@ -53,7 +53,7 @@ struct LayerSummary {
   int layer = 0;
   double visual_sinks = 0.0;
   double text_sinks = 0.0;
-  double attention_on_sinks = 0.0;  // share of the attention of the text tokens behind them
+  double attention_on_sinks = 0.0;  // share of the attention of the text tokens after them
   float largest_other_phi = 0.0F;
   float smallest_sink_phi = 0.0F;  // 0 where there is no sink
   Agreement agreement;

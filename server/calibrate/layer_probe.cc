@@ -14,10 +14,10 @@ namespace {
 
 using model::KvCache;
 
-// A token's share of attention is known from so many tokens behind it.
+// A token's share of attention is known if there are so many tokens after it.
 constexpr int kLeastRows = 8;
 
-// What tokens get of the rows behind them. weights: [R, slots] float32 on the host, means over heads; row r
+// What tokens get of the rows after them. weights: [R, slots] float32 on the host, means over heads; row r
 // is token prefix + r.
 std::vector<ReceivedAttention> Received(const at::Tensor& weights, const Prompt& prompt,
                                         const engine::SlotLayout& layout) {
@@ -46,7 +46,7 @@ absl::Status ProbeLayers(const model::VisionLanguageModel& model, std::shared_pt
   const int size = prompt->size();
   if (size - prefix <= kLeastRows) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "prompt: ", size - prefix, " tokens behind the picture are too few; ask a longer question"));
+        "prompt: ", size - prefix, " tokens after the picture are too few; ask a longer question"));
   }
   const model::DecoderConfig& config = model.config().decoder;
   const engine::SlotLayout layout(prefix, KvCache::kBlockSize);

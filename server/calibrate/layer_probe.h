@@ -21,7 +21,7 @@ struct ProbedLayer {
   std::vector<ReceivedAttention> attention;  // [N]
 };
 
-// Calls `visit` for the layers in order. Only the tokens behind the (first) picture attend explicitly, so it
+// Calls `visit` for the layers in order. Only the tokens after the (first) picture attend explicitly, so it
 // is their attention that is seen; INVALID_ARGUMENT where there are too few of them. VAR is off.
 absl::Status ProbeLayers(const model::VisionLanguageModel& model, std::shared_ptr<const Prompt> prompt,
                          const std::function<void(const ProbedLayer&)>& visit);

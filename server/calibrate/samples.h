@@ -12,7 +12,7 @@ namespace varserve::calibrate {
 // Circles, boxes and triangles on plain, shaded and grainy backgrounds.
 std::vector<image::RgbImage> SamplePictures();
 
-// Long ones: what attention falls on is seen from the tokens behind the picture.
+// Long ones: what attention falls on is seen from the tokens after the picture.
 std::vector<std::string> SampleQuestions();
 
 }  // namespace varserve::calibrate

@@ -79,7 +79,7 @@ std::optional<Gap> FindGap(absl::Span<const float> phi, float sink) {
   for (size_t i = 1; i < sorted.size(); ++i) {
     const Gap candidate{.low = sorted[i], .high = sorted[i - 1]};
     const float factor = candidate.high / std::max(candidate.low, kFloor * sorted.front());
-    // By the difference alone BOS would stand apart from all other sinks, by the factor alone small values
+    // By the difference alone BOS would be set apart from all other sinks, by the factor alone small values
     // would.
     const float size = (candidate.high - candidate.low) * factor;
     if (candidate.high <= sink && factor >= kLeastGap && size > largest) {

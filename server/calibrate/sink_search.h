@@ -1,5 +1,5 @@
 // Finds out which hidden dimensions make sinks in a decoder (D_sink) and from which phi on (tau), from what a
-// few prompts showed: pure arithmetic on plain numbers, no model. docs/calibration.md tells the method.
+// few prompts showed: pure arithmetic on plain numbers, no model. docs/calibration.md describes the method.
 // Thread-compatible.
 #pragma once
 

@@ -76,7 +76,7 @@ absl::StatusOr<ChatRequest> ReadChat(const v1::CaptionRequest& request) {
       message.parts.emplace_back("Describe the image in detail.");
       break;
     default:
-      return Invalid("length", absl::StrCat(static_cast<int>(request.length()), " is no CaptionLength"));
+      return Invalid("length", absl::StrCat(static_cast<int>(request.length()), " is not a CaptionLength"));
   }
   chat.messages.push_back(std::move(message));
   return chat;

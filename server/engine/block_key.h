@@ -4,7 +4,7 @@
 // or that and the caller's name where callers share nothing) and of the block's own tokens: ids of text,
 // digest and place of visual tokens, since all images share one placeholder id. So a key stands for
 // everything from the sequence's first token on. Blocks of the prefix are the same under every intervention;
-// a block behind it also hashes that of the request, if it has one. Pure functions, thread-safe.
+// a block after it also hashes that of the request, if it has one. Pure functions, thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -21,12 +21,12 @@ namespace varserve::engine {
 // The root of keys that no other caller's blocks have.
 Digest CallerRoot(const Digest& model_fingerprint, absl::string_view caller);
 
-// Key of the block that holds tokens [begin, end) of the prompt and the `generated` tokens behind it.
+// Key of the block that holds tokens [begin, end) of the prompt and the `generated` tokens after it.
 Digest BlockKey(const Digest& previous, const GenerationRequest& request, absl::Span<const int32_t> generated,
                 int begin, int end);
 
 // Keys of the leading blocks that the prompt fills: those of the prefix, its partly filled last one included,
-// and the full ones behind it.
+// and the full ones after it.
 std::vector<Digest> PromptBlockKeys(const Digest& root, const GenerationRequest& request,
                                     const SlotLayout& layout);
 

@@ -6,7 +6,7 @@
 //   cached   held by nobody, findable until it is taken for other content, least recently used first
 //   free     content of no use
 //   tainted  held by nobody, but its content may be not finite: to be cleared first
-// A key is besides *pending* while the sequence that announced it computes the block, so that others can wait
+// A key is also *pending* while the sequence that announced it computes the block, so that others can wait
 // for it.
 #pragma once
 

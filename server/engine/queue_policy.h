@@ -79,7 +79,7 @@ class QueuePolicy {
   // A request does not wait any more: admitted or ended.
   void Leave(const QueuedRequest& request);
   void OnRound(const RoundStats& round);
-  // How many more requests the batch takes; 0 while it takes none for want of memory.
+  // How many more requests the batch takes; 0 while it takes none because memory is short.
   void SetRoom(int requests) { room_ = requests; }
 
   int reserved() const { return reserved_; }

@@ -50,7 +50,7 @@ struct Sequence {
   // logits.
   int num_shareable_blocks() const;
   // End of the chunk of prefill that begins at `begin`. Ends do not depend on load: multiples of `chunk`
-  // tokens, counted from 0 in the prefix and from its end behind it.
+  // tokens, counted from 0 in the prefix and from its end after it.
   int ChunkEnd(int begin, int chunk) const;
   // Images whose visual tokens [begin, end) are the first of them this sequence computes.
   std::vector<int> ImagesToEncode(int begin, int end) const;

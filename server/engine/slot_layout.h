@@ -1,7 +1,7 @@
 // Where a sequence's tokens lie in its KV blocks.
 //
 // A block holds `block_size` slots. The prefix (all tokens no intervention can influence,
-// Prompt::prefix_size) fills whole blocks: the slots behind its last token up to the block's end stay empty,
+// Prompt::prefix_size) fills whole blocks: the slots after its last token up to the block's end stay empty,
 // and the next token starts a new block. So a finished prefix is a list of blocks that any number of
 // sequences can share without copying, whatever follows it. Empty slots take no part in attention.
 #pragma once

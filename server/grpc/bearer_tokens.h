@@ -1,7 +1,7 @@
 // Who may call: a file of bearer tokens, read again when it changes. Thread-safe.
 //
 // A line is `NAME TOKEN`, or a TOKEN alone, whose name is then "token-" and the first 8 hex digits of its
-// SHA-256. The name stands for the caller in logs and limits; several tokens may have one name. Empty lines
+// SHA-256. The name is the caller's in logs and limits; several tokens may have one name. Empty lines
 // and lines that begin with # do not count.
 #pragma once
 

@@ -26,7 +26,7 @@
 namespace varserve::rpc {
 namespace {
 
-constexpr int kOtherFiles = 256;         // of the process besides connections
+constexpr int kOtherFiles = 256;         // of the process other than connections
 constexpr int kRetryMilliseconds = 100;  // where a connection cannot be accepted
 constexpr int kUserTimeoutMilliseconds = 20'000;
 
@@ -79,7 +79,7 @@ void SetPort(sockaddr_storage& address, int port) {
     reinterpret_cast<sockaddr_in6&>(address).sin6_port = htons(static_cast<uint16_t>(port));
 }
 
-// All addresses of a host. 0.0.0.0 and [::] stand for every address of both families, where there is IPv6.
+// All addresses of a host. 0.0.0.0 and [::] mean every address of both families, if there is IPv6.
 absl::StatusOr<std::vector<SocketAddress>> AddressesOf(const std::string& address) {
   absl::string_view host = address;
   const size_t colon = host.rfind(':');

@@ -1,4 +1,4 @@
-// The decoders behind image_decoder.h, one a format, over libjpeg, libpng and libwebp. None aborts, prints or
+// The decoders of image_decoder.h, one a format, over libjpeg, libpng and libwebp. None aborts, prints or
 // lets a library's longjmp pass a destructor. Errors are INVALID_ARGUMENT and begin with "image", or are what
 // `stop` says. Thread-safe.
 #pragma once

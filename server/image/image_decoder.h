@@ -23,7 +23,7 @@ struct ImageLimits {
   int64_t max_pixels = 64'000'000;  // width times height as encoded; checked before any pixel is decoded
 };
 
-// What a file's header tells.
+// What a file's header says.
 struct ImageInfo {
   int width = 0;             // pixels, as stored
   int height = 0;            // pixels, as stored

@@ -25,7 +25,7 @@ struct DecoderInput {
   const backend::PreparedRows* rows = nullptr;
   int64_t num_rows = 0;  // R
   std::vector<backend::PrefixChunk> prefix;
-  // Shown the hidden states [N, C] at every layer's input, and behind the last layer (l = L); then there are
+  // Shown the hidden states [N, C] at every layer's input, and after the last layer (l = L); then there are
   // no logits. Not set in serving.
   std::function<void(int l, const at::Tensor& hidden)> on_layer = nullptr;
 };

@@ -10,8 +10,8 @@
 
 namespace varserve::model {
 
-// All sizes are bytes. What requests take besides the model is always in the host's memory, and so part of
-// the budget only where the model is, too.
+// All sizes are bytes. What requests take in addition to the model is always in the host's memory, and so
+// part of the budget only where the model is, too.
 struct MemoryNeeds {
   int64_t budget = 0;  // for everything
   int64_t weights = 0;

@@ -12,7 +12,7 @@ namespace varserve::model {
 
 // The tokens of a step, packed in the decoder's order. Host data but for what says "device".
 struct StepInput {
-  // Where one SequenceStep's tokens stand among the packed ones.
+  // Where one SequenceStep's tokens are among the packed ones.
   struct Place {
     int64_t first = 0;     // index of its first token
     bool rows = false;     // whether they are rows (else a prefix chunk)

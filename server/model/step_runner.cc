@@ -58,7 +58,7 @@ absl::StatusOr<StepOutput> StepRunner::Execute(const StepPlan& plan) {
 absl::Status StepRunner::ClearBlocks(absl::Span<const engine::BlockId> blocks) {
   return CatchTorchErrors([&] {
     cache_->Clear(blocks);
-    // Reading one value waits for the device, which tells only then that it failed.
+    // Reading one value waits for the device, which reports a failure only then.
     cache_->PhiOf(at::zeros({1}, at::TensorOptions().dtype(at::kLong).device(model_->device()))).cpu();
     return absl::OkStatus();
   });

@@ -74,7 +74,7 @@ class Logger {
   // Lines that were dropped because standard error was blocked or gone.
   int64_t dropped() const;
 
-  // The part of a line behind time and level.
+  // The part of a line after time and level.
   static std::string Payload(Format format, absl::string_view message, const LogFields& fields);
 
  private:

@@ -29,7 +29,7 @@ std::string TypeName(MetricType type) {
   }
 }
 
-// Names end with their base unit, counters with _total behind it.
+// Names end with their base unit, counters with _total after it.
 std::string Unit(absl::string_view name) {
   absl::ConsumeSuffix(&name, "_total");
   if (absl::EndsWith(name, "_seconds")) return "s";

@@ -68,7 +68,7 @@ class Metrics : public engine::EngineObserver {
     bool operator==(const Health&) const = default;
   };
   void OnHealth(const Health& health);
-  // To be called before a scrape: requests come and go while no step tells of it.
+  // To be called before a scrape: requests come and go without a step.
   void OnQueue(const engine::Engine::Load& load);
   // Log lines lost since the start.
   void OnLogLinesDropped(int64_t total);

@@ -17,7 +17,7 @@ namespace {
 // Keeps the order of keys: a template may write a message as JSON.
 using Json = nlohmann::ordered_json;
 
-// Where a template may stand; the first file that has one wins, as in transformers.
+// Where a template may be; the first file that has one wins, as in transformers.
 struct Source {
   const char* file;
   bool is_json;  // under the key chat_template

@@ -10,7 +10,7 @@ namespace varserve::text {
 
 enum class Role : uint8_t { kSystem, kUser, kAssistant };
 
-// The next image of the request: images stand in the conversation in the order they are given in.
+// The next image of the request: images appear in the conversation in the order they are given in.
 struct ImagePart {};
 
 using Part = std::variant<std::string, ImagePart>;

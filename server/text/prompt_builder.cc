@@ -122,8 +122,7 @@ absl::StatusOr<Prompt> PromptBuilder::Build(absl::Span<const Message> messages,
   ASSIGN_OR_RETURN(const std::vector<int32_t> token_ids, TokenIds(messages, most_tokens));
   if (static_cast<int64_t>(token_ids.size()) > most_tokens) {
     return absl::InvalidArgumentError(absl::StrFormat(
-        "messages: the prompt takes so many tokens that it leaves no room in the model's context of %d",
-        context));
+        "messages: the prompt leaves no room for an answer in the model's context of %d tokens", context));
   }
   return PlaceImages(token_ids, image_layout_, images);
 }

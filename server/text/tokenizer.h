@@ -25,7 +25,7 @@ enum class TokenKind : uint8_t { kText, kSpecial, kByte, kUnknown };
 
 class Tokenizer {
  public:
-  // `placeholder_id` is the token that stands for an image. FAILED_PRECONDITION or NOT_FOUND naming the file.
+  // `placeholder_id` is the token that represents an image. FAILED_PRECONDITION or NOT_FOUND naming the file.
   static absl::StatusOr<Tokenizer> Load(const std::filesystem::path& model_dir, int32_t placeholder_id);
 
   // `config_json` may be empty.
@@ -62,7 +62,7 @@ class Tokenizer {
   // Number of tokens, added ones included.
   int vocabulary_size() const;
 
-  // The most bytes of text that one token can stand for; white space that an added token takes with it and
+  // The most bytes of text that one token can represent; white space that an added token takes with it and
   // what a normalizer removes do not count.
   size_t longest_piece() const { return longest_piece_; }
 

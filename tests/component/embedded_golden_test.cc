@@ -38,7 +38,7 @@ TEST_P(EmbeddedGoldenTest, PromptAndGreedySteps) {
 
   const Golden golden("embedded");
   ASSERT_EQ(prompt->token_ids, golden.Ids("input_ids"));
-  const at::Tensor top_ids = golden.Get("top_ids");            // [positions behind the picture, top]
+  const at::Tensor top_ids = golden.Get("top_ids");            // [positions after the picture, top]
   const at::Tensor top_logprobs = golden.Get("top_logprobs");  // the same
   const int first = prompt->prefix_size();
 

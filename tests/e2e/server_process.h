@@ -18,7 +18,7 @@ namespace varserve::testing {
 class ServerProcess {
  public:
   enum class LogTo : uint8_t { kFile, kPipe };
-  // Starts it with `--model model_dir` and `flags`; WaitUntilReady tells whether that went well.
+  // Starts it with `--model model_dir` and `flags`; WaitUntilReady says whether that went well.
   ServerProcess(const std::string& model_dir, const std::vector<std::string>& flags = {},
                 LogTo log_to = LogTo::kFile);
   // Kills it if it still runs.

@@ -33,7 +33,7 @@ struct Model {
         builder(&tokenizer, &chat_template, {.token_id = kImage, .num_tokens = 1, .rows = 1, .cols = 1},
                 1 << 20) {}
 
-  // tests/golden: BOS from the tokenizer, a placeholder for each image, an EOS behind each answer.
+  // tests/golden: BOS from the tokenizer, a placeholder for each image, an EOS after each answer.
   static inline const std::string kDir = RepositoryPath("tests/golden/text/llama");
   static constexpr int32_t kImage = 1067;
 

@@ -25,7 +25,7 @@ class Gate {
     while (!open_) changed_.Wait(&mu_);
     --arrived_;
   }
-  // Until somebody stands at the closed gate.
+  // Until somebody waits at the closed gate.
   void WaitForArrival() {
     absl::MutexLock lock(&mu_);
     while (arrived_ == 0) changed_.Wait(&mu_);

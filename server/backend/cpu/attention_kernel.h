@@ -138,8 +138,8 @@ VARSERVE_INLINE void WeightedSums(const AttentionArgs& a, const AttentionTile& t
     common = Min(common, a.rows[row].num_slots);
   }
   AddWeighted<T>(a, t, weights, 0, Min(t.sequence.empty_begin, common), 0, t.vectors());
-  const int behind = Min(t.sequence.empty_end, common);
-  AddWeighted<T>(a, t, weights, behind, common, 0, t.vectors());
+  const int after = Min(t.sequence.empty_end, common);
+  AddWeighted<T>(a, t, weights, after, common, 0, t.vectors());
   for (int i = 0; i < t.rows; ++i)
     AddWeighted<T>(a, t, weights, common, a.rows[t.first_row + i].num_slots, i * t.group, (i + 1) * t.group);
 }
@@ -178,7 +178,7 @@ VARSERVE_INLINE void AttendTile(const AttentionArgs& a, const AttentionTile& t, 
   WeightedSums<typename SCORES::Key>(a, t, weights);
 }
 
-// SCORES tells the type of K and V, Key, and how scores come about: Pack() brings a query into its form,
+// SCORES defines the type of K and V, Key, and how scores are computed: Pack() brings a query into its form,
 // Compute() sets scores[vector, slot] = q[vector] k[slot] for whole blocks, with FetchAhead() before each.
 template <typename SCORES>
 static void AttentionTyped(const AttentionArgs& a, float* scratch, int piece_begin, int piece_end) {

@@ -78,7 +78,7 @@ struct SiluMulArgs {
 struct AttentionSequence {
   const int32_t* blocks = nullptr;  // block table
   const float* visual = nullptr;    // [slots, rounded up to whole blocks] 1 where a visual token lies, else 0
-  int32_t empty_begin = 0;          // slots [empty_begin, empty_end) hold no token; rows end behind them
+  int32_t empty_begin = 0;          // slots [empty_begin, empty_end) hold no token; rows end after them
   int32_t empty_end = 0;
 };
 

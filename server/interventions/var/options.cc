@@ -18,7 +18,7 @@ absl::StatusOr<Ours> Read(absl::string_view field, absl::string_view type, Their
   const int number = static_cast<int>(value);
   if (number == 0) return unspecified;
   if (number < 0 || number > static_cast<int>(last) + 1) {
-    return absl::InvalidArgumentError(absl::StrCat(field, ": ", number, " is no ", type));
+    return absl::InvalidArgumentError(absl::StrCat(field, ": ", number, " is not a ", type));
   }
   return static_cast<Ours>(number - 1);
 }
@@ -79,7 +79,7 @@ absl::Status ReadKnobs(const v1::VarOptions& o, int num_layers, VarSettings& s) 
 absl::Status ReadDetail(const v1::VarOptions& o, int num_layers, VarRequest& request) {
   if (o.detail() < v1::VAR_DETAIL_UNSPECIFIED || o.detail() > v1::VAR_DETAIL_MAPS) {
     return absl::InvalidArgumentError(
-        absl::StrCat("detail: ", static_cast<int>(o.detail()), " is no VarDetail"));
+        absl::StrCat("detail: ", static_cast<int>(o.detail()), " is not a VarDetail"));
   }
   request.detail = o.detail() == v1::VAR_DETAIL_UNSPECIFIED ? v1::VAR_DETAIL_LAYERS : o.detail();
   std::vector<int>& layers = request.map_layers;

@@ -84,7 +84,7 @@ TfCode tf_tokenizer_named_tokens(const TfTokenizer* tokenizer, TfString* out, Tf
 // Number of tokens, added ones included.
 TfCode tf_tokenizer_vocabulary_size(const TfTokenizer* tokenizer, size_t* out, TfString* error);
 
-// The most bytes of text that one token can stand for.
+// The most bytes of text that one token can represent.
 TfCode tf_tokenizer_longest_piece(const TfTokenizer* tokenizer, size_t* out, TfString* error);
 
 TfCode tf_template_compile(TfText source, TfTemplate** out, TfString* error);

@@ -33,7 +33,7 @@ TEST(CalibrationTest, LayersAreMeansOverPrompts) {
 
 TEST(CalibrationTest, AgreementOfSinksAndAttention) {
   const Calibration c = MakeCalibration();
-  // Over three layers and two prompts: three sinks, two of them attended, and one attended token besides.
+  // Over three layers and two prompts: three sinks, two of them attended, and one more attended token.
   EXPECT_EQ(c.agreement.sinks, 18);
   EXPECT_EQ(c.agreement.attended, 18);
   EXPECT_EQ(c.agreement.both, 12);

@@ -11,7 +11,7 @@ inline constexpr int kLayers = 4;
 inline constexpr int kPrompts = 2;
 
 // Tokens of every prompt: a text sink with high attention, two visual sinks, one of them with high attention,
-// an attended token that is no sink, and one with too few tokens behind it.
+// an attended token that is no sink, and one with too few tokens after it.
 inline std::vector<LayerObservation> MakeObservations() {
   constexpr ReceivedAttention kHigh{.share = 0.3F, .even_share = 0.05F};
   constexpr ReceivedAttention kLow{.share = 0.05F, .even_share = 0.05F};

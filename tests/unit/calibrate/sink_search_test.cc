@@ -85,7 +85,7 @@ TEST(FindGapTest, BetweenTheSinksAndTheRest) {
   EXPECT_EQ(gap->high, 23.2F);
 }
 
-// BOS stands far above the other sinks, these far above the rest.
+// BOS is far above the other sinks, these far above the rest.
 TEST(FindGapTest, IsNotTheLargestDifference) {
   const std::optional<Gap> gap = FindGap(std::vector<float>{55, 33, 28, 24, 4, 3, 2}, 55.0F);
   ASSERT_TRUE(gap.has_value());

@@ -107,7 +107,7 @@ TEST(ChatRequestTest, CaptionAsksByLength) {
       request, [](Request& r) { r.clear_image(); }, "image: is missing");
   ExpectRefusal<Request>(
       request, [](Request& r) { r.set_length(static_cast<v1::CaptionLength>(4)); },
-      "length: 4 is no CaptionLength");
+      "length: 4 is not a CaptionLength");
 }
 
 TEST(ChatRequestTest, GenerateKeepsTheConversation) {

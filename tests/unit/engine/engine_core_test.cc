@@ -64,7 +64,7 @@ TEST(EngineCoreTest, EndOfSequenceTokenIsNotPartOfTheAnswer) {
   harness.RunUntilIdle();
   EXPECT_EQ(harness.record(1).finish, FinishReason::kStop);
   EXPECT_EQ(harness.record(1).tokens, std::vector<int32_t>(tokens.begin(), eos));
-  // Six prompt tokens behind the image, and every generated one.
+  // Six prompt tokens after the image, and every generated one.
   EXPECT_EQ(harness.record(1).report->eligible_rows, 6 + (eos - tokens.begin()));
   EXPECT_EQ(harness.record(2).finish, FinishReason::kLength) << "ignore_eos";
   EXPECT_EQ(harness.record(2).tokens, tokens);

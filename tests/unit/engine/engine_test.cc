@@ -57,7 +57,7 @@ class EngineTest : public ::testing::Test {
     auto ids = engine_->Submit({{std::move(request), sink}});
     return {ids.status(), ids.ok() ? ids->at(0) : 0, sink};
   }
-  // A request whose step stands at the closed gate.
+  // A request whose step waits at the closed gate.
   Submitted SubmitAndBlock(GenerationRequest request) {
     gate_.Close();
     Submitted submitted = Submit(std::move(request));

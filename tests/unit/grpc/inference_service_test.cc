@@ -81,8 +81,8 @@ class InferenceServiceTest : public ::testing::Test {
     gate_.Open();
     for (std::thread& thread : background_) thread.join();
   }
-  // A batch of one that stands still, and one request that waits. Looking whether it does takes its place for
-  // a moment.
+  // A batch of one that does not move, and one request that waits. Looking whether it does takes its place
+  // for a moment.
   void Fill() {
     gate_.Close();
     AskInBackground("one");
@@ -192,7 +192,7 @@ TEST_F(InferenceServiceTest, RefusesTextThatCannotFit) {
   EXPECT_EQ(server_->Metric("image_seconds"), 0);
   // Text that may fit, and then has too many tokens.
   EXPECT_THAT(std::string(Ask(Chat(std::string(100'000, '7'), 2)).message()),
-              StartsWith("messages: the prompt takes so many tokens"));
+              StartsWith("messages: the prompt leaves no room"));
 }
 
 TEST_F(InferenceServiceTest, EndsACallWhoseDeadlinePassesInTheQueue) {

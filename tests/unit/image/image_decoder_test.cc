@@ -193,7 +193,7 @@ TEST(ExifTest, FindsTheOrientation) {
   EXPECT_EQ(orientation(big), 8);
   EXPECT_EQ(orientation(std::string("Exif\0\0", 6) + little), 6);
   for (size_t size = 0; size < 32; ++size) EXPECT_EQ(orientation(little.substr(0, size)), 1) << size;
-  EXPECT_EQ(orientation(std::string("MM\0*\xFF\xFF\xFF\xFF\0\x01", 10)), 1);  // directory behind the end
+  EXPECT_EQ(orientation(std::string("MM\0*\xFF\xFF\xFF\xFF\0\x01", 10)), 1);  // directory past the end
   EXPECT_EQ(orientation(std::string("II*\0\x08\0\0\0\xFF\xFF", 10)), 1);      // 65535 entries, none there
   std::string unknown = big;
   unknown[19] = 9;

@@ -10,7 +10,7 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-// A picture of 2 x 2 behind a class token, and one of 1 x 2.
+// A picture of 2 x 2 after a class token, and one of 1 x 2.
 class ReportConversionTest : public ::testing::Test {
  protected:
   ReportConversionTest() {

@@ -137,7 +137,7 @@ TEST_P(PromptBuilderTest, UserTextStaysTextInEveryPlaceOfATemplate) {
       const absl::StatusOr<Prompt> prompt = Build({{Role::kUser, {text}}}, 0);
       ASSERT_TRUE(prompt.ok()) << source << text << prompt.status();
       std::vector<int32_t> special = SpecialTokens(*prompt);
-      // All that may stand there is the BOS that the tokenizer adds.
+      // All that may be there is the BOS that the tokenizer adds.
       if (GetParam() == std::string("llama")) {
         ASSERT_EQ(prompt->token_ids.front(), 1) << source << text;
         special.erase(special.begin());
@@ -214,11 +214,10 @@ TEST_P(PromptBuilderTest, SaysThatThePromptIsTooLong) {
   const int prompt = Build(messages, 1)->size();
   EXPECT_EQ(Build(messages, 1, prompt + 1)->size(), prompt);
   for (const int context : {prompt, 8, 1}) {
-    EXPECT_EQ(
-        Build(messages, 1, context).status(),
-        absl::InvalidArgumentError(absl::StrCat(
-            "messages: the prompt takes so many tokens that it leaves no room in the model's context of ",
-            context)));
+    EXPECT_EQ(Build(messages, 1, context).status(),
+              absl::InvalidArgumentError(
+                  absl::StrCat("messages: the prompt leaves no room for an answer in the model's context of ",
+                               context, " tokens")));
   }
 }
 

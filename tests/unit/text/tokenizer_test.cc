@@ -202,7 +202,7 @@ TEST(TokenizerTest, FindsSpecialTextAlsoInPieces) {
   EXPECT_THAT(*tokenizer.SpecialOffsets("a</s>b<image>"), ElementsAre(1, 6));
   EXPECT_THAT(*tokenizer.SpecialOffsets("s> at the start"), ElementsAre(0));
   EXPECT_THAT(*tokenizer.SpecialOffsets("at the end <ima"), ElementsAre(11));
-  EXPECT_THAT(*tokenizer.SpecialOffsets("mag"), ElementsAre(0));  // "<i" and "e>" may stand around it
+  EXPECT_THAT(*tokenizer.SpecialOffsets("mag"), ElementsAre(0));  // "<i" and "e>" may be around it
 }
 
 TEST(TokenizerTest, ProtectedTextIsNeverSpecial) {

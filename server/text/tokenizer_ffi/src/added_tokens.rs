@@ -92,7 +92,7 @@ impl AddedTokenMatcher {
 
         let mut pieces = Vec::new();
         let mut at = 0; // where the search goes on
-        let mut covered = 0; // end of the last piece, which may have taken whitespace behind the match
+        let mut covered = 0; // end of the last piece, which may have taken whitespace after the match
         let mut blank = 0; // end of the whitespace looked at last
         while let Some(next) = self.leftmost.find(Input::new(text).range(at..)) {
             let start = next.start();

@@ -134,7 +134,7 @@ impl ChatTokenizer {
             ranges.extend(in_normalized.filter_map(|range| normalized.convert_offsets(Range::Normalized(range))));
         }
         // One character of each is enough. White space is left alone: templates strip it, and a special token written
-        // by the template may take in what stands beside it.
+        // by the template may take in what is beside it.
         let mut offsets: Vec<usize> = ranges
             .into_iter()
             .filter_map(|range| Some(range.start + text.get(range)?.find(|c: char| !c.is_whitespace())?))
@@ -171,7 +171,7 @@ impl ChatTokenizer {
         self.inner.get_vocab_size(true)
     }
 
-    /// The most bytes of text that one token can stand for, white space that added tokens take with them left aside.
+    /// The most bytes of text that one token can represent, without white space that added tokens take with them.
     pub fn longest_piece(&self) -> usize {
         self.longest_piece
     }
