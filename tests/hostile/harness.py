@@ -27,7 +27,7 @@ PICTURE = (ROOT / "models/embedded/samples/ships.jpg").read_bytes()
 def machine() -> str:
     lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    return f"{len(os.sched_getaffinity(0))} cores of a {cpu}"
+    return f"{len(os.sched_getaffinity(0))} cores of {cpu}"
 
 
 def resident(pid: int) -> int:

@@ -98,8 +98,9 @@ def write_evidence(commit: str, results: dict[str, Result]) -> None:
     lines = [
         "# Hostile callers",
         "",
-        f"`./dev soak hostile` on {machine()}. Every case runs against a fresh server with the",
-        "embedded model. Memory is resident memory in MiB: before, at the peak, within a minute after. The *other",
+        f"`./dev soak hostile` on {machine()}. Rows of 52fcae0 are from before the protections.",
+        "Every case runs against",
+        "a fresh server with the embedded model. Memory is resident memory in MiB: before, at the peak, within a minute after. The *other",
         "caller* asks a short question about a picture repeatedly during the attack; the column has the time per",
         "question.",
         "",
