@@ -13,10 +13,10 @@ constexpr absl::Duration kLongestBackoff = absl::Seconds(16);
 }  // namespace
 
 std::optional<absl::Duration> RetryWait(const absl::Status& status, int retries, double random) {
-  const std::optional<absl::Duration> told = RetryDelay(status);
-  const bool passes = absl::IsUnavailable(status) || (absl::IsResourceExhausted(status) && told.has_value());
+  const std::optional<absl::Duration> delay = RetryDelay(status);
+  const bool passes = absl::IsUnavailable(status) || (absl::IsResourceExhausted(status) && delay.has_value());
   if (!passes) return std::nullopt;
-  if (told.has_value()) return *told * (1 + 0.5 * random);
+  if (delay.has_value()) return *delay * (1 + 0.5 * random);
   const absl::Duration backoff = std::min(kFirstBackoff * (1 << std::min(retries, 10)), kLongestBackoff);
   return backoff * (0.8 + 0.4 * random);
 }

@@ -49,8 +49,7 @@ ABSL_FLAG(std::string, token_file, "",
 
 ABSL_FLAG(int, max_running, 0,
           "Requests in the batch, plus half as many for callers that have none running. Default: 16 on a "
-          "CPU, 64 on "
-          "a GPU");
+          "CPU, 64 on a GPU");
 ABSL_FLAG(int, max_waiting, 256, "Requests in the queue while the batch is full; more are rejected");
 ABSL_FLAG(int64_t, max_waiting_tokens, 256 * 1024, "Prompt tokens in the queue; more are rejected");
 ABSL_FLAG(int, max_running_per_caller, 0,
@@ -74,8 +73,7 @@ ABSL_FLAG(absl::Duration, watchdog, absl::Seconds(120),
           "which it exits");
 ABSL_FLAG(int, max_failed_steps, 5,
           "Failed steps in a row after which the server asks itself a test question; if that fails, too, it "
-          "takes no "
-          "requests until one succeeds");
+          "takes no requests until one succeeds");
 
 ABSL_FLAG(int, max_tokens, 2048, "Limit of an answer's tokens; requests for more get this many");
 ABSL_FLAG(int, max_images, 8, "Images per request");

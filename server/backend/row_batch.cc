@@ -15,7 +15,7 @@ int64_t RowBatch::max_slots() const {
 
 RowEvidence::RowEvidence(const RowBatch& batch, int64_t layers, int64_t groups, const at::Device& device) {
   const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
-  sums = at::zeros({layers, batch.num_rows(), groups, 4}, options);
+  sums = at::zeros({layers, batch.num_rows(), groups, interventions::kRowSums}, options);
   maps = at::zeros({batch.num_maps(), groups, 2, batch.max_slots()}, options);
 }
 

@@ -68,10 +68,8 @@ absl::Status ProbeLayers(const model::VisionLanguageModel& model, std::shared_pt
     for (std::vector<uint8_t>& flags : input.batch.map_flags) flags.assign(num_rows, 1);
 
     KvCache cache(config, static_cast<int64_t>(blocks.size()), model.dtype(), device);
-    const backend::Attention& attention = model.backend().attention();
-    const auto rows = attention.Prepare(input.batch, KvCache::kBlockSize);
-    backend::RowEvidence evidence(input.batch, config.num_hidden_layers,
-                                  attention.evidence_groups(config.num_key_value_heads), device);
+    const auto rows = model.backend().attention().Prepare(input.batch, KvCache::kBlockSize);
+    backend::RowEvidence evidence = model.decoder().MakeEvidence(input.batch);
     ProbedLayer probed;
     const auto on_layer = [&](int layer, const at::Tensor& hidden) {
       // By now the maps hold the attention of the layer before.

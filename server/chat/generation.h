@@ -11,7 +11,7 @@
 #include "server/base/clock.h"
 #include "server/chat/call.h"
 #include "server/engine/request.h"
-#include "server/interventions/table/setting.h"
+#include "server/interventions/setting/setting.h"
 #include "server/telemetry/logging.h"
 #include "server/telemetry/metrics.h"
 #include "server/text/detokenizer.h"

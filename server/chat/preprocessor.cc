@@ -18,13 +18,12 @@ constexpr int64_t kProbeTokens = 1 << 20;  // more than any
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<const Preprocessor>> Preprocessor::Load(const std::filesystem::path& model_dir,
-                                                                       const text::ImageLayout& image_layout,
-                                                                       int vocabulary) {
+absl::StatusOr<std::unique_ptr<const Preprocessor>> Preprocessor::Load(
+    const std::filesystem::path& model_dir, const image::ImageProcessor& image_processor,
+    const text::ImageLayout& image_layout, int vocabulary) {
   ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(model_dir, image_layout.token_id));
   ASSIGN_OR_RETURN(text::ChatTemplate chat_template,
                    text::ChatTemplate::Load(model_dir, tokenizer.named_tokens()));
-  ASSIGN_OR_RETURN(const image::ImageProcessor image_processor, image::ImageProcessor::Load(model_dir));
   RETURN_IF_ERROR(CheckProcessorConfig(model_dir, image_processor, tokenizer, image_layout));
   auto preprocessor = absl::WrapUnique(new const Preprocessor(std::move(tokenizer), std::move(chat_template),
                                                               image_processor, image_layout, vocabulary));

@@ -20,11 +20,12 @@ namespace varserve::chat {
 
 class Preprocessor {
  public:
-  // `vocabulary` is the number of tokens the model knows. Errors name the file that is missing or wrong, as a
-  // chat template is that has no place for an image or writes tokens the model does not know.
-  static absl::StatusOr<std::unique_ptr<const Preprocessor>> Load(const std::filesystem::path& model_dir,
-                                                                  const text::ImageLayout& image_layout,
-                                                                  int vocabulary);
+  // `image_processor` is that of the directory, `vocabulary` the number of tokens the model knows. Errors
+  // name the file that is missing or wrong, as a chat template is that has no place for an image or writes
+  // tokens the model does not know.
+  static absl::StatusOr<std::unique_ptr<const Preprocessor>> Load(
+      const std::filesystem::path& model_dir, const image::ImageProcessor& image_processor,
+      const text::ImageLayout& image_layout, int vocabulary);
 
   // The bytes that ProcessImage takes at its peak, of the header. INVALID_ARGUMENT beginning with "image".
   absl::StatusOr<int64_t> ImageMemory(absl::string_view bytes, const image::ImageLimits& limits) const;

@@ -29,5 +29,6 @@ struct RowSums {
   float visual_before = 0.0F;
   float visual_after = 0.0F;
 };
+inline constexpr int kRowSums = sizeof(RowSums) / sizeof(float);  // values, as tensors hold them
 
 }  // namespace varserve::interventions

@@ -17,7 +17,7 @@ absl::StatusOr<LoadedModel> LoadModel(const model::VisionLanguageModel::Options&
   const text::ImageLayout layout{
       .token_id = c.image_token_id, .num_tokens = grid.size(), .rows = grid.rows, .cols = grid.cols};
   ASSIGN_OR_RETURN(loaded.preprocessor,
-                   chat::Preprocessor::Load(options.model_dir, layout, c.decoder.vocab_size));
+                   chat::Preprocessor::Load(options.model_dir, images, layout, c.decoder.vocab_size));
   return loaded;
 }
 

@@ -42,6 +42,11 @@ Decoder::Decoder(const DecoderConfig& config, const std::vector<int32_t>& sink_d
                  : ops_.Prepare(weights.Load("lm_head.weight", {config.vocab_size, width}));
 }
 
+backend::RowEvidence Decoder::MakeEvidence(const backend::RowBatch& batch) const {
+  return {batch, config_.num_hidden_layers, attention_.evidence_groups(config_.num_key_value_heads),
+          norm_.device()};
+}
+
 at::Tensor Decoder::Embed(const at::Tensor& token_ids) const {
   return ops_.Embedding(token_ids, embed_tokens_);
 }

@@ -37,6 +37,9 @@ class Decoder {
   Decoder(const DecoderConfig& config, const std::vector<int32_t>& sink_dimensions, WeightLoader& weights,
           const backend::Backend& backend, at::Device device);
 
+  // For the rows of a step, filled by Forward.
+  backend::RowEvidence MakeEvidence(const backend::RowBatch& batch) const;
+
   // token_ids: [N] int64 => [N, C] in the activation dtype
   at::Tensor Embed(const at::Tensor& token_ids) const;
   // Writes K, V and phi of the tokens, fills the rows' evidence. => logits [S, V] float32; undefined if S is

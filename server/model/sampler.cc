@@ -29,17 +29,16 @@ double Weights(absl::Span<const float> logits, float largest, float temperature,
                                                        largest, temperature, weights);
 }
 
-// The sum of the weights whose logits satisfy `counts`.
-template <typename Counts>
-double SumWhere(absl::Span<const float> logits, absl::Span<const double> weights, const Counts& counts) {
+// The sum of term(i) over [0, count).
+template <typename Term>
+double SumInLanes(size_t count, const Term& term) {
   constexpr size_t kLanes = 8;  // which compilers make vectors of
   double lanes[kLanes] = {};
   size_t i = 0;
-  for (; i + kLanes <= logits.size(); i += kLanes) {
-    for (size_t lane = 0; lane < kLanes; ++lane)
-      lanes[lane] += counts(logits[i + lane]) ? weights[i + lane] : 0.0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += term(i + lane);
   }
-  for (; i < logits.size(); ++i) lanes[0] += counts(logits[i]) ? weights[i] : 0.0;
+  for (; i < count; ++i) lanes[0] += term(i);
   return std::accumulate(std::begin(lanes), std::end(lanes), 0.0);
 }
 
@@ -47,13 +46,10 @@ double SumWhere(absl::Span<const float> logits, absl::Span<const double> weights
 // tokens below it, even if all were just as heavy, weigh half of what top_p leaves out.
 double LeastInNucleus(absl::Span<const double> weights, double total, double top_p) {
   for (const double least : {0x1p-8, 0x1p-12}) {
-    constexpr size_t kLanes = 8;  // which compilers make vectors of
-    double lanes[kLanes] = {};
-    for (size_t i = 0; i + kLanes <= weights.size(); i += kLanes) {
-      for (size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += std::max(weights[i + lane] - least, 0.0);
-    }
     // Less than what those not below `least` weigh; rounding is lost in the difference.
-    if (std::accumulate(std::begin(lanes), std::end(lanes), 0.0) > top_p * total) return least;
+    const double above =
+        SumInLanes(weights.size(), [&](size_t i) { return std::max(weights[i] - least, 0.0); });
+    if (above > top_p * total) return least;
   }
   return 0.5 * (1.0 - top_p) * total / static_cast<double>(weights.size());
 }
@@ -146,11 +142,13 @@ int32_t Sampler::DrawByTrying(absl::Span<const float> logits, double total,
   for (uint64_t attempt = 0;; ++attempt) {
     const int32_t id = TokenAt(Uniform(params.seed, step, attempt) * total);
     if (params.top_p >= 1.0F) return id;
+    // What ranks before it: larger logits, and equal ones with smaller ids.
     const float logit = logits[id];
     const absl::Span<const double> weights = weights_;
-    const double before =
-        SumWhere(logits.first(id), weights.first(id), [logit](float other) { return other >= logit; }) +
-        SumWhere(logits.subspan(id), weights.subspan(id), [logit](float other) { return other > logit; });
+    const double before = SumInLanes(id, [=](size_t i) { return logits[i] >= logit ? weights[i] : 0.0; }) +
+                          SumInLanes(logits.size() - id, [=](size_t i) {
+                            return logits[id + i] > logit ? weights[id + i] : 0.0;
+                          });
     if (before == 0.0 || before < static_cast<double>(params.top_p) * total) return id;
   }
 }

@@ -13,8 +13,6 @@ namespace varserve::model {
 using engine::SequenceResult;
 using engine::SequenceStep;
 
-static_assert(sizeof(interventions::RowSums) == 4 * sizeof(float), "a row of StepTensors::sums is a RowSums");
-
 StepResults::StepResults(const engine::StepPlan& plan, const StepInput& input, const StepTensors& tensors,
                          const engine::ModelFacts& facts)
     : plan_(plan), input_(input), tensors_(tensors), facts_(facts) {

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "server/base/status_macros.h"
 #include "server/interventions/var/tokens.h"
@@ -67,17 +68,16 @@ absl::Status StepRunner::ClearBlocks(absl::Span<const engine::BlockId> blocks) {
 StepOutput StepRunner::Run(const StepPlan& plan) {
   features_.Encode(*model_, plan);
   const StepInput input(plan, facts_.num_layers, KvCache::kBlockSize);
-  const backend::Attention& attention = model_->backend().attention();
-  const auto rows = attention.Prepare(input.batch, KvCache::kBlockSize);
-  backend::RowEvidence evidence(input.batch, facts_.num_layers,
-                                attention.evidence_groups(model_->config().decoder.num_key_value_heads),
-                                model_->device());
-  const DecoderInput tensors = MakeDecoderInput(*model_, plan, input, features_, *rows);
-  const at::Tensor logits = model_->decoder().Forward(tensors, *cache_, evidence);
+  const Decoder& decoder = model_->decoder();
+  const auto rows = model_->backend().attention().Prepare(input.batch, KvCache::kBlockSize);
+  backend::RowEvidence evidence = decoder.MakeEvidence(input.batch);
+  DecoderInput tensors = MakeDecoderInput(*model_, plan, input, features_, *rows);
+  const at::Tensor slots = tensors.slots;
+  const at::Tensor logits = decoder.Forward(std::move(tensors), *cache_, evidence);
   evidence.Reduce();
 
   const StepTensors outputs{.logits = logits,
-                            .phi = facts_.token_measures > 0 ? cache_->PhiOf(tensors.slots) : at::Tensor(),
+                            .phi = facts_.token_measures > 0 ? cache_->PhiOf(slots) : at::Tensor(),
                             .sums = evidence.sums,
                             .maps = evidence.maps};
   StepOutput output = StepResults(plan, input, outputs, facts_).Take(samplers_);

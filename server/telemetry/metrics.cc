@@ -41,14 +41,14 @@ Counter& RequestSeries(Family<Counter>& requests, absl::string_view method, Stat
 Metrics::PerMode<Histogram> Metrics::Latency(const char* name, const char* help) const {
   Family<Histogram>& family = families_.Histogram(name, help);
   PerMode<Histogram> series;
-  for (int i = 0; i < kNumModes; ++i) series[i] = &family.Add({{"var", kModeNames[i]}}, kSeconds);
+  for (size_t i = 0; i < series.size(); ++i) series[i] = &family.Add({{"var", kModeNames[i]}}, kSeconds);
   return series;
 }
 
 Metrics::PerMode<Counter> Metrics::Tokens(const char* name, const char* help) const {
   Family<Counter>& family = families_.Counter(name, help);
   PerMode<Counter> series;
-  for (int i = 0; i < kNumModes; ++i) series[i] = &family.Add({{"var", kModeNames[i]}});
+  for (size_t i = 0; i < series.size(); ++i) series[i] = &family.Add({{"var", kModeNames[i]}});
   return series;
 }
 

@@ -81,9 +81,8 @@ class Metrics : public engine::EngineObserver {
   void OnCorruptedResult() override;
 
  private:
-  static constexpr int kNumModes = 3;
   template <typename T>
-  using PerMode = std::array<T*, kNumModes>;
+  using PerMode = std::array<T*, interventions::kModeNames.size()>;
 
   PerMode<prometheus::Histogram> Latency(const char* name, const char* help) const;
   PerMode<prometheus::Counter> Tokens(const char* name, const char* help) const;

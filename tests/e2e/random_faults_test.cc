@@ -30,7 +30,7 @@ constexpr bool kMemoryIsOurs = true;
 TEST(RandomFaultsTest, TheRealModelLosesNothing) {
   const ServableModel servable;
   auto loaded = servable.tiny().Load();
-  auto preprocessor = chat::Preprocessor::Load(servable.dir(),
+  auto preprocessor = chat::Preprocessor::Load(servable.dir(), *image::ImageProcessor::Load(servable.dir()),
                                                {.token_id = 159,
                                                 .num_tokens = loaded->visual_tokens().size(),
                                                 .rows = loaded->visual_tokens().rows,

@@ -13,8 +13,6 @@ namespace {
 using cpu::AttentionArgs;
 using cpu::AttentionSequence;
 
-static_assert(sizeof(RowSums) == 4 * sizeof(float), "a row of RowEvidence::sums is a RowSums");
-
 class CpuRows : public PreparedRows {
  public:
   explicit CpuRows(const RowBatch& b) : batch(b) {

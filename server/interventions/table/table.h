@@ -9,7 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "server/interventions/table/setting.h"
+#include "server/interventions/setting/setting.h"
 #include "server/interventions/var/options.h"
 #include "server/telemetry/report_metrics.h"
 

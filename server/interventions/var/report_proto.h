@@ -1,7 +1,7 @@
 // VarReport as the message of the API.
 #pragma once
 
-#include "server/interventions/table/setting.h"
+#include "server/interventions/setting/setting.h"
 #include "server/interventions/var/report.h"
 #include "varserve/v1/var.pb.h"
 

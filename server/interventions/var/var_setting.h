@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
-#include "server/interventions/table/setting.h"
+#include "server/interventions/setting/setting.h"
 #include "server/interventions/var/options.h"
 
 namespace varserve::interventions {

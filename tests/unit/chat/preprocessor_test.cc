@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/base/status_macros.h"
 #include "tests/testing/files.h"
 
 namespace varserve::chat {
@@ -24,8 +25,12 @@ class PreprocessorTest : public testing::Test {
     layout_.token_id = ReadJson(dir_ / "config.json")["image_token_index"];
   }
 
-  std::string LoadError() {
-    const auto preprocessor = Preprocessor::Load(dir_, layout_, vocabulary_);
+  absl::StatusOr<std::unique_ptr<const Preprocessor>> Load() const {
+    ASSIGN_OR_RETURN(const image::ImageProcessor image_processor, image::ImageProcessor::Load(dir_));
+    return Preprocessor::Load(dir_, image_processor, layout_, vocabulary_);
+  }
+  std::string LoadError() const {
+    const auto preprocessor = Load();
     EXPECT_FALSE(preprocessor.ok());
     return std::string(preprocessor.status().message());
   }
@@ -36,7 +41,7 @@ class PreprocessorTest : public testing::Test {
 };
 
 TEST_F(PreprocessorTest, MakesAPromptOfAPictureAndAQuestion) {
-  const auto preprocessor = Preprocessor::Load(dir_, layout_, vocabulary_);
+  const auto preprocessor = Load();
   ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
   const auto image =
       (*preprocessor)
@@ -53,12 +58,12 @@ TEST_F(PreprocessorTest, MakesAPromptOfAPictureAndAQuestion) {
 }
 
 TEST_F(PreprocessorTest, NamesTheFileThatIsMissing) {
-  std::filesystem::remove(dir_ / "preprocessor_config.json");
-  EXPECT_THAT(LoadError(), HasSubstr("preprocessor_config.json"));
   std::filesystem::remove(dir_ / "chat_template.jinja");
   EXPECT_THAT(LoadError(), HasSubstr("chat_template.jinja"));
   std::filesystem::remove(dir_ / "tokenizer.json");
   EXPECT_THAT(LoadError(), HasSubstr("tokenizer.json"));
+  std::filesystem::remove(dir_ / "preprocessor_config.json");
+  EXPECT_THAT(LoadError(), HasSubstr("preprocessor_config.json"));
 }
 
 TEST_F(PreprocessorTest, TriesTheChatTemplate) {
@@ -83,10 +88,10 @@ TEST_F(PreprocessorTest, ATemplateMustNotWriteListsOfParts) {
   }
   // It may have no place for the question.
   std::ofstream(dir_ / "chat_template.jinja") << "<image>Describe it.";
-  EXPECT_TRUE(Preprocessor::Load(dir_, layout_, vocabulary_).ok());
+  EXPECT_TRUE(Load().ok());
   // What it does with conversations of another kind is found out when there is one.
   std::ofstream(dir_ / "chat_template.jinja") << "<image>{{ messages[0].content[1].text }}";
-  const auto preprocessor = Preprocessor::Load(dir_, layout_, vocabulary_);
+  const auto preprocessor = Load();
   ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
   EXPECT_TRUE(
       absl::IsInvalidArgument((*preprocessor)->prompt_builder().Build({{Role::kUser, {"Hi"}}}, {}).status()));
@@ -94,7 +99,7 @@ TEST_F(PreprocessorTest, ATemplateMustNotWriteListsOfParts) {
 
 TEST_F(PreprocessorTest, TokensOfTheTemplateMustBeTheModels) {
   vocabulary_ = layout_.token_id + 1;
-  EXPECT_TRUE(Preprocessor::Load(dir_, layout_, vocabulary_).ok());
+  EXPECT_TRUE(Load().ok());
   const int32_t pad = vocabulary_;  // the tokenizer's last
   const auto file = [&](const char* name, const std::string& text) { std::ofstream(dir_ / name) << text; };
   file("chat_template.jinja", "<image>{{ messages[0].content[-1].text }} {{ pad_token }}");
@@ -110,11 +115,11 @@ TEST_F(PreprocessorTest, TokensOfTheTemplateMustBeTheModels) {
   EXPECT_THAT(LoadError(),
               testing::StartsWith("chat template: it cannot be used with a conversation: messages: "));
   file("chat_template.jinja", "<image>{% for m in messages %}{{ m.content[-1].text }}{% endfor %}");
-  EXPECT_TRUE(Preprocessor::Load(dir_, layout_, vocabulary_).ok());
+  EXPECT_TRUE(Load().ok());
   nlohmann::json config = ReadJson(dir_ / "tokenizer_config.json");
   config["bos_token"] = "<begin>";  // which the post-processor does not write
   file("tokenizer_config.json", config.dump());
-  EXPECT_TRUE(Preprocessor::Load(dir_, layout_, vocabulary_).ok());
+  EXPECT_TRUE(Load().ok());
   file("chat_template.jinja", "{{ bos_token }}<image>{{ messages[0].content[-1].text }}");
   EXPECT_THAT(LoadError(), HasSubstr("<begin>"));
 }
@@ -130,7 +135,7 @@ TEST_F(PreprocessorTest, ATokenOfTheUsersMustBeTheModels) {
   word["normalized"] = false;
   tokenizer["added_tokens"].push_back(word);
   std::ofstream(dir_ / "tokenizer.json") << tokenizer;
-  const auto preprocessor = Preprocessor::Load(dir_, layout_, vocabulary_);
+  const auto preprocessor = Load();
   ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
   const auto build = [&](const char* text) {
     return (*preprocessor)->prompt_builder().Build({{Role::kUser, {text}}}, {}).status();

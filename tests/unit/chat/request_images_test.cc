@@ -23,7 +23,7 @@ class RequestImagesTest : public ::testing::Test {
  protected:
   RequestImagesTest() {
     const std::filesystem::path dir = RepositoryPath("tests/golden/text/llama");
-    preprocessor_ = *Preprocessor::Load(dir,
+    preprocessor_ = *Preprocessor::Load(dir, *image::ImageProcessor::Load(dir),
                                         {.token_id = ReadJson(dir / "config.json")["image_token_index"],
                                          .num_tokens = 4,
                                          .rows = 2,

@@ -56,8 +56,11 @@ class TextGoldenTest : public testing::TestWithParam<const char*> {
   void SetUp() override {
     const std::filesystem::path dir = RepositoryPath("tests/golden/text") / GetParam();
     const int32_t token_id = ReadJson(dir / "config.json")["image_token_index"];
+    const auto image_processor = image::ImageProcessor::Load(dir);
+    ASSERT_TRUE(image_processor.ok()) << image_processor.status();
     auto loaded = Preprocessor::Load(
-        dir, {.token_id = token_id, .num_tokens = kVisualTokens, .rows = 2, .cols = 2}, kVocabulary);
+        dir, *image_processor, {.token_id = token_id, .num_tokens = kVisualTokens, .rows = 2, .cols = 2},
+        kVocabulary);
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     preprocessor_ = *std::move(loaded);
     for (Json& golden : prompts_) {

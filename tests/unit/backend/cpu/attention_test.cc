@@ -83,15 +83,17 @@ AttentionWorld With(AttentionWorld world, Change change) {
   return world;
 }
 
+// VAR in these layers; in none where the last comes before the first.
+AttentionWorld WithLayers(const AttentionWorld& world, int first, int last) {
+  return With(world, [first, last](AttentionRow& row) { row.first_layer = first, row.last_layer = last; });
+}
+
 TEST_P(AttentionTest, ZeroPIsTheIdentityBitForBit) {
   for (const AttentionShape& shape : Shapes()) {
     const AttentionWorld world(shape, random_, 3, 12);
-    const auto off = With(world, [](AttentionRow& row) {
-                       row.first_layer = 1, row.last_layer = 0;
-                     }).Run(kernels(), kLayer);
-    const auto zero = With(world, [](AttentionRow& row) {
-                        row.p = 0, row.first_layer = 0, row.last_layer = 9;
-                      }).Run(kernels(), kLayer);
+    const auto off = WithLayers(world, 1, 0).Run(kernels(), kLayer);
+    const auto zero =
+        With(WithLayers(world, 0, 9), [](AttentionRow& row) { row.p = 0; }).Run(kernels(), kLayer);
     EXPECT_TRUE(SameBits(off.out.data(), zero.out.data(), off.out.size()));
   }
 }
@@ -99,12 +101,9 @@ TEST_P(AttentionTest, ZeroPIsTheIdentityBitForBit) {
 TEST_P(AttentionTest, RowsOutsideTheirLayersAreUntouchedBitForBit) {
   for (const AttentionShape& shape : Shapes()) {
     const AttentionWorld world(shape, random_, 3, 12);
-    const auto off = With(world, [](AttentionRow& row) {
-                       row.first_layer = 1, row.last_layer = 0;
-                     }).Run(kernels(), kLayer);
-    const auto on = With(world, [](AttentionRow& row) {
-                      row.p = 1, row.first_layer = kLayer + 1, row.last_layer = 9;
-                    }).Run(kernels(), kLayer);
+    const auto off = WithLayers(world, 1, 0).Run(kernels(), kLayer);
+    const auto on =
+        With(WithLayers(world, kLayer + 1, 9), [](AttentionRow& row) { row.p = 1; }).Run(kernels(), kLayer);
     EXPECT_TRUE(SameBits(off.out.data(), on.out.data(), off.out.size()));
   }
 }
@@ -112,14 +111,9 @@ TEST_P(AttentionTest, RowsOutsideTheirLayersAreUntouchedBitForBit) {
 TEST_P(AttentionTest, HeadsThatAreNotImageCentricAreUntouchedBitForBit) {
   for (const AttentionShape& shape : Shapes()) {
     const AttentionWorld world(shape, random_, 3, 12);
-    const auto off = With(world, [](AttentionRow& row) {
-                       row.first_layer = 1, row.last_layer = 0;
-                     }).Run(kernels(), kLayer);
-    const auto on = With(world, [](AttentionRow& row) {
-                      row.first_layer = 0, row.last_layer = 9;
-                    }).Run(kernels(), kLayer);
-    const AttentionWorld changed =
-        With(world, [](AttentionRow& row) { row.first_layer = 0, row.last_layer = 9; });
+    const auto off = WithLayers(world, 1, 0).Run(kernels(), kLayer);
+    const AttentionWorld changed = WithLayers(world, 0, 9);
+    const auto on = changed.Run(kernels(), kLayer);
     for (int r = 0; r < 12; ++r) {
       for (int head = 0; head < shape.heads; ++head) {
         const auto truth = changed.Truth(r, head, kLayer);
