@@ -36,12 +36,13 @@ v1::Model Describe(const ServerConfig& config, const model::VisionLanguageModel&
   decoder.set_context(static_cast<uint32_t>(d.max_position_embeddings));
   v1::Model::VisionTower& tower = *description.mutable_vision_tower();
   tower.set_kind(m.config().vision.name());
-  tower.set_image_height(static_cast<uint32_t>(preprocessor.image_processor().height()));
-  tower.set_image_width(static_cast<uint32_t>(preprocessor.image_processor().width()));
+  const image::ImageShape image = preprocessor.image_processor().largest();
+  tower.set_image_height(static_cast<uint32_t>(image.height));
+  tower.set_image_width(static_cast<uint32_t>(image.width));
   tower.set_patch_size(static_cast<uint32_t>(m.config().vision.patch_size));
-  tower.set_visual_tokens(static_cast<uint32_t>(m.visual_tokens().size()));
-  tower.set_rows(static_cast<uint32_t>(m.visual_tokens().rows));
-  tower.set_columns(static_cast<uint32_t>(m.visual_tokens().cols));
+  tower.set_visual_tokens(static_cast<uint32_t>(image.layout->num_visual_tokens()));
+  tower.set_rows(static_cast<uint32_t>(image.layout->rows));
+  tower.set_columns(static_cast<uint32_t>(image.layout->cols));
   description.set_chat_template(preprocessor.chat_template().source());
   *description.mutable_limits() = config.limits;
   if (m.var_profile().has_value()) {

@@ -16,7 +16,7 @@ ALLOWED = {
     "backend/cpu": {"backend/cpu", "backend", "interventions"},
     "backend/torch": {"backend/torch", "backend", "interventions"},
     "engine": {"engine", "interventions", "base"},
-    "model": {"model", "engine", "backend", "backend/cpu", "interventions", "interventions/var", "base"},
+    "model": {"model", "engine", "backend", "backend/cpu", "interventions", "interventions/var", "image", "base"},
     "telemetry": {"telemetry", "engine", "interventions", "base"},
     "interventions/setting": {"interventions/setting", "interventions", "telemetry", "base"},
     "interventions/var": {"interventions/var", "interventions/setting", "interventions", "telemetry", "base"},

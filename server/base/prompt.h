@@ -10,6 +10,7 @@
 #include "absl/types/span.h"
 #include "server/base/byte_budget.h"
 #include "server/base/digest.h"
+#include "server/base/image_layout.h"
 
 namespace varserve {
 
@@ -33,6 +34,7 @@ struct ProcessedImage {
   std::vector<uint8_t> rgb;  // [height, width, 3]
   std::shared_ptr<const Normalization> normalization;
   ImageRegion region;
+  std::shared_ptr<const ImageLayout> layout;
   Digest digest{};           // of height, width, rgb and normalization: equal digests, equal visual tokens
   ByteBudget::Lease memory;  // what this picture takes of the memory for pictures
 
@@ -47,19 +49,15 @@ struct ProcessedImage {
   }
 };
 
-// The visual tokens of one image inside the prompt: [begin, end), row by row over a grid of `rows` x `cols`.
-// Models that keep the vision tower's class token have it first, before the grid.
+// Where an image is in the prompt: [begin, end), the tokens of its layout.
 struct ImageSpan {
   int begin = 0;
   int end = 0;
-  int rows = 0;
-  int cols = 0;
-
-  int grid_begin() const { return end - rows * cols; }
+  std::shared_ptr<const ImageLayout> layout;
 };
 
 struct Prompt {
-  std::vector<int32_t> token_ids;                             // visual tokens hold the placeholder's id
+  std::vector<int32_t> token_ids;                             // those of images are their layouts'
   std::vector<ImageSpan> spans;                               // in prompt order, one per image
   std::vector<std::shared_ptr<const ProcessedImage>> images;  // images[i] fills spans[i]
 
@@ -70,8 +68,9 @@ struct Prompt {
     return position < size() ? token_ids[position] : generated[position - size()];
   }
 
-  // Number of leading tokens no VAR setting can influence: everything up to the first text token that has a
-  // visual token before it; the whole prompt where there is no such token (var.md calls the others eligible).
+  // Number of leading tokens that no intervention can influence: everything up to the first text token after
+  // an image; the whole prompt if there is no such token. What an image's layout has between its visual
+  // tokens is part of the image.
   int prefix_size() const {
     if (spans.empty()) return size();
     int end = spans.front().end;

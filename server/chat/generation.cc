@@ -64,7 +64,7 @@ Generation::Generation(const GenerationServices& services, std::shared_ptr<Call>
 
 int Generation::num_visual_tokens() const {
   int count = 0;
-  for (const ImageSpan& span : spec_.prompt->spans) count += span.end - span.begin;
+  for (const ImageSpan& span : spec_.prompt->spans) count += span.layout->num_visual_tokens();
   return count;
 }
 

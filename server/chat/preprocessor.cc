@@ -9,7 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
-#include "server/chat/processor_config.h"
+#include "server/chat/image_token.h"
 
 namespace varserve::chat {
 namespace {
@@ -19,25 +19,29 @@ constexpr int64_t kProbeTokens = 1 << 20;  // more than any
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<const Preprocessor>> Preprocessor::Load(
-    const std::filesystem::path& model_dir, const image::ImageProcessor& image_processor,
-    const text::ImageLayout& image_layout, int vocabulary) {
-  ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(model_dir, image_layout.token_id));
+    const std::filesystem::path& model_dir, std::unique_ptr<const image::ImageProcessor> image_processor,
+    int32_t image_token_id, int vocabulary) {
+  ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(model_dir, image_token_id));
   ASSIGN_OR_RETURN(text::ChatTemplate chat_template,
                    text::ChatTemplate::Load(model_dir, tokenizer.named_tokens()));
-  RETURN_IF_ERROR(CheckProcessorConfig(model_dir, image_processor, tokenizer, image_layout));
-  auto preprocessor = absl::WrapUnique(new const Preprocessor(std::move(tokenizer), std::move(chat_template),
-                                                              image_processor, image_layout, vocabulary));
+  RETURN_IF_ERROR(CheckImageToken(model_dir, tokenizer, image_token_id));
+  auto preprocessor =
+      absl::WrapUnique(new const Preprocessor(std::move(tokenizer), std::move(chat_template),
+                                              std::move(image_processor), image_token_id, vocabulary));
   RETURN_IF_ERROR(preprocessor->TryPrompts());
   return preprocessor;
 }
 
 Preprocessor::Preprocessor(text::Tokenizer tokenizer, text::ChatTemplate chat_template,
-                           const image::ImageProcessor& image_processor,
-                           const text::ImageLayout& image_layout, int vocabulary)
+                           std::unique_ptr<const image::ImageProcessor> image_processor,
+                           int32_t image_token_id, int vocabulary)
     : tokenizer_(std::move(tokenizer)),
       chat_template_(std::move(chat_template)),
-      image_processor_(image_processor),
-      prompt_builder_(&tokenizer_, &chat_template_, image_layout, vocabulary) {}
+      image_processor_(std::move(image_processor)),
+      prompt_builder_(
+          &tokenizer_, &chat_template_,
+          {.token_id = image_token_id, .least_tokens = image_processor_->smallest().layout->size()},
+          vocabulary) {}
 
 absl::Status Preprocessor::TryPrompts() const {
   const auto unusable = [](absl::string_view use, absl::string_view problem) {
@@ -48,8 +52,9 @@ absl::Status Preprocessor::TryPrompts() const {
   const std::string text = "what's \"this\"?";
   const text::Message question = {text::Role::kUser, {text::ImagePart(), text}};
   const absl::StatusOr<std::string> rendered = chat_template_.Render({question});
-  const absl::StatusOr<Prompt> prompt =
-      prompt_builder_.Build({question}, {std::make_shared<const ProcessedImage>()});
+  const auto image =
+      std::make_shared<const ProcessedImage>(ProcessedImage{.layout = image_processor_->smallest().layout});
+  const absl::StatusOr<Prompt> prompt = prompt_builder_.Build({question}, {image});
   if (!prompt.ok()) return unusable("an image and a question", prompt.status().message());
   const bool is_list = absl::StrContains(*rendered, "'type'") || absl::StrContains(*rendered, "\"type\"");
   if (is_list && !absl::StrContains(*rendered, text)) {
@@ -69,20 +74,20 @@ absl::Status Preprocessor::TryPrompts() const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<int64_t> Preprocessor::ImageMemory(absl::string_view bytes,
-                                                  const image::ImageLimits& limits) const {
+absl::StatusOr<Preprocessor::ImageMemory> Preprocessor::MeasureImage(absl::string_view bytes,
+                                                                     const image::ImageLimits& limits) const {
   ASSIGN_OR_RETURN(const image::ImageInfo info, image::ReadImageInfo(bytes, limits));
   ASSIGN_OR_RETURN(const image::ImageProcessor::Plan plan,
-                   image_processor_.MakePlan(info.width, info.height, info.orientation));
-  return info.decode_bytes + plan.bytes;
+                   image_processor_->MakePlan(info.width, info.height, info.orientation));
+  return ImageMemory{.peak = info.decode_bytes + plan.bytes, .kept = plan.image_bytes};
 }
 
 absl::StatusOr<std::shared_ptr<const ProcessedImage>> Preprocessor::ProcessImage(
     absl::string_view bytes, const image::ImageLimits& limits, Stop stop, ByteBudget::Lease memory) const {
   ASSIGN_OR_RETURN(const image::ImageInfo info, image::ReadImageInfo(bytes, limits));
   ASSIGN_OR_RETURN(const image::ImageProcessor::Plan plan,
-                   image_processor_.MakePlan(info.width, info.height, info.orientation));
-  ASSIGN_OR_RETURN(ProcessedImage processed, image_processor_.Process(plan, [&](image::RowSink& rows) {
+                   image_processor_->MakePlan(info.width, info.height, info.orientation));
+  ASSIGN_OR_RETURN(ProcessedImage processed, image_processor_->Process(plan, [&](image::RowSink& rows) {
     return image::DecodeImage(bytes, rows, stop);
   }));
   processed.memory = std::move(memory);

@@ -20,15 +20,19 @@ namespace varserve::chat {
 
 class Preprocessor {
  public:
-  // `image_processor` is that of the directory, `vocabulary` the number of tokens the model knows. Errors
-  // name the file that is missing or wrong, as a chat template is that has no place for an image or writes
-  // tokens the model does not know.
+  // `image_processor` is that of the directory, `image_token_id` and `vocabulary`, the number of tokens, the
+  // model's. Errors name the file that is missing or wrong. A chat template is wrong if it has no place for
+  // an image or writes tokens the model does not know.
   static absl::StatusOr<std::unique_ptr<const Preprocessor>> Load(
-      const std::filesystem::path& model_dir, const image::ImageProcessor& image_processor,
-      const text::ImageLayout& image_layout, int vocabulary);
+      const std::filesystem::path& model_dir, std::unique_ptr<const image::ImageProcessor> image_processor,
+      int32_t image_token_id, int vocabulary);
 
-  // The bytes that ProcessImage takes at its peak, of the header. INVALID_ARGUMENT beginning with "image".
-  absl::StatusOr<int64_t> ImageMemory(absl::string_view bytes, const image::ImageLimits& limits) const;
+  struct ImageMemory {
+    int64_t peak = 0;  // bytes that ProcessImage takes
+    int64_t kept = 0;  // bytes of its result
+  };
+  // By the picture's header. INVALID_ARGUMENT beginning with "image".
+  absl::StatusOr<ImageMemory> MeasureImage(absl::string_view bytes, const image::ImageLimits& limits) const;
 
   // Decodes a picture and makes the vision tower's input of it, which keeps `memory`. INVALID_ARGUMENT
   // beginning with "image", or what `stop` says.
@@ -39,12 +43,12 @@ class Preprocessor {
 
   const text::Tokenizer& tokenizer() const { return tokenizer_; }
   const text::ChatTemplate& chat_template() const { return chat_template_; }
-  const image::ImageProcessor& image_processor() const { return image_processor_; }
+  const image::ImageProcessor& image_processor() const { return *image_processor_; }
   const text::PromptBuilder& prompt_builder() const { return prompt_builder_; }
 
  private:
   Preprocessor(text::Tokenizer tokenizer, text::ChatTemplate chat_template,
-               const image::ImageProcessor& image_processor, const text::ImageLayout& image_layout,
+               std::unique_ptr<const image::ImageProcessor> image_processor, int32_t image_token_id,
                int vocabulary);
 
   // Templates are only found out to be wrong when they are used: better at the start than at a request.
@@ -52,7 +56,7 @@ class Preprocessor {
 
   const text::Tokenizer tokenizer_;
   const text::ChatTemplate chat_template_;
-  const image::ImageProcessor image_processor_;
+  const std::unique_ptr<const image::ImageProcessor> image_processor_;
   const text::PromptBuilder prompt_builder_;  // points to the members above
 };
 

@@ -26,32 +26,36 @@ absl::StatusOr<std::vector<std::shared_ptr<const ProcessedImage>>> ProcessImages
   if (images.empty()) return processed;
 
   // 1. What it takes, by the headers. Nothing is held yet.
-  std::vector<int64_t> costs;
+  std::vector<Preprocessor::ImageMemory> costs;
   for (const EncodedImage& image : images) {
-    const absl::StatusOr<int64_t> cost = preprocessor.ImageMemory(image.bytes, limits);
+    const auto cost = preprocessor.MeasureImage(image.bytes, limits);
     if (!cost.ok()) return Named(image, cost.status());
     costs.push_back(*cost);
   }
-  const int64_t kept = preprocessor.image_processor().image_bytes();
   const auto needed_from = [&](size_t first) {
-    if (first == costs.size()) return int64_t{0};
-    return kept * static_cast<int64_t>(costs.size() - first) +
-           *std::max_element(costs.begin() + static_cast<ptrdiff_t>(first), costs.end());
+    int64_t kept = 0;
+    int64_t peak = 0;
+    for (size_t i = first; i < costs.size(); ++i) {
+      kept += costs[i].kept;
+      peak = std::max(peak, costs[i].peak);
+    }
+    return kept + peak;
   };
   if (needed_from(0) > memory.size()) {
-    const auto largest = std::max_element(costs.begin(), costs.end());
+    const auto largest = std::max_element(costs.begin(), costs.end(),
+                                          [](const auto& a, const auto& b) { return a.peak < b.peak; });
     return Named(
         images[largest - costs.begin()],
         absl::InvalidArgumentError(absl::StrFormat(
             "image: decoding it takes %d bytes, with all of the request's pictures %d, more than the "
             "%d for pictures (--image_memory); send it smaller, or as baseline JPEG",
-            *largest, needed_from(0), memory.size())));
+            largest->peak, needed_from(0), memory.size())));
   }
 
   // 2. All at once: whoever waits holds nothing.
   ASSIGN_OR_RETURN(ByteBudget::Lease lease, memory.Acquire(needed_from(0), stop));
   for (size_t i = 0; i < images.size(); ++i) {
-    auto image = preprocessor.ProcessImage(images[i].bytes, limits, stop, lease.Split(kept));
+    auto image = preprocessor.ProcessImage(images[i].bytes, limits, stop, lease.Split(costs[i].kept));
     if (!image.ok()) return Named(images[i], image.status());
     processed.push_back(*std::move(image));
     lease.ShrinkTo(needed_from(i + 1));

@@ -40,7 +40,7 @@ Digest BlockKey(const Digest& previous, const GenerationRequest& request, absl::
   Append(bytes, end - begin);
   for (int position = begin; position < end;) {
     if (const auto visual = FindVisualToken(prompt, position)) {
-      const int run_end = std::min(end, prompt.spans[visual->image].end);
+      const int run_end = std::min(end, visual->run_end);
       Append(bytes, Run::kVisual);
       Append(bytes, prompt.images[visual->image]->digest);
       Append(bytes, visual->index);

@@ -26,8 +26,7 @@ struct Unfinished {
 int Cost(const SequenceStep& step) {
   int cost = step.end - step.begin;
   for (const int image : step.encode_images) {
-    const ImageSpan& span = step.request->prompt->spans[image];
-    cost += span.end - span.begin;
+    cost += step.request->prompt->spans[image].layout->num_visual_tokens();
   }
   return cost;
 }

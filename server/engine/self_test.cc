@@ -21,6 +21,7 @@ std::shared_ptr<const Prompt> Unknown(const Prompt& prompt, uint64_t number) {
                                                                  .rgb = image->rgb,
                                                                  .normalization = image->normalization,
                                                                  .region = image->region,
+                                                                 .layout = image->layout,
                                                                  .digest = image->digest});
     std::memcpy(other->digest.data(), &number, sizeof(number));
     image = std::move(other);

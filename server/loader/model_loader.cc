@@ -8,16 +8,16 @@ namespace varserve {
 
 absl::StatusOr<LoadedModel> LoadModel(const model::VisionLanguageModel::Options& options) {
   ASSIGN_OR_RETURN(model::ModelConfig config, model::ModelConfig::Load(options.model_dir));
-  ASSIGN_OR_RETURN(const image::ImageProcessor images, image::ImageProcessor::Load(options.model_dir));
+  ASSIGN_OR_RETURN(std::unique_ptr<const image::ImageProcessor> image_processor,
+                   config.family->image_processor(config, options.model_dir));
+  const image::ImageShape shape = image_processor->largest();
   LoadedModel loaded;
-  ASSIGN_OR_RETURN(loaded.model, model::VisionLanguageModel::Load(options, std::move(config), images.height(),
-                                                                  images.width()));
+  ASSIGN_OR_RETURN(loaded.model,
+                   model::VisionLanguageModel::Load(options, std::move(config), shape.height, shape.width));
   const model::ModelConfig& c = loaded.model->config();
-  const model::VisualTokenGrid& grid = loaded.model->visual_tokens();
-  const text::ImageLayout layout{
-      .token_id = c.image_token_id, .num_tokens = grid.size(), .rows = grid.rows, .cols = grid.cols};
   ASSIGN_OR_RETURN(loaded.preprocessor,
-                   chat::Preprocessor::Load(options.model_dir, images, layout, c.decoder.vocab_size));
+                   chat::Preprocessor::Load(options.model_dir, std::move(image_processor), c.image_token_id,
+                                            c.decoder.vocab_size));
   return loaded;
 }
 

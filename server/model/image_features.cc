@@ -2,17 +2,14 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
+#include "server/base/visual_tokens.h"
 
 namespace varserve::model {
 
 void ImageFeatures::Encode(const VisionLanguageModel& model, const engine::StepPlan& plan) {
   for (const engine::SequenceStep& step : plan.steps) {
     for (const int image : step.encode_images) {
-      const ProcessedImage& source = *step.request->prompt->images[image];
-      std::vector<float> pixels = source.Pixels();
-      features_[step.sequence][image] =
-          model.EncodeImage(at::from_blob(pixels.data(), {3, source.height, source.width}));
+      features_[step.sequence][image] = model.EncodeImage(*step.request->prompt->images[image]);
     }
   }
 }
@@ -20,12 +17,10 @@ void ImageFeatures::Encode(const VisionLanguageModel& model, const engine::StepP
 void ImageFeatures::Place(const engine::SequenceStep& step, int64_t first, at::Tensor& embeddings) const {
   const std::vector<ImageSpan>& spans = step.request->prompt->spans;
   for (size_t i = 0; i < spans.size(); ++i) {
-    const int begin = std::max(step.begin, spans[i].begin);
-    const int end = std::min(step.end, spans[i].end);
-    if (begin >= end) continue;
-    const at::Tensor& features = features_.at(step.sequence).at(static_cast<int>(i));  // [P, C]
-    embeddings.narrow(0, first + begin - step.begin, end - begin)
-        .copy_(features.narrow(0, begin - spans[i].begin, end - begin));
+    ForVisualRuns(spans[i], step.begin, step.end, [&](int position, int count, int index) {
+      const at::Tensor& features = features_.at(step.sequence).at(static_cast<int>(i));  // [P, C]
+      embeddings.narrow(0, first + position - step.begin, count).copy_(features.narrow(0, index, count));
+    });
   }
 }
 

@@ -94,18 +94,13 @@ MemoryNeeds MeasureNeeds(const VisionLanguageModel& model, const RequestLimits& 
   const ModelConfig& c = model.config();
   const DecoderConfig& d = c.decoder;
   const auto float_bytes = static_cast<int64_t>(sizeof(float));
-  const int64_t image_tokens =
-      static_cast<int64_t>(model.visual_tokens().rows) * model.visual_tokens().cols + 1;
   const int64_t most_running = limits.max_running + limits.reserved_running;
   const int64_t step_tokens = most_running + limits.prefill_budget;
   const int64_t qkv = static_cast<int64_t>(d.num_attention_heads + 2 * d.num_key_value_heads) * d.head_dim;
 
   MemoryNeeds needs;
   needs.weights = model.weight_bytes();
-  // Hidden states of every layer are kept until the features are taken, and one layer's inner activations.
-  needs.vision_tower = float_bytes * image_tokens *
-                       (static_cast<int64_t>(c.vision.hidden_size) * (c.vision.num_hidden_layers + 8) +
-                        2 * static_cast<int64_t>(c.vision.intermediate_size));
+  needs.vision_tower = model.image_workspace_bytes();
   // One layer's activations, twice where an operator's input and output live together, with reordered copies
   // of inputs.
   const int64_t activations =

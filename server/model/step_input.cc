@@ -1,6 +1,6 @@
 #include "server/model/step_input.h"
 
-#include <algorithm>
+#include "server/base/visual_tokens.h"
 
 namespace varserve::model {
 namespace {
@@ -17,7 +17,9 @@ RowBatch::Sequence SequenceOf(const SequenceStep& step, const SlotLayout& layout
   sequence.blocks.assign(step.blocks.begin(), step.blocks.begin() + num_blocks);
   sequence.visual.assign(static_cast<size_t>(num_blocks) * layout.block_size(), 0.0F);
   for (const ImageSpan& span : step.request->prompt->spans) {
-    for (int t = span.begin; t < std::min(span.end, step.end); ++t) sequence.visual[layout.SlotOf(t)] = 1.0F;
+    ForVisualRuns(span, 0, step.end, [&](int position, int count, int /*index*/) {
+      for (int t = position; t < position + count; ++t) sequence.visual[layout.SlotOf(t)] = 1.0F;
+    });
   }
   sequence.empty_begin = layout.prefix_size();
   sequence.empty_end = layout.prefix_size() + layout.padding();

@@ -134,10 +134,12 @@ interventions::AttentionMap StepResults::MapOf(const SequenceStep& step, int64_t
   const float scale = 1.0F / averaged;
   interventions::AttentionMap result{.position = step.end - 1, .before = {}, .after = {}};
   for (const ImageSpan& span : prompt.spans) {
-    for (int t = span.begin; t < span.end; ++t) {
-      result.before.push_back(before[layout.SlotOf(t)] * scale);
-      result.after.push_back(after[layout.SlotOf(t)] * scale);
-    }
+    ForVisualRuns(span, span.begin, span.end, [&](int position, int count, int /*index*/) {
+      for (int t = position; t < position + count; ++t) {
+        result.before.push_back(before[layout.SlotOf(t)] * scale);
+        result.after.push_back(after[layout.SlotOf(t)] * scale);
+      }
+    });
   }
   return result;
 }

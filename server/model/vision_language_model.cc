@@ -1,5 +1,9 @@
 #include "server/model/vision_language_model.h"
 
+#include <ATen/ATen.h>
+
+#include <vector>
+
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
@@ -9,12 +13,11 @@
 #include "server/model/weight_loader.h"
 
 namespace varserve::model {
+
 absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> VisionLanguageModel::Load(const Options& options,
                                                                                      ModelConfig config,
                                                                                      int image_height,
                                                                                      int image_width) {
-  ASSIGN_OR_RETURN(const VisualTokenGrid visual_tokens,
-                   config.family->visual_tokens(config, image_height, image_width));
   ASSIGN_OR_RETURN(const at::Device device, OpenDevice(options.device));
   ASSIGN_OR_RETURN(std::optional<VarProfile> profile,
                    FindVarProfile(options.model_dir, config.decoder, options.var_profile));
@@ -25,7 +28,6 @@ absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> VisionLanguageModel::
 
   std::unique_ptr<VisionLanguageModel> model(new VisionLanguageModel(std::move(config), device, dtype));
   const ModelConfig& c = model->config_;
-  model->visual_tokens_ = visual_tokens;
   model->var_profile_ = std::move(profile);
   RETURN_IF_ERROR(CatchTorchErrors([&]() -> absl::Status {
     model->backend_ = std::make_unique<const backend::Backend>(options.backend, device);
@@ -41,6 +43,11 @@ absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> VisionLanguageModel::
     return weights.status();
   }));
   return model;
+}
+
+at::Tensor VisionLanguageModel::EncodeImage(const ProcessedImage& image) const {
+  std::vector<float> pixels = image.Pixels();
+  return projector_->Forward(tower_->Forward(at::from_blob(pixels.data(), {3, image.height, image.width})));
 }
 
 }  // namespace varserve::model

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/backend/backend.h"
+#include "server/base/prompt.h"
 #include "server/model/decoder.h"
 #include "server/model/model_config.h"
 #include "server/model/projector.h"
@@ -26,16 +27,15 @@ class VisionLanguageModel {
     backend::BackendKind backend = backend::BackendKind::kAuto;
   };
 
-  // Reads all weights. `config` is that of the directory; images come in pixels as preprocessing makes them.
+  // Reads all weights. `config` is that of the directory; image_height x image_width pixels are the
+  // size of the largest image.
   // Messages name the file and the field or tensor.
   static absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> Load(const Options& options,
                                                                          ModelConfig config, int image_height,
                                                                          int image_width);
 
-  // Runs one image. pixels: [3, H, W] float32 => visual tokens [P, C] in the activation dtype
-  at::Tensor EncodeImage(const at::Tensor& pixels) const {
-    return projector_->Forward(tower_->Forward(pixels));
-  }
+  // The visual tokens of an image. => [P, C] in the activation dtype, one for each of its layout
+  at::Tensor EncodeImage(const ProcessedImage& image) const;
 
   const ModelConfig& config() const { return config_; }
   const Decoder& decoder() const { return *decoder_; }
@@ -44,8 +44,8 @@ class VisionLanguageModel {
   at::Device device() const { return device_; }
   at::ScalarType dtype() const { return dtype_; }
   int64_t weight_bytes() const { return weight_bytes_; }
-  // Of one image.
-  const VisualTokenGrid& visual_tokens() const { return visual_tokens_; }
+  // Bytes the vision tower takes at its peak, for the largest image.
+  int64_t image_workspace_bytes() const { return tower_->workspace_bytes(); }
 
  private:
   VisionLanguageModel(ModelConfig config, at::Device device, at::ScalarType dtype)
@@ -54,7 +54,6 @@ class VisionLanguageModel {
   const ModelConfig config_;
   const at::Device device_;
   const at::ScalarType dtype_;
-  VisualTokenGrid visual_tokens_;
   int64_t weight_bytes_ = 0;
   std::optional<VarProfile> var_profile_;
   std::unique_ptr<const backend::Backend> backend_;

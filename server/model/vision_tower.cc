@@ -165,4 +165,12 @@ at::Tensor VisionTower::Forward(const at::Tensor& pixels) const {
   return at::cat(features, -1);
 }
 
+int64_t VisionTower::workspace_bytes() const {
+  // Hidden states of every layer are kept until the features are taken, and one layer's inner activations.
+  const int64_t tokens = static_cast<int64_t>(rows_) * cols_ + 1;
+  return static_cast<int64_t>(sizeof(float)) * tokens *
+         (static_cast<int64_t>(config_.hidden_size) * (config_.num_hidden_layers + 8) +
+          2 * static_cast<int64_t>(config_.intermediate_size));
+}
+
 }  // namespace varserve::model

@@ -27,6 +27,9 @@ class VisionTower {
   // kept
   at::Tensor Forward(const at::Tensor& pixels) const;
 
+  // Bytes that Forward takes at its peak.
+  int64_t workspace_bytes() const;
+
  private:
   struct Layer {
     at::Tensor norm1_weight, norm1_bias, norm2_weight, norm2_bias;  // [Cv] float32

@@ -54,10 +54,10 @@ bool StartsWithBos(const Tokenizer& tokenizer, const UnmarkedText& prompt_text) 
   return prompt_text.offsets.empty() || prompt_text.offsets.front() >= bos->second.size();
 }
 
-// Replaces each placeholder by an image's visual tokens.
-absl::StatusOr<Prompt> PlaceImages(const std::vector<int32_t>& token_ids, const ImageLayout& layout,
+// Replaces each placeholder by the tokens of an image's layout.
+absl::StatusOr<Prompt> PlaceImages(const std::vector<int32_t>& token_ids, int32_t placeholder,
                                    absl::Span<const std::shared_ptr<const ProcessedImage>> images) {
-  const auto placed = static_cast<size_t>(std::count(token_ids.begin(), token_ids.end(), layout.token_id));
+  const auto placed = static_cast<size_t>(std::count(token_ids.begin(), token_ids.end(), placeholder));
   if (placed != images.size()) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "images: the model's chat template places %d of the %d images of this conversation; send "
@@ -66,15 +66,18 @@ absl::StatusOr<Prompt> PlaceImages(const std::vector<int32_t>& token_ids, const 
   }
   Prompt prompt;
   prompt.images.assign(images.begin(), images.end());
-  prompt.token_ids.reserve(token_ids.size() + images.size() * layout.num_tokens);
+  size_t size = token_ids.size();
+  for (const std::shared_ptr<const ProcessedImage>& image : images) size += image->layout->size() - 1;
+  prompt.token_ids.reserve(size);
   for (const int32_t id : token_ids) {
     const int begin = prompt.size();
-    if (id != layout.token_id) {
+    if (id != placeholder) {
       prompt.token_ids.push_back(id);
       continue;
     }
-    prompt.token_ids.insert(prompt.token_ids.end(), layout.num_tokens, id);
-    prompt.spans.push_back({begin, prompt.size(), layout.rows, layout.cols});
+    const std::shared_ptr<const ImageLayout>& layout = images[prompt.spans.size()]->layout;
+    prompt.token_ids.insert(prompt.token_ids.end(), layout->token_ids.begin(), layout->token_ids.end());
+    prompt.spans.push_back({begin, prompt.size(), layout});
   }
   return prompt;
 }
@@ -90,7 +93,7 @@ absl::Status TooLarge(absl::string_view field, size_t size, absl::string_view un
 
 absl::Status PromptBuilder::CheckText(absl::Span<const Message> messages, size_t num_images,
                                       int context) const {
-  const size_t image_tokens = num_images * image_layout_.num_tokens;
+  const size_t image_tokens = num_images * placeholder_.least_tokens;
   const auto room = static_cast<size_t>(context);
   if (image_tokens >= room) return TooLarge("images", image_tokens, "visual tokens", room - 1, context);
 
@@ -117,14 +120,14 @@ absl::StatusOr<Prompt> PromptBuilder::Build(absl::Span<const Message> messages,
                                             absl::Span<const std::shared_ptr<const ProcessedImage>> images,
                                             int context) const {
   // Tokens before placeholders become images; one must be left to be generated.
-  const int64_t most_tokens =
-      context - 1 - static_cast<int64_t>(images.size()) * (image_layout_.num_tokens - 1);
+  int64_t most_tokens = int64_t{context} - 1;
+  for (const std::shared_ptr<const ProcessedImage>& image : images) most_tokens -= image->layout->size() - 1;
   ASSIGN_OR_RETURN(const std::vector<int32_t> token_ids, TokenIds(messages, most_tokens));
   if (static_cast<int64_t>(token_ids.size()) > most_tokens) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "messages: the prompt leaves no room for an answer in the model's context of %d tokens", context));
   }
-  return PlaceImages(token_ids, image_layout_, images);
+  return PlaceImages(token_ids, placeholder_.token_id, images);
 }
 
 absl::StatusOr<std::vector<int32_t>> PromptBuilder::TokenIds(absl::Span<const Message> messages,

@@ -18,24 +18,18 @@
 
 namespace varserve::text {
 
-// How an image appears in the prompt: num_tokens times its placeholder; the last rows x cols of them are a
-// grid.
-struct ImageLayout {
+// What the chat template writes for an image, and the fewest tokens that an image has in the prompt.
+struct ImagePlaceholder {
   int32_t token_id = 0;
-  int num_tokens = 0;
-  int rows = 0;
-  int cols = 0;
+  int least_tokens = 0;
 };
 
 class PromptBuilder {
  public:
   // Tokenizer and template outlive the builder. `vocabulary` is the number of tokens the model knows.
   PromptBuilder(const Tokenizer* tokenizer, const ChatTemplate* chat_template,
-                const ImageLayout& image_layout, int vocabulary)
-      : tokenizer_(tokenizer),
-        template_(chat_template),
-        image_layout_(image_layout),
-        vocabulary_(vocabulary) {}
+                const ImagePlaceholder& placeholder, int vocabulary)
+      : tokenizer_(tokenizer), template_(chat_template), placeholder_(placeholder), vocabulary_(vocabulary) {}
 
   // Whether a prompt of this conversation may fit a context of so many tokens, by its sizes alone. It cannot
   // if its images fill the context; if its text has more bytes than the rest of the context filled with the
@@ -59,7 +53,7 @@ class PromptBuilder {
  private:
   const Tokenizer* tokenizer_;
   const ChatTemplate* template_;
-  ImageLayout image_layout_;
+  ImagePlaceholder placeholder_;
   int vocabulary_;
 };
 

@@ -30,12 +30,11 @@ constexpr bool kMemoryIsOurs = true;
 TEST(RandomFaultsTest, TheRealModelLosesNothing) {
   const ServableModel servable;
   auto loaded = servable.tiny().Load();
-  auto preprocessor = chat::Preprocessor::Load(servable.dir(), *image::ImageProcessor::Load(servable.dir()),
-                                               {.token_id = 159,
-                                                .num_tokens = loaded->visual_tokens().size(),
-                                                .rows = loaded->visual_tokens().rows,
-                                                .cols = loaded->visual_tokens().cols},
-                                               /*vocabulary=*/160);
+  const model::ModelConfig& config = loaded->config();
+  auto image_processor = config.family->image_processor(config, servable.dir());
+  ASSERT_TRUE(image_processor.ok()) << image_processor.status();
+  auto preprocessor = chat::Preprocessor::Load(servable.dir(), *std::move(image_processor),
+                                               config.image_token_id, config.decoder.vocab_size);
   ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
   auto inner = model::StepRunner::Create(std::move(loaded), /*num_blocks=*/120);
   ASSERT_TRUE(inner.ok()) << inner.status();

@@ -16,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "server/text/prompt_builder.h"
 #include "tests/testing/files.h"
+#include "tests/testing/image_span.h"
 
 namespace {
 
@@ -30,8 +31,7 @@ struct Model {
   Model()
       : tokenizer(*Tokenizer::Load(kDir, kImage)),
         chat_template(*ChatTemplate::Load(kDir, tokenizer.named_tokens())),
-        builder(&tokenizer, &chat_template, {.token_id = kImage, .num_tokens = 1, .rows = 1, .cols = 1},
-                1 << 20) {}
+        builder(&tokenizer, &chat_template, {.token_id = kImage, .least_tokens = 1}, 1 << 20) {}
 
   // tests/golden: BOS from the tokenizer, a placeholder for each image, an EOS after each answer.
   static inline const std::string kDir = RepositoryPath("tests/golden/text/llama");
@@ -59,8 +59,8 @@ std::vector<int32_t> SpecialTokens(const Model& model, const Prompt& prompt) {
 }
 
 void CheckPrompt(const Model& model, const std::vector<std::string>& texts) {
-  const std::vector<std::shared_ptr<const ProcessedImage>> images = {
-      std::make_shared<const ProcessedImage>()};
+  const std::vector<std::shared_ptr<const ProcessedImage>> images = {std::make_shared<const ProcessedImage>(
+      ProcessedImage{.layout = testing::MakeLayout(1, 1, 1, Model::kImage)})};
   const std::vector<Message> messages = Conversation(texts);
   const auto prompt = model.builder.Build(messages, images);
   if (!prompt.ok()) {

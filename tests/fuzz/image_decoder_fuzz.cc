@@ -7,22 +7,25 @@
 #include "absl/strings/string_view.h"
 #include "nlohmann/json.hpp"
 #include "server/base/byte_budget.h"
+#include "server/image/clip_image_processor.h"
 #include "server/image/image_decoder.h"
-#include "server/image/image_processor.h"
 
 namespace {
 
 using varserve::ByteBudget;
-using varserve::image::ImageProcessor;
+using varserve::image::ClipImageProcessor;
+using varserve::image::ClipImageProcessorConfig;
 using varserve::image::RowSink;
 
 void Check(bool condition) {
   if (!condition) std::abort();
 }
 
-const ImageProcessor& Processor() {
-  static const ImageProcessor processor = *ImageProcessor::FromConfig(
-      {{"image_processor_type", "LlavaImageProcessor"}, {"size", 8}, {"crop_size", 8}});
+const ClipImageProcessor& Processor() {
+  static const ClipImageProcessor processor(
+      *ClipImageProcessorConfig::Parse(
+          {{"image_processor_type", "LlavaImageProcessor"}, {"size", 8}, {"crop_size", 8}}),
+      nullptr);
   return processor;
 }
 

@@ -14,13 +14,13 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "server/base/model_files.h"
-#include "server/image/image_processor.h"
+#include "server/image/clip_image_processor_config.h"
 #include "server/model/model_config.h"
 
 namespace {
 
 using varserve::ParseJsonObject;
-using varserve::image::ImageProcessor;
+using varserve::image::ClipImageProcessorConfig;
 using varserve::model::DecoderConfig;
 using varserve::model::ModelConfig;
 using varserve::model::VisionConfig;
@@ -77,7 +77,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     CheckRefusal(config.status());
   }
   if (files.size() < 3) return 0;
-  const auto processor = ImageProcessor::FromConfig(files[2]);
+  const auto processor = ClipImageProcessorConfig::Parse(files[2]);
   if (processor.ok()) {
     Check(processor->height() >= 1 && processor->width() >= 1);
   } else {

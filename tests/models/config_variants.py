@@ -251,7 +251,7 @@ def vision_variants(add: Add) -> None:
     )
     add("fewer layers of the tower", config=vision("num_hidden_layers", 2))
     add("image_size of another tower", ("size", "28x28", "image_size is 35"), config=vision("image_size", 35))
-    add("patch_size of another tower", ("patch_embedding", "shape"), config=vision("patch_size", 14))
+    add("patch_size of another tower", ("patch_size is 7", "config.json"), config=vision("patch_size", 14))
     add("patch_size that does not divide", ("size", "28x28", "patch_size is 9"), config=vision("patch_size", 9))
     add("image_size a list", says("vision_config.image_size"), config=vision("image_size", [28, 28]))
     add("num_channels 1", says("num_channels"), config=vision("num_channels", 1))

@@ -1,5 +1,6 @@
 #include "tests/testing/fake_model_runner.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -45,23 +46,28 @@ uint64_t HashOf(const Intervention& intervention) {
   return hash;
 }
 
-// Position in the image, or none: written anew here, so that the engine's own arithmetic is checked against
-// it.
+// Image and index of the visual token at a position, or none: written anew here, so that the engine's own
+// arithmetic is checked against it.
 std::optional<std::pair<int, int>> ImageAt(const Prompt& prompt, int position) {
   for (int i = static_cast<int>(prompt.spans.size()) - 1; i >= 0; --i) {
-    if (position >= prompt.spans[i].begin && position < prompt.spans[i].end) {
-      return std::pair(i, position - prompt.spans[i].begin);
-    }
+    const ImageSpan& span = prompt.spans[i];
+    if (position < span.begin || position >= span.end) continue;
+    const std::vector<int32_t>& ids = span.layout->token_ids;
+    const auto at = ids.begin() + position - span.begin;
+    const int32_t placeholder = ids[span.layout->runs.front().begin];
+    if (*at != placeholder) return std::nullopt;
+    return std::pair(i, static_cast<int>(std::count(ids.begin(), at, placeholder)));
   }
   return std::nullopt;
 }
 
 bool Eligible(const Prompt& prompt, int position) {
-  if (ImageAt(prompt, position)) return false;
+  bool after_image = false;
   for (const ImageSpan& span : prompt.spans) {
-    if (span.begin < position) return true;
+    if (position >= span.begin && position < span.end) return false;
+    after_image = after_image || span.begin < position;
   }
-  return false;
+  return after_image;
 }
 
 int SlotOf(const Prompt& prompt, int position, int block_size) {

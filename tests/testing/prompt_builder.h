@@ -8,10 +8,9 @@
 #include <vector>
 
 #include "server/base/prompt.h"
+#include "tests/testing/image_span.h"
 
 namespace varserve::testing {
-
-inline constexpr int32_t kImagePlaceholder = 999;
 
 class PromptBuilder {
  public:
@@ -26,9 +25,12 @@ class PromptBuilder {
   }
   // A picture of rows x cols visual tokens; equal `picture`, equal content.
   PromptBuilder& Image(uint8_t picture, int rows, int cols) {
+    return Image(picture, MakeLayout(rows * cols, rows, cols));
+  }
+  PromptBuilder& Image(uint8_t picture, const std::shared_ptr<const ImageLayout>& layout) {
     const int begin = prompt_.size();
-    prompt_.spans.push_back({.begin = begin, .end = begin + rows * cols, .rows = rows, .cols = cols});
-    prompt_.token_ids.insert(prompt_.token_ids.end(), rows * cols, kImagePlaceholder);
+    prompt_.spans.push_back({.begin = begin, .end = begin + layout->size(), .layout = layout});
+    prompt_.token_ids.insert(prompt_.token_ids.end(), layout->token_ids.begin(), layout->token_ids.end());
     auto image = std::make_shared<ProcessedImage>();
     image->digest.fill(picture);
     prompt_.images.push_back(std::move(image));

@@ -2,20 +2,28 @@
 
 #include <gtest/gtest.h>
 
-#include <string>
 #include <utility>
 
+#include "server/base/status_macros.h"
+#include "server/image/clip_image_processor.h"
 #include "tests/testing/files.h"
+#include "tests/testing/image_span.h"
 
 namespace varserve::testing {
 
+absl::StatusOr<std::unique_ptr<const chat::Preprocessor>> LoadPreprocessor(const std::filesystem::path& dir,
+                                                                           int vocabulary,
+                                                                           int visual_tokens) {
+  const int32_t image_token_id = ReadJson(dir / "config.json")["image_token_index"];
+  ASSIGN_OR_RETURN(const auto config, image::ClipImageProcessorConfig::Load(dir));
+  return chat::Preprocessor::Load(dir,
+                                  std::make_unique<const image::ClipImageProcessor>(
+                                      config, MakeLayout(visual_tokens, 2, 2, image_token_id)),
+                                  image_token_id, vocabulary);
+}
+
 std::unique_ptr<const chat::Preprocessor> LoadSmallPreprocessor() {
-  const std::string dir = RepositoryPath("tests/golden/text/llama");
-  const nlohmann::json config = ReadJson(dir + "/config.json");
-  auto preprocessor = chat::Preprocessor::Load(
-      dir, *image::ImageProcessor::Load(dir),
-      {.token_id = config["image_token_index"], .num_tokens = 4, .rows = 2, .cols = 2},
-      /*vocabulary=*/1100);
+  auto preprocessor = LoadPreprocessor(RepositoryPath("tests/golden/text/llama"), kSmallVocabulary);
   EXPECT_TRUE(preprocessor.ok()) << preprocessor.status();
   return *std::move(preprocessor);
 }

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "tests/testing/files.h"
+#include "tests/testing/image_span.h"
 
 namespace varserve::testing {
 namespace {
@@ -163,7 +164,7 @@ std::shared_ptr<const Prompt> TinyModel::MakePrompt(const std::vector<int32_t>& 
   prompt->token_ids = token_ids;
   for (const std::vector<int>& s : spans) {
     prompt->images.push_back(Picture(static_cast<int>(prompt->spans.size())));
-    prompt->spans.push_back({.begin = s[0], .end = s[1], .rows = s[2], .cols = s[3]});
+    prompt->spans.push_back(MakeSpan(s[0], s[1], s[2], s[3]));
   }
   return prompt;
 }

@@ -50,11 +50,11 @@ void CountSinks(const SequenceEvidence& evidence, int position, const SinkRule& 
     sink.max_phi = std::max(sink.max_phi, phi[layer.layer]);
   }
   if (!visual || sink.layers == 0) return;
-  const ImageSpan& span = prompt.spans[visual->image];
-  const int place = position - span.grid_begin();
+  const ImageLayout& layout = *prompt.spans[visual->image].layout;
+  const int place = visual->index - layout.grid_begin();
   sink.image = visual->image;
-  sink.row = place / span.cols;
-  sink.col = place % span.cols;
+  sink.row = place / layout.cols;
+  sink.col = place % layout.cols;
   if (place >= 0) report.visual_sinks.push_back(sink);  // a class token has no place in the grid
 }
 

@@ -77,10 +77,10 @@ void AddMaps(const VarReport& report, const ReportContext& context, v1::VarRepor
   for (const AttentionMap& map : report.maps) {
     size_t first = 0;  // of the image's visual tokens in the map
     for (size_t i = 0; i < context.prompt.spans.size(); ++i) {
-      const ImageSpan& span = context.prompt.spans[i];
-      const size_t grid = first + span.grid_begin() - span.begin;
-      first += span.end - span.begin;
-      bytes += 2 * static_cast<int64_t>(sizeof(float)) * span.rows * span.cols + kMapFieldsBytes;
+      const ImageLayout& layout = *context.prompt.spans[i].layout;
+      const size_t grid = first + layout.grid_begin();
+      first += layout.num_visual_tokens();
+      bytes += 2 * static_cast<int64_t>(sizeof(float)) * layout.rows * layout.cols + kMapFieldsBytes;
       if (bytes > context.max_map_bytes) {
         proto.set_maps_truncated(true);
         return;
@@ -88,8 +88,8 @@ void AddMaps(const VarReport& report, const ReportContext& context, v1::VarRepor
       v1::AttentionMap& message = *proto.add_maps();
       message.set_position(static_cast<uint32_t>(map.position));
       message.set_image(static_cast<uint32_t>(i));
-      message.set_rows(static_cast<uint32_t>(span.rows));
-      message.set_columns(static_cast<uint32_t>(span.cols));
+      message.set_rows(static_cast<uint32_t>(layout.rows));
+      message.set_columns(static_cast<uint32_t>(layout.cols));
       message.mutable_before()->Add(map.before.begin() + static_cast<ptrdiff_t>(grid),
                                     map.before.begin() + static_cast<ptrdiff_t>(first));
       message.mutable_after()->Add(map.after.begin() + static_cast<ptrdiff_t>(grid),

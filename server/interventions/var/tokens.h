@@ -13,9 +13,9 @@ namespace varserve::interventions {
 // phi is measured for both variants, whose epsilons differ: a plane each, by VarVariant.
 inline constexpr int kNumPhiPlanes = 2;
 
-// A text token, prompt or generated, that has a visual token before it.
+// A text token, prompt or generated, after an image.
 inline bool IsEligible(const Prompt& prompt, int position) {
-  return !prompt.spans.empty() && position >= prompt.spans.front().end && !FindVisualToken(prompt, position);
+  return !prompt.spans.empty() && position >= prompt.spans.front().end && !FindImage(prompt, position);
 }
 
 // The paper judges every token as it is processed, and one with phi >= tau is a sink. The authors' code finds

@@ -3,23 +3,18 @@
 // the family fills in. No torch.
 #pragma once
 
+#include <filesystem>
+#include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "server/base/json_fields.h"
+#include "server/image/image_processor.h"
 
 namespace varserve::model {
 
 struct ModelConfig;
-
-// The visual tokens of one image: `leading` tokens that show no place, then a grid, row by row.
-struct VisualTokenGrid {
-  int rows = 0;
-  int cols = 0;
-  int leading = 0;
-  int size() const { return leading + rows * cols; }
-};
 
 // Pure functions, thread-safe.
 struct Family {
@@ -31,9 +26,11 @@ struct Family {
   // A stored weight's name as the model's parts ask for it: language_model.{embed_tokens,layers.N...,norm},
   // lm_head, vision_tower..., multi_modal_projector....
   std::string (*canonical_weight_name)(const std::string& stored);
-  // Of an image of height x width pixels as preprocessing makes it. FAILED_PRECONDITION where the vision
-  // tower does not take this size.
-  absl::StatusOr<VisualTokenGrid> (*visual_tokens)(const ModelConfig& config, int height, int width);
+  // Preprocessing of pictures, and the tokens of an image in the prompt. Reads the directory's
+  // preprocessor_config.json and processor_config.json. Errors name file and field, also if they disagree
+  // with config.json.
+  absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> (*image_processor)(
+      const ModelConfig& config, const std::filesystem::path& model_dir);
 };
 
 // nullptr if there is none.

@@ -1,17 +1,24 @@
 // LLaVA-1.5 as transformers has it (LlavaConfig, LlavaForConditionalGeneration): features of one or more
 // layers of a CLIP or DINOv2 tower, an MLP, and a Llama decoder. Every image has the same grid.
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "nlohmann/json.hpp"
+#include "server/base/model_files.h"
+#include "server/base/status_macros.h"
+#include "server/image/clip_image_processor.h"
 #include "server/model/dimensions.h"
 #include "server/model/families/family.h"
 #include "server/model/model_config.h"
 
 namespace varserve::model {
 namespace {
+
+constexpr char kProcessorFile[] = "processor_config.json";
 
 std::vector<int> ReadFeatureLayers(JsonFields& fields, int num_hidden_layers) {
   constexpr char kKey[] = "vision_feature_layer";
@@ -66,7 +73,7 @@ std::string CanonicalWeightName(const std::string& stored) {
   return std::string(name);
 }
 
-absl::StatusOr<VisualTokenGrid> VisualTokens(const ModelConfig& config, int height, int width) {
+absl::StatusOr<ImageLayout> LayoutOf(const ModelConfig& config, int height, int width) {
   const VisionConfig& vision = config.vision;
   const std::string pictures = absl::StrCat("size, crop_size: the image processor makes pictures of ", height,
                                             "x", width, ", but config.json: vision_config.");
@@ -79,9 +86,57 @@ absl::StatusOr<VisualTokenGrid> VisualTokens(const ModelConfig& config, int heig
     return absl::FailedPreconditionError(
         absl::StrCat(pictures, "image_size is ", vision.image_size, ", the only size a CLIP tower takes"));
   }
-  return VisualTokenGrid{.rows = height / vision.patch_size,
-                         .cols = width / vision.patch_size,
-                         .leading = config.drop_class_token ? 0 : 1};
+  const int rows = height / vision.patch_size;
+  const int cols = width / vision.patch_size;
+  const int tokens = rows * cols + (config.drop_class_token ? 0 : 1);
+  return ImageLayout(std::vector<int32_t>(tokens, config.image_token_id), config.image_token_id, rows, cols);
+}
+
+// The first file that names a processor decides, as in transformers.
+absl::Status CheckProcessorClass(const std::filesystem::path& model_dir) {
+  constexpr char kKey[] = "processor_class";
+  for (const char* file : {kProcessorFile, "preprocessor_config.json", "tokenizer_config.json"}) {
+    const absl::StatusOr<nlohmann::json> json = ReadModelJson(model_dir, file);
+    if (absl::IsNotFound(json.status())) continue;
+    if (!json.ok()) return json.status();
+    JsonFields fields(*json, file, JsonFields::Null::kAbsent);
+    if (!fields.Has(kKey)) continue;
+    fields.Choice(kKey, "", {"LlavaProcessor"});
+    return fields.status();
+  }
+  return absl::OkStatus();
+}
+
+// transformers refuses every request with a picture if its processor makes another number of tokens.
+absl::Status CheckNumTokens(const std::filesystem::path& model_dir, int height, int width,
+                            const ImageLayout& layout) {
+  absl::StatusOr<nlohmann::json> json = ReadModelJson(model_dir, kProcessorFile);
+  if (absl::IsNotFound(json.status())) return absl::OkStatus();
+  RETURN_IF_ERROR(json.status());
+  JsonFields fields(*json, kProcessorFile, JsonFields::Null::kAbsent);
+  const std::string strategy = fields.String("vision_feature_select_strategy", "");
+  const int64_t added = fields.Int("num_additional_image_tokens", 0, 0, kMostOfAnything);
+  if (!fields.Has("patch_size")) return fields.status();
+  const int64_t patch_size = fields.Int("patch_size", 1, 1, kMostOfAnything);
+  const int64_t tokens =
+      (height / patch_size) * (width / patch_size) + added - (strategy == "default" ? 1 : 0);
+  if (tokens != layout.size()) {
+    fields.Fail("patch_size",
+                absl::StrCat("is ", patch_size, ", which with num_additional_image_tokens ", added,
+                             " and vision_feature_select_strategy \"", strategy, "\" makes ", tokens,
+                             " tokens of a picture; by config.json there are ", layout.size()));
+  }
+  return fields.status();
+}
+
+absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> MakeImageProcessor(
+    const ModelConfig& config, const std::filesystem::path& model_dir) {
+  ASSIGN_OR_RETURN(const auto processor, image::ClipImageProcessorConfig::Load(model_dir));
+  ASSIGN_OR_RETURN(ImageLayout layout, LayoutOf(config, processor.height(), processor.width()));
+  RETURN_IF_ERROR(CheckProcessorClass(model_dir));
+  RETURN_IF_ERROR(CheckNumTokens(model_dir, processor.height(), processor.width(), layout));
+  return std::make_unique<const image::ClipImageProcessor>(
+      processor, std::make_shared<const ImageLayout>(std::move(layout)));
 }
 
 }  // namespace
@@ -90,6 +145,6 @@ const Family kLlava = {.model_type = "llava",
                        .name = "LLaVA",
                        .read_config = ReadConfig,
                        .canonical_weight_name = CanonicalWeightName,
-                       .visual_tokens = VisualTokens};
+                       .image_processor = MakeImageProcessor};
 
 }  // namespace varserve::model

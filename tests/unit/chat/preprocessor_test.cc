@@ -7,27 +7,25 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "server/base/status_macros.h"
 #include "tests/testing/files.h"
+#include "tests/testing/small_preprocessor.h"
 
 namespace varserve::chat {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 using text::ImagePart;
 using text::Role;
 
-class PreprocessorTest : public testing::Test {
+class PreprocessorTest : public ::testing::Test {
  protected:
   void SetUp() override {
     std::filesystem::remove_all(dir_);
     std::filesystem::copy(RepositoryPath("tests/golden/text/llama"), dir_);
-    layout_.token_id = ReadJson(dir_ / "config.json")["image_token_index"];
   }
 
   absl::StatusOr<std::unique_ptr<const Preprocessor>> Load() const {
-    ASSIGN_OR_RETURN(const image::ImageProcessor image_processor, image::ImageProcessor::Load(dir_));
-    return Preprocessor::Load(dir_, image_processor, layout_, vocabulary_);
+    return varserve::testing::LoadPreprocessor(dir_, vocabulary_);
   }
   std::string LoadError() const {
     const auto preprocessor = Load();
@@ -35,9 +33,10 @@ class PreprocessorTest : public testing::Test {
     return std::string(preprocessor.status().message());
   }
 
-  const std::filesystem::path dir_ = testing::TempDir() + "/preprocessor_test";
-  int vocabulary_ = 1100;
-  text::ImageLayout layout_{.token_id = 0, .num_tokens = 4, .rows = 2, .cols = 2};
+  const std::filesystem::path dir_ = ::testing::TempDir() + "/preprocessor_test";
+  const int32_t image_token_id_ =
+      ReadJson(RepositoryPath("tests/golden/text/llama/config.json"))["image_token_index"];
+  int vocabulary_ = varserve::testing::kSmallVocabulary;
 };
 
 TEST_F(PreprocessorTest, MakesAPromptOfAPictureAndAQuestion) {
@@ -47,7 +46,7 @@ TEST_F(PreprocessorTest, MakesAPromptOfAPictureAndAQuestion) {
       (*preprocessor)
           ->ProcessImage(ReadFile(RepositoryPath("tests/golden/images/files/photo.jpg")), {}, NeverStop);
   ASSERT_TRUE(image.ok()) << image.status();
-  EXPECT_EQ((*image)->height, (*preprocessor)->image_processor().height());
+  EXPECT_EQ((*image)->height, (*preprocessor)->image_processor().largest().height);
   const absl::StatusOr<Prompt> prompt =
       (*preprocessor)->prompt_builder().Build({{Role::kUser, {ImagePart(), "What is this?"}}}, {*image});
   ASSERT_TRUE(prompt.ok()) << prompt.status();
@@ -69,7 +68,7 @@ TEST_F(PreprocessorTest, NamesTheFileThatIsMissing) {
 TEST_F(PreprocessorTest, TriesTheChatTemplate) {
   std::ofstream(dir_ / "chat_template.jinja") << "{{ messages[0].content[1].text }}";
   EXPECT_THAT(LoadError(),
-              testing::StartsWith("chat template: it cannot be used with an image and a question: images"));
+              ::testing::StartsWith("chat template: it cannot be used with an image and a question: images"));
   std::ofstream(dir_ / "chat_template.jinja") << "{{ messages | no_such_filter }}";
   EXPECT_THAT(LoadError(), HasSubstr("no_such_filter"));
 }
@@ -83,7 +82,7 @@ TEST_F(PreprocessorTest, ATemplateMustNotWriteListsOfParts) {
         "{% if messages[0].content is not string %}{{ raise_exception('strings only') }}{% endif %}"}) {
     std::ofstream(dir_ / "chat_template.jinja") << source;
     EXPECT_THAT(LoadError(),
-                testing::StartsWith("chat template: it cannot be used with an image and a question: "))
+                ::testing::StartsWith("chat template: it cannot be used with an image and a question: "))
         << source;
   }
   // It may have no place for the question.
@@ -98,7 +97,7 @@ TEST_F(PreprocessorTest, ATemplateMustNotWriteListsOfParts) {
 }
 
 TEST_F(PreprocessorTest, TokensOfTheTemplateMustBeTheModels) {
-  vocabulary_ = layout_.token_id + 1;
+  vocabulary_ = image_token_id_ + 1;
   EXPECT_TRUE(Load().ok());
   const int32_t pad = vocabulary_;  // the tokenizer's last
   const auto file = [&](const char* name, const std::string& text) { std::ofstream(dir_ / name) << text; };
@@ -113,7 +112,7 @@ TEST_F(PreprocessorTest, TokensOfTheTemplateMustBeTheModels) {
        "<image>{% for m in messages %}{{ m.content[-1].text }}"
        "{{ ' ' + pad_token if m.role == 'assistant' }}{% endfor %}");
   EXPECT_THAT(LoadError(),
-              testing::StartsWith("chat template: it cannot be used with a conversation: messages: "));
+              ::testing::StartsWith("chat template: it cannot be used with a conversation: messages: "));
   file("chat_template.jinja", "<image>{% for m in messages %}{{ m.content[-1].text }}{% endfor %}");
   EXPECT_TRUE(Load().ok());
   nlohmann::json config = ReadJson(dir_ / "tokenizer_config.json");
@@ -127,7 +126,7 @@ TEST_F(PreprocessorTest, TokensOfTheTemplateMustBeTheModels) {
 // A word that a user can write, added to the tokenizer but not to the model.
 TEST_F(PreprocessorTest, ATokenOfTheUsersMustBeTheModels) {
   nlohmann::json tokenizer = ReadJson(dir_ / "tokenizer.json");
-  vocabulary_ = layout_.token_id + 2;
+  vocabulary_ = image_token_id_ + 2;
   nlohmann::json word = tokenizer["added_tokens"].back();
   word["id"] = vocabulary_;
   word["content"] = "<tool>";

@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "tests/testing/files.h"
 #include "tests/testing/picture_files.h"
+#include "tests/testing/small_preprocessor.h"
 
 namespace varserve::chat {
 namespace {
@@ -21,23 +22,13 @@ using ::testing::StartsWith;
 
 class RequestImagesTest : public ::testing::Test {
  protected:
-  RequestImagesTest() {
-    const std::filesystem::path dir = RepositoryPath("tests/golden/text/llama");
-    preprocessor_ = *Preprocessor::Load(dir, *image::ImageProcessor::Load(dir),
-                                        {.token_id = ReadJson(dir / "config.json")["image_token_index"],
-                                         .num_tokens = 4,
-                                         .rows = 2,
-                                         .cols = 2},
-                                        /*vocabulary=*/1100);
-  }
-
-  int64_t Cost(const std::string& file) const { return *preprocessor_->ImageMemory(file, {}); }
-  int64_t kept() const { return preprocessor_->image_processor().image_bytes(); }
+  int64_t Cost(const std::string& file) const { return preprocessor_->MeasureImage(file, {})->peak; }
+  int64_t kept() const { return preprocessor_->MeasureImage(cheap_, {})->kept; }
   auto Process(const std::vector<EncodedImage>& images, ByteBudget& memory, Stop stop = NeverStop) const {
     return ProcessImages(*preprocessor_, images, {}, memory, stop);
   }
 
-  std::unique_ptr<const Preprocessor> preprocessor_;
+  const std::unique_ptr<const Preprocessor> preprocessor_ = varserve::testing::LoadSmallPreprocessor();
   const std::string cheap_ = varserve::testing::JpegKinds()[0].make(60, 40, 1);
   const std::string costly_ = varserve::testing::JpegKinds()[8].make(300, 200, 6);  // progressive
 };

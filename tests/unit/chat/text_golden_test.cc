@@ -11,6 +11,7 @@
 #include "server/chat/preprocessor.h"
 #include "server/text/detokenizer.h"
 #include "tests/testing/files.h"
+#include "tests/testing/small_preprocessor.h"
 
 namespace varserve::chat {
 namespace {
@@ -51,16 +52,11 @@ int CountImages(absl::Span<const Message> messages) {
   return count;
 }
 
-class TextGoldenTest : public testing::TestWithParam<const char*> {
+class TextGoldenTest : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     const std::filesystem::path dir = RepositoryPath("tests/golden/text") / GetParam();
-    const int32_t token_id = ReadJson(dir / "config.json")["image_token_index"];
-    const auto image_processor = image::ImageProcessor::Load(dir);
-    ASSERT_TRUE(image_processor.ok()) << image_processor.status();
-    auto loaded = Preprocessor::Load(
-        dir, *image_processor, {.token_id = token_id, .num_tokens = kVisualTokens, .rows = 2, .cols = 2},
-        kVocabulary);
+    auto loaded = varserve::testing::LoadPreprocessor(dir, kVocabulary, kVisualTokens);
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     preprocessor_ = *std::move(loaded);
     for (Json& golden : prompts_) {
@@ -75,7 +71,8 @@ class TextGoldenTest : public testing::TestWithParam<const char*> {
 };
 
 TEST_P(TextGoldenTest, PromptsHaveTheProcessorsIds) {
-  const auto image = std::make_shared<const ProcessedImage>();
+  const auto image = std::make_shared<const ProcessedImage>(
+      ProcessedImage{.layout = preprocessor_->image_processor().smallest().layout});
   for (const Json& golden : goldens_) {
     const std::vector<Message> messages = ToMessages(golden["messages"]);
     const std::vector<std::shared_ptr<const ProcessedImage>> images(CountImages(messages), image);
@@ -101,7 +98,7 @@ TEST_P(TextGoldenTest, DecodedIdsAreTransformersText) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, TextGoldenTest, testing::Values("byte_level", "llama"));
+INSTANTIATE_TEST_SUITE_P(All, TextGoldenTest, ::testing::Values("byte_level", "llama"));
 
 TEST(ChatTemplateGoldenTest, RendersAsTransformers) {
   const std::map<std::string, std::string> named_tokens = {
@@ -114,7 +111,7 @@ TEST(ChatTemplateGoldenTest, RendersAsTransformers) {
     if (golden.contains("raised")) {
       EXPECT_EQ(text.status().code(), absl::StatusCode::kInvalidArgument) << golden["name"];
       EXPECT_THAT(std::string(text.status().message()),
-                  testing::HasSubstr(golden["raised"].get<std::string>()));
+                  ::testing::HasSubstr(golden["raised"].get<std::string>()));
     } else {
       ASSERT_TRUE(text.ok()) << golden["name"] << ": " << text.status();
       EXPECT_EQ(*text, golden["text"]) << golden["name"];

@@ -76,7 +76,7 @@ class PicturesTest : public ::testing::Test {
 
 TEST_F(PicturesTest, AreHeldUntilTheirRequestEnds) {
   Start(64 << 20);
-  const int64_t kept = 3 * server_->preprocessor().image_processor().image_bytes();
+  const int64_t kept = 3 * server_->preprocessor().image_processor().MakePlan(9, 9, 1)->image_bytes;
   gate_.Close();
   std::thread caller([this] { EXPECT_TRUE(Ask(3).ok()); });
   gate_.WaitForArrival();

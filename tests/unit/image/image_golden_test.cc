@@ -10,7 +10,7 @@
 #include "nlohmann/json.hpp"
 #include "server/base/status_macros.h"
 #include "server/image/image_decoder.h"
-#include "server/image/image_processor.h"
+#include "tests/testing/clip_image_processor.h"
 #include "tests/testing/files.h"
 
 namespace varserve::image {
@@ -24,7 +24,7 @@ const Json& Goldens() {
 }
 
 absl::StatusOr<ProcessedImage> Process(const std::string& file, const Json& config) {
-  ASSIGN_OR_RETURN(const ImageProcessor processor, ImageProcessor::FromConfig(config));
+  const ClipImageProcessor processor = varserve::testing::MakeClipProcessor(config);
   const std::string bytes = ReadFile(RepositoryPath("tests/golden/images/files") / file);
   ASSIGN_OR_RETURN(const ImageInfo info, ReadImageInfo(bytes, {}));
   ASSIGN_OR_RETURN(const auto plan, processor.MakePlan(info.width, info.height, info.orientation));
@@ -42,7 +42,7 @@ std::string Process8Bit(const Json& golden) {
   return {image->rgb.begin(), image->rgb.end()};
 }
 
-class ImageGoldenTest : public testing::TestWithParam<Json> {};
+class ImageGoldenTest : public ::testing::TestWithParam<Json> {};
 
 TEST_P(ImageGoldenTest, EqualsTransformers) {
   const std::string pixels = Process8Bit(GetParam());
@@ -61,7 +61,7 @@ TEST_P(ImageGoldenTest, EqualsTransformers) {
   EXPECT_LE(max_difference, is_lossy ? 1 : 0);
 }
 
-std::string CaseName(const testing::TestParamInfo<Json>& info) {
+std::string CaseName(const ::testing::TestParamInfo<Json>& info) {
   std::string name = info.param["file"].get<std::string>() + "_" + info.param["config"].get<std::string>();
   for (char& c : name) {
     if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
@@ -70,7 +70,7 @@ std::string CaseName(const testing::TestParamInfo<Json>& info) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ImageGoldenTest,
-                         testing::ValuesIn(Goldens()["cases"].begin(), Goldens()["cases"].end()), CaseName);
+                         ::testing::ValuesIn(Goldens()["cases"].begin(), Goldens()["cases"].end()), CaseName);
 
 TEST(ImageGoldenTest, FloatPixelsAreBitForBitTransformers) {
   for (const Json& golden : Goldens()["hashes"]) {

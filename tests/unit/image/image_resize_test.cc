@@ -8,7 +8,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "server/image/image_decoder.h"
-#include "server/image/image_processor.h"
+#include "tests/testing/clip_image_processor.h"
 #include "tests/testing/picture_files.h"
 #include "tests/testing/whole_picture.h"
 
@@ -20,9 +20,9 @@ using varserve::testing::PictureKind;
 
 constexpr int kOrientations[] = {1, 2, 3, 4, 5, 6, 7, 8};
 
-const std::vector<ImageProcessor>& Processors() {
-  static const std::vector<ImageProcessor> processors = [] {
-    std::vector<ImageProcessor> result;
+const std::vector<ClipImageProcessor>& Processors() {
+  static const std::vector<ClipImageProcessor> processors = [] {
+    std::vector<ClipImageProcessor> result;
     for (const Json& config : {
              Json{{"image_processor_type", "CLIPImageProcessor"}, {"size", 24}, {"crop_size", 24}},
              Json{{"image_processor_type", "LlavaImageProcessor"},
@@ -35,7 +35,7 @@ const std::vector<ImageProcessor>& Processors() {
                   {"resample", 2}},
              Json{{"image_processor_type", "CLIPImageProcessor"}, {"do_resize", false}, {"crop_size", 31}},
          }) {
-      result.push_back(*ImageProcessor::FromConfig(config));
+      result.push_back(varserve::testing::MakeClipProcessor(config));
     }
     return result;
   }();
@@ -56,8 +56,8 @@ TEST_P(StreamingTest, EqualsWholePictures) {
                 std::tuple(width, height, orientation));
       const RgbImage upright =
           varserve::testing::TurnUpright(varserve::testing::DecodeWhole(file), orientation);
-      for (const ImageProcessor& processor : Processors()) {
-        const absl::StatusOr<ImageProcessor::Plan> plan = processor.MakePlan(width, height, orientation);
+      for (const ClipImageProcessor& processor : Processors()) {
+        const absl::StatusOr<ClipImageProcessor::Plan> plan = processor.MakePlan(width, height, orientation);
         ASSERT_TRUE(plan.ok()) << plan.status();
         const std::unique_ptr<ImageResizer> resizer = ImageResizer::Create(plan->resize);
         const absl::Status decoded = DecodeImage(file, *resizer, NeverStop);

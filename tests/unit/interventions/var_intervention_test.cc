@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "server/interventions/attention_row.h"
+#include "tests/testing/image_span.h"
 
 namespace varserve::interventions {
 namespace {
@@ -23,7 +24,7 @@ VarSettings AuthorsCode() {
 Prompt TwoImages() {
   Prompt prompt;
   prompt.token_ids.assign(9, 50);
-  prompt.spans = {{.begin = 1, .end = 5, .rows = 2, .cols = 2}, {.begin = 6, .end = 8, .rows = 1, .cols = 2}};
+  prompt.spans = {testing::MakeSpan(1, 5, 2, 2), testing::MakeSpan(6, 8, 1, 2)};
   return prompt;
 }
 
@@ -46,7 +47,7 @@ TEST(VarInterventionTest, ActsOnTextAfterTheFirstImage) {
   for (int position = 0; position < 11; ++position) {
     if (var->ActsOn(prompt, position)) acted_on.push_back(position);
   }
-  EXPECT_THAT(acted_on, testing::ElementsAre(5, 8, 9, 10));
+  EXPECT_THAT(acted_on, ::testing::ElementsAre(5, 8, 9, 10));
   Prompt text;
   text.token_ids.assign(3, 50);
   EXPECT_FALSE(var->ActsOn(text, 2));

@@ -1,6 +1,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/interventions/var/report_proto.h"
+#include "tests/testing/image_span.h"
 #include "tests/testing/small_preprocessor.h"
 
 namespace varserve::interventions {
@@ -15,8 +16,7 @@ class ReportConversionTest : public ::testing::Test {
  protected:
   ReportConversionTest() {
     prompt_.token_ids.assign(10, 50);
-    prompt_.spans = {{.begin = 1, .end = 6, .rows = 2, .cols = 2},
-                     {.begin = 7, .end = 9, .rows = 1, .cols = 2}};
+    prompt_.spans = {testing::MakeSpan(1, 6, 2, 2), testing::MakeSpan(7, 9, 1, 2)};
     effective_.set_mode(v1::VAR_MODE_ON);
     report_.eligible_rows = 3;
     report_.visual_sink_tokens = 1.5;

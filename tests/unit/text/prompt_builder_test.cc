@@ -14,14 +14,15 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/text/text_marks.h"
+#include "tests/testing/image_span.h"
 #include "tests/unit/text/test_models.h"
 
 namespace varserve::text {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 TEST(TextMarksTest, SurviveTheWayThroughATemplate) {
   const std::string marked = AddMarks("a<b> c", {1, 5});
@@ -39,26 +40,27 @@ TEST(TextMarksTest, CannotBeForgedOrHidden) {
   EXPECT_EQ(TakeMarks("lone \uFDD0").text, "lone \uFDD0");  // what cutting a mark in two leaves
 }
 
-class PromptBuilderTest : public testing::TestWithParam<const char*> {
+class PromptBuilderTest : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     const std::filesystem::path dir = RepositoryPath("tests/golden/text") / GetParam();
-    layout_ = {.token_id = ReadJson(dir / "config.json")["image_token_index"],
-               .num_tokens = 7,
-               .rows = 2,
-               .cols = 3};
+    image_token_id_ = ReadJson(dir / "config.json")["image_token_index"];
+    layout_ = testing::MakeLayout(7, 2, 3, image_token_id_);
     SetTemplate(ReadFile(dir / "chat_template.jinja"));
   }
 
   void SetTemplate(const std::string& source) {
     template_.emplace_back(std::make_unique<ChatTemplate>(*ChatTemplate::Compile(source)));
-    builder_ = std::make_unique<PromptBuilder>(&tokenizer_, template_.back().get(), layout_, vocabulary_);
+    builder_ = std::make_unique<PromptBuilder>(&tokenizer_, template_.back().get(),
+                                               ImagePlaceholder{image_token_id_, 7}, vocabulary_);
   }
 
   absl::StatusOr<Prompt> Build(const std::vector<Message>& messages, size_t num_images,
                                int context = std::numeric_limits<int>::max()) {
     std::vector<std::shared_ptr<const ProcessedImage>> images;
-    while (images.size() < num_images) images.push_back(std::make_shared<const ProcessedImage>());
+    while (images.size() < num_images) {
+      images.push_back(std::make_shared<const ProcessedImage>(ProcessedImage{.layout = layout_}));
+    }
     return builder_->Build(messages, images, context);
   }
 
@@ -72,11 +74,40 @@ class PromptBuilderTest : public testing::TestWithParam<const char*> {
   }
 
   const Tokenizer tokenizer_ = LoadTestTokenizer(GetParam());
-  ImageLayout layout_;
+  int32_t image_token_id_ = 0;
+  std::shared_ptr<const ImageLayout> layout_;
   int vocabulary_ = 1300;  // more than either tokenizer has
   std::vector<std::unique_ptr<const ChatTemplate>> template_;
   std::unique_ptr<const PromptBuilder> builder_;
 };
+
+TEST_P(PromptBuilderTest, GivesEveryImageTheTokensOfItsLayout) {
+  const int32_t image = image_token_id_;
+  std::vector<std::shared_ptr<const ProcessedImage>> images;
+  for (const std::vector<int32_t>& tokens :
+       {std::vector<int32_t>{5, image, image, 6, image, image, 7}, {image}}) {
+    const auto layout = std::make_shared<const ImageLayout>(tokens, image, 1, 1);
+    images.push_back(std::make_shared<const ProcessedImage>(ProcessedImage{.layout = layout}));
+  }
+  const absl::StatusOr<Prompt> prompt =
+      builder_->Build({{Role::kUser, {ImagePart(), "one", ImagePart()}}}, images);
+  ASSERT_TRUE(prompt.ok()) << prompt.status();
+  ASSERT_EQ(prompt->spans.size(), 2u);
+  for (size_t i = 0; i < 2; ++i) {
+    const ImageSpan& span = prompt->spans[i];
+    EXPECT_EQ(span.layout, images[i]->layout);
+    EXPECT_EQ(
+        std::vector<int32_t>(prompt->token_ids.begin() + span.begin, prompt->token_ids.begin() + span.end),
+        images[i]->layout->token_ids);
+  }
+  const ImageSpan& last = prompt->spans[prompt->spans[1].begin == prompt->spans[0].end ? 1 : 0];
+  EXPECT_EQ(prompt->prefix_size(), last.end) << "separators are part of the image";
+  // The context leaves room for one token more.
+  EXPECT_TRUE(
+      builder_->Build({{Role::kUser, {ImagePart(), "one", ImagePart()}}}, images, prompt->size() + 1).ok());
+  EXPECT_FALSE(
+      builder_->Build({{Role::kUser, {ImagePart(), "one", ImagePart()}}}, images, prompt->size()).ok());
+}
 
 TEST_P(PromptBuilderTest, GivesEveryImageItsVisualTokens) {
   const absl::StatusOr<Prompt> prompt =
@@ -88,12 +119,12 @@ TEST_P(PromptBuilderTest, GivesEveryImageItsVisualTokens) {
   for (const ImageSpan& span : prompt->spans) {
     EXPECT_GE(span.begin, last_end);
     EXPECT_EQ(span.end - span.begin, 7);
-    EXPECT_EQ(span.rows, 2);
-    EXPECT_EQ(span.cols, 3);
-    for (int i = span.begin; i < span.end; ++i) EXPECT_EQ(prompt->token_ids[i], layout_.token_id);
+    EXPECT_EQ(span.layout->rows, 2);
+    EXPECT_EQ(span.layout->cols, 3);
+    for (int i = span.begin; i < span.end; ++i) EXPECT_EQ(prompt->token_ids[i], image_token_id_);
     last_end = span.end;
   }
-  EXPECT_EQ(std::count(prompt->token_ids.begin(), prompt->token_ids.end(), layout_.token_id), 21);
+  EXPECT_EQ(std::count(prompt->token_ids.begin(), prompt->token_ids.end(), image_token_id_), 21);
 }
 
 TEST_P(PromptBuilderTest, PlaceholdersMustMatchImages) {
@@ -102,7 +133,7 @@ TEST_P(PromptBuilderTest, PlaceholdersMustMatchImages) {
   for (const size_t num_images : {0, 2}) {
     const absl::Status status = Build(messages, num_images).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_THAT(std::string(status.message()), testing::StartsWith("images: "));
+    EXPECT_THAT(std::string(status.message()), ::testing::StartsWith("images: "));
   }
   SetTemplate("a template without images");
   EXPECT_EQ(Build(messages, 1).status().code(), absl::StatusCode::kInvalidArgument);
@@ -279,10 +310,10 @@ TEST_P(PromptBuilderTest, NamesTheTextThatIsNotUtf8) {
       Build({{Role::kSystem, {"fine"}}, {Role::kUser, {ImagePart(), "bad \xC3"}}}, 1).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()),
-              testing::StartsWith("messages[1].parts[1].text: not valid UTF-8"));
+              ::testing::StartsWith("messages[1].parts[1].text: not valid UTF-8"));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, PromptBuilderTest, testing::Values("byte_level", "llama"));
+INSTANTIATE_TEST_SUITE_P(All, PromptBuilderTest, ::testing::Values("byte_level", "llama"));
 
 TEST(LlamaPromptBuilderTest, BosStandsOnce) {
   const Tokenizer tokenizer = LoadTestTokenizer("llama");
@@ -298,7 +329,7 @@ TEST(LlamaPromptBuilderTest, BosStandsOnce) {
   EXPECT_THAT(first_two("{{ messages[0].content[0].text }}", "a b"), ElementsAre(bos, word));
   EXPECT_THAT(first_two("{{ bos_token }}{{ messages[0].content[0].text }}", "a b"), ElementsAre(bos, word));
   // A user who writes "<s>" first does not take the tokenizer's away.
-  EXPECT_THAT(first_two("{{ messages[0].content[0].text }}", "<s>a b"), ElementsAre(bos, testing::Ne(bos)));
+  EXPECT_THAT(first_two("{{ messages[0].content[0].text }}", "<s>a b"), ElementsAre(bos, ::testing::Ne(bos)));
 }
 
 }  // namespace

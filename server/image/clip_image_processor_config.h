@@ -3,15 +3,16 @@
 #pragma once
 
 #include <array>
+#include <filesystem>
 #include <optional>
 
 #include "absl/status/statusor.h"
-#include "server/base/json_fields.h"
+#include "nlohmann/json_fwd.hpp"
 #include "server/image/resize_weights.h"
 
 namespace varserve::image {
 
-struct ImageProcessorConfig {
+struct ClipImageProcessorConfig {
   bool pad_to_square = false;  // with the mean color, before anything else
   bool do_resize = true;
   std::optional<int> shortest_edge;  // else resize_height x resize_width
@@ -27,13 +28,20 @@ struct ImageProcessorConfig {
   std::array<double, 3> mean{};
   std::array<double, 3> std{};
 
+  // Reads processor_config.json (its image_processor), else preprocessor_config.json. FAILED_PRECONDITION
+  // naming file and field for whatever is wrong or would change pixels in a way that is not supported, and
+  // where pictures would come out in different sizes.
+  static absl::StatusOr<ClipImageProcessorConfig> Load(const std::filesystem::path& model_dir);
+  // `config` as preprocessor_config.json has it.
+  static absl::StatusOr<ClipImageProcessorConfig> Parse(const nlohmann::json& config);
+
+  // Pixels of every processed image.
+  int height() const;
+  int width() const;
+
   // The float an 8 bit value of channel c becomes, rounded as transformers' fused rescaling and normalizing
   // does.
   float Normalize(int c, int value) const;
 };
-
-// FAILED_PRECONDITION naming file and field for whatever is wrong or would change pixels in a way that is not
-// supported here, and where pictures would come out in different sizes.
-absl::StatusOr<ImageProcessorConfig> ParseImageProcessorConfig(JsonFields& fields);
 
 }  // namespace varserve::image

@@ -1,5 +1,5 @@
 // Configurations and sizes; that pixels are right is image_golden_test's.
-#include "server/image/image_processor.h"
+#include "server/image/clip_image_processor.h"
 
 #include <fstream>
 #include <string>
@@ -7,14 +7,15 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/testing/clip_image_processor.h"
 #include "tests/testing/files.h"
 
 namespace varserve::image {
 namespace {
 
 using Json = nlohmann::json;
-using testing::HasSubstr;
-using testing::StartsWith;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 Json ClipConfig(const Json& changes = Json::object()) {
   Json config = {{"image_processor_type", "CLIPImageProcessor"},
@@ -33,7 +34,7 @@ struct WrongConfig {
   const char* message;  // its beginning
 };
 
-TEST(ImageProcessorTest, RefusesWhatItDoesNotKnow) {
+TEST(ClipImageProcessorTest, RefusesWhatItDoesNotKnow) {
   const WrongConfig cases[] = {
       {{{"image_processor_type", "SiglipImageProcessor"}},
        "image_processor_type is \"SiglipImageProcessor\", which is not supported; supported: "
@@ -57,14 +58,14 @@ TEST(ImageProcessorTest, RefusesWhatItDoesNotKnow) {
        "do_center_crop is false, and size lets pictures come out in different sizes"},
   };
   for (const WrongConfig& wrong : cases) {
-    const absl::StatusOr<ImageProcessor> processor = ImageProcessor::FromConfig(ClipConfig(wrong.changes));
-    EXPECT_EQ(processor.status().code(), absl::StatusCode::kFailedPrecondition) << wrong.changes;
-    EXPECT_THAT(std::string(processor.status().message()),
+    const absl::Status status = ClipImageProcessorConfig::Parse(ClipConfig(wrong.changes)).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << wrong.changes;
+    EXPECT_THAT(std::string(status.message()),
                 StartsWith(std::string("preprocessor_config.json: ") + wrong.message));
   }
 }
 
-TEST(ImageProcessorTest, KnowsTheSizeOfItsResults) {
+TEST(ClipImageProcessorTest, KnowsTheSizeOfItsResults) {
   const struct {
     Json changes;
     int height;
@@ -82,32 +83,30 @@ TEST(ImageProcessorTest, KnowsTheSizeOfItsResults) {
       {{{"image_processor_type", "BitImageProcessor"}, {"do_resize", nullptr}, {"do_pad", nullptr}}, 8, 8},
   };
   for (const auto& expected : cases) {
-    const absl::StatusOr<ImageProcessor> processor = ImageProcessor::FromConfig(ClipConfig(expected.changes));
-    ASSERT_TRUE(processor.ok()) << processor.status();
-    EXPECT_EQ(processor->height(), expected.height);
-    EXPECT_EQ(processor->width(), expected.width);
+    const ClipImageProcessor processor = varserve::testing::MakeClipProcessor(ClipConfig(expected.changes));
+    EXPECT_EQ(processor.largest().height, expected.height);
+    EXPECT_EQ(processor.largest().width, expected.width);
     for (const auto& [width, height] : {std::pair(1, 1), {3, 50}, {50, 3}, {8, 8}, {1, 2'000}}) {
-      const absl::StatusOr<ProcessedImage> image = processor->Process(Grey(width, height, 9));
+      const absl::StatusOr<ProcessedImage> image = processor.Process(Grey(width, height, 9));
       ASSERT_TRUE(image.ok()) << image.status();
       EXPECT_EQ(image->height, expected.height);
       EXPECT_EQ(image->width, expected.width);
       EXPECT_EQ(image->rgb.size(), size_t{3} * expected.height * expected.width);
-      EXPECT_EQ(image->rgb.size(), static_cast<size_t>(processor->image_bytes()));
+      EXPECT_EQ(image->rgb.size(), static_cast<size_t>(processor.MakePlan(width, height, 1)->image_bytes));
       EXPECT_EQ(image->Pixels().size(), image->rgb.size());
     }
   }
 }
 
-TEST(ImageProcessorTest, DefaultsAreThoseOfTransformers) {
-  const absl::StatusOr<ImageProcessor> processor = ImageProcessor::FromConfig(Json::object());
-  ASSERT_TRUE(processor.ok()) << processor.status();
-  EXPECT_EQ(processor->height(), 224);
-  EXPECT_EQ(processor->width(), 224);
+TEST(ClipImageProcessorTest, DefaultsAreThoseOfTransformers) {
+  const ClipImageProcessor processor = varserve::testing::MakeClipProcessor(Json::object());
+  EXPECT_EQ(processor.largest().height, 224);
+  EXPECT_EQ(processor.largest().width, 224);
 }
 
-TEST(ImageProcessorTest, RefusesALine) {
-  const ImageProcessor cropping = *ImageProcessor::FromConfig(ClipConfig({{"size", 224}}));
-  const ImageProcessor padding = *ImageProcessor::FromConfig(
+TEST(ClipImageProcessorTest, RefusesALine) {
+  const ClipImageProcessor cropping = varserve::testing::MakeClipProcessor(ClipConfig({{"size", 224}}));
+  const ClipImageProcessor padding = varserve::testing::MakeClipProcessor(
       ClipConfig({{"image_processor_type", "LlavaImageProcessor"}, {"do_pad", true}}));
   EXPECT_TRUE(cropping.Process(Grey(30'000, 1, 0)).ok());
   EXPECT_TRUE(padding.Process(Grey(1, 130'000, 0)).ok());
@@ -118,13 +117,13 @@ TEST(ImageProcessorTest, RefusesALine) {
   }
 }
 
-TEST(ImageProcessorTest, TellsWhichPartOfThePictureItShows) {
+TEST(ClipImageProcessorTest, TellsWhichPartOfThePictureItShows) {
   const auto region = [](const Json& changes, int width, int height) {
-    const absl::StatusOr<ImageProcessor> processor = ImageProcessor::FromConfig(ClipConfig(changes));
-    const ImageRegion seen = processor->Process(Grey(width, height, 9))->region;
+    const ClipImageProcessor processor = varserve::testing::MakeClipProcessor(ClipConfig(changes));
+    const ImageRegion seen = processor.Process(Grey(width, height, 9))->region;
     return std::vector<float>{seen.left, seen.top, seen.right, seen.bottom};
   };
-  using testing::ElementsAre;
+  using ::testing::ElementsAre;
   EXPECT_THAT(region(Json::object(), 8, 8), ElementsAre(0, 0, 1, 1));
   // 16 x 8 after resizing, of which the middle is kept.
   EXPECT_THAT(region(Json::object(), 32, 16), ElementsAre(0.25F, 0, 0.75F, 1));
@@ -136,40 +135,37 @@ TEST(ImageProcessorTest, TellsWhichPartOfThePictureItShows) {
   EXPECT_THAT(region({{"do_resize", false}}, 4, 8), ElementsAre(-0.5F, 0, 1.5F, 1));
 }
 
-TEST(ImageProcessorTest, DigestIsOfContentAndSize) {
-  const absl::StatusOr<ImageProcessor> processor = ImageProcessor::FromConfig(ClipConfig());
-  const absl::StatusOr<ImageProcessor> wide =
-      ImageProcessor::FromConfig(ClipConfig({{"crop_size", {{"height", 4}, {"width", 16}}}, {"size", 16}}));
-  ASSERT_TRUE(processor.ok() && wide.ok());
-  const Digest digest = processor->Process(Grey(20, 10, 7))->digest;
-  EXPECT_EQ(processor->Process(Grey(9, 9, 7))->digest, digest);  // the same pixels once processed
-  EXPECT_NE(processor->Process(Grey(20, 10, 8))->digest, digest);
-  EXPECT_NE(wide->Process(Grey(20, 10, 7))->digest, digest);  // the same pixels in another shape
-  const absl::StatusOr<ImageProcessor> brighter =
-      ImageProcessor::FromConfig(ClipConfig({{"image_mean", 0.1}}));
-  ASSERT_TRUE(brighter.ok());
-  EXPECT_NE(brighter->Process(Grey(20, 10, 7))->digest, digest);  // the same pixels, normalized otherwise
+TEST(ClipImageProcessorTest, DigestIsOfContentAndSize) {
+  const ClipImageProcessor processor = varserve::testing::MakeClipProcessor(ClipConfig());
+  const ClipImageProcessor wide = varserve::testing::MakeClipProcessor(
+      ClipConfig({{"crop_size", {{"height", 4}, {"width", 16}}}, {"size", 16}}));
+  const Digest digest = processor.Process(Grey(20, 10, 7))->digest;
+  EXPECT_EQ(processor.Process(Grey(9, 9, 7))->digest, digest);  // the same pixels once processed
+  EXPECT_NE(processor.Process(Grey(20, 10, 8))->digest, digest);
+  EXPECT_NE(wide.Process(Grey(20, 10, 7))->digest, digest);  // the same pixels in another shape
+  const ClipImageProcessor brighter = varserve::testing::MakeClipProcessor(ClipConfig({{"image_mean", 0.1}}));
+  EXPECT_NE(brighter.Process(Grey(20, 10, 7))->digest, digest);  // the same pixels, normalized otherwise
 }
 
-TEST(ImageProcessorTest, LoadsFromEitherFile) {
-  const std::filesystem::path dir = testing::TempDir() + "/image_processor_test";
+TEST(ClipImageProcessorTest, LoadsFromEitherFile) {
+  const std::filesystem::path dir = ::testing::TempDir() + "/image_processor_test";
   std::filesystem::remove_all(dir);
   std::filesystem::create_directory(dir);
-  EXPECT_THAT(std::string(ImageProcessor::Load(dir).status().message()),
+  EXPECT_THAT(std::string(ClipImageProcessorConfig::Load(dir).status().message()),
               HasSubstr("neither preprocessor_config.json nor an image_processor in processor_config.json"));
   std::ofstream(dir / "preprocessor_config.json") << ClipConfig({{"crop_size", 5}});
-  EXPECT_EQ(ImageProcessor::Load(dir)->height(), 5);
+  EXPECT_EQ(ClipImageProcessorConfig::Load(dir)->height(), 5);
   std::ofstream(dir / "processor_config.json") << Json{{"processor_class", "LlavaProcessor"}};
-  EXPECT_EQ(ImageProcessor::Load(dir)->height(), 5);
+  EXPECT_EQ(ClipImageProcessorConfig::Load(dir)->height(), 5);
   std::ofstream(dir / "processor_config.json") << Json{{"image_processor", nullptr}};
-  EXPECT_EQ(ImageProcessor::Load(dir)->height(), 5);
+  EXPECT_EQ(ClipImageProcessorConfig::Load(dir)->height(), 5);
   std::ofstream(dir / "processor_config.json") << Json{{"image_processor", ClipConfig({{"crop_size", 6}})}};
-  EXPECT_EQ(ImageProcessor::Load(dir)->height(), 6);
+  EXPECT_EQ(ClipImageProcessorConfig::Load(dir)->height(), 6);
   std::ofstream(dir / "processor_config.json") << Json{{"image_processor", ClipConfig({{"resample", 5}})}};
-  EXPECT_THAT(std::string(ImageProcessor::Load(dir).status().message()),
+  EXPECT_THAT(std::string(ClipImageProcessorConfig::Load(dir).status().message()),
               StartsWith("processor_config.json: image_processor.resample"));
   std::ofstream(dir / "processor_config.json") << "{";
-  EXPECT_THAT(std::string(ImageProcessor::Load(dir).status().message()),
+  EXPECT_THAT(std::string(ClipImageProcessorConfig::Load(dir).status().message()),
               StartsWith("processor_config.json: not a JSON object: parse error at line 1, column 2"));
 }
 

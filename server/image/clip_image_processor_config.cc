@@ -1,4 +1,4 @@
-#include "server/image/image_processor_config.h"
+#include "server/image/clip_image_processor_config.h"
 
 #include <algorithm>
 #include <string>
@@ -6,11 +6,19 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "nlohmann/json.hpp"
+#include "server/base/json_fields.h"
+#include "server/base/model_files.h"
+#include "server/base/status_macros.h"
 
 namespace varserve::image {
 namespace {
 
 using Json = nlohmann::json;
+
+constexpr char kProcessorFile[] = "processor_config.json";
+constexpr char kNested[] = "image_processor";
+constexpr char kPreprocessorFile[] = "preprocessor_config.json";
 
 // Beyond this no vision tower goes; it keeps sizes far from overflow.
 constexpr int kMaxEdge = 1 << 14;
@@ -51,7 +59,7 @@ void ReadHeightAndWidth(JsonFields& fields, const char* key, int& height, int& w
   width = ReadEdge(edges, "width");
 }
 
-void ReadSize(JsonFields& fields, ImageProcessorConfig& config) {
+void ReadSize(JsonFields& fields, ClipImageProcessorConfig& config) {
   constexpr char kKey[] = "size";
   const Json* const value = fields.Find(kKey);
   const bool square = Flag(fields, "default_to_square", false);
@@ -69,7 +77,7 @@ void ReadSize(JsonFields& fields, ImageProcessorConfig& config) {
   }
 }
 
-void ReadCropSize(JsonFields& fields, ImageProcessorConfig& config) {
+void ReadCropSize(JsonFields& fields, ClipImageProcessorConfig& config) {
   constexpr char kKey[] = "crop_size";
   const Json* const value = fields.Find(kKey);
   if (value == nullptr) {
@@ -131,7 +139,7 @@ std::string ReadType(JsonFields& fields) {
   return type;
 }
 
-void CheckThatPicturesComeOutInOneSize(JsonFields& fields, const ImageProcessorConfig& config) {
+void CheckThatPicturesComeOutInOneSize(JsonFields& fields, const ClipImageProcessorConfig& config) {
   const bool fixed = config.do_center_crop ||
                      (config.do_resize && (!config.shortest_edge.has_value() || config.pad_to_square));
   if (fixed) return;
@@ -140,17 +148,8 @@ void CheckThatPicturesComeOutInOneSize(JsonFields& fields, const ImageProcessorC
                                              "takes one size only"));
 }
 
-}  // namespace
-
-float ImageProcessorConfig::Normalize(int c, int value) const {
-  const float unscaled = static_cast<float>(value);
-  if (!do_normalize) return do_rescale ? unscaled * static_cast<float>(rescale_factor) : unscaled;
-  const float scale = do_rescale ? static_cast<float>(1.0 / rescale_factor) : 1.0F;
-  return (unscaled - static_cast<float>(mean[c]) * scale) / (static_cast<float>(std[c]) * scale);
-}
-
-absl::StatusOr<ImageProcessorConfig> ParseImageProcessorConfig(JsonFields& fields) {
-  ImageProcessorConfig config;
+absl::StatusOr<ClipImageProcessorConfig> ReadConfig(JsonFields& fields) {
+  ClipImageProcessorConfig config;
   const std::string type = ReadType(fields);
   const bool do_pad = Flag(fields, "do_pad", false);
   // Of the other processors do_pad fills up a batch whose pictures differ in size, which here they never do.
@@ -171,6 +170,47 @@ absl::StatusOr<ImageProcessorConfig> ParseImageProcessorConfig(JsonFields& field
   config.std = ReadChannels(fields, "image_std", kLeastStd, {0.26862954, 0.26130258, 0.27577711});
   if (!fields.status().ok()) return fields.status();
   return config;
+}
+
+}  // namespace
+
+absl::StatusOr<ClipImageProcessorConfig> ClipImageProcessorConfig::Load(
+    const std::filesystem::path& model_dir) {
+  for (const char* file : {kProcessorFile, kPreprocessorFile}) {
+    const absl::StatusOr<Json> json = ReadModelJson(model_dir, file);
+    if (absl::IsNotFound(json.status())) continue;
+    if (!json.ok()) return json.status();
+    JsonFields fields(*json, file);
+    if (file == kPreprocessorFile) return ReadConfig(fields);
+    if (!fields.Has(kNested)) continue;
+    JsonFields nested = fields.Object(kNested);
+    return ReadConfig(nested);
+  }
+  return absl::NotFoundError(absl::StrCat("image processor: neither ", kPreprocessorFile, " nor an ", kNested,
+                                          " in ", kProcessorFile, " found in the model directory ",
+                                          model_dir.string()));
+}
+
+absl::StatusOr<ClipImageProcessorConfig> ClipImageProcessorConfig::Parse(const Json& config) {
+  JsonFields fields(config, kPreprocessorFile);
+  return ReadConfig(fields);
+}
+
+int ClipImageProcessorConfig::height() const {
+  if (do_center_crop) return crop_height;
+  return do_resize && !shortest_edge.has_value() ? resize_height : *shortest_edge;  // of a square
+}
+
+int ClipImageProcessorConfig::width() const {
+  if (do_center_crop) return crop_width;
+  return do_resize && !shortest_edge.has_value() ? resize_width : *shortest_edge;
+}
+
+float ClipImageProcessorConfig::Normalize(int c, int value) const {
+  const float unscaled = static_cast<float>(value);
+  if (!do_normalize) return do_rescale ? unscaled * static_cast<float>(rescale_factor) : unscaled;
+  const float scale = do_rescale ? static_cast<float>(1.0 / rescale_factor) : 1.0F;
+  return (unscaled - static_cast<float>(mean[c]) * scale) / (static_cast<float>(std[c]) * scale);
 }
 
 }  // namespace varserve::image

@@ -1,0 +1,140 @@
+#include "server/image/clip_image_processor.h"
+
+#include <algorithm>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "server/base/digest.h"
+#include "server/base/status_macros.h"
+
+namespace varserve::image {
+namespace {
+
+// A picture this long and thin is a line, of which the crop keeps nothing. Only what is kept is computed, so
+// memory is no concern, but the time to find the weights is.
+constexpr int kMaxEdge = 1 << 17;
+constexpr int64_t kMaxResizedEdge = int64_t{1} << 23;
+
+Digest DigestOf(const ProcessedImage& image) {
+  const int32_t size[] = {image.height, image.width};
+  return Sha256({{reinterpret_cast<const char*>(size), sizeof(size)},
+                 {reinterpret_cast<const char*>(image.normalization->data()), sizeof(Normalization)},
+                 {reinterpret_cast<const char*>(image.rgb.data()), image.rgb.size()}});
+}
+
+// Along one axis: the part of the resized picture that is kept.
+struct Crop {
+  int64_t begin = 0;
+  int size = 0;
+};
+
+Crop CenterCrop(int64_t resized, int cropped) {
+  if (resized >= cropped) return {(resized - cropped) / 2, cropped};
+  return {0, static_cast<int>(resized)};
+}
+
+// Along one axis: pixels of black before a part that is smaller than the crop.
+int BlackBefore(int part, int cropped) { return (cropped - part) / 2; }
+
+// Along one axis: where the processed image begins and ends in the picture, as shares of the picture's size.
+std::pair<float, float> SeenPart(const ResizeAxis& axis, int cropped) {
+  const double scale = static_cast<double>(axis.canvas) / axis.resized;  // canvas pixels per resized pixel
+  const auto share = [&](int64_t resized_pixel) {
+    return static_cast<float>((static_cast<double>(resized_pixel) * scale - axis.offset) / axis.size);
+  };
+  const int64_t begin = axis.first - BlackBefore(axis.count, cropped);
+  return {share(begin), share(begin + cropped)};
+}
+
+// [height, width, 3]
+std::vector<uint8_t> FrameInBlack(const RgbImage& part, int width, int height) {
+  std::vector<uint8_t> framed(static_cast<size_t>(height) * width * 3);
+  const size_t row_size = static_cast<size_t>(part.width) * 3;
+  const size_t top = BlackBefore(part.height, height);
+  const size_t left = BlackBefore(part.width, width);
+  for (size_t y = 0; y < static_cast<size_t>(part.height); ++y) {
+    std::copy_n(&part.rgb[y * row_size], row_size, &framed[((top + y) * width + left) * 3]);
+  }
+  return framed;
+}
+
+}  // namespace
+
+ClipImageProcessor::ClipImageProcessor(const ClipImageProcessorConfig& config,
+                                       std::shared_ptr<const ImageLayout> layout)
+    : config_(config),
+      shape_{.height = config.height(), .width = config.width(), .layout = std::move(layout)} {
+  Normalization normalization;
+  for (int c = 0; c < 3; ++c) {
+    padding_color_[c] = static_cast<uint8_t>(std::clamp(config.mean[c] * 255.0, 0.0, 255.0));
+    for (int value = 0; value < 256; ++value) normalization[c][value] = config.Normalize(c, value);
+  }
+  normalization_ = std::make_shared<const Normalization>(normalization);
+}
+
+ClipImageProcessor::Size ClipImageProcessor::ResizedSize(const Size& canvas) const {
+  if (!config_.do_resize) return canvas;
+  if (!config_.shortest_edge.has_value()) return {config_.resize_height, config_.resize_width};
+  const int64_t edge = *config_.shortest_edge;
+  if (canvas.width <= canvas.height) return {edge * canvas.height / canvas.width, edge};
+  return {edge, edge * canvas.width / canvas.height};
+}
+
+absl::StatusOr<ClipImageProcessor::Plan> ClipImageProcessor::MakePlan(int width, int height,
+                                                                      int orientation) const {
+  if (IsTransposed(orientation)) std::swap(width, height);
+  const int edge = std::max(width, height);
+  const Size canvas = config_.pad_to_square ? Size{edge, edge} : Size{height, width};
+  const Size resized = ResizedSize(canvas);
+  if (edge > kMaxEdge || std::max(resized.height, resized.width) > kMaxResizedEdge) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("image: %d x %d pixels are too long and thin to be resized; cut it", width, height));
+  }
+  const auto axis = [](int size, int64_t canvas, int64_t resized, int cropped) {
+    const Crop crop = CenterCrop(resized, cropped);
+    return ResizeAxis{.size = size,
+                      .canvas = static_cast<int>(canvas),
+                      .offset = static_cast<int>(canvas - size) / 2,
+                      .resized = resized,
+                      .first = crop.begin,
+                      .count = crop.size};
+  };
+  Plan plan{.resize = {.orientation = orientation,
+                       .x = axis(width, canvas.width, resized.width, shape_.width),
+                       .y = axis(height, canvas.height, resized.height, shape_.height),
+                       .filter = config_.filter,
+                       .padding = padding_color_}};
+  std::tie(plan.region.left, plan.region.right) = SeenPart(plan.resize.x, shape_.width);
+  std::tie(plan.region.top, plan.region.bottom) = SeenPart(plan.resize.y, shape_.height);
+  plan.image_bytes = int64_t{3} * shape_.height * shape_.width;
+  plan.bytes = ResizeBytes(plan.resize) + plan.image_bytes;
+  return plan;
+}
+
+absl::StatusOr<ProcessedImage> ClipImageProcessor::Process(
+    const Plan& plan, absl::FunctionRef<absl::Status(RowSink& rows)> read) const {
+  RgbImage part;
+  {
+    const std::unique_ptr<ImageResizer> resizer = ImageResizer::Create(plan.resize);
+    RETURN_IF_ERROR(read(*resizer));
+    part = resizer->Finish();
+  }
+  ProcessedImage processed{.height = shape_.height,
+                           .width = shape_.width,
+                           .normalization = normalization_,
+                           .region = plan.region,
+                           .layout = shape_.layout};
+  if (part.height == shape_.height && part.width == shape_.width) {
+    processed.rgb = std::move(part.rgb);
+  } else {
+    processed.rgb = FrameInBlack(part, shape_.width, shape_.height);
+  }
+  processed.digest = DigestOf(processed);
+  return processed;
+}
+
+}  // namespace varserve::image

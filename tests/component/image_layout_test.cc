@@ -1,0 +1,77 @@
+// Images whose layout has text among the visual tokens.
+#include <ATen/ATen.h>
+
+#include <numeric>
+
+#include "server/engine/slot_layout.h"
+#include "server/model/decoder_input.h"
+#include "server/model/kv_cache.h"
+#include "tests/component/golden.h"
+#include "tests/testing/image_span.h"
+
+namespace varserve::model {
+namespace {
+
+using testing::MakeSeparatedLayout;
+using testing::TinyModel;
+
+constexpr int kPlaceholder = 159;
+
+// Text, a 4 x 4 image with a separator after each row, text.
+std::shared_ptr<const Prompt> SeparatedPrompt(const TinyModel& tiny) {
+  auto prompt = std::make_shared<Prompt>();
+  const auto layout = MakeSeparatedLayout(4, 4, kPlaceholder);
+  prompt->token_ids = {3, 4, 5};
+  prompt->spans = {{.begin = 3, .end = 3 + layout->size(), .layout = layout}};
+  prompt->images = {tiny.Picture(0)};
+  prompt->token_ids.insert(prompt->token_ids.end(), layout->token_ids.begin(), layout->token_ids.end());
+  prompt->token_ids.insert(prompt->token_ids.end(), {8, 9});
+  return prompt;
+}
+
+TEST(ImageLayoutTest, VisualTokensTakeTheirPlacesAmongSeparators) {
+  const TinyModel tiny("clip_gqa");
+  const auto model = tiny.Load();
+  const engine::GenerationRequest request{.prompt = SeparatedPrompt(tiny)};
+  const Prompt& prompt = *request.prompt;
+  const int prefix = prompt.prefix_size();
+  ASSERT_EQ(prefix, prompt.size() - 2);
+  const engine::SlotLayout layout(prefix, KvCache::kBlockSize);
+  std::vector<engine::BlockId> blocks(layout.NumBlocks(prompt.size()));
+  std::iota(blocks.begin(), blocks.end(), 0);
+  const at::Tensor features = model->EncodeImage(*prompt.images[0]);  // [16, C]
+
+  // The prefix in pieces that end within a row, at a separator and after it; then the rows.
+  ImageFeatures image_features;
+  std::vector<at::Tensor> hidden;
+  for (const auto& [begin, end] :
+       {std::pair(0, 5), {5, 7}, {7, 8}, {8, 19}, {19, prefix}, {prefix, prompt.size()}}) {
+    engine::SequenceStep step{.request = &request, .begin = begin, .end = end, .blocks = blocks};
+    if (begin == 0) step.encode_images = {0};
+    const engine::StepPlan plan{.steps = {step}};
+    image_features.Encode(*model, plan);
+    const StepInput input(plan, model->config().decoder.num_hidden_layers, KvCache::kBlockSize);
+    const auto rows = model->backend().attention().Prepare(input.batch, KvCache::kBlockSize);
+    hidden.push_back(MakeDecoderInput(*model, plan, input, image_features, *rows).hidden);
+    if (begin < prefix) continue;
+    ASSERT_EQ(input.batch.sequences.size(), 1u);
+    const std::vector<float>& visual = input.batch.sequences[0].visual;
+    for (int t = 0; t < prompt.size(); ++t) {
+      EXPECT_EQ(visual[layout.SlotOf(t)], prompt.token_ids[t] == kPlaceholder ? 1.0F : 0.0F) << t;
+    }
+    EXPECT_EQ(std::accumulate(visual.begin(), visual.end(), 0.0F), 16.0F);
+  }
+
+  const at::Tensor all = at::cat(hidden);  // [N, C]
+  int index = 0;
+  for (int t = 0; t < prompt.size(); ++t) {
+    const bool is_visual = prompt.token_ids[t] == kPlaceholder;
+    const at::Tensor expected =
+        is_visual ? features[index++] : model->decoder().Embed(at::tensor({int64_t{prompt.token_ids[t]}}))[0];
+    EXPECT_TRUE(at::equal(all[t], expected)) << "token " << t;
+  }
+  EXPECT_EQ(index, 16);
+}
+
+}  // namespace
+}  // namespace varserve::model
