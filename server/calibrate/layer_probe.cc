@@ -84,7 +84,8 @@ absl::Status ProbeLayers(const model::VisionLanguageModel& model, std::shared_pt
     };
     model::ImageFeatures features;
     features.Encode(model, plan);
-    model::DecoderInput tensors = model::MakeDecoderInput(model, plan, input, features, *rows);
+    model::StepBuffer buffer(device);
+    model::DecoderInput tensors = model::MakeDecoderInput(model, plan, input, features, *rows, buffer);
     tensors.on_layer = on_layer;
     model.decoder().Forward(std::move(tensors), cache, evidence);
     return absl::OkStatus();

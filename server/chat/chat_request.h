@@ -1,6 +1,8 @@
-// The four streaming requests of the API in one shape: a conversation, its pictures, options, and the VAR
-// settings to run it under.
+// The four streaming requests of the API in one shape: a conversation, its pictures, options, and the
+// settings of interventions to run it under.
 #pragma once
+
+#include <google/protobuf/message.h>
 
 #include <string>
 #include <vector>
@@ -17,8 +19,8 @@ struct ChatRequest {
     const std::string* bytes;  // encoded; belongs to the request
   };
   struct Setting {
-    std::string field;              // its place in the request, for messages
-    const v1::VarOptions* options;  // belongs to the request
+    std::string field;                         // its place in the request, for messages
+    const google::protobuf::Message* options;  // an intervention's; belongs to the request
   };
   std::vector<text::Message> messages;
   std::vector<Picture> pictures;       // of the ImageParts, in order

@@ -89,7 +89,7 @@ StepInput::StepInput(const engine::StepPlan& plan, int num_layers, int64_t block
     if (step.begin >= layout.prefix_size()) continue;
     add_tokens(step, layout, places[i]);
     prefix.push_back({places[i].first, step.end - step.begin, step.begin, {}});
-    prefix_blocks.push_back(step.blocks.subspan(0, layout.NumBlocks(step.end)));
+    prefix_blocks.emplace_back(step.blocks.begin(), step.blocks.begin() + layout.NumBlocks(step.end));
   }
 }
 

@@ -29,7 +29,7 @@ struct StepInput {
   std::vector<int64_t> sampled;    // [S]
   backend::RowBatch batch;
   std::vector<backend::PrefixChunk> prefix;  // blocks not set
-  std::vector<absl::Span<const engine::BlockId>> prefix_blocks;
+  std::vector<std::vector<int64_t>> prefix_blocks;
 };
 
 }  // namespace varserve::model

@@ -71,7 +71,7 @@ StepOutput StepRunner::Run(const StepPlan& plan) {
   const Decoder& decoder = model_->decoder();
   const auto rows = model_->backend().attention().Prepare(input.batch, KvCache::kBlockSize);
   backend::RowEvidence evidence = decoder.MakeEvidence(input.batch);
-  DecoderInput tensors = MakeDecoderInput(*model_, plan, input, features_, *rows);
+  DecoderInput tensors = MakeDecoderInput(*model_, plan, input, features_, *rows, buffer_);
   const at::Tensor slots = tensors.slots;
   const at::Tensor logits = decoder.Forward(std::move(tensors), *cache_, evidence);
   evidence.Reduce();

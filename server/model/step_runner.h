@@ -8,6 +8,7 @@
 #include "server/model/image_features.h"
 #include "server/model/kv_cache.h"
 #include "server/model/sampler_pool.h"
+#include "server/model/step_buffer.h"
 #include "server/model/vision_language_model.h"
 
 namespace varserve::model {
@@ -35,7 +36,8 @@ class StepRunner : public engine::ModelRunner {
   const VisionLanguageModel& model() const { return *model_; }
 
  private:
-  explicit StepRunner(std::unique_ptr<const VisionLanguageModel> model) : model_(std::move(model)) {}
+  explicit StepRunner(std::unique_ptr<const VisionLanguageModel> model)
+      : model_(std::move(model)), buffer_(model_->device()) {}
 
   // Plan, device tensors, the decoder, results: one piece after the other.
   engine::StepOutput Run(const engine::StepPlan& plan);
@@ -43,6 +45,7 @@ class StepRunner : public engine::ModelRunner {
   const std::unique_ptr<const VisionLanguageModel> model_;
   engine::ModelFacts facts_;
   std::unique_ptr<KvCache> cache_;
+  StepBuffer buffer_;
   ImageFeatures features_;
   SamplerPool samplers_;
 };

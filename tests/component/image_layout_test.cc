@@ -43,6 +43,7 @@ TEST(ImageLayoutTest, VisualTokensTakeTheirPlacesAmongSeparators) {
 
   // The prefix in pieces that end within a row, at a separator and after it; then the rows.
   ImageFeatures image_features;
+  StepBuffer buffer(model->device());
   std::vector<at::Tensor> hidden;
   for (const auto& [begin, end] :
        {std::pair(0, 5), {5, 7}, {7, 8}, {8, 19}, {19, prefix}, {prefix, prompt.size()}}) {
@@ -52,7 +53,7 @@ TEST(ImageLayoutTest, VisualTokensTakeTheirPlacesAmongSeparators) {
     image_features.Encode(*model, plan);
     const StepInput input(plan, model->config().decoder.num_hidden_layers, KvCache::kBlockSize);
     const auto rows = model->backend().attention().Prepare(input.batch, KvCache::kBlockSize);
-    hidden.push_back(MakeDecoderInput(*model, plan, input, image_features, *rows).hidden);
+    hidden.push_back(MakeDecoderInput(*model, plan, input, image_features, *rows, buffer).hidden);
     if (begin < prefix) continue;
     ASSERT_EQ(input.batch.sequences.size(), 1u);
     const std::vector<float>& visual = input.batch.sequences[0].visual;
