@@ -1,10 +1,6 @@
 #include "server/config.h"
 
 #include <absl/flags/flag.h>
-#include <absl/flags/parse.h>
-#include <absl/flags/usage.h>
-#include <absl/flags/usage_config.h>
-#include <absl/strings/match.h>
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
@@ -16,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/base/command_line.h"
 #include "server/base/control_group.h"
 #include "server/base/flag_values.h"
 #include "server/base/status_macros.h"
@@ -123,9 +120,10 @@ absl::Status ReadModelFlags(ServerConfig& c) {
   if (c.model.model_dir.empty()) {
     const char* from_environment = std::getenv("VARSERVE_MODEL");
     if (from_environment == nullptr)
-      return InvalidFlag("model", "is missing: the directory of the model to serve");
+      return InvalidFlag("model", "is missing; give the directory of the model to serve");
     c.model.model_dir = from_environment;
   }
+  RETURN_IF_ERROR(FlagDirectory("model", c.model.model_dir, "config.json"));
   c.model.device = absl::GetFlag(FLAGS_device);
   c.model.dtype = absl::GetFlag(FLAGS_dtype);
   c.model_name = absl::GetFlag(FLAGS_model_name);
@@ -253,17 +251,13 @@ absl::Status ReadConnectionFlags(ServerConfig& c) {
 }  // namespace
 
 absl::StatusOr<ServerConfig> ReadCommandLine(int argc, char** argv) {
-  absl::SetProgramUsageMessage(
-      "Serves a LLaVA model over gRPC with Visual Attention Redistribution switched per request.\n"
-      "  varserve-server --model DIR [flags]");
-  absl::FlagsUsageConfig usage;
-  usage.contains_help_flags = [](absl::string_view file) { return absl::EndsWith(file, "server/config.cc"); };
-  usage.contains_helpshort_flags = usage.contains_help_flags;
-  usage.version_string = [] { return absl::StrCat("varserve-server ", kVersion, "\n"); };
-  absl::SetFlagsUsageConfig(usage);
-  const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
-  if (rest.size() > 1)
-    return absl::InvalidArgumentError(absl::StrCat("unexpected argument \"", rest[1], "\"; see --help"));
+  RETURN_IF_ERROR(
+      ReadFlags({.name = "varserve-server",
+                 .usage = "varserve-server --model DIR [FLAG...]\n\nServes a LLaVA model over gRPC, with "
+                          "Visual Attention Redistribution as a per-request option.",
+                 .version = kVersion,
+                 .flags_file = "server/config.cc"},
+                argc, argv));
 
   ServerConfig c;
   RETURN_IF_ERROR(ReadModelFlags(c));

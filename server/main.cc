@@ -37,7 +37,7 @@ constexpr absl::Duration kLastWords = absl::Seconds(2);
 void GiveUp(const absl::Status& why, bool failing, Front& front, telemetry::Logger& logger) {
   logger.Error(why.message());
   front.SetHealth({.failing = failing}, /*live=*/false);
-  front.Refuse("the server ends: it cannot serve; try another replica");
+  front.Refuse("server: cannot serve and stops; try again later, or on another replica");
 }
 
 // The process's exit code.
@@ -69,9 +69,10 @@ int Run(const ServerConfig& config, Termination& termination, telemetry::Logger&
       Watch(config, clock, serving->self_test_question(), engine, termination, front, logger);
 
   if (why.ok()) {
-    logger.Info("draining", {{"seconds", absl::ToDoubleSeconds(config.drain)}});
+    logger.Info("draining: running requests may finish; a second signal stops the server immediately",
+                {{"seconds", absl::ToDoubleSeconds(config.drain)}});
     front.SetHealth({}, /*live=*/true);
-    front.Refuse("the server is draining; try another replica");
+    front.Refuse("server: is shutting down; try again later, or on another replica");
   } else {
     GiveUp(why, /*failing=*/true, front, logger);
   }

@@ -31,7 +31,7 @@ absl::Status WarmUp(std::shared_ptr<const Prompt> question, engine::ModelRunner&
   const int num_blocks = layout.NumBlocks(prompt_size + 1);
   if (num_blocks > runner.facts().num_kv_blocks) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("memory_budget: the KV cache of ", runner.facts().num_kv_blocks,
+        absl::StrCat("--memory_budget: the KV cache of ", runner.facts().num_kv_blocks,
                      " blocks cannot hold one question about one image, ", num_blocks));
   }
   std::vector<engine::BlockId> blocks(num_blocks);

@@ -1,19 +1,17 @@
 // varserve-calibrate: finds a model's VAR profile and writes it.
 #include <ATen/Parallel.h>
 #include <absl/flags/flag.h>
-#include <absl/flags/parse.h>
-#include <absl/flags/usage.h>
-#include <absl/flags/usage_config.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <string>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "server/base/command_line.h"
 #include "server/base/control_group.h"
+#include "server/base/flag_values.h"
 #include "server/base/status_macros.h"
 #include "server/calibrate/calibrate.h"
 #include "server/calibrate/profile_file.h"
@@ -70,32 +68,25 @@ void PrintTables(const Findings& findings, const std::optional<model::VarProfile
 
 // The model's directory.
 absl::StatusOr<std::string> ReadCommandLine(int argc, char** argv) {
-  absl::SetProgramUsageMessage(
-      "Finds the sink dimensions and the threshold tau of a model's decoder, which VAR needs, and writes "
-      "them as\n"
-      "var_profile.json. Exit status: 0, or 1 if the model has no sinks (nothing is written), or 2 after an "
-      "error.\n"
-      "  varserve-calibrate --model DIR [--images DIR] [--prompts FILE] [--out FILE] [--json]");
-  absl::FlagsUsageConfig usage;
-  usage.contains_help_flags = [](absl::string_view file) {
-    return absl::EndsWith(file, "calibrate/main.cc");
-  };
-  usage.contains_helpshort_flags = usage.contains_help_flags;
-  usage.version_string = [] { return absl::StrCat("varserve-calibrate ", kVersion, "\n"); };
-  absl::SetFlagsUsageConfig(usage);
-  const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
-  if (rest.size() > 1)
-    return absl::InvalidArgumentError(absl::StrCat("unexpected argument \"", rest[1], "\"; see --help"));
+  RETURN_IF_ERROR(ReadFlags(
+      {.name = "varserve-calibrate",
+       .usage = "varserve-calibrate --model DIR [--images DIR] [--prompts FILE] [--out FILE] [--json]\n\n"
+                "Finds the sink dimensions and the threshold tau of a model's decoder, which VAR needs, and "
+                "writes them as\nvar_profile.json. Exit codes: 0; 1 if the model has no sinks (nothing is "
+                "written); 2 after an error.",
+       .version = kVersion,
+       .flags_file = "calibrate/main.cc"},
+      argc, argv));
   std::string dir = absl::GetFlag(FLAGS_model);
-  if (dir.empty()) return absl::InvalidArgumentError("--model: is missing: the directory of the model");
+  if (dir.empty()) return InvalidFlag("model", "is missing; give the directory of the model");
+  RETURN_IF_ERROR(FlagDirectory("model", dir, "config.json"));
   return dir;
 }
 
 absl::StatusOr<int> Run(int argc, char** argv) {
   ASSIGN_OR_RETURN(const std::string dir, ReadCommandLine(argc, argv));
   const int threads = absl::GetFlag(FLAGS_threads);
-  if (threads < 0)
-    return absl::InvalidArgumentError(absl::StrCat("--threads: ", threads, " is not at least 0"));
+  RETURN_IF_ERROR(FlagAtLeast("threads", threads, 0));
   at::set_num_threads(threads > 0 ? threads : UsableCpus());
 
   ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModel({.model_dir = dir,

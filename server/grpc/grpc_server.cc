@@ -41,19 +41,21 @@ absl::Status CheckTlsFiles(const GrpcServerOptions& o) {
   const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(read(o.tls_key, PEM_read_bio_PrivateKey),
                                                                 EVP_PKEY_free);
   if (cert == nullptr)
-    return absl::InvalidArgumentError(absl::StrCat("tls_cert: ", o.tls_cert, " holds no PEM certificate"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--tls_cert: no PEM certificate can be read from ", o.tls_cert));
   if (key == nullptr)
-    return absl::InvalidArgumentError(absl::StrCat("tls_key: ", o.tls_key, " holds no PEM private key"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--tls_key: no PEM private key can be read from ", o.tls_key));
   if (X509_check_private_key(cert.get(), key.get()) != 1) {
     ERR_clear_error();
     return absl::InvalidArgumentError(
-        absl::StrCat("tls_key: ", o.tls_key, " is not the key of the certificate in ", o.tls_cert));
+        absl::StrCat("--tls_key: ", o.tls_key, " is not the key of the certificate in ", o.tls_cert));
   }
   if (o.tls_client_ca.empty()) return absl::OkStatus();
   const std::unique_ptr<X509, decltype(&X509_free)> ca(read(o.tls_client_ca, PEM_read_bio_X509), X509_free);
   if (ca == nullptr)
     return absl::InvalidArgumentError(
-        absl::StrCat("tls_client_ca: ", o.tls_client_ca, " holds no PEM certificate"));
+        absl::StrCat("--tls_client_ca: no PEM certificate can be read from ", o.tls_client_ca));
   return absl::OkStatus();
 }
 
@@ -61,7 +63,8 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const GrpcS
   if (o.tls_cert.empty() && o.tls_key.empty() && o.tls_client_ca.empty())
     return grpc::InsecureServerCredentials();
   if (o.tls_cert.empty() || o.tls_key.empty())
-    return absl::InvalidArgumentError("tls: tls_cert and tls_key are both needed");
+    return absl::InvalidArgumentError(absl::StrCat("--", o.tls_cert.empty() ? "tls_cert" : "tls_key",
+                                                   ": is missing; TLS needs --tls_cert and --tls_key"));
   RETURN_IF_ERROR(CheckTlsFiles(o));
   auto provider = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
       o.tls_key, o.tls_cert, o.tls_client_ca, kCertificateRefreshSeconds);
@@ -129,7 +132,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   if (!options.health_listen.empty()) {
     ASSIGN_OR_RETURN(result->probes_, ProbeServer::Start(options.health_listen));
   }
-  ASSIGN_OR_RETURN(result->acceptor_, ConnectionAcceptor::Listen(options.listen, options.max_connections));
+  ASSIGN_OR_RETURN(result->acceptor_,
+                   ConnectionAcceptor::Listen("listen", options.listen, options.max_connections));
   ConnectionAcceptor& acceptor = *result->acceptor_;
   if (acceptor.max_connections() < options.max_connections) {
     logger->Warning(
@@ -147,7 +151,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   builder.RegisterService(&result->reflection_);
   SetLimits(options, builder);
   result->server_ = builder.BuildAndStart();
-  if (result->server_ == nullptr) return absl::UnavailableError("listen: gRPC could not be started");
+  if (result->server_ == nullptr) return absl::UnavailableError("--listen: gRPC could not be started");
   result->SetHealth(/*live=*/true, /*ready=*/false);
   service->open_calls().MeasureWith(
       [&acceptor](const std::string& peer) { return acceptor.BytesReceived(peer); });

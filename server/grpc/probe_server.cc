@@ -9,9 +9,9 @@
 #include <atomic>
 
 #include "absl/memory/memory.h"
-#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "grpc/health/v1/health.grpc.pb.h"
+#include "server/base/status_macros.h"
 #include "varserve/v1/inference.grpc.pb.h"
 
 namespace varserve::rpc {
@@ -56,11 +56,7 @@ ProbeServer::~ProbeServer() {
 
 absl::StatusOr<std::unique_ptr<ProbeServer>> ProbeServer::Start(const std::string& listen) {
   auto result = absl::WrapUnique(new ProbeServer());
-  absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> acceptor =
-      ConnectionAcceptor::Listen(listen, kMostConnections);
-  // Its message begins with "listen".
-  if (!acceptor.ok()) return absl::UnavailableError(absl::StrCat("health_", acceptor.status().message()));
-  result->acceptor_ = *std::move(acceptor);
+  ASSIGN_OR_RETURN(result->acceptor_, ConnectionAcceptor::Listen("health_listen", listen, kMostConnections));
   grpc::ServerBuilder builder;
   result->connections_ = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
@@ -75,7 +71,7 @@ absl::StatusOr<std::unique_ptr<ProbeServer>> ProbeServer::Start(const std::strin
   builder.SetMaxReceiveMessageSize(kMostMessageBytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kMostIdleMs);
   result->server_ = builder.BuildAndStart();
-  if (result->server_ == nullptr) return absl::UnavailableError("health_listen: gRPC could not be started");
+  if (result->server_ == nullptr) return absl::UnavailableError("--health_listen: gRPC could not be started");
   result->acceptor_->Start(result->connections_.get());
   return result;
 }

@@ -17,13 +17,18 @@ namespace {
 absl::StatusOr<int> OpenCuda() {
   // Registers the CUDA kernels with the dispatcher as it is loaded; never closed again.
   if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("device: CUDA libraries cannot be loaded: ", dlerror()));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "--device: the CUDA libraries cannot be loaded (", dlerror(),
+        "); add their folder to LD_LIBRARY_PATH (in the source tree: LD_LIBRARY_PATH=$(./dev libtorch "
+        "--cuda)/lib), use the container image with CUDA, or choose --device cpu"));
   }
   if (!at::hasCUDA())
-    return absl::FailedPreconditionError("device: no CUDA driver or no GPU on this machine");
+    return absl::FailedPreconditionError(
+        "--device: this machine has no CUDA driver or no GPU; install the driver, or choose --device cpu");
   const int count = at::detail::getCUDAHooks().deviceCount();
-  if (count == 0) return absl::FailedPreconditionError("device: no GPU on this machine");
+  if (count == 0)
+    return absl::FailedPreconditionError(
+        "--device: no GPU is visible; check nvidia-smi and CUDA_VISIBLE_DEVICES, or choose --device cpu");
   return count;
 }
 
@@ -40,12 +45,13 @@ absl::StatusOr<at::Device> OpenDevice(const std::string& flag) {
   if (!absl::ConsumePrefix(&rest, "cuda") ||
       !(rest.empty() || (absl::ConsumePrefix(&rest, ":") && absl::SimpleAtoi(rest, &index) && index >= 0))) {
     return absl::InvalidArgumentError(
-        absl::StrCat("device: \"", flag, "\" is not auto, cpu, cuda or cuda:N"));
+        absl::StrCat("--device: \"", flag, "\" is not auto, cpu, cuda or cuda:N"));
   }
   const absl::StatusOr<int> gpus = OpenCuda();
   if (!gpus.ok()) return gpus.status();
   if (index >= *gpus)
-    return absl::FailedPreconditionError(absl::StrCat("device: there are only ", *gpus, " GPUs"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("--device: ", flag, " is not there; GPUs are cuda:0 to cuda:", *gpus - 1));
   return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
 }
 
@@ -60,7 +66,7 @@ absl::StatusOr<at::ScalarType> ChooseDtype(const std::string& flag, const std::s
   if (name == "bfloat16") return at::kBFloat16;
   if (name == "float16") return at::kHalf;
   return absl::InvalidArgumentError(
-      absl::StrCat("dtype: \"", flag, "\" is not auto, float32, bfloat16 or float16"));
+      absl::StrCat("--dtype: \"", flag, "\" is not auto, float32, bfloat16 or float16"));
 }
 
 std::string DtypeName(at::ScalarType dtype) {

@@ -59,15 +59,16 @@ absl::StatusOr<MemoryPlan> PlanMemory(const MemoryNeeds& needs) {
   plan.num_blocks = std::min(left / block, needs.most_blocks);
   if (left < 0 || plan.num_blocks < 1) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("memory_budget: ", ToMebibytes(needs.budget), " MiB are not enough: weights ",
+        absl::StrCat("--memory_budget: ", ToMebibytes(needs.budget), " MiB is not enough: weights ",
                      ToMebibytes(needs.weights), ", vision tower ", ToMebibytes(needs.vision_tower),
                      ", steps ", ToMebibytes(needs.step), shared ? absl::StrCat(", ", others_text) : "",
-                     " and no room for a KV block of ", ToMebibytes(block), " MiB"));
+                     ", and no room is left for a KV block of ", ToMebibytes(block), " MiB; raise it"));
   }
   if (!shared && others + plan.evidence() > *needs.host_budget) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "memory: ", ToMebibytes(*needs.host_budget), " MiB of the host's are not enough: ", others_text,
-        " and evidence ", ToMebibytes(plan.evidence()), "; the model itself is on its device"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("memory of the host: ", ToMebibytes(*needs.host_budget),
+                     " MiB is not enough: ", others_text, ", evidence ", ToMebibytes(plan.evidence()),
+                     "; lower one of these flags (--memory_budget is for the device only)"));
   }
   return plan;
 }
@@ -77,6 +78,8 @@ std::string MemoryPlan::ToTable() const {
     return absl::StrFormat("  %-14s %9d MiB%s\n", name, ToMebibytes(bytes), note);
   };
   const int64_t pool = num_blocks * needs.block;
+  const int64_t device_total = needs.weights + needs.vision_tower + needs.step + pool;
+  const int64_t host_total = needs.images + needs.requests + needs.replies + evidence();
   const std::string host =
       needs.host_budget ? absl::StrCat("  of the host's ", ToMebibytes(*needs.host_budget), " MiB") : "";
   return absl::StrCat(line("weights", needs.weights, ""),
@@ -87,6 +90,9 @@ std::string MemoryPlan::ToTable() const {
                                         " tokens: ", num_blocks * KvCache::kBlockSize, " tokens")),
                       line("images", needs.images, host), line("requests", needs.requests, host),
                       line("replies", needs.replies, host), line("evidence", evidence(), host),
+                      line("total", device_total + (needs.host_budget ? 0 : host_total),
+                           needs.host_budget ? "  on the device" : ""),
+                      needs.host_budget ? line("host total", host_total, "") : "",
                       line("budget", needs.budget, needs.host_budget ? "  of the device" : ""));
 }
 

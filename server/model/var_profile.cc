@@ -86,7 +86,7 @@ absl::StatusOr<std::optional<VarProfile>> FindVarProfile(const std::string& mode
   }
   if (flags.tau.has_value()) {
     if (!profile.has_value()) {
-      return absl::InvalidArgumentError("tau: this model has no VAR profile; give --sink_dimensions too");
+      return absl::InvalidArgumentError("--tau: this model has no VAR profile; give --sink_dimensions too");
     }
     profile->tau = *flags.tau;
     if (flags.sink_dimensions.empty()) absl::StrAppend(&profile->source, ", tau from flag --tau");
@@ -94,7 +94,7 @@ absl::StatusOr<std::optional<VarProfile>> FindVarProfile(const std::string& mode
   if (!profile.has_value()) return profile;
   const std::vector<int64_t> dimensions(profile->sink_dimensions.begin(), profile->sink_dimensions.end());
   if (const std::string problem = Problem(dimensions, profile->tau, config.hidden_size); !problem.empty()) {
-    return absl::InvalidArgumentError(problem);
+    return absl::InvalidArgumentError(absl::StrCat("--", problem));
   }
   return profile;
 }

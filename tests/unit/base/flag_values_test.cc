@@ -2,6 +2,10 @@
 
 #include <gmock/gmock.h>
 
+#include <string>
+
+#include "tests/testing/temp_dir.h"
+
 namespace varserve {
 namespace {
 
@@ -23,6 +27,21 @@ TEST(FlagValuesTest, WhatIsNoSizeIsNamedWithItsFlag) {
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << text;
     EXPECT_THAT(status.ToString(), HasSubstr(": --prefix_cache: ")) << text;
   }
+}
+
+TEST(FlagValuesTest, Directory) {
+  const testing::TempDir dir;
+  EXPECT_TRUE(FlagDirectory("model", dir.path(), "config.json").ok());
+  dir.Write("file", "");
+  const auto problem = [](const std::string& path) {
+    const absl::Status status = FlagDirectory("model", path, "config.json");
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    return std::string(status.message());
+  };
+  EXPECT_EQ(problem("/no/such"), "--model: /no/such does not exist");
+  EXPECT_EQ(problem(dir.path() + "/file"),
+            "--model: " + dir.path() + "/file is not a directory; give the directory that holds config.json");
+  EXPECT_EQ(problem(std::string(5000, 'x')).substr(0, 12), "--model: xxx");  // longer than a path can be
 }
 
 TEST(FlagValuesTest, AtLeast) {

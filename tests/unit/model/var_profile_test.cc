@@ -12,6 +12,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 DecoderConfig Vicuna7B() {
   DecoderConfig c;
@@ -39,7 +40,7 @@ TEST(VarProfileTest, OtherDecodersHaveNone) {
   c.num_hidden_layers = 31;
   EXPECT_EQ(FindVarProfile(dir.path(), c, {}).value(), std::nullopt);
   EXPECT_THAT(FindVarProfile(dir.path(), c, {.sink_dimensions = {}, .tau = 5.0F}).status().message(),
-              HasSubstr("no VAR profile"));
+              StartsWith("--tau: this model has no VAR profile"));
 }
 
 // A directory whose config.json describes the decoder.
@@ -124,8 +125,9 @@ TEST(VarProfileTest, SaysWhatIsWrong) {
               HasSubstr("sink_dimensions is [\"x\"], not an integer"));
   EXPECT_TRUE(absl::IsFailedPrecondition(FindVarProfile(dir.path(), Vicuna7B(), {}).status()));
   dir.Write("var_profile.json", R"({"sink_dimensions": [1]})");
-  EXPECT_TRUE(
-      absl::IsInvalidArgument(FindVarProfile(dir.path(), Vicuna7B(), {.sink_dimensions = {-1}}).status()));
+  const absl::Status flag = FindVarProfile(dir.path(), Vicuna7B(), {.sink_dimensions = {-1}}).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(flag));
+  EXPECT_THAT(flag.message(), StartsWith("--sink_dimensions: -1 is not in [0, 4095]"));
 }
 
 }  // namespace
