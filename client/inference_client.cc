@@ -26,14 +26,15 @@ double Random() {
 absl::Status CheckHeader(absl::string_view option, absl::string_view value) {
   const bool valid = std::all_of(value.begin(), value.end(), [](char c) { return absl::ascii_isprint(c); });
   if (valid) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(option, ": may hold printable ASCII characters only"));
+  return absl::InvalidArgumentError(absl::StrCat(option, ": may contain only printable ASCII characters"));
 }
 
 // To protobuf and gRPC a size is an int.
 absl::Status CheckSize(const google::protobuf::Message& request) {
   const size_t size = request.ByteSizeLong();
   if (size <= std::numeric_limits<int32_t>::max()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("request: has ", size, " bytes; no message can have 2 GiB"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("request: has ", size, " bytes; it must be smaller than 2 GiB"));
 }
 
 absl::Status NoFinished() { return absl::InternalError("stream: the server ended it without a result"); }
@@ -79,7 +80,7 @@ absl::Status InferenceClient::Call(const CallOptions& options, const std::string
     if (absl::IsCancelled(status) && !cancelled) {
       return absl::AbortedError(absl::StrCat(
           result.heard
-              ? "the server broke the call off, as it does when nobody reads for its --write_timeout: "
+              ? "the server cancelled the answer, as it does if nobody reads it for --write_timeout: "
               : "the server cancelled the call: ",
           status.message()));
     }
@@ -89,7 +90,7 @@ absl::Status InferenceClient::Call(const CallOptions& options, const std::string
     if (options.cancellation == nullptr) {
       absl::SleepFor(*wait);
     } else if (options.cancellation->WaitFor(*wait)) {
-      return absl::CancelledError("the call was cancelled while it waited to be tried again");
+      return absl::CancelledError("the call was cancelled while it waited for the next try");
     }
   }
 }

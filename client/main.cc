@@ -1,6 +1,7 @@
 // varserve: the command line of the API in proto/varserve/v1.
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,17 +28,17 @@ namespace {
 constexpr char kFooter[] = R"(varserve COMMAND --help lists a command's options.
 
 Exit codes:
-  0    ok
-  1    an error of the server's or the network's, or output that cannot be written
-  2    wrong use of the command line, or a file that cannot be read
-  3    the request was refused as wrong (INVALID_ARGUMENT, FAILED_PRECONDITION), or never fits (RESOURCE_EXHAUSTED)
-  4    overloaded, not ready or not reachable (RESOURCE_EXHAUSTED with a time to try again, UNAVAILABLE)
-  5    the time was over (DEADLINE_EXCEEDED)
-  6    no token, or a wrong one (UNAUTHENTICATED)
+  0    success
+  1    the server or the network failed, or the output cannot be written
+  2    wrong command line, or a file that cannot be read or written
+  3    the server rejects the request: INVALID_ARGUMENT, FAILED_PRECONDITION, or RESOURCE_EXHAUSTED without a retry delay
+  4    the server is busy, not ready or not reachable: RESOURCE_EXHAUSTED with a retry delay, or UNAVAILABLE
+  5    the call took longer than --timeout (DEADLINE_EXCEEDED)
+  6    the token is missing or wrong (UNAUTHENTICATED)
   130  interrupted
 )";
 
-// What the parser did not know, and what was probably meant.
+// An unknown word of the command line, and what was probably meant.
 std::optional<std::string> UnknownWord(const CLI::App& program, const CLI::App* command) {
   const std::vector<std::string> unknown = program.remaining(/*recurse=*/true);
   if (unknown.empty()) return std::nullopt;
@@ -96,4 +97,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace varserve::cli
 
-int main(int argc, char** argv) { return varserve::cli::Main(argc, argv); }
+int main(int argc, char** argv) {
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);  // errors are in the status; this is for who debugs gRPC
+  return varserve::cli::Main(argc, argv);
+}

@@ -26,13 +26,17 @@ class VarFlags {
 
   VarFlags(CLI::App& app, Mode mode);
   const v1::VarOptions& options() const { return options_; }
+  // INVALID_ARGUMENT naming a flag that would have no effect. `json` is whether --json is given.
+  absl::Status Check(bool json) const;
 
  private:
+  const Mode mode_;
   v1::VarOptions options_;
 };
 
-// "on,rho=0.5,first_layer=4": a mode, and fields of VarOptions. INVALID_ARGUMENT beginning with the field's
-// name.
-absl::StatusOr<v1::VarOptions> ParseVarSetting(absl::string_view text);
+// "on,rho=0.5,first_layer=4": a mode, and fields of VarOptions. INVALID_ARGUMENT beginning with the flag
+// --setting, also for a field that would have no effect. What the reply carries is printed in full if `json`,
+// and all but maps if `verbose`.
+absl::StatusOr<v1::VarOptions> ParseVarSetting(absl::string_view text, bool json, bool verbose);
 
 }  // namespace varserve::cli

@@ -1,7 +1,10 @@
 #include "client/commands/chat.h"
 
+#include <deque>
+#include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "client/cli/input_file.h"
 #include "client/commands/chat_messages.h"
 
@@ -24,10 +27,23 @@ ChatCommand::ChatCommand(CLI::App& program)
 }
 
 absl::Status ChatCommand::Prepare() {
+  if (absl::Status status = var_.Check(output().json); !status.ok()) return status;
   absl::StatusOr<std::string> json = ReadInput(file_);
   if (!json.ok()) return json.status();
-  absl::StatusOr<google::protobuf::RepeatedPtrField<v1::Message>> messages = ParseMessages(*json, &ReadInput);
+  std::deque<std::string> paths;  // in the order of the pictures
+  const auto read = [&](const std::string& path) {
+    paths.push_back(path);
+    return ReadInput(path);
+  };
+  absl::StatusOr<google::protobuf::RepeatedPtrField<v1::Message>> messages = ParseMessages(*json, read);
   if (!messages.ok()) return messages.status();
+  for (int i = 0; i < messages->size(); ++i) {
+    for (int j = 0; j < messages->at(i).parts_size(); ++j) {
+      if (!messages->at(i).parts(j).has_image()) continue;
+      AddFile(absl::StrCat("messages[", i, "].parts[", j, "].image"), paths.front());
+      paths.pop_front();
+    }
+  }
   *request_.mutable_messages() = *std::move(messages);
   *request_.mutable_options() = generate_.options();
   *request_.mutable_var() = var_.options();

@@ -5,6 +5,8 @@
 #include <CLI/App.hpp>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "client/cli/answer_output.h"
@@ -31,6 +33,13 @@ class Command {
   // Calls the server and prints what comes.
   virtual absl::Status Run(client::InferenceClient& client, const client::CallOptions& options,
                            Console& console) = 0;
+  // Which file a field of the request has its bytes from, for errors of the server that name the field. After
+  // Prepare.
+  struct SentFile {
+    std::string field;
+    std::string path;
+  };
+  const std::vector<SentFile>& files() const { return files_; }
   virtual ExitCode ExitCodeFor(const absl::Status& status) const { return ExitCodeOf(status); }
 
  protected:
@@ -40,10 +49,14 @@ class Command {
   // this timeout unless the user says another.
   void AddConnectionFlags(absl::Duration timeout = absl::InfiniteDuration());
   void AddVerboseFlag();
+  void AddFile(std::string field, const std::string& path) {
+    files_.push_back({std::move(field), path == "-" ? "standard input" : path});
+  }
 
  private:
   CLI::App& app_;  // the program's
   OutputFlags output_;
+  std::vector<SentFile> files_;
   std::optional<ConnectionFlags> connection_;
 };
 

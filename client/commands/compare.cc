@@ -1,19 +1,19 @@
 #include "client/commands/compare.h"
 
+#include "absl/strings/str_cat.h"
 #include "client/cli/text_layout.h"
 #include "client/cli/var_tables.h"
 
 namespace varserve::cli {
 
 CompareCommand::CompareCommand(CLI::App& program)
-    : Command(program, "compare", "Answer a question under several VAR settings, side by side"),
+    : Command(program, "compare", "Answer a question with several VAR settings, side by side"),
       input_(app()),
       generate_(app()) {
   app()
       .add_option("--setting", settings_,
-                  "off, observe or on, and fields of VarOptions: on,rho=0.5,first_layer=4. May be given "
-                  "several times. "
-                  "Default: off and on")
+                  "off, observe or on, then fields of VarOptions, as in on,rho=0.5,first_layer=4. Can be "
+                  "given several times. Default: off and on")
       ->type_name("MODE,KEY=VALUE,...")
       ->allow_extra_args(false)
       ->group("Visual Attention Redistribution");
@@ -23,11 +23,13 @@ CompareCommand::CompareCommand(CLI::App& program)
 
 absl::Status CompareCommand::Prepare() {
   for (const std::string& setting : settings_) {
-    absl::StatusOr<v1::VarOptions> options = ParseVarSetting(setting);
+    absl::StatusOr<v1::VarOptions> options = ParseVarSetting(setting, output().json, output().verbose);
     if (!options.ok()) return options.status();
     *request_.add_settings() = *std::move(options);
   }
   if (absl::Status status = input_.Read(); !status.ok()) return status;
+  for (size_t i = 0; i < input_.paths().size(); ++i)
+    AddFile(absl::StrCat("request.messages[0].parts[", i, "].image"), input_.paths()[i]);
   *request_.mutable_request()->add_messages() = input_.message();
   *request_.mutable_request()->mutable_options() = generate_.options();
   return absl::OkStatus();
@@ -58,7 +60,8 @@ absl::Status CompareCommand::Run(client::InferenceClient& client, const client::
   for (const ComparedAnswer& answer : answers) {
     console.out << "\n" << answer.label << ": " << FormatUsage(answer.finished);
     if (answer.finished.has_var_report()) {
-      console.out << FormatTotals(answer.finished.var_report()) << FormatLayers(answer.finished.var_report());
+      const v1::VarReport& report = answer.finished.var_report();
+      console.out << FormatTotals(report) << FormatLayers(report) << FormatTokens(report);
     }
   }
   return absl::OkStatus();

@@ -13,12 +13,13 @@ constexpr absl::Duration kTimeout = absl::Seconds(5);
 }  // namespace
 
 HealthCommand::HealthCommand(CLI::App& program)
-    : Command(program, "health", "Ask whether the server lives and takes requests; exit code 0 or 1") {
+    : Command(program, "health",
+              "Check whether the server accepts requests; exit code 0 if it does, else 1") {
   app()
-      .add_option(
-          "--service", service_,
-          "Ask for one name only: \"\", whether the process lives, or varserve.v1.VisionLanguage, whether it "
-          "takes requests. Default: the latter")
+      .add_option("--service", service_,
+                  "varserve.v1.VisionLanguage checks whether the server accepts requests, \"\" whether its "
+                  "process is "
+                  "alive. Default: the former")
       ->type_name("NAME");
   AddConnectionFlags(kTimeout);
 }
@@ -42,7 +43,7 @@ absl::Status HealthCommand::Run(client::InferenceClient& client, const client::C
     console.out << (service.empty() ? "process" : service) << ": " << status << "\n";
   }
   if (health->status() == grpc::health::v1::HealthCheckResponse::SERVING) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat("the server says ", status));
+  return absl::UnavailableError(absl::StrCat("the server reports ", status));
 }
 
 }  // namespace varserve::cli

@@ -15,7 +15,7 @@ constexpr int kMostArguments = 10'000;
 
 PictureQuestion::PictureQuestion(CLI::App& app) {
   app.add_option("IMAGE... QUESTION", arguments_,
-                 "JPEG, PNG or WebP files, - for standard input; then the question")
+                 "JPEG, PNG or WebP files (- for standard input), then the question")
       ->required()
       ->type_name("")
       // However many there are, each as it is: a vector's usual way splits "[a, b]", which a question may be.
@@ -26,12 +26,12 @@ PictureQuestion::PictureQuestion(CLI::App& app) {
 
 absl::Status PictureQuestion::Read() {
   if (arguments_.size() < 2)
-    return absl::InvalidArgumentError("QUESTION: is missing; it comes after the pictures");
+    return absl::InvalidArgumentError("QUESTION: is missing; give it after the pictures");
   question_ = std::move(arguments_.back());
   arguments_.pop_back();
   if (!IsUtf8(question_)) return absl::InvalidArgumentError("QUESTION: is not UTF-8");
   if (std::count(arguments_.begin(), arguments_.end(), "-") > 1) {
-    return absl::InvalidArgumentError("IMAGE: standard input, -, can be only one of the pictures");
+    return absl::InvalidArgumentError("IMAGE: - (standard input) can be given only once");
   }
   for (const std::string& path : arguments_) {
     absl::StatusOr<std::string> image = ReadInput(path);

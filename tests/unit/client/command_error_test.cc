@@ -85,12 +85,16 @@ TEST_F(CommandErrorTest, OnlyTheUserInterrupts) {
 TEST_F(CommandErrorTest, TheTimeoutEndsACall) {
   server_.Expect({.responses = {Started("id")}, .hang = true});
   EXPECT_EQ(Run<AskCommand>({"ask", picture_, "?", "--timeout", "0.05"}), kExitDeadline);
+  EXPECT_THAT(err_.str(), HasSubstr("\nvarserve: --timeout of 50ms was not enough; give more time\n"));
 }
 
 TEST_F(CommandErrorTest, NobodyThereIsBusy) {
   EXPECT_EQ(Run<ModelCommand>({"model", "--address", "unix:/no/such/socket"}), kExitBusy);
+  EXPECT_THAT(err_.str(), HasSubstr("\nvarserve: no server listens at unix:/no/such/socket; start one"));
   EXPECT_EQ(Run<ModelCommand>({"model", "--tls"}), kExitBusy);  // the server has none
   EXPECT_THAT(err_.str(), HasSubstr("varserve: UNAVAILABLE: "));
+  EXPECT_THAT(err_.str(), HasSubstr("\nvarserve: the server at " + server_.address() +
+                                    " may not use TLS; call it without --tls and the other --tls options\n"));
 }
 
 TEST_F(CommandErrorTest, ValuesOfANewerServerAreNumbers) {

@@ -61,7 +61,23 @@ TEST_F(CommandTest, AskShowsWhatVarDidBesideTheAnswer) {
   EXPECT_EQ(Run<AskCommand>({"ask", picture_, "?", "--var", "on"}), kExitOk);
   EXPECT_EQ(out_.str(), "A cat.\n");
   EXPECT_THAT(err_.str(), HasSubstr("redistributed attention  12.50 %"));
+  EXPECT_THAT(err_.str(), HasSubstr("p 0, min_visual_attention 0, layers 0 to 0\n"));
   EXPECT_THAT(err_.str(), Not(HasSubstr("layer  visual sinks")));  // no terminal
+}
+
+TEST_F(CommandTest, AskShowsTheTokensThatWereAskedFor) {
+  v1::GenerateResponse finished = FinishedWithReport("A cat.");
+  v1::VarReport& report = *finished.mutable_finished()->mutable_var_report();
+  report.set_tokens_truncated(true);
+  v1::TokenReport& token = *report.add_tokens();
+  token.set_position(270);
+  token.set_text(" cat\n");
+  token.set_redistributed_attention(0.25F);
+  server_.Expect({.responses = {finished}});
+  EXPECT_EQ(Run<AskCommand>({"ask", picture_, "?", "--var", "on", "--detail", "tokens"}), kExitOk);
+  EXPECT_THAT(err_.str(), HasSubstr("token      text  image-centric  redistributed  visual before"));
+  EXPECT_THAT(err_.str(), HasSubstr("270    \" cat\\n\"         0.00 %        25.00 %"));
+  EXPECT_THAT(err_.str(), HasSubstr("The server left out further tokens.\n"));
 }
 
 TEST_F(CommandTest, VerboseShowsLayersAndUsage) {
