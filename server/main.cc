@@ -80,7 +80,7 @@ int Run(const ServerConfig& config, Termination& termination, telemetry::Logger&
   const bool drained = engine.Drain(clock.Now() + patience, kCancelGrace);
   front.Shutdown(kCancelGrace);
   if (!drained) {
-    logger.Error("stopped while a step hangs");
+    logger.Error("stopped although a step had not finished");
     logger.Flush(kLastWords);
     std::_Exit(1);  // the engine's thread cannot be ended
   }

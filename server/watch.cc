@@ -13,10 +13,10 @@ namespace {
 
 void LogChange(const telemetry::Metrics::Health& was, const telemetry::Metrics::Health& is,
                const absl::Status& why, telemetry::Logger& logger) {
-  if (is.stuck && !was.stuck) logger.Error("the engine is stuck: there is work, but no step ends");
+  if (is.stuck && !was.stuck)
+    logger.Error("the engine is stuck: requests are in progress, but no step finishes");
   if (is.failing && !was.failing) {
-    logger.Error("the model fails, also on a question of the server's own",
-                 {{"error", std::string(why.message())}});
+    logger.Error("the model fails, even on the server's self-test", {{"error", std::string(why.message())}});
   }
   if (is.ready && !was.ready) logger.Info("ready again");
 }

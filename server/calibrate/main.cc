@@ -23,14 +23,15 @@
 #include "server/version.h"
 
 ABSL_FLAG(std::string, model, "", "Hugging Face LLaVA directory");
-ABSL_FLAG(std::string, images, "", "Folder of pictures to look at. Default: some the tool draws itself");
+ABSL_FLAG(std::string, images, "", "Folder of pictures to use. Default: pictures that the tool draws");
 ABSL_FLAG(std::string, prompts, "",
-          "File of questions to ask about them, one a line. Default: some of its own");
+          "File of questions to ask about the pictures, one per line. Default: built-in ones");
 ABSL_FLAG(std::string, out, "",
-          "Where the profile goes. Default: MODEL/var_profile.json, where the server reads it");
-ABSL_FLAG(std::string, device, "auto", "auto, cpu, cuda or cuda:N");
-ABSL_FLAG(std::string, dtype, "auto", "Of weights: auto, float32, bfloat16 or float16");
-ABSL_FLAG(int, threads, 0, "Threads that compute. Default: the container's CPU quota");
+          "File to write the profile to. Default: MODEL/var_profile.json, where the server reads it");
+ABSL_FLAG(std::string, device, "auto",
+          "Device that computes: auto (a GPU if there is one), cpu, cuda or cuda:N");
+ABSL_FLAG(std::string, dtype, "auto", "Data type of weights: auto, float32, bfloat16 or float16");
+ABSL_FLAG(int, threads, 0, "Compute threads. Default: the container's CPU quota");
 ABSL_FLAG(bool, json, false, "Print all numbers as JSON instead of tables");
 
 namespace varserve::calibrate {
@@ -101,8 +102,8 @@ absl::StatusOr<int> Run(int argc, char** argv) {
     if (!findings.votes.empty()) absl::FPrintF(stderr, "%s", VoteTable(findings.votes));
     absl::FPrintF(
         stderr,
-        "varserve-calibrate: this model has no sinks: no tokens that get much attention have the same few "
-        "huge dimensions. Nothing was written; VAR cannot be used with it\n");
+        "varserve-calibrate: this model has no sinks: the tokens that get much attention have no few "
+        "huge dimensions in common. Nothing was written; VAR cannot be used with this model\n");
     return kExitNoSinks;
   }
 

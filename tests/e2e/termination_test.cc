@@ -130,6 +130,7 @@ TEST_F(TerminationTest, ASecondSignalEndsItAtOnce) {
   callers.WaitFor(1, 0);
   server.Signal(SIGTERM);
   ASSERT_TRUE(server.WaitForLog("draining"));
+  EXPECT_TRUE(server.WaitForLog("a second signal stops the server immediately"));
   server.Signal(SIGINT);
   EXPECT_EQ(server.WaitForExit(), 128 + SIGINT);
   EXPECT_FALSE(server.WaitForLog("stopped", absl::ZeroDuration()));

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <string>
+
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 #include "server/model/model_config.h"
@@ -39,8 +41,9 @@ TEST(VarProfileTest, OtherDecodersHaveNone) {
   DecoderConfig c = Vicuna7B();
   c.num_hidden_layers = 31;
   EXPECT_EQ(FindVarProfile(dir.path(), c, {}).value(), std::nullopt);
-  EXPECT_THAT(FindVarProfile(dir.path(), c, {.sink_dimensions = {}, .tau = 5.0F}).status().message(),
-              StartsWith("--tau: this model has no VAR profile"));
+  EXPECT_THAT(
+      std::string(FindVarProfile(dir.path(), c, {.sink_dimensions = {}, .tau = 5.0F}).status().message()),
+      StartsWith("--tau: this model has no VAR profile"));
 }
 
 // A directory whose config.json describes the decoder.
@@ -127,7 +130,7 @@ TEST(VarProfileTest, SaysWhatIsWrong) {
   dir.Write("var_profile.json", R"({"sink_dimensions": [1]})");
   const absl::Status flag = FindVarProfile(dir.path(), Vicuna7B(), {.sink_dimensions = {-1}}).status();
   EXPECT_TRUE(absl::IsInvalidArgument(flag));
-  EXPECT_THAT(flag.message(), StartsWith("--sink_dimensions: -1 is not in [0, 4095]"));
+  EXPECT_THAT(std::string(flag.message()), StartsWith("--sink_dimensions: -1 is not in [0, 4095]"));
 }
 
 }  // namespace
