@@ -170,7 +170,7 @@ absl::Status ChatService::Enqueue(const ModelRef& model, const std::shared_ptr<C
 }
 
 void ChatService::Refuse(Call& call, const absl::Status& status, Mode mode) {
-  const absl::Status departure = call.stream().departure();  // its caller will not hear of anything else
+  const absl::Status departure = call.stream().departure();  // the only status its caller can still get
   AccountRefusal(*options_.metrics, *options_.logger, call, mode, departure.ok() ? status : departure,
                  options_.clock->Now());
   call.Fail(status);

@@ -15,7 +15,7 @@ namespace {
 
 // The number of GPUs, or why there is none.
 absl::StatusOr<int> OpenCuda() {
-  // Registers the CUDA kernels with the dispatcher as it is loaded; never closed again.
+  // Loading it registers the CUDA kernels with the dispatcher. Never closed.
   if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
     return absl::FailedPreconditionError(
         absl::StrCat("device: CUDA libraries cannot be loaded: ", dlerror()));
