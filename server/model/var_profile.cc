@@ -42,19 +42,11 @@ absl::StatusOr<std::optional<VarProfile>> FromDirectory(const std::string& model
 
 }  // namespace
 
-// Where no threshold is published, 20 (the paper's) is taken and said to be so.
 const std::vector<PublishedDecoder>& PublishedDecoders() {
   static const std::string paper = "paper (arXiv 2503.03321) and its authors' code";
   static const std::vector<PublishedDecoder> decoders = {
       {4096, 32, 32, 32, 11008, 32000, {{1415, 2533}, 20.0F, paper, "Llama-2-7B / Vicuna-7B"}},
       {5120, 40, 40, 40, 13824, 32000, {{2100, 4743}, 20.0F, paper, "Llama-2-13B / Vicuna-13B"}},
-      {4096,
-       32,
-       32,
-       8,
-       14336,
-       32000,
-       {{2070}, 20.0F, "Massive Activations (arXiv 2402.17762); tau not published, calibrate", "Mistral-7B"}},
       {576, 30, 9, 3, 1536, 49152, {{507}, 22.0F, "measured for this project", "SmolLM2-135M"}},
   };
   return decoders;

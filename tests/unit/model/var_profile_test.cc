@@ -75,16 +75,9 @@ TEST(VarProfileTest, EveryPublishedDecoderCanBeReachedAndNoneIsAnother) {
   }
 }
 
-// The same shape, another vocabulary.
-TEST(VarProfileTest, Llama3IsNotMistral) {
-  DecoderConfig c;
-  c.hidden_size = 4096;
-  c.num_hidden_layers = 32;
-  c.num_attention_heads = 32;
-  c.num_key_value_heads = 8;
-  c.intermediate_size = 14336;
-  c.vocab_size = 32000;
-  EXPECT_EQ(PublishedVarProfile(c)->decoder, "Mistral-7B");
+TEST(VarProfileTest, TheSameShapeWithAnotherVocabularyIsAnotherDecoder) {
+  DecoderConfig c = Vicuna7B();
+  EXPECT_EQ(PublishedVarProfile(c)->decoder, "Llama-2-7B / Vicuna-7B");
   c.vocab_size = 128320;
   EXPECT_FALSE(PublishedVarProfile(c).has_value());
 }

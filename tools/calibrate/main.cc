@@ -15,14 +15,14 @@
 #include "absl/strings/str_join.h"
 #include "server/base/control_group.h"
 #include "server/base/status_macros.h"
-#include "server/calibrate/calibrate.h"
-#include "server/calibrate/profile_file.h"
-#include "server/calibrate/prompts.h"
-#include "server/calibrate/report.h"
 #include "server/loader/model_loader.h"
 #include "server/model/device.h"
 #include "server/model/var_profile.h"
 #include "server/version.h"
+#include "tools/calibrate/calibrate.h"
+#include "tools/calibrate/profile_file.h"
+#include "tools/calibrate/prompts.h"
+#include "tools/calibrate/report.h"
 
 ABSL_FLAG(std::string, model, "", "Hugging Face LLaVA directory");
 ABSL_FLAG(std::string, images, "", "Folder of pictures to look at. Default: some the tool draws itself");

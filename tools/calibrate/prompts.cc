@@ -1,4 +1,4 @@
-#include "server/calibrate/prompts.h"
+#include "tools/calibrate/prompts.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -10,7 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
-#include "server/calibrate/samples.h"
+#include "tools/calibrate/samples.h"
 
 namespace varserve::calibrate {
 namespace {
