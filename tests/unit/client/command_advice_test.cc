@@ -1,4 +1,4 @@
-// What a command's errors tell the user to change: the file, the flag, the way of connecting.
+// What a command's errors advise: which file or flag to change, and how to connect.
 #include <gmock/gmock.h>
 
 #include <filesystem>
