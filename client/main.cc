@@ -32,7 +32,7 @@ Exit codes:
   1    the server or the network failed, or the output could not be written
   2    the command line is wrong, or a file cannot be read
   3    the request is invalid (INVALID_ARGUMENT, FAILED_PRECONDITION) or too large (RESOURCE_EXHAUSTED)
-  4    the server is overloaded, not ready or not reachable (RESOURCE_EXHAUSTED with a retry delay, UNAVAILABLE)
+  4    the server is busy, not ready or not reachable (UNAVAILABLE, RESOURCE_EXHAUSTED with a retry delay)
   5    --timeout ran out (DEADLINE_EXCEEDED)
   6    the token is missing or wrong (UNAUTHENTICATED)
   130  interrupted
