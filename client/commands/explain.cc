@@ -1,5 +1,7 @@
 #include "client/commands/explain.h"
 
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <utility>
 
@@ -12,7 +14,7 @@ namespace varserve::cli {
 
 ExplainCommand::ExplainCommand(CLI::App& program)
     : Command(program, "explain",
-              "Write a page that shows what VAR did to the answer to a question about one picture"),
+              "Write a page that shows what VAR did to the answer to a question about a picture"),
       input_(app()),
       generate_(app()),
       var_(app(), VarFlags::Mode::kFixed) {
@@ -24,8 +26,12 @@ ExplainCommand::ExplainCommand(CLI::App& program)
 }
 
 absl::Status ExplainCommand::Prepare() {
+  if (output().json && app().count("--out") > 0) {
+    return absl::InvalidArgumentError("--out: has no effect with --json, which writes to standard output");
+  }
   if (absl::Status status = input_.Read(); !status.ok()) return status;
   if (input_.images().size() != 1) return absl::InvalidArgumentError("IMAGE: explain takes one picture");
+  SetFile("request.messages[0].parts[0].image.data", input_.files().front());
   request_ = {.image = input_.images().front(),
               .question = input_.question(),
               .generate = generate_.options(),
@@ -47,10 +53,13 @@ absl::Status ExplainCommand::Run(client::InferenceClient& client, const client::
     console.out << page;
     return absl::OkStatus();
   }
+  errno = 0;
   std::ofstream file(out_, std::ios::binary);
   file << page;
   file.close();
-  if (!file.good()) return absl::UnknownError(absl::StrCat(out_, ": cannot be written"));
+  if (!file.good()) {
+    return absl::UnknownError(absl::StrCat("--out: ", out_, " cannot be written: ", std::strerror(errno)));
+  }
   console.out << "off: " << Printable(explanation->off.text())
               << "\non:  " << Printable(explanation->on.text()) << "\nwrote " << out_ << "\n";
   return absl::OkStatus();

@@ -44,7 +44,7 @@ int RaiseFileLimit(int wanted) {
 }
 
 absl::Status CannotListen(const std::string& address, absl::string_view why) {
-  return absl::UnavailableError(absl::StrCat("listen: cannot listen on ", address, ": ", why));
+  return absl::UnavailableError(absl::StrCat("--listen: cannot listen on ", address, ": ", why));
 }
 
 // A listening socket, or what is wrong.

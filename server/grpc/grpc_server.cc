@@ -41,19 +41,19 @@ absl::Status CheckTlsFiles(const GrpcServerOptions& o) {
   const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(read(o.tls_key, PEM_read_bio_PrivateKey),
                                                                 EVP_PKEY_free);
   if (cert == nullptr)
-    return absl::InvalidArgumentError(absl::StrCat("tls_cert: ", o.tls_cert, " holds no PEM certificate"));
+    return absl::InvalidArgumentError(absl::StrCat("--tls_cert: ", o.tls_cert, " holds no PEM certificate"));
   if (key == nullptr)
-    return absl::InvalidArgumentError(absl::StrCat("tls_key: ", o.tls_key, " holds no PEM private key"));
+    return absl::InvalidArgumentError(absl::StrCat("--tls_key: ", o.tls_key, " holds no PEM private key"));
   if (X509_check_private_key(cert.get(), key.get()) != 1) {
     ERR_clear_error();
     return absl::InvalidArgumentError(
-        absl::StrCat("tls_key: ", o.tls_key, " is not the key of the certificate in ", o.tls_cert));
+        absl::StrCat("--tls_key: ", o.tls_key, " is not the key of the certificate in ", o.tls_cert));
   }
   if (o.tls_client_ca.empty()) return absl::OkStatus();
   const std::unique_ptr<X509, decltype(&X509_free)> ca(read(o.tls_client_ca, PEM_read_bio_X509), X509_free);
   if (ca == nullptr)
     return absl::InvalidArgumentError(
-        absl::StrCat("tls_client_ca: ", o.tls_client_ca, " holds no PEM certificate"));
+        absl::StrCat("--tls_client_ca: ", o.tls_client_ca, " holds no PEM certificate"));
   return absl::OkStatus();
 }
 
@@ -61,7 +61,7 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const GrpcS
   if (o.tls_cert.empty() && o.tls_key.empty() && o.tls_client_ca.empty())
     return grpc::InsecureServerCredentials();
   if (o.tls_cert.empty() || o.tls_key.empty())
-    return absl::InvalidArgumentError("tls: tls_cert and tls_key are both needed");
+    return absl::InvalidArgumentError("--tls_cert, --tls_key: both are needed");
   RETURN_IF_ERROR(CheckTlsFiles(o));
   auto provider = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
       o.tls_key, o.tls_cert, o.tls_client_ca, kCertificateRefreshSeconds);
@@ -147,7 +147,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   builder.RegisterService(&result->reflection_);
   SetLimits(options, builder);
   result->server_ = builder.BuildAndStart();
-  if (result->server_ == nullptr) return absl::UnavailableError("listen: gRPC could not be started");
+  if (result->server_ == nullptr) return absl::UnavailableError("--listen: gRPC could not be started");
   result->SetHealth(/*live=*/true, /*ready=*/false);
   service->open_calls().MeasureWith(
       [&acceptor](const std::string& peer) { return acceptor.BytesReceived(peer); });

@@ -10,6 +10,7 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "varserve/v1/inference.grpc.pb.h"
@@ -58,8 +59,10 @@ absl::StatusOr<std::unique_ptr<ProbeServer>> ProbeServer::Start(const std::strin
   auto result = absl::WrapUnique(new ProbeServer());
   absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> acceptor =
       ConnectionAcceptor::Listen(listen, kMostConnections);
-  // Its message begins with "listen".
-  if (!acceptor.ok()) return absl::UnavailableError(absl::StrCat("health_", acceptor.status().message()));
+  if (!acceptor.ok()) {
+    return absl::UnavailableError(
+        absl::StrCat("--health_listen: ", absl::StripPrefix(acceptor.status().message(), "--listen: ")));
+  }
   result->acceptor_ = *std::move(acceptor);
   grpc::ServerBuilder builder;
   result->connections_ = builder.experimental().AddExternalConnectionAcceptor(
@@ -75,7 +78,7 @@ absl::StatusOr<std::unique_ptr<ProbeServer>> ProbeServer::Start(const std::strin
   builder.SetMaxReceiveMessageSize(kMostMessageBytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kMostIdleMs);
   result->server_ = builder.BuildAndStart();
-  if (result->server_ == nullptr) return absl::UnavailableError("health_listen: gRPC could not be started");
+  if (result->server_ == nullptr) return absl::UnavailableError("--health_listen: gRPC could not be started");
   result->acceptor_->Start(result->connections_.get());
   return result;
 }

@@ -33,12 +33,12 @@ std::string ValueText(const LogField& field, Logger::Format format) {
 absl::StatusOr<std::unique_ptr<Logger>> Logger::Create(absl::string_view format, absl::string_view level,
                                                        int fd) {
   if (format != "text" && format != "json") {
-    return absl::InvalidArgumentError(absl::StrCat("log_format: \"", format, "\" is not text or json"));
+    return absl::InvalidArgumentError(absl::StrCat("--log_format: \"", format, "\" is not text or json"));
   }
   const spdlog::level::level_enum threshold = spdlog::level::from_str(std::string(level));
   if (threshold == spdlog::level::off || threshold == spdlog::level::trace) {
     return absl::InvalidArgumentError(
-        absl::StrCat("log_level: \"", level, "\" is not debug, info, warning or error"));
+        absl::StrCat("--log_level: \"", level, "\" is not debug, info, warning or error"));
   }
   return std::unique_ptr<Logger>(new Logger(format == "json" ? Format::kJson : Format::kText, threshold, fd));
 }

@@ -31,11 +31,11 @@ constexpr absl::Duration kNoDescriptors = absl::Milliseconds(100);  // until acc
 
 absl::Status Invalid(const std::string& listen) {
   return absl::InvalidArgumentError(
-      absl::StrCat("metrics_listen: \"", listen, "\" is not host:port or [IPv6]:port"));
+      absl::StrCat("--metrics_listen: \"", listen, "\" is not host:port or [IPv6]:port"));
 }
 
 absl::Status CannotListen(const std::string& listen, absl::string_view why) {
-  return absl::UnavailableError(absl::StrCat("metrics_listen: cannot listen on ", listen, ": ", why));
+  return absl::UnavailableError(absl::StrCat("--metrics_listen: cannot listen on ", listen, ": ", why));
 }
 
 absl::StatusOr<std::vector<SocketAddress>> AddressesOf(const std::string& listen) {
@@ -94,7 +94,8 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::s
     return absl::WrapUnique(
         new MetricsServer(std::move(listener), std::move(stop), port, std::move(page), patience));
   }
-  return CannotListen(listen, std::strerror(errno));
+  return CannotListen(listen,
+                      absl::StrCat(std::strerror(errno), errno == EADDRINUSE ? "; is the port taken?" : ""));
 }
 
 MetricsServer::MetricsServer(Socket listener, Socket stop, int port, Page page, absl::Duration patience)

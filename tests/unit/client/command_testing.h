@@ -16,7 +16,7 @@
 
 namespace varserve::cli {
 
-class CommandTest : public testing::Test {
+class CommandTest : public ::testing::Test {
  protected:
   CommandTest() : picture_(Path("jpg")) {
     std::ofstream(picture_, std::ios::binary) << "picture";
@@ -25,7 +25,7 @@ class CommandTest : public testing::Test {
 
   // A name for a file of this process.
   static std::string Path(const std::string& suffix) {
-    return absl::StrCat(testing::TempDir(), "/varserve_command_test_", getpid(), ".", suffix);
+    return absl::StrCat(::testing::TempDir(), "/varserve_command_test_", getpid(), ".", suffix);
   }
 
   // As `varserve ARGUMENTS...` does; the exit code.
