@@ -28,17 +28,17 @@ namespace {
 constexpr char kFooter[] = R"(varserve COMMAND --help lists a command's options.
 
 Exit codes:
-  0    success
-  1    the server or the network failed, or the output cannot be written
-  2    wrong command line, or a file that cannot be read or written
-  3    the server rejects the request: INVALID_ARGUMENT, FAILED_PRECONDITION, or RESOURCE_EXHAUSTED without a retry delay
-  4    the server is busy, not ready or not reachable: RESOURCE_EXHAUSTED with a retry delay, or UNAVAILABLE
-  5    the call took longer than --timeout (DEADLINE_EXCEEDED)
+  0    ok
+  1    the server or the network failed, or the output could not be written
+  2    the command line is wrong, or a file cannot be read
+  3    the request is invalid (INVALID_ARGUMENT, FAILED_PRECONDITION) or too large (RESOURCE_EXHAUSTED)
+  4    the server is busy, not ready or not reachable (UNAVAILABLE, RESOURCE_EXHAUSTED with a retry delay)
+  5    --timeout ran out (DEADLINE_EXCEEDED)
   6    the token is missing or wrong (UNAUTHENTICATED)
   130  interrupted
 )";
 
-// An unknown word of the command line, and what was probably meant.
+// What the parser did not know, and what was probably meant.
 std::optional<std::string> UnknownWord(const CLI::App& program, const CLI::App* command) {
   const std::vector<std::string> unknown = program.remaining(/*recurse=*/true);
   if (unknown.empty()) return std::nullopt;
@@ -98,6 +98,6 @@ int Main(int argc, char** argv) {
 }  // namespace varserve::cli
 
 int main(int argc, char** argv) {
-  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);  // errors are in the status; this is for who debugs gRPC
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);  // what its log says is in the status, too
   return varserve::cli::Main(argc, argv);
 }

@@ -36,7 +36,7 @@ run_lint() {
   # The analyzer and the headers of gRPC and LibTorch take minutes a file, so they are for --all.
   local files=('server/base/*.cc' 'server/engine/*.cc') checks='-clang-analyzer-*'
   if [[ ${1:-} == --all ]]; then
-    files=('server/*.cc' 'client/*.cc') checks=
+    files=('server/*.cc' 'client/*.cc' 'tools/*.cc') checks=
   fi
   say "clang-tidy"
   sources "${files[@]}" | xargs --max-procs="$(nproc)" --max-args=2 clang-tidy --quiet -p "$BUILD" --checks="$checks" 2>/dev/null

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -21,10 +20,6 @@ CLI::Validator Check(const std::string& expected, const std::function<bool(const
         return valid(text) ? "" : absl::StrCat("\"", text, "\" is not ", expected);
       },
       "");
-}
-
-absl::Status Invalid(absl::string_view flag, absl::string_view problem) {
-  return absl::InvalidArgumentError(absl::StrCat(flag, ": ", problem));
 }
 
 // Of a file in the server's format: lines of "NAME TOKEN" or "TOKEN"; empty lines and those that begin with #
@@ -46,19 +41,20 @@ ConnectionFlags::ConnectionFlags(CLI::App& app, absl::Duration timeout)
                        const std::string& help) {
     return app.add_option(flag, value, help)->type_name(type)->group("Connection");
   };
-  add("--address", address_, "HOST:PORT", "Server; several separated by commas, or dns:///host:port")
+  add("--address", address_, "HOST:PORT",
+      "Address of the server; several separated by commas, or dns:///HOST:PORT")
       ->envname("VARSERVE_ADDRESS")
       ->capture_default_str();
-  app.add_flag("--tls", use_tls_, "Use TLS and trust public certificate authorities")->group("Connection");
-  add("--tls-ca", tls_ca_, "FILE", "Use TLS and trust the authority in this PEM file");
-  add("--tls-cert", tls_cert_, "FILE", "Use TLS with the client certificate in this PEM file");
-  add("--tls-key", tls_key_, "FILE", "PEM file with the private key of --tls-cert");
+  app.add_flag("--tls", use_tls_, "Use TLS; trust the public certificate authorities")->group("Connection");
+  add("--tls-ca", tls_ca_, "FILE", "Use TLS; PEM file of the authority that signed the server's certificate");
+  add("--tls-cert", tls_cert_, "FILE", "Use TLS; PEM file of the client's certificate, for mTLS");
+  add("--tls-key", tls_key_, "FILE", "PEM file of the private key of --tls-cert");
   add("--tls-server-name", tls_server_name_, "NAME",
-      "Use TLS and expect this name in the server's certificate");
+      "Use TLS; name in the server's certificate, if it is not the host of --address");
   CLI::Option* token = add("--token", token_, "TOKEN", "Bearer token");
   token->envname("VARSERVE_TOKEN");
   add("--token-file", token_file_, "FILE",
-      "File whose first token is the bearer token, as for the server's --token_file; overrides --token");
+      "File with the bearer token in its first line, like the server's --token_file; overrides --token");
   add("--timeout", timeout_seconds_, "SECONDS",
       absl::StrCat("Time limit of the call. Default: ",
                    timeout == absl::InfiniteDuration() ? "none" : absl::StrCat(timeout_seconds_)))
@@ -66,7 +62,8 @@ ConnectionFlags::ConnectionFlags(CLI::App& app, absl::Duration timeout)
         double seconds = 0;
         return absl::SimpleAtod(text, &seconds) && seconds > 0;  // nor "nan"
       }));
-  add("--request-id", request_id_, "ID", "ID of the request in the server's log")
+  add("--request-id", request_id_, "ID",
+      "ID of the request in the server's log. Default: the server makes one")
       ->check(Check("printable ASCII", [](const std::string& text) {
         return std::all_of(text.begin(), text.end(), [](char c) { return absl::ascii_isprint(c); });
       }));
@@ -83,19 +80,11 @@ absl::StatusOr<client::ConnectOptions> ConnectionFlags::connect_options() const 
                        std::string& contents) -> absl::Status {
     if (path.empty()) return absl::OkStatus();
     absl::StatusOr<std::string> read = ReadInput(path);
-    if (!read.ok()) return Invalid(flag, read.status().message());
+    if (!read.ok()) return absl::InvalidArgumentError(absl::StrCat(flag, ": ", read.status().message()));
     contents = *std::move(read);
     return absl::OkStatus();
   };
   if (use_tls_ || !tls_ca_.empty() || !tls_cert_.empty() || !tls_key_.empty() || !tls_server_name_.empty()) {
-    if (tls_cert_.empty() != tls_key_.empty()) {
-      return Invalid(tls_cert_.empty() ? "--tls-cert" : "--tls-key",
-                     "is missing; a client certificate needs both --tls-cert and --tls-key");
-    }
-    if (tls_server_name_.empty() && absl::StrContains(address_, ',')) {
-      return Invalid("--tls-server-name",
-                     "is missing; several addresses need the name in their certificates");
-    }
     client::TlsOptions& tls = options.tls.emplace();
     tls.server_name = tls_server_name_;
     absl::Status status = read("--tls-ca", tls_ca_, tls.ca);
@@ -108,7 +97,7 @@ absl::StatusOr<client::ConnectOptions> ConnectionFlags::connect_options() const 
     if (absl::Status status = read("--token-file", token_file_, contents); !status.ok()) return status;
     options.token = FirstToken(contents);
     if (options.token.empty()) {
-      return Invalid("--token-file", absl::StrCat(token_file_, " holds no token"));
+      return absl::InvalidArgumentError(absl::StrCat("--token-file: ", token_file_, " holds no token"));
     }
   }
   return options;

@@ -63,7 +63,7 @@ absl::Status AddNumbers(const FieldDescriptor& field, absl::string_view text, Me
   if (!absl::SimpleAtoi(ends.first, &first) ||
       !absl::SimpleAtoi(ends.second.empty() ? ends.first : ends.second, &last) || first > last ||
       last - first > kMostNumbers) {
-    return Invalid(field.name(), text, "a number or a range such as 3-9");
+    return Invalid(field.name(), text, "a number or a range like 3-9");
   }
   // Counted from 0: after the greatest number comes none.
   for (uint32_t i = 0; i <= last - first; ++i)

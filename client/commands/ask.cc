@@ -18,7 +18,7 @@ absl::Status AskCommand::Prepare() {
   if (absl::Status status = input_.Read(); !status.ok()) return status;
   for (size_t i = 0; i < input_.images().size(); ++i) {
     request_.add_images()->set_data(input_.images()[i]);
-    AddFile(absl::StrCat("images[", i, "]"), input_.paths()[i]);
+    SetFile(absl::StrCat("images[", i, "].data"), input_.files()[i]);
   }
   request_.set_question(input_.question());
   *request_.mutable_options() = generate_.options();

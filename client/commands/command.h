@@ -3,12 +3,13 @@
 #pragma once
 
 #include <CLI/App.hpp>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "client/cli/answer_output.h"
 #include "client/cli/connection_flags.h"
 #include "client/cli/console.h"
@@ -33,13 +34,9 @@ class Command {
   // Calls the server and prints what comes.
   virtual absl::Status Run(client::InferenceClient& client, const client::CallOptions& options,
                            Console& console) = 0;
-  // Which file a field of the request has its bytes from, for errors of the server that name the field. After
-  // Prepare.
-  struct SentFile {
-    std::string field;
-    std::string path;
-  };
-  const std::vector<SentFile>& files() const { return files_; }
+  // A server's message with the file that a field it begins with was read from: "images[0].data (cat.jpg):
+  // ...".
+  std::string WithFile(absl::string_view message) const;
   virtual ExitCode ExitCodeFor(const absl::Status& status) const { return ExitCodeOf(status); }
 
  protected:
@@ -49,15 +46,13 @@ class Command {
   // this timeout unless the user says another.
   void AddConnectionFlags(absl::Duration timeout = absl::InfiniteDuration());
   void AddVerboseFlag();
-  void AddFile(std::string field, const std::string& path) {
-    files_.push_back({std::move(field), path == "-" ? "standard input" : path});
-  }
+  void SetFile(const std::string& field, const std::string& path) { files_[field] = path; }
 
  private:
   CLI::App& app_;  // the program's
   OutputFlags output_;
-  std::vector<SentFile> files_;
   std::optional<ConnectionFlags> connection_;
+  std::map<std::string, std::string, std::less<>> files_;  // of fields of the request
 };
 
 }  // namespace varserve::cli

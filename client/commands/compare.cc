@@ -7,13 +7,13 @@
 namespace varserve::cli {
 
 CompareCommand::CompareCommand(CLI::App& program)
-    : Command(program, "compare", "Answer a question with several VAR settings, side by side"),
+    : Command(program, "compare", "Answer a question under several VAR settings, side by side"),
       input_(app()),
       generate_(app()) {
   app()
       .add_option("--setting", settings_,
-                  "off, observe or on, then fields of VarOptions, as in on,rho=0.5,first_layer=4. Can be "
-                  "given several times. Default: off and on")
+                  "One VAR setting: off, observe or on, then fields of VarOptions: on,rho=0.5,first_layer=4. "
+                  "Can be given up to 8 times. Default: off and on")
       ->type_name("MODE,KEY=VALUE,...")
       ->allow_extra_args(false)
       ->group("Visual Attention Redistribution");
@@ -23,14 +23,17 @@ CompareCommand::CompareCommand(CLI::App& program)
 
 absl::Status CompareCommand::Prepare() {
   for (const std::string& setting : settings_) {
-    absl::StatusOr<v1::VarOptions> options = ParseVarSetting(setting, output().json, output().verbose);
-    if (!options.ok()) return options.status();
+    absl::StatusOr<v1::VarOptions> options = ParseVarSetting(setting);
+    absl::Status status = options.status();
+    if (status.ok()) status = CheckEffect(*options, "on or observe", output().json);
+    if (!status.ok())
+      return absl::InvalidArgumentError(absl::StrCat("--setting ", setting, ": ", status.message()));
     *request_.add_settings() = *std::move(options);
   }
   if (absl::Status status = input_.Read(); !status.ok()) return status;
-  for (size_t i = 0; i < input_.paths().size(); ++i)
-    AddFile(absl::StrCat("request.messages[0].parts[", i, "].image"), input_.paths()[i]);
   *request_.mutable_request()->add_messages() = input_.message();
+  for (size_t i = 0; i < input_.files().size(); ++i)
+    SetFile(absl::StrCat("request.messages[0].parts[", i, "].image.data"), input_.files()[i]);
   *request_.mutable_request()->mutable_options() = generate_.options();
   return absl::OkStatus();
 }
@@ -56,13 +59,14 @@ absl::Status CompareCommand::Run(client::InferenceClient& client, const client::
     texts.push_back(Printable(answers[i].finished.text()));
   }
   console.out << FormatColumns(settings_, texts, console.width) << "\n" << FormatComparison(answers);
-  if (!output().verbose) return absl::OkStatus();
   for (const ComparedAnswer& answer : answers) {
+    const v1::VarReport& report = answer.finished.var_report();
+    const std::string tokens = FormatTokens(report);  // none unless they were asked for
+    if (!output().verbose && tokens.empty()) continue;
     console.out << "\n" << answer.label << ": " << FormatUsage(answer.finished);
-    if (answer.finished.has_var_report()) {
-      const v1::VarReport& report = answer.finished.var_report();
-      console.out << FormatTotals(report) << FormatLayers(report) << FormatTokens(report);
-    }
+    if (output().verbose && answer.finished.has_var_report())
+      console.out << FormatTotals(report) << FormatLayers(report);
+    console.out << tokens;
   }
   return absl::OkStatus();
 }

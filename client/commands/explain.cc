@@ -2,10 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
-#include <string>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,44 +11,27 @@
 #include "client/explain/report_page.h"
 
 namespace varserve::cli {
-namespace {
-
-std::string CannotWrite(const std::string& path) {
-  return absl::StrCat("--out: cannot write ", path, ": ", std::strerror(errno));
-}
-
-// Whether the page can be written, before the minutes it may take to make it.
-absl::Status CheckWritable(const std::string& path) {
-  std::error_code error;
-  if (path == "-" || std::filesystem::is_other(path, error)) return absl::OkStatus();  // such as a pipe
-  const bool is_there = std::filesystem::exists(path, error);
-  const std::ofstream file(path, std::ios::binary | std::ios::app);  // what is there stays
-  if (!file.good()) return absl::InvalidArgumentError(CannotWrite(path));
-  if (!is_there) std::filesystem::remove(path, error);
-  return absl::OkStatus();
-}
-
-}  // namespace
 
 ExplainCommand::ExplainCommand(CLI::App& program)
     : Command(program, "explain",
-              "Write an HTML page that shows what VAR changes in the answer to a question about one picture"),
+              "Write a page that shows what VAR did to the answer to a question about a picture"),
       input_(app()),
       generate_(app()),
       var_(app(), VarFlags::Mode::kFixed) {
   app()
-      .add_option("--out", out_, "HTML file to write (- for standard output)")
+      .add_option("--out", out_, "HTML file to write, - for standard output")
       ->type_name("FILE")
       ->capture_default_str();
   AddConnectionFlags();
 }
 
 absl::Status ExplainCommand::Prepare() {
+  if (output().json && app().count("--out") > 0) {
+    return absl::InvalidArgumentError("--out: has no effect with --json, which writes to standard output");
+  }
   if (absl::Status status = input_.Read(); !status.ok()) return status;
-  if (input_.images().size() != 1)
-    return absl::InvalidArgumentError("IMAGE: explain takes exactly one picture");
-  if (absl::Status status = CheckWritable(out_); !output().json && !status.ok()) return status;
-  AddFile("request.messages[0].parts[0].image", input_.paths().front());
+  if (input_.images().size() != 1) return absl::InvalidArgumentError("IMAGE: explain takes one picture");
+  SetFile("request.messages[0].parts[0].image.data", input_.files().front());
   request_ = {.image = input_.images().front(),
               .question = input_.question(),
               .generate = generate_.options(),
@@ -73,10 +53,13 @@ absl::Status ExplainCommand::Run(client::InferenceClient& client, const client::
     console.out << page;
     return absl::OkStatus();
   }
+  errno = 0;
   std::ofstream file(out_, std::ios::binary);
   file << page;
   file.close();
-  if (!file.good()) return absl::UnknownError(CannotWrite(out_));
+  if (!file.good()) {
+    return absl::UnknownError(absl::StrCat("--out: ", out_, " cannot be written: ", std::strerror(errno)));
+  }
   console.out << "off: " << Printable(explanation->off.text())
               << "\non:  " << Printable(explanation->on.text()) << "\nwrote " << out_ << "\n";
   return absl::OkStatus();

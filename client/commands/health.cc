@@ -13,13 +13,12 @@ constexpr absl::Duration kTimeout = absl::Seconds(5);
 }  // namespace
 
 HealthCommand::HealthCommand(CLI::App& program)
-    : Command(program, "health",
-              "Check whether the server accepts requests; exit code 0 if it does, else 1") {
+    : Command(program, "health", "Check that the server is alive and ready for requests; exit code 0 or 1") {
   app()
-      .add_option("--service", service_,
-                  "varserve.v1.VisionLanguage checks whether the server accepts requests, \"\" whether its "
-                  "process is "
-                  "alive. Default: the former")
+      .add_option(
+          "--service", service_,
+          "What to check: \"\" that the process is alive, varserve.v1.VisionLanguage that it is ready. "
+          "Default: the latter")
       ->type_name("NAME");
   AddConnectionFlags(kTimeout);
 }
@@ -43,7 +42,7 @@ absl::Status HealthCommand::Run(client::InferenceClient& client, const client::C
     console.out << (service.empty() ? "process" : service) << ": " << status << "\n";
   }
   if (health->status() == grpc::health::v1::HealthCheckResponse::SERVING) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat("the server reports ", status));
+  return absl::UnavailableError(absl::StrCat("the server says ", status));
 }
 
 }  // namespace varserve::cli

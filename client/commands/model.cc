@@ -14,7 +14,7 @@ constexpr absl::Duration kTimeout = absl::Seconds(10);
 std::string FormatVarProfile(const v1::Model& model) {
   if (!model.has_var_profile()) return "none: VAR can only be off";
   const v1::VarProfile& profile = model.var_profile();
-  return absl::StrFormat("sink dimensions %s, tau %g, of %s, from %s",
+  return absl::StrFormat("sink dimensions %s, tau %g (%s; source: %s)",
                          absl::StrJoin(profile.sink_dimensions(), ", "), profile.tau(), profile.decoder(),
                          profile.source());
 }
@@ -34,9 +34,10 @@ std::string FormatModel(const v1::Model& model) {
                                        tower.kind(), tower.image_width(), tower.image_height(), tower.rows(),
                                        tower.columns(), tower.visual_tokens())},
       {"limits",
-       absl::StrFormat("%d images, %d bytes and %d pixels each, %d bytes per request, %d settings compared",
-                       limits.max_images(), limits.max_image_bytes(), limits.max_image_pixels(),
-                       limits.max_message_bytes(), limits.max_settings())},
+       absl::StrFormat(
+           "%d images, %d bytes and %d pixels each, %d bytes per request, %d settings per comparison",
+           limits.max_images(), limits.max_image_bytes(), limits.max_image_pixels(),
+           limits.max_message_bytes(), limits.max_settings())},
       {"VAR profile", FormatVarProfile(model)},
       {"VAR default", EnumName(model.default_var().mode())},
   };
@@ -49,7 +50,7 @@ std::string FormatModel(const v1::Model& model) {
 }  // namespace
 
 ModelCommand::ModelCommand(CLI::App& program)
-    : Command(program, "model", "Show the served model: dimensions, limits, VAR profile") {
+    : Command(program, "model", "Show the server's model: dimensions, limits, VAR profile") {
   AddConnectionFlags(kTimeout);
 }
 

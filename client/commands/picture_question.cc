@@ -15,7 +15,7 @@ constexpr int kMostArguments = 10'000;
 
 PictureQuestion::PictureQuestion(CLI::App& app) {
   app.add_option("IMAGE... QUESTION", arguments_,
-                 "JPEG, PNG or WebP files (- for standard input), then the question")
+                 "JPEG, PNG or WebP files, - for standard input; then the question")
       ->required()
       ->type_name("")
       // However many there are, each as it is: a vector's usual way splits "[a, b]", which a question may be.
@@ -31,7 +31,7 @@ absl::Status PictureQuestion::Read() {
   arguments_.pop_back();
   if (!IsUtf8(question_)) return absl::InvalidArgumentError("QUESTION: is not UTF-8");
   if (std::count(arguments_.begin(), arguments_.end(), "-") > 1) {
-    return absl::InvalidArgumentError("IMAGE: - (standard input) can be given only once");
+    return absl::InvalidArgumentError("IMAGE: only one of the pictures can be -, standard input");
   }
   for (const std::string& path : arguments_) {
     absl::StatusOr<std::string> image = ReadInput(path);

@@ -1,4 +1,4 @@
-"""Checks that folders of server/ include only what is below them. Ends with 1 if one does not, and prints where."""
+"""Checks that folders of server/ and tools/ include only what is below them. Ends with 1 if one does not, and prints where."""
 
 import re
 import sys
@@ -6,7 +6,8 @@ import sys
 from sources import ROOT, report, sources
 
 # A folder may include only what is right of its colon. The link order in CMakeLists.txt says the same.
-# A folder in a folder is either part of it or has a row of its own, such as "backend/cpu".
+# A folder in a folder is either part of it or has its own row, such as "backend/cpu". Folders are in server/, except
+# those that begin with "tools/".
 ALLOWED = {
     "base": {"base"},
     "image": {"image", "base"},
@@ -34,8 +35,8 @@ ALLOWED = {
     },
     "loader": {"loader", "chat", "model", "text", "image", "base"},
     "grpc": {"grpc", "chat", "telemetry", "engine", "interventions", "base"},
-    "calibrate": {
-        "calibrate",
+    "tools/calibrate": {
+        "tools/calibrate",
         "loader",
         "chat",
         "model",
@@ -52,19 +53,20 @@ FOR_ALL = {"server/version.h"}
 # Folders that may include gRPC.
 GRPC = {"grpc"}
 # Folders that may include LibTorch.
-TORCH = {"backend", "backend/cpu", "backend/torch", "model", "loader", "calibrate"}
+TORCH = {"backend", "backend/cpu", "backend/torch", "model", "loader", "tools/calibrate"}
 
 
 def layer_of(path: str) -> str | None:
     """The longest of ALLOWED's folders that a file is in; None for server/main.cc and for client/."""
-    layers = [layer for layer in ALLOWED if path.startswith(f"server/{layer}/")]
+    path = path.removeprefix("server/")
+    layers = [layer for layer in ALLOWED if path.startswith(f"{layer}/")]
     return max(layers, key=len, default=None)
 
 
 def problem_of(name: str, line: str) -> str | None:
     """What is wrong with a line of a file."""
     layer = layer_of(name)
-    if included := re.match(r'#include "(server/[^"]+)"', line):
+    if included := re.match(r'#include "((server|tools)/[^"]+)"', line):
         is_allowed = included[1] in FOR_ALL or layer_of(included[1]) in ALLOWED.get(layer, set())
         if (layer or name.startswith("client/")) and not is_allowed:
             return f"{layer or 'client'} may not include {included[1]}"
@@ -77,8 +79,9 @@ def problem_of(name: str, line: str) -> str | None:
 
 def main() -> int:
     problems = []
-    for name in sources("server/*.h", "server/*.cc", "client/*.h", "client/*.cc"):
-        if name.startswith("server/") and name.count("/") > 1 and layer_of(name) is None:
+    for name in sources("server/*.h", "server/*.cc", "tools/*.h", "tools/*.cc", "client/*.h", "client/*.cc"):
+        in_layer = name.count("/") > 1 and not name.startswith("client/")
+        if in_layer and layer_of(name) is None:
             problems.append(f"{name}: its folder is not in ALLOWED of scripts/lint/include_direction.py")
             continue
         for number, line in enumerate((ROOT / name).read_text().splitlines(), 1):

@@ -5,8 +5,8 @@ import sys
 from cpp_functions import functions
 from sources import ROOT, report, sources
 
-FILE_LINES = 300  # of .h, .cc and .py in server/, client/ and tests/
-FUNCTION_LINES = 60  # in server/ and client/, from the first line of the declaration to the closing brace
+FILE_LINES = 300  # of .h, .cc and .py in server/, client/, tools/ and tests/
+FUNCTION_LINES = 60  # in server/, client/ and tools/, from the first line of the declaration to the closing brace
 
 # Too long and known: to be split, not to be added to. One that is short by now has to leave the list.
 LONG_FILES = {
@@ -25,7 +25,7 @@ def long_files() -> dict[str, str]:
     """Each with what is wrong with it."""
     lines = {
         name: len((ROOT / name).read_text().splitlines())
-        for folder in ("server", "client", "tests")
+        for folder in ("server", "client", "tools", "tests")
         for name in sources(*(f"{folder}/*.{ending}" for ending in ("h", "cc", "py")))
     }
     return {
@@ -39,7 +39,8 @@ def long_functions() -> dict[str, str]:
     return {
         function.name: f"{name}:{function.line}: {function.name} has {function.lines} lines; "
         f"a function has at most {FUNCTION_LINES}"
-        for name in sources("server/*.h", "server/*.cc", "client/*.h", "client/*.cc")
+        for folder in ("server", "client", "tools")
+        for name in sources(f"{folder}/*.h", f"{folder}/*.cc")
         for function in functions(name, (ROOT / name).read_text())
         if function.lines > FUNCTION_LINES
     }

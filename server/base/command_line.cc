@@ -1,16 +1,17 @@
 #include "server/base/command_line.h"
 
+#include <absl/flags/commandlineflag.h>
+#include <absl/flags/parse.h>
+#include <absl/flags/reflection.h>
+
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
-#include <utility>
+#include <numeric>
 #include <vector>
 
-#include "absl/flags/commandlineflag.h"
-#include "absl/flags/parse.h"
-#include "absl/flags/reflection.h"
-#include "absl/flags/usage_config.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
@@ -23,137 +24,121 @@
 namespace varserve {
 namespace {
 
-constexpr size_t kWidth = 100;
+constexpr size_t kHelpWidth = 100;
 
-bool IsOf(const Program& program, const absl::CommandLineFlag& flag) {
-  return absl::EndsWith(flag.Filename(), program.flags_file);
-}
-
-// Sorted by name.
-std::map<std::string, const absl::CommandLineFlag*> FlagsOf(const Program& program) {
-  std::map<std::string, const absl::CommandLineFlag*> flags;
+// By name.
+std::map<std::string, absl::CommandLineFlag*> FlagsOf(const Program& program) {
+  std::map<std::string, absl::CommandLineFlag*> flags;
   for (const auto& [name, flag] : absl::GetAllFlags()) {
-    if (IsOf(program, *flag)) flags.emplace(name, flag);
+    if (absl::EndsWith(flag->Filename(), program.flags_file)) flags.emplace(name, flag);
   }
   return flags;
 }
 
-// How many characters to insert, delete or replace.
+// Characters to insert, delete or replace (Levenshtein).
 size_t EditDistance(absl::string_view a, absl::string_view b) {
-  std::vector<size_t> distance(b.size() + 1);  // from a's first i characters to b's first j
-  for (size_t j = 0; j <= b.size(); ++j) distance[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(distance[0], i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = std::exchange(distance[j], std::min({replaced, distance[j] + 1, distance[j - 1] + 1}));
+  std::vector<size_t> row(b.size() + 1);  // distances of a prefix of `a` to the prefixes of `b`
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = row[0]++;
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
     }
   }
-  return distance[b.size()];
+  return row.back();
 }
 
 absl::Status UnknownFlag(const Program& program, absl::string_view name) {
-  const std::string written = absl::StrReplaceAll(name, {{"-", "_"}});
   std::string closest;
-  size_t least = name.size() < 5 ? 2 : std::max<size_t>(name.size() / 3, 2) + 1;  // how much may be wrong
+  size_t least = name.size() / 3 + 2;  // a third may be wrong
   for (const auto& [known, flag] : FlagsOf(program)) {
-    const size_t distance = EditDistance(written, known);
+    const size_t distance = EditDistance(absl::StrReplaceAll(name, {{"-", "_"}}), known);
     if (distance >= least) continue;
     least = distance;
     closest = known;
   }
   return InvalidFlag(name, absl::StrCat("is not a flag; ",
                                         closest.empty() ? "" : absl::StrCat("did you mean --", closest, "? "),
-                                        closest.empty() ? "see " : "See ", program.name, " --help"));
+                                        program.name, " --help lists all"));
 }
 
-// abseil would end the process, without saying what a value looks like.
-absl::Status CheckValue(absl::CommandLineFlag& flag, absl::string_view name, absl::string_view value) {
-  std::string error;
-  if (flag.ParseFrom(value, &error)) return absl::OkStatus();
-  const absl::string_view expected = flag.IsOfType<absl::Duration>() ? "a duration such as 30s, 5m or 1h"
-                                     : flag.IsOfType<double>()       ? "a number"
-                                     : flag.IsOfType<bool>()         ? "true or false"
-                                                                     : "a whole number in range";
-  return InvalidFlag(name, absl::StrCat("\"", value, "\" is not ", expected));
+absl::string_view TypeOf(const absl::CommandLineFlag& flag) {
+  if (flag.IsOfType<bool>()) return "true or false";
+  if (flag.IsOfType<int>()) return "a whole number of at most 2147483647";
+  if (flag.IsOfType<int64_t>()) return "a whole number";
+  if (flag.IsOfType<double>()) return "a number";
+  if (flag.IsOfType<absl::Duration>()) return "a time such as 500ms, 30s or 5m";
+  return "a value of this flag";
 }
 
-// The arguments without those that ask for help.
-absl::StatusOr<std::vector<char*>> CheckNames(const Program& program, int argc, char** argv, bool& help) {
-  std::vector<char*> checked = {argv[0]};
+[[noreturn]] void PrintAndExit(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  std::exit(EXIT_SUCCESS);
+}
+
+// abseil ends the process with other words for what this refuses.
+absl::Status CheckFlags(const Program& program, int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
-    const absl::string_view argument = argv[i];
-    if (argument == "--") {  // nothing is a flag from here on
-      checked.insert(checked.end(), argv + i, argv + argc);
-      break;
-    }
-    const size_t dashes = std::min(argument.find_first_not_of('-'), argument.size());
-    const absl::string_view name = argument.substr(dashes, argument.find('=') - dashes);
-    if (name == "help" || name == "helpshort" || argument == "-h") {
-      help = true;
+    absl::string_view word = argv[i];
+    if (word == "--") break;
+    if (word.size() < 2 || !absl::ConsumePrefix(&word, "-")) continue;
+    absl::ConsumePrefix(&word, "-");
+    const bool has_value = absl::StrContains(word, '=');
+    const absl::string_view name = word.substr(0, word.find('='));
+    if (name == "help" || name == "h") PrintAndExit(HelpText(program));
+    if (name == "version") PrintAndExit(absl::StrCat(program.name, " ", program.version, "\n"));
+    absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
+    if (flag == nullptr) {
+      absl::string_view positive = name;
+      flag = absl::ConsumePrefix(&positive, "no") ? absl::FindCommandLineFlag(positive) : nullptr;
+      if (flag == nullptr || !flag->IsOfType<bool>() || has_value) return UnknownFlag(program, name);
       continue;
     }
-    checked.push_back(argv[i]);
-    if (dashes == 0 || dashes > 2 || name.empty() || name == "version") continue;
-    absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
-    if (flag == nullptr && absl::StartsWith(name, "no")) {
-      flag = absl::FindCommandLineFlag(absl::StripPrefix(name, "no"));
-      if (flag != nullptr && !flag->IsOfType<bool>()) flag = nullptr;
-    }
-    if (flag == nullptr) return UnknownFlag(program, name);
-    const size_t equals = argument.find('=');
-    if (equals == argument.npos && flag->IsOfType<bool>()) continue;
-    if (equals == argument.npos) {
-      if (++i == argc) return InvalidFlag(name, "has no value; give it one");
-      checked.push_back(argv[i]);
-    }
-    const absl::string_view value = equals == argument.npos ? argv[i] : argument.substr(equals + 1);
-    if (IsOf(program, *flag)) RETURN_IF_ERROR(CheckValue(*flag, name, value));
-  }
-  return checked;
-}
-
-}  // namespace
-
-absl::Status ReadFlags(const Program& program, int argc, char** argv) {
-  absl::FlagsUsageConfig config;
-  config.version_string = [text = absl::StrCat(program.name, " ", program.version, "\n")] { return text; };
-  absl::SetFlagsUsageConfig(config);
-  bool help = false;
-  ASSIGN_OR_RETURN(std::vector<char*> arguments, CheckNames(program, argc, argv, help));
-  const std::vector<char*> rest =
-      absl::ParseCommandLine(static_cast<int>(arguments.size()), arguments.data());
-  if (help) {  // after --flagfile
-    std::fputs(FlagsHelp(program).c_str(), stdout);
-    std::exit(EXIT_SUCCESS);
-  }
-  if (rest.size() > 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("unexpected argument \"", rest[1], "\"; see ", program.name, " --help"));
+    if (flag->IsOfType<bool>() && !has_value) continue;
+    if (!has_value && ++i == argc) return InvalidFlag(name, "has no value");
+    const absl::string_view value = has_value ? word.substr(name.size() + 1) : absl::string_view(argv[i]);
+    std::string error;
+    const bool ours = absl::EndsWith(flag->Filename(), program.flags_file);
+    if (ours && !flag->ParseFrom(value, &error))
+      return InvalidFlag(name, absl::StrCat("\"", value, "\" is not ", TypeOf(*flag)));
   }
   return absl::OkStatus();
 }
 
-std::string FlagsHelp(const Program& program) {
-  std::string help = absl::StrCat(program.usage, "\n\n");
-  for (const auto& [name, flag] : FlagsOf(program)) {
-    const std::string quote = flag->IsOfType<std::string>() ? "\"" : "";
-    const std::string meaning = absl::StrCat("--", name, " (", flag->Help(), ");");
-    std::vector<std::string> words = absl::StrSplit(meaning, ' ');
-    words.push_back(absl::StrCat("default: ", quote, flag->DefaultValue(), quote, ";"));
-    if (flag->CurrentValue() != flag->DefaultValue())
-      words.push_back(absl::StrCat("currently: ", quote, flag->CurrentValue(), quote, ";"));
-    std::string line = " ";
-    for (const std::string& word : words) {
-      if (line.size() + 1 + word.size() > kWidth) {
-        absl::StrAppend(&help, line, "\n");
-        line = "     ";
-      }
-      absl::StrAppend(&line, " ", word);
-    }
-    absl::StrAppend(&help, line, "\n");
+// Breaks a text at spaces.
+void AppendWrapped(absl::string_view text, absl::string_view indent, std::string& to) {
+  size_t used = kHelpWidth;
+  for (const absl::string_view word : absl::StrSplit(text, ' ')) {
+    const bool fits = used + 1 + word.size() <= kHelpWidth;
+    absl::StrAppend(&to, fits ? " " : "\n", fits ? "" : indent, word);
+    used = (fits ? used + 1 : indent.size()) + word.size();
   }
-  return help;
+  to += '\n';
+}
+
+}  // namespace
+
+std::string HelpText(const Program& program) {
+  std::string text = absl::StrCat(program.usage, "\n");
+  for (const auto& [name, flag] : FlagsOf(program)) {
+    const std::string value = flag->DefaultValue();
+    const bool says_default = absl::StrContains(flag->Help(), "Default: ");
+    absl::StrAppend(&text, "\n  --", name);
+    AppendWrapped(
+        says_default || value.empty() ? flag->Help() : absl::StrCat(flag->Help(), ". Default: ", value),
+        "      ", text);
+  }
+  return text;
+}
+
+absl::Status ReadFlags(const Program& program, int argc, char** argv) {
+  RETURN_IF_ERROR(CheckFlags(program, argc, argv));
+  const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
+  if (rest.size() <= 1) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("unexpected argument \"", rest[1], "\"; ", program.name, " --help lists all flags"));
 }
 
 }  // namespace varserve

@@ -1,6 +1,6 @@
-// A program's flags from its command line, and its --help. The flags are abseil's. abseil ends --help with
-// exit code 1, and its errors do not say what to write instead; both are done here. Call before any other
-// thread uses flags.
+// The command line of a server program: abseil's flags, and what abseil does not say. An unknown flag comes
+// with the closest known one, a value of the wrong type with the right one, and --help ends with 0. For main,
+// before other threads start.
 #pragma once
 
 #include <string>
@@ -11,19 +11,17 @@
 namespace varserve {
 
 struct Program {
-  absl::string_view name;   // "varserve-server"
-  absl::string_view usage;  // what it does, and how it is called
-  absl::string_view version;
-  absl::string_view flags_file;  // the program's flags are those that files ending so define
+  absl::string_view name;        // "varserve-server"
+  absl::string_view version;     // "0.9.0"
+  absl::string_view usage;       // what it does and how it is called; the first lines of --help
+  absl::string_view flags_file;  // "server/config.cc": --help lists the flags that this file defines
 };
 
-// Reads all arguments into flags. --help (also -h) and --version print to standard output and end the process
-// with exit code 0. INVALID_ARGUMENT naming the flag: an unknown one, with the flag that was probably meant,
-// or one with a value that its type cannot have. abseil itself ends the process after an error in a
-// --flagfile.
+// Sets the flags. Ends the process after --help and --version, with exit code 0. INVALID_ARGUMENT, beginning
+// with the flag, for a flag that is unknown or whose value is missing or of another type.
 absl::Status ReadFlags(const Program& program, int argc, char** argv);
 
-// What --help prints: each of the program's flags with its meaning, default and, where it differs, value.
-std::string FlagsHelp(const Program& program);
+// What --help prints.
+std::string HelpText(const Program& program);
 
 }  // namespace varserve

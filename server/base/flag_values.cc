@@ -40,12 +40,10 @@ absl::StatusOr<int64_t> FlagBytes(absl::string_view flag, absl::string_view text
 
 absl::Status FlagDirectory(absl::string_view flag, const std::string& path, absl::string_view holds) {
   std::error_code error;
-  const std::filesystem::file_status status = std::filesystem::status(path, error);
-  if (std::filesystem::is_directory(status)) return absl::OkStatus();
-  if (status.type() == std::filesystem::file_type::not_found)
-    return InvalidFlag(flag, absl::StrCat(path, " does not exist"));
-  if (error) return InvalidFlag(flag, absl::StrCat(path, " cannot be read: ", error.message()));
-  return InvalidFlag(flag, absl::StrCat(path, " is not a directory; give the directory that holds ", holds));
+  if (std::filesystem::is_directory(path, error)) return absl::OkStatus();
+  const bool exists = std::filesystem::exists(path, error);
+  return InvalidFlag(flag, absl::StrCat(path, exists ? " is not a directory" : " does not exist",
+                                        "; give the directory that holds ", holds));
 }
 
 absl::Status FlagAtLeast(absl::string_view flag, int64_t value, int64_t least) {

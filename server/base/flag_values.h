@@ -16,7 +16,7 @@ absl::Status InvalidFlag(absl::string_view flag, absl::string_view problem);
 // "20G", "800M", "1.5K", "1000": bytes, units of 1024.
 absl::StatusOr<int64_t> FlagBytes(absl::string_view flag, absl::string_view text);
 
-// That a directory is there. `holds` says what is in it: "config.json".
+// A folder that exists. `holds`: what has to be in it, "config.json".
 absl::Status FlagDirectory(absl::string_view flag, const std::string& path, absl::string_view holds);
 
 absl::Status FlagAtLeast(absl::string_view flag, int64_t value, int64_t least);

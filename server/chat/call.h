@@ -1,6 +1,6 @@
-// One call from its arrival to its end: what it is called in logs, when things happened, and its stream. A
-// Compare call has several generations (generation.h), all others one; the call ends well when the last of
-// them does, and badly with the first that fails. Thread-safe.
+// One call from its arrival to its end: its name in logs, its times and its stream. A Compare call has
+// several generations (generation.h), any other call one. The call succeeds when all of them have, and fails
+// with the first that fails. Thread-safe.
 #pragma once
 
 #include <memory>
@@ -17,23 +17,23 @@
 
 namespace varserve::chat {
 
-// What is known of a call beside its message.
+// What is known of a call apart from its message.
 struct CallMetadata {
-  std::string caller;       // the name of its token, else the address it comes from
+  std::string caller;       // the name of its token, else its address
   std::string request_id;   // the caller's x-request-id, or made here
   std::string traceparent;  // W3C; empty if the caller sent none
-  absl::Status status;      // INVALID_ARGUMENT if the caller's request id is none
+  absl::Status status;      // INVALID_ARGUMENT if the caller's request id is not valid
   absl::Time arrival;
   absl::Time deadline = absl::InfiniteFuture();
 };
 
-// Of the caller's headers x-request-id and traceparent, empty where it sent none. A request id that is too
-// long or holds what does not belong into a log is replaced.
+// From the caller's headers x-request-id and traceparent, empty if not sent. Replaces a request id that is
+// too long or not fit for a log.
 CallMetadata MakeCallMetadata(std::string request_id, std::string traceparent);
 
 class Call : public std::enable_shared_from_this<Call> {
  public:
-  // `method` is a literal.
+  // `method` is a string literal.
   Call(const char* method, CallMetadata metadata, std::shared_ptr<ResponseStream> stream)
       : method_(method), metadata_(std::move(metadata)), stream_(std::move(stream)) {}
 
@@ -41,12 +41,12 @@ class Call : public std::enable_shared_from_this<Call> {
   const CallMetadata& metadata() const { return metadata_; }
   ResponseStream& stream() const { return *stream_; }
 
-  // How many generations have to end well. Before the first of them can.
+  // The number of generations that must succeed. Called before the first can end.
   void Expect(int generations) ABSL_LOCKS_EXCLUDED(mu_);
   void GenerationEnded() ABSL_LOCKS_EXCLUDED(mu_);
-  // Ends the call with an error and what else of it runs.
+  // Ends the call with an error, and cancels its other generations.
   void Fail(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
-  // Cancels these sequences when the caller goes or the call fails.
+  // Cancels these sequences when the caller disconnects or the call fails.
   void CancelWithCall(engine::Engine& engine, std::vector<engine::SequenceId> sequences);
 
  private:

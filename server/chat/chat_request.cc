@@ -147,7 +147,7 @@ absl::Status InRequest(const ChatRequest& chat, const absl::Status& status) {
   if (absl::ConsumePrefix(&message, "images"))
     return Prefixed(chat.images_field, absl::Status(status.code(), message));
   if (!absl::ConsumePrefix(&message, "messages")) return status;
-  // Where the conversation is one field, there are no messages to name.
+  // If the conversation is one field, there are no messages to name.
   if (!absl::EndsWith(chat.text_field, "messages"))
     message.remove_prefix(std::min(message.find(':'), message.size()));
   return absl::Status(status.code(), absl::StrCat(chat.text_field, message));

@@ -15,31 +15,31 @@ namespace varserve::chat {
 
 struct ChatRequest {
   struct Picture {
-    std::string field;         // its place in the request, for messages
+    std::string field;         // its name in the request, for messages
     const std::string* bytes;  // encoded; belongs to the request
   };
   struct Setting {
-    std::string field;                         // its place in the request, for messages
+    std::string field;                         // its name in the request, for messages
     const google::protobuf::Message* options;  // an intervention's; belongs to the request
   };
   std::vector<text::Message> messages;
   std::vector<Picture> pictures;       // of the ImageParts, in order
   const v1::GenerateOptions* options;  // belongs to the request
   std::vector<Setting> settings;       // at least one
-  // What messages call the options, the conversation, and its images as a whole.
+  // Names of the options, the conversation and its images in messages.
   std::string options_field = "options";
   std::string text_field;
   std::string images_field;
 };
 
-// Each checks what the message alone can tell. INVALID_ARGUMENT beginning with the field's name. The request
-// must outlive the result.
+// Each checks what can be checked without the model. INVALID_ARGUMENT beginning with the field's name. The
+// request must outlive the result.
 absl::StatusOr<ChatRequest> ReadChat(const v1::AnswerRequest& request);
 absl::StatusOr<ChatRequest> ReadChat(const v1::CaptionRequest& request);
 absl::StatusOr<ChatRequest> ReadChat(const v1::GenerateRequest& request);
 absl::StatusOr<ChatRequest> ReadChat(const v1::CompareRequest& request);
 
-// An error about `messages` or `images` of image/ and text/, with the names they have in the request.
+// An error of image/ or text/ about `messages` or `images`, with the names these have in the request.
 absl::Status InRequest(const ChatRequest& chat, const absl::Status& status);
 
 inline constexpr int kMaxSettings = 8;  // of a Compare

@@ -165,13 +165,12 @@ absl::Status ChatService::Enqueue(const ModelRef& model, const std::shared_ptr<C
     }
     if (!status.ok()) Refuse(*call, status, mode);
   });
-  return accepted
-             ? absl::OkStatus()
-             : absl::UnavailableError("server: is shutting down; try again later, or on another replica");
+  return accepted ? absl::OkStatus()
+                  : absl::UnavailableError("server: is shutting down; try another replica");
 }
 
 void ChatService::Refuse(Call& call, const absl::Status& status, Mode mode) {
-  const absl::Status departure = call.stream().departure();  // its caller will not hear of anything else
+  const absl::Status departure = call.stream().departure();  // the only status its caller can still get
   AccountRefusal(*options_.metrics, *options_.logger, call, mode, departure.ok() ? status : departure,
                  options_.clock->Now());
   call.Fail(status);

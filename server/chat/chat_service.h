@@ -1,6 +1,6 @@
-// What every transport does with a call that asks for answers: take a place in the engine's queue, then on a
-// worker read and check the request, decode its pictures, build the prompt and submit it. Tokens come back
-// from the engine's thread (generation.h) to the call's ResponseStream. Knows no transport. Thread-safe.
+// What every transport does with a call that asks for answers: reserve a place in the engine's queue; then,
+// on a worker, read and check the request, decode its pictures, build the prompt and submit it. The engine's
+// thread sends tokens to the call's ResponseStream (generation.h). Independent of the transport. Thread-safe.
 #pragma once
 
 #include <memory>
@@ -48,13 +48,13 @@ struct ChatOptions {
 class ChatService {
  public:
   using ModelRef = std::shared_ptr<const ServingModel>;
-  // Fills in a request of the API from whatever its transport got, within `limits`. Runs on a worker, and is
-  // destroyed with what it holds as soon as it has run.
+  // Reads a request of the API from what its transport received, within `limits`. Runs on a worker, and is
+  // destroyed as soon as it has run.
   template <typename Request>
   using ReadRequest = absl::AnyInvocable<absl::Status(const RequestLimits& limits, Request& request) &&>;
 
   explicit ChatService(const ChatOptions& options);
-  // Runs what was accepted to its end: before the transports go, whose streams it uses.
+  // Finishes accepted work. Destroy it before the transports, whose streams it uses.
   ~ChatService() = default;
 
   // Calls are UNAVAILABLE with this reason until Serve and after Refuse.
@@ -63,24 +63,24 @@ class ChatService {
 
   // The model that is served. UNAVAILABLE.
   absl::StatusOr<ModelRef> model() const ABSL_LOCKS_EXCLUDED(mu_);
-  // The same for a call whose message has not been read: an error if the queue would not take it now. It
-  // takes a place only in Answer, so that nobody holds one by sending slowly.
+  // Also fails if the queue would not accept another call now. For a call whose message has not been read:
+  // only Answer reserves a place, so that nobody holds one by sending slowly.
   absl::StatusOr<ModelRef> Admit(const CallMetadata& metadata) const ABSL_LOCKS_EXCLUDED(mu_);
 
   // Answers a call, with any of the four requests of the API, or ends it with an error. Returns at once.
   template <typename Request>
   void Answer(const ModelRef& model, const std::shared_ptr<Call>& call, ReadRequest<Request> read);
 
-  // Ends a call of which no generation was made, and accounts for it.
+  // Ends a call that has no generation, and accounts for it.
   void Refuse(Call& call, const absl::Status& status, interventions::Mode mode = interventions::Mode::kOff);
 
  private:
-  // What is left to do on a worker; says the mode once that is known.
+  // The rest of the work, on a worker; sets the mode once it is known.
   using Work = absl::AnyInvocable<absl::Status(engine::Engine::Place place, interventions::Mode& mode)>;
 
-  // Takes a place in the queue and hands the rest to a worker.
+  // Reserves a place in the queue and passes the rest to a worker.
   absl::Status Enqueue(const ModelRef& model, const std::shared_ptr<Call>& call, Work work);
-  // On a worker: everything between the request and the engine.
+  // On a worker: everything from the request to the engine.
   absl::Status Submit(const ModelRef& model, const std::shared_ptr<Call>& call, const ChatRequest& chat,
                       engine::Engine::Place place, interventions::Mode& mode);
 

@@ -1,5 +1,5 @@
-// One generation of a call: takes the engine's tokens, turns them into text and responses, and accounts for
-// it at the end.
+// One generation of a call: turns the engine's tokens into text and responses, and accounts for the
+// generation at its end.
 #pragma once
 
 #include <memory>
@@ -51,8 +51,8 @@ class Generation : public engine::OutputSink, public std::enable_shared_from_thi
 
  private:
   void AddUnsent(const engine::Token& token);
-  // Sends text that may be sent now, with the tokens that waited for it. Tokens do not wait when they are too
-  // many for a message.
+  // Sends text that may be sent now, with the tokens that waited for it. Tokens stop waiting when they would
+  // exceed a message.
   void SendText(std::string text);
   void SendDelta(std::string text);
   void SetFinished(engine::FinishReason reason, const interventions::Report* report, absl::Time now,
@@ -69,8 +69,8 @@ class Generation : public engine::OutputSink, public std::enable_shared_from_thi
   absl::Status text_error_;  // of the detokenizer
   std::vector<int32_t> generated_;
   std::string text_;         // sent so far
-  v1::Delta unsent_;         // tokens whose text is held back
-  size_t unsent_bytes_ = 0;  // about
+  v1::Delta unsent_;         // tokens whose text is not sent yet
+  size_t unsent_bytes_ = 0;  // approximately
   engine::StartedInfo started_;
   std::optional<absl::Time> admitted_;
   std::optional<absl::Time> first_token_;

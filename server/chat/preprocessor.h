@@ -31,11 +31,11 @@ class Preprocessor {
     int64_t peak = 0;  // bytes that ProcessImage takes
     int64_t kept = 0;  // bytes of its result
   };
-  // By the picture's header. INVALID_ARGUMENT beginning with "image".
+  // From the picture's header. INVALID_ARGUMENT beginning with "image".
   absl::StatusOr<ImageMemory> MeasureImage(absl::string_view bytes, const image::ImageLimits& limits) const;
 
-  // Decodes a picture and makes the vision tower's input of it, which keeps `memory`. INVALID_ARGUMENT
-  // beginning with "image", or what `stop` says.
+  // Decodes a picture and makes the vision tower's input from it, which keeps `memory`. INVALID_ARGUMENT
+  // beginning with "image", or what `stop` returns.
   absl::StatusOr<std::shared_ptr<const ProcessedImage>> ProcessImage(absl::string_view bytes,
                                                                      const image::ImageLimits& limits,
                                                                      Stop stop,
@@ -51,7 +51,7 @@ class Preprocessor {
                std::unique_ptr<const image::ImageProcessor> image_processor, int32_t image_token_id,
                int vocabulary);
 
-  // Templates are only found out to be wrong when they are used: better at the start than at a request.
+  // A template shows its errors only when it is used: find them at startup, not at a request.
   absl::Status TryPrompts() const;
 
   const text::Tokenizer tokenizer_;

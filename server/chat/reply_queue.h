@@ -1,5 +1,5 @@
-// Responses that wait to be written. While they wait, deltas of the same setting join into one, as long as it
-// stays small: the queue of a slow reader stays short. Thread-compatible.
+// Responses that wait to be written. Meanwhile, deltas of the same setting are joined while the result is
+// small, so that the queue of a slow reader stays short. Thread-compatible.
 #pragma once
 
 #include <cstddef>
@@ -13,14 +13,14 @@ namespace varserve::chat {
 struct Reply {
   uint32_t setting = 0;  // index in a Compare
   v1::GenerateResponse response;
-  size_t bytes = 0;  // about
+  size_t bytes = 0;  // approximately
 };
 
 class ReplyQueue {
  public:
   void Push(uint32_t setting, v1::GenerateResponse response);
   bool empty() const { return replies_.empty(); }
-  Reply Pop();  // not of an empty queue
+  Reply Pop();  // the queue must not be empty
   void Clear() { replies_.clear(); }
 
  private:

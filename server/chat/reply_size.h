@@ -1,5 +1,5 @@
-// How large the messages of a reply may get: less than the 4 MiB that gRPC's clients take unless told
-// otherwise, at the default --max_map_bytes.
+// Size limits of a reply's messages: below the 4 MiB that gRPC's clients accept by default, at the default
+// --max_map_bytes.
 //
 //   Delta     kMaxDeltaBytes, and what one token adds
 //   Finished  kMaxAnswerBytes + Limits.max_map_bytes, and less than a kilobyte
@@ -16,7 +16,7 @@ inline constexpr size_t kMaxDeltaBytes = 1 << 20;
 inline constexpr size_t kMaxAnswerBytes = (2 << 20) - (64 << 10);
 inline constexpr size_t kMaxTextBytes = 1 << 20;
 
-// The longest beginning of valid UTF-8 that a Finished may hold.
+// The longest valid UTF-8 prefix that a Finished may hold.
 inline absl::string_view Shortened(absl::string_view text) {
   if (text.size() <= kMaxTextBytes) return text;
   size_t end = kMaxTextBytes;

@@ -12,7 +12,7 @@
 namespace varserve::chat {
 namespace {
 
-// A picture's own fault begins with its name instead of the decoder's "image".
+// A picture's own fault begins with its name.
 absl::Status Named(const EncodedImage& image, const absl::Status& status) {
   if (!absl::IsInvalidArgument(status)) return status;
   return absl::InvalidArgumentError(

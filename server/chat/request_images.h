@@ -1,4 +1,4 @@
-// The pictures of one request, within a memory that all requests share. Thread-safe.
+// The pictures of one request, within memory that all requests share. Thread-safe.
 #pragma once
 
 #include <memory>
@@ -21,9 +21,9 @@ struct EncodedImage {
 };
 
 // Processes the pictures one after the other, once `memory` has room for all results and for decoding the
-// most costly of them; each result keeps its part. INVALID_ARGUMENT beginning with a picture's name for one
-// that cannot be processed, now or ever in this memory; or what `stop` says, asked while it waits, between
-// pictures and inside them.
+// most expensive one; each result keeps its part. INVALID_ARGUMENT beginning with a picture's name if it
+// cannot be processed or can never fit this memory; or what `stop` returns, which is asked while waiting and
+// while decoding.
 absl::StatusOr<std::vector<std::shared_ptr<const ProcessedImage>>> ProcessImages(
     const Preprocessor& preprocessor, absl::Span<const EncodedImage> images, const image::ImageLimits& limits,
     ByteBudget& memory, Stop stop);

@@ -1,4 +1,4 @@
-// What a caller may set of sampling, checked and turned into the engine's own types. Errors are
+// A request's sampling options, checked and converted to the engine's types. Errors are
 // INVALID_ARGUMENT beginning with the name of a field of GenerateOptions.
 #pragma once
 
@@ -19,7 +19,7 @@ struct SamplingRequest {
   std::vector<std::string> stop;
 };
 
-// `random_seed` is taken where the caller sets none.
+// `random_seed` is used if the caller sets none.
 absl::StatusOr<SamplingRequest> ReadGenerateOptions(const v1::GenerateOptions& options, int vocabulary,
                                                     uint64_t random_seed);
 

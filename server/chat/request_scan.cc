@@ -45,7 +45,7 @@ class Scanner {
                  {Field<v1::GenerateOptions>(v1::GenerateOptions::kStopFieldNumber), kMaxStopStrings,
                   "stop strings"},
                  {Field<v1::VarOptions>(v1::VarOptions::kMapLayersFieldNumber), limits.num_layers,
-                  absl::StrCat("layers; the model has layers 0 to ", limits.num_layers - 1)},
+                  "layers; the model has no more, and counts them from 0"},
                  {settings_, kMaxSettings, "settings (Limits.max_settings)"}}} {}
 
   // Everything up to the stream's limit.
@@ -60,7 +60,7 @@ class Scanner {
   struct Count {
     const FieldDescriptor* field;
     int most;
-    std::string what;
+    const char* what;
     int seen = 0;
   };
 

@@ -1,4 +1,4 @@
-// Looks through a request's bytes before they are parsed. A parsed message can take many times the memory of
+// Scans a request's bytes before they are parsed. A parsed message can take many times the memory of
 // its bytes: two bytes are an empty message. Allocates nothing but the error. Thread-safe.
 #pragma once
 
@@ -10,7 +10,7 @@
 
 namespace varserve::chat {
 
-// How many there may be of what repeats.
+// The largest number of each repeated element.
 struct RequestLimits {
   int max_images = 8;
   int max_messages = kMaxMessages;
@@ -24,7 +24,7 @@ struct RequestLimits {
 RequestLimits LimitsOf(const v1::Model& model);
 
 // INVALID_ARGUMENT naming the first element beyond a limit, the first string that is not valid UTF-8, or
-// saying that the bytes are no message of this type. One that passes may still be none.
+// saying that the bytes are not a message of this type. Bytes that pass may still fail to parse.
 absl::Status ScanRequest(google::protobuf::io::ZeroCopyInputStream& bytes,
                          const google::protobuf::Descriptor& type, const RequestLimits& limits);
 

@@ -1,5 +1,5 @@
-// The replies of one call on their way to its caller, whatever carries them: the pipeline writes them, each
-// transport implements this. Thread-safe. No function waits for the caller.
+// The replies of one call on their way to its caller. The pipeline writes them; each transport implements
+// this. Thread-safe. No function waits for the caller.
 #pragma once
 
 #include <cstdint>
@@ -20,14 +20,14 @@ class ResponseStream {
   virtual void Send(uint32_t setting, v1::GenerateResponse response) = 0;
   // Ends the call with `status` once everything sent before is written. Only the first end counts.
   virtual void End(const absl::Status& status) = 0;
-  // Ends the call with `status` as soon as it can: drops what waits.
+  // Ends the call with `status` as soon as possible, and drops replies that wait.
   virtual void Abort(const absl::Status& status) = 0;
 
   // `callback` runs once when the caller is gone or the call is aborted; at once if that has happened.
   virtual void NotifyWhenCancelled(std::function<void()> callback) = 0;
   // `callback` runs once, before the call's status goes out: everything is written, or will never be.
   virtual void NotifyBeforeEnd(absl::AnyInvocable<void()> callback) = 0;
-  // Why the caller gets no more: DEADLINE_EXCEEDED or CANCELLED. OK as long as it is there.
+  // Why the caller is gone: DEADLINE_EXCEEDED or CANCELLED. OK while it is connected.
   virtual absl::Status departure() const = 0;
 };
 

@@ -1,4 +1,4 @@
-// Whether bytes that come in pieces are UTF-8. Thread-compatible.
+// Whether bytes that arrive in pieces are UTF-8. Thread-compatible.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ class Utf8Check {
     }
     return valid_;
   }
-  // Whether what was added is whole.
+  // Whether the bytes so far end with a whole character.
   bool Whole() const { return valid_ && missing_ == 0; }
 
  private:
@@ -39,7 +39,7 @@ class Utf8Check {
     if (byte < 0x80) return;
     missing_ = byte >= 0xf0 ? 3 : byte >= 0xe0 ? 2 : 1;
     valid_ = byte >= 0xc2 && byte <= 0xf4;
-    // What the second byte may be: nothing that has a shorter form, no surrogate, nothing above U+10FFFF.
+    // The range of the second byte: excludes overlong forms, surrogates, and code points above U+10FFFF.
     low_ = byte == 0xe0 ? 0xa0 : byte == 0xf0 ? 0x90 : 0x80;
     high_ = byte == 0xed ? 0x9f : byte == 0xf4 ? 0x8f : 0xbf;
   }

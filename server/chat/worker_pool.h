@@ -1,7 +1,6 @@
 // A few threads that decode images and tokenize, so that the transports' threads never block. Callers take
-// turns, and where there are several threads, none has all of them: whatever one sends, the others' work
-// begins once the piece before it is done. What computes the model goes first where there are fewer
-// processors than threads. Thread-safe.
+// turns, and of several threads no caller has all: whatever one caller sends, the others' work starts as soon
+// as a thread is free. These threads have a lower priority than those that compute the model. Thread-safe.
 #pragma once
 
 #include <deque>
@@ -23,7 +22,7 @@ class WorkerPool {
   explicit WorkerPool(int num_threads);
   ~WorkerPool();  // runs what was accepted, then ends
 
-  // Each caller's work begins in the order it came. False if the pool is ending; then the work will not run.
+  // Each caller's work starts in order of arrival. False if the pool is ending; then the work does not run.
   bool Submit(const std::string& caller, Work work) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
@@ -35,7 +34,7 @@ class WorkerPool {
   using Callers = std::list<Caller>;
 
   void Run() ABSL_LOCKS_EXCLUDED(mu_);
-  // Whose turn it is; the end if nobody's work may begin.
+  // The caller whose turn it is; end() if no work may start.
   Callers::iterator Next() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool CanGoOn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return Next() != callers_.end() || (stopping_ && num_waiting_ == 0);
@@ -43,7 +42,7 @@ class WorkerPool {
 
   const int max_running_per_caller_;
   absl::Mutex mu_;
-  Callers callers_ ABSL_GUARDED_BY(mu_);  // those with work, who had a turn last at the end
+  Callers callers_ ABSL_GUARDED_BY(mu_);  // callers with work, the most recent turn last
   int num_waiting_ ABSL_GUARDED_BY(mu_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<std::thread> threads_;

@@ -19,7 +19,6 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "server/base/field_error.h"
 #include "server/base/socket_address.h"
 #include "server/base/status_macros.h"
 #include "server/grpc/peer.h"
@@ -45,7 +44,7 @@ int RaiseFileLimit(int wanted) {
 }
 
 absl::Status CannotListen(const std::string& address, absl::string_view why) {
-  return absl::UnavailableError(absl::StrCat("cannot listen on ", address, ": ", why));
+  return absl::UnavailableError(absl::StrCat("--listen: cannot listen on ", address, ": ", why));
 }
 
 // A listening socket, or what is wrong.
@@ -123,14 +122,12 @@ std::optional<tcp_info> TcpInfo(int socket) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> ConnectionAcceptor::Listen(absl::string_view flag,
-                                                                               const std::string& address,
+absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> ConnectionAcceptor::Listen(const std::string& address,
                                                                                int max_connections) {
   auto acceptor = absl::WrapUnique(new ConnectionAcceptor());
   acceptor->max_connections_ = RaiseFileLimit(max_connections);
   acceptor->stop_event_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (absl::Status status = acceptor->ListenOn(address); !status.ok())
-    return Prefixed(absl::StrCat("--", flag, ": "), status);
+  RETURN_IF_ERROR(acceptor->ListenOn(address));
   return acceptor;
 }
 

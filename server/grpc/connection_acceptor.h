@@ -29,11 +29,9 @@ class ConnectionAcceptor {
   // Takes a socket over, to close it some time. On the acceptor's thread.
   using OnConnection = std::function<void(int listener, int socket)>;
 
-  // `flag` names the flag that `address` comes from in errors. `address` is host:port, where port 0 picks a
-  // free one, or unix:PATH. UNAVAILABLE if it cannot listen there. Raises the process's limit on open files
-  // to what so many connections need, as far as that goes.
-  static absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> Listen(absl::string_view flag,
-                                                                    const std::string& address,
+  // `address` is host:port, where port 0 picks a free one, or unix:PATH. UNAVAILABLE if it cannot listen
+  // there. Raises the process's limit on open files to what so many connections need, as far as that goes.
+  static absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> Listen(const std::string& address,
                                                                     int max_connections);
   ~ConnectionAcceptor();  // Stop()
 

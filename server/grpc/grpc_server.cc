@@ -41,11 +41,9 @@ absl::Status CheckTlsFiles(const GrpcServerOptions& o) {
   const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(read(o.tls_key, PEM_read_bio_PrivateKey),
                                                                 EVP_PKEY_free);
   if (cert == nullptr)
-    return absl::InvalidArgumentError(
-        absl::StrCat("--tls_cert: no PEM certificate can be read from ", o.tls_cert));
+    return absl::InvalidArgumentError(absl::StrCat("--tls_cert: ", o.tls_cert, " holds no PEM certificate"));
   if (key == nullptr)
-    return absl::InvalidArgumentError(
-        absl::StrCat("--tls_key: no PEM private key can be read from ", o.tls_key));
+    return absl::InvalidArgumentError(absl::StrCat("--tls_key: ", o.tls_key, " holds no PEM private key"));
   if (X509_check_private_key(cert.get(), key.get()) != 1) {
     ERR_clear_error();
     return absl::InvalidArgumentError(
@@ -55,7 +53,7 @@ absl::Status CheckTlsFiles(const GrpcServerOptions& o) {
   const std::unique_ptr<X509, decltype(&X509_free)> ca(read(o.tls_client_ca, PEM_read_bio_X509), X509_free);
   if (ca == nullptr)
     return absl::InvalidArgumentError(
-        absl::StrCat("--tls_client_ca: no PEM certificate can be read from ", o.tls_client_ca));
+        absl::StrCat("--tls_client_ca: ", o.tls_client_ca, " holds no PEM certificate"));
   return absl::OkStatus();
 }
 
@@ -63,8 +61,7 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const GrpcS
   if (o.tls_cert.empty() && o.tls_key.empty() && o.tls_client_ca.empty())
     return grpc::InsecureServerCredentials();
   if (o.tls_cert.empty() || o.tls_key.empty())
-    return absl::InvalidArgumentError(absl::StrCat("--", o.tls_cert.empty() ? "tls_cert" : "tls_key",
-                                                   ": is missing; TLS needs --tls_cert and --tls_key"));
+    return absl::InvalidArgumentError("--tls_cert, --tls_key: both are needed");
   RETURN_IF_ERROR(CheckTlsFiles(o));
   auto provider = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
       o.tls_key, o.tls_cert, o.tls_client_ca, kCertificateRefreshSeconds);
@@ -132,8 +129,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   if (!options.health_listen.empty()) {
     ASSIGN_OR_RETURN(result->probes_, ProbeServer::Start(options.health_listen));
   }
-  ASSIGN_OR_RETURN(result->acceptor_,
-                   ConnectionAcceptor::Listen("listen", options.listen, options.max_connections));
+  ASSIGN_OR_RETURN(result->acceptor_, ConnectionAcceptor::Listen(options.listen, options.max_connections));
   ConnectionAcceptor& acceptor = *result->acceptor_;
   if (acceptor.max_connections() < options.max_connections) {
     logger->Warning(

@@ -152,7 +152,7 @@ absl::StatusOr<ClipImageProcessorConfig> ReadConfig(JsonFields& fields) {
   ClipImageProcessorConfig config;
   const std::string type = ReadType(fields);
   const bool do_pad = Flag(fields, "do_pad", false);
-  // Of the other processors do_pad fills up a batch whose pictures differ in size, which here they never do.
+  // For the other processors, do_pad fills a batch of pictures that differ in size, which they never do here.
   config.pad_to_square = do_pad && type == "LlavaImageProcessor";
   if (do_pad) fields.Neutral("pad_size", nullptr);
 

@@ -1,4 +1,4 @@
-// The one thing of EXIF a model needs: which way is up. Thread-safe.
+// Reads the orientation, the only part of EXIF a model needs. Thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The decoders of image_decoder.h, one a format, over libjpeg, libpng and libwebp. None aborts, prints or
+// The decoders of image_decoder.h, one per format, over libjpeg, libpng and libwebp. None aborts, prints or
 // lets a library's longjmp pass a destructor. Errors are INVALID_ARGUMENT and begin with "image", or are what
 // `stop` says. Thread-safe.
 #pragma once
@@ -16,12 +16,12 @@ namespace varserve::image {
 
 using Bytes = absl::Span<const uint8_t>;
 
-// Reads the header. The size may be anything.
+// Reads the header. Does not check the size.
 absl::StatusOr<ImageInfo> ReadJpegInfo(Bytes file);
 absl::StatusOr<ImageInfo> ReadPngInfo(Bytes file);
 absl::StatusOr<ImageInfo> ReadWebpInfo(Bytes file);
 
-// Hands the picture's rows to `rows` as they are stored.
+// Passes the picture's rows to `rows` in the order in which they are stored.
 absl::Status DecodeJpeg(Bytes file, RowSink& rows, Stop stop);
 absl::Status DecodePng(Bytes file, RowSink& rows, Stop stop);
 absl::Status DecodeWebp(Bytes file, RowSink& rows, Stop stop);

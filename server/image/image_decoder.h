@@ -1,10 +1,10 @@
-// Decodes JPEG, PNG and WebP, told by their first bytes, into rows of 8 bit RGB. Transparency is laid on
-// white, grey, palette and CMYK pictures become RGB, of 16 bits the upper 8 are taken: what Pillow and
-// transformers' do_convert_rgb give (except 16 bit grey, which Pillow clips). Of an animation the first frame
-// is taken. Thread-safe.
+// Decodes JPEG, PNG and WebP, recognized by their first bytes, into rows of 8 bit RGB. Transparent pixels are
+// blended with white; grey, palette and CMYK pictures become RGB; 16 bit channels keep their upper 8 bits.
+// That is what Pillow and transformers' do_convert_rgb do (except 16 bit grey, which Pillow clips). Of an
+// animation, only the first frame is decoded. Thread-safe.
 //
-// Rows come as they are stored, which EXIF's orientation may turn later. A baseline JPEG and a PNG that is
-// not interlaced are never held as a whole; what else has to be is told by the header.
+// Rows arrive in stored order; EXIF's orientation is applied later. A baseline JPEG and a PNG that is not
+// interlaced are never held as a whole. For the others, the header says how much is held.
 #pragma once
 
 #include <cstddef>
@@ -31,11 +31,11 @@ struct ImageInfo {
   int64_t decode_bytes = 0;  // that decoding takes at its peak
 };
 
-// INVALID_ARGUMENT, beginning with "image", for anything that is no picture or is over a limit.
+// INVALID_ARGUMENT, beginning with "image", for anything that is not a picture or exceeds a limit.
 absl::StatusOr<ImageInfo> ReadImageInfo(absl::string_view bytes, const ImageLimits& limits);
 
-// Of bytes that ReadImageInfo took. INVALID_ARGUMENT, beginning with "image", for anything that cannot be
-// decoded completely, though rows of it may have come; or what `stop` says.
+// `bytes` are those that ReadImageInfo accepted. INVALID_ARGUMENT, beginning with "image", if the picture
+// cannot be decoded completely, even if some rows were; or what `stop` returns.
 absl::Status DecodeImage(absl::string_view bytes, RowSink& rows, Stop stop);
 
 }  // namespace varserve::image

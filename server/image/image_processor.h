@@ -33,11 +33,11 @@ class ImageProcessor {
     int64_t bytes = 0;        // that processing takes at its peak, the processed image included
   };
 
-  // For a picture stored as width x height pixels. INVALID_ARGUMENT beginning with "image" if it is so long
-  // and thin that resizing it makes no sense.
+  // For a picture stored as width x height pixels. INVALID_ARGUMENT beginning with "image" if it is too long
+  // and thin to be resized.
   virtual absl::StatusOr<Plan> MakePlan(int width, int height, int orientation) const = 0;
 
-  // `read` hands on all rows of the picture, or says why not.
+  // `read` passes on all rows of the picture, or returns an error.
   virtual absl::StatusOr<ProcessedImage> Process(
       const Plan& plan, absl::FunctionRef<absl::Status(RowSink& rows)> read) const = 0;
   absl::StatusOr<ProcessedImage> Process(const RgbImage& image) const;

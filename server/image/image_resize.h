@@ -1,8 +1,8 @@
-// Antialiased resizing of 8 bit pictures in fixed point while their rows come, bit for bit what transformers'
-// image processors compute by default (torchvision's resize of uint8 tensors on a CPU). That is Pillow's
-// method (two passes, horizontal first, each rounded to 8 bit) with 16 bit weights, so it is within two
-// levels of Pillow. Turning the picture upright, padding and cutting are part of it; the whole picture is
-// never held. Thread-compatible.
+// Antialiased resizing of 8 bit pictures in fixed point, row by row, bit for bit what transformers' image
+// processors compute by default (torchvision's resize of uint8 tensors on a CPU). That is Pillow's method
+// (two passes, horizontal first, each rounded to 8 bit) with 16 bit weights, so it is within two levels of
+// Pillow. Also turns the picture upright, pads and crops it. Never holds the whole picture.
+// Thread-compatible.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ class ImageResizer : public RowSink {
  public:
   static std::unique_ptr<ImageResizer> Create(const ResizePlan& plan);
 
-  // [y.count, x.count, 3], once all rows have come.
+  // [y.count, x.count, 3], once all rows have arrived.
   virtual RgbImage Finish() = 0;
 };
 

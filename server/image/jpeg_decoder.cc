@@ -88,7 +88,7 @@ class JpegReader {
     progress_.progress_monitor = [](j_common_ptr jpeg) { Self(jpeg)->LookAtProgress(); };
     jpeg_.progress = &progress_;
     jpeg_.out_color_space = is_cmyk() ? JCS_CMYK : JCS_RGB;
-    // No more than was told, and never a temporary file.
+    // No more than was planned, and never a temporary file.
     jpeg_.mem->max_memory_to_use = static_cast<long>(info().decode_bytes);  // NOLINT: libjpeg's type
     jpeg_start_decompress(&jpeg_);
     const int width = static_cast<int>(jpeg_.image_width);

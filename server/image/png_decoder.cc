@@ -24,7 +24,7 @@ constexpr int64_t kFixedBytes = 96 << 10;  // that libpng and zlib take for any 
 // time.
 constexpr size_t kMaxExcess = 64 << 10;
 
-// What of a file's chunks libpng does not tell, or too late. Chunks are read as far as the file is whole.
+// What libpng does not say about a file's chunks, or says too late. Reads chunks up to the end of the file.
 struct Chunks {
   int orientation = 1;
   size_t data_end = 0;  // of the last IDAT, from the file's beginning

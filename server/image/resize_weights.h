@@ -10,7 +10,7 @@ namespace varserve::image {
 
 enum class ResizeFilter : uint8_t { kBilinear, kBicubic };
 
-// One axis of a picture on its way to the vision tower: put on a canvas, resized, cut.
+// How one axis of a picture is processed: placed on a canvas, resized, cropped.
 struct ResizeAxis {
   int size = 0;         // pixels of the picture
   int canvas = 0;       // pixels with the padding
@@ -42,14 +42,14 @@ struct ResizeWeights {
   int half() const { return 1 << (precision - 1); }  // for rounding
 };
 
-// `backwards`: for a picture whose last pixel comes first. Its pixels are counted as they come, the outputs
-// are made last first.
+// `backwards`: for a picture whose last pixel arrives first. Pixels are counted in order of arrival, and the
+// last output is made first.
 ResizeWeights MakeResizeWeights(const ResizeAxis& axis, ResizeFilter filter, bool backwards);
 
-// The most pixels of the picture that one output is made of.
+// The largest number of the picture's pixels that one output is made of.
 int MostPixels(const ResizeAxis& axis, ResizeFilter filter);
 
-// Bytes that these weights take while they are made.
+// Bytes that making these weights takes at its peak.
 int64_t ResizeWeightsBytes(const ResizeAxis& axis, ResizeFilter filter);
 
 }  // namespace varserve::image

@@ -1,4 +1,4 @@
-// A picture, 8 bits a channel, and rows of one on their way from a file. Plain data. Thread-safe.
+// A picture with 8 bits per channel, and its rows as a decoder delivers them. Plain data. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ struct RgbImage {
 class RowSink {
  public:
   virtual ~RowSink() = default;
-  // The next row from the top, [width, 3]. To be called once for every row.
+  // The next row from the top, [width, 3]. Called once for each row.
   virtual void AddRow(const uint8_t* rgb) = 0;
 };
 

@@ -1,4 +1,4 @@
-// Resizes rows of 8 bit RGB along themselves, one after the other, bit for bit as torchvision does.
+// Resizes rows of 8 bit RGB horizontally, one at a time, bit for bit as torchvision does.
 // Thread-compatible.
 #pragma once
 
@@ -19,12 +19,12 @@ inline uint8_t RoundToByte(int sum, int precision) {
 
 class RowResizer {
  public:
-  // `backwards`: of rows that come with their last pixel first.
+  // `backwards`: for rows that start with their last pixel.
   RowResizer(const ResizeAxis& axis, ResizeFilter filter, bool backwards);
 
   // in: [axis.size, 3], out: [axis.count, 3]
   void Resize(const uint8_t* in, const Rgb& padding, uint8_t* out);
-  // The same for a row of nothing but padding.
+  // The same for a row that consists of padding.
   void ResizePadding(const Rgb& padding, uint8_t* out) const;
 
   static int64_t Bytes(const ResizeAxis& axis, ResizeFilter filter);

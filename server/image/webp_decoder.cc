@@ -150,7 +150,7 @@ int64_t LosslessBytes(const Frame& frame) {
          std::min(kMostGroups, blocks) * kGroupBytes;
 }
 
-// What libwebp takes beside the pixels it writes.
+// What libwebp allocates in addition to the pixels it writes.
 int64_t LibraryBytes(const Frame& frame) {
   constexpr int64_t kFixedBytes = 256 << 10;
   constexpr int64_t kLossyRowBytes = 128;  // for each pixel of a row

@@ -1,7 +1,7 @@
-// Keeps libwebp within bounds. What a lossless WebP takes cannot be told by its header: 300 kB of prefix
-// codes become 800 MB of tables. libwebp has no limit to set, but it exports the functions it allocates with,
-// and calls them by name, so those of webp_memory.cc take their place. A test decodes such a file; it fails
-// where a build of libwebp does otherwise. Thread-compatible.
+// Limits libwebp's memory. The header of a lossless WebP does not say what decoding takes: 300 kB of prefix
+// codes become 800 MB of tables. libwebp has no such setting, but it exports the functions it allocates with
+// and calls them by name, so those of webp_memory.cc replace them. A test decodes such a file, and fails if a
+// build of libwebp does not call them. Thread-compatible.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,8 @@
 
 namespace varserve::image {
 
-// While it lives, libwebp gets at most `bytes` on this thread, and then none, which it reports as an error.
+// While it exists, libwebp gets at most `bytes` on this thread; beyond that, allocation fails, which it
+// reports.
 class WebpMemoryLimit {
  public:
   explicit WebpMemoryLimit(int64_t bytes);
@@ -17,7 +18,7 @@ class WebpMemoryLimit {
   WebpMemoryLimit(const WebpMemoryLimit&) = delete;
   WebpMemoryLimit& operator=(const WebpMemoryLimit&) = delete;
 
-  // Whether libwebp asked for more.
+  // Whether libwebp requested more.
   bool reached() const;
 };
 

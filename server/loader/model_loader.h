@@ -1,4 +1,4 @@
-// Loads a model directory: the one way from a Hugging Face directory to a model and what goes with it.
+// Loads a Hugging Face model directory: the model and its preprocessor.
 #pragma once
 
 #include <memory>

@@ -1,6 +1,6 @@
 // The weights of a Hugging Face model directory: model.safetensors, or shards with
-// model.safetensors.index.json. Names and places of tensors; their bytes stay in the mapped files. No torch.
-// Const after Open, but for TieEmbeddings.
+// model.safetensors.index.json. Holds names and positions of tensors; their bytes stay in the mapped files.
+// No torch. Const after Open, except for TieEmbeddings.
 #pragma once
 
 #include <cstdint>
@@ -24,21 +24,20 @@ class Checkpoint {
     TensorInfo info;
   };
 
-  // NOT_FOUND where weights or a shard are missing; FAILED_PRECONDITION where they are of a kind that is not
-  // supported, where a shard's name leads out of the directory, and where a tensor is stored twice.
+  // NOT_FOUND if weights or a shard are missing; FAILED_PRECONDITION if their format is not supported, a
+  // shard's name leads out of the directory, or a tensor is stored twice.
   static absl::StatusOr<Checkpoint> Open(const std::string& model_dir, const Family& family);
 
   // By canonical name; nullptr if there is none.
   const Entry* Find(const std::string& name) const;
-  // Why there is no tensor of this name, as far as the other names tell. NOT_FOUND, or FAILED_PRECONDITION
+  // Why there is no tensor of this name, judging by the other names. NOT_FOUND, or FAILED_PRECONDITION
   // for quantized weights.
   absl::Status WhyMissing(const std::string& name) const;
   // The type of the embeddings: float32, float16, bfloat16; empty for others.
   std::string Dtype() const;
 
-  // Where config.json says that the output layer has the embeddings' weights: whether it has. As
-  // transformers, it does not where both are stored and differ; and where only the output layer's are stored,
-  // they are both's.
+  // Whether the output layer uses the embeddings' weights, if config.json says so. As in transformers, it
+  // does not if both are stored and differ; if only the output layer's are stored, the embeddings use these.
   bool TieEmbeddings();
 
  private:

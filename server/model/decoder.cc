@@ -82,7 +82,7 @@ at::Tensor Decoder::Forward(DecoderInput input, KvCache& cache, backend::RowEvid
     at::Tensor qkv = ops_.Linear(normed, layer.qkv_proj);  // [N, (H + 2 Hkv) D]
     ops_.RopeAndStore(qkv, config_.num_attention_heads, rotary, input.slots, kv);
     at::Tensor attended = Attend(l, qkv, input, kv, evidence);
-    // Behind the last layer's attention only the tokens whose logits are wanted go on.
+    // After the last layer's attention, only the tokens whose logits are wanted continue.
     if (l + 1 == config_.num_hidden_layers && !input.on_layer) {
       if (input.sampled.numel() == 0) return {};
       attended = attended.index_select(0, input.sampled);

@@ -1,4 +1,4 @@
-// The language model: a Llama decoder over the tokens of one step, whatever sequences they belong to.
+// The language model: a Llama decoder over the tokens of one step, of any sequences.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -25,15 +25,15 @@ struct DecoderInput {
   const backend::PreparedRows* rows = nullptr;
   int64_t num_rows = 0;  // R
   std::vector<backend::PrefixChunk> prefix;
-  // Shown the hidden states [N, C] at every layer's input, and after the last layer (l = L); then there are
-  // no logits. Not set in serving.
+  // Called with the hidden states [N, C] at every layer's input, and after the last layer (l = L). If it is
+  // set, there are no logits. Not set in serving.
   std::function<void(int l, const at::Tensor& hidden)> on_layer = nullptr;
 };
 
 // Const after construction; thread-compatible.
 class Decoder {
  public:
-  // Sink dimensions are empty where the model has no VAR profile.
+  // Sink dimensions are empty if the model has no VAR profile.
   Decoder(const DecoderConfig& config, const std::vector<int32_t>& sink_dimensions, WeightLoader& weights,
           const backend::Backend& backend, at::Device device);
 

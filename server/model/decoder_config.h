@@ -1,4 +1,4 @@
-// config.json's text_config: the decoder that speaks. Fields and defaults are those of LlamaConfig. Plain
+// config.json's text_config: the decoder. Fields and defaults are those of LlamaConfig. Plain
 // data.
 #pragma once
 
@@ -32,7 +32,7 @@ struct DecoderConfig {
   RopeConfig rope;
 };
 
-// Reads `config`, all of config.json; what is wrong is remembered there.
+// `config` is all of config.json, and records errors.
 DecoderConfig ReadDecoderConfig(JsonFields& config);
 
 }  // namespace varserve::model

@@ -13,22 +13,26 @@
 namespace varserve::model {
 namespace {
 
+constexpr char kAdvice[] =
+    "set LD_LIBRARY_PATH to the lib folder in the one that ./dev libtorch --cuda prints, or run the cuda "
+    "image, or "
+    "use --device cpu";
+
 // The number of GPUs, or why there is none.
 absl::StatusOr<int> OpenCuda() {
-  // Registers the CUDA kernels with the dispatcher as it is loaded; never closed again.
+  // Loading it registers the CUDA kernels with the dispatcher. Never closed.
   if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "--device: the CUDA libraries cannot be loaded (", dlerror(),
-        "); add their folder to LD_LIBRARY_PATH (in the source tree: LD_LIBRARY_PATH=$(./dev libtorch "
-        "--cuda)/lib), use the container image with CUDA, or choose --device cpu"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("--device: the CUDA libraries cannot be loaded: ", dlerror(), "; ", kAdvice));
   }
   if (!at::hasCUDA())
     return absl::FailedPreconditionError(
-        "--device: this machine has no CUDA driver or no GPU; install the driver, or choose --device cpu");
+        "--device: no CUDA driver or no GPU on this machine; nvidia-smi has to list one. --device cpu needs "
+        "none");
   const int count = at::detail::getCUDAHooks().deviceCount();
   if (count == 0)
     return absl::FailedPreconditionError(
-        "--device: no GPU is visible; check nvidia-smi and CUDA_VISIBLE_DEVICES, or choose --device cpu");
+        "--device: no GPU is visible to this process; --device cpu needs none");
   return count;
 }
 
@@ -51,7 +55,7 @@ absl::StatusOr<at::Device> OpenDevice(const std::string& flag) {
   if (!gpus.ok()) return gpus.status();
   if (index >= *gpus)
     return absl::FailedPreconditionError(
-        absl::StrCat("--device: ", flag, " is not there; GPUs are cuda:0 to cuda:", *gpus - 1));
+        absl::StrCat("--device: \"", flag, "\" is not here; the GPUs are cuda:0 to cuda:", *gpus - 1));
   return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
 }
 

@@ -1,4 +1,4 @@
-// Where and in which precision a model runs.
+// The device and precision a model runs in.
 #pragma once
 
 #include <c10/core/Device.h>
@@ -12,7 +12,7 @@ namespace varserve::model {
 
 // --device: "auto", "cpu", "cuda" or "cuda:N". CUDA's libraries (libtorch_cuda.so) are opened here, at run
 // time, so that one binary serves both: "auto" takes a GPU if there is one. FAILED_PRECONDITION with the
-// reason where CUDA is asked for and cannot be had.
+// reason if CUDA is requested but not available.
 absl::StatusOr<at::Device> OpenDevice(const std::string& flag);
 
 // --dtype: "auto", "float32", "bfloat16" or "float16". "auto" is the checkpoint's on a GPU. On a CPU, where

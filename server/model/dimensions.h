@@ -1,4 +1,4 @@
-// What the configurations of decoder and vision tower have in common.
+// What the configurations of decoder and vision tower share.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ inline int Layers(JsonFields& fields, int fallback) {
   return static_cast<int>(fields.Int("num_hidden_layers", fallback, 1, kMostLayers));
 }
 
-// Fields any part of config.json may have that make another model of it.
+// Rejects fields, in any part of config.json, that change the model's layers.
 inline void RefuseWhatChangesLayers(JsonFields& fields) {
   fields.Neutral("per_layer_config", nullptr);
   for (const char* key : {"quantization_config", "compression_config"}) {

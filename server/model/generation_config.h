@@ -1,6 +1,6 @@
-// What generation_config.json says about answers, or config.json where there is no such file: the tokens that
-// end one, and what else transformers would do to a greedy answer, which this server refuses. How a request
-// samples is its own to say, so that sampling settings are not read.
+// generation_config.json, or config.json if there is no such file: the tokens that end an answer, and
+// settings with which transformers would change a greedy answer, which this server rejects. Sampling settings
+// are not read: they belong to the request.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace varserve::model {
 
-// `generation` may be null: there is no such file. FAILED_PRECONDITION naming file and field.
+// `generation` is null if there is no such file. FAILED_PRECONDITION naming file and field.
 absl::StatusOr<std::vector<int32_t>> ReadEosTokens(const nlohmann::json& config,
                                                    const nlohmann::json* generation, int vocab_size);
 

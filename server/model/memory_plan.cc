@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <initializer_list>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -58,17 +59,16 @@ absl::StatusOr<MemoryPlan> PlanMemory(const MemoryNeeds& needs) {
   const int64_t block = needs.block + (shared ? needs.block_evidence : 0);
   plan.num_blocks = std::min(left / block, needs.most_blocks);
   if (left < 0 || plan.num_blocks < 1) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("--memory_budget: ", ToMebibytes(needs.budget), " MiB is not enough: weights ",
-                     ToMebibytes(needs.weights), ", vision tower ", ToMebibytes(needs.vision_tower),
-                     ", steps ", ToMebibytes(needs.step), shared ? absl::StrCat(", ", others_text) : "",
-                     ", and no room is left for a KV block of ", ToMebibytes(block), " MiB; raise it"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "--memory_budget: ", ToMebibytes(needs.budget), " MiB are not enough: weights ",
+        ToMebibytes(needs.weights), ", vision tower ", ToMebibytes(needs.vision_tower), ", steps ",
+        ToMebibytes(needs.step), shared ? absl::StrCat(", ", others_text) : "",
+        " and no room for a KV block of ", ToMebibytes(block), " MiB; raise it or lower the named flags"));
   }
   if (!shared && others + plan.evidence() > *needs.host_budget) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("memory of the host: ", ToMebibytes(*needs.host_budget),
-                     " MiB is not enough: ", others_text, ", evidence ", ToMebibytes(plan.evidence()),
-                     "; lower one of these flags (--memory_budget is for the device only)"));
+        absl::StrCat("host memory: ", ToMebibytes(*needs.host_budget), " MiB are not enough: ", others_text,
+                     " and evidence ", ToMebibytes(plan.evidence()), "; the model itself is on its GPU"));
   }
   return plan;
 }
@@ -78,22 +78,28 @@ std::string MemoryPlan::ToTable() const {
     return absl::StrFormat("  %-14s %9d MiB%s\n", name, ToMebibytes(bytes), note);
   };
   const int64_t pool = num_blocks * needs.block;
-  const int64_t device_total = needs.weights + needs.vision_tower + needs.step + pool;
-  const int64_t host_total = needs.images + needs.requests + needs.replies + evidence();
   const std::string host =
       needs.host_budget ? absl::StrCat("  of the host's ", ToMebibytes(*needs.host_budget), " MiB") : "";
-  return absl::StrCat(line("weights", needs.weights, ""),
-                      line("vision tower", needs.vision_tower, "  peak of one image"),
-                      line("step", needs.step, "  activations, logits, explicit rows"),
-                      line("KV cache", pool,
-                           absl::StrCat("  ", num_blocks, " blocks of ", KvCache::kBlockSize,
-                                        " tokens: ", num_blocks * KvCache::kBlockSize, " tokens")),
-                      line("images", needs.images, host), line("requests", needs.requests, host),
-                      line("replies", needs.replies, host), line("evidence", evidence(), host),
-                      line("total", device_total + (needs.host_budget ? 0 : host_total),
-                           needs.host_budget ? "  on the device" : ""),
-                      needs.host_budget ? line("host total", host_total, "") : "",
-                      line("budget", needs.budget, needs.host_budget ? "  of the device" : ""));
+  // Of the lines as they are rounded.
+  const auto sum = [](std::initializer_list<int64_t> items) {
+    int64_t mebibytes = 0;
+    for (const int64_t bytes : items) mebibytes += ToMebibytes(bytes);
+    return mebibytes << 20;
+  };
+  const int64_t requests = sum({needs.images, needs.requests, needs.replies, evidence()});
+  const int64_t model = sum({needs.weights, needs.vision_tower, needs.step, pool});
+  return absl::StrCat(
+      line("weights", needs.weights, ""), line("vision tower", needs.vision_tower, "  peak of one image"),
+      line("step", needs.step, "  activations, logits, explicit rows"),
+      line("KV cache", pool,
+           absl::StrCat("  ", num_blocks, " blocks of ", KvCache::kBlockSize,
+                        " tokens: ", num_blocks * KvCache::kBlockSize, " tokens")),
+      line("images", needs.images, host), line("requests", needs.requests, host),
+      line("replies", needs.replies, host), line("evidence", evidence(), host),
+      line("total", model + (needs.host_budget ? 0 : requests),
+           needs.host_budget ? absl::StrCat("  of the device, ", ToMebibytes(requests), " MiB of the host")
+                             : ""),
+      line("budget", needs.budget, needs.host_budget ? "  of the device" : ""));
 }
 
 MemoryNeeds MeasureNeeds(const VisionLanguageModel& model, const RequestLimits& limits, int64_t budget) {

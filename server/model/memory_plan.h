@@ -27,7 +27,7 @@ struct MemoryNeeds {
   std::optional<int64_t> host_budget;
 };
 
-// Of the KV blocks one in so many is for callers who have nothing running.
+// One in this many KV blocks is reserved for callers that have nothing running.
 inline constexpr int64_t kReservedShare = 8;
 
 struct MemoryPlan {

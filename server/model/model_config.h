@@ -30,7 +30,7 @@ struct ModelConfig {
   // file and field.
   static absl::StatusOr<ModelConfig> Load(const std::string& model_dir);
 
-  // `generation` may be null: there is no such file.
+  // `generation` is null if there is no such file.
   static absl::StatusOr<ModelConfig> Parse(const nlohmann::json& config, const nlohmann::json* generation);
 };
 

@@ -45,7 +45,7 @@ class SafetensorsFile {
   const std::map<std::string, TensorInfo>& tensors() const { return header_.tensors; }
   // Valid as long as the file.
   const void* Data(const TensorInfo& tensor) const;
-  // Tells the kernel that the tensor's pages are not needed again, so that they do not count as ours.
+  // Lets the kernel drop the tensor's pages, so that they no longer count as this process's.
   void Drop(const TensorInfo& tensor) const;
 
  private:

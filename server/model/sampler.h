@@ -1,10 +1,9 @@
 // Chooses the next token from logits: greedy or at random, as the request says. Plain C++ on the host, so the
 // same on every device; a pure function of its arguments, so a seed gives the same tokens whatever else runs.
 //
-// Never sorts the vocabulary, nor looks at all of it more often than it must: what the choice depends on is
-// found by blocks and buckets (token_ranking.h), or, where top_p leaves most of the probability in, by
-// drawing from all tokens until one is in. Which those are is the definition's choice, in which tokens are
-// sorted by probability, ties by id.
+// Never sorts the vocabulary. Finds the candidates by blocks and buckets (token_ranking.h), or, if top_p
+// leaves much of the probability in, by drawing from all tokens until one is in the nucleus. The result is
+// that of the definition, in which tokens are sorted by probability, ties by id.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +18,7 @@ namespace varserve::model {
 // Whether a request needs all logits; otherwise the index of the largest is enough.
 bool NeedsLogits(const engine::SamplingParams& params);
 
-// Keeps its memory, some 30 bytes for each token of the vocabulary, from one call to the next.
+// Keeps its memory, about 30 bytes per token of the vocabulary, between calls.
 // Thread-compatible.
 class Sampler {
  public:
@@ -30,7 +29,7 @@ class Sampler {
                        absl::Span<const int32_t> prompt, absl::Span<const int32_t> generated);
 
  private:
-  // Each token once, however often it occurs.
+  // Each token once, even if it occurs several times.
   absl::Span<const float> Penalized(absl::Span<const float> logits, float penalty,
                                     absl::Span<const int32_t> prompt, absl::Span<const int32_t> generated);
   int32_t Draw(absl::Span<const float> logits, const engine::SamplingParams& params, uint64_t step);

@@ -17,8 +17,8 @@ class SamplerPool {
     absl::Span<const float> logits;  // [V]
     engine::SequenceResult* result = nullptr;
   };
-  // By the threads that have just computed the step: for a flat distribution over a large vocabulary a token
-  // takes a tenth of a millisecond.
+  // Runs on the threads that have just computed the step: with a flat distribution over a large vocabulary, a
+  // token takes a tenth of a millisecond.
   void Run(absl::Span<const Job> jobs);
 
  private:

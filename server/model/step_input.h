@@ -10,7 +10,7 @@
 
 namespace varserve::model {
 
-// The tokens of a step, packed in the decoder's order. Host data but for what says "device".
+// The tokens of a step, packed in the decoder's order. Host data.
 struct StepInput {
   // Where one SequenceStep's tokens are among the packed ones.
   struct Place {

@@ -1,4 +1,4 @@
-// What came out of a step, brought to the host in one copy and handed out by sequence.
+// A step's results, copied to the host at once and split by sequence.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,7 +15,7 @@ namespace varserve::model {
 // On the device. Letters: S sampled tokens, V vocabulary, L layers, N tokens, R rows.
 struct StepTensors {
   at::Tensor logits;  // [S, V] float32; undefined if S is 0
-  at::Tensor phi;     // [L, 2, N] float32; undefined where the model measures nothing
+  at::Tensor phi;     // [L, 2, N] float32; undefined if the model measures nothing
   at::Tensor sums;    // [L, R, 4] float32, the last dimension a interventions::RowSums
   at::Tensor maps;    // [maps, 2, max_slots] float32
 };
@@ -26,7 +26,7 @@ class StepResults {
   StepResults(const engine::StepPlan& plan, const StepInput& input, const StepTensors& tensors,
               const engine::ModelFacts& facts);
 
-  // One result per SequenceStep. Samples where the plan asks for it.
+  // One result per SequenceStep. Samples if the plan asks for it.
   engine::StepOutput Take(SamplerPool& samplers) const;
 
  private:

@@ -1,5 +1,5 @@
-// Runs the engine's steps on a LLaVA model: the only place where requests and tensors meet, and where
-// LibTorch's exceptions end.
+// Runs the engine's steps on a model: the only place where requests and tensors meet. Turns LibTorch's
+// exceptions into statuses.
 #pragma once
 
 #include <memory>
@@ -16,15 +16,14 @@ namespace varserve::model {
 // Engine thread only.
 class StepRunner : public engine::ModelRunner {
  public:
-  // Allocates the KV pool. RESOURCE_EXHAUSTED where it does not fit.
+  // Allocates the KV pool. RESOURCE_EXHAUSTED if it does not fit.
   static absl::StatusOr<std::unique_ptr<StepRunner>> Create(std::unique_ptr<const VisionLanguageModel> model,
                                                             int num_kv_blocks);
 
-  // Tokens to prefill at once: enough to be bound by arithmetic; more only delays the tokens of running
-  // sequences.
+  // Tokens of a prefill chunk: enough to be bound by arithmetic. More would only delay running sequences.
   static int PrefillChunk(at::Device device) { return device.is_cpu() ? 64 : 512; }
-  // Prompt tokens a step should take beside those that decode, and alone: there a whole question about a
-  // picture where the model is so small that a step still takes less than a second.
+  // Prompt tokens of a step with decoding sequences, and of one without. The latter fits a whole question
+  // about a picture if the model is small enough for the step to take less than a second.
   static int PrefillBudget(const VisionLanguageModel& model);
   static int IdlePrefillBudget(const VisionLanguageModel& model);
 
@@ -39,7 +38,7 @@ class StepRunner : public engine::ModelRunner {
   explicit StepRunner(std::unique_ptr<const VisionLanguageModel> model)
       : model_(std::move(model)), buffer_(model_->device()) {}
 
-  // Plan, device tensors, the decoder, results: one piece after the other.
+  // Plan, device tensors, the decoder, results: in this order.
   engine::StepOutput Run(const engine::StepPlan& plan);
 
   const std::unique_ptr<const VisionLanguageModel> model_;

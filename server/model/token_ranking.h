@@ -1,5 +1,5 @@
-// Tokens by descending logit, ties by ascending id, without sorting them: only the part somebody asks for is
-// looked at closely. Thread-compatible.
+// Tokens by descending logit, ties by ascending id, without sorting them: only the requested part is examined
+// closely. Thread-compatible.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 namespace varserve::model {
 
-// The largest logit of each run of kBlock logits, to pass over those where nothing of interest is.
+// The largest logit of each run of kBlock logits, to skip blocks without candidates.
 class LogitBlocks {
  public:
   static constexpr size_t kBlock = 64;
@@ -21,10 +21,9 @@ class LogitBlocks {
   float largest() const { return largest_; }
   // The id of the largest logit, the first of equals.
   int32_t first_largest() const;
-  // A value that at least `count` logits are not below; of little use (-infinity) where there are fewer
-  // blocks.
+  // A value that at least `count` logits reach. -infinity if there are fewer blocks.
   float LowerBoundOfTop(size_t count) const;
-  // Sets `ids` to the tokens whose logits are not below `threshold`, in order.
+  // Sets `ids` to the tokens whose logits reach `threshold`, in order.
   void TokensFrom(float threshold, std::vector<int32_t>& ids) const;
 
  private:
@@ -53,14 +52,14 @@ class TokenRanking {
     double weight = 0.0;
     int32_t last = 0;
   };
-  // The shortest prefix of at least so many tokens; whose weight is at least `weight`; or above it. All
-  // tokens where none is.
+  // The shortest prefix with at least this many tokens, with at least `weight`, or with more than `weight`.
+  // All tokens if there is none.
   Prefix OfCount(size_t count) const;
   Prefix Reaching(double weight) const;
   Prefix Exceeding(double weight) const;
 
  private:
-  // Candidates by the places of their logits between the highest and the lowest.
+  // Candidates by the position of their logits between the highest and the lowest.
   class Buckets {
    public:
     static constexpr int kCount = 256;

@@ -13,13 +13,13 @@ constexpr char kFile[] = "var_profile.json";
 
 // What is wrong with the profile of a decoder of this width; empty if nothing is.
 std::string Problem(const std::vector<int64_t>& sink_dimensions, double tau, int width) {
-  if (sink_dimensions.empty()) return "sink_dimensions is empty";
+  if (sink_dimensions.empty()) return "sink_dimensions: is empty";
   for (const int64_t d : sink_dimensions) {
     if (d < 0 || d >= width) {
       return absl::StrCat("sink_dimensions: ", d, " is not in [0, ", width - 1, "], the decoder's width");
     }
   }
-  return tau > 0.0 ? "" : "tau is not greater than 0";
+  return tau > 0.0 ? "" : "tau: is not greater than 0";
 }
 
 absl::StatusOr<std::optional<VarProfile>> FromDirectory(const std::string& model_dir, int width) {
@@ -42,19 +42,11 @@ absl::StatusOr<std::optional<VarProfile>> FromDirectory(const std::string& model
 
 }  // namespace
 
-// Where no threshold is published, 20 (the paper's) is taken and said to be so.
 const std::vector<PublishedDecoder>& PublishedDecoders() {
   static const std::string paper = "paper (arXiv 2503.03321) and its authors' code";
   static const std::vector<PublishedDecoder> decoders = {
       {4096, 32, 32, 32, 11008, 32000, {{1415, 2533}, 20.0F, paper, "Llama-2-7B / Vicuna-7B"}},
       {5120, 40, 40, 40, 13824, 32000, {{2100, 4743}, 20.0F, paper, "Llama-2-13B / Vicuna-13B"}},
-      {4096,
-       32,
-       32,
-       8,
-       14336,
-       32000,
-       {{2070}, 20.0F, "Massive Activations (arXiv 2402.17762); tau not published, calibrate", "Mistral-7B"}},
       {576, 30, 9, 3, 1536, 49152, {{507}, 22.0F, "measured for this project", "SmolLM2-135M"}},
   };
   return decoders;
@@ -86,7 +78,7 @@ absl::StatusOr<std::optional<VarProfile>> FindVarProfile(const std::string& mode
   }
   if (flags.tau.has_value()) {
     if (!profile.has_value()) {
-      return absl::InvalidArgumentError("--tau: this model has no VAR profile; give --sink_dimensions too");
+      return absl::InvalidArgumentError("--tau: this model has no VAR profile; give --sink_dimensions, too");
     }
     profile->tau = *flags.tau;
     if (flags.sink_dimensions.empty()) absl::StrAppend(&profile->source, ", tau from flag --tau");

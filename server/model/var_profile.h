@@ -1,5 +1,5 @@
-// Which hidden dimensions make a token a sink in a decoder (D_sink) and from which phi on (tau); see
-// docs/var.md.
+// The hidden dimensions that make a token a sink in a decoder (D_sink), and the phi from which on it is one
+// (tau); see docs/var.md.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +16,11 @@ namespace varserve::model {
 struct VarProfile {
   std::vector<int32_t> sink_dimensions;  // each in [0, hidden_size)
   float tau = interventions::kPaperTau;
-  std::string source;   // where it comes from, for people
-  std::string decoder;  // what it was made for
+  std::string source;   // its origin, for people
+  std::string decoder;  // the decoder it was made for
 };
 
-// What --sink_dimensions and --tau of the command line say.
+// --sink_dimensions and --tau.
 struct VarProfileOverride {
   std::vector<int32_t> sink_dimensions;  // empty: not given
   std::optional<float> tau;
@@ -28,7 +28,7 @@ struct VarProfileOverride {
 
 // The profile in use: the command line's, else MODEL_DIR/var_profile.json ({"sink_dimensions": [...], "tau":
 // ..., "decoder", "source"}), else the published one of this decoder; none if there is none. INVALID_ARGUMENT
-// or FAILED_PRECONDITION, for flags and file, where a dimension does not exist.
+// or FAILED_PRECONDITION, for flags and file, if a dimension does not exist.
 absl::StatusOr<std::optional<VarProfile>> FindVarProfile(const std::string& model_dir,
                                                          const DecoderConfig& config,
                                                          const VarProfileOverride& flags);

@@ -1,4 +1,4 @@
-// config.json's vision_config: the tower that sees. Fields and defaults are those of CLIPVisionConfig and
+// config.json's vision_config: the vision tower. Fields and defaults are those of CLIPVisionConfig and
 // Dinov2Config. Plain data.
 #pragma once
 
@@ -23,7 +23,7 @@ struct VisionConfig {
   const char* name() const { return kind == Kind::kClip ? "clip" : "dinov2"; }
 };
 
-// Reads `config`, all of config.json; what is wrong is remembered there.
+// `config` is all of config.json, and records errors.
 VisionConfig ReadVisionConfig(JsonFields& config);
 
 }  // namespace varserve::model

@@ -1,5 +1,5 @@
-// Loads tensors of one checkpoint to one device and dtype, one by one, so that at no time more is in memory
-// than the weights in the serving dtype and one tensor. Thread-compatible.
+// Loads tensors of one checkpoint to one device and dtype, one by one: memory never holds more than the
+// weights in the serving dtype and one other tensor. Thread-compatible.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,19 +13,19 @@
 
 namespace varserve::model {
 
-// Remembers the first error; after one every tensor is undefined, so a model is read in one go and status()
-// asked once.
+// Keeps the first error; after it, every tensor is undefined. So a model is read without checks, and status()
+// asked once at the end.
 class WeightLoader {
  public:
   WeightLoader(const Checkpoint& checkpoint, at::Device device, at::ScalarType dtype)
       : checkpoint_(checkpoint), device_(device), dtype_(dtype) {}
 
   at::Tensor Load(const std::string& name, at::IntArrayRef shape) { return LoadAs(name, shape, dtype_); }
-  // In float32 whatever the serving dtype: norms, position embeddings.
+  // In float32 for any serving dtype: norms, position embeddings.
   at::Tensor LoadFloat(const std::string& name, at::IntArrayRef shape) {
     return LoadAs(name, shape, at::kFloat);
   }
-  // Several tensors one below the other, as one matrix: first sizes differ, the others are `inner`.
+  // Several tensors stacked into one matrix: the first sizes differ, the others are `inner`.
   using Parts = std::vector<std::pair<std::string, int64_t>>;
   at::Tensor LoadStacked(const Parts& parts, at::IntArrayRef inner) {
     return LoadStackedAs(parts, inner, dtype_);

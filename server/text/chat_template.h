@@ -18,7 +18,7 @@ namespace varserve::text {
 
 class ChatTemplate {
  public:
-  // Looks where transformers looks, in its order. Errors name the file, or the files that were looked for.
+  // Looks for files where transformers does, in its order. Errors name the file or files.
   // `named_tokens` are the template's variables bos_token, eos_token and so on.
   static absl::StatusOr<ChatTemplate> Load(const std::filesystem::path& model_dir,
                                            const std::map<std::string, std::string>& named_tokens);
@@ -26,8 +26,8 @@ class ChatTemplate {
   static absl::StatusOr<ChatTemplate> Compile(std::string source,
                                               const std::map<std::string, std::string>& named_tokens = {});
 
-  // The conversation with the beginning of the assistant's answer. INVALID_ARGUMENT naming `messages` if the
-  // template refuses the conversation, fails on it or takes too long.
+  // The conversation, followed by the beginning of the assistant's answer. INVALID_ARGUMENT naming `messages`
+  // if the template rejects the conversation, fails on it or takes too long.
   absl::StatusOr<std::string> Render(absl::Span<const Message> messages) const;
 
   const std::string& source() const { return source_; }
@@ -40,14 +40,14 @@ class ChatTemplate {
   ChatTemplate(std::string source, TfTemplate* chat_template,
                const std::map<std::string, std::string>& named_tokens);
 
-  // Finds out whether the template takes a text-only message of this role as a string: it does if it writes
-  // the text of a string, but not that of a list.
+  // Whether the template expects a text-only message of this role as a string: it writes the text of a
+  // string, but not that of a list.
   bool TakesString(Role role);
 
   std::string source_;
   std::unique_ptr<TfTemplate, Free> template_;
   std::map<std::string, std::string> named_tokens_;
-  // Roles whose text-only messages are strings to the template, not lists of parts.
+  // Roles whose text-only messages the template expects as strings, not as lists of parts.
   std::set<Role> string_roles_;
 };
 

@@ -1,6 +1,6 @@
-// Turns the token ids of one answer into text as they come. Text is handed out once it is final: it is valid
-// UTF-8, never part of a character, and all of it joined equals Tokenizer::Decode of all ids without special
-// tokens. Thread-compatible.
+// Turns the token ids of one answer into text as they arrive. Text is returned once it is final: valid UTF-8,
+// never part of a character. All of it joined equals Tokenizer::Decode of all ids without special tokens.
+// Thread-compatible.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@ class Detokenizer {
   // The text that became final with this token; often empty.
   absl::StatusOr<std::string> Add(int32_t id);
 
-  // The text that would come next if the answer ended here, where only that makes it final: whole characters
-  // of a run of byte tokens. A byte that makes no character would take the whole run with it.
+  // Text that only becomes final if the answer ends here: the whole characters of a run of byte tokens. A
+  // byte that does not complete a character would invalidate the whole run.
   absl::string_view held() const;
 
   // The text still held back when the answer has ended; nothing may be added afterwards.
@@ -31,13 +31,13 @@ class Detokenizer {
  private:
   absl::Status AddByte(int32_t id);
   absl::StatusOr<std::string> TakeNewText();
-  // Keeps the decoded window short where no text comes to its end.
+  // Keeps the window short if text never becomes final.
   absl::Status ShortenWindow(absl::string_view text);
 
   const Tokenizer* tokenizer_;
   // A decoder's text can depend on the token before (a leading space is dropped at the very start only), so
-  // decoding starts with the last tokens already handed out: window_[0, num_known_). Of the window's text,
-  // known_size_ bytes were handed out.
+  // decoding starts with the last tokens already returned: window_[0, num_known_). Of the window's text,
+  // known_size_ bytes were returned.
   std::vector<int32_t> window_;
   size_t num_known_ = 0;
   size_t known_size_ = 0;

@@ -1,7 +1,7 @@
 // Turns a conversation into the model's prompt: renders the chat template, tokenizes the text and gives every
 // image its visual tokens. The ids are those of transformers' processor for the same conversation. What a
-// caller wrote is only text, though: "<image>" or "</s>" in it are these characters, never an image
-// placeholder or special token. Thread-safe.
+// caller writes is only text: "<image>" or "</s>" in it are these characters, never an image placeholder or a
+// special token. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -31,11 +31,11 @@ class PromptBuilder {
                 const ImagePlaceholder& placeholder, int vocabulary)
       : tokenizer_(tokenizer), template_(chat_template), placeholder_(placeholder), vocabulary_(vocabulary) {}
 
-  // Whether a prompt of this conversation may fit a context of so many tokens, by its sizes alone. It cannot
-  // if its images fill the context; if its text has more bytes than the rest of the context filled with the
-  // longest piece of the vocabulary, before the template trims it or a normalizer shortens it; or if it has
-  // more messages and parts than the context has tokens. INVALID_ARGUMENT naming `images`, `messages`, or the
-  // one text that is too long, `messages[1].parts[0].text`.
+  // Whether a prompt of this conversation may fit a context of `context` tokens, by its sizes alone. It
+  // cannot if its images fill the context, if its text has more bytes than the rest of the context filled
+  // with the longest piece of the vocabulary, or if it has more messages and parts than the context has
+  // tokens. INVALID_ARGUMENT naming `images`, `messages`, or the one text that is too long,
+  // `messages[1].parts[0].text`.
   absl::Status CheckText(absl::Span<const Message> messages, size_t num_images, int context) const;
 
   // The prompt's tokens, with one placeholder for each image; of more than `most`, the first most + 1.

@@ -1,6 +1,6 @@
 // Ends an answer before the first of its stop strings. Text goes in as it becomes final and comes out when it
-// can no longer be the beginning of a stop string. The stop string that is complete first ends the answer (of
-// several that end at the same place, the longest); how the text is cut into pieces makes no difference.
+// can no longer be the beginning of a stop string. The first complete stop string ends the answer; of several
+// that end at the same position, the longest. How the text is cut into pieces makes no difference.
 // Thread-compatible.
 #pragma once
 
@@ -16,12 +16,12 @@ class StopMatcher {
   // No stop string is empty.
   explicit StopMatcher(std::vector<std::string> stop_strings) : stop_strings_(std::move(stop_strings)) {}
 
-  // The text that may be sent now. After a stop string was reached this is always empty. `held` is what would
-  // follow if the answer ended here, and may change if it does not: it is looked at for a stop string, since
-  // that ends the answer, and only then sent. It comes again with the next piece.
+  // The text that may be sent now; empty after a stop string. `held` is text that would follow if the answer
+  // ended here. It is searched for a stop string, which would end the answer, but is not sent otherwise: it
+  // comes again with the next piece.
   std::string Add(absl::string_view text, absl::string_view held = "");
 
-  // The text held back, when the answer ended without a stop string.
+  // The text still held back if the answer ended without a stop string.
   std::string Finish();
 
   // A stop string was reached.

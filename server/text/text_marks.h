@@ -12,7 +12,7 @@
 namespace varserve::text {
 
 // `text` with a mark before each character that starts at one of `offsets` (bytes, ascending). A text without
-// marks stays as it is, unless it has the character that marks are made of.
+// marks does not change unless it contains the character that marks are made of.
 std::string AddMarks(absl::string_view text, absl::Span<const uint32_t> offsets);
 
 struct UnmarkedText {

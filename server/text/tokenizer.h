@@ -1,5 +1,5 @@
 // A Hugging Face tokenizer (tokenizer.json, tokenizer_config.json) that turns text into token ids and back,
-// with the ids transformers gives. Which characters of a text a user wrote can be told, so that they never
+// with the ids transformers gives. The caller can mark which characters a user wrote, so that they never
 // become a special token. Thread-safe.
 #pragma once
 
@@ -38,7 +38,7 @@ class Tokenizer {
     absl::Span<const uint32_t> protected_offsets;
     // Adds what the tokenizer's post-processor adds: BOS, EOS or nothing.
     bool add_special_tokens = false;
-    // Of a text that has more tokens, the first max_tokens + 1 come back: what is too long costs no more.
+    // Of a longer text, the first max_tokens + 1 are returned; the rest costs nothing.
     size_t max_tokens = std::numeric_limits<uint32_t>::max();
   };
   // INVALID_ARGUMENT if the text is not valid UTF-8.
@@ -51,8 +51,8 @@ class Tokenizer {
   // Text of the ids. What is not valid UTF-8 becomes U+FFFD, unknown ids become nothing.
   absl::StatusOr<std::string> Decode(absl::Span<const int32_t> ids, bool skip_special_tokens) const;
 
-  // What one token adds to a text that goes on: with the space that some decoders drop at the start of a
-  // text. Special tokens are their names, unknown ids are nothing.
+  // What one token adds to a text: with the space that some decoders drop at the start of a text. Special
+  // tokens are their names, unknown ids are nothing.
   std::string TokenText(int32_t id) const;
 
   TokenKind Kind(int32_t id) const;

@@ -1,5 +1,5 @@
 // Calibration of models whose sinks are known: planted ones, none, and those of the golden values.
-#include "server/calibrate/calibrate.h"
+#include "tools/calibrate/calibrate.h"
 
 #include <gmock/gmock.h>
 
@@ -8,8 +8,8 @@
 #include <random>
 
 #include "server/backend/torch/sink_measure.h"
-#include "server/calibrate/layer_probe.h"
-#include "server/calibrate/profile_file.h"
+#include "tools/calibrate/layer_probe.h"
+#include "tools/calibrate/profile_file.h"
 #include "tests/component/golden.h"
 
 namespace varserve::calibrate {

@@ -69,7 +69,7 @@ def ask(
                 call.finished = True
         error = process.stderr.read()
     if process.returncode != 0:
-        # varserve: UNAVAILABLE: server: is shutting down; gRPC may have written lines of its own before
+        # varserve: UNAVAILABLE: the server is draining; gRPC may have written lines of its own before
         code = re.search(r"^varserve: ([A-Z_]+): ", error, re.MULTILINE)
         call.code = code[1] if code else f"exit code {process.returncode}"
     call.ended = time.monotonic()

@@ -1,5 +1,5 @@
-// Model families: what a family's checkpoints have of their own. A family is one file beside this one and one
-// row of the table in family.cc; decoder, vision tower and projector are put together from ModelConfig, which
+// Model families: what differs between the checkpoints of families. A family is one file next to this one and
+// one row of the table in family.cc. Decoder, vision tower and projector are built from ModelConfig, which
 // the family fills in. No torch.
 #pragma once
 
@@ -20,10 +20,10 @@ struct ModelConfig;
 struct Family {
   const char* model_type;  // in config.json
   const char* name;        // for messages
-  // Reads decoder, vision tower, projector and image token out of config.json. What is wrong is remembered in
+  // Reads decoder, vision tower, projector and image token out of config.json. Records errors in
   // `fields`.
   void (*read_config)(JsonFields& fields, ModelConfig& config);
-  // A stored weight's name as the model's parts ask for it: language_model.{embed_tokens,layers.N...,norm},
+  // The name by which the model asks for a stored weight: language_model.{embed_tokens,layers.N...,norm},
   // lm_head, vision_tower..., multi_modal_projector....
   std::string (*canonical_weight_name)(const std::string& stored);
   // Preprocessing of pictures, and the tokens of an image in the prompt. Reads the directory's

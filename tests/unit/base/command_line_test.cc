@@ -1,7 +1,6 @@
 #include "server/base/command_line.h"
 
 #include <absl/flags/flag.h>
-#include <absl/flags/reflection.h>
 #include <gmock/gmock.h>
 
 #include <string>
@@ -9,93 +8,78 @@
 
 #include "absl/time/time.h"
 
-ABSL_FLAG(std::string, picture_dir, "here", "Where pictures are");
-ABSL_FLAG(int, most_pictures, 3,
-          "How many. A long text so that the line is wrapped at some word or other, as help is");
-ABSL_FLAG(bool, gray, true, "Without colors");
-ABSL_FLAG(double, zoom, 1.5, "");
-ABSL_FLAG(absl::Duration, patience, absl::Seconds(1), "");
+ABSL_FLAG(std::string, test_name, "", "Name of something");
+ABSL_FLAG(int, test_count, 3,
+          "Number of something that takes so many words to describe that a line of the help "
+          "cannot hold them all");
+ABSL_FLAG(absl::Duration, test_wait, absl::Seconds(1), "Time. Default: a second");
+ABSL_FLAG(bool, test_json, false, "Print JSON");
 
 namespace varserve {
 namespace {
 
-using ::testing::AnyOf;
-using ::testing::ExitedWithCode;
+using ::testing::AllOf;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::StartsWith;
 
-constexpr Program kProgram = {.name = "paint",
-                              .usage = "paint [FLAG...]",
-                              .version = "1.2",
-                              .flags_file = "unit/base/command_line_test.cc"};
+constexpr Program kProgram = {
+    .name = "program", .version = "1.2.3", .usage = "Does something.", .flags_file = "command_line_test.cc"};
 
-class CommandLineTest : public ::testing::Test {
- protected:
-  static absl::Status Read(std::vector<std::string> arguments) {
-    std::vector<char*> argv = {const_cast<char*>("paint")};
-    for (std::string& argument : arguments) argv.push_back(argument.data());
-    return ReadFlags(kProgram, static_cast<int>(argv.size()), argv.data());
+absl::Status Read(std::vector<std::string> words) {
+  words.insert(words.begin(), "program");
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  return ReadFlags(kProgram, static_cast<int>(argv.size()), argv.data());
+}
+
+std::string Problem(const std::vector<std::string>& words) {
+  const absl::Status status = Read(words);
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  return std::string(status.message());
+}
+
+TEST(CommandLine, SetsFlags) {
+  ASSERT_TRUE(Read({"--test_name=-x", "--test_count", "-5", "-test_wait=2s", "--test_json"}).ok());
+  EXPECT_EQ(absl::GetFlag(FLAGS_test_name), "-x");
+  EXPECT_EQ(absl::GetFlag(FLAGS_test_count), -5);
+  EXPECT_EQ(absl::GetFlag(FLAGS_test_wait), absl::Seconds(2));
+  EXPECT_TRUE(absl::GetFlag(FLAGS_test_json));
+  ASSERT_TRUE(Read({"--test_name", "--help", "--notest_json", "--tryfromenv=test_count"}).ok());
+  EXPECT_EQ(absl::GetFlag(FLAGS_test_name), "--help") << "a value, whatever it looks like";
+  EXPECT_FALSE(absl::GetFlag(FLAGS_test_json));
+}
+
+TEST(CommandLine, SuggestsTheClosestFlag) {
+  EXPECT_EQ(Problem({"--test_nam=x"}),
+            "--test_nam: is not a flag; did you mean --test_name? program --help lists all");
+  EXPECT_THAT(Problem({"--test-count", "3"}), HasSubstr("did you mean --test_count?"));
+  EXPECT_THAT(Problem({"--test_json", "--tset_wait=1s"}), HasSubstr("did you mean --test_wait?"));
+  EXPECT_EQ(Problem({"--colour"}), "--colour: is not a flag; program --help lists all");
+  EXPECT_THAT(Problem({"--notest_name"}), HasSubstr("--notest_name: is not a flag"));
+}
+
+TEST(CommandLine, SaysWhatAValueHasToBe) {
+  EXPECT_EQ(Problem({"--test_wait=5"}), "--test_wait: \"5\" is not a time such as 500ms, 30s or 5m");
+  EXPECT_THAT(Problem({"--test_count", "many"}), StartsWith("--test_count: \"many\" is not a whole number"));
+  EXPECT_THAT(Problem({"--test_json=maybe"}), EndsWith("is not true or false"));
+  EXPECT_EQ(Problem({"--test_name"}), "--test_name: has no value");
+  EXPECT_THAT(Problem({"word"}), HasSubstr("unexpected argument \"word\""));
+}
+
+TEST(CommandLine, HelpAndVersionEndWithZero) {
+  for (const char* flag : {"--help", "-h", "--version"}) {
+    EXPECT_EXIT((void)Read({flag, "--unknown"}), ::testing::ExitedWithCode(0), "") << flag;
   }
-  static std::string Problem(const std::vector<std::string>& arguments) {
-    const absl::Status status = Read(arguments);
-    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
-    return std::string(status.message());
-  }
-
-  const absl::FlagSaver saver_;
-};
-
-TEST_F(CommandLineTest, ReadsEveryWayToWriteAFlag) {
-  EXPECT_TRUE(
-      Read({"--picture_dir", "--there", "-most_pictures=7", "--nogray", "--zoom=-2", "--patience=2m"}).ok());
-  EXPECT_EQ(absl::GetFlag(FLAGS_picture_dir), "--there");
-  EXPECT_EQ(absl::GetFlag(FLAGS_most_pictures), 7);
-  EXPECT_FALSE(absl::GetFlag(FLAGS_gray));
-  EXPECT_EQ(absl::GetFlag(FLAGS_zoom), -2);
-  EXPECT_EQ(absl::GetFlag(FLAGS_patience), absl::Minutes(2));
 }
 
-TEST_F(CommandLineTest, SuggestsTheFlagThatWasMeant) {
-  const auto meant = [](const std::string& flag) {
-    return "--" + flag + ": is not a flag; did you mean --most_pictures? See paint --help";
-  };
-  EXPECT_EQ(Problem({"--most-pictures", "7"}), meant("most-pictures"));
-  EXPECT_EQ(Problem({"--most_picture=7"}), meant("most_picture"));
-  EXPECT_EQ(Problem({"--zoom=1", "--most_pcitures=7"}), meant("most_pcitures"));
-  EXPECT_EQ(Problem({"--zomo"}), "--zomo: is not a flag; see paint --help");
-  EXPECT_EQ(Problem({"--patienec=1s"}),
-            "--patienec: is not a flag; did you mean --patience? See paint --help");
-  EXPECT_EQ(Problem({"--brush"}), "--brush: is not a flag; see paint --help");
-  EXPECT_EQ(Problem({"--nozoom"}), "--nozoom: is not a flag; did you mean --zoom? See paint --help");
-}
-
-TEST_F(CommandLineTest, SaysWhatAValueLooksLike) {
-  EXPECT_EQ(Problem({"--most_pictures=many"}), "--most_pictures: \"many\" is not a whole number in range");
-  EXPECT_EQ(Problem({"--most_pictures", "3e9"}), "--most_pictures: \"3e9\" is not a whole number in range");
-  EXPECT_EQ(Problem({"--gray=maybe"}), "--gray: \"maybe\" is not true or false");
-  EXPECT_EQ(Problem({"--zoom", "x"}), "--zoom: \"x\" is not a number");
-  EXPECT_EQ(Problem({"--patience=5"}), "--patience: \"5\" is not a duration such as 30s, 5m or 1h");
-  EXPECT_EQ(Problem({"--picture_dir"}), "--picture_dir: has no value; give it one");
-}
-
-TEST_F(CommandLineTest, TakesFlagsOnly) {
-  EXPECT_EQ(Problem({"cat.jpg"}), "unexpected argument \"cat.jpg\"; see paint --help");
-  EXPECT_EQ(Problem({"--", "--zoom"}), "unexpected argument \"--zoom\"; see paint --help");
-}
-
-TEST_F(CommandLineTest, HelpAndVersionEndTheProcessWithoutAnError) {
-  EXPECT_EXIT((void)Read({"--help"}), ExitedWithCode(0), "");
-  EXPECT_EXIT((void)Read({"--zoom=2", "-h"}), ExitedWithCode(0), "");
-  EXPECT_EXIT((void)Read({"--version"}), ExitedWithCode(0), "");
-}
-
-TEST_F(CommandLineTest, HelpShowsDefaultsAndValues) {
-  ASSERT_TRUE(Read({"--picture_dir="}).ok());
-  const std::string help = FlagsHelp(kProgram);
-  EXPECT_THAT(help, HasSubstr("paint [FLAG...]\n\n  --gray (Without colors); default: true;\n"));
-  EXPECT_THAT(help, HasSubstr("  --picture_dir (Where pictures are); default: \"here\"; currently: \"\";\n"));
-  EXPECT_THAT(help, HasSubstr("as help\n      is); default: 3;\n"));
-  EXPECT_THAT(help, Not(AnyOf(HasSubstr("flagfile"), HasSubstr("gtest"))));
+TEST(CommandLine, HelpListsTheProgramsFlagsWithTheirDefaults) {
+  const std::string help = HelpText(kProgram);
+  EXPECT_THAT(help,
+              AllOf(StartsWith("Does something.\n"), HasSubstr("\n  --test_name\n      Name of something\n"),
+                    HasSubstr(" cannot hold\n      them all. Default: 3\n"),
+                    HasSubstr("\n      Time. Default: a second\n"), Not(HasSubstr("flagfile"))));
 }
 
 }  // namespace

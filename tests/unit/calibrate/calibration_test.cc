@@ -1,4 +1,4 @@
-#include "server/calibrate/calibration.h"
+#include "tools/calibrate/calibration.h"
 
 #include <gmock/gmock.h>
 

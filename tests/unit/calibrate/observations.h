@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "server/calibrate/calibration.h"
+#include "tools/calibrate/calibration.h"
 
 namespace varserve::calibrate {
 

@@ -1,4 +1,4 @@
-#include "server/calibrate/profile_file.h"
+#include "tools/calibrate/profile_file.h"
 
 #include <gmock/gmock.h>
 

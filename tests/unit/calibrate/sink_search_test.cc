@@ -1,4 +1,4 @@
-#include "server/calibrate/sink_search.h"
+#include "tools/calibrate/sink_search.h"
 
 #include <gmock/gmock.h>
 

@@ -85,16 +85,14 @@ TEST_F(CommandErrorTest, OnlyTheUserInterrupts) {
 TEST_F(CommandErrorTest, TheTimeoutEndsACall) {
   server_.Expect({.responses = {Started("id")}, .hang = true});
   EXPECT_EQ(Run<AskCommand>({"ask", picture_, "?", "--timeout", "0.05"}), kExitDeadline);
-  EXPECT_THAT(err_.str(), HasSubstr("\nvarserve: --timeout of 50ms was not enough; give more time\n"));
+  EXPECT_THAT(err_.str(), HasSubstr("varserve: the call took longer than --timeout\n"));
 }
 
 TEST_F(CommandErrorTest, NobodyThereIsBusy) {
   EXPECT_EQ(Run<ModelCommand>({"model", "--address", "unix:/no/such/socket"}), kExitBusy);
-  EXPECT_THAT(err_.str(), HasSubstr("\nvarserve: no server listens at unix:/no/such/socket; start one"));
-  EXPECT_EQ(Run<ModelCommand>({"model", "--tls"}), kExitBusy);  // the server has none
-  EXPECT_THAT(err_.str(), HasSubstr("varserve: UNAVAILABLE: "));
-  EXPECT_THAT(err_.str(), HasSubstr("\nvarserve: the server at " + server_.address() +
-                                    " may not use TLS; call it without --tls and the other --tls options\n"));
+  EXPECT_EQ(Run<ModelCommand>({"model", "--address", "127.0.0.1:1"}), kExitBusy);
+  EXPECT_THAT(err_.str(), AllOf(HasSubstr("varserve: UNAVAILABLE: "),
+                                HasSubstr("varserve: the server at 127.0.0.1:1 is not running; start it")));
 }
 
 TEST_F(CommandErrorTest, ValuesOfANewerServerAreNumbers) {
@@ -185,8 +183,9 @@ TEST_F(CommandErrorTest, FilesThatCannotBeSent) {
   const std::string huge = Path("huge");
   std::ofstream(huge).close();
   std::filesystem::resize_file(huge, (int64_t{1} << 30) + 1);  // sparse
-  const std::pair<std::string, std::string> cases[] = {
-      {"/no/such/file", "No such file"}, {testing::TempDir(), "Is a directory"}, {huge, "larger than 1 GiB"}};
+  const std::pair<std::string, std::string> cases[] = {{"/no/such/file", "No such file"},
+                                                       {::testing::TempDir(), "Is a directory"},
+                                                       {huge, "larger than 1 GiB"}};
   for (const auto& [path, problem] : cases) {
     err_.str("");
     EXPECT_EQ(Run<AskCommand>({"ask", picture_, path, "?"}), kExitUsage);
@@ -195,6 +194,8 @@ TEST_F(CommandErrorTest, FilesThatCannotBeSent) {
     EXPECT_EQ(Run<ChatCommand>({"chat", path}), kExitUsage);
     EXPECT_EQ(Run<ModelCommand>({"model", "--token-file", path}), kExitUsage);
     EXPECT_EQ(Run<ModelCommand>({"model", "--tls-ca", path}), kExitUsage);
+    EXPECT_THAT(err_.str(),
+                AllOf(HasSubstr("--token-file: " + path + ": "), HasSubstr("--tls-ca: " + path + ": ")));
   }
   std::filesystem::remove(huge);
   EXPECT_TRUE(server_.metadata().empty());

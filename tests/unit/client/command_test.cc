@@ -61,23 +61,26 @@ TEST_F(CommandTest, AskShowsWhatVarDidBesideTheAnswer) {
   EXPECT_EQ(Run<AskCommand>({"ask", picture_, "?", "--var", "on"}), kExitOk);
   EXPECT_EQ(out_.str(), "A cat.\n");
   EXPECT_THAT(err_.str(), HasSubstr("redistributed attention  12.50 %"));
-  EXPECT_THAT(err_.str(), HasSubstr("p 0, min_visual_attention 0, layers 0 to 0\n"));
   EXPECT_THAT(err_.str(), Not(HasSubstr("layer  visual sinks")));  // no terminal
 }
 
-TEST_F(CommandTest, AskShowsTheTokensThatWereAskedFor) {
+TEST_F(CommandTest, TokensAreShownWhereTheyWereAskedFor) {
   v1::GenerateResponse finished = FinishedWithReport("A cat.");
-  v1::VarReport& report = *finished.mutable_finished()->mutable_var_report();
-  report.set_tokens_truncated(true);
-  v1::TokenReport& token = *report.add_tokens();
-  token.set_position(270);
+  v1::TokenReport& token = *finished.mutable_finished()->mutable_var_report()->add_tokens();
+  token.set_position(140);
   token.set_text(" cat\n");
   token.set_redistributed_attention(0.25F);
+  const std::string row =
+      "140       \" cat\\n\"         0.00 %        25.00 %         0.00 %        0.00 %\n";
   server_.Expect({.responses = {finished}});
   EXPECT_EQ(Run<AskCommand>({"ask", picture_, "?", "--var", "on", "--detail", "tokens"}), kExitOk);
-  EXPECT_THAT(err_.str(), HasSubstr("token      text  image-centric  redistributed  visual before"));
-  EXPECT_THAT(err_.str(), HasSubstr("270    \" cat\\n\"         0.00 %        25.00 %"));
-  EXPECT_THAT(err_.str(), HasSubstr("The server left out further tokens.\n"));
+  EXPECT_THAT(err_.str(), HasSubstr(row));
+  server_.Expect({.compare_responses = {OfSetting(0, Finished("A cat.")), OfSetting(1, finished)}});
+  EXPECT_EQ(
+      Run<CompareCommand>({"compare", picture_, "?", "--setting", "off", "--setting", "on,detail=tokens"}),
+      kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("\non,detail=tokens: 0 tokens in 0.00 s"));
+  EXPECT_THAT(out_.str(), HasSubstr(row));
 }
 
 TEST_F(CommandTest, VerboseShowsLayersAndUsage) {
@@ -109,7 +112,7 @@ TEST_F(CommandTest, UsageErrorsComeBeforeAnyCall) {
                                              {"ask", "-", "-", "?"},
                                              {"ask", picture_, "?", "--what"},
                                              {"ask", picture_, "?", "--var", "maybe"},
-                                             {"ask", picture_, "?", "--tau", "20"},  // without --var
+                                             {"ask", picture_, "?", "--request-id", "\x01"},
                                              {"ask", picture_, "?", "--max-tokens", "-1"},
                                              {"ask", picture_, "?", "--timeout", "0"},
                                              {"ask", picture_, "?", "--timeout", "nan"},

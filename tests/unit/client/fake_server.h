@@ -28,7 +28,7 @@ class FakeServer {
   };
 
   explicit FakeServer(
-      const std::shared_ptr<grpc::ServerCredentials>& credentials = grpc::InsecureServerCredentials());
+      const std::shared_ptr<grpc::ServerCredentials>& credentials = nullptr);  // null: plain text
   ~FakeServer();
 
   // host:port

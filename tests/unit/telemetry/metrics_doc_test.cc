@@ -4,9 +4,9 @@
 #include <vector>
 
 #include "server/interventions/table/table.h"
-#include "server/telemetry/metric_table.h"
 #include "server/telemetry/metrics.h"
 #include "tests/testing/files.h"
+#include "tests/unit/telemetry/metric_table.h"
 
 namespace varserve::telemetry {
 namespace {

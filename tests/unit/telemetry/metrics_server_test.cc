@@ -21,7 +21,6 @@
 namespace varserve::telemetry {
 namespace {
 
-using ::testing::AllOf;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;

@@ -2,8 +2,8 @@
 #include <cstdio>
 
 #include "server/interventions/table/table.h"
-#include "server/telemetry/metric_table.h"
 #include "server/telemetry/metrics.h"
+#include "tests/unit/telemetry/metric_table.h"
 
 int main() {
   varserve::telemetry::Metrics metrics("model", "version", varserve::interventions::ReportMetricsMakers());

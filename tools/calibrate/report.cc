@@ -1,4 +1,4 @@
-#include "server/calibrate/report.h"
+#include "tools/calibrate/report.h"
 
 #include <algorithm>
 #include <cmath>

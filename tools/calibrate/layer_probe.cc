@@ -1,4 +1,4 @@
-#include "server/calibrate/layer_probe.h"
+#include "tools/calibrate/layer_probe.h"
 
 #include <ATen/ATen.h>
 

@@ -10,8 +10,8 @@
 
 #include "absl/status/status.h"
 #include "server/base/prompt.h"
-#include "server/calibrate/calibration.h"
 #include "server/model/vision_language_model.h"
+#include "tools/calibrate/calibration.h"
 
 namespace varserve::calibrate {
 

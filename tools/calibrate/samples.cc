@@ -1,4 +1,4 @@
-#include "server/calibrate/samples.h"
+#include "tools/calibrate/samples.h"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-#include "server/calibrate/calibrate.h"
+#include "tools/calibrate/calibrate.h"
 
 #include <ATen/ATen.h>
 
@@ -7,7 +7,7 @@
 #include "server/backend/torch/sink_measure.h"
 #include "server/base/status_macros.h"
 #include "server/base/visual_tokens.h"
-#include "server/calibrate/layer_probe.h"
+#include "tools/calibrate/layer_probe.h"
 
 namespace varserve::calibrate {
 namespace {

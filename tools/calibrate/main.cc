@@ -13,24 +13,23 @@
 #include "server/base/control_group.h"
 #include "server/base/flag_values.h"
 #include "server/base/status_macros.h"
-#include "server/calibrate/calibrate.h"
-#include "server/calibrate/profile_file.h"
-#include "server/calibrate/prompts.h"
-#include "server/calibrate/report.h"
 #include "server/loader/model_loader.h"
 #include "server/model/device.h"
 #include "server/model/var_profile.h"
 #include "server/version.h"
+#include "tools/calibrate/calibrate.h"
+#include "tools/calibrate/profile_file.h"
+#include "tools/calibrate/prompts.h"
+#include "tools/calibrate/report.h"
 
 ABSL_FLAG(std::string, model, "", "Hugging Face LLaVA directory");
 ABSL_FLAG(std::string, images, "", "Folder of pictures to use. Default: pictures that the tool draws");
 ABSL_FLAG(std::string, prompts, "",
-          "File of questions to ask about the pictures, one per line. Default: built-in ones");
+          "File of questions about them, one per line. Default: built-in questions");
 ABSL_FLAG(std::string, out, "",
           "File to write the profile to. Default: MODEL/var_profile.json, where the server reads it");
-ABSL_FLAG(std::string, device, "auto",
-          "Device that computes: auto (a GPU if there is one), cpu, cuda or cuda:N");
-ABSL_FLAG(std::string, dtype, "auto", "Data type of weights: auto, float32, bfloat16 or float16");
+ABSL_FLAG(std::string, device, "auto", "auto, cpu, cuda or cuda:N");
+ABSL_FLAG(std::string, dtype, "auto", "Type of the weights: auto, float32, bfloat16 or float16");
 ABSL_FLAG(int, threads, 0, "Compute threads. Default: the container's CPU quota");
 ABSL_FLAG(bool, json, false, "Print all numbers as JSON instead of tables");
 
@@ -71,11 +70,14 @@ void PrintTables(const Findings& findings, const std::optional<model::VarProfile
 absl::StatusOr<std::string> ReadCommandLine(int argc, char** argv) {
   RETURN_IF_ERROR(ReadFlags(
       {.name = "varserve-calibrate",
-       .usage = "varserve-calibrate --model DIR [--images DIR] [--prompts FILE] [--out FILE] [--json]\n\n"
-                "Finds the sink dimensions and the threshold tau of a model's decoder, which VAR needs, and "
-                "writes them as\nvar_profile.json. Exit codes: 0; 1 if the model has no sinks (nothing is "
-                "written); 2 after an error.",
        .version = kVersion,
+       .usage = "Finds the sink dimensions and the threshold tau of a model's decoder, which VAR needs, and "
+                "writes "
+                "them to\n"
+                "var_profile.json. Exit code: 0, or 1 if the model has no sinks (nothing is written), or 2 "
+                "after an "
+                "error.\n"
+                "  varserve-calibrate --model DIR [--images DIR] [--prompts FILE] [--out FILE] [--json]",
        .flags_file = "calibrate/main.cc"},
       argc, argv));
   std::string dir = absl::GetFlag(FLAGS_model);
@@ -102,8 +104,8 @@ absl::StatusOr<int> Run(int argc, char** argv) {
     if (!findings.votes.empty()) absl::FPrintF(stderr, "%s", VoteTable(findings.votes));
     absl::FPrintF(
         stderr,
-        "varserve-calibrate: this model has no sinks: the tokens that get much attention have no few "
-        "huge dimensions in common. Nothing was written; VAR cannot be used with this model\n");
+        "varserve-calibrate: this model has no sinks: no tokens that get much attention have the same few "
+        "huge dimensions. Nothing was written; VAR cannot be used with it\n");
     return kExitNoSinks;
   }
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "server/calibrate/sink_search.h"
+#include "tools/calibrate/sink_search.h"
 
 namespace varserve::calibrate {
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "absl/types/span.h"
-#include "server/calibrate/calibration.h"
+#include "tools/calibrate/calibration.h"
 
 namespace varserve::calibrate {
 

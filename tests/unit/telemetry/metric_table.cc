@@ -1,4 +1,4 @@
-#include "server/telemetry/metric_table.h"
+#include "tests/unit/telemetry/metric_table.h"
 
 #include <algorithm>
 #include <cmath>

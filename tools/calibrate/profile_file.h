@@ -7,7 +7,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "server/calibrate/calibration.h"
+#include "tools/calibrate/calibration.h"
 
 namespace varserve::calibrate {
 
