@@ -2,7 +2,10 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
+#include <string>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +14,24 @@
 #include "client/explain/report_page.h"
 
 namespace varserve::cli {
+namespace {
+
+absl::Status CannotWrite(const std::string& path) {
+  return absl::UnknownError(absl::StrCat("--out: ", path, " cannot be written: ", std::strerror(errno)));
+}
+
+// Before the calls, which may take minutes. Leaves no trace.
+absl::Status CheckWritable(const std::string& path) {
+  std::error_code error;
+  if (path == "-" || std::filesystem::is_other(path, error)) return absl::OkStatus();  // such as a pipe
+  const bool is_there = std::filesystem::exists(path, error);
+  errno = 0;
+  if (!std::ofstream(path, std::ios::binary | std::ios::app).good()) return CannotWrite(path);
+  if (!is_there) std::filesystem::remove(path, error);
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 ExplainCommand::ExplainCommand(CLI::App& program)
     : Command(program, "explain",
@@ -41,6 +62,7 @@ absl::Status ExplainCommand::Prepare() {
 
 absl::Status ExplainCommand::Run(client::InferenceClient& client, const client::CallOptions& options,
                                  Console& console) {
+  if (absl::Status status = CheckWritable(out_); !output().json && !status.ok()) return status;
   const absl::StatusOr<client::Explanation> explanation = client::Explain(client, options, request_);
   if (!explanation.ok()) return explanation.status();
   const nlohmann::json data = client::ReportData(request_, *explanation);
@@ -57,9 +79,7 @@ absl::Status ExplainCommand::Run(client::InferenceClient& client, const client::
   std::ofstream file(out_, std::ios::binary);
   file << page;
   file.close();
-  if (!file.good()) {
-    return absl::UnknownError(absl::StrCat("--out: ", out_, " cannot be written: ", std::strerror(errno)));
-  }
+  if (!file.good()) return CannotWrite(out_);
   console.out << "off: " << Printable(explanation->off.text())
               << "\non:  " << Printable(explanation->on.text()) << "\nwrote " << out_ << "\n";
   return absl::OkStatus();

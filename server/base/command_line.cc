@@ -78,8 +78,8 @@ absl::string_view TypeOf(const absl::CommandLineFlag& flag) {
   std::exit(EXIT_SUCCESS);
 }
 
-// abseil ends the process with other words for what this refuses.
-absl::Status CheckFlags(const Program& program, int argc, char** argv) {
+// abseil ends the process with other words for what this refuses. Returns the index of --help, or argc.
+absl::StatusOr<int> CheckFlags(const Program& program, int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     absl::string_view word = argv[i];
     if (word == "--") break;
@@ -87,7 +87,7 @@ absl::Status CheckFlags(const Program& program, int argc, char** argv) {
     absl::ConsumePrefix(&word, "-");
     const bool has_value = absl::StrContains(word, '=');
     const absl::string_view name = word.substr(0, word.find('='));
-    if (name == "help" || name == "h") PrintAndExit(HelpText(program));
+    if (name == "help" || name == "h") return i;
     if (name == "version") PrintAndExit(absl::StrCat(program.name, " ", program.version, "\n"));
     absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
     if (flag == nullptr) {
@@ -104,7 +104,7 @@ absl::Status CheckFlags(const Program& program, int argc, char** argv) {
     if (ours && !flag->ParseFrom(value, &error))
       return InvalidFlag(name, absl::StrCat("\"", value, "\" is not ", TypeOf(*flag)));
   }
-  return absl::OkStatus();
+  return argc;
 }
 
 // Breaks a text at spaces.
@@ -123,19 +123,21 @@ void AppendWrapped(absl::string_view text, absl::string_view indent, std::string
 std::string HelpText(const Program& program) {
   std::string text = absl::StrCat(program.usage, "\n");
   for (const auto& [name, flag] : FlagsOf(program)) {
-    const std::string value = flag->DefaultValue();
-    const bool says_default = absl::StrContains(flag->Help(), "Default: ");
-    absl::StrAppend(&text, "\n  --", name);
-    AppendWrapped(
-        says_default || value.empty() ? flag->Help() : absl::StrCat(flag->Help(), ". Default: ", value),
-        "      ", text);
+    const absl::string_view quote = flag->IsOfType<std::string>() ? "\"" : "";
+    const std::string value = flag->CurrentValue();
+    absl::StrAppend(&text, "\n  --", name, " (default: ", quote, flag->DefaultValue(), quote, ";");
+    if (value != flag->DefaultValue()) absl::StrAppend(&text, " currently: ", quote, value, quote, ";");
+    text += ')';
+    AppendWrapped(flag->Help(), "      ", text);
   }
   return text;
 }
 
 absl::Status ReadFlags(const Program& program, int argc, char** argv) {
-  RETURN_IF_ERROR(CheckFlags(program, argc, argv));
-  const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
+  ASSIGN_OR_RETURN(const int end, CheckFlags(program, argc, argv));
+  const std::vector<char*> rest = absl::ParseCommandLine(end, argv);
+  if (end < argc)
+    PrintAndExit(HelpText(program));  // with the values of the flags before it, and of --flagfile
   if (rest.size() <= 1) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("unexpected argument \"", rest[1], "\"; ", program.name, " --help lists all flags"));

@@ -21,7 +21,8 @@ struct Program {
 // with the flag, for a flag that is unknown or whose value is missing or of another type.
 absl::Status ReadFlags(const Program& program, int argc, char** argv);
 
-// What --help prints.
+// What --help prints: each flag with its default and, where it differs, its value. tests/deploy/chart.py
+// reads it.
 std::string HelpText(const Program& program);
 
 }  // namespace varserve

@@ -13,7 +13,7 @@ namespace {
 
 absl::Status BrokenError(const absl::Status& why) {
   return absl::UnavailableError(
-      absl::StrCat("server: cannot go on (", why.message(), "); try another replica"));
+      absl::StrCat("server: cannot go on (", why.message(), "); try again later, or ask another replica"));
 }
 
 }  // namespace
@@ -55,7 +55,7 @@ absl::Status Engine::Validate(const GenerationRequest& request) const {
 absl::Status Engine::CheckServing() const {
   if (!fatal_.ok()) return BrokenError(fatal_);
   if (state_ == State::kServing) return absl::OkStatus();
-  return absl::UnavailableError("server: is shutting down; try another replica");
+  return absl::UnavailableError("server: is shutting down; try again later, or ask another replica");
 }
 
 void Engine::GivePlaceBack::operator()(Engine* engine) const {
@@ -189,7 +189,9 @@ void Engine::Run() {
         core_.Fail(id, absl::CancelledError("request: was cancelled"), round);
       core_.FailExpired(round);
       if (end <= clock_->Now()) {
-        core_.FailAll(absl::UnavailableError("server: is shutting down; try another replica"), round);
+        core_.FailAll(
+            absl::UnavailableError("server: is shutting down; try again later, or ask another replica"),
+            round);
       }
       core_.Admit(round);
       LeaveQueue(round);

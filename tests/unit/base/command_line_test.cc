@@ -1,12 +1,15 @@
 #include "server/base/command_line.h"
 
 #include <absl/flags/flag.h>
+#include <absl/flags/reflection.h>
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
+#include "tests/testing/temp_dir.h"
 
 ABSL_FLAG(std::string, test_name, "", "Name of something");
 ABSL_FLAG(int, test_count, 3,
@@ -75,11 +78,28 @@ TEST(CommandLine, HelpAndVersionEndWithZero) {
 }
 
 TEST(CommandLine, HelpListsTheProgramsFlagsWithTheirDefaults) {
-  const std::string help = HelpText(kProgram);
-  EXPECT_THAT(help,
-              AllOf(StartsWith("Does something.\n"), HasSubstr("\n  --test_name\n      Name of something\n"),
-                    HasSubstr(" cannot hold\n      them all. Default: 3\n"),
+  const absl::FlagSaver saver;
+  absl::SetFlag(&FLAGS_test_name, "");
+  absl::SetFlag(&FLAGS_test_count, 3);
+  EXPECT_THAT(HelpText(kProgram),
+              AllOf(StartsWith("Does something.\n"),
+                    HasSubstr("\n  --test_name (default: \"\";)\n      Name of something\n"),
+                    HasSubstr("\n  --test_count (default: 3;)\n      Number of"),
+                    HasSubstr(" cannot hold\n      them all\n"),
                     HasSubstr("\n      Time. Default: a second\n"), Not(HasSubstr("flagfile"))));
+}
+
+TEST(CommandLine, HelpShowsTheValuesOfFlagsBeforeItAndOfAFlagfile) {
+  const testing::TempDir dir;
+  const std::string file = dir.Write("flags", "--test_count=7\n--test_name=cat\n");
+  const auto help = [&] {
+    dup2(STDERR_FILENO, STDOUT_FILENO);  // which EXPECT_EXIT reads
+    (void)Read({"--flagfile=" + file, "--test_wait=2s", "--help", "--unknown"});
+  };
+  const auto exited = ::testing::ExitedWithCode(0);
+  EXPECT_EXIT(help(), exited, "--test_count .default: 3; currently: 7;.");
+  EXPECT_EXIT(help(), exited, "--test_name .default: \"\"; currently: \"cat\";.");
+  EXPECT_EXIT(help(), exited, "--test_wait .default: 1s; currently: 2s;.");
 }
 
 }  // namespace

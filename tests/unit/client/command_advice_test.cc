@@ -83,6 +83,20 @@ TEST_F(CommandAdviceTest, APictureIsCalledByItsFile) {
   EXPECT_THAT(err_.str(), HasSubstr("question: no data\n"));
 }
 
+TEST_F(CommandAdviceTest, APageThatCannotBeWrittenIsNotMade) {
+  EXPECT_EQ(Run<ExplainCommand>({"explain", picture_, "?", "--out", "/no/such/page.html"}), kExitError);
+  EXPECT_THAT(err_.str(),
+              HasSubstr("--out: /no/such/page.html cannot be written: No such file or directory\n"));
+  EXPECT_TRUE(server_.metadata().empty()) << "found out before the calls";
+  const std::string kept = Path("kept.html");
+  const std::string absent = Path("absent.html");
+  std::ofstream(kept) << "kept";
+  for (const std::string& path : {kept, absent})  // the server has no answer
+    EXPECT_EQ(Run<ExplainCommand>({"explain", picture_, "?", "--out", path}), kExitError);
+  EXPECT_FALSE(std::filesystem::exists(absent));
+  EXPECT_EQ(std::filesystem::file_size(kept), 4);
+}
+
 TEST_F(CommandAdviceTest, APageThatCannotBeWrittenSaysWhy) {
   v1::Model model;
   model.mutable_limits()->set_max_settings(2);
@@ -92,9 +106,8 @@ TEST_F(CommandAdviceTest, APageThatCannotBeWrittenSaysWhy) {
   server_.Expect({.compare_responses = {OfSetting(0, Finished("A cat."))}});
   server_.Expect({.compare_responses = {OfSetting(0, Finished("A cat.")), OfSetting(1, Finished("A cat."))}});
   server_.Expect({.compare_responses = {OfSetting(0, Finished("A cat."))}});
-  EXPECT_EQ(Run<ExplainCommand>({"explain", picture_, "?", "--out", "/no/such/page.html"}), kExitError);
-  EXPECT_THAT(err_.str(),
-              HasSubstr("--out: /no/such/page.html cannot be written: No such file or directory\n"));
+  EXPECT_EQ(Run<ExplainCommand>({"explain", picture_, "?", "--out", "/dev/full"}), kExitError);
+  EXPECT_THAT(err_.str(), HasSubstr("--out: /dev/full cannot be written: No space left on device\n"));
 }
 
 TEST_F(CommandAdviceTest, WhatWouldBeIgnoredIsRefused) {
