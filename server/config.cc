@@ -86,8 +86,7 @@ ABSL_FLAG(std::string, receive_memory, "256M",
           "Memory for requests that arrive or wait to be parsed; at least --max_message_bytes");
 ABSL_FLAG(std::string, max_map_bytes, "2M",
           "Maximum size of the attention maps in one reply; with more than 2M a reply can exceed the 4 MiB "
-          "that gRPC "
-          "clients accept");
+          "that gRPC clients accept");
 ABSL_FLAG(int, max_concurrent_streams, 1000, "Maximum concurrent calls on one connection");
 ABSL_FLAG(int, max_connections, 1000,
           "Maximum connections; one more replaces the idlest connection of the address that has most");

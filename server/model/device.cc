@@ -15,8 +15,7 @@ namespace {
 
 constexpr char kAdvice[] =
     "set LD_LIBRARY_PATH to the lib folder in the one that ./dev libtorch --cuda prints, or run the cuda "
-    "image, or "
-    "use --device cpu";
+    "image, or use --device cpu";
 
 // The number of GPUs, or why there is none.
 absl::StatusOr<int> OpenCuda() {

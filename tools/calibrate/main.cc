@@ -71,12 +71,9 @@ absl::StatusOr<std::string> ReadCommandLine(int argc, char** argv) {
   RETURN_IF_ERROR(ReadFlags(
       {.name = "varserve-calibrate",
        .version = kVersion,
-       .usage = "Finds the sink dimensions and the threshold tau of a model's decoder, which VAR needs, and "
-                "writes "
-                "them to\n"
-                "var_profile.json. Exit code: 0, or 1 if the model has no sinks (nothing is written), or 2 "
-                "after an "
-                "error.\n"
+       .usage = "Finds the sink dimensions and the threshold tau of a model's decoder, which VAR needs, and\n"
+                "writes them to var_profile.json. Exit code: 0; 1 if the model has no sinks (nothing is\n"
+                "written); 2 after an error.\n"
                 "  varserve-calibrate --model DIR [--images DIR] [--prompts FILE] [--out FILE] [--json]",
        .flags_file = "calibrate/main.cc"},
       argc, argv));
