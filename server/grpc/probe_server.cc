@@ -17,7 +17,7 @@
 namespace varserve::rpc {
 namespace {
 
-// A probe is a few bytes on a connection of its own.
+// A probe is a few bytes on its own connection.
 constexpr int kMostThreads = 4;
 constexpr int kMostBytes = 8 << 20;
 constexpr int kMostMessageBytes = 4096;
@@ -58,14 +58,14 @@ absl::StatusOr<std::unique_ptr<ProbeServer>> ProbeServer::Start(const std::strin
   auto result = absl::WrapUnique(new ProbeServer());
   absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> acceptor =
       ConnectionAcceptor::Listen(listen, kMostConnections);
-  // Its message begins with "listen".
+  // The message begins with "listen".
   if (!acceptor.ok()) return absl::UnavailableError(absl::StrCat("health_", acceptor.status().message()));
   result->acceptor_ = *std::move(acceptor);
   grpc::ServerBuilder builder;
   result->connections_ = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
       grpc::InsecureServerCredentials());
-  // Not gRPC's own health service too.
+  // Disables gRPC's own health service.
   builder.SetOption(std::make_unique<grpc::HealthCheckServiceServerBuilderOption>(nullptr));
   builder.RegisterService(result->service_.get());
   grpc::ResourceQuota quota;

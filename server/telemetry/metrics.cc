@@ -16,7 +16,7 @@ using prometheus::Family;
 using prometheus::Gauge;
 using prometheus::Histogram;
 
-// From 1 ms, so that small models show, to five minutes.
+// From 1 ms, which resolves small models, to five minutes.
 const std::vector<double> kSeconds = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5,
                                       1,     2,     5,     10,   20,   60,   120, 300};
 const std::vector<double> kSequences = {0, 1, 2, 4, 8, 16, 32, 64, 128};
@@ -27,7 +27,7 @@ void Observe(Histogram& histogram, const std::optional<absl::Duration>& duration
   if (duration.has_value()) histogram.Observe(absl::ToDoubleSeconds(*duration));
 }
 
-// Codes by the names gRPC has for them.
+// gRPC's names of the codes.
 Counter& RequestSeries(Family<Counter>& requests, absl::string_view method, StatusCode code,
                        absl::string_view finish_reason, Mode var) {
   return requests.Add({{"method", std::string(method)},
