@@ -68,7 +68,7 @@ void PrintTables(const Findings& findings, const std::optional<model::VarProfile
   }
 }
 
-// The model's directory.
+// Returns the model directory.
 absl::StatusOr<std::string> ReadCommandLine(int argc, char** argv) {
   absl::SetProgramUsageMessage(
       "Finds the sink dimensions and the threshold tau of a model's decoder, which VAR needs, and writes "
