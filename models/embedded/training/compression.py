@@ -2,8 +2,8 @@
 loss allows.
 
 Rounding to steps of size d adds about F d^2 / 24 to the loss, where F, the sum of squared gradients (the diagonal of
-Fisher's information), measures how sensitive the loss is. For the smallest loss at a given size all lines should add the
-same, so d = c / sqrt(F), with one c for all. Low-rank updates are in the form of their singular vectors, where some
+Fisher's information), measures how sensitive the loss is. For the smallest loss at a given size all lines should add
+the same, so d = c / sqrt(F), with one c for all. Low-rank updates are in the form of their singular vectors, where some
 lines matter far more than others.
 """
 

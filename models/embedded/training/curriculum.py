@@ -25,8 +25,8 @@ WEIGHTS = {
     "category_no": 0.6,
     "of_absent": 0.7,
 }
-# Additional draws of relations: the decoder can infer above and below from a token's position, but has to learn left and
-# right.
+# Additional draws of relations: the decoder can infer above and below from a token's position, but has to learn left
+# and right.
 MORE_RELATIONS = 3
 CHAT_SHARE = 0.35  # share of scenes with a plain conversation
 CHAT_WITH_PICTURE = 0.5  # share of these that still have the picture before them
