@@ -26,7 +26,7 @@ constexpr size_t kMaxName = 64;
 std::string VersionOf(const std::string& path) {
   struct stat info = {};
   if (stat(path.c_str(), &info) != 0) return "";
-  // Permissions change the time of change only.
+  // A change of permissions updates only ctime.
   return absl::StrCat(info.st_mtim.tv_sec, ".", info.st_mtim.tv_nsec, "/", info.st_ctim.tv_sec, ".",
                       info.st_ctim.tv_nsec, "/", info.st_size, "/", info.st_ino);
 }
@@ -52,7 +52,7 @@ absl::StatusOr<std::unique_ptr<BearerTokens>> BearerTokens::Load(const std::stri
 }
 
 absl::StatusOr<std::vector<BearerTokens::Token>> BearerTokens::Read(const std::string& path) {
-  // Opening anything else may wait for ever.
+  // Opening any other kind of file could block forever.
   std::error_code error;
   if (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error))
     return absl::InvalidArgumentError(absl::StrCat("--token_file: ", path, " is not a regular file"));

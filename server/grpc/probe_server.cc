@@ -18,7 +18,7 @@
 namespace varserve::rpc {
 namespace {
 
-// A probe is a few bytes on a connection of its own.
+// A probe is a few bytes on its own connection.
 constexpr int kMostThreads = 4;
 constexpr int kMostBytes = 8 << 20;
 constexpr int kMostMessageBytes = 4096;
@@ -68,7 +68,7 @@ absl::StatusOr<std::unique_ptr<ProbeServer>> ProbeServer::Start(const std::strin
   result->connections_ = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
       grpc::InsecureServerCredentials());
-  // Not gRPC's own health service too.
+  // Disables gRPC's own health service.
   builder.SetOption(std::make_unique<grpc::HealthCheckServiceServerBuilderOption>(nullptr));
   builder.RegisterService(result->service_.get());
   grpc::ResourceQuota quota;

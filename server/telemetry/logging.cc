@@ -10,7 +10,7 @@
 namespace varserve::telemetry {
 namespace {
 
-// A string as JSON; bytes that are not UTF-8 become U+FFFD.
+// A string as JSON; invalid UTF-8 becomes U+FFFD.
 std::string Quoted(absl::string_view text) {
   return nlohmann::json(std::string(text)).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -67,7 +67,7 @@ Logger::~Logger() {
     left_out = limit_.EndWindows(absl::InfiniteFuture());
   }
   TellLeftOut(left_out);
-  queue_.reset();  // ends its thread, which uses the others
+  queue_.reset();  // ends its thread, which uses the other members
 }
 
 std::string Logger::Payload(Format format, absl::string_view message, const LogFields& fields) {

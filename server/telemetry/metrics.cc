@@ -16,7 +16,7 @@ using prometheus::Family;
 using prometheus::Gauge;
 using prometheus::Histogram;
 
-// From 1 ms, so that small models show, to five minutes.
+// From 1 ms, which resolves small models, to five minutes.
 const std::vector<double> kSeconds = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5,
                                       1,     2,     5,     10,   20,   60,   120, 300};
 const std::vector<double> kSequences = {0, 1, 2, 4, 8, 16, 32, 64, 128};
@@ -27,7 +27,7 @@ void Observe(Histogram& histogram, const std::optional<absl::Duration>& duration
   if (duration.has_value()) histogram.Observe(absl::ToDoubleSeconds(*duration));
 }
 
-// Codes by the names gRPC has for them.
+// gRPC's names of the codes.
 Counter& RequestSeries(Family<Counter>& requests, absl::string_view method, StatusCode code,
                        absl::string_view finish_reason, Mode var) {
   return requests.Add({{"method", std::string(method)},
@@ -55,49 +55,45 @@ Metrics::PerMode<Counter> Metrics::Tokens(const char* name, const char* help) co
 Metrics::Metrics(const std::string& model, const std::string& server_version,
                  const std::vector<MakeReportMetrics>& reports)
     : families_(model),
-      requests_(
-          families_.Counter("requests_total",
-                            "Calls that ended, by gRPC status; each setting of a Compare by itself. var is "
-                            "off where the request was refused before its mode was known.")),
-      duration_(Latency("request_duration_seconds", "From a call's arrival to its end, if it ended OK.")),
+      requests_(families_.Counter("requests_total",
+                                  "Calls that ended, by gRPC status; each setting of a Compare counts. var "
+                                  "is off if the request was rejected before its mode was known.")),
+      duration_(Latency("request_duration_seconds",
+                        "From a call's arrival to its end, for calls that ended with OK.")),
       first_token_(Latency("time_to_first_token_seconds", "From a call's arrival to its first token.")),
-      inter_token_(Latency("inter_token_latency_seconds",
-                           "Between two tokens of a request, as the engine makes them.")),
-      queue_(Latency(
-          "queue_time_seconds",
-          "Waiting of a request: for its prompt to be made, then to run; also of those that ended waiting.")),
+      inter_token_(
+          Latency("inter_token_latency_seconds", "Time between two tokens of a request in the engine.")),
+      queue_(Latency("queue_time_seconds",
+                     "Waiting time of a request, for preparation and for admission; including requests that "
+                     "ended while waiting.")),
       prefill_(Latency("prefill_seconds", "From admission to the first token.")),
       image_(families_.Histogram("image_seconds", "Decoding and resizing of a request's images.")
                  .Add({}, kSeconds)),
       prompt_tokens_(
-          Tokens("prompt_tokens_total", "Prompt tokens of admitted requests, visual ones included.")),
+          Tokens("prompt_tokens_total", "Prompt tokens of admitted requests, including visual tokens.")),
       visual_tokens_(Tokens("visual_tokens_total", "Visual tokens of admitted requests.")),
-      generated_tokens_(Tokens("generated_tokens_total", "Tokens generated, of requests that ended.")),
+      generated_tokens_(Tokens("generated_tokens_total", "Tokens generated for requests that ended.")),
       running_(families_.Gauge("requests_running", "Requests in the batch.").Add({})),
-      waiting_(families_.Gauge("requests_waiting", "Requests accepted that do not run yet.").Add({})),
+      waiting_(families_.Gauge("requests_waiting", "Accepted requests that are not running yet.").Add({})),
       preparing_(
-          families_.Gauge("requests_preparing", "Those of them whose pictures and prompt are not made yet.")
-              .Add({})),
-      oldest_waiting_(
           families_
-              .Gauge("oldest_waiting_seconds",
-                     "For how long the oldest of the requests that wait has waited; 0 where none does.")
+              .Gauge("requests_preparing", "Waiting requests whose pictures and prompt are not prepared yet.")
               .Add({})),
-      waiting_tokens_(families_
-                          .Gauge("waiting_tokens",
-                                 "Prompt tokens of the requests that wait, as far as their prompts are made.")
+      oldest_waiting_(families_
+                          .Gauge("oldest_waiting_seconds",
+                                 "Waiting time of the oldest waiting request; 0 if none is waiting.")
                           .Add({})),
+      waiting_tokens_(
+          families_.Gauge("waiting_tokens", "Prompt tokens of waiting requests whose prompts are prepared.")
+              .Add({})),
       kv_usage_(
           families_.Gauge("kv_cache_usage_ratio", "Share of KV blocks that running requests hold.").Add({})),
-      ready_(families_.Gauge("ready", "1 while the server takes requests.").Add({})),
-      stuck_(
-          families_
-              .Gauge("engine_stuck", "1 while there is work and no step has ended for the watchdog's time.")
+      ready_(families_.Gauge("ready", "1 while the server accepts requests.").Add({})),
+      stuck_(families_.Gauge("engine_stuck", "1 while there is work but no step has ended for --watchdog.")
+                 .Add({})),
+      failing_(
+          families_.Gauge("engine_failing", "1 while every step fails, including the server's self-tests.")
               .Add({})),
-      failing_(families_
-                   .Gauge("engine_failing",
-                          "1 while every step fails, those of the server's questions to itself too.")
-                   .Add({})),
       log_lines_dropped_(families_
                              .Counter("log_lines_dropped_total",
                                       "Log lines lost because standard error was blocked or gone.")
@@ -116,7 +112,7 @@ Metrics::Metrics(const std::string& model, const std::string& server_version,
       batch_size_(families_.Histogram("batch_size", "Sequences that decoded a token in a step.")
                       .Add({}, kSequences)) {
   for (const MakeReportMetrics make : reports) reports_.push_back(make(families_));
-  families_.Gauge("start_time_seconds", "When the server started, seconds since 1970.")
+  families_.Gauge("start_time_seconds", "Start time of the server, in seconds since 1970.")
       .Add({})
       .Set(absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()));
   families_.Gauge("build_info", "The server's version; always 1.").Add({{"version", server_version}}).Set(1);

@@ -66,7 +66,7 @@ void PrintTables(const Findings& findings, const std::optional<model::VarProfile
   }
 }
 
-// The model's directory.
+// Returns the model directory.
 absl::StatusOr<std::string> ReadCommandLine(int argc, char** argv) {
   RETURN_IF_ERROR(ReadFlags(
       {.name = "varserve-calibrate",
