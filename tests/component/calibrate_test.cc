@@ -8,9 +8,9 @@
 #include <random>
 
 #include "server/backend/torch/sink_measure.h"
+#include "tests/component/golden.h"
 #include "tools/calibrate/layer_probe.h"
 #include "tools/calibrate/profile_file.h"
-#include "tests/component/golden.h"
 
 namespace varserve::calibrate {
 namespace {

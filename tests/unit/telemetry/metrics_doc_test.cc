@@ -25,11 +25,11 @@ TEST(MetricTableTest, TellsTypesUnitsLabelsAndBuckets) {
   families.Counter("moved_tokens_total", "Moved.").Add({});
   families.Gauge("use_ratio", "Use.").Add({{"b", "1"}, {"a", "2"}});
   EXPECT_EQ(MetricTable(families.registry()->Collect()),
-            "| metric | type | unit | labels | is |\n|---|---|---|---|---|\n"
+            "| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n"
             "| `varserve_moved_tokens_total` | counter | tokens |  | Moved. |\n"
             "| `varserve_use_ratio` | gauge | 0 to 1 | `a` `b` | Use. |\n"
             "| `varserve_wait_seconds` | histogram | s | `var` | A wait. |\n"
-            "\n| buckets up to | of |\n|---|---|\n"
+            "\n| bucket bounds | metrics |\n|---|---|\n"
             "| 0.5 1 | `varserve_wait_seconds` |\n");
 }
 
