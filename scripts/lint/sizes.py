@@ -8,6 +8,7 @@ from sources import ROOT, report, sources
 FILE_LINES = 300  # of .h, .cc and .py in server/, client/, tools/ and tests/
 FUNCTION_LINES = 60  # in server/, client/ and tools/, from the first line of the declaration to the closing brace
 
+
 def long_files() -> list[str]:
     lines = {
         name: len((ROOT / name).read_text().splitlines())
@@ -15,9 +16,7 @@ def long_files() -> list[str]:
         for name in sources(*(f"{folder}/*.{ending}" for ending in ("h", "cc", "py")))
     }
     return [
-        f"{name}: {count} lines; a file has at most {FILE_LINES}"
-        for name, count in lines.items()
-        if count > FILE_LINES
+        f"{name}: {count} lines; a file has at most {FILE_LINES}" for name, count in lines.items() if count > FILE_LINES
     ]
 
 
