@@ -182,7 +182,7 @@ TEST_F(CommandErrorTest, FilesThatCannotBeSent) {
   std::ofstream(huge).close();
   std::filesystem::resize_file(huge, (int64_t{1} << 30) + 1);  // sparse
   const std::pair<std::string, std::string> cases[] = {
-      {"/no/such/file", "No such file"}, {testing::TempDir(), "Is a directory"}, {huge, "larger than 1 GiB"}};
+      {"/no/such/file", "No such file"}, {dir_.path(), "Is a directory"}, {huge, "larger than 1 GiB"}};
   for (const auto& [path, problem] : cases) {
     err_.str("");
     EXPECT_EQ(Run<AskCommand>({"ask", picture_, path, "?"}), kExitUsage);
@@ -192,7 +192,6 @@ TEST_F(CommandErrorTest, FilesThatCannotBeSent) {
     EXPECT_EQ(Run<ModelCommand>({"model", "--token-file", path}), kExitUsage);
     EXPECT_EQ(Run<ModelCommand>({"model", "--tls-ca", path}), kExitUsage);
   }
-  std::filesystem::remove(huge);
   EXPECT_TRUE(server_.metadata().empty());
 }
 
