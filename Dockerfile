@@ -45,6 +45,7 @@ COPY cmake cmake
 COPY proto proto
 COPY server server
 COPY client client
+COPY tools tools
 RUN --mount=type=cache,target=/root/.cache/ccache --mount=type=cache,target=/root/.cargo/registry \
     LIBTORCH=/libtorch CCACHE_DIR=/root/.cache/ccache cmake --preset release -DVARSERVE_TESTS=OFF \
       -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON \

@@ -18,7 +18,7 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const Conn
   if (!options.tls.has_value()) return grpc::InsecureChannelCredentials();
   const TlsOptions& tls = *options.tls;
   if (tls.cert.empty() != tls.key.empty()) {
-    return absl::InvalidArgumentError("tls: a client certificate and its key are needed together");
+    return absl::InvalidArgumentError("tls: a client certificate needs its key, and a key its certificate");
   }
   return grpc::SslCredentials(
       {.pem_root_certs = tls.ca, .pem_private_key = tls.key, .pem_cert_chain = tls.cert});
@@ -42,7 +42,8 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> CreateChannel(const ConnectOption
   if (options.tls.has_value() && !options.tls->server_name.empty()) {
     arguments.SetSslTargetNameOverride(options.tls->server_name);
   } else if (options.tls.has_value() && absl::StrContains(options.address, ',')) {
-    return absl::InvalidArgumentError("tls: several addresses need the server name their certificates carry");
+    return absl::InvalidArgumentError(
+        "tls: several addresses need the server name that all their certificates have");
   }
   return grpc::CreateCustomChannel(*target, *credentials, arguments);
 }

@@ -26,14 +26,15 @@ double Random() {
 absl::Status CheckHeader(absl::string_view option, absl::string_view value) {
   const bool valid = std::all_of(value.begin(), value.end(), [](char c) { return absl::ascii_isprint(c); });
   if (valid) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(option, ": may hold printable ASCII characters only"));
+  return absl::InvalidArgumentError(absl::StrCat(option, ": only printable ASCII characters are allowed"));
 }
 
 // To protobuf and gRPC a size is an int.
 absl::Status CheckSize(const google::protobuf::Message& request) {
   const size_t size = request.ByteSizeLong();
   if (size <= std::numeric_limits<int32_t>::max()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("request: has ", size, " bytes; no message can have 2 GiB"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("request: has ", size, " bytes; the limit of gRPC is 2 GiB"));
 }
 
 absl::Status NoFinished() { return absl::InternalError("stream: the server ended it without a result"); }
@@ -76,12 +77,13 @@ absl::Status InferenceClient::Call(const CallOptions& options, const std::string
     if (result.stopped) return absl::CancelledError("the call was stopped by its callback");
     const absl::Status status = FromGrpcStatus(result.status);
     const bool cancelled = options.cancellation != nullptr && options.cancellation->cancelled();
-    if (absl::IsCancelled(status) && !cancelled) {
-      return absl::AbortedError(absl::StrCat(
-          result.heard
-              ? "the server broke the call off, as it does when nobody reads for its --write_timeout: "
-              : "the server cancelled the call: ",
-          status.message()));
+    if (absl::IsCancelled(status) && cancelled) return absl::CancelledError("the call was interrupted");
+    if (absl::IsCancelled(status)) {
+      return absl::AbortedError(absl::StrCat(result.heard
+                                                 ? "the server cancelled the call during the answer, as it "
+                                                   "does when nobody reads for its --write_timeout: "
+                                                 : "the server cancelled the call: ",
+                                             status.message()));
     }
     if (result.heard || retry == options.max_retries) return status;
     const std::optional<absl::Duration> wait = RetryWait(status, retry, Random());
@@ -89,7 +91,7 @@ absl::Status InferenceClient::Call(const CallOptions& options, const std::string
     if (options.cancellation == nullptr) {
       absl::SleepFor(*wait);
     } else if (options.cancellation->WaitFor(*wait)) {
-      return absl::CancelledError("the call was cancelled while it waited to be tried again");
+      return absl::CancelledError("the call was cancelled while it waited for its next try");
     }
   }
 }

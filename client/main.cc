@@ -1,6 +1,7 @@
 // varserve: the command line of the API in proto/varserve/v1.
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,12 +29,12 @@ constexpr char kFooter[] = R"(varserve COMMAND --help lists a command's options.
 
 Exit codes:
   0    ok
-  1    an error of the server's or the network's, or output that cannot be written
-  2    wrong use of the command line, or a file that cannot be read
-  3    the request was refused as wrong (INVALID_ARGUMENT, FAILED_PRECONDITION), or never fits (RESOURCE_EXHAUSTED)
-  4    overloaded, not ready or not reachable (RESOURCE_EXHAUSTED with a time to try again, UNAVAILABLE)
-  5    the time was over (DEADLINE_EXCEEDED)
-  6    no token, or a wrong one (UNAUTHENTICATED)
+  1    the server or the network failed, or the output could not be written
+  2    the command line is wrong, or a file cannot be read
+  3    the request is invalid (INVALID_ARGUMENT, FAILED_PRECONDITION) or too large (RESOURCE_EXHAUSTED)
+  4    the server is busy, not ready or not reachable (UNAVAILABLE, RESOURCE_EXHAUSTED with a retry delay)
+  5    --timeout ran out (DEADLINE_EXCEEDED)
+  6    the token is missing or wrong (UNAUTHENTICATED)
   130  interrupted
 )";
 
@@ -96,4 +97,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace varserve::cli
 
-int main(int argc, char** argv) { return varserve::cli::Main(argc, argv); }
+int main(int argc, char** argv) {
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);  // what its log says is in the status, too
+  return varserve::cli::Main(argc, argv);
+}

@@ -22,7 +22,7 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
   if (reset && (status.error_code() == grpc::StatusCode::INTERNAL ||
                 status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED)) {
     return absl::UnavailableError(
-        absl::StrCat("a proxy between here and the server broke the call off: ", status.error_message()));
+        absl::StrCat("a proxy between the client and the server reset the call: ", status.error_message()));
   }
   // The codes are numerically equal by definition.
   absl::Status result(static_cast<absl::StatusCode>(status.error_code()), status.error_message());

@@ -1,5 +1,5 @@
-# Compiles through ccache where it is installed. Paths count from the source folder, so that another clone finds what this one
-# compiled; what remains allowed to differ is what precompiled headers hide from ccache: macros of the command line and __TIME__.
+# Compiles through ccache if it is installed. Paths are relative to the source folder, so that clones share cached objects.
+# Differences that precompiled headers hide from ccache are ignored: macros of the command line, and __TIME__.
 find_program(CCACHE ccache)
 if(CCACHE)
   set(CMAKE_C_COMPILER_LAUNCHER

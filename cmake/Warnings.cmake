@@ -1,18 +1,18 @@
-# Warnings are errors in the project's own targets: link varserve::warnings PRIVATE.
-# Designated initializers leave out fields on purpose: the others have defaults.
+# Warnings are errors in the project's own targets, which link varserve::warnings PRIVATE.
+# Designated initializers may leave out fields that have defaults.
 add_library(varserve_warnings INTERFACE)
 add_library(varserve::warnings ALIAS varserve_warnings)
 target_compile_options(varserve_warnings INTERFACE -Wall -Wextra -Wno-missing-field-initializers -Werror
   -Wnon-virtual-dtor -Woverloaded-virtual)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # gcc 12 takes the empty state of std::optional for an uninitialized one.
+  # gcc 12 reports an empty std::optional as uninitialized.
   target_compile_options(varserve_warnings INTERFACE -Wno-maybe-uninitialized)
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_compile_options(varserve_warnings INTERFACE -Wthread-safety)
 endif()
 
-# varserve_library(NAME SOURCES ... DEPS ...): one static library per folder; includes are relative to the root.
+# varserve_library(NAME SOURCES ... DEPS ...): defines a static library; includes are relative to the repository root.
 function(varserve_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_library(varserve_${name} STATIC ${ARG_SOURCES})

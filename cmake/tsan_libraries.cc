@@ -1,9 +1,9 @@
-// Tells ThreadSanitizer how threads wait for each other in Debian's and LibTorch's libraries, which are not
-// instrumented: without this every field that an absl::Mutex guards, and everything handed over by gRPC or to
-// the threads of OpenMP, looks like a data race. Part of every program of a thread-sanitized build. Defined
-// in the program itself, these go before the libraries' own functions of the same names, in calls from gRPC
-// as well. One that is used and not here (ReaderLock, LockWhen) shows as false races. The mangled names are
-// those of Debian 12.
+// Describes to ThreadSanitizer how threads wait for each other in Debian's and LibTorch's libraries, which
+// are not instrumented. Without this, every field guarded by an absl::Mutex, and everything passed between
+// threads by gRPC or OpenMP, looks like a data race. Linked into every program of a thread-sanitized build.
+// Functions defined in the program override the libraries' own functions of the same name, also for calls
+// from gRPC. A function that is used but missing here (ReaderLock, LockWhen) causes false reports. The
+// mangled names are those of Debian 12.
 #include <dlfcn.h>
 #include <sanitizer/tsan_interface.h>
 
@@ -12,7 +12,7 @@
 
 namespace {
 
-// The library's function that one of this file precedes.
+// The library's function that a function in this file overrides.
 template <typename Function>
 Function* Library(const char* name) {
   return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
@@ -20,12 +20,12 @@ Function* Library(const char* name) {
 
 }  // namespace
 
-// The library's own detector of lock cycles, not instrumented either.
+// absl's own detector of lock cycles is not instrumented either.
 extern "C" const char* __tsan_default_suppressions() {
   return "called_from_lib:libabsl_graphcycles_internal.so\n";
 }
 
-// What precedes a parallel region happens before all its threads, and they before what follows it.
+// Code before a parallel region happens before all its threads, and they happen before the code after it.
 extern "C" void GOMP_parallel(void (*body)(void*), void* data, unsigned num_threads, unsigned flags) {
   struct Region {
     void (*body)(void*);
@@ -127,7 +127,7 @@ ABSL_NAMESPACE_END
 
 namespace grpc_core {
 
-// gRPC's queues between threads are atomics of its own, not instrumented.
+// gRPC's queues between threads use atomics that are not instrumented.
 class MultiProducerSingleConsumerQueue {
  public:
   struct Node;

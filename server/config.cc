@@ -1,10 +1,6 @@
 #include "server/config.h"
 
 #include <absl/flags/flag.h>
-#include <absl/flags/parse.h>
-#include <absl/flags/usage.h>
-#include <absl/flags/usage_config.h>
-#include <absl/strings/match.h>
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
@@ -16,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/base/command_line.h"
 #include "server/base/control_group.h"
 #include "server/base/flag_values.h"
 #include "server/base/status_macros.h"
@@ -25,8 +22,8 @@
 ABSL_FLAG(std::string, model, "", "Hugging Face LLaVA directory. Default: $VARSERVE_MODEL");
 ABSL_FLAG(std::string, model_name, "", "Name in replies and metrics. Default: the directory's name");
 ABSL_FLAG(std::string, device, "auto", "auto, cpu, cuda or cuda:N");
-ABSL_FLAG(std::string, dtype, "auto", "Of weights and KV cache: auto, float32, bfloat16 or float16");
-ABSL_FLAG(int, threads, 0, "Threads that compute. Default: the container's CPU quota");
+ABSL_FLAG(std::string, dtype, "auto", "Type of weights and KV cache: auto, float32, bfloat16 or float16");
+ABSL_FLAG(int, threads, 0, "Compute threads. Default: the container's CPU quota");
 ABSL_FLAG(std::string, memory_budget, "",
           "Memory for everything, such as 20G or 800M. Default: most of the free memory");
 ABSL_FLAG(
@@ -42,23 +39,24 @@ ABSL_FLAG(
     "host:port of a health service without TLS, for probes. Default: none; --listen serves health, too");
 ABSL_FLAG(std::string, tls_cert, "",
           "PEM file with the server's certificate chain; reloaded when it changes");
-ABSL_FLAG(std::string, tls_key, "", "PEM file with its private key");
+ABSL_FLAG(std::string, tls_key, "", "PEM file with the private key of --tls_cert");
 ABSL_FLAG(std::string, tls_client_ca, "", "PEM file; clients must show a certificate signed by it (mTLS)");
 ABSL_FLAG(std::string, token_file, "",
           "File of bearer tokens, one per line: TOKEN, or NAME TOKEN; reloaded when it changes");
 
 ABSL_FLAG(int, max_running, 0,
-          "Requests in the batch, plus half as many for callers that have none running. Default: 16 on a "
-          "CPU, 64 on a GPU");
-ABSL_FLAG(int, max_waiting, 256, "Requests in the queue while the batch is full; more are rejected");
-ABSL_FLAG(int64_t, max_waiting_tokens, 256 * 1024, "Prompt tokens in the queue; more are rejected");
+          "Maximum requests in the batch, plus half as many for callers that have none running. Default: 16 "
+          "on a CPU, 64 on a GPU");
+ABSL_FLAG(int, max_waiting, 256, "Maximum requests in the queue while the batch is full; more are rejected");
+ABSL_FLAG(int64_t, max_waiting_tokens, 256 * 1024, "Maximum prompt tokens in the queue; more are rejected");
 ABSL_FLAG(int, max_running_per_caller, 0,
-          "Requests of one caller in the batch. Default: no limit; callers take turns");
+          "Maximum requests of one caller in the batch. Default: no limit; callers take turns");
 ABSL_FLAG(int, max_waiting_per_caller, 0,
-          "Requests of one caller in the queue; more are rejected. Default: three quarters of --max_waiting");
+          "Maximum requests of one caller in the queue; more are rejected. Default: three quarters of "
+          "--max_waiting");
 ABSL_FLAG(std::string, prefix_cache_scope, "shared",
-          "Who can hit the blocks that a request left in the prefix cache: shared (all callers), or caller "
-          "(only its own)");
+          "Who can use the blocks that a request left in the prefix cache: shared (all callers), or caller "
+          "(only the caller that sent it)");
 ABSL_FLAG(int, prefill_budget, 0,
           "Prompt tokens computed per step in addition to decoding. Default: depends on the device");
 ABSL_FLAG(int, worker_threads, 0,
@@ -67,32 +65,31 @@ ABSL_FLAG(absl::Duration, read_timeout, absl::Seconds(60),
           "Time in which a request must arrive completely, or it is cancelled");
 ABSL_FLAG(absl::Duration, write_timeout, absl::Seconds(60),
           "Time after which an answer that its caller does not read is cancelled");
-ABSL_FLAG(double, drain_seconds, 30, "Seconds in which running requests may finish after SIGTERM");
+ABSL_FLAG(double, drain_seconds, 30, "Seconds that running requests have to finish after SIGTERM");
 ABSL_FLAG(absl::Duration, watchdog, absl::Seconds(120),
           "Time without a finished step after which the server is unhealthy, and of failing self-tests after "
           "which it exits");
 ABSL_FLAG(int, max_failed_steps, 5,
-          "Failed steps in a row after which the server asks itself a test question; if that fails, too, it "
-          "takes no requests until one succeeds");
+          "Failed steps in a row after which the server asks itself a test question; it takes no requests "
+          "while that fails, too");
 
-ABSL_FLAG(int, max_tokens, 2048, "Limit of an answer's tokens; requests for more get this many");
-ABSL_FLAG(int, max_images, 8, "Images per request");
-ABSL_FLAG(std::string, max_image_bytes, "20M", "Encoded size of an image");
+ABSL_FLAG(int, max_tokens, 2048, "Maximum tokens of an answer; requests for more get this many");
+ABSL_FLAG(int, max_images, 8, "Maximum images per request");
+ABSL_FLAG(std::string, max_image_bytes, "20M", "Maximum encoded size of an image");
 ABSL_FLAG(int64_t, max_image_pixels, 64'000'000,
-          "Width times height of an image; bounds the time to decode it");
+          "Maximum width times height of an image; bounds the time to decode it");
 ABSL_FLAG(std::string, image_memory, "256M",
           "Memory to decode images and to hold them until their requests end; requests wait for it. An "
           "image that needs more is rejected");
-ABSL_FLAG(std::string, max_message_bytes, "64M", "Size of a request");
+ABSL_FLAG(std::string, max_message_bytes, "64M", "Maximum size of a request");
 ABSL_FLAG(std::string, receive_memory, "256M",
-          "Memory for requests that arrive or wait to be read; at least --max_message_bytes");
-ABSL_FLAG(
-    std::string, max_map_bytes, "2M",
-    "Attention maps in one reply; above the default a reply can exceed the 4 MiB that gRPC clients accept by "
-    "default");
-ABSL_FLAG(int, max_concurrent_streams, 1000, "Concurrent calls on one connection");
+          "Memory for requests that arrive or wait to be parsed; at least --max_message_bytes");
+ABSL_FLAG(std::string, max_map_bytes, "2M",
+          "Maximum size of the attention maps in one reply; with more than 2M a reply can exceed the 4 MiB "
+          "that gRPC clients accept");
+ABSL_FLAG(int, max_concurrent_streams, 1000, "Maximum concurrent calls on one connection");
 ABSL_FLAG(int, max_connections, 1000,
-          "Concurrent connections; one more replaces the idlest connection of the address that has most");
+          "Maximum connections; one more replaces the idlest connection of the address that has most");
 ABSL_FLAG(absl::Duration, max_connection_idle, absl::Minutes(15),
           "Time after which a connection without calls is closed");
 ABSL_FLAG(absl::Duration, max_connection_age, absl::Minutes(30),
@@ -105,10 +102,10 @@ ABSL_FLAG(std::string, var_preset, "general",
           "VAR preset of requests that set none: general, hallucination or vision_centric");
 ABSL_FLAG(std::vector<std::string>, sink_dimensions, {},
           "Sink dimensions of the VAR profile, such as 1415,2533; varserve-calibrate finds them");
-ABSL_FLAG(double, tau, 0, "Sink threshold of the VAR profile");
+ABSL_FLAG(double, tau, 0, "Sink threshold of the VAR profile. Default: the profile's");
 
-ABSL_FLAG(std::string, log_format, "text", "text or json");
-ABSL_FLAG(std::string, log_level, "info", "debug, info, warning or error");
+ABSL_FLAG(std::string, log_format, "text", "Format of the log: text or json");
+ABSL_FLAG(std::string, log_level, "info", "Lowest level that is logged: debug, info, warning or error");
 
 namespace varserve {
 namespace {
@@ -123,9 +120,10 @@ absl::Status ReadModelFlags(ServerConfig& c) {
   if (c.model.model_dir.empty()) {
     const char* from_environment = std::getenv("VARSERVE_MODEL");
     if (from_environment == nullptr)
-      return InvalidFlag("model", "is missing: the directory of the model to serve");
+      return InvalidFlag("model", "is missing; give the directory of the model to serve");
     c.model.model_dir = from_environment;
   }
+  RETURN_IF_ERROR(FlagDirectory("model", c.model.model_dir, "config.json"));
   c.model.device = absl::GetFlag(FLAGS_device);
   c.model.dtype = absl::GetFlag(FLAGS_dtype);
   c.model_name = absl::GetFlag(FLAGS_model_name);
@@ -253,18 +251,13 @@ absl::Status ReadConnectionFlags(ServerConfig& c) {
 }  // namespace
 
 absl::StatusOr<ServerConfig> ReadCommandLine(int argc, char** argv) {
-  absl::SetProgramUsageMessage(
-      "Serves a LLaVA model over gRPC with Visual Attention Redistribution switched per request.\n"
-      "  varserve-server --model DIR [flags]");
-  absl::FlagsUsageConfig usage;
-  usage.contains_help_flags = [](absl::string_view file) { return absl::EndsWith(file, "server/config.cc"); };
-  usage.contains_helpshort_flags = usage.contains_help_flags;
-  usage.version_string = [] { return absl::StrCat("varserve-server ", kVersion, "\n"); };
-  absl::SetFlagsUsageConfig(usage);
-  const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
-  if (rest.size() > 1)
-    return absl::InvalidArgumentError(absl::StrCat("unexpected argument \"", rest[1], "\"; see --help"));
-
+  RETURN_IF_ERROR(ReadFlags(
+      {.name = "varserve-server",
+       .version = kVersion,
+       .usage = "Serves a LLaVA model over gRPC with Visual Attention Redistribution switched per request.\n"
+                "  varserve-server --model DIR [FLAG...]",
+       .flags_file = "server/config.cc"},
+      argc, argv));
   ServerConfig c;
   RETURN_IF_ERROR(ReadModelFlags(c));
   RETURN_IF_ERROR(ReadVarFlags(c));

@@ -37,7 +37,7 @@ constexpr absl::Duration kLastWords = absl::Seconds(2);
 void GiveUp(const absl::Status& why, bool failing, Front& front, telemetry::Logger& logger) {
   logger.Error(why.message());
   front.SetHealth({.failing = failing}, /*live=*/false);
-  front.Refuse("the server ends: it cannot serve; try another replica");
+  front.Refuse("the server cannot serve and is shutting down; its log says why");
 }
 
 // The process's exit code.
@@ -69,9 +69,10 @@ int Run(const ServerConfig& config, Termination& termination, telemetry::Logger&
       Watch(config, clock, serving->self_test_question(), engine, termination, front, logger);
 
   if (why.ok()) {
-    logger.Info("draining", {{"seconds", absl::ToDoubleSeconds(config.drain)}});
+    logger.Info("draining: running requests may finish; a second signal stops the server at once",
+                {{"seconds", absl::ToDoubleSeconds(config.drain)}});
     front.SetHealth({}, /*live=*/true);
-    front.Refuse("the server is draining; try another replica");
+    front.Refuse("the server is draining and takes no new requests; try again later, or ask another replica");
   } else {
     GiveUp(why, /*failing=*/true, front, logger);
   }
@@ -98,7 +99,7 @@ int Fail(const absl::Status& status) {
 int main(int argc, char** argv) {
   varserve::UsePassiveOpenMp(argv);
   varserve::LimitHeapArenas();
-  google::protobuf::SetLogHandler(nullptr);  // what is wrong with a message its sender is told
+  google::protobuf::SetLogHandler(nullptr);  // a message's sender learns what is wrong with it
   std::signal(SIGPIPE, SIG_IGN);             // a reader of the log that goes away is no reason to end
   const std::shared_ptr<varserve::Termination> termination = varserve::Termination::Catch();
   const absl::StatusOr<varserve::ServerConfig> config = varserve::ReadCommandLine(argc, argv);

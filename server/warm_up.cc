@@ -30,9 +30,9 @@ absl::Status WarmUp(std::shared_ptr<const Prompt> question, engine::ModelRunner&
   const engine::SlotLayout layout(prefix_size, runner.facts().block_size);
   const int num_blocks = layout.NumBlocks(prompt_size + 1);
   if (num_blocks > runner.facts().num_kv_blocks) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("memory_budget: the KV cache of ", runner.facts().num_kv_blocks,
-                     " blocks cannot hold one question about one image, ", num_blocks));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "--memory_budget: the KV cache of ", runner.facts().num_kv_blocks,
+        " blocks cannot hold a question about an image, which takes ", num_blocks, "; raise it"));
   }
   std::vector<engine::BlockId> blocks(num_blocks);
   std::iota(blocks.begin(), blocks.end(), 0);

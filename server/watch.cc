@@ -13,9 +13,10 @@ namespace {
 
 void LogChange(const telemetry::Metrics::Health& was, const telemetry::Metrics::Health& is,
                const absl::Status& why, telemetry::Logger& logger) {
-  if (is.stuck && !was.stuck) logger.Error("the engine is stuck: there is work, but no step ends");
+  if (is.stuck && !was.stuck)
+    logger.Error("the engine is stuck: requests are running, but no step has finished for --watchdog");
   if (is.failing && !was.failing) {
-    logger.Error("the model fails, also on a question of the server's own",
+    logger.Error("the model fails, even on the server's own test question",
                  {{"error", std::string(why.message())}});
   }
   if (is.ready && !was.ready) logger.Info("ready again");
@@ -29,7 +30,7 @@ absl::Status Watch(const ServerConfig& config, const Clock& clock, std::shared_p
   engine::HealthPolicy policy({.max_failed_steps = config.max_failed_steps, .max_failing = config.watchdog});
   engine::SelfTest self_test(&engine, std::move(question));
   HeapTrim heap_trim;
-  telemetry::Metrics::Health told{.ready = true};
+  telemetry::Metrics::Health reported{.ready = true};
   while (!termination.WaitFor(absl::Seconds(1))) {
     logger.SumUp();
     heap_trim.Look(clock.Now());
@@ -40,10 +41,10 @@ absl::Status Watch(const ServerConfig& config, const Clock& clock, std::shared_p
     telemetry::Metrics::Health health{.stuck = engine.stuck(config.watchdog),
                                       .failing = !verdict.failing.ok()};
     health.ready = !health.stuck && !health.failing;
-    if (health == told) continue;
-    LogChange(told, health, verdict.failing, logger);
+    if (health == reported) continue;
+    LogChange(reported, health, verdict.failing, logger);
     front.SetHealth(health, /*live=*/!health.stuck);
-    told = health;
+    reported = health;
   }
   return absl::OkStatus();
 }

@@ -62,6 +62,8 @@ void AnswerOutput::Finish(const v1::Finished& finished) {
     console_.err << "\n" << FormatTotals(finished.var_report());
     const std::string layers = FormatLayers(finished.var_report());
     if (!layers.empty() && (console_.err_is_terminal || flags_.verbose)) console_.err << "\n" << layers;
+    const std::string tokens = FormatTokens(finished.var_report());  // none unless they were asked for
+    if (!tokens.empty()) console_.err << "\n" << tokens;
   }
   if (flags_.verbose) console_.err << "\n" << FormatUsage(finished);
 }

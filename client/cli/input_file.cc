@@ -16,7 +16,7 @@ constexpr int64_t kMostBytes = 1 << 30;
 
 absl::StatusOr<std::string> ReadAll(const std::string& name, std::FILE* file) {
   const absl::Status too_large =
-      absl::InvalidArgumentError(absl::StrCat(name, ": is larger than 1 GiB, which fits no request"));
+      absl::InvalidArgumentError(absl::StrCat(name, ": is larger than 1 GiB; no request can hold that"));
   struct stat info = {};
   if (fstat(fileno(file), &info) == 0 && info.st_size > kMostBytes) return too_large;
   std::string contents;

@@ -1,8 +1,13 @@
 #include "client/cli/request_flags.h"
 
+#include <google/protobuf/descriptor.h>
+
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "client/cli/message_fields.h"
 
@@ -12,40 +17,67 @@ GenerateFlags::GenerateFlags(CLI::App& app) {
   const auto add = [&](const std::string& field, const std::string& help) {
     AddFieldFlag(app, options_, field, help)->group("Generation");
   };
-  add("max_tokens", "Most tokens to generate. Default: 256");
-  add("temperature", "0 is greedy, up to 5. Default: 0");
-  add("top_p", "Sample from the most probable tokens that together reach it. Default: 1, all");
+  add("max_tokens", "Maximum length of the answer in tokens. Default: 256");
+  add("temperature", "Randomness, 0 to 5; 0 takes the most probable token each time. Default: 0");
+  add("top_p", "Sample from the most probable tokens that together reach this probability. Default: 1, all");
   add("top_k", "Sample from this many most probable tokens. Default: 0, all");
-  add("seed", "Same seed, same answer. Default: random");
-  add("repetition_penalty", "Of tokens already there, 0.01 to 10. Default: 1, none");
-  add("stop", "End before this text. May be given 8 times");
-  add("logprobs", "Log-probabilities of each token and of this many alternatives");
-  add("ignore_eos", "Go on after the end of the answer, up to --max-tokens");
+  add("seed", "Seed of the sampling; the same seed gives the same answer. Default: random");
+  add("repetition_penalty", "Penalty on tokens that occurred before, 0.01 to 10. Default: 1, none");
+  add("stop", "End the answer before this text. Can be given up to 8 times");
+  add("logprobs", "Show the log-probability of each token and of this many alternatives");
+  add("ignore_eos", "Continue after the end of the answer, up to --max-tokens");
 }
 
 VarFlags::VarFlags(CLI::App& app, Mode mode) {
-  CLI::Option* var = nullptr;
-  const auto add = [&](const std::string& field, const std::string& help) {
-    CLI::Option* option = AddFieldFlag(app, options_, field, help)->group("Visual Attention Redistribution");
-    if (var != nullptr)
-      option->needs(var);  // otherwise the server's default mode, often off, would ignore them
+  const auto add = [&](const std::string& field, const std::string& help, const std::string& flag = "") {
+    AddFieldFlag(app, options_, field, help, flag)->group("Visual Attention Redistribution");
   };
   if (mode == Mode::kFlag) {
-    var = AddFieldFlag(app, options_, "mode",
-                       "Measure sinks and attention, or redistribute it. Default: the server's", "--var")
-              ->group("Visual Attention Redistribution");
+    add("mode", "Redistribute attention (on), only measure it (observe), or neither. Default: the server's",
+        "--var");
   }
-  add("variant", "As the paper says or as its authors' code does. Default: paper");
-  add("preset", "rho by kind of task: 0.8, 0.5, 0.9. Default: the server's");
-  add("tau", "A token is a sink from this phi on. Default: the model's");
-  add("rho", "Least share on tokens that are no sinks of an image-centric head. Default: the preset's");
+  add("variant", "Compute VAR as in the paper, or as in its authors' code. Default: paper");
+  add("preset", "Set rho by the kind of task: 0.8, 0.5 or 0.9. Default: the server's");
+  add("tau", "Threshold: a token is a sink if its phi is at least this. Default: the model's");
+  add("rho",
+      "Threshold: a head is image-centric if at least this share of its visual attention is on non-sinks. "
+      "Default: the preset's");
   add("p", "Share of the sinks' attention that is moved. Default: 0.6");
-  add("min_visual_attention", "Least visual attention of an image-centric head. Default: 0.2");
-  add("first_layer", "First decoder layer, counted from 0. Default: 0");
-  add("last_layer", "Last decoder layer. Default: the last but one");
+  add("min_visual_attention", "Minimum visual attention of an image-centric head. Default: 0.2");
+  add("first_layer", "First decoder layer to change or measure, counted from 0. Default: 0");
+  add("last_layer", "Last decoder layer to change or measure. Default: the last but one");
   if (mode == Mode::kFixed) return;
-  add("detail", "How much evidence the reply carries; maps are seen with --json. Default: layers");
-  add("map_layers", "Layers averaged in the maps. May be given several times. Default: all");
+  add("detail", "Evidence to show; maps need --json. Default: layers");
+  add("map_layers", "Layers that the maps average. Can be given several times. Default: all");
+}
+
+absl::Status VarFlags::Check(bool json) const {
+  const absl::Status status = CheckEffect(options_, "--var on or --var observe", json);
+  if (status.ok()) return status;
+  const std::pair<std::string, absl::string_view> field =
+      absl::StrSplit(status.message(), absl::MaxSplits(':', 1));
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", absl::StrReplaceAll(field.first, {{"_", "-"}}), ":", field.second));
+}
+
+absl::Status CheckEffect(const v1::VarOptions& options, absl::string_view modes, bool json) {
+  const auto invalid = [](absl::string_view field, absl::string_view problem) {
+    return absl::InvalidArgumentError(absl::StrCat(field, ": ", problem));
+  };
+  if (options.mode() != v1::VAR_MODE_ON && options.mode() != v1::VAR_MODE_OBSERVE) {
+    std::vector<const google::protobuf::FieldDescriptor*> fields;
+    v1::VarOptions::GetReflection()->ListFields(options, &fields);
+    for (const google::protobuf::FieldDescriptor* field : fields) {
+      if (field->number() != v1::VarOptions::kModeFieldNumber)
+        return invalid(field->name(), absl::StrCat("has no effect without ", modes));
+    }
+  }
+  if (options.detail() != v1::VAR_DETAIL_MAPS) {
+    return options.map_layers().empty() ? absl::OkStatus()
+                                        : invalid("map_layers", "has no effect unless detail is maps");
+  }
+  return json ? absl::OkStatus()
+              : invalid("detail", "maps need --json; varserve explain draws them on a page");
 }
 
 absl::StatusOr<v1::VarOptions> ParseVarSetting(absl::string_view text) {

@@ -5,6 +5,7 @@
 #include <CLI/App.hpp>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "varserve/v1/inference.pb.h"
@@ -26,10 +27,17 @@ class VarFlags {
 
   VarFlags(CLI::App& app, Mode mode);
   const v1::VarOptions& options() const { return options_; }
+  // Of flags with the mode: see CheckEffect. INVALID_ARGUMENT beginning with the flag.
+  absl::Status Check(bool json) const;
 
  private:
   v1::VarOptions options_;
 };
+
+// Refuses what would be ignored: fields without a mode that measures, layers of maps without maps, and maps
+// without the JSON that shows them. `modes`: how the caller writes those modes. INVALID_ARGUMENT beginning
+// with the field's name.
+absl::Status CheckEffect(const v1::VarOptions& options, absl::string_view modes, bool json);
 
 // "on,rho=0.5,first_layer=4": a mode, and fields of VarOptions. INVALID_ARGUMENT beginning with the field's
 // name.

@@ -12,11 +12,11 @@ namespace varserve::cli {
 // Whether a protobuf string may hold it.
 bool IsUtf8(absl::string_view text);
 
-// Places the text takes; control characters and bytes that are no UTF-8 take none.
+// Places the text takes; control characters and bytes that are not UTF-8 take none.
 int DisplayWidth(absl::string_view text);
 
 // A model's words with nothing in them that could steer the terminal: control characters and bytes that are
-// no UTF-8 become a replacement character, except line ends and tabs.
+// not UTF-8 become a replacement character, except line ends and tabs.
 std::string Printable(absl::string_view text);
 // The same for a table's cell: line ends and tabs become \n and \t.
 std::string PrintableLine(absl::string_view text);

@@ -28,7 +28,7 @@ std::string Difference(const ComparedAnswer& first, const ComparedAnswer& other)
 std::string FormatTotals(const v1::VarReport& report) {
   const v1::VarOptions& setting = report.effective();
   const std::string heading = absl::StrFormat(
-      "VAR %s (%s): tau %g, rho %g, p %g, least visual attention %g, layers %d to %d\n",
+      "VAR %s (%s): tau %g, rho %g, p %g, min. visual attention %g, layers %d to %d\n",
       EnumName(setting.mode()), EnumName(setting.variant()), setting.tau(), setting.rho(), setting.p(),
       setting.min_visual_attention(), setting.first_layer(), setting.last_layer());
   return absl::StrCat(heading,
@@ -51,6 +51,18 @@ std::string FormatLayers(const v1::VarReport& report) {
                     absl::StrCat(layer.text_sink_tokens()), Percent(layer.image_centric_head_ratio()),
                     Percent(layer.redistributed_attention()), Percent(layer.visual_attention_before()),
                     Percent(layer.visual_attention_after())});
+  }
+  return FormatTable(rows);
+}
+
+std::string FormatTokens(const v1::VarReport& report) {
+  if (report.tokens().empty()) return "";
+  std::vector<Row> rows = {
+      {"position", "text", "image-centric", "redistributed", "visual before", "visual after"}};
+  for (const v1::TokenReport& token : report.tokens()) {
+    rows.push_back({absl::StrCat(token.position()), absl::StrCat("\"", PrintableLine(token.text()), "\""),
+                    Percent(token.image_centric_head_ratio()), Percent(token.redistributed_attention()),
+                    Percent(token.visual_attention_before()), Percent(token.visual_attention_after())});
   }
   return FormatTable(rows);
 }

@@ -19,6 +19,8 @@ struct ComparedAnswer {
 std::string FormatTotals(const v1::VarReport& report);
 // A row per layer; empty if the report has none.
 std::string FormatLayers(const v1::VarReport& report);
+// A row per token, with its position in the sequence; empty if the report has none.
+std::string FormatTokens(const v1::VarReport& report);
 // A column per answer: what VAR did, and where the answer leaves the first one's.
 std::string FormatComparison(const std::vector<ComparedAnswer>& answers);
 

@@ -1,5 +1,7 @@
 #include "client/commands/ask.h"
 
+#include "absl/strings/str_cat.h"
+
 namespace varserve::cli {
 
 AskCommand::AskCommand(CLI::App& program)
@@ -12,8 +14,12 @@ AskCommand::AskCommand(CLI::App& program)
 }
 
 absl::Status AskCommand::Prepare() {
+  if (absl::Status status = var_.Check(output().json); !status.ok()) return status;
   if (absl::Status status = input_.Read(); !status.ok()) return status;
-  for (const std::string& image : input_.images()) request_.add_images()->set_data(image);
+  for (size_t i = 0; i < input_.images().size(); ++i) {
+    request_.add_images()->set_data(input_.images()[i]);
+    SetFile(absl::StrCat("images[", i, "].data"), input_.files()[i]);
+  }
   request_.set_question(input_.question());
   *request_.mutable_options() = generate_.options();
   *request_.mutable_var() = var_.options();

@@ -15,15 +15,17 @@ CaptionCommand::CaptionCommand(CLI::App& program)
       .add_option("IMAGE", image_, "JPEG, PNG or WebP file, - for standard input")
       ->required()
       ->type_name("");
-  AddFieldFlag(app(), request_, "length", "A few words, a sentence, or several. Default: medium");
+  AddFieldFlag(app(), request_, "length", "A few words, one sentence, or several. Default: medium");
   AddVerboseFlag();
   AddConnectionFlags();
 }
 
 absl::Status CaptionCommand::Prepare() {
+  if (absl::Status status = var_.Check(output().json); !status.ok()) return status;
   absl::StatusOr<std::string> image = ReadInput(image_);
   if (!image.ok()) return image.status();
   request_.mutable_image()->set_data(*std::move(image));
+  SetFile("image.data", image_);
   *request_.mutable_options() = generate_.options();
   *request_.mutable_var() = var_.options();
   return absl::OkStatus();

@@ -1,7 +1,9 @@
 #include "client/commands/chat.h"
 
 #include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "client/cli/input_file.h"
 #include "client/commands/chat_messages.h"
 
@@ -11,9 +13,7 @@ ChatCommand::ChatCommand(CLI::App& program)
     : Command(program, "chat", "Answer the last message of a conversation"),
       generate_(app()),
       var_(app(), VarFlags::Mode::kFlag) {
-  app()
-      .add_option("FILE", file_, "JSON array of messages, see below. Default: standard input")
-      ->type_name("");
+  app().add_option("FILE", file_, "JSON array of messages, as below. Default: standard input")->type_name("");
   AddVerboseFlag();
   AddConnectionFlags();
   app().footer(R"(Messages are written as for Hugging Face's chat templates:
@@ -24,11 +24,24 @@ ChatCommand::ChatCommand(CLI::App& program)
 }
 
 absl::Status ChatCommand::Prepare() {
+  if (absl::Status status = var_.Check(output().json); !status.ok()) return status;
   absl::StatusOr<std::string> json = ReadInput(file_);
   if (!json.ok()) return json.status();
-  absl::StatusOr<google::protobuf::RepeatedPtrField<v1::Message>> messages = ParseMessages(*json, &ReadInput);
+  std::vector<std::string> paths;  // in the order of the pictures
+  absl::StatusOr<google::protobuf::RepeatedPtrField<v1::Message>> messages =
+      ParseMessages(*json, [&](const std::string& path) {
+        paths.push_back(path);
+        return ReadInput(path);
+      });
   if (!messages.ok()) return messages.status();
   *request_.mutable_messages() = *std::move(messages);
+  auto path = paths.begin();
+  for (int i = 0; i < request_.messages_size(); ++i) {
+    for (int j = 0; j < request_.messages(i).parts_size(); ++j) {
+      if (!request_.messages(i).parts(j).has_image()) continue;
+      SetFile(absl::StrCat("messages[", i, "].parts[", j, "].image.data"), *path++);
+    }
+  }
   *request_.mutable_options() = generate_.options();
   *request_.mutable_var() = var_.options();
   return absl::OkStatus();

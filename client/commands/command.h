@@ -3,10 +3,13 @@
 #pragma once
 
 #include <CLI/App.hpp>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "client/cli/answer_output.h"
 #include "client/cli/connection_flags.h"
 #include "client/cli/console.h"
@@ -31,6 +34,9 @@ class Command {
   // Calls the server and prints what comes.
   virtual absl::Status Run(client::InferenceClient& client, const client::CallOptions& options,
                            Console& console) = 0;
+  // A server's message with the file that a field it begins with was read from: "images[0].data (cat.jpg):
+  // ...".
+  std::string WithFile(absl::string_view message) const;
   virtual ExitCode ExitCodeFor(const absl::Status& status) const { return ExitCodeOf(status); }
 
  protected:
@@ -40,11 +46,13 @@ class Command {
   // this timeout unless the user says another.
   void AddConnectionFlags(absl::Duration timeout = absl::InfiniteDuration());
   void AddVerboseFlag();
+  void SetFile(const std::string& field, const std::string& path) { files_[field] = path; }
 
  private:
   CLI::App& app_;  // the program's
   OutputFlags output_;
   std::optional<ConnectionFlags> connection_;
+  std::map<std::string, std::string, std::less<>> files_;  // of fields of the request
 };
 
 }  // namespace varserve::cli

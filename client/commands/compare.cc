@@ -1,5 +1,6 @@
 #include "client/commands/compare.h"
 
+#include "absl/strings/str_cat.h"
 #include "client/cli/text_layout.h"
 #include "client/cli/var_tables.h"
 
@@ -11,9 +12,8 @@ CompareCommand::CompareCommand(CLI::App& program)
       generate_(app()) {
   app()
       .add_option("--setting", settings_,
-                  "off, observe or on, and fields of VarOptions: on,rho=0.5,first_layer=4. May be given "
-                  "several times. "
-                  "Default: off and on")
+                  "One VAR setting: off, observe or on, then fields of VarOptions: on,rho=0.5,first_layer=4. "
+                  "Can be given up to 8 times. Default: off and on")
       ->type_name("MODE,KEY=VALUE,...")
       ->allow_extra_args(false)
       ->group("Visual Attention Redistribution");
@@ -24,11 +24,16 @@ CompareCommand::CompareCommand(CLI::App& program)
 absl::Status CompareCommand::Prepare() {
   for (const std::string& setting : settings_) {
     absl::StatusOr<v1::VarOptions> options = ParseVarSetting(setting);
-    if (!options.ok()) return options.status();
+    absl::Status status = options.status();
+    if (status.ok()) status = CheckEffect(*options, "on or observe", output().json);
+    if (!status.ok())
+      return absl::InvalidArgumentError(absl::StrCat("--setting ", setting, ": ", status.message()));
     *request_.add_settings() = *std::move(options);
   }
   if (absl::Status status = input_.Read(); !status.ok()) return status;
   *request_.mutable_request()->add_messages() = input_.message();
+  for (size_t i = 0; i < input_.files().size(); ++i)
+    SetFile(absl::StrCat("request.messages[0].parts[", i, "].image.data"), input_.files()[i]);
   *request_.mutable_request()->mutable_options() = generate_.options();
   return absl::OkStatus();
 }
@@ -54,12 +59,14 @@ absl::Status CompareCommand::Run(client::InferenceClient& client, const client::
     texts.push_back(Printable(answers[i].finished.text()));
   }
   console.out << FormatColumns(settings_, texts, console.width) << "\n" << FormatComparison(answers);
-  if (!output().verbose) return absl::OkStatus();
   for (const ComparedAnswer& answer : answers) {
+    const v1::VarReport& report = answer.finished.var_report();
+    const std::string tokens = FormatTokens(report);  // none unless they were asked for
+    if (!output().verbose && tokens.empty()) continue;
     console.out << "\n" << answer.label << ": " << FormatUsage(answer.finished);
-    if (answer.finished.has_var_report()) {
-      console.out << FormatTotals(answer.finished.var_report()) << FormatLayers(answer.finished.var_report());
-    }
+    if (output().verbose && answer.finished.has_var_report())
+      console.out << FormatTotals(report) << FormatLayers(report);
+    console.out << tokens;
   }
   return absl::OkStatus();
 }

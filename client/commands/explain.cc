@@ -1,6 +1,11 @@
 #include "client/commands/explain.h"
 
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
 #include <fstream>
+#include <string>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,10 +14,28 @@
 #include "client/explain/report_page.h"
 
 namespace varserve::cli {
+namespace {
+
+absl::Status CannotWrite(const std::string& path) {
+  return absl::UnknownError(absl::StrCat("--out: ", path, " cannot be written: ", std::strerror(errno)));
+}
+
+// Before the calls, which may take minutes. Leaves no trace.
+absl::Status CheckWritable(const std::string& path) {
+  std::error_code error;
+  if (path == "-" || std::filesystem::is_other(path, error)) return absl::OkStatus();  // such as a pipe
+  const bool is_there = std::filesystem::exists(path, error);
+  errno = 0;
+  if (!std::ofstream(path, std::ios::binary | std::ios::app).good()) return CannotWrite(path);
+  if (!is_there) std::filesystem::remove(path, error);
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 ExplainCommand::ExplainCommand(CLI::App& program)
     : Command(program, "explain",
-              "Write a page that shows what VAR did to the answer to a question about one picture"),
+              "Write a page that shows what VAR did to the answer to a question about a picture"),
       input_(app()),
       generate_(app()),
       var_(app(), VarFlags::Mode::kFixed) {
@@ -24,8 +47,12 @@ ExplainCommand::ExplainCommand(CLI::App& program)
 }
 
 absl::Status ExplainCommand::Prepare() {
+  if (output().json && app().count("--out") > 0) {
+    return absl::InvalidArgumentError("--out: has no effect with --json, which writes to standard output");
+  }
   if (absl::Status status = input_.Read(); !status.ok()) return status;
   if (input_.images().size() != 1) return absl::InvalidArgumentError("IMAGE: explain takes one picture");
+  SetFile("request.messages[0].parts[0].image.data", input_.files().front());
   request_ = {.image = input_.images().front(),
               .question = input_.question(),
               .generate = generate_.options(),
@@ -35,6 +62,7 @@ absl::Status ExplainCommand::Prepare() {
 
 absl::Status ExplainCommand::Run(client::InferenceClient& client, const client::CallOptions& options,
                                  Console& console) {
+  if (absl::Status status = CheckWritable(out_); !output().json && !status.ok()) return status;
   const absl::StatusOr<client::Explanation> explanation = client::Explain(client, options, request_);
   if (!explanation.ok()) return explanation.status();
   const nlohmann::json data = client::ReportData(request_, *explanation);
@@ -47,10 +75,11 @@ absl::Status ExplainCommand::Run(client::InferenceClient& client, const client::
     console.out << page;
     return absl::OkStatus();
   }
+  errno = 0;
   std::ofstream file(out_, std::ios::binary);
   file << page;
   file.close();
-  if (!file.good()) return absl::UnknownError(absl::StrCat(out_, ": cannot be written"));
+  if (!file.good()) return CannotWrite(out_);
   console.out << "off: " << Printable(explanation->off.text())
               << "\non:  " << Printable(explanation->on.text()) << "\nwrote " << out_ << "\n";
   return absl::OkStatus();

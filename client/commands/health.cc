@@ -13,12 +13,12 @@ constexpr absl::Duration kTimeout = absl::Seconds(5);
 }  // namespace
 
 HealthCommand::HealthCommand(CLI::App& program)
-    : Command(program, "health", "Ask whether the server lives and takes requests; exit code 0 or 1") {
+    : Command(program, "health", "Check that the server is alive and ready for requests; exit code 0 or 1") {
   app()
       .add_option(
           "--service", service_,
-          "Ask for one name only: \"\", whether the process lives, or varserve.v1.VisionLanguage, whether it "
-          "takes requests. Default: the latter")
+          "What to check: \"\" that the process is alive, varserve.v1.VisionLanguage that it is ready. "
+          "Default: the latter")
       ->type_name("NAME");
   AddConnectionFlags(kTimeout);
 }

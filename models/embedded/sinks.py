@@ -1,9 +1,9 @@
-"""Study the attention sinks of a model built by build.py, and what VAR does to its answers.
+"""Study the attention sinks of a model built by build.py, and the effect of VAR on its answers.
 
  1. phi of every token by layer, on held-out scenes: which tokens are sinks, whether they lie on background,
-    whether they stay from layer to layer, how much attention they take. Drawn as a figure.
- 2. Answers with the visual sinks masked out, against as many random other visual tokens masked out.
- 3. Answers under VAR, with and without the test of heads.
+    whether they stay from layer to layer, how much attention they get. Drawn as a figure.
+ 2. Answers with the visual sinks masked, compared with masking as many random other visual tokens.
+ 3. Answers under VAR, with and without the head test.
 
 VAR is computed here by a slow implementation in Python, which also serves to check the server's.
 """
@@ -43,7 +43,7 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Observation:
-    """One scene, captioned."""
+    """One captioned scene."""
 
     phi: np.ndarray  # [L, Tk]
     num_visual: int
@@ -91,7 +91,7 @@ def describe_sinks(observations: list[Observation], shares: list[Shares], tau: f
 
 
 def same_places(observations: list[Observation], tau: float, first: int, last: int) -> float:
-    """Mean overlap (intersection over union) of the visual sinks of one layer and the next."""
+    """Mean overlap (intersection over union) of the visual sinks of consecutive layers."""
     overlaps = []
     for seen in observations:
         sinks = seen.phi[:, : seen.num_visual] >= tau
@@ -122,7 +122,7 @@ def draw(observations: list[Observation], tau: float, path: Path) -> None:
 
 
 def compare(answerer: VarAnswerer, papers: list[Sheet], settings: list[str]) -> dict[str, dict[str, float]]:
-    """Share of right answers under each of the settings, on the same questions."""
+    """Share of correct answers under each of the settings, on the same questions."""
     table = {}
     for name in settings:
         answerer.set(SETTINGS[name])
@@ -135,7 +135,7 @@ def compare(answerer: VarAnswerer, papers: list[Sheet], settings: list[str]) -> 
                 right += verdict.right
                 mentioned += verdict.mentioned.total()
                 invented += verdict.invented.total()
-        changed = answerer.shares[:-1]  # the last layer never is
+        changed = answerer.shares[:-1]  # the last layer is left unchanged
         rows = sum(share.rows for share in changed)
         table[name] = {
             "asked": asked,

@@ -1,8 +1,8 @@
 """Ask a running server about held-out scenes under several VAR settings.
 
-Prints in which decoder layers visual tokens are sinks, how many of these lie on background, and what share of
-answers is right under each setting. The server computes everything; sinks.py studies the same with an
-implementation of its own.
+Prints the decoder layers in which visual tokens are sinks, how many of these lie on background, and the share of
+correct answers under each setting. The server computes everything; sinks.py studies the same with its own
+implementation.
 """
 
 import argparse
@@ -80,7 +80,7 @@ def observe(address: str, client: Path, papers: list[Sheet]) -> SinkCounts:
 
 
 def ask(address: str, client: Path, var: list[str], papers: list[Sheet]) -> tuple[Results, dict[str, float]]:
-    """The results, and what VAR did, means over replies."""
+    """The results, and what VAR did as means over replies."""
     answerer = ServerAnswerer(address, var, client)
     results, did = Results(), Counter()
     replies = 0

@@ -1,13 +1,13 @@
-"""Train the embedded model's own part: projector and low-rank updates of vision tower and decoder.
+"""Train the embedded model's own part: the projector, and low-rank updates of vision tower and decoder.
 
-Stages, each skipped where its result already lies in the work folder:
+Stages, each skipped if its result is already in the work folder:
   projector.pt         the projector aligned with the decoder's word embeddings, or the start's aligned again
-  chat.json            the decoder's own answers to plain questions, so that it keeps talking
-  checkpoint.pt        the language stage, saved every ten minutes; the same command goes on from it
-  trained.safetensors  the result, which build.py takes with --trained
+  chat.json            the decoder's own answers to plain questions, so that it does not forget how to chat
+  checkpoint.pt        the language stage, saved every ten minutes; the same command resumes it
+  trained.safetensors  the result, for build.py --trained
 
 Packages: a folder filled by fetch.py.
-Python packages needed: requirements-training.lock beside this file.
+Python packages needed: requirements-training.lock in this folder.
 """
 
 import argparse
@@ -82,7 +82,7 @@ def _patches(
 
 
 def _processes(number: int, initializer: Callable[[Path, Path], None], sources: Sources) -> ProcessPoolExecutor:
-    # Each process reads for itself: what `sources` has read already is too big to send.
+    # Each process reads its own sources: they are too large to send.
     paths = (sources.packages, sources.cache)
     return ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), initializer, paths)
 
@@ -127,7 +127,7 @@ def train_language(plan: Plan, workers: int) -> None:
     if torch.cuda.is_available():
         language.work_on_gpu(workers, plan, torch.device("cuda"))
         return
-    workers = min(workers, plan.batch)  # a process without a scene in a step has nothing to add
+    workers = min(workers, plan.batch)  # others would have no scene to learn from
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     torch.multiprocessing.spawn(language.work_on_cpu, (workers, port, plan), nprocs=workers)
@@ -152,7 +152,7 @@ def export(plan: Plan) -> None:
 
 
 def _keep(result: Path, write: Callable[[Path], object]) -> None:
-    """Writes beside and renames, so that a file of this name is always whole."""
+    """Writes to another name and renames, so that a file of this name is always complete."""
     part = result.with_suffix(".part")
     write(part)
     part.rename(result)
@@ -194,7 +194,7 @@ def main() -> int:
     args.work.mkdir(parents=True, exist_ok=True)
     plan = Plan(args.scenes, args.batch, args.validate_every, args.work, args.packages, args.start, args.first_scene)
     if not args.export:
-        # Draws what is not drawn yet, before several processes want it.
+        # Creates missing drawings before several processes need them.
         Sources(args.packages, args.work).scene_maker()
         align = partial(align_projector, start=args.start)
         for result, stage in ((plan.projector, align), (plan.chat, distill_chat)):

@@ -1,4 +1,4 @@
-"""Checks that folders of server/ and tools/ include only what is below them. Ends with 1 if one does not, and prints where."""
+"""Checks that folders of server/ and tools/ include only folders below them. Prints violations and exits with 1."""
 
 import re
 import sys

@@ -1,8 +1,8 @@
-// A backend: everything a decoder's layers and a vision tower compute, for one kind of device. The model is
-// written once, against these two interfaces; all backends compute the same numbers up to rounding.
+// A backend: all operations of decoder layers and the vision tower, for one kind of device. The model is
+// written once, against these two interfaces. All backends compute the same numbers up to rounding.
 //
-//   cpu    kernels of our own, chosen by instruction set (cpu/)
-//   torch  LibTorch's operators, on any device: what CUDA runs, and the slow reference of the other (torch/)
+//   cpu    our own kernels, selected by instruction set (cpu/)
+//   torch  LibTorch's operators for any device: used on CUDA, and as a slow reference for the CPU (torch/)
 #pragma once
 
 #include <c10/core/Device.h>
@@ -20,7 +20,7 @@ enum class BackendKind : uint8_t { kAuto, kCpu, kTorch };
 // Const after construction; thread-compatible.
 class Backend {
  public:
-  // kAuto: the fastest that runs on `device`. REQUIRES: a CPU for kCpu.
+  // kAuto: the fastest for `device`. REQUIRES: a CPU for kCpu.
   Backend(BackendKind kind, at::Device device);
 
   const LayerOps& ops() const { return *ops_; }

@@ -1,9 +1,8 @@
-// The operations of a transformer layer beside attention, in two implementations that compute the same thing:
-// kernels on the CPU, and tensor operators on any device. The model's code is written once, against this
-// interface.
+// The operations of a transformer layer other than attention, in two implementations that compute the same:
+// CPU kernels, and tensor operators for any device. The model's code is written once, against this interface.
 //
-// Activations are float32 on the CPU and the serving dtype elsewhere; weights are in the serving dtype,
-// norms' weights float32. Letters: N tokens, C width, K inputs, O outputs, H heads, Hkv KV heads, D head
+// Activations are float32 on the CPU and have the serving dtype elsewhere. Weights have the serving dtype,
+// norms' weights are float32. Letters: N tokens, C width, K inputs, O outputs, H heads, Hkv KV heads, D head
 // size, I gated width.
 #pragma once
 
@@ -16,7 +15,7 @@
 
 namespace varserve::backend {
 
-// Made by LayerOps::Prepare, of use to the same LayerOps alone.
+// Made by LayerOps::Prepare, for use with the same LayerOps only.
 struct LinearWeights {
   at::Tensor weight;    // [O, K] in the order these operations read it
   at::Tensor bias;      // [O] float32, or undefined
@@ -24,9 +23,9 @@ struct LinearWeights {
   int64_t inputs = 0;   // K
 };
 
-// Where RmsNorm leaves the sink measure of its input (server/backend/torch/sink_measure.h).
+// Where RmsNormAndSinks writes the sink measure of its input (server/backend/torch/sink_measure.h).
 struct SinkTarget {
-  at::Tensor dimensions;  // [n] int32 on the CPU, int64 elsewhere; undefined or empty: nothing is measured
+  at::Tensor dimensions;  // [n] int32 on the CPU, int64 elsewhere; undefined or empty: no measurement
   double eps = 0.0;       // the model's
 };
 
@@ -45,7 +44,7 @@ class LayerOps {
   // dtype of SinkTarget::dimensions.
   virtual at::ScalarType SinkIndexDtype() const = 0;
 
-  // weight: [O, K]; both undefined where loading failed.
+  // weight: [O, K]; both are undefined if loading failed.
   virtual LinearWeights Prepare(at::Tensor weight, at::Tensor bias = {}) const = 0;
   // Rows of the weights. ids: [N] int64 => [N, K] in the activation dtype
   virtual at::Tensor Embedding(const at::Tensor& ids, const LinearWeights& table) const = 0;
@@ -55,10 +54,11 @@ class LayerOps {
   virtual void LinearAdd(const at::Tensor& x, const LinearWeights& w, at::Tensor& y) const = 0;
   // x / sqrt(mean(x^2) + eps) * weight. [N, C] => [N, C]
   virtual at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) const = 0;
-  // The same, and phi of each row into kv.phi at its slot. slots: [N] int64
+  // The same; also writes phi of each row to kv.phi at its slot. slots: [N] int64
   virtual at::Tensor RmsNormAndSinks(const at::Tensor& x, const at::Tensor& weight, double eps,
                                      const SinkTarget& sinks, const at::Tensor& slots, KvLayer& kv) const = 0;
-  // Rotates q and k of packed rows [q | k | v] by position, q in place, and writes k and v to their slots.
+  // Rotates q and k of packed rows [q | k | v] by position; leaves q in place and writes k and v to their
+  // slots.
   // qkv: [N, (H + 2 Hkv) D]
   virtual void RopeAndStore(at::Tensor& qkv, int64_t heads, const Rotary& rotary, const at::Tensor& slots,
                             KvLayer& kv) const = 0;

@@ -1,5 +1,5 @@
 // The rows of one step that attend explicitly, and what they attend to: everything that is the same for all
-// layers. Built once per step on the host; knows tokens and slots, not requests.
+// layers. Built once per step on the host. Knows tokens and slots, not requests.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -18,7 +18,7 @@ struct RowBatch {
   // One sequence's KV slots.
   struct Sequence {
     std::vector<int32_t> blocks;  // block table
-    std::vector<float> visual;    // [blocks * block_size] 1 where a visual token lies
+    std::vector<float> visual;    // [blocks * block_size] 1 for a visual token, else 0
     int32_t empty_begin = 0;      // slots [empty_begin, empty_end) hold no token
     int32_t empty_end = 0;
     int32_t num_rows = 0;  // its rows are adjacent
@@ -26,24 +26,24 @@ struct RowBatch {
 
   std::vector<AttentionRow> rows;  // [R], ordered by sequence
   std::vector<Sequence> sequences;
-  std::vector<std::vector<uint8_t>> map_flags;  // [L][maps]: whether map m averages layer l
+  std::vector<std::vector<uint8_t>> map_flags;  // [L][maps]: whether map m includes layer l
 
   int64_t num_rows() const { return static_cast<int64_t>(rows.size()); }
   int64_t num_maps() const { return map_flags.empty() ? 0 : static_cast<int64_t>(map_flags.front().size()); }
-  // Slots of the longest sequence, in whole blocks.
+  // Slots of the longest sequence, rounded up to whole blocks.
   int64_t max_slots() const;
 };
 
-// What VAR did, on the device, filled layer by layer. `groups` splits the heads: a backend may leave one
-// partial sum per KV head, which Reduce() adds up once at the end.
+// What VAR did, on the device, filled layer by layer. `groups` splits the heads: a backend may write one
+// partial sum per KV head; Reduce() adds them up once at the end.
 struct RowEvidence {
-  // [L, R, groups, 4] float32, the last dimension a RowSums.
+  // [L, R, groups, 4] float32; the last dimension is a RowSums.
   at::Tensor sums;
-  // [maps, groups, 2, max_slots] attention before and after, sums over heads and the map's layers.
+  // [maps, groups, 2, max_slots] attention before and after, summed over heads and the map's layers.
   at::Tensor maps;
 
   RowEvidence(const RowBatch& batch, int64_t layers, int64_t groups, const at::Device& device);
-  // Adds up the groups: sums [L, R, 4], maps [maps, 2, max_slots].
+  // Sums over groups: sums becomes [L, R, 4], maps [maps, 2, max_slots].
   void Reduce();
 };
 

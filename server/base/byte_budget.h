@@ -1,9 +1,9 @@
-// A number of bytes that many threads share: whoever needs some waits until they are free, so that together
-// they never hold more. It counts only; nothing is allocated here. The budget must outlive its leases.
+// A number of bytes shared by many threads. A thread that needs some waits until they are free, so all
+// threads together never hold more. Only counts; allocates nothing. The budget must outlive its leases.
 // Thread-safe.
 //
-// Acquire once for all that a piece of work needs, and give back in parts: whoever waits while he holds
-// something may wait for ever.
+// Acquire everything that a piece of work needs in one call, and give it back in parts. A thread that waits
+// while it holds a lease can deadlock.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ namespace varserve {
 
 class ByteBudget {
  public:
-  // Bytes of a budget, given back when it is destroyed. Thread-compatible.
+  // Bytes of a budget, given back by the destructor. Thread-compatible.
   class Lease {
    public:
     Lease() = default;
@@ -27,7 +27,7 @@ class ByteBudget {
     ~Lease() { GiveBack(); }
 
     int64_t bytes() const { return bytes_; }
-    // Takes `bytes` of this lease, at most all, into one of their own.
+    // Moves `bytes` of this lease, at most all of them, into a new one.
     Lease Split(int64_t bytes);
     // Gives back all but `bytes`.
     void ShrinkTo(int64_t bytes);
@@ -43,20 +43,20 @@ class ByteBudget {
 
   explicit ByteBudget(int64_t bytes) : size_(bytes), free_(bytes) {}
 
-  // Waits, first come, first served, until `bytes` are free. INVALID_ARGUMENT if there are never so many;
-  // whatever `stop` says, asked at once and then every few milliseconds.
+  // Waits, first come, first served, until `bytes` are free. INVALID_ARGUMENT if they exceed the budget; or
+  // the error of `stop`, which is called immediately and then every few milliseconds.
   absl::StatusOr<Lease> Acquire(int64_t bytes, Stop stop) ABSL_LOCKS_EXCLUDED(mu_);
 
   int64_t size() const { return size_; }
   int64_t free() const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  // A place in the queue, left when it is destroyed.
+  // A place in the queue; the destructor leaves it.
   class Place {
    public:
     Place(ByteBudget& budget, int64_t bytes) ABSL_LOCKS_EXCLUDED(budget.mu_);
     ~Place() ABSL_LOCKS_EXCLUDED(budget_.mu_);
-    // Takes the bytes if this place becomes the first and they are free before the next look at `stop`.
+    // Takes the bytes if this place is first and they become free before `stop` is due again.
     bool Take() ABSL_LOCKS_EXCLUDED(budget_.mu_);
 
    private:
@@ -70,7 +70,7 @@ class ByteBudget {
   const int64_t size_;
   mutable absl::Mutex mu_;
   int64_t free_ ABSL_GUARDED_BY(mu_);
-  std::list<const Place*> queue_ ABSL_GUARDED_BY(mu_);  // the first is served next
+  std::list<const Place*> queue_ ABSL_GUARDED_BY(mu_);  // front is served next
 };
 
 }  // namespace varserve

@@ -1,4 +1,4 @@
-// The time, injected so that tests can set it. Thread-safe.
+// The current time, injected so that tests can set it. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -14,8 +14,8 @@ class Clock {
   virtual absl::Time Now() const = 0;
 };
 
-// The wall clock's time of construction, and from then on steady: never goes back, whatever happens to the
-// wall clock.
+// Starts at the wall clock's time and then advances steadily: it never goes back, even if the wall clock
+// does.
 class MonotonicClock final : public Clock {
  public:
   absl::Time Now() const override {

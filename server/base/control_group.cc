@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Without a limit, version 1 has a number near the greatest; no machine has this much memory.
+// Version 1 reports a number close to the maximum if there is no limit; no machine has this much memory.
 constexpr int64_t kNoLimit = int64_t{1} << 60;
 
 template <typename Number>
@@ -25,7 +25,7 @@ std::optional<Number> ReadNumber(const fs::path& file) {
   return std::nullopt;
 }
 
-// Sum of some lines of a memory.stat.
+// Sum of two lines of a memory.stat file.
 int64_t SumOf(const fs::path& stat, const std::string& a, const std::string& b) {
   std::ifstream file(stat);
   int64_t sum = 0;
@@ -36,7 +36,7 @@ int64_t SumOf(const fs::path& stat, const std::string& a, const std::string& b) 
   return sum;
 }
 
-// The files of one version of the memory controller.
+// File names of one version of the memory controller.
 struct MemoryFiles {
   const char* limit;
   const char* use;
@@ -75,7 +75,7 @@ void TakeLess(std::optional<Number>& least, const std::optional<Number>& value) 
 
 std::vector<fs::path> ControlGroup::Directories(const std::string& controller,
                                                 const std::string& mount) const {
-  // Lines "4:memory:/path"; version 2 has the number 0 and no controllers.
+  // Lines such as "4:memory:/path"; version 2 has number 0 and no controllers.
   fs::path group = "/";
   std::ifstream file(root_ / "proc/self/cgroup");
   for (std::string line; std::getline(file, line);) {

@@ -1,5 +1,5 @@
-// What the control group of this process, and the groups above it, leave it: version 1 and version 2, in a
-// container or outside. Reads the files again at every call. Thread-safe.
+// CPU quota and free memory of this process's control group and its parents, version 1 and version 2, inside
+// or outside a container. Reads the files on each call. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -13,28 +13,28 @@ namespace varserve {
 
 class ControlGroup {
  public:
-  // `root`: where /proc and /sys are; tests give a directory.
+  // `root`: the directory with /proc and /sys; tests pass their own.
   explicit ControlGroup(std::filesystem::path root = "/") : root_(std::move(root)) {}
 
-  // The smallest CPU quota, in CPUs: cpu.max, cpu.cfs_quota_us. None where no group has one.
+  // The smallest CPU quota, in CPUs (cpu.max, cpu.cfs_quota_us); nullopt if no group has one.
   std::optional<double> CpuQuota() const;
 
-  // Bytes until the first group is at its limit: memory.max, memory.limit_in_bytes. Page cache does not count
-  // as used: the kernel takes it back before a limit is reached, and how much of it there is depends on what
-  // was read before. None where no group has a limit.
+  // Bytes until the first group reaches its limit (memory.max, memory.limit_in_bytes); nullopt if no group
+  // has one. Page cache does not count as used: the kernel reclaims it before a limit is reached, and its
+  // size depends on what was read before.
   std::optional<int64_t> FreeMemory() const;
 
  private:
-  // The group's directory and those above it under a controller's mount point. Those that a container does
-  // not show are left out.
+  // The group's directory and its parents under a controller's mount point, except those that a container
+  // does not expose.
   std::vector<std::filesystem::path> Directories(const std::string& controller,
                                                  const std::string& mount) const;
 
   const std::filesystem::path root_;
 };
 
-// How many CPUs this process may use: the smaller of the CPUs it is scheduled on and the quota, rounded up;
-// at least 1. Thread-safe.
+// Number of CPUs this process may use: the CPUs it may be scheduled on or its quota, rounded up, whichever is
+// smaller; at least 1. Thread-safe.
 int UsableCpus();
 
 }  // namespace varserve

@@ -13,7 +13,7 @@ Digest Sha256(std::initializer_list<absl::string_view> pieces) {
   for (const absl::string_view piece : pieces)
     ok = ok && EVP_DigestUpdate(context.get(), piece.data(), piece.size()) == 1;
   Digest digest;
-  // Nothing but a lack of memory makes any of it fail.
+  // These calls can fail only if memory runs out.
   if (!ok || EVP_DigestFinal_ex(context.get(), digest.data(), nullptr) != 1) throw std::bad_alloc();
   return digest;
 }

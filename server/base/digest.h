@@ -1,4 +1,4 @@
-// SHA-256 of whatever identifies a piece of content. Thread-safe.
+// SHA-256 digests of content. Thread-safe.
 #pragma once
 
 #include <array>
@@ -11,7 +11,7 @@ namespace varserve {
 
 using Digest = std::array<uint8_t, 32>;
 
-// Of the pieces, one after the other.
+// Of the concatenated pieces.
 Digest Sha256(std::initializer_list<absl::string_view> pieces);
 
 inline absl::string_view BytesOf(const Digest& digest) {

@@ -11,8 +11,7 @@ inline absl::Status Invalid(absl::string_view field, absl::string_view problem) 
   return absl::InvalidArgumentError(absl::StrCat(field, ": ", problem));
 }
 
-// "INVALID_ARGUMENT: options.top_p: ..." becomes "... settings[2].top_p: ..." and so on: puts `prefix` before
-// the message.
+// Adds `prefix` before the message: "top_p: ..." becomes "options.top_p: ...".
 inline absl::Status Prefixed(absl::string_view prefix, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(prefix, status.message()));
 }

@@ -7,7 +7,7 @@
 namespace varserve {
 
 absl::Status CheckRange(absl::string_view field, double value, double low, double high, bool open_low) {
-  // Fields are floats: 0.01 of one is not that of a double.
+  // Fields are floats: 0.01 as a float is not 0.01 as a double.
   const double least = static_cast<float>(low);
   if (std::isfinite(value) && value <= high && (open_low ? value > least : value >= least))
     return absl::OkStatus();

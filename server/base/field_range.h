@@ -1,4 +1,4 @@
-// The check of a request's field that has a range. Thread-safe.
+// Range check of a request's field. Thread-safe.
 #pragma once
 
 #include "absl/status/status.h"
@@ -6,7 +6,8 @@
 
 namespace varserve {
 
-// INVALID_ARGUMENT, beginning with the field, unless `value` is in [low, high], or (low, high].
+// INVALID_ARGUMENT beginning with the field's name unless `value` is in [low, high], or (low, high] if
+// `open_low`.
 absl::Status CheckRange(absl::string_view field, double value, double low, double high,
                         bool open_low = false);
 

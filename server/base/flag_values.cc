@@ -1,5 +1,7 @@
 #include "server/base/flag_values.h"
 
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -34,6 +36,14 @@ absl::StatusOr<int64_t> FlagBytes(absl::string_view flag, absl::string_view text
     return InvalidFlag(flag, absl::StrCat("\"", text, "\" is not a size such as 20G, 800M or 1000"));
   }
   return static_cast<int64_t>(bytes);
+}
+
+absl::Status FlagDirectory(absl::string_view flag, const std::string& path, absl::string_view holds) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) return absl::OkStatus();
+  const bool exists = std::filesystem::exists(path, error);
+  return InvalidFlag(flag, absl::StrCat(path, exists ? " is not a directory" : " does not exist",
+                                        "; give the directory that holds ", holds));
 }
 
 absl::Status FlagAtLeast(absl::string_view flag, int64_t value, int64_t least) {

@@ -1,5 +1,5 @@
-// How one image appears in the prompt. A family's image processor makes it; images of one size share it.
-// Plain data, immutable once built.
+// The tokens of one image in the prompt. A family's image processor creates the layout; images of equal size
+// share it. Plain data, immutable once built.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace varserve {
 
-// A run of visual tokens: [begin, end) in ImageLayout::token_ids. `index` is the first one's among the
-// image's visual tokens.
+// A run of visual tokens: [begin, end) in ImageLayout::token_ids. `index` is the position of the first one
+// among the image's visual tokens.
 struct VisualRun {
   int begin = 0;
   int end = 0;
@@ -17,9 +17,9 @@ struct VisualRun {
 };
 
 // The tokens that replace the image's placeholder in the prompt. Visual tokens, which the vision tower
-// computes, hold the placeholder's id; others, such as separators of rows, are text that belongs to the
-// image. The last rows x cols visual tokens are a grid over the image, row by row; those before it, such as a
-// class token, show no place.
+// computes, have the placeholder's id. Other tokens, such as row separators, are text that belongs to the
+// image. The last rows x cols visual tokens form a grid over the image, row by row. Earlier ones, such as a
+// class token, have no position in the image.
 struct ImageLayout {
   std::vector<int32_t> token_ids;
   std::vector<VisualRun> runs;
@@ -39,7 +39,7 @@ struct ImageLayout {
   int num_visual_tokens() const {
     return runs.empty() ? 0 : runs.back().index + runs.back().end - runs.back().begin;
   }
-  // The grid's first visual token.
+  // Index of the grid's first visual token.
   int grid_begin() const { return num_visual_tokens() - rows * cols; }
 };
 

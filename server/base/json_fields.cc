@@ -19,7 +19,7 @@ const json& EmptyObject() {
   return empty;
 }
 
-// Unsigned numbers count as integers, and those beyond int64 would wrap.
+// Unsigned numbers count as integers; those above the int64 range would wrap.
 bool IsInt64(const json& value) {
   if (!value.is_number_integer()) return false;
   return !value.is_number_unsigned() ||

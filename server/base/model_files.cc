@@ -13,10 +13,11 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kMaxDepth = 100;  // no configuration comes near; printing a value takes stack for each level
+// Far more than any configuration has; printing a value uses stack for each level.
+constexpr int kMaxDepth = 100;
 constexpr char kByteOrderMark[] = "\xEF\xBB\xBF";
 
-// What the parser says after its own name for the error: "parse error at line 3, column 5: ...".
+// The parser's message without its error id: "parse error at line 3, column 5: ...".
 absl::string_view WithoutErrorId(absl::string_view what) {
   const size_t end = what.find("] ");
   return end == absl::string_view::npos ? what : what.substr(end + 2);
@@ -35,9 +36,9 @@ absl::StatusOr<std::string> ReadModelFile(const std::filesystem::path& model_dir
     }
     return absl::NotFoundError(absl::StrCat(name, ": not found in the model directory ", model_dir.string()));
   }
-  const uintmax_t size = std::filesystem::file_size(path, error);  // an error where it is a folder
+  const uintmax_t size = std::filesystem::file_size(path, error);  // an error for a directory
   std::string text(error ? 0 : size, '\0');
-  // In one piece: iterators of a stream throw where the disk fails.
+  // In one read: stream iterators throw on a disk error.
   if (error || !std::ifstream(path, std::ios::binary).read(text.data(), static_cast<std::streamsize>(size))) {
     return absl::FailedPreconditionError(
         absl::StrCat(name, ": cannot be read in the model directory ", model_dir.string()));
@@ -58,7 +59,7 @@ absl::StatusOr<json> ParseJsonObject(absl::string_view name, absl::string_view t
   json parsed;
   try {
     parsed = json::parse(text.begin(), text.end(), check_depth);
-  } catch (const json::exception& e) {  // with its words, which only the exception has
+  } catch (const json::exception& e) {  // only the exception has the parser's message
     return absl::FailedPreconditionError(
         absl::StrCat(name, ": not a JSON object: ", WithoutErrorId(e.what())));
   }

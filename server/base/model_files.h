@@ -1,5 +1,5 @@
-// Reads files of a Hugging Face model directory. Every error begins with the file's name: NOT_FOUND where
-// there is no such file, FAILED_PRECONDITION where its content cannot be used. Thread-safe.
+// Reads files of a Hugging Face model directory. Errors begin with the file's name: NOT_FOUND if the file
+// does not exist, FAILED_PRECONDITION if its content cannot be used. Thread-safe.
 #pragma once
 
 #include <filesystem>
@@ -11,17 +11,17 @@
 
 namespace varserve {
 
-// The whole file. Symbolic links are followed, wherever they lead: the hub's cache is made of them.
+// The whole file. Follows symbolic links wherever they lead: the hub's cache consists of them.
 absl::StatusOr<std::string> ReadModelFile(const std::filesystem::path& model_dir, absl::string_view name);
 
-// `text` of the file `name`, which must be a JSON object. Of equal keys the last one counts, as in Python;
-// what is not standard JSON (NaN, comments, a byte order mark) is refused.
+// Parses `text` of the file `name`, which must be a JSON object. If a key occurs twice, the last value
+// counts, as in Python. Rejects anything that is not standard JSON (NaN, comments, a byte order mark).
 absl::StatusOr<nlohmann::json> ParseJsonObject(absl::string_view name, absl::string_view text);
 
-// ReadModelFile and ParseJsonObject.
+// ReadModelFile followed by ParseJsonObject.
 absl::StatusOr<nlohmann::json> ReadModelJson(const std::filesystem::path& model_dir, absl::string_view name);
 
-// `status` with its message prefixed by the file's name.
+// `status` with the file's name before its message.
 absl::Status InFile(absl::string_view name, const absl::Status& status);
 
 }  // namespace varserve

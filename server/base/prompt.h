@@ -1,5 +1,5 @@
-// A prompt as the model sees it: token ids, the pictures, and where each picture's visual tokens are.
-// Made by text/, carried by engine/, read by model/. Plain data, immutable once built.
+// A prompt as the model sees it: token ids, images, and the position of each image's tokens. Built by text/,
+// held by engine/, read by model/. Plain data, immutable once built.
 #pragma once
 
 #include <array>
@@ -14,8 +14,8 @@
 
 namespace varserve {
 
-// The part of the upright picture that the processed image shows, in fractions of its width and height, from
-// the top left. Below 0 or above 1 where the picture was padded.
+// The part of the upright image that the processed image shows, as fractions of its width and height, from
+// the top left. Below 0 or above 1 where the image was padded.
 struct ImageRegion {
   float left = 0;
   float top = 0;
@@ -23,11 +23,11 @@ struct ImageRegion {
   float bottom = 1;
 };
 
-// The rescaled and normalized value of each 8 bit value, by channel.
+// Rescaled and normalized value of each 8-bit value, by channel.
 using Normalization = std::array<std::array<float, 256>, 3>;
 
-// A picture after resizing and cropping. The vision tower takes Pixels(), four times as large, which are made
-// when it does.
+// An image after resizing and cropping. The vision tower's input, Pixels(), is four times as large and is
+// created only when needed.
 struct ProcessedImage {
   int height = 0;            // pixels
   int width = 0;             // pixels
@@ -35,8 +35,9 @@ struct ProcessedImage {
   std::shared_ptr<const Normalization> normalization;
   ImageRegion region;
   std::shared_ptr<const ImageLayout> layout;
-  Digest digest{};           // of height, width, rgb and normalization: equal digests, equal visual tokens
-  ByteBudget::Lease memory;  // what this picture takes of the memory for pictures
+  // of height, width, rgb and normalization; equal digests mean equal visual tokens
+  Digest digest{};
+  ByteBudget::Lease memory;  // this image's share of the memory for images
 
   // [3, height, width], rescaled and normalized
   std::vector<float> Pixels() const {
@@ -49,7 +50,7 @@ struct ProcessedImage {
   }
 };
 
-// Where an image is in the prompt: [begin, end), the tokens of its layout.
+// Position of an image in the prompt: [begin, end) are the tokens of its layout.
 struct ImageSpan {
   int begin = 0;
   int end = 0;
@@ -57,20 +58,20 @@ struct ImageSpan {
 };
 
 struct Prompt {
-  std::vector<int32_t> token_ids;                             // those of images are their layouts'
+  std::vector<int32_t> token_ids;                             // includes the tokens of the images' layouts
   std::vector<ImageSpan> spans;                               // in prompt order, one per image
   std::vector<std::shared_ptr<const ProcessedImage>> images;  // images[i] fills spans[i]
 
   int size() const { return static_cast<int>(token_ids.size()); }
 
-  // The token at a position of the prompt and of what was generated after it.
+  // The token at a position of the sequence: the prompt followed by the generated tokens.
   int32_t TokenAt(int position, absl::Span<const int32_t> generated) const {
     return position < size() ? token_ids[position] : generated[position - size()];
   }
 
-  // Number of leading tokens that no intervention can influence: everything up to the first text token after
-  // an image; the whole prompt if there is no such token. What an image's layout has between its visual
-  // tokens is part of the image.
+  // Number of leading tokens that no intervention can influence: everything before the first text token after
+  // an image, or the whole prompt if there is no such token. Text tokens inside an image's layout are part of
+  // the image.
   int prefix_size() const {
     if (spans.empty()) return size();
     int end = spans.front().end;

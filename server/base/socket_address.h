@@ -15,15 +15,15 @@ struct SocketAddress {
   socklen_t size = 0;
 };
 
-// All addresses of a host to listen on; those of every interface where it is empty. `port`: a number.
-// UNAVAILABLE with the resolver's reason alone.
+// All addresses of a host to listen on, or of every interface if `host` is empty. `port` is a number.
+// UNAVAILABLE with only the resolver's reason.
 absl::StatusOr<std::vector<SocketAddress>> Resolve(const std::string& host, const std::string& port);
 
-// A socket bound to the address, which blocks nobody, is inherited by no other program, and of IPv6 takes
-// IPv4, too. -1 with errno where that cannot be.
+// A non-blocking, close-on-exec socket bound to the address. An IPv6 socket also accepts IPv4. Returns -1 and
+// sets errno on failure.
 int BindSocket(const SocketAddress& address);
 
-// The port of a bound socket; 0 of a Unix socket.
+// The port of a bound socket; 0 for a Unix socket.
 int PortOf(int socket);
 
 }  // namespace varserve

@@ -1,4 +1,4 @@
-// The two macros every folder uses to pass absl::Status up. No other macro may hide control flow.
+// The two macros that pass absl::Status up. No other macro may hide control flow.
 #pragma once
 
 #include <utility>

@@ -1,5 +1,4 @@
-// How work that takes long learns that nobody wants its result any more. Thread-safe as far as what is asked
-// is.
+// Lets long work find out that its result is no longer needed. Thread-safe as far as the callback is.
 #pragma once
 
 #include <cstdint>
@@ -9,18 +8,18 @@
 
 namespace varserve {
 
-// Asked every few milliseconds of work: OK to go on, else why not, CANCELLED or DEADLINE_EXCEEDED. Lives as
-// long as the call it is handed to.
+// Called every few milliseconds of work. OK means continue; CANCELLED or DEADLINE_EXCEEDED means stop. Valid
+// for the duration of the call it is passed to.
 using Stop = absl::FunctionRef<absl::Status()>;
 
 inline absl::Status NeverStop() { return absl::OkStatus(); }
 
-// Asks once for every so many bytes of work, so that each row may ask. Thread-compatible.
+// Calls `stop` only once per kBytesBetweenLooks bytes of work, so that each row may ask. Thread-compatible.
 class StopWatch {
  public:
   explicit StopWatch(Stop stop) : stop_(stop) {}
 
-  // False once the work is to end: then status() says why.
+  // False once the work must end; status() then gives the reason.
   bool GoOn(int64_t bytes) {
     work_ += bytes;
     if (work_ >= kBytesBetweenLooks && status_.ok()) {
@@ -35,7 +34,7 @@ class StopWatch {
   static constexpr int64_t kBytesBetweenLooks = 1 << 20;
 
   Stop stop_;
-  int64_t work_ = kBytesBetweenLooks;  // the first call asks
+  int64_t work_ = kBytesBetweenLooks;  // the first call asks immediately
   absl::Status status_;
 };
 

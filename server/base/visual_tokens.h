@@ -1,4 +1,4 @@
-// Which positions of a sequence are visual tokens. Pure functions, thread-safe.
+// Finds the visual tokens of a sequence. Pure functions, thread-safe.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@ struct VisualToken {
   int run_end = 0;  // position after the last visual token of its run
 };
 
-// The image whose span includes `position`, as an index in the prompt; none for text, prompt or generated.
+// The image whose span includes `position`, as an index in the prompt; nullopt for text, prompt or generated.
 inline std::optional<int> FindImage(const Prompt& prompt, int position) {
   for (size_t i = 0; i < prompt.spans.size() && prompt.spans[i].begin <= position; ++i) {
     if (position < prompt.spans[i].end) return static_cast<int>(i);
@@ -22,7 +22,7 @@ inline std::optional<int> FindImage(const Prompt& prompt, int position) {
   return std::nullopt;
 }
 
-// The visual token at `position`, if it is one.
+// The visual token at `position`; nullopt if it is not one.
 inline std::optional<VisualToken> FindVisualToken(const Prompt& prompt, int position) {
   const std::optional<int> image = FindImage(prompt, position);
   if (!image.has_value()) return std::nullopt;
@@ -37,8 +37,8 @@ inline std::optional<VisualToken> FindVisualToken(const Prompt& prompt, int posi
   return std::nullopt;
 }
 
-// Visits an image's visual tokens at positions [begin, end), run by run: visit(position, count, index), where
-// `index` is the first one's among the image's visual tokens.
+// Visits an image's visual tokens at positions [begin, end), run by run, with visit(position, count, index),
+// where `index` is that of the first one among the image's visual tokens.
 template <typename Visit>
 void ForVisualRuns(const ImageSpan& span, int begin, int end, Visit visit) {
   for (const VisualRun& run : span.layout->runs) {

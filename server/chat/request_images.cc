@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 #include "server/base/status_macros.h"
 
 namespace varserve::chat {
@@ -14,7 +15,8 @@ namespace {
 // A picture's own fault begins with its name.
 absl::Status Named(const EncodedImage& image, const absl::Status& status) {
   if (!absl::IsInvalidArgument(status)) return status;
-  return absl::InvalidArgumentError(absl::StrCat(image.name, ": ", status.message()));
+  return absl::InvalidArgumentError(
+      absl::StrCat(image.name, ": ", absl::StripPrefix(status.message(), "image: ")));
 }
 
 }  // namespace
@@ -44,12 +46,11 @@ absl::StatusOr<std::vector<std::shared_ptr<const ProcessedImage>>> ProcessImages
   if (needed_from(0) > memory.size()) {
     const auto largest = std::max_element(costs.begin(), costs.end(),
                                           [](const auto& a, const auto& b) { return a.peak < b.peak; });
-    return Named(
-        images[largest - costs.begin()],
-        absl::InvalidArgumentError(absl::StrFormat(
-            "image: decoding it takes %d bytes, with all of the request's pictures %d, more than the "
-            "%d for pictures (--image_memory); send it smaller, or as baseline JPEG",
-            largest->peak, needed_from(0), memory.size())));
+    return Named(images[largest - costs.begin()],
+                 absl::InvalidArgumentError(absl::StrFormat(
+                     "decoding it takes %d bytes, with all of the request's pictures %d, more than the "
+                     "%d for pictures (--image_memory); send it smaller, or as baseline JPEG",
+                     largest->peak, needed_from(0), memory.size())));
   }
 
   // 2. All at once: whoever waits holds nothing.

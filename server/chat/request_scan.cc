@@ -45,7 +45,7 @@ class Scanner {
                  {Field<v1::GenerateOptions>(v1::GenerateOptions::kStopFieldNumber), kMaxStopStrings,
                   "stop strings"},
                  {Field<v1::VarOptions>(v1::VarOptions::kMapLayersFieldNumber), limits.num_layers,
-                  "of them, one for each layer of the model"},
+                  "layers; the model has no more, and counts them from 0"},
                  {settings_, kMaxSettings, "settings (Limits.max_settings)"}}} {}
 
   // Everything up to the stream's limit.

@@ -93,7 +93,7 @@ void AdmissionQueue::Round::StepAside() { SetAside(); }
 
 void AdmissionQueue::Round::SetAside() {
   ++line_->next;
-  // Its caller is among those it holds back, so this does not come to the same sequence again.
+  // Its own caller is held back, so the loop does not return to the same sequence.
   if (candidate_->times_passed >= kMaxPasses)
     running_below_ = std::min(running_below_, line_->caller->running);
 }

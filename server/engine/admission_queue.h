@@ -1,15 +1,16 @@
-// The sequences that wait, and whose turn it is to run. Pure policy over plain data. Engine thread only.
+// The waiting sequences, and the order in which they may run. Pure policy over plain data. Engine thread
+// only.
 //
-// Callers take turns: next is a sequence of the caller who has the fewest running, and of several such
-// callers the one whose turn was longest ago; of one caller's sequences the one that came first. Who comes
-// waits for a first turn after all others.
+// Callers take turns. Next is a sequence of the caller with the fewest running sequences; a tie goes to the
+// caller whose last turn was longest ago. One caller's sequences go in order of arrival. A new caller has its
+// first turn after all others.
 //
-// A sequence for which memory is missing lets others pass, its caller's later ones and those of other
-// callers, but only so often: one that was passed kMaxPasses times is next, and holds back all callers but
-// those who have fewer running than its own. So each sequence that waits is admitted: every one that runs
-// ends, its caller's first, and with none running it holds back all; between two turns of a caller who has
-// none running each other such caller has one. And nobody who has much running keeps out those who have
-// little.
+// A sequence that has to wait for memory lets others pass, from its own and from other callers, but only
+// kMaxPasses times. Then it is next, and holds back all callers except those with fewer running sequences
+// than its own. So every waiting sequence is eventually admitted: running sequences end, those of its caller
+// included, and with none of them running it holds back everyone; between two turns of a caller with nothing
+// running, every other such caller has one. And a caller with many running sequences cannot keep out those
+// with few.
 #pragma once
 
 #include <algorithm>
@@ -28,43 +29,43 @@ class AdmissionQueue {
   struct Caller {
     std::deque<Sequence*> waiting;
     int running = 0;
-    uint64_t turn = 0;  // when it had its last, or came
+    uint64_t turn = 0;  // time of its last turn, or of its arrival
     bool may_run = true;
   };
 
  public:
-  // So many sequences may be admitted while an earlier one waits for memory.
+  // Maximum number of admissions that may pass a sequence while it waits for memory.
   static constexpr int kMaxPasses = 16;
-  // So many wait for memory while others pass; what comes after them is not looked at.
+  // Maximum number of sequences that may wait for memory while others pass; later ones are not considered.
   static constexpr int kMaxBlocked = 4;
 
-  // At most `max_running_per_caller` sequences of a caller run, unless the caller's name is empty; 0: no
-  // limit.
+  // A caller may have at most `max_running_per_caller` running sequences, unless its name is empty; 0 means
+  // no limit.
   explicit AdmissionQueue(int max_running_per_caller) : max_running_per_caller_(max_running_per_caller) {}
 
-  // To the end of its caller's line.
+  // Appends to its caller's line.
   void Add(Sequence* sequence);
-  // A sequence ends that waits, or one that runs.
+  // Removes a sequence that ended while it waited, or while it ran.
   void RemoveWaiting(Sequence* sequence);
   void RemoveRunning(const Sequence& sequence);
 
   // In order of arrival.
   const std::deque<Sequence*>& waiting() const { return waiting_; }
-  // Of the caller of a sequence that waits or runs.
+  // Of the sequence's caller; the sequence waits or runs.
   int num_running(const Sequence& sequence) const { return callers_.at(sequence.request.caller).running; }
 
-  // One round of admission. Each candidate is answered by one of Admit, Block and StepAside before the next
-  // is asked for.
+  // One round of admission. The caller must respond to each candidate with Admit, Block or StepAside before
+  // it asks for the next one.
   class Round {
    public:
     explicit Round(AdmissionQueue* queue);
-    // From now on in this round.
+    // For the rest of this round.
     void OnlyCallersWithNoneRunning() { running_below_ = std::min(running_below_, 1); }
-    // Who is to be tried next; null where nobody else may be admitted in this round.
+    // The next candidate; null if no other sequence may be admitted in this round.
     Sequence* Next();
-    void Admit();      // it runs from now on
-    void Block();      // memory is missing
-    void StepAside();  // it waits for a prefix that another sequence computes: others go first
+    void Admit();      // the candidate is running from now on
+    void Block();      // the candidate has to wait for memory
+    void StepAside();  // the candidate waits for a prefix that another sequence is computing; others go first
 
    private:
     struct Line {
@@ -79,10 +80,10 @@ class AdmissionQueue {
 
     AdmissionQueue* const queue_;
     std::vector<Line> lines_;
-    Line* line_ = nullptr;           // of the candidate
-    Sequence* candidate_ = nullptr;  // the last one given
+    Line* line_ = nullptr;           // the candidate's
+    Sequence* candidate_ = nullptr;  // the last one returned by Next
     std::vector<Sequence*> blocked_;
-    // Callers with fewer running are not held back by one that was passed often.
+    // Callers with fewer running sequences are not held back by a sequence that was passed kMaxPasses times.
     int running_below_ = std::numeric_limits<int>::max();
   };
 
@@ -93,7 +94,7 @@ class AdmissionQueue {
 
   const int max_running_per_caller_;
   std::deque<Sequence*> waiting_;
-  std::map<std::string, Caller> callers_;  // those with a sequence; where they lie does not change
+  std::map<std::string, Caller> callers_;  // only callers with a sequence; addresses are stable
   uint64_t turns_ = 0;
 };
 

@@ -28,7 +28,7 @@ Digest BlockKey(const Digest& previous, const GenerationRequest& request, absl::
                 int begin, int end) {
   const Prompt& prompt = *request.prompt;
   std::string bytes(BytesOf(previous));
-  // Prefix and suffix are computed by different kernels: equal tokens, but not always equal bits.
+  // Different kernels compute prefix and suffix, so equal tokens do not always give equal bits.
   if (begin < prompt.prefix_size()) {
     Append(bytes, Region::kPrefix);
   } else if (request.intervention == nullptr) {

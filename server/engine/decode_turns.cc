@@ -21,7 +21,7 @@ std::vector<const Sequence*> DecodeTurns::Next(absl::Span<Sequence* const> runni
   }
   const size_t part = std::max<size_t>(1, max_rows_ / callers.size());
   absl::flat_hash_map<SequenceId, uint64_t> turns;
-  // Who is new had its first token in the step before.
+  // A new sequence got its first token in the previous step.
   const auto last_turn = [this, before = step_++](const Sequence* sequence) {
     const auto it = last_turn_.find(sequence->id);
     return it == last_turn_.end() ? before : it->second;

@@ -1,9 +1,9 @@
 // Which running sequences decode in a step. Pure policy over plain data. Engine thread only.
 //
-// All of them, where one caller has them all. Else none of the callers who decode has more than its part of
-// the rows of a full step, at least one, and of a caller's sequences those go first whose last turn was
-// longest ago. What others leave of theirs is not handed on: a shorter step is what they get of it. So
-// whoever has few running decodes nearly as fast as if nobody had many.
+// All of them, if they belong to one caller. Otherwise each caller gets at most an equal share of a full
+// step's rows, and at least one; of its sequences, those whose last turn was longest ago go first. Unused
+// shares are not given to other callers; the step is just shorter. So a caller with few running sequences
+// decodes nearly as fast as if no caller had many.
 #pragma once
 
 #include <cstdint>
@@ -17,17 +17,18 @@ namespace varserve::engine {
 
 class DecodeTurns {
  public:
-  // So many rows are divided.
+  // `max_rows`: the rows of a full step, which the callers share.
   explicit DecodeTurns(int max_rows) : max_rows_(max_rows) {}
 
-  // Of the running sequences that are past their prefill, those of the next step, in order of admission. At
-  // least one of each caller.
+  // Which of the running sequences that have finished prefill decode in the next step, in order of admission.
+  // At least one per caller.
   std::vector<const Sequence*> Next(absl::Span<Sequence* const> running);
 
  private:
   const int max_rows_;
   uint64_t step_ = 0;
-  absl::flat_hash_map<SequenceId, uint64_t> last_turn_;  // the step of it, while several callers decode
+  // step of the last turn, while several callers decode
+  absl::flat_hash_map<SequenceId, uint64_t> last_turn_;
 };
 
 }  // namespace varserve::engine

@@ -13,7 +13,7 @@ namespace {
 
 absl::Status BrokenError(const absl::Status& why) {
   return absl::UnavailableError(
-      absl::StrCat("server: cannot go on (", why.message(), "); try another replica"));
+      absl::StrCat("server: cannot go on (", why.message(), "); try again later, or ask another replica"));
 }
 
 }  // namespace
@@ -55,7 +55,7 @@ absl::Status Engine::Validate(const GenerationRequest& request) const {
 absl::Status Engine::CheckServing() const {
   if (!fatal_.ok()) return BrokenError(fatal_);
   if (state_ == State::kServing) return absl::OkStatus();
-  return absl::UnavailableError("server: is shutting down; try another replica");
+  return absl::UnavailableError("server: is shutting down; try again later, or ask another replica");
 }
 
 void Engine::GivePlaceBack::operator()(Engine* engine) const {
@@ -81,7 +81,7 @@ absl::StatusOr<std::vector<SequenceId>> Engine::Submit(std::vector<Submission> g
   const Digest root = prefix_cache_scope_ == PrefixCacheScope::kShared
                           ? model_fingerprint_
                           : CallerRoot(model_fingerprint_, group.front().request.caller);
-  absl::Duration waited;  // for its turn to be prepared
+  absl::Duration waited;  // for preparation
   if (place != nullptr) waited = place.get_deleter().turn.value_or(now) - place.get_deleter().place.arrival;
   std::vector<Accepted> accepted;
   std::vector<QueuedRequest> queued;
@@ -105,7 +105,7 @@ absl::StatusOr<std::vector<SequenceId>> Engine::Submit(std::vector<Submission> g
   RETURN_IF_ERROR(CheckServing());
   RETURN_IF_ERROR(
       queue_.Enter(queued, deadline, now, place == nullptr ? nullptr : &place.get_deleter().place));
-  (void)place.release();  // it is used up
+  (void)place.release();  // Submit used it up
   if (requests_ == 0) last_progress_ = now;
   requests_ += static_cast<int>(accepted.size());
   for (Accepted& a : accepted) {
@@ -119,7 +119,7 @@ absl::StatusOr<std::vector<SequenceId>> Engine::Submit(std::vector<Submission> g
 
 void Engine::Cancel(SequenceId id) {
   absl::MutexLock lock(&mu_);
-  if (requests_ == 0) return;  // otherwise the thread is awake
+  if (requests_ == 0) return;  // otherwise the thread is already awake
   cancelled_.push_back(id);
 }
 
@@ -189,7 +189,9 @@ void Engine::Run() {
         core_.Fail(id, absl::CancelledError("request: was cancelled"), round);
       core_.FailExpired(round);
       if (end <= clock_->Now()) {
-        core_.FailAll(absl::UnavailableError("server: is shutting down; try another replica"), round);
+        core_.FailAll(
+            absl::UnavailableError("server: is shutting down; try again later, or ask another replica"),
+            round);
       }
       core_.Admit(round);
       LeaveQueue(round);
@@ -238,7 +240,7 @@ void Engine::Account(const EngineCore::Round& round) {
   requests_ -= round.ended;
   if (round.step_succeeded) failed_steps_ = *round.step_succeeded ? 0 : failed_steps_ + 1;
   if (!round.last_error.ok()) last_error_ = round.last_error;
-  fatal_ = round.fatal;  // before anybody hears that nothing is left
+  fatal_ = round.fatal;  // before anyone sees that no request is left
   last_progress_ = clock_->Now();
   if (requests_ == 0) finished_.SignalAll();
 }

@@ -1,13 +1,13 @@
-// The continuous-batching engine: a thread-safe front, and the one thread that runs steps while there are
+// The continuous-batching engine: a thread-safe interface, and one thread that runs steps while there are
 // requests. Thread-safe, but Drain and Stop must not be called from an OutputSink.
 //
-// A request is accepted or refused by Submit, at once. From then on its sink hears of it, on the engine's
-// thread, until it ends. Cancellation, deadlines and the drain are seen between two steps, wherever the
+// Submit accepts or rejects a request immediately. From then on the engine thread calls the request's sink
+// until the request ends. Cancellation, deadlines and draining take effect between two steps, wherever the
 // request is.
 //
-// Where the device does not work any more, or an exception reaches the engine's thread that is no request's
-// own, the engine breaks: every request ends with UNAVAILABLE, new ones are refused, and health() says why.
-// The process is to end then.
+// The engine breaks if the device no longer works, or if an exception that belongs to no request reaches its
+// thread. Then every request ends with UNAVAILABLE, new ones are rejected, and health() has the reason. The
+// process should exit.
 #pragma once
 
 #include <memory>
@@ -33,8 +33,8 @@
 
 namespace varserve::engine {
 
-// Who finds what a request left in the prefix cache. With kCaller nothing a caller is told or can measure
-// depends on the prompts of others.
+// Who can reuse what a request left in the prefix cache. With kCaller, nothing that a caller sees or can
+// measure depends on other callers' prompts.
 enum class PrefixCacheScope : uint8_t { kShared, kCaller };
 
 struct EngineOptions {
@@ -53,68 +53,71 @@ class Engine {
  public:
   // Starts the thread. The pointers must outlive the engine.
   Engine(const EngineOptions& options, ModelRunner* runner, EngineObserver* observer, const Clock* clock);
-  ~Engine();  // Stop()
+  ~Engine();  // calls Stop()
 
-  // A place in the queue for a request whose prompt is still being made: costs nothing to ask for, and is
-  // given back unless Submit uses it up. Not to be kept beyond the engine's life.
+  // A place in the queue for a request whose prompt is still being prepared. Reserving one is cheap, and it
+  // is given back unless Submit uses it up. Must not outlive the engine.
   struct GivePlaceBack {
     void operator()(Engine* engine) const;
     QueuePolicy::Place place;
     std::optional<absl::Time> turn;  // when BeginPreparing was called
   };
   using Place = std::unique_ptr<Engine, GivePlaceBack>;
-  // `caller` as in GenerationRequest. UNAVAILABLE, RESOURCE_EXHAUSTED or DEADLINE_EXCEEDED, as Submit would.
+  // `caller`: see GenerationRequest. UNAVAILABLE, RESOURCE_EXHAUSTED or DEADLINE_EXCEEDED, as from Submit.
   absl::StatusOr<Place> Reserve(const std::string& caller, absl::Time deadline) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // The request's turn to be prepared has come. So far it waited, and that is part of its queue time; what
-  // making its prompt takes is not.
+  // Preparation of the request begins. Its waiting time so far is part of its queue time; the preparation
+  // itself is not.
   void BeginPreparing(Place& place) const { place.get_deleter().turn = clock_->Now(); }
-  // The request ends before its turn has come.
+  // The request ends before its preparation has begun.
   void GiveUp(Place place);
 
-  // Accepts a group of requests of one caller, all or none, and returns their ids in order; the sinks may be
-  // called before this returns. Takes microseconds. With a place the queue has room for one of them. Refuses
-  // with
+  // Accepts a group of requests of one caller, all or none, and returns their ids in order. The sinks may be
+  // called before this returns. Takes microseconds. A place guarantees room in the queue for one request.
+  // Errors:
   //   UNAVAILABLE          draining, stopped or broken
-  //   INVALID_ARGUMENT     no prompt, no room in the context for one token after it, or what the
-  //   FAILED_PRECONDITION  intervention says (Intervention::Check)
-  //   RESOURCE_EXHAUSTED   the queue, or the caller's part of it, is full, with a retry delay
-  //   (retry_delay.h);
-  //                        or, without one, never fits
-  //   DEADLINE_EXCEEDED    passed, or out of reach for the first token
+  //   INVALID_ARGUMENT     the prompt is empty or leaves no room in the context for one token; or from the
+  //   FAILED_PRECONDITION  intervention (Intervention::Check)
+  //   RESOURCE_EXHAUSTED   the queue or the caller's share of it is full, with a retry delay (retry_delay.h);
+  //                        without one, the request can never fit
+  //   DEADLINE_EXCEEDED    the deadline passed, or the first token cannot meet it
   absl::StatusOr<std::vector<SequenceId>> Submit(std::vector<Submission> group, Place place = nullptr)
       ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Ends a request with CANCELLED; no effect where it has ended.
+  // Ends a request with CANCELLED; no effect if it has ended.
   void Cancel(SequenceId id) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Refuses new requests, lets the accepted ones go on until `deadline`, then ends the rest with UNAVAILABLE.
-  // True when none is left; false if that is not so by `grace` after the deadline, because a step hangs.
+  // Rejects new requests, lets accepted ones run until `deadline`, then ends the rest with UNAVAILABLE.
+  // Returns true when none is left, and false if some are left `grace` after the deadline because a step
+  // hangs.
   bool Drain(absl::Time deadline, absl::Duration grace = absl::InfiniteDuration()) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Ends every request with UNAVAILABLE after the step that runs, and the thread. Not to be called twice at a
-  // time.
+  // After the current step, ends every request with UNAVAILABLE and stops the thread. Must not be called
+  // concurrently.
   void Stop() ABSL_LOCKS_EXCLUDED(mu_);
 
   struct Health {
     bool working = false;      // there are requests
-    absl::Time last_progress;  // when a step ended last, or the first of these requests came
-    // Steps in a row of which only errors came, also from each sequence alone; 0 after one that gave a token.
+    absl::Time last_progress;  // end of the last step, or arrival of the first of these requests
+    // Consecutive steps that only produced errors, even for each sequence alone; 0 after a step that produced
+    // a token.
     int failed_steps = 0;
-    absl::Status last_error;  // of the last step that failed, in whole or in part; stays after others succeed
-    absl::Status fatal;       // not OK: why the engine is broken
+    // of the last step that failed, in whole or in part; kept after later steps succeed
+    absl::Status last_error;
+    absl::Status fatal;  // the reason if the engine is broken, otherwise OK
   };
   Health health() const ABSL_LOCKS_EXCLUDED(mu_);
 
-  // The queue as it is now, for a scrape at any time; what runs, the observer hears of.
+  // The current queue, for a scrape at any time. The observer reports what is running.
   struct Load {
-    int reserved = 0;  // places of requests that are not submitted yet: their pictures and prompts are made
-    int waiting = 0;   // submitted, not admitted
+    // places of requests that are not submitted yet: their images and prompts are being prepared
+    int reserved = 0;
+    int waiting = 0;             // submitted, not yet admitted
     int64_t waiting_tokens = 0;  // of their prompts
-    absl::Duration oldest;       // since the oldest of all these came; 0 where there is none
+    absl::Duration oldest;       // age of the oldest of all these; 0 if there are none
   };
   Load load() const ABSL_LOCKS_EXCLUDED(mu_);
-  // There are requests, and no step has ended for so long.
+  // Whether there are requests and no step has ended for `threshold`.
   bool stuck(absl::Duration threshold) const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
@@ -131,7 +134,7 @@ class Engine {
   bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void LeaveQueue(const EngineCore::Round& round) ABSL_LOCKS_EXCLUDED(mu_);
   void Account(const EngineCore::Round& round) ABSL_LOCKS_EXCLUDED(mu_);
-  // Ends all requests, among them those that the thread has taken but not begun with.
+  // Ends all requests, including those that the thread has taken but not started.
   void Break(const absl::Status& why, std::vector<Accepted> taken) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Constant after construction.
@@ -147,14 +150,14 @@ class Engine {
 
   mutable absl::Mutex mu_;
   absl::CondVar wake_;      // there is work for the thread
-  absl::CondVar finished_;  // requests_ became 0
+  absl::CondVar finished_;  // requests_ is 0
   State state_ ABSL_GUARDED_BY(mu_) = State::kServing;
   absl::Time drain_deadline_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
   QueuePolicy queue_ ABSL_GUARDED_BY(mu_);
   SequenceId next_id_ ABSL_GUARDED_BY(mu_) = 1;
-  std::vector<Accepted> inbox_ ABSL_GUARDED_BY(mu_);        // not yet seen by the thread
-  std::vector<SequenceId> cancelled_ ABSL_GUARDED_BY(mu_);  // not yet seen by the thread
-  int requests_ ABSL_GUARDED_BY(mu_) = 0;                   // accepted and not ended
+  std::vector<Accepted> inbox_ ABSL_GUARDED_BY(mu_);        // not yet taken by the thread
+  std::vector<SequenceId> cancelled_ ABSL_GUARDED_BY(mu_);  // not yet taken by the thread
+  int requests_ ABSL_GUARDED_BY(mu_) = 0;                   // accepted, not ended
   absl::Time last_progress_ ABSL_GUARDED_BY(mu_);
   int failed_steps_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Status last_error_ ABSL_GUARDED_BY(mu_);

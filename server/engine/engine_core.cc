@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kClearAttempts = 3;
 
-// One plan per sequence. The steps of a sequence come one after the other.
+// One plan per sequence. The steps of a sequence stay in order.
 std::vector<StepPlan> SplitBySequence(const StepPlan& plan) {
   std::vector<StepPlan> plans;
   for (const SequenceStep& step : plan.steps) {
@@ -22,12 +22,12 @@ std::vector<StepPlan> SplitBySequence(const StepPlan& plan) {
   return plans;
 }
 
-// Nobody is left to hear of it when this goes wrong, too.
+// If this fails too, there is nobody left to notify.
 void TellFailed(OutputSink& sink, const absl::Status& status) {
   CatchExceptions([&] { sink.OnFailed(status); }).IgnoreError();
 }
 
-// What the client of a failed step gets to know.
+// The status that the client of a failed step receives.
 absl::Status FaultOf(const absl::Status& status) {
   const std::string message =
       absl::StrCat(absl::StartsWith(status.message(), "model: ") ? "" : "model: ", status.message());

@@ -1,11 +1,10 @@
-// The engine without its thread: holds the accepted requests and works on them round by round, each round
-// being admit, plan, execute, apply, observe. Calls the sinks, the runner and the observer. Engine thread
-// only.
+// The engine without its thread. Holds the accepted requests and works in rounds: admit, plan, execute,
+// apply, observe. Calls the sinks, the runner and the observer. Engine thread only.
 //
-// A step that fails with several sequences is executed again for each of them alone; only those that fail
-// alone end, with INTERNAL, or RESOURCE_EXHAUSTED if the runner says so. What a sink throws, or a result that
-// memory is missing for, ends its own request. All other exceptions leave the core in a state nobody knows:
-// then only Abandon may be called.
+// If a step of several sequences fails, it is executed again for each sequence alone. Only sequences that
+// fail alone end, with INTERNAL, or RESOURCE_EXHAUSTED if the runner returns that. An exception from a sink,
+// or a lack of memory for a result, ends only that request. After any other exception the core's state is
+// undefined, and only Abandon may be called.
 #pragma once
 
 #include <memory>
@@ -33,34 +32,34 @@ class EngineCore {
 
   void Add(std::unique_ptr<Sequence> sequence, std::shared_ptr<OutputSink> sink);
 
-  // What a round did.
+  // What happened in a round.
   struct Round {
-    std::vector<QueuedRequest> left_queue;  // admitted, or ended while they waited
+    std::vector<QueuedRequest> left_queue;  // admitted, or ended while waiting
     int ended = 0;                          // sequences
-    // Whether a token came of the step, at least for one sequence, or only errors. Not set where neither did:
-    // a chunk of a prompt shows nothing of the model, wrong as it may be.
+    // true if the step produced a token for at least one sequence, false if it produced only errors. Not set
+    // otherwise: a prefill chunk says nothing about whether the model works.
     std::optional<bool> step_succeeded;
     absl::Status last_error;  // of the last step, or clearing of blocks, that failed
     absl::Status fatal;       // why nothing can run any more: the device does not work
     RoundStats stats;
   };
 
-  // Ends a request with this status; no effect where it has ended already.
+  // Ends a request with this status; no effect if it has ended.
   void Fail(SequenceId id, const absl::Status& status, Round& round);
   void FailAll(const absl::Status& status, Round& round);
   // Ends requests whose deadline has passed.
   void FailExpired(Round& round);
-  // Starts the requests that may run.
+  // Admits the requests that may run.
   void Admit(Round& round);
-  // One step of all that run, if anything does.
+  // Runs one step of everything that is running, if anything is.
   void Step(Round& round);
-  // Ends all requests with this status, whatever has happened. To be called last, and once.
+  // Ends all requests with this status, whatever state the core is in. Must be the last call.
   void Abandon(const absl::Status& status);
 
   const Scheduler& scheduler() const { return scheduler_; }
 
  private:
-  // Tries again as said above.
+  // Executes again as described above.
   void Execute(const StepPlan& plan, Round& round);
   absl::StatusOr<StepOutput> TimedExecute(const StepPlan& plan, Round& round);
   void Apply(const StepPlan& plan, StepOutput output, Round& round);
@@ -68,9 +67,9 @@ class EngineCore {
   // Ends a sequence with an error.
   void End(const Sequence& sequence, Scheduler::BlockContent content, const absl::Status& status,
            Round& round);
-  // Frees what a sequence holds and hands out its sink, to be told how it ended.
+  // Frees what a sequence holds and returns its sink, which must then be notified of the end.
   std::shared_ptr<OutputSink> Remove(const Sequence& sequence, Scheduler::BlockContent content, Round& round);
-  // Makes tainted blocks usable. An error is fatal, since no request has a part in it.
+  // Makes tainted blocks usable. An error is fatal, because it belongs to no request.
   void ClearTainted(Round& round);
 
   ModelRunner* const runner_;

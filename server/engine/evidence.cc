@@ -28,7 +28,7 @@ int64_t Evidence::bytes() const {
 
 void Evidence::Record(const SequenceStep& step, const SlotLayout& layout, const SequenceResult& result) {
   const GenerationRequest& request = *step.request;
-  // Nobody can ask for it: blocks after the prefix are shared only among requests of one intervention.
+  // This evidence is never read: only requests with the same intervention share blocks after the prefix.
   if (step.begin >= layout.prefix_size() && request.intervention == nullptr) return;
   if (result.measures.empty()) return;
 

@@ -1,7 +1,7 @@
-// What was measured of the tokens of sequences, kept on the host for every block of the KV pool: the values
-// of each token, and the attention of each row an intervention acts on. It lives and dies with the block's K
-// and V, so a prefix hit brings its evidence along. Memory for a block is taken when it is first written to
-// and kept for what the block holds next: at most BlockBytes for each block of the pool. Engine thread only.
+// Measurements of tokens, stored on the host for each block of the KV pool: the values of each token, and the
+// attention of each row that an intervention acts on. They live as long as the block's K and V, so a prefix
+// hit includes its evidence. Memory for a block is allocated on its first write and reused for later content:
+// at most BlockBytes for each block of the pool. Engine thread only.
 #pragma once
 
 #include <cstddef>
@@ -20,13 +20,13 @@ class Evidence {
  public:
   explicit Evidence(const ModelFacts& facts);
 
-  // Most bytes of host memory a block takes: for each slot and layer the token's values and one row's shares.
-  // 0 where the model measures nothing.
+  // Maximum host memory per block, in bytes: for each slot and layer, the token's values and one row's
+  // shares. 0 if the model measures nothing.
   static int64_t BlockBytes(const ModelFacts& facts);
-  // What is taken by now.
+  // Memory in use.
   int64_t bytes() const;
 
-  // Keeps what a step found out about its tokens. `result` has the sizes step_plan.h asks for.
+  // Stores a step's measurements of its tokens. `result` has the sizes that step_plan.h requires.
   void Record(const SequenceStep& step, const SlotLayout& layout, const SequenceResult& result);
 
   // That of the first `num_tokens` tokens of a sequence, all of them recorded. Valid until the next Record.
@@ -36,7 +36,7 @@ class Evidence {
  private:
   struct Block {
     std::vector<float> measures;                       // [block_size, token_measures, num_layers]
-    std::vector<interventions::AttentionShares> rows;  // [block_size, num_layers], of rows acted on
+    std::vector<interventions::AttentionShares> rows;  // [block_size, num_layers], for rows acted on
   };
 
   const size_t num_layers_;

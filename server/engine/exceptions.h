@@ -1,4 +1,4 @@
-// Where exceptions on the engine's thread end. Nothing in engine/ throws on purpose, but memory may run out
+// Catches exceptions on the engine's thread. Nothing in engine/ throws on purpose, but memory can run out
 // anywhere, and sinks call libraries that throw. Thread-safe.
 #pragma once
 
@@ -10,7 +10,7 @@
 
 namespace varserve::engine {
 
-// Runs `body`. Out of memory: RESOURCE_EXHAUSTED; any other exception: INTERNAL.
+// Runs `body`. Returns RESOURCE_EXHAUSTED if memory ran out, INTERNAL for any other exception.
 template <typename Body>
 absl::Status CatchExceptions(const Body& body) {
   try {

@@ -11,7 +11,7 @@ HealthPolicy::Verdict HealthPolicy::Look(const Engine::Health& health,
     failure_ = *self_test;
     failing_since_ = std::min(failing_since_, now);
   }
-  if (health.failed_steps == 0) {  // one succeeded
+  if (health.failed_steps == 0) {  // the last step succeeded
     failure_ = absl::OkStatus();
     failing_since_ = absl::InfiniteFuture();
   }

@@ -1,8 +1,8 @@
-// What the engine's health means for the process: whether it takes requests, and whether it goes on at all.
-// Steps may fail for what one caller sends, so several failed ones in a row only make the server ask itself a
-// question (self_test.h). Where that fails, too, it takes no requests and asks again until the model answers.
-// Where the model does not for long, or the engine is broken, the process is to end: whoever started it
-// starts it anew. Pure policy. Thread-compatible.
+// What the engine's health means for the process: whether it accepts requests, and whether it continues at
+// all. Steps can fail because of one caller's input, so several consecutive failures only make the server run
+// a self-test (self_test.h). If that fails too, the server accepts no requests and repeats the self-test
+// until the model answers. If the model does not recover in time, or the engine is broken, the process should
+// exit and be restarted. Pure policy. Thread-compatible.
 #pragma once
 
 #include <optional>
@@ -14,9 +14,10 @@
 namespace varserve::engine {
 
 struct HealthLimits {
-  int max_failed_steps = 5;                              // in a row, before the server asks itself
-  absl::Duration self_test_interval = absl::Seconds(5);  // between two questions
-  absl::Duration max_failing = absl::Seconds(120);       // of self-tests, then the process ends
+  int max_failed_steps = 5;                              // consecutive failures before a self-test
+  absl::Duration self_test_interval = absl::Seconds(5);  // between two self-tests
+  // time of failing self-tests after which the process exits
+  absl::Duration max_failing = absl::Seconds(120);
 };
 
 class HealthPolicy {
@@ -24,11 +25,11 @@ class HealthPolicy {
   explicit HealthPolicy(const HealthLimits& limits) : limits_(limits) {}
 
   struct Verdict {
-    absl::Status failing;  // not OK: takes no requests, and why
+    absl::Status failing;  // not OK: the server accepts no requests for this reason
     bool ask = false;      // a self-test is due
-    bool end = false;      // the process is to end for what `failing` says
+    bool end = false;      // the process should exit, because of `failing`
   };
-  // To be called about once a second, with what came of a self-test that has ended since.
+  // Call about once a second, with the outcome of a self-test that has ended since the last call.
   Verdict Look(const Engine::Health& health, const std::optional<absl::Status>& self_test, absl::Time now);
 
  private:

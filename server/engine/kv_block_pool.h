@@ -1,11 +1,11 @@
-// Integer accounting of the KV pool: which block is held by how many sequences, which holds findable content,
-// which is free. Knows no tensors. Thread-compatible.
+// Integer accounting of the KV pool: how many sequences hold a block, which blocks have content that can be
+// found, and which are free. Knows no tensors. Thread-compatible.
 //
 // Every block is in exactly one state:
-//   held     by one or more sequences; findable by its key once published
-//   cached   held by nobody, findable until it is taken for other content, least recently used first
-//   free     content of no use
-//   tainted  held by nobody, but its content may be not finite: to be cleared first
+//   held     by one or more sequences; can be found by its key once published
+//   cached   held by none; can be found until it is reused, least recently used first
+//   free     its content is not used
+//   tainted  held by none, but may contain values that are not finite: must be cleared first
 // A key is also *pending* while the sequence that announced it computes the block, so that others can wait
 // for it.
 #pragma once
@@ -33,27 +33,28 @@ class KvBlockPool {
   // Takes a free block, or else the least recently used cached one, for one holder. REQUIRES: num_available()
   // > 0.
   BlockId Allocate();
-  // Takes a holder away. Without holders a published block is cached (at most max_cached are), another one
-  // free.
+  // Removes a holder. Without holders, a published block becomes cached (at most max_cached are), any other
+  // block free.
   void Release(BlockId block);
 
-  // Makes a held block findable, unless another block already is under this key.
+  // Makes a held block available under `key`, unless another block already has this key.
   void Publish(BlockId block, const Digest& key);
-  // A held block's content must not be used any more: not findable from now on, tainted once nobody holds it.
+  // A held block's content must not be used any more: it can no longer be found, and is tainted once no
+  // sequence holds it.
   void Taint(BlockId block);
-  // Tainted blocks, and that they were cleared: they are free from now on.
+  // The tainted blocks. OnCleared makes them free.
   const std::vector<BlockId>& tainted() const { return tainted_; }
   void OnCleared();
 
   bool IsPending(const Digest& key) const { return pending_.contains(key); }
-  // Who announced it; none if nobody has.
+  // The sequence that announced the key; nullopt if none has.
   std::optional<SequenceId> OwnerOf(const Digest& key) const {
     const auto it = pending_.find(key);
     return it == pending_.end() ? std::nullopt : std::optional(it->second);
   }
-  // `owner` is going to publish `key`. No effect where the key is pending already.
+  // `owner` is going to publish `key`. No effect if the key is already pending.
   void Announce(const Digest& key, SequenceId owner) { pending_.try_emplace(key, owner); }
-  // `owner` gave up. No effect where it is not the one who announced `key`.
+  // `owner` gave up. No effect if another sequence announced `key`.
   void Withdraw(const Digest& key, SequenceId owner);
 
   int num_holders(BlockId block) const { return blocks_[block].holders; }

@@ -1,5 +1,5 @@
-// Events of the engine that metrics are made of. Called on the engine's thread, OnLeftQueue on any one; no
-// method may block.
+// Engine events that metrics are made from. Called on the engine's thread, except OnLeftQueue, which any
+// thread may call. No method may block.
 #pragma once
 
 #include <cstdint>
@@ -18,17 +18,17 @@ class EngineObserver {
     int running = 0;
     int waiting = 0;
     int64_t waiting_tokens = 0;
-    int used_blocks = 0;    // referenced by running sequences
-    int cached_blocks = 0;  // kept for later requests, free to take
+    int used_blocks = 0;    // held by running sequences
+    int cached_blocks = 0;  // kept for later requests; can be reused
     int total_blocks = 0;
   };
   virtual void OnLoad(const Load& load) = 0;
 
-  // A request does not wait any more: it was admitted, or has ended. `queue_time` is all its waiting, first
-  // for its prompt to be made, then to run.
+  // A request stopped waiting: it was admitted, or it ended. `queue_time` is its total waiting time, first
+  // for preparation, then for admission.
   virtual void OnLeftQueue(interventions::Mode /*mode*/, absl::Duration /*queue_time*/, bool /*admitted*/) {}
 
-  // A request looked up its prompt in the prefix cache: tokens asked for, tokens found.
+  // A request looked up its prompt in the prefix cache.
   virtual void OnPrefixLookup(int64_t queried_tokens, int64_t hit_tokens) = 0;
 
   // A step ended.
@@ -40,7 +40,7 @@ class EngineObserver {
   };
   virtual void OnStep(const Step& step) = 0;
 
-  // A request ended because what the model made of it could not be used: its logits were not finite.
+  // A request ended because its logits were not finite.
   virtual void OnCorruptedResult() = 0;
 };
 

@@ -11,7 +11,7 @@
 namespace varserve::engine {
 namespace {
 
-// A prompt that is not computed to its end, and what the step takes of it.
+// A prompt that is not completely computed, and what the step takes from it.
 struct Unfinished {
   const Sequence* sequence = nullptr;
   int begin = 0;  // of the next chunk
@@ -22,7 +22,7 @@ struct Unfinished {
   bool waits() const { return !held_up && left() > 0; }
 };
 
-// Tokens of the budget a step uses up.
+// Number of budget tokens that a step uses.
 int Cost(const SequenceStep& step) {
   int cost = step.end - step.begin;
   for (const int image : step.encode_images) {
@@ -39,7 +39,7 @@ Unfinished* Oldest(std::vector<Unfinished>& prompts) {
 }
 
 Unfinished* ShortestOfLeastLoaded(std::vector<Unfinished>& prompts) {
-  absl::flat_hash_map<absl::string_view, int> load;  // tokens left, by caller
+  absl::flat_hash_map<absl::string_view, int> load;  // tokens left to compute, by caller
   for (const Unfinished& prompt : prompts) load[prompt.sequence->request.caller] += prompt.left();
   Unfinished* best = nullptr;
   std::pair<int, int> least;
@@ -55,7 +55,7 @@ Unfinished* ShortestOfLeastLoaded(std::vector<Unfinished>& prompts) {
 }  // namespace
 
 void PrefillTurns::PayDebts(const StepPlan& plan) {
-  absl::flat_hash_map<absl::string_view, int> rows;  // that decode, by caller
+  absl::flat_hash_map<absl::string_view, int> rows;  // decoding rows, by caller
   for (const SequenceStep& step : plan.steps) ++rows[step.request->caller];
   absl::erase_if(debts_, [&](auto& entry) {
     const auto own = rows.find(entry.first);

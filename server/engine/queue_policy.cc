@@ -11,8 +11,8 @@
 namespace varserve::engine {
 namespace {
 
-constexpr double kFadingSeconds = 30.0;  // of busy time; what is older counts less than 1/e
-constexpr double kLastRequests = 8.0;    // their prompts tell the usual size
+constexpr double kFadingSeconds = 30.0;  // busy time after which a measurement counts only 1/e
+constexpr double kLastRequests = 8.0;    // requests whose prompts determine the usual size
 constexpr absl::Duration kMinRetryDelay = absl::Milliseconds(100);
 constexpr absl::Duration kMaxRetryDelay = absl::Minutes(1);
 
@@ -166,8 +166,8 @@ std::optional<absl::Time> QueuePolicy::oldest_arrival() const {
 std::optional<absl::Duration> QueuePolicy::EstimatedWait(const std::string& caller) const {
   const double rate = prompt_tokens_.PerSecond();
   if (rate <= 0.0) return std::nullopt;
-  // Callers take turns: until all that wait of this one are admitted, and one more, so many of another one
-  // are.
+  // Callers take turns: until all waiting requests of this caller and one more are admitted, another caller
+  // has at most as many admissions.
   const auto own = callers_.find(caller);
   const int turns = 1 + (own == callers_.end() ? 0 : own->second.line.requests());
   double tokens = 0.0;

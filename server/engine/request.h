@@ -1,4 +1,4 @@
-// What a caller hands to the engine and what comes back. Plain data and one interface; no torch, no gRPC.
+// What a caller passes to the engine and what it gets back. Plain data and one interface; no torch, no gRPC.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@
 
 namespace varserve::engine {
 
-// Meanings and ranges as in GenerateOptions of proto/varserve/v1/inference.proto; already checked.
+// Meanings and ranges: see GenerateOptions in proto/varserve/v1/inference.proto. Already validated.
 struct SamplingParams {
   int max_tokens = 256;
   float temperature = 0.0F;  // 0: greedy
@@ -23,20 +23,20 @@ struct SamplingParams {
   int top_k = 0;  // 0: all
   float repetition_penalty = 1.0F;
   uint64_t seed = 0;
-  int logprobs = -1;  // number of alternatives; -1: no log-probabilities at all
+  int logprobs = -1;  // number of alternatives; -1: no log-probabilities
   bool ignore_eos = false;
 };
 
 struct GenerationRequest {
   std::string id;
-  // Who asks: limits and turns are per caller. Empty: nobody in particular, without limits of its own.
+  // Limits and turns are per caller. Empty: an unnamed caller, which has no limits.
   std::string caller;
   std::shared_ptr<const Prompt> prompt;
   SamplingParams sampling;
   std::shared_ptr<const interventions::Intervention> intervention;  // null: plain attention
-  std::vector<int> map_layers;  // layers averaged in attention maps; empty: no maps are made
-  // Maps are made until they take more than this, counted as float32 values over the grids: a report holds at
-  // most one map more.
+  std::vector<int> map_layers;  // layers averaged in attention maps; empty: no maps
+  // No more maps are made once they exceed this, counted as float32 values over the grids: a report exceeds
+  // it by at most one map.
   int64_t max_map_bytes = std::numeric_limits<int64_t>::max();
   absl::Time deadline = absl::InfiniteFuture();
 };
@@ -45,7 +45,7 @@ enum class FinishReason : uint8_t { kStop, kStopString, kLength };
 
 struct Token {
   int32_t id = 0;
-  float logprob = 0.0F;                        // only if asked for
+  float logprob = 0.0F;                        // only if requested
   std::vector<std::pair<int32_t, float>> top;  // alternatives, most probable first
 };
 
@@ -57,16 +57,16 @@ struct StartedInfo {
 enum class SinkVerdict : uint8_t { kContinue, kStop };
 
 // Receives one request's output. The engine calls it on its own thread, one call at a time, in the order
-// OnStarted OnToken* (OnFinished | OnFailed); OnFailed may also come first. Nothing is called after the last
-// one, and the engine drops its reference then. No method may block. An exception out of one of the others
-// ends the request with OnFailed, and no other request.
+// OnStarted OnToken* (OnFinished | OnFailed); OnFailed may also come first. After the last call the engine
+// drops its reference. No method may block. An exception ends this request with OnFailed, and no other;
+// OnFailed itself must not throw.
 class OutputSink {
  public:
   virtual ~OutputSink() = default;
   virtual void OnStarted(const StartedInfo& info) = 0;
   // kStop ends the request with FinishReason::kStopString after this token.
   virtual SinkVerdict OnToken(const Token& token) = 0;
-  // `report` is null where the request has no intervention.
+  // `report` is null if the request has no intervention.
   virtual void OnFinished(FinishReason reason, std::unique_ptr<const interventions::Report> report) = 0;
   virtual void OnFailed(const absl::Status& status) = 0;
 };

@@ -1,5 +1,4 @@
-// When a refused request may be tried again: a duration that rides on an absl::Status as a payload.
-// Thread-safe.
+// When to retry a rejected request: a duration attached to an absl::Status as a payload. Thread-safe.
 #pragma once
 
 #include <optional>
@@ -13,12 +12,12 @@ namespace varserve::engine {
 // The payload is the delay in nanoseconds, as decimal text.
 inline constexpr absl::string_view kRetryDelayTypeUrl = "varserve/engine.retry_delay_ns";
 
-// Where no rate of service was measured yet.
+// Used before a service rate was measured.
 inline constexpr absl::Duration kDefaultRetryDelay = absl::Seconds(1);
 
 absl::Status WithRetryDelay(absl::Status status, absl::Duration delay);
 
-// None where the status carries none: trying again does not help.
+// nullopt if the status has none: retrying does not help.
 std::optional<absl::Duration> GetRetryDelay(const absl::Status& status);
 
 }  // namespace varserve::engine

@@ -66,7 +66,7 @@ std::vector<const Sequence*> Scheduler::Admit() {
 Scheduler::Admission Scheduler::TryAdmit(Sequence& sequence) {
   if (sequence.awaited && pool_.IsPending(*sequence.awaited)) return Admission::kPrefixPending;
   std::vector<BlockId> hits;
-  int hits_to_revive = 0;  // of the hits, those nobody holds
+  int hits_to_revive = 0;  // hits that no sequence holds
   for (int block = 0; block < sequence.num_shareable_blocks(); ++block) {
     const Digest& key = sequence.block_keys[block];
     const std::optional<BlockId> hit = pool_.Find(key);
@@ -181,7 +181,7 @@ void Scheduler::Remove(SequenceId id, BlockContent content) {
     std::erase(running_, &sequence);
   }
   for (const Digest& key : sequence.block_keys) pool_.Withdraw(key, id);
-  // Last block first: a chain is of use from its first block on, so its end is to be taken first.
+  // Last block first: a chain is useful only from its first block on, so its end should be reused first.
   for (auto block = sequence.blocks.rbegin(); block != sequence.blocks.rend(); ++block) {
     if (content == BlockContent::kSuspect) pool_.Taint(*block);
     pool_.Release(*block);

@@ -1,14 +1,14 @@
-// Decides what runs: which waiting sequence is admitted, what the next step computes, what its result means.
-// Pure policy over plain data: no thread, no clock, no model. Engine thread only.
+// Decides what runs: which waiting sequence is admitted, what the next step computes, and what its result
+// means. Pure policy over plain data: no thread, no clock, no model. Engine thread only.
 //
-// Callers take turns at admission (admission_queue.h). A sequence gets all KV blocks it can ever need, so
-// that one that runs never waits for memory; where they are missing, smaller ones may pass it, for a while. A
-// sequence whose next missing prefix block is just being computed by another one steps aside until the block
-// is there or given up.
+// Callers take turns at admission (admission_queue.h). On admission a sequence gets all KV blocks it can ever
+// need, so a running sequence never waits for memory. If there are too few blocks, smaller sequences may pass
+// it for a while. If another sequence is computing the next prefix block that it needs, it steps aside until
+// the block is ready or given up.
 //
-// A step decodes the running sequences that are past their prefill, of several callers each one's part
-// (decode_turns.h), and spends `prefill_budget` tokens, or `idle_prefill_budget` where none decodes, on
-// chunks of prefill (prefill_turns.h).
+// A step decodes running sequences that have finished prefill, with a share for each caller (decode_turns.h).
+// It also spends `prefill_budget` tokens, or `idle_prefill_budget` if nothing decodes, on chunks of prefill
+// (prefill_turns.h).
 #pragma once
 
 #include <deque>
@@ -32,20 +32,20 @@ namespace varserve::engine {
 
 struct SchedulerOptions {
   int max_running = 64;            // sequences, at least 1
-  int max_running_per_caller = 0;  // of a caller with a name; 0: no limit of its own
-  // So many sequences beyond max_running, and so many blocks of the pool, are for callers who have none
-  // running: they find a place beside one who takes all he can get.
+  int max_running_per_caller = 0;  // for a named caller; 0: no separate limit
+  // Sequences beyond max_running, and blocks of the pool, that are reserved for callers with none running, so
+  // that one caller cannot take everything.
   int reserved_running = 0;
   int reserved_blocks = 0;
   std::optional<int> prefill_budget;       // tokens per step; not set: ModelFacts::prefill_chunk
-  std::optional<int> idle_prefill_budget;  // the same where no sequence decodes; not set: no other
-  std::optional<int> prefix_cache_blocks;  // most blocks kept for later requests; not set: all that are free
+  std::optional<int> idle_prefill_budget;  // the same if no sequence decodes; not set: prefill_budget
+  std::optional<int> prefix_cache_blocks;  // maximum blocks kept for later requests; not set: all free blocks
 };
 
-// What a step brought its sequence.
+// The outcome of a step for its sequence.
 struct Progress {
   std::optional<Token> token;          // the next token of the answer
-  std::optional<FinishReason> finish;  // the answer is complete, with `token` if there is one
+  std::optional<FinishReason> finish;  // the answer is complete; `token`, if set, is its last
 };
 
 class Scheduler {
@@ -53,33 +53,33 @@ class Scheduler {
   // `facts` must outlive the scheduler.
   Scheduler(const SchedulerOptions& options, const ModelFacts& facts);
 
-  // Appends to the queue. REQUIRES: num_blocks() of it are no more than the pool has.
+  // Appends to the queue. REQUIRES: num_blocks() of the sequence does not exceed the pool.
   void Add(std::unique_ptr<Sequence> sequence);
 
-  // Moves what may run from the queue to the running sequences; returns it in order. Never leaves sequences
-  // waiting while nothing runs.
+  // Admits sequences from the queue and returns them in order. Never leaves sequences waiting while nothing
+  // runs.
   std::vector<const Sequence*> Admit();
 
-  // The next step; valid until the next call of a method that is not const.
+  // The next step; valid until the next call of a non-const method.
   StepPlan Plan();
 
-  // Takes in the result of one step of the last plan. Steps of one sequence come in order. After an error
-  // nothing of the sequence may be used any more.
+  // Processes the result of one step of the last plan. Steps of one sequence must be applied in order. After
+  // an error, nothing of the sequence may be used.
   absl::StatusOr<Progress> Apply(const SequenceStep& step, SequenceResult result);
 
-  // On the evidence of a running sequence, all its maps included. REQUIRES: it has an intervention.
+  // The report on a running sequence, including all its maps. REQUIRES: the sequence has an intervention.
   std::unique_ptr<const interventions::Report> Report(SequenceId id);
 
-  // Ends a sequence, waiting or running, and frees its blocks; their content stays findable, or, if it must
-  // not be trusted, is forgotten.
+  // Ends a waiting or running sequence and frees its blocks. Their content can still be found, unless it is
+  // suspect.
   enum class BlockContent { kValid, kSuspect };
   void Remove(SequenceId id, BlockContent content);
 
-  // Blocks of no use until they are cleared, and that they were.
+  // Blocks that must be cleared before use. OnCleared makes them available.
   const std::vector<BlockId>& tainted() const { return pool_.tainted(); }
   void OnCleared() { pool_.OnCleared(); }
 
-  // Null where there is no such sequence.
+  // Null if there is no such sequence.
   const Sequence* Find(SequenceId id) const;
   const std::deque<Sequence*>& waiting() const { return queue_.waiting(); }  // in order of arrival
   const std::vector<Sequence*>& running() const { return running_; }         // in order of admission

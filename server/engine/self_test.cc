@@ -10,9 +10,9 @@
 namespace varserve::engine {
 namespace {
 
-constexpr int kTokens = 2;  // one of prefill, one of decode
+constexpr int kTokens = 2;  // one in prefill, one in decode
 
-// The same prompt with pictures that no cache knows.
+// The same prompt with images that are not cached.
 std::shared_ptr<const Prompt> Unknown(const Prompt& prompt, uint64_t number) {
   auto copy = std::make_shared<Prompt>(prompt);
   for (std::shared_ptr<const ProcessedImage>& image : copy->images) {

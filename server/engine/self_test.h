@@ -1,5 +1,5 @@
-// A question of the server's own, to find out whether the model still computes. It goes the way of every
-// request, through queue, batch and device, and no part of it comes from the prefix cache. Thread-compatible.
+// A request from the server to itself that checks whether the model still works. It passes through queue,
+// batch and device like any other request, and uses nothing from the prefix cache. Thread-compatible.
 #pragma once
 
 #include <cstdint>
@@ -17,10 +17,10 @@ class SelfTest {
   // The engine must outlive the test.
   SelfTest(Engine* engine, std::shared_ptr<const Prompt> prompt);
 
-  // Asks, unless the last question has not ended yet or its outcome was not taken. A full queue counts as no
-  // question: what is in it shows as well how the model does.
+  // Submits a request, unless the last one has not ended or its outcome was not taken. If the queue is full,
+  // does nothing: the requests in it show whether the model works.
   void Ask();
-  // What came of a question, once it has ended: OK where the model answered, else why it did not.
+  // The outcome of a request that has ended: OK if the model answered, otherwise the error.
   std::optional<absl::Status> TakeOutcome();
 
  private:
@@ -29,7 +29,7 @@ class SelfTest {
   Engine* const engine_;
   const std::shared_ptr<const Prompt> prompt_;
   uint64_t asked_ = 0;
-  std::shared_ptr<Answer> answer_;  // null while nothing is asked
+  std::shared_ptr<Answer> answer_;  // null if no request is pending
 };
 
 }  // namespace varserve::engine

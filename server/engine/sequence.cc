@@ -63,7 +63,7 @@ SequenceStep Sequence::StepOver(int begin, int end) const {
           .blocks = blocks,
           .encode_images = ImagesToEncode(begin, end),
           .sample = sample,
-          // What no intervention can influence has no map: where the prompt ends with a picture.
+          // Prefix tokens have no map: an intervention cannot change them. A prompt may end with an image.
           .map = sample && begin >= layout.prefix_size() && wants_map()};
 }
 

@@ -1,5 +1,5 @@
-// One accepted request from submission to its end, and the arithmetic on it. Plain data, owned by the
-// scheduler once handed over. Thread-compatible.
+// One accepted request from submission to its end, with the related arithmetic. Plain data, owned by the
+// scheduler after Add. Thread-compatible.
 #pragma once
 
 #include <cstdint>
@@ -17,22 +17,22 @@
 namespace varserve::engine {
 
 struct Sequence {
-  // `root` is what the keys of its blocks begin with (block_key.h). REQUIRES: a prompt that is not empty and
-  // leaves the context room for one token; max_tokens > 0.
+  // `root`: root of the keys of its blocks (block_key.h). REQUIRES: the prompt is not empty and leaves room
+  // in the context for one token; max_tokens > 0.
   Sequence(GenerationRequest request, const ModelFacts& facts, const Digest& root);
 
   SequenceId id = 0;
-  absl::Time arrival;     // at the engine
-  absl::Duration waited;  // before that, for its turn to be prepared
+  absl::Time arrival;     // at Submit
+  absl::Duration waited;  // before that, for preparation
   absl::Duration QueueTime(absl::Time now) const { return waited + (now - arrival); }
   const GenerationRequest request;
   const SlotLayout layout;
-  const int max_size;  // tokens at which the sequence ends: prompt + max_tokens, or the context
+  const int max_size;  // number of tokens at which the sequence ends: prompt + max_tokens, or the context
 
   std::vector<int32_t> generated;
   std::vector<BlockId> blocks;     // block table; empty while the sequence waits
   std::vector<Digest> block_keys;  // of the leading blocks; grows as generated tokens fill blocks
-  std::optional<Digest> awaited;   // key of the prefix block the waiting sequence last stepped aside for
+  std::optional<Digest> awaited;   // key of the prefix block that the waiting sequence last stepped aside for
   int times_passed = 0;            // admissions of others while it waited for memory
   int num_cached = 0;              // leading tokens taken from the prefix cache
   int num_computed = 0;            // leading tokens whose K and V are in the blocks
@@ -42,19 +42,19 @@ struct Sequence {
   int prompt_size() const { return request.prompt->size(); }
   int num_tokens() const { return prompt_size() + static_cast<int>(generated.size()); }
   bool prefilling() const { return num_computed < prompt_size(); }
-  // Blocks the sequence can come to need. The last token's K and V are never written.
+  // Maximum number of blocks that the sequence can need. The last token's K and V are never written.
   int num_blocks() const { return layout.NumBlocks(max_size - 1); }
   QueuedRequest queued() const;
   int num_prefix_blocks() const { return layout.NumBlocks(layout.prefix_size()); }
-  // Leading blocks that may be taken from the cache: one prompt token must be left to compute, for its
-  // logits.
+  // Leading blocks that may come from the cache. One prompt token must be left to compute, because its logits
+  // are needed.
   int num_shareable_blocks() const;
-  // End of the chunk of prefill that begins at `begin`. Ends do not depend on load: multiples of `chunk`
-  // tokens, counted from 0 in the prefix and from its end after it.
+  // End of the prefill chunk that begins at `begin`. Independent of load: chunks end at multiples of `chunk`
+  // tokens, counted from 0 in the prefix and from the prefix's end after it.
   int ChunkEnd(int begin, int chunk) const;
-  // Images whose visual tokens [begin, end) are the first of them this sequence computes.
+  // Images whose first computed visual tokens are in [begin, end).
   std::vector<int> ImagesToEncode(int begin, int end) const;
-  // Whether the next sampled token's map is asked for, and the maps there are leave room for it.
+  // Whether a map of the next sampled token is requested and fits the limit on maps.
   bool wants_map() const;
   // The step that computes tokens [begin, end).
   SequenceStep StepOver(int begin, int end) const;

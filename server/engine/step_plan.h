@@ -1,5 +1,5 @@
-// What one step computes, and what came out: plain data between the scheduler, which decides, and the model
-// runner, which only executes.
+// What one step computes, and its results: plain data between the scheduler, which decides, and the model
+// runner, which executes.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +14,10 @@
 
 namespace varserve::engine {
 
-using SequenceId = uint64_t;  // unique for the life of an engine
+using SequenceId = uint64_t;  // unique for the lifetime of an engine
 
-// Tokens [begin, end) of one sequence: one token in decode, a chunk in prefill. A chunk lies either wholly
-// before or wholly after the prefix's end. One step may hold several chunks of one sequence, in order.
+// Tokens [begin, end) of one sequence: one token in decode, a chunk in prefill. A chunk is either entirely
+// inside or entirely after the prefix. One step may hold several chunks of one sequence, in order.
 struct SequenceStep {
   SequenceId sequence = 0;
   const GenerationRequest* request = nullptr;  // lives as long as the sequence
@@ -27,9 +27,9 @@ struct SequenceStep {
   absl::Span<const BlockId> blocks;  // block table, covers at least tokens [0, end)
   std::vector<int>
       encode_images;    // indices of prompt images to run through the vision tower before this chunk
-  bool sample = false;  // token end-1 is the last known one: its logits give the next token
-  // Its attention over the prompt's visual tokens is wanted, averaged over map_layers. Never of a token of
-  // the prefix.
+  bool sample = false;  // token end - 1 is the last known one; its logits give the next token
+  // An attention map of the last token is requested: over the prompt's visual tokens, averaged over
+  // map_layers. Never for a token of the prefix.
   bool map = false;
 };
 
@@ -43,14 +43,14 @@ struct StepPlan {
 };
 
 struct SequenceResult {
-  absl::Status status;         // INTERNAL if this sequence's logits were not finite
-  std::optional<Token> token;  // if the step was to sample
-  // What is measured of each of the step's tokens: [ModelFacts::token_measures, layers, end - begin].
+  absl::Status status;         // INTERNAL if this sequence's logits are not finite
+  std::optional<Token> token;  // if the step samples
+  // Measurements of the step's tokens: [ModelFacts::token_measures, layers, end - begin].
   std::vector<float> measures;
-  // For each token of the step that the request's intervention acts on and each layer, [tokens, layers];
-  // layers it leaves alone are 0. Empty without an intervention.
+  // For each token of the step that the request's intervention acts on, and each layer: [tokens, layers]. 0
+  // for layers that the intervention leaves unchanged. Empty without an intervention.
   std::vector<interventions::AttentionShares> rows;
-  // If the step asked for it.
+  // Set if the step requested it.
   std::optional<interventions::AttentionMap> map;
 };
 

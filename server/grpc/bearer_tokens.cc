@@ -26,7 +26,7 @@ constexpr size_t kMaxName = 64;
 std::string VersionOf(const std::string& path) {
   struct stat info = {};
   if (stat(path.c_str(), &info) != 0) return "";
-  // Permissions change the time of change only.
+  // A change of permissions updates only ctime.
   return absl::StrCat(info.st_mtim.tv_sec, ".", info.st_mtim.tv_nsec, "/", info.st_ctim.tv_sec, ".",
                       info.st_ctim.tv_nsec, "/", info.st_size, "/", info.st_ino);
 }
@@ -47,17 +47,17 @@ absl::StatusOr<std::unique_ptr<BearerTokens>> BearerTokens::Load(const std::stri
   tokens->version_ = VersionOf(path);
   ASSIGN_OR_RETURN(tokens->tokens_, Read(path));
   if (tokens->tokens_.empty())
-    return absl::InvalidArgumentError(absl::StrCat("token_file: ", path, " holds no token"));
+    return absl::InvalidArgumentError(absl::StrCat("--token_file: ", path, " holds no token"));
   return tokens;
 }
 
 absl::StatusOr<std::vector<BearerTokens::Token>> BearerTokens::Read(const std::string& path) {
-  // Opening anything else may wait for ever.
+  // Opening any other kind of file could block forever.
   std::error_code error;
   if (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error))
-    return absl::InvalidArgumentError(absl::StrCat("token_file: ", path, " is not a regular file"));
+    return absl::InvalidArgumentError(absl::StrCat("--token_file: ", path, " is not a regular file"));
   std::ifstream file(path);
-  if (!file) return absl::InvalidArgumentError(absl::StrCat("token_file: ", path, " cannot be read"));
+  if (!file) return absl::InvalidArgumentError(absl::StrCat("--token_file: ", path, " cannot be read"));
   std::vector<Token> tokens;
   int number = 0;
   for (std::string line; std::getline(file, line);) {
@@ -67,7 +67,7 @@ absl::StatusOr<std::vector<BearerTokens::Token>> BearerTokens::Read(const std::s
     const std::vector<absl::string_view> words =
         absl::StrSplit(text, absl::ByAnyChar(" \t"), absl::SkipEmpty());
     if (words.size() > 2 || (words.size() == 2 && !IsName(words[0]))) {
-      return absl::InvalidArgumentError(absl::StrCat("token_file: line ", number, " of ", path,
+      return absl::InvalidArgumentError(absl::StrCat("--token_file: line ", number, " of ", path,
                                                      " is neither TOKEN nor NAME TOKEN; a name has up to ",
                                                      kMaxName, " letters, digits, '-', '_' and '.'"));
     }
@@ -75,7 +75,7 @@ absl::StatusOr<std::vector<BearerTokens::Token>> BearerTokens::Read(const std::s
     const auto same =
         std::find_if(tokens.begin(), tokens.end(), [&](const Token& t) { return t.digest == digest; });
     if (same != tokens.end()) {
-      return absl::InvalidArgumentError(absl::StrCat("token_file: line ", number, " of ", path,
+      return absl::InvalidArgumentError(absl::StrCat("--token_file: line ", number, " of ", path,
                                                      " repeats the token of ", same->name,
                                                      "; each caller needs one of its own"));
     }
@@ -84,7 +84,7 @@ absl::StatusOr<std::vector<BearerTokens::Token>> BearerTokens::Read(const std::s
                            : absl::StrCat("token-", absl::BytesToHexString(BytesOf(digest)).substr(0, 8));
     tokens.push_back({std::move(name), digest});
   }
-  if (file.bad()) return absl::InvalidArgumentError(absl::StrCat("token_file: ", path, " cannot be read"));
+  if (file.bad()) return absl::InvalidArgumentError(absl::StrCat("--token_file: ", path, " cannot be read"));
   return tokens;
 }
 
@@ -99,8 +99,8 @@ BearerTokens::News BearerTokens::Refresh() const {
   }
   tokens_ = *std::move(tokens);
   if (tokens_.empty())
-    return {absl::StrCat("token_file: ", path_, " holds no token: nobody may call"), /*is_error=*/true};
-  return {absl::StrCat("token_file: ", tokens_.size(), " tokens read again")};
+    return {absl::StrCat("--token_file: ", path_, " holds no token: nobody may call"), /*is_error=*/true};
+  return {absl::StrCat("--token_file: ", tokens_.size(), " tokens read again")};
 }
 
 absl::StatusOr<std::string> BearerTokens::Check(const Metadata& metadata) const {

@@ -1,8 +1,8 @@
-// Who may call: a file of bearer tokens, read again when it changes. Thread-safe.
+// Who may call: a file of bearer tokens, reloaded when it changes. Thread-safe.
 //
-// A line is `NAME TOKEN`, or a TOKEN alone, whose name is then "token-" and the first 8 hex digits of its
-// SHA-256. The name is the caller's in logs and limits; several tokens may have one name. Empty lines
-// and lines that begin with # do not count.
+// A line is `NAME TOKEN`, or just `TOKEN`, whose name is then "token-" and the first 8 hex digits of its
+// SHA-256. Logs and limits use the name as the caller's; several tokens may have the same name. Empty lines
+// and lines that begin with # are ignored.
 #pragma once
 
 #include <grpcpp/support/string_ref.h>
@@ -24,17 +24,17 @@ namespace varserve::rpc {
 
 class BearerTokens {
  public:
-  // INVALID_ARGUMENT if the file cannot be read, holds no token or a line that is not one. The logger must
+  // INVALID_ARGUMENT if the file cannot be read, contains no token, or has an invalid line. The logger must
   // outlive the tokens.
   static absl::StatusOr<std::unique_ptr<BearerTokens>> Load(const std::string& path,
                                                             telemetry::Logger* logger);
 
   using Metadata = std::multimap<grpc::string_ref, grpc::string_ref>;
-  // The caller's name. UNAUTHENTICATED unless `authorization` is "Bearer " and one of the tokens. Takes the
-  // same time whichever it is.
+  // The caller's name. UNAUTHENTICATED unless `authorization` is "Bearer " followed by one of the tokens.
+  // Takes the same time for every token.
   //
-  // Looks at the file at most once a second, and logs what is new. Where the file holds no token any more,
-  // nobody may call. While it cannot be read, or holds a line that is no token, those read last go on.
+  // Checks the file at most once a second, and logs changes. If the file no longer contains a token, nobody
+  // may call. While it cannot be read or has an invalid line, the last valid tokens apply.
   absl::StatusOr<std::string> Check(const Metadata& metadata) const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
@@ -42,7 +42,7 @@ class BearerTokens {
     std::string name;
     Digest digest;
   };
-  // What to tell about a look at the file; nothing where `message` is empty.
+  // What to log about a check of the file; nothing if `message` is empty.
   struct News {
     std::string message;
     bool is_error = false;
@@ -57,7 +57,7 @@ class BearerTokens {
   mutable absl::Mutex mu_;
   mutable std::vector<Token> tokens_ ABSL_GUARDED_BY(mu_);
   mutable std::chrono::steady_clock::time_point looked_ ABSL_GUARDED_BY(mu_);
-  mutable std::string version_ ABSL_GUARDED_BY(mu_);  // of the file; empty: there was none
+  mutable std::string version_ ABSL_GUARDED_BY(mu_);  // of the file; empty: it did not exist
 };
 
 }  // namespace varserve::rpc

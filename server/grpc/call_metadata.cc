@@ -15,7 +15,7 @@ std::string MetadataValue(const grpc::CallbackServerContext& context, const char
   return it == context.client_metadata().end() ? "" : std::string(it->second.data(), it->second.size());
 }
 
-// `deadline`, of gRPC's clock, by ours; infinite where it is further away than can be said.
+// Converts `deadline` from gRPC's clock to ours; infinite if it is too far in the future to represent.
 absl::Time ToOwnClock(const gpr_timespec& deadline, absl::Time now) {
   if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0) return absl::InfiniteFuture();
   const gpr_timespec left = gpr_time_sub(deadline, gpr_now(deadline.clock_type));

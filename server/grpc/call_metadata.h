@@ -1,4 +1,4 @@
-// A call's metadata, from gRPC and back to it. Thread-safe.
+// Reads a call's metadata from gRPC, and writes it back. Thread-safe.
 #pragma once
 
 #include <grpcpp/server_context.h>
@@ -9,9 +9,9 @@
 
 namespace varserve::rpc {
 
-// The caller is its address.
+// The caller's name is its address.
 chat::CallMetadata ReadMetadata(const grpc::CallbackServerContext& context, const Clock& clock);
-// Request id and traceparent, as they go back to the caller.
+// Request id and traceparent, as returned to the caller.
 CallReactor::Metadata ReplyMetadata(const chat::CallMetadata& metadata);
 
 }  // namespace varserve::rpc

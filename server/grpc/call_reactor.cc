@@ -8,8 +8,9 @@
 namespace varserve::rpc {
 namespace {
 
-// A caller that gives up at its deadline is heard before the server's own, which counts from when the server
-// got to read the call's headers: on a busy machine some tenths of a second. What it allows for that.
+// When a caller gives up at its deadline, the server hears of that before its own deadline, which it counts
+// from when it read the call's headers: tenths of a second later on a busy machine. This is the tolerance for
+// that.
 absl::Duration Tolerance(absl::Duration allowed) {
   return std::min(absl::Milliseconds(100) + allowed / 10, absl::Seconds(2));
 }
@@ -79,7 +80,7 @@ absl::Status CallReactor::EndOfRequests() {
     absl::MutexLock lock(&mu_);
     if (ended_) return status_;
   }
-  if (context_.call->IsCancelled()) OnCancel();  // which may come later
+  if (context_.call->IsCancelled()) OnCancel();  // OnCancel may also come later
   absl::MutexLock lock(&mu_);
   return status_;
 }
@@ -195,7 +196,7 @@ void CallReactor::Advance() {
     }
   }
   // Without the lock: gRPC may run a reaction on this thread before the call returns. The flags let only one
-  // thread get here at a time, and after Finish the reactor may be gone.
+  // thread at a time get here. After Finish, the reactor may no longer exist.
   if (next == Next::kNothing) return;
   if (next == Next::kRead) {
     hold_ = context_.open_calls->BeginMessage(this, max_bytes_);
@@ -234,7 +235,7 @@ void CallReactor::OnCancel() {
 
 void CallReactor::OnDone() {
   context_.open_calls->Remove(this);
-  on_request_ = nullptr;  // may refer to this
+  on_request_ = nullptr;  // it may refer to this call
   const std::shared_ptr<CallReactor> last = std::move(self_);
 }
 

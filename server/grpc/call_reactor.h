@@ -1,9 +1,9 @@
-// One streaming call: reads its request, writes what it is given, one write in flight, exactly one Finish,
-// whoever loses interest first. Thread-safe.
+// One streaming call: reads its request and writes its messages. At most one write is in flight, and Finish
+// is called exactly once, whichever side ends the call. Thread-safe.
 //
-// On the wire a call with one request and one with many look the same. To gRPC every method here has many
-// (raw_service.h), so a call begins with its headers: what can be refused is refused before a byte of its
-// message is read, and a message that arrives slowly or grows too large can be given up.
+// On the wire, a call with one request looks like a call with many. To gRPC, every method here has many
+// (raw_service.h), so a call begins with its headers: a call can be rejected before a byte of its message is
+// read, and a message that arrives too slowly or grows too large can be given up.
 #pragma once
 
 #include <grpcpp/server_context.h>
@@ -37,39 +37,41 @@ class CallReactor : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteB
     std::string caller;
     absl::Time arrival;
     absl::Time deadline = absl::InfiniteFuture();
-    // Go back before the first message; with the status where there is none, for a refusal that begins with
-    // anything else is not tried again by gRPC's clients and proxies.
+    // Sent before the first message, or with the status if there is none: gRPC's clients and proxies do not
+    // retry a rejection that begins with anything else.
     Metadata metadata;
   };
-  // A message, which counts as memory for receiving as long as `hold` lives.
+  // A message, which counts toward the receive memory as long as `hold` lives.
   struct Message {
     grpc::ByteBuffer bytes;
     OpenCalls::Hold hold;
   };
   using OnRequest = absl::AnyInvocable<void(absl::StatusOr<Message>)>;
 
-  // Reads the call's only message. `on_request` runs once, on one of gRPC's threads: with the message, or
-  // with why there is none. INVALID_ARGUMENT if the caller sends none, or more than one.
+  // Reads the call's only message. `on_request` runs once, on one of gRPC's threads, with the message or with
+  // the reason why there is none. INVALID_ARGUMENT if the caller sends no message, or more than one.
   void ReadOne(int64_t max_bytes, OnRequest on_request) ABSL_LOCKS_EXCLUDED(mu_);
-  // Reads message after message, each once all is written that was sent before, and gives each to
-  // `on_request`, or why no more come. Ends the call with OK where the caller has no more to send.
+  // Reads one message after another, each after everything sent before is written. Passes each to
+  // `on_request`, and finally the reason why no more come. Ends the call with OK if the caller has no more to
+  // send.
   void ReadAll(int64_t max_bytes, OnRequest on_request) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Ends the call with `status` once everything sent before is written. Only the first call counts.
   void End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
-  // Ends the call with `status` as soon as the write in flight is done: drops what waits.
+  // Ends the call with `status` as soon as the write in flight is done; drops unsent messages.
   void Abort(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_) { Abort(status, absl::OkStatus()); }
-  // The same without waiting for a reader who has not taken the write for so long; he sees CANCELLED.
+  // Like Abort, but does not wait for a reader that has not taken the write for `unread`; that reader gets
+  // CANCELLED.
   void Break(absl::Duration unread) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // `callback` runs once when the caller is gone or the call is aborted; at once if that has happened.
+  // `callback` runs once when the caller is gone or the call is aborted; immediately if that has happened.
   void NotifyWhenCancelled(std::function<void()> callback) ABSL_LOCKS_EXCLUDED(mu_);
-  // `callback` runs once, before the call's status goes out: everything is written, or will never be.
+  // `callback` runs once before the call's status is sent, when everything is written or never will be.
   void NotifyBeforeEnd(absl::AnyInvocable<void()> callback) ABSL_LOCKS_EXCLUDED(mu_);
   bool cancelled() const ABSL_LOCKS_EXCLUDED(mu_);
-  // Why the caller gets no more: DEADLINE_EXCEEDED or CANCELLED. OK as long as it is there.
+  // Why the caller gets no more: DEADLINE_EXCEEDED or CANCELLED. OK while the caller is connected.
   absl::Status departure() const ABSL_LOCKS_EXCLUDED(mu_);
-  // How long the write in flight has been waiting for its reader; zero if there is none.
+  // How long the write in flight has waited for its reader; zero if there is none.
   absl::Duration write_age(absl::Time now) const ABSL_LOCKS_EXCLUDED(mu_);
 
   const std::string& peer() const { return peer_; }
@@ -83,7 +85,7 @@ class CallReactor : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteB
  protected:
   explicit CallReactor(Context context);
 
-  // The call lives until gRPC is done with it and no other reference is left.
+  // The call lives until gRPC is done with it and there are no other references.
   template <typename Reactor>
   static std::shared_ptr<Reactor> Own(Reactor* reactor) {
     std::shared_ptr<Reactor> owned(reactor);
@@ -94,11 +96,11 @@ class CallReactor : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteB
   // The next message to write, if there is one.
   virtual bool TakeMessage(grpc::ByteBuffer& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) = 0;
   virtual void DropMessages() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) = 0;
-  // Starts whatever comes next: a write, Finish, a read.
+  // Starts the next operation: a write, Finish or a read.
   void Advance() ABSL_LOCKS_EXCLUDED(mu_);
 
   mutable absl::Mutex mu_;
-  bool ended_ ABSL_GUARDED_BY(mu_) = false;  // nothing may be sent any more
+  bool ended_ ABSL_GUARDED_BY(mu_) = false;  // nothing more may be sent
 
  private:
   enum class Requests { kOne, kMany };
@@ -106,7 +108,7 @@ class CallReactor : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteB
   void Read(Requests requests, int64_t max_bytes, OnRequest on_request) ABSL_LOCKS_EXCLUDED(mu_);
   void WantRead() ABSL_LOCKS_EXCLUDED(mu_);
   void HandOver(absl::StatusOr<Message> last);
-  // A read failed: why nothing more comes. OK if the caller has sent all it wants to.
+  // The reason for a failed read. OK if the caller has sent everything.
   absl::Status EndOfRequests() ABSL_LOCKS_EXCLUDED(mu_);
   void Abort(const absl::Status& status, const absl::Status& departure) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Departure() const;
@@ -117,19 +119,19 @@ class CallReactor : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteB
   std::shared_ptr<CallReactor> self_;  // until OnDone
   grpc::ByteBuffer writing_;           // of the write in flight
 
-  // Of the one read that may be under way.
+  // State of the one read that may be in progress.
   Requests requests_ = Requests::kOne;
   int64_t max_bytes_ = 0;
   OnRequest on_request_;
   grpc::ByteBuffer reading_;
   OpenCalls::Hold hold_;
-  std::optional<Message> only_;  // has come; whether it is the only one is not yet known
+  std::optional<Message> only_;  // arrived, but another message may follow
 
   bool wants_read_ ABSL_GUARDED_BY(mu_) = false;
   bool write_in_flight_ ABSL_GUARDED_BY(mu_) = false;
   absl::Time write_started_ ABSL_GUARDED_BY(mu_);
   bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
-  int in_use_ ABSL_GUARDED_BY(mu_) = 0;         // threads that call gRPC: no Finish meanwhile
+  int in_use_ ABSL_GUARDED_BY(mu_) = 0;         // threads that are calling gRPC; Finish must wait for them
   bool finished_ ABSL_GUARDED_BY(mu_) = false;  // Finish was called
   absl::Status status_ ABSL_GUARDED_BY(mu_);
   absl::Status departure_ ABSL_GUARDED_BY(mu_);

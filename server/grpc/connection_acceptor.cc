@@ -26,11 +26,12 @@
 namespace varserve::rpc {
 namespace {
 
-constexpr int kOtherFiles = 256;         // of the process other than connections
-constexpr int kRetryMilliseconds = 100;  // where a connection cannot be accepted
+constexpr int kOtherFiles = 256;         // the process's files other than connections
+constexpr int kRetryMilliseconds = 100;  // before another attempt to accept a connection
 constexpr int kUserTimeoutMilliseconds = 20'000;
 
-// How many of `wanted` connections the limit on open files leaves room for, once it is as high as it goes.
+// Raises the limit on open files as far as possible. Returns how many of `wanted` connections it has room
+// for.
 int RaiseFileLimit(int wanted) {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
@@ -44,14 +45,14 @@ int RaiseFileLimit(int wanted) {
 }
 
 absl::Status CannotListen(const std::string& address, absl::string_view why) {
-  return absl::UnavailableError(absl::StrCat("listen: cannot listen on ", address, ": ", why));
+  return absl::UnavailableError(absl::StrCat("--listen: cannot listen on ", address, ": ", why));
 }
 
-// A listening socket, or what is wrong.
+// A listening socket, or an error.
 absl::StatusOr<int> ListenAt(const SocketAddress& address, const std::string& name) {
   const int fd = BindSocket(address);
   if (fd >= 0 && address.storage.ss_family != AF_UNIX) {
-    // What accepted sockets inherit. Unacknowledged data of a peer that is gone end its connection.
+    // Accepted sockets inherit these options. A connection ends if its peer does not acknowledge data.
     const int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &kUserTimeoutMilliseconds,
@@ -79,7 +80,7 @@ void SetPort(sockaddr_storage& address, int port) {
     reinterpret_cast<sockaddr_in6&>(address).sin6_port = htons(static_cast<uint16_t>(port));
 }
 
-// All addresses of a host. 0.0.0.0 and [::] mean every address of both families, if there is IPv6.
+// All addresses of a host. 0.0.0.0 and [::] mean every address of both families, if IPv6 is available.
 absl::StatusOr<std::vector<SocketAddress>> AddressesOf(const std::string& address) {
   absl::string_view host = address;
   const size_t colon = host.rfind(':');
@@ -107,7 +108,7 @@ bool SomebodyListens(const SocketAddress& address) {
   return connected;
 }
 
-// Whether a file's number still is that of a socket.
+// Whether the file number still refers to the same socket.
 bool IsSameSocket(int socket, ino_t inode) {
   struct stat info {};
   return fstat(socket, &info) == 0 && S_ISSOCK(info.st_mode) && info.st_ino == inode;
@@ -144,7 +145,7 @@ absl::Status ConnectionAcceptor::ListenOn(const std::string& address) {
     if (stat(un.sun_path, &info) == 0) {
       if (!S_ISSOCK(info.st_mode)) return CannotListen(address, "the file is there and is not a socket");
       if (SomebodyListens(unix_address)) return CannotListen(address, "another process listens there");
-      unlink(un.sun_path);  // of one that is gone
+      unlink(un.sun_path);  // left by a process that has ended
     }
     ASSIGN_OR_RETURN(const int listener, ListenAt(unix_address, address));
     path_ = un.sun_path;
@@ -155,7 +156,7 @@ absl::Status ConnectionAcceptor::ListenOn(const std::string& address) {
   ASSIGN_OR_RETURN(std::vector<SocketAddress> resolved, AddressesOf(address));
   absl::Status problem;
   for (SocketAddress& one : resolved) {
-    // A socket for both families took the port already.
+    // A dual-stack socket already has the port.
     const bool both =
         !listeners_.empty() && resolved.front().storage.ss_family == AF_INET6 &&
         IN6_IS_ADDR_UNSPECIFIED(&reinterpret_cast<sockaddr_in6&>(resolved.front().storage).sin6_addr);
@@ -197,7 +198,7 @@ void ConnectionAcceptor::Stop() {
   (void)!write(stop_event_, &one, sizeof(one));
   if (thread_.joinable()) thread_.join();
   for (const int listener : std::exchange(listeners_, {})) close(listener);
-  // Somebody may have put another socket there.
+  // Another process may have put its own socket there.
   struct stat info {};
   if (!path_.empty() && stat(path_.c_str(), &info) == 0 && info.st_ino == path_inode_) unlink(path_.c_str());
   path_.clear();
@@ -211,7 +212,7 @@ void ConnectionAcceptor::Run() {
     if (files.front().revents != 0) return;
     for (size_t i = 1; i < files.size(); ++i) {
       if (files[i].revents == 0 || AcceptOne(files[i].fd)) continue;
-      // Out of files or memory: the connection stays where it is, and is not asked for at once again.
+      // Out of files or memory: the connection stays in the backlog, and is not tried again immediately.
       if (poll(files.data(), 1, kRetryMilliseconds) > 0) return;
     }
   }
@@ -258,14 +259,15 @@ void ConnectionAcceptor::CloseOne() {
     const uint64_t number = it->second.number;
     if (of_address[it->second.address] < most || number == accepted_) continue;
     const std::optional<tcp_info> info = TcpInfo(it->second.socket);
-    // Milliseconds, counted in steps of several: of equals the oldest goes.
+    // Milliseconds in steps of several; of equal values the oldest connection goes.
     const std::pair<int64_t, uint64_t> silent(info.has_value() ? info->tcpi_last_data_recv : 0, ~number);
     if (victim != connections_.end() && silent <= longest) continue;
     longest = silent;
     victim = it;
   }
   if (victim == connections_.end()) return;  // the newest is the only one of its address
-  // gRPC sees its end and closes it. The number is ours from here on, whose socket it is is looked at then.
+  // gRPC sees the end of the connection and closes it. The duplicate cannot change any more, so check whose
+  // socket it is afterwards.
   if (const int own = dup(victim->second.socket); own >= 0) {
     if (IsSameSocket(own, victim->second.inode)) shutdown(own, SHUT_RDWR);
     close(own);

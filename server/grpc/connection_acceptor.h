@@ -1,8 +1,8 @@
-// Listens, and hands the connections to gRPC, whose own listener neither limits their number nor goes on
-// after the process has once run out of file descriptors. Thread-safe.
+// Listens and passes connections to gRPC. gRPC's own listener does not limit their number, and stops for good
+// when the process has run out of file descriptors once. Thread-safe.
 //
-// A new connection always gets in: where there are too many, the one goes that was silent for longest among
-// those of the address that has most.
+// A new connection is always accepted. If there are too many, the one that has been silent longest goes,
+// among those of the address with the most connections.
 #pragma once
 
 #include <grpcpp/server_builder.h>
@@ -26,32 +26,31 @@ namespace varserve::rpc {
 
 class ConnectionAcceptor {
  public:
-  // Takes a socket over, to close it some time. On the acceptor's thread.
+  // Takes ownership of the socket. Called on the acceptor's thread.
   using OnConnection = std::function<void(int listener, int socket)>;
 
   // `address` is host:port, where port 0 picks a free one, or unix:PATH. UNAVAILABLE if it cannot listen
-  // there. Raises the process's limit on open files to what so many connections need, as far as that goes.
+  // there. Raises the process's limit on open files for this many connections, as far as possible.
   static absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> Listen(const std::string& address,
                                                                     int max_connections);
-  ~ConnectionAcceptor();  // Stop()
+  ~ConnectionAcceptor();  // calls Stop()
 
-  // Connections wait until then. To be called once.
+  // Connections wait until then. Must be called once.
   void Start(OnConnection on_connection);
-  void Start(
-      grpc::experimental::ExternalConnectionAcceptor* grpc);  // which must outlive the acceptor's thread
-  // No connection is handed over any more.
+  void Start(grpc::experimental::ExternalConnectionAcceptor* grpc);  // must outlive the acceptor's thread
+  // No connection is passed on after this.
   void Stop();
 
-  int port() const { return port_; }  // 0 of a Unix socket
-  // Nobody on another machine can connect.
+  int port() const { return port_; }  // 0 for a Unix socket
+  // Whether only this machine can connect.
   bool local() const { return local_; }
-  // As many as asked for, or as the limit on open files allows.
+  // The requested number, or as many as the limit on open files allows.
   int max_connections() const { return max_connections_; }
-  // What has come through an open connection so far, by gRPC's name of its peer. None of a Unix socket.
+  // Bytes received so far on an open connection, by gRPC's name of its peer. nullopt for a Unix socket.
   std::optional<int64_t> BytesReceived(absl::string_view peer) const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  // A socket that gRPC owns, and may have closed: its number may then be another file's.
+  // A socket that gRPC owns and may have closed: its number may then belong to another file.
   struct Connection {
     int socket = -1;
     ino_t inode = 0;
@@ -66,7 +65,7 @@ class ConnectionAcceptor {
   bool AcceptOne(int listener) ABSL_LOCKS_EXCLUDED(mu_);
   void Add(std::string peer, Connection connection) ABSL_LOCKS_EXCLUDED(mu_);
   void ForgetClosed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Not the newest.
+  // Never the newest one.
   void CloseOne() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   int max_connections_ = 0;
@@ -81,7 +80,7 @@ class ConnectionAcceptor {
 
   mutable absl::Mutex mu_;
   absl::flat_hash_map<std::string, Connection> connections_ ABSL_GUARDED_BY(mu_);  // by peer
-  size_t look_again_at_ ABSL_GUARDED_BY(mu_) = 64;  // connections; then the closed ones are forgotten
+  size_t look_again_at_ ABSL_GUARDED_BY(mu_) = 64;  // number of connections at which closed ones are removed
   uint64_t accepted_ ABSL_GUARDED_BY(mu_) = 0;      // connections
 };
 

@@ -10,11 +10,11 @@
 namespace varserve::rpc {
 namespace {
 
-// gRPC takes a function and no data with it.
+// gRPC's log callback takes no data.
 std::atomic<telemetry::Logger*> receiver = nullptr;
 
 void Receive(gpr_log_func_args* line) {
-  // The process ends with this one.
+  // The process ends after this line.
   if (absl::StrContains(line->message, "assertion failed"))
     std::fprintf(stderr, "gRPC: %s:%d: %s\n", line->file, line->line, line->message);
   if (telemetry::Logger* logger = receiver.load()) logger->Library("grpc", line->message);

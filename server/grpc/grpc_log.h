@@ -1,5 +1,5 @@
-// gRPC's own log lines, such as those about handshakes that fail, in the server's log. Its threads would
-// write them to standard error themselves, and wait for whoever reads it. One at a time; thread-safe.
+// Redirects gRPC's own log lines, such as failed handshakes, to the server's log. gRPC's threads would write
+// them to standard error, and block if nobody reads it. Only one may exist at a time; thread-safe.
 #pragma once
 
 #include "server/telemetry/logging.h"
@@ -8,7 +8,7 @@ namespace varserve::rpc {
 
 class GrpcLog {
  public:
-  // From now on to `logger`, until this ends; gRPC is not to be used any more then.
+  // Redirects to `logger` until the destructor runs; gRPC must not be used after that.
   explicit GrpcLog(telemetry::Logger* logger);
   ~GrpcLog();
   GrpcLog(const GrpcLog&) = delete;

@@ -27,10 +27,10 @@ namespace {
 constexpr unsigned kCertificateRefreshSeconds = 5;
 constexpr int kLookaheadBytes = 256 << 10;
 
-// gRPC would start with files it cannot use, and every handshake fail.
+// gRPC would start with unusable files, and then every handshake would fail.
 absl::Status CheckTlsFiles(const GrpcServerOptions& o) {
   const auto read = [](const std::string& path, auto pem_read) {
-    char no_password[] = "";  // rather than a question on the terminal
+    char no_password[] = "";  // instead of a prompt on the terminal
     using Object = std::remove_pointer_t<decltype(pem_read(nullptr, nullptr, nullptr, nullptr))>;
     const std::unique_ptr<BIO, decltype(&BIO_free)> file(BIO_new_file(path.c_str(), "r"), BIO_free);
     Object* object = file == nullptr ? nullptr : pem_read(file.get(), nullptr, nullptr, no_password);
@@ -41,19 +41,19 @@ absl::Status CheckTlsFiles(const GrpcServerOptions& o) {
   const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(read(o.tls_key, PEM_read_bio_PrivateKey),
                                                                 EVP_PKEY_free);
   if (cert == nullptr)
-    return absl::InvalidArgumentError(absl::StrCat("tls_cert: ", o.tls_cert, " holds no PEM certificate"));
+    return absl::InvalidArgumentError(absl::StrCat("--tls_cert: ", o.tls_cert, " holds no PEM certificate"));
   if (key == nullptr)
-    return absl::InvalidArgumentError(absl::StrCat("tls_key: ", o.tls_key, " holds no PEM private key"));
+    return absl::InvalidArgumentError(absl::StrCat("--tls_key: ", o.tls_key, " holds no PEM private key"));
   if (X509_check_private_key(cert.get(), key.get()) != 1) {
     ERR_clear_error();
     return absl::InvalidArgumentError(
-        absl::StrCat("tls_key: ", o.tls_key, " is not the key of the certificate in ", o.tls_cert));
+        absl::StrCat("--tls_key: ", o.tls_key, " is not the key of the certificate in ", o.tls_cert));
   }
   if (o.tls_client_ca.empty()) return absl::OkStatus();
   const std::unique_ptr<X509, decltype(&X509_free)> ca(read(o.tls_client_ca, PEM_read_bio_X509), X509_free);
   if (ca == nullptr)
     return absl::InvalidArgumentError(
-        absl::StrCat("tls_client_ca: ", o.tls_client_ca, " holds no PEM certificate"));
+        absl::StrCat("--tls_client_ca: ", o.tls_client_ca, " holds no PEM certificate"));
   return absl::OkStatus();
 }
 
@@ -61,7 +61,7 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const GrpcS
   if (o.tls_cert.empty() && o.tls_key.empty() && o.tls_client_ca.empty())
     return grpc::InsecureServerCredentials();
   if (o.tls_cert.empty() || o.tls_key.empty())
-    return absl::InvalidArgumentError("tls: tls_cert and tls_key are both needed");
+    return absl::InvalidArgumentError("--tls_cert, --tls_key: both are needed");
   RETURN_IF_ERROR(CheckTlsFiles(o));
   auto provider = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
       o.tls_key, o.tls_cert, o.tls_client_ca, kCertificateRefreshSeconds);
@@ -74,36 +74,36 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const GrpcS
   return grpc::experimental::TlsServerCredentials(tls);
 }
 
-// gRPC counts in int milliseconds, of which the largest mean forever.
+// gRPC takes milliseconds as int; the largest value means forever.
 int Milliseconds(absl::Duration duration) {
   return static_cast<int>(
       std::clamp<int64_t>(absl::ToInt64Milliseconds(duration), 1, std::numeric_limits<int>::max()));
 }
 
 void SetLimits(const GrpcServerOptions& options, grpc::ServerBuilder& builder) {
-  // gRPC looks at a message's size only once it has all of it; open_calls.h does while it arrives.
+  // gRPC checks a message's size only when it is complete; open_calls.h does so while it arrives.
   builder.SetMaxReceiveMessageSize(-1);
-  // A kilobyte can become a megabyte before anybody looks at its size.
+  // A kilobyte could expand to a megabyte before its size is checked.
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
   builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
-  // What a call's caller may send before anybody has asked for it, and without the estimates that would raise
-  // it to megabytes. A message that is being read gets more.
+  // What a caller may send before the server reads, without the estimates that would raise it to megabytes. A
+  // message that is being read gets more.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kLookaheadBytes);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, options.max_metadata_bytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_concurrent_streams);
-  // For TLS and the first settings.
+  // For TLS and HTTP/2 settings.
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 20'000);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, Milliseconds(options.max_connection_idle));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, Milliseconds(options.max_connection_age));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
                              Milliseconds(options.max_connection_age_grace));
-  // Clients may ping every ten seconds while a long prefill sends nothing; the default of five minutes would
-  // drop them.
+  // Clients may ping every ten seconds while a long prefill sends nothing. gRPC's default of five minutes
+  // would disconnect them.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  // Connections whose peer is gone without a word are noticed by the server's own pings.
+  // The server's own pings detect peers that disappeared.
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
 }
@@ -147,7 +147,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   builder.RegisterService(&result->reflection_);
   SetLimits(options, builder);
   result->server_ = builder.BuildAndStart();
-  if (result->server_ == nullptr) return absl::UnavailableError("listen: gRPC could not be started");
+  if (result->server_ == nullptr) return absl::UnavailableError("--listen: gRPC could not be started");
   result->SetHealth(/*live=*/true, /*ready=*/false);
   service->open_calls().MeasureWith(
       [&acceptor](const std::string& peer) { return acceptor.BytesReceived(peer); });

@@ -1,7 +1,7 @@
 // The gRPC server around the service: address, TLS, limits, health, reflection. Thread-safe after Start.
 //
-// Health has two names: "" says that the process lives (probe liveness with it), the service's name that it
-// takes requests (probe readiness and startup with it).
+// Health has two names: "" means that the process is alive (for liveness probes), the service's name that it
+// accepts requests (for readiness and startup probes).
 #pragma once
 
 #include <grpcpp/server.h>
@@ -24,17 +24,17 @@ namespace varserve::rpc {
 
 struct GrpcServerOptions {
   std::string listen = "0.0.0.0:50051";  // host:port, where port 0 picks a free one; or unix:PATH
-  std::string health_listen;             // host:port of health alone, without TLS; empty: none
-  int max_metadata_bytes = 16 << 10;     // of a call
+  std::string health_listen;             // host:port for health only, without TLS; empty: none
+  int max_metadata_bytes = 16 << 10;     // per call
   int max_concurrent_streams = 1000;     // per connection
   int max_connections = 1000;
-  // What a connection without calls is closed after; what any is asked to go after, and how long its calls
-  // may then go on.
+  // max_connection_idle: a connection without calls is closed. max_connection_age: every connection is asked
+  // to close, and its calls may continue for the grace period.
   absl::Duration max_connection_idle = absl::Minutes(15);
   absl::Duration max_connection_age = absl::Minutes(30);
   absl::Duration max_connection_age_grace = absl::Hours(1);
-  // PEM files; read again when they change. All empty: no TLS. With a client CA clients must show a
-  // certificate of it.
+  // PEM files, reloaded when they change. All empty: no TLS. With a client CA, clients must present a
+  // certificate that it signed.
   std::string tls_cert;
   std::string tls_key;
   std::string tls_client_ca;
@@ -46,14 +46,14 @@ class GrpcServer {
   static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const GrpcServerOptions& options,
                                                            InferenceService* service,
                                                            telemetry::Logger* logger);
-  // Like Shutdown, at once. Whatever calls there are, it takes no longer than they need to notice.
+  // Like Shutdown, without a deadline. Takes no longer than the calls need to notice.
   ~GrpcServer();
 
   int port() const { return acceptor_->port(); }
   int health_port() const { return probes_ == nullptr ? 0 : probes_->port(); }
   void SetHealth(bool live, bool ready);
-  // Takes no new calls, waits for those that run until `deadline`, then cancels them. Not for those that only
-  // watch health.
+  // Accepts no new calls, waits for running ones until `deadline`, then cancels them. Does not wait for
+  // health watches.
   void Shutdown(absl::Time deadline);
 
  private:

@@ -26,7 +26,7 @@ CallReactor::Context ContextOf(grpc::CallbackServerContext* context, OpenCalls* 
           .arrival = open_calls->clock().Now()};
 }
 
-// The name a request asks for.
+// The name in a request.
 absl::StatusOr<std::string> ReadName(const absl::StatusOr<CallReactor::Message>& message) {
   if (!message.ok()) return message.status();
   HealthCheckRequest request;
@@ -39,7 +39,7 @@ absl::Status IsShuttingDown() { return absl::UnavailableError("server: is shutti
 
 }  // namespace
 
-// Sends the newest status once its reader has taken the one before.
+// Sends the latest status once its reader has taken the previous one.
 class HealthService::Watcher : public CallReactor {
  public:
   static std::shared_ptr<Watcher> Create(Context context) { return Own(new Watcher(std::move(context))); }
@@ -141,7 +141,7 @@ absl::Status HealthService::AddWatcher(const std::shared_ptr<Watcher>& watcher, 
 }
 
 void HealthService::RemoveWatcher(Watcher* watcher) {
-  std::shared_ptr<Watcher> removed;  // ends after the lock
+  std::shared_ptr<Watcher> removed;  // destroyed after the lock is released
   absl::MutexLock lock(&mu_);
   if (auto node = watchers_.extract(watcher)) removed = std::move(node.mapped());
 }

@@ -21,9 +21,9 @@ class HealthService : public RawService {
   explicit HealthService(OpenCalls* open_calls);
   ~HealthService() override;
 
-  // Whether what has this name serves. Its watchers are told.
+  // Sets whether the service `name` is serving, and notifies its watchers.
   void Set(const std::string& name, bool serving) ABSL_LOCKS_EXCLUDED(mu_);
-  // Ends every watch, those that come later at once.
+  // Ends every watch, including later ones.
   void EndWatches() ABSL_LOCKS_EXCLUDED(mu_);
 
  private:

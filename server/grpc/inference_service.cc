@@ -13,7 +13,7 @@
 namespace varserve::rpc {
 namespace {
 
-constexpr int64_t kMaxEmptyRequestBytes = 4096;  // whatever a later version may put into one
+constexpr int64_t kMaxEmptyRequestBytes = 4096;  // a later version may add fields
 
 }  // namespace
 
@@ -58,7 +58,7 @@ template <typename Request>
 InferenceService::Reactor* InferenceService::Start(const char* method, grpc::CallbackServerContext* context) {
   constexpr bool kCompare = std::is_same_v<Request, v1::CompareRequest>;
   chat::CallMetadata metadata = ReadMetadata(*context, *options_.clock);
-  // Refused here, a request costs nothing: not a byte of it is read.
+  // A request rejected here costs nothing: none of its bytes are read.
   const absl::Status identified = Identify(*context, metadata);
   absl::StatusOr<ModelRef> model = identified.ok() ? chat_->Admit(metadata) : identified;
   const auto stream =

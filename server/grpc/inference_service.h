@@ -1,5 +1,5 @@
-// The API's methods over gRPC: each creates a stream, reads the call's bytes and hands both to the chat
-// service. What its headers tell against a call ends it before its message is read. Thread-safe.
+// The API's methods over gRPC. Each creates a stream, reads the call's bytes and passes both to the chat
+// service. A call that its headers rule out ends before its message is read. Thread-safe.
 #pragma once
 
 #include <memory>
@@ -19,23 +19,23 @@
 namespace varserve::rpc {
 
 struct ServiceOptions {
-  int64_t max_message_bytes = 64 << 20;  // of a request
-  // Of requests that arrive or wait for a worker; at least max_message_bytes.
+  int64_t max_message_bytes = 64 << 20;  // per request
+  // Requests that are arriving or waiting for a worker; at least max_message_bytes.
   int64_t receive_memory = 256 << 20;
   absl::Duration read_timeout = absl::Seconds(60);   // for a request to arrive
   absl::Duration write_timeout = absl::Seconds(60);  // for a reader to take a message
-  const BearerTokens* tokens = nullptr;              // null: everybody may call
+  const BearerTokens* tokens = nullptr;              // null: everyone may call
   telemetry::Metrics* metrics = nullptr;
   const Clock* clock = nullptr;  // the chat service's
 };
 
 class InferenceService : public RawService {
  public:
-  // The chat service must outlive the calls, and end before this, whose memory its work may hold.
+  // The chat service must outlive the calls, and must end before this object, whose memory its work may hold.
   InferenceService(const ServiceOptions& options, chat::ChatService* chat);
 
   bool needs_token() const { return options_.tokens != nullptr; }
-  // For all services of a server.
+  // Shared by all services of a server.
   OpenCalls& open_calls() { return open_calls_; }
 
  private:
@@ -44,7 +44,7 @@ class InferenceService : public RawService {
   template <typename Request>
   void AddStreamingMethod(const char* path);
 
-  // Names the caller. UNAUTHENTICATED, or INVALID_ARGUMENT.
+  // Sets the caller's name. UNAUTHENTICATED, or INVALID_ARGUMENT.
   absl::Status Identify(const grpc::CallbackServerContext& context, chat::CallMetadata& metadata) const;
   CallReactor::Context ContextOf(grpc::CallbackServerContext* context, const chat::CallMetadata& metadata);
   template <typename Request>

@@ -1,4 +1,4 @@
-// A call whose messages are sent as they are: of health, reflection and GetModel. Thread-safe.
+// A call that sends protobuf messages unchanged: health, reflection and GetModel. Thread-safe.
 #pragma once
 
 #include <google/protobuf/message.h>
@@ -18,7 +18,7 @@ class MessageReactor : public CallReactor {
   }
 
   void Send(const google::protobuf::Message& message) ABSL_LOCKS_EXCLUDED(mu_);
-  // The only message, and the end.
+  // Sends the only message and ends the call.
   void Reply(const google::protobuf::Message& message) ABSL_LOCKS_EXCLUDED(mu_) {
     Send(message);
     End(absl::OkStatus());

@@ -9,7 +9,7 @@
 namespace varserve::rpc {
 namespace {
 
-// While a message arrives, so that a fast one is seen before it is far too large; and else.
+// Shorter while a message is arriving, so that a fast one is noticed before it is far too large.
 constexpr std::chrono::milliseconds kLookAtMessages{20};
 constexpr std::chrono::milliseconds kLookAtCalls{100};
 
@@ -85,7 +85,7 @@ void OpenCalls::Run() {
       if (stopping_) return;
       arriving = receive_.arriving() > 0;
     }
-    // Not a wait on the mutex, whose timeout follows the wall clock.
+    // Not a timed wait on the mutex: its timeout follows the wall clock.
     std::this_thread::sleep_for(arriving ? kLookAtMessages : kLookAtCalls);
     std::vector<ReceiveMemory::Verdict> verdicts;
     bool excess = false;
@@ -96,7 +96,7 @@ void OpenCalls::Run() {
     }
     GiveUp(verdicts);
     EndUnread();
-    // Messages come in many small pieces, of which the allocator would keep nearly all.
+    // Messages arrive in many small pieces, which the allocator would mostly keep.
     if (excess) malloc_trim(0);
   }
 }
@@ -107,7 +107,7 @@ void OpenCalls::GiveUp(const std::vector<ReceiveMemory::Verdict>& verdicts) {
     {
       absl::MutexLock lock(&mu_);
       const auto it = arriving_.find(verdict.id);
-      if (it == arriving_.end()) continue;  // it has arrived meanwhile
+      if (it == arriving_.end()) continue;  // it has arrived in the meantime
       if (const auto open = calls_.find(it->second); open != calls_.end()) call = open->second.lock();
     }
     if (call != nullptr) call->Abort(verdict.status);

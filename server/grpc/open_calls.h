@@ -1,5 +1,5 @@
-// The calls that are open, what their requests take of the memory for receiving, and the thread that ends
-// those that take too long or too much. Thread-safe.
+// The open calls, the receive memory that their requests use, and the thread that ends calls that take too
+// long or too much. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,7 @@ class OpenCalls {
   explicit OpenCalls(const Options& options);
   ~OpenCalls();  // no call may be left
 
-  // Gives its memory back when it ends.
+  // Returns its memory when destroyed.
   class Hold {
    public:
     Hold() = default;
@@ -57,11 +57,11 @@ class OpenCalls {
   void Add(const std::shared_ptr<CallReactor>& call) ABSL_LOCKS_EXCLUDED(mu_);
   void Remove(CallReactor* call) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // A call's message begins to arrive, is complete: see ReceiveMemory.
+  // A call's message begins to arrive, and is complete; see ReceiveMemory.
   Hold BeginMessage(CallReactor* call, int64_t max_bytes) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status CompleteMessage(const Hold& message, int64_t bytes) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // `bytes_received` is asked with the mutex held.
+  // `bytes_received` is called with the mutex held.
   void MeasureWith(ReceiveMemory::BytesReceived bytes_received) ABSL_LOCKS_EXCLUDED(mu_);
   const Clock& clock() const { return *options_.clock; }
 

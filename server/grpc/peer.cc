@@ -30,7 +30,7 @@ std::string PeerOf(const sockaddr_storage& address) {
   sockaddr_in6 v6{};
   std::memcpy(&v6, &address, sizeof(v6));
   const int port = ntohs(v6.sin6_port);
-  // An IPv4 caller of a socket for both.
+  // An IPv4 caller on a dual-stack socket.
   if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr))
     return absl::StrCat("ipv4:", Number(AF_INET, &v6.sin6_addr.s6_addr[12]), ":", port);
   return absl::StrCat("ipv6:%5B", Number(AF_INET6, &v6.sin6_addr), "%5D:", port);

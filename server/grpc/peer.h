@@ -1,4 +1,4 @@
-// What gRPC calls a peer, like "ipv4:10.0.0.7:51234" or "ipv6:%5Bfd00::1%5D:51234". Thread-safe.
+// gRPC's names of peers, such as "ipv4:10.0.0.7:51234" or "ipv6:%5Bfd00::1%5D:51234". Thread-safe.
 #pragma once
 
 #include <sys/socket.h>
@@ -9,10 +9,10 @@
 
 namespace varserve::rpc {
 
-// gRPC's name of a socket's other end. Empty where it has none that is unique: a Unix socket.
+// gRPC's name of a socket's peer. Empty for a Unix socket, which has no unique one.
 std::string PeerOf(const sockaddr_storage& address);
 
-// The address in it without the port: "10.0.0.7", "fd00::1"; "unix" for what came through a Unix socket.
+// The address in a peer name, without the port: "10.0.0.7", "fd00::1"; "unix" for a Unix socket.
 std::string AddressOf(absl::string_view peer);
 
 }  // namespace varserve::rpc

@@ -10,6 +10,7 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "varserve/v1/inference.grpc.pb.h"
@@ -17,7 +18,7 @@
 namespace varserve::rpc {
 namespace {
 
-// A probe is a few bytes on a connection of its own.
+// A probe is a few bytes on its own connection.
 constexpr int kMostThreads = 4;
 constexpr int kMostBytes = 8 << 20;
 constexpr int kMostMessageBytes = 4096;
@@ -58,14 +59,16 @@ absl::StatusOr<std::unique_ptr<ProbeServer>> ProbeServer::Start(const std::strin
   auto result = absl::WrapUnique(new ProbeServer());
   absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> acceptor =
       ConnectionAcceptor::Listen(listen, kMostConnections);
-  // Its message begins with "listen".
-  if (!acceptor.ok()) return absl::UnavailableError(absl::StrCat("health_", acceptor.status().message()));
+  if (!acceptor.ok()) {
+    return absl::UnavailableError(
+        absl::StrCat("--health_listen: ", absl::StripPrefix(acceptor.status().message(), "--listen: ")));
+  }
   result->acceptor_ = *std::move(acceptor);
   grpc::ServerBuilder builder;
   result->connections_ = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
       grpc::InsecureServerCredentials());
-  // Not gRPC's own health service too.
+  // Disables gRPC's own health service.
   builder.SetOption(std::make_unique<grpc::HealthCheckServiceServerBuilderOption>(nullptr));
   builder.RegisterService(result->service_.get());
   grpc::ResourceQuota quota;
@@ -75,7 +78,7 @@ absl::StatusOr<std::unique_ptr<ProbeServer>> ProbeServer::Start(const std::strin
   builder.SetMaxReceiveMessageSize(kMostMessageBytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kMostIdleMs);
   result->server_ = builder.BuildAndStart();
-  if (result->server_ == nullptr) return absl::UnavailableError("health_listen: gRPC could not be started");
+  if (result->server_ == nullptr) return absl::UnavailableError("--health_listen: gRPC could not be started");
   result->acceptor_->Start(result->connections_.get());
   return result;
 }

@@ -1,6 +1,5 @@
-// Health in plain text on a port of its own, for probes that speak no TLS and are not to depend on a
-// certificate: grpc.health.v1.Health/Check, and nothing else. The names are those of grpc_server.h.
-// Thread-safe.
+// Health in plain text on a separate port, for probes that do not support TLS or must not depend on a
+// certificate. Serves only grpc.health.v1.Health/Check. The names are those in grpc_server.h. Thread-safe.
 #pragma once
 
 #include <grpcpp/server_builder.h>
@@ -15,7 +14,8 @@ namespace varserve::rpc {
 
 class ProbeServer {
  public:
-  // `listen` is host:port, where port 0 picks a free one. Nothing serves yet. UNAVAILABLE naming the flag.
+  // `listen` is host:port, where port 0 picks a free one. Initially nothing is serving. UNAVAILABLE naming
+  // the flag.
   static absl::StatusOr<std::unique_ptr<ProbeServer>> Start(const std::string& listen);
   ~ProbeServer();
 

@@ -1,5 +1,5 @@
-// A gRPC service whose methods get a call as soon as its headers are there, before any of its messages: to
-// gRPC they all stream in both directions (call_reactor.h). Clients see no difference. Thread-safe.
+// A gRPC service whose methods receive a call as soon as its headers arrive, before any message. To gRPC, all
+// of them stream in both directions (call_reactor.h). Clients see no difference. Thread-safe.
 #pragma once
 
 #include <grpcpp/impl/codegen/server_callback_handlers.h>
@@ -16,7 +16,7 @@ class RawService : public grpc::Service {
  protected:
   using Reactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 
-  // `path` is a literal like "/grpc.health.v1.Health/Check". `begin` runs on one of gRPC's threads and must
+  // `path`: a literal such as "/grpc.health.v1.Health/Check". `begin` runs on one of gRPC's threads and must
   // not block.
   void AddRawMethod(const char* path, std::function<Reactor*(grpc::CallbackServerContext*)> begin) {
     using grpc::internal::RpcMethod;

@@ -9,11 +9,12 @@
 namespace varserve::rpc {
 namespace {
 
-// A call and what gRPC takes of its stream unasked, at most.
+// Maximum for a call and the bytes of its stream that gRPC takes without being asked.
 constexpr int64_t kBytesPerMessage = 256 << 10;
-// What frames, encryption and other calls' headers may add to a connection's bytes.
+// What frames, encryption and other calls' headers may add to a connection's bytes: a constant, and one byte
+// in kSlackPerByte.
 constexpr int64_t kSlack = 1 << 20;
-constexpr int64_t kSlackPerByte = 64;  // one in so many
+constexpr int64_t kSlackPerByte = 64;
 
 absl::Status TooMuch() {
   return engine::WithRetryDelay(
@@ -107,18 +108,20 @@ void ReceiveMemory::GiveUp(MessageId id, absl::Status status, std::vector<Verdic
 
 std::vector<ReceiveMemory::Verdict> ReceiveMemory::Look(absl::Time now) {
   std::vector<Verdict> verdicts;
-  for (const auto& [id, message] : arriving_) {  // the oldest first
+  for (const auto& [id, message] : arriving_) {  // oldest first
     if (now - message.begun < limits_.timeout) break;
     GiveUp(id,
            absl::CancelledError(absl::StrCat("request: the message did not arrive within ",
                                              absl::FormatDuration(limits_.timeout))),
            verdicts);
   }
-  // What each connection holds. Its oldest message goes if that is more than all of them may have.
+  // Bytes held by each connection. If they exceed what all its messages may have, its oldest message is given
+  // up.
   int64_t total = complete_bytes_;
-  std::vector<std::pair<int64_t, MessageId>> held;  // bytes of a connection, its oldest message
+  std::vector<std::pair<int64_t, MessageId>> held;  // bytes of a connection, and its oldest message
   size_t left = complete_.size();
-  bool waits = false;  // for what has been given up, and comes back as soon as gRPC has ended the call
+  // memory of given-up messages will be released once gRPC has ended their calls
+  bool waits = false;
   for (const auto& [peer, connection] : connections_) {
     if (std::any_of(connection.begin(), connection.end(),
                     [this](MessageId id) { return arriving_.at(id).given_up; })) {
@@ -136,7 +139,7 @@ std::vector<ReceiveMemory::Verdict> ReceiveMemory::Look(absl::Time now) {
     held.emplace_back(measured.bytes, oldest);
   }
   most_used_ = std::max(most_used_, total);
-  // The largest go until the rest has room, as one always has.
+  // The largest go until the rest fits; a single message always fits.
   std::sort(held.begin(), held.end(), std::greater<>());
   for (const auto& [bytes, oldest] : held) {
     if (total <= limits_.bytes || bytes == 0 || left == 1) break;

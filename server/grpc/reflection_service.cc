@@ -18,7 +18,7 @@ using google::protobuf::FileDescriptor;
 
 constexpr int64_t kMaxRequestBytes = 4096;
 
-// The file after all it imports, each once.
+// Adds the file after its imports, each file once.
 void AddFile(const FileDescriptor& file, std::set<const FileDescriptor*>& seen,
              ReflectionService::Response& response) {
   if (!seen.insert(&file).second) return;

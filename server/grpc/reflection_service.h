@@ -1,5 +1,5 @@
-// gRPC's reflection service (grpc.reflection.v1alpha), which grpcurl asks what there is to call. Knows the
-// files compiled into the process, which name no extensions. Needs no token. Must outlive its calls.
+// gRPC's reflection service (grpc.reflection.v1alpha), with which grpcurl finds out what it can call. Knows
+// the files compiled into the process; they contain no extensions. Needs no token. Must outlive its calls.
 // Thread-safe.
 #pragma once
 
@@ -14,7 +14,7 @@ namespace varserve::rpc {
 
 class ReflectionService : public RawService {
  public:
-  // `services`: full names of those that can be called.
+  // `services`: full names of the services that can be called.
   ReflectionService(OpenCalls* open_calls, std::vector<std::string> services);
 
   using Request = grpc::reflection::v1alpha::ServerReflectionRequest;

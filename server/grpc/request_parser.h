@@ -1,5 +1,5 @@
-// Bytes of a call to a request message, with an error a caller can act on: gRPC itself would only say
-// INTERNAL. Thread-safe.
+// Parses a call's bytes into a request message. Errors explain the problem to the caller; gRPC's own would be
+// just INTERNAL. Thread-safe.
 #pragma once
 
 #include <google/protobuf/message.h>
@@ -10,7 +10,7 @@
 
 namespace varserve::rpc {
 
-// INVALID_ARGUMENT as of ScanRequest; what is too much is not built.
+// INVALID_ARGUMENT as from ScanRequest; a message that exceeds the limits is not built.
 absl::Status ParseRequest(const grpc::ByteBuffer& bytes, const chat::RequestLimits& limits,
                           google::protobuf::Message& request);
 

@@ -1,4 +1,4 @@
-// absl::Status to gRPC: the one place where it happens.
+// Converts absl::Status to gRPC's status.
 #pragma once
 
 #include <grpcpp/support/status.h>

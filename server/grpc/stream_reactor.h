@@ -1,7 +1,7 @@
-// The call of a streaming method of the API: a stream of responses over gRPC. Thread-safe.
+// The call of a streaming API method: a stream of responses over gRPC. Thread-safe.
 //
-// A slow reader never holds up the model: what comes while a write is in flight waits in a queue that joins
-// it. A reader that does not take a write within the time that is allowed (open_calls.h) is cancelled.
+// A slow reader never delays the model: while a write is in flight, a queue joins the responses that follow.
+// A reader that does not take a write within the time limit (open_calls.h) is cancelled.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,7 @@ namespace varserve::rpc {
 
 class StreamReactor : public CallReactor, public chat::ResponseStream {
  public:
-  // What goes over the wire: GenerateResponse, or CompareResponse with the setting's index.
+  // Message type on the wire: GenerateResponse, or CompareResponse with the setting's index.
   enum class Framing { kGenerate, kCompare };
 
   static std::shared_ptr<StreamReactor> Create(Framing framing, Context context) {

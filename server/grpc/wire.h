@@ -1,4 +1,4 @@
-// Messages and the bytes gRPC carries. Thread-safe.
+// Converts between messages and the bytes that gRPC carries. Thread-safe.
 #pragma once
 
 #include <google/protobuf/message.h>
@@ -7,7 +7,7 @@
 namespace varserve::rpc {
 
 grpc::ByteBuffer ToBytes(const google::protobuf::Message& message);
-// False if they are no such message.
+// False if the bytes are not a valid message.
 bool FromBytes(const grpc::ByteBuffer& bytes, google::protobuf::Message& message);
 
 }  // namespace varserve::rpc

@@ -1,12 +1,13 @@
-// What an intervention changes of one request's attention, as engine and model runner see it. Both only ask:
-// they know neither which interventions there are nor what they do. An intervention is a folder beside this
-// file and a row of table/table.cc. Immutable and shared by requests; thread-safe.
+// How one request's attention is changed, as the engine and the model runner see it. They call this interface
+// without knowing which interventions exist or what they do. An intervention is a folder next to this file
+// and a row in table/table.cc. Immutable and shared by requests; thread-safe.
 //
-// Methods that change the attention of single rows (VAR; PAI, VAF and SPIN would, too) set parameters of the
-// attention operation, SetRow. Contrastive methods (VCD, ICD) need a *sibling row*: a second sequence, of
-// another prompt, whose logits are combined with the first's before sampling. Its place is here: a method
-// that makes the sibling's prompt from the request's and one that combines two rows of logits. The scheduler
-// would plan the sibling's steps beside its sequence's; StepResults of the runner has both rows in hand.
+// Methods that change the attention of single rows (VAR; also PAI, VAF and SPIN) set parameters of the
+// attention operation in SetRow. Contrastive methods (VCD, ICD) need a *sibling row*: a second sequence with
+// another prompt, whose logits are combined with the first's before sampling. This interface would get two
+// methods for that: one that makes the sibling's prompt from the request's, and one that combines two rows of
+// logits. The scheduler would plan the sibling's steps next to its sequence's; the runner's StepResults has
+// both rows.
 #pragma once
 
 #include <memory>
@@ -21,7 +22,7 @@
 
 namespace varserve::interventions {
 
-// What an intervention found and did in one request. Whoever made the intervention knows the type.
+// What an intervention found and did in one request. The intervention's creator knows the concrete type.
 class Report {
  public:
   virtual ~Report() = default;
@@ -39,18 +40,18 @@ class Intervention {
   virtual ~Intervention() = default;
 
   Mode mode() const { return mode_; }  // never kOff
-  // Part of the key of every KV block after the prefix: its name and setting. Equal keys, equal K and V.
+  // Part of the key of every KV block after the prefix: name and setting. Equal keys mean equal K and V.
   const std::string& key() const { return key_; }
 
-  // Whether it can run on a model of so many layers that measures so many values of each token in each layer.
-  // Errors begin with a field of the request.
+  // Whether the intervention can run on a model with this many layers and this many measured values per token
+  // and layer. Errors begin with a field of the request.
   virtual absl::Status Check(int num_layers, int token_measures) const = 0;
-  // Whether it acts on the row of this token, prompt or generated: measures it, or changes it. False for all
+  // Whether the intervention measures or changes the row of this token, prompt or generated. False for all
   // tokens of the prefix (Prompt::prefix_size).
   virtual bool ActsOn(const Prompt& prompt, int position) const = 0;
-  // Sets a row's parameters; those of a row it does not act on stay as they are.
+  // Sets a row's parameters; leaves the row unchanged if the intervention does not act on it.
   virtual void SetRow(const RowPlace& place, AttentionRow& row) const = 0;
-  // Whether a later prompt with the same tokens finds the same K, V and evidence in a block that ends before
+  // Whether a later prompt with the same tokens has the same K, V and evidence in a block that ends before
   // token `end` of the sequence.
   virtual bool MayShare(const Prompt& prompt, int end) const = 0;
   virtual std::unique_ptr<const Report> MakeReport(SequenceEvidence evidence) const = 0;
@@ -63,7 +64,7 @@ class Intervention {
   const std::string key_;
 };
 
-// Of a request's intervention; null: none.
+// The mode of a request's intervention; kOff for null.
 inline Mode ModeOf(const Intervention* intervention) {
   return intervention == nullptr ? Mode::kOff : intervention->mode();
 }

@@ -1,5 +1,5 @@
-// What the model measures for interventions, token by token: the engine keeps it with the KV blocks and hands
-// it on, the intervention of the request makes its report of it. Plain data.
+// What the model measures for interventions, token by token. The engine stores it with the KV blocks, and the
+// request's intervention makes its report from it. Plain data.
 #pragma once
 
 #include <memory>
@@ -10,10 +10,10 @@
 
 namespace varserve::interventions {
 
-// Of one row and one layer, or means of many: sums over heads divided by the number of heads.
+// For one row and one layer, or means over many: sums over heads divided by the number of heads.
 struct AttentionShares {
   float image_centric_heads = 0.0F;  // share of heads that passed the row's test
-  float redistributed = 0.0F;        // attention that was moved
+  float redistributed = 0.0F;        // attention that was moved from sinks
   float visual_before = 0.0F;        // attention on visual tokens
   float visual_after = 0.0F;
 };
@@ -27,10 +27,10 @@ struct AttentionMap {
 
 struct TokenEvidence {
   const float* measures = nullptr;          // [measures of a token, layers]
-  const AttentionShares* shares = nullptr;  // [layers]; only of rows the intervention acts on
+  const AttentionShares* shares = nullptr;  // [layers]; only for rows that the intervention acts on
 };
 
-// Of the first tokens of one sequence.
+// Evidence of the first tokens of one sequence.
 struct SequenceEvidence {
   const Prompt& prompt;
   int num_layers = 0;

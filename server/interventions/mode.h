@@ -1,4 +1,4 @@
-// Whether an intervention runs for a request, and what flags, metrics and log lines call it.
+// Whether an intervention runs for a request, and the name of the mode in flags, metrics and log lines.
 #pragma once
 
 #include <array>
@@ -8,11 +8,11 @@ namespace varserve::interventions {
 
 enum class Mode : uint8_t {
   kOff,      // plain attention, nothing is measured
-  kObserve,  // measured, nothing is changed: the same tokens as kOff
+  kObserve,  // measures but changes nothing: the same tokens as kOff
   kOn,
 };
 
-// By Mode.
+// Indexed by Mode.
 inline constexpr std::array<const char*, 3> kModeNames = {"off", "observe", "on"};
 
 inline const char* ModeName(Mode mode) { return kModeNames[static_cast<int>(mode)]; }

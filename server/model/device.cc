@@ -13,17 +13,25 @@
 namespace varserve::model {
 namespace {
 
+constexpr char kAdvice[] =
+    "set LD_LIBRARY_PATH to the lib folder in the one that ./dev libtorch --cuda prints, or run the cuda "
+    "image, or use --device cpu";
+
 // The number of GPUs, or why there is none.
 absl::StatusOr<int> OpenCuda() {
   // Loading it registers the CUDA kernels with the dispatcher. Never closed.
   if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
     return absl::FailedPreconditionError(
-        absl::StrCat("device: CUDA libraries cannot be loaded: ", dlerror()));
+        absl::StrCat("--device: the CUDA libraries cannot be loaded: ", dlerror(), "; ", kAdvice));
   }
   if (!at::hasCUDA())
-    return absl::FailedPreconditionError("device: no CUDA driver or no GPU on this machine");
+    return absl::FailedPreconditionError(
+        "--device: no CUDA driver or no GPU on this machine; nvidia-smi has to list one. --device cpu needs "
+        "none");
   const int count = at::detail::getCUDAHooks().deviceCount();
-  if (count == 0) return absl::FailedPreconditionError("device: no GPU on this machine");
+  if (count == 0)
+    return absl::FailedPreconditionError(
+        "--device: no GPU is visible to this process; --device cpu needs none");
   return count;
 }
 
@@ -40,12 +48,13 @@ absl::StatusOr<at::Device> OpenDevice(const std::string& flag) {
   if (!absl::ConsumePrefix(&rest, "cuda") ||
       !(rest.empty() || (absl::ConsumePrefix(&rest, ":") && absl::SimpleAtoi(rest, &index) && index >= 0))) {
     return absl::InvalidArgumentError(
-        absl::StrCat("device: \"", flag, "\" is not auto, cpu, cuda or cuda:N"));
+        absl::StrCat("--device: \"", flag, "\" is not auto, cpu, cuda or cuda:N"));
   }
   const absl::StatusOr<int> gpus = OpenCuda();
   if (!gpus.ok()) return gpus.status();
   if (index >= *gpus)
-    return absl::FailedPreconditionError(absl::StrCat("device: there are only ", *gpus, " GPUs"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("--device: \"", flag, "\" is not here; the GPUs are cuda:0 to cuda:", *gpus - 1));
   return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
 }
 
@@ -60,7 +69,7 @@ absl::StatusOr<at::ScalarType> ChooseDtype(const std::string& flag, const std::s
   if (name == "bfloat16") return at::kBFloat16;
   if (name == "float16") return at::kHalf;
   return absl::InvalidArgumentError(
-      absl::StrCat("dtype: \"", flag, "\" is not auto, float32, bfloat16 or float16"));
+      absl::StrCat("--dtype: \"", flag, "\" is not auto, float32, bfloat16 or float16"));
 }
 
 std::string DtypeName(at::ScalarType dtype) {

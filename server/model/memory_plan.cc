@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <initializer_list>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -58,16 +59,16 @@ absl::StatusOr<MemoryPlan> PlanMemory(const MemoryNeeds& needs) {
   const int64_t block = needs.block + (shared ? needs.block_evidence : 0);
   plan.num_blocks = std::min(left / block, needs.most_blocks);
   if (left < 0 || plan.num_blocks < 1) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("memory_budget: ", ToMebibytes(needs.budget), " MiB are not enough: weights ",
-                     ToMebibytes(needs.weights), ", vision tower ", ToMebibytes(needs.vision_tower),
-                     ", steps ", ToMebibytes(needs.step), shared ? absl::StrCat(", ", others_text) : "",
-                     " and no room for a KV block of ", ToMebibytes(block), " MiB"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "--memory_budget: ", ToMebibytes(needs.budget), " MiB are not enough: weights ",
+        ToMebibytes(needs.weights), ", vision tower ", ToMebibytes(needs.vision_tower), ", steps ",
+        ToMebibytes(needs.step), shared ? absl::StrCat(", ", others_text) : "",
+        " and no room for a KV block of ", ToMebibytes(block), " MiB; raise it or lower the named flags"));
   }
   if (!shared && others + plan.evidence() > *needs.host_budget) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "memory: ", ToMebibytes(*needs.host_budget), " MiB of the host's are not enough: ", others_text,
-        " and evidence ", ToMebibytes(plan.evidence()), "; the model itself is on its device"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("host memory: ", ToMebibytes(*needs.host_budget), " MiB are not enough: ", others_text,
+                     " and evidence ", ToMebibytes(plan.evidence()), "; the model itself is on its GPU"));
   }
   return plan;
 }
@@ -79,15 +80,26 @@ std::string MemoryPlan::ToTable() const {
   const int64_t pool = num_blocks * needs.block;
   const std::string host =
       needs.host_budget ? absl::StrCat("  of the host's ", ToMebibytes(*needs.host_budget), " MiB") : "";
-  return absl::StrCat(line("weights", needs.weights, ""),
-                      line("vision tower", needs.vision_tower, "  peak of one image"),
-                      line("step", needs.step, "  activations, logits, explicit rows"),
-                      line("KV cache", pool,
-                           absl::StrCat("  ", num_blocks, " blocks of ", KvCache::kBlockSize,
-                                        " tokens: ", num_blocks * KvCache::kBlockSize, " tokens")),
-                      line("images", needs.images, host), line("requests", needs.requests, host),
-                      line("replies", needs.replies, host), line("evidence", evidence(), host),
-                      line("budget", needs.budget, needs.host_budget ? "  of the device" : ""));
+  // Of the lines as they are rounded.
+  const auto sum = [](std::initializer_list<int64_t> items) {
+    int64_t mebibytes = 0;
+    for (const int64_t bytes : items) mebibytes += ToMebibytes(bytes);
+    return mebibytes << 20;
+  };
+  const int64_t requests = sum({needs.images, needs.requests, needs.replies, evidence()});
+  const int64_t model = sum({needs.weights, needs.vision_tower, needs.step, pool});
+  return absl::StrCat(
+      line("weights", needs.weights, ""), line("vision tower", needs.vision_tower, "  peak of one image"),
+      line("step", needs.step, "  activations, logits, explicit rows"),
+      line("KV cache", pool,
+           absl::StrCat("  ", num_blocks, " blocks of ", KvCache::kBlockSize,
+                        " tokens: ", num_blocks * KvCache::kBlockSize, " tokens")),
+      line("images", needs.images, host), line("requests", needs.requests, host),
+      line("replies", needs.replies, host), line("evidence", evidence(), host),
+      line("total", model + (needs.host_budget ? 0 : requests),
+           needs.host_budget ? absl::StrCat("  of the device, ", ToMebibytes(requests), " MiB of the host")
+                             : ""),
+      line("budget", needs.budget, needs.host_budget ? "  of the device" : ""));
 }
 
 MemoryNeeds MeasureNeeds(const VisionLanguageModel& model, const RequestLimits& limits, int64_t budget) {

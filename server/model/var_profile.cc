@@ -13,13 +13,13 @@ constexpr char kFile[] = "var_profile.json";
 
 // What is wrong with the profile of a decoder of this width; empty if nothing is.
 std::string Problem(const std::vector<int64_t>& sink_dimensions, double tau, int width) {
-  if (sink_dimensions.empty()) return "sink_dimensions is empty";
+  if (sink_dimensions.empty()) return "sink_dimensions: is empty";
   for (const int64_t d : sink_dimensions) {
     if (d < 0 || d >= width) {
       return absl::StrCat("sink_dimensions: ", d, " is not in [0, ", width - 1, "], the decoder's width");
     }
   }
-  return tau > 0.0 ? "" : "tau is not greater than 0";
+  return tau > 0.0 ? "" : "tau: is not greater than 0";
 }
 
 absl::StatusOr<std::optional<VarProfile>> FromDirectory(const std::string& model_dir, int width) {
@@ -78,7 +78,7 @@ absl::StatusOr<std::optional<VarProfile>> FindVarProfile(const std::string& mode
   }
   if (flags.tau.has_value()) {
     if (!profile.has_value()) {
-      return absl::InvalidArgumentError("tau: this model has no VAR profile; give --sink_dimensions too");
+      return absl::InvalidArgumentError("--tau: this model has no VAR profile; give --sink_dimensions, too");
     }
     profile->tau = *flags.tau;
     if (flags.sink_dimensions.empty()) absl::StrAppend(&profile->source, ", tau from flag --tau");
@@ -86,7 +86,7 @@ absl::StatusOr<std::optional<VarProfile>> FindVarProfile(const std::string& mode
   if (!profile.has_value()) return profile;
   const std::vector<int64_t> dimensions(profile->sink_dimensions.begin(), profile->sink_dimensions.end());
   if (const std::string problem = Problem(dimensions, profile->tau, config.hidden_size); !problem.empty()) {
-    return absl::InvalidArgumentError(problem);
+    return absl::InvalidArgumentError(absl::StrCat("--", problem));
   }
   return profile;
 }

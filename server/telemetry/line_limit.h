@@ -1,5 +1,5 @@
-// Of lines of one kind, lets the first few of a window of time through and counts the rest. Windows begin
-// with a line. Pure policy. Thread-compatible.
+// Lets the first few lines of one kind in a time window through and counts the rest. A window begins with its
+// first line. Pure policy. Thread-compatible.
 #pragma once
 
 #include <cstdint>
@@ -16,20 +16,20 @@ class LineLimit {
  public:
   LineLimit(int lines, absl::Duration window) : lines_(lines), window_(window) {}
 
-  // Whether this line is to be written.
+  // Whether to write this line.
   bool Admit(absl::string_view kind, absl::Time now);
 
   struct LeftOut {
     std::string kind;
     int64_t lines = 0;
   };
-  // Ends the windows that are over; what was left out in them, if anything.
+  // Ends expired windows and returns what was left out in them.
   std::vector<LeftOut> EndWindows(absl::Time now);
 
  private:
   struct Window {
     absl::Time begin;
-    int64_t lines = 0;  // that came
+    int64_t lines = 0;  // that came, written or not
   };
 
   const int lines_;

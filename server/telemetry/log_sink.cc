@@ -17,7 +17,7 @@ void LogSink::sink_it_(const spdlog::details::log_msg& message) {
   const int64_t lost = overrun_() + failed_;
   if (lost > told_) {
     const std::string payload = payload_of_loss_(lost - told_);
-    spdlog::details::log_msg loss = message;  // of its time
+    spdlog::details::log_msg loss = message;  // keeps the time of the line
     loss.level = spdlog::level::warn;
     loss.payload = payload;
     if (Write(loss)) told_ = lost;
@@ -33,7 +33,7 @@ bool LogSink::Write(const spdlog::details::log_msg& message) {
     const ssize_t size = write(fd_, line.data() + done, line.size() - done);
     if (size >= 0) {
       done += static_cast<size_t>(size);
-    } else if (errno == EAGAIN) {  // whoever shares the descriptor made it so
+    } else if (errno == EAGAIN) {  // another process made the shared descriptor non-blocking
       pollfd writable{.fd = fd_, .events = POLLOUT, .revents = 0};
       poll(&writable, 1, -1);
     } else if (errno != EINTR) {

@@ -10,7 +10,7 @@
 namespace varserve::telemetry {
 namespace {
 
-// A string as JSON; bytes that are not UTF-8 become U+FFFD.
+// A string as JSON; invalid UTF-8 becomes U+FFFD.
 std::string Quoted(absl::string_view text) {
   return nlohmann::json(std::string(text)).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -33,12 +33,12 @@ std::string ValueText(const LogField& field, Logger::Format format) {
 absl::StatusOr<std::unique_ptr<Logger>> Logger::Create(absl::string_view format, absl::string_view level,
                                                        int fd) {
   if (format != "text" && format != "json") {
-    return absl::InvalidArgumentError(absl::StrCat("log_format: \"", format, "\" is not text or json"));
+    return absl::InvalidArgumentError(absl::StrCat("--log_format: \"", format, "\" is not text or json"));
   }
   const spdlog::level::level_enum threshold = spdlog::level::from_str(std::string(level));
   if (threshold == spdlog::level::off || threshold == spdlog::level::trace) {
     return absl::InvalidArgumentError(
-        absl::StrCat("log_level: \"", level, "\" is not debug, info, warning or error"));
+        absl::StrCat("--log_level: \"", level, "\" is not debug, info, warning or error"));
   }
   return std::unique_ptr<Logger>(new Logger(format == "json" ? Format::kJson : Format::kText, threshold, fd));
 }
@@ -67,7 +67,7 @@ Logger::~Logger() {
     left_out = limit_.EndWindows(absl::InfiniteFuture());
   }
   TellLeftOut(left_out);
-  queue_.reset();  // ends its thread, which uses the others
+  queue_.reset();  // ends its thread, which uses the other members
 }
 
 std::string Logger::Payload(Format format, absl::string_view message, const LogFields& fields) {

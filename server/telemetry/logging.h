@@ -1,6 +1,6 @@
-// Log lines with fields: text for people, or one JSON object a line for machines. A line is handed to a
-// thread that writes it to standard error; whoever logs never waits for that. While standard error is blocked
-// the newest kQueuedLines lines are kept, and those dropped are counted. Thread-safe.
+// Log lines with fields: text for people, or one JSON object per line for machines. A separate thread writes
+// lines to standard error; callers never wait for it. While standard error is blocked, the newest
+// kQueuedLines lines are kept, and dropped ones are counted. Thread-safe.
 #pragma once
 
 #include <spdlog/async_logger.h>
@@ -28,7 +28,7 @@ namespace varserve::telemetry {
 
 struct LogField {
   absl::string_view name;
-  std::variant<std::string, int64_t, double> value;  // of a string the first kMaxText bytes are written
+  std::variant<std::string, int64_t, double> value;  // strings are cut to kMaxText bytes
 };
 using LogFields = std::vector<LogField>;
 
@@ -36,7 +36,7 @@ class Logger {
  public:
   static constexpr int kQueuedLines = 2048;
   static constexpr size_t kMaxText = 1024;
-  // Lines of one code or origin, of calls that did not end well. Callers cause as many as they like.
+  // Limit on the lines of one status code or library: callers can cause any number of failing calls.
   static constexpr int kLimit = 50;
   static constexpr absl::Duration kWindow = absl::Seconds(10);
 
@@ -44,7 +44,7 @@ class Logger {
   // format: "text" or "json"; level: "debug", "info", "warning", "error".
   static absl::StatusOr<std::unique_ptr<Logger>> Create(absl::string_view format, absl::string_view level,
                                                         int fd = STDERR_FILENO);
-  // Waits until all lines are written; where they cannot be, for ever. See Flush.
+  // Waits until all lines are written, forever if they cannot be; see Flush.
   ~Logger();
 
   void Debug(absl::string_view message, const LogFields& fields = {}) {
@@ -60,21 +60,21 @@ class Logger {
     Write(spdlog::level::err, message, fields);
   }
 
-  // The line of a call that has ended. Of those that did not end well kLimit lines of each code are written
-  // in kWindow, then one line that says how many more there were.
+  // Logs a call that has ended. If it failed, at most kLimit lines of each code are written per kWindow, then
+  // one line reports how many more there were.
   void Call(const absl::Status& status, const LogFields& fields) ABSL_LOCKS_EXCLUDED(mu_);
-  // A line of a library's, limited in the same way.
+  // A library's log line, limited in the same way.
   void Library(absl::string_view library, absl::string_view text) ABSL_LOCKS_EXCLUDED(mu_);
-  // Says what was left out. To be called about once a second.
+  // Logs what was left out. Call about once a second.
   void SumUp() ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Waits until the lines so far are written, at most so long; false if they are not. A process that has to
-  // end although nobody reads its standard error ends with _Exit then.
+  // Waits until all lines so far are written, at most `patience`; false if they are not. A process that must
+  // end although nobody reads its standard error then calls _Exit.
   bool Flush(absl::Duration patience);
   // Lines that were dropped because standard error was blocked or gone.
   int64_t dropped() const;
 
-  // The part of a line after time and level.
+  // A line without its time and level.
   static std::string Payload(Format format, absl::string_view message, const LogFields& fields);
 
  private:
@@ -86,7 +86,7 @@ class Logger {
 
   const Format format_;
   const MonotonicClock clock_;
-  std::shared_ptr<spdlog::details::thread_pool> queue_;  // set to null only at the end
+  std::shared_ptr<spdlog::details::thread_pool> queue_;  // null only during destruction
   const std::shared_ptr<LogSink> sink_;
   const std::shared_ptr<spdlog::async_logger> logger_;
   std::atomic<int64_t> posted_ = 0;  // lines

@@ -1,5 +1,5 @@
-// Makes the metric families of one server: every name begins with varserve_, every series has the label
-// `model`. A family that exists already is returned again. Thread-safe.
+// Creates the metric families of one server: every name begins with varserve_, every series has the label
+// `model`. An existing family is returned again. Thread-safe.
 #pragma once
 
 #include <prometheus/counter.h>

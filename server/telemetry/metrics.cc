@@ -16,7 +16,7 @@ using prometheus::Family;
 using prometheus::Gauge;
 using prometheus::Histogram;
 
-// From 1 ms, so that small models show, to five minutes.
+// From 1 ms, which resolves small models, to five minutes.
 const std::vector<double> kSeconds = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5,
                                       1,     2,     5,     10,   20,   60,   120, 300};
 const std::vector<double> kSequences = {0, 1, 2, 4, 8, 16, 32, 64, 128};
@@ -54,7 +54,7 @@ PerMode<Counter> AddTokens(const MetricFamilies& families, const char* name, con
   return series;
 }
 
-// Codes by the names gRPC has for them.
+// gRPC's names of the codes.
 Counter& RequestSeries(Family<Counter>& requests, absl::string_view method, StatusCode code,
                        absl::string_view finish_reason, Mode var) {
   return requests.Add({{"method", std::string(method)},
@@ -87,47 +87,46 @@ void AddRequestSeries(Family<Counter>& requests) {
 
 Metrics::RequestMetrics::RequestMetrics(const MetricFamilies& families)
     : ended(families.Counter("requests_total",
-                             "Calls that ended, by gRPC status; each setting of a Compare by itself. var is "
-                             "off where the request was refused before its mode was known.")),
+                             "Calls that ended, by gRPC status; each setting of a Compare counts. var is off "
+                             "if the request was rejected before its mode was known.")),
       duration(AddLatency(families, "request_duration_seconds",
-                          "From a call's arrival to its end, if it ended OK.")),
+                          "From a call's arrival to its end, for calls that ended with OK.")),
       first_token(
           AddLatency(families, "time_to_first_token_seconds", "From a call's arrival to its first token.")),
       inter_token(AddLatency(families, "inter_token_latency_seconds",
-                             "Between two tokens of a request, as the engine makes them.")),
-      queue(AddLatency(
-          families, "queue_time_seconds",
-          "Waiting of a request: for its prompt to be made, then to run; also of those that ended waiting.")),
+                             "Time between two tokens of a request in the engine.")),
+      queue(AddLatency(families, "queue_time_seconds",
+                       "Waiting time of a request, for preparation and for admission; including requests "
+                       "that ended while waiting.")),
       prefill(AddLatency(families, "prefill_seconds", "From admission to the first token.")),
       image(
           AddHistogram(families, "image_seconds", "Decoding and resizing of a request's images.", kSeconds)),
       prompt_tokens(AddTokens(families, "prompt_tokens_total",
-                              "Prompt tokens of admitted requests, visual ones included.")),
+                              "Prompt tokens of admitted requests, including visual tokens.")),
       visual_tokens(AddTokens(families, "visual_tokens_total", "Visual tokens of admitted requests.")),
       generated_tokens(
-          AddTokens(families, "generated_tokens_total", "Tokens generated, of requests that ended.")) {
+          AddTokens(families, "generated_tokens_total", "Tokens generated for requests that ended.")) {
   AddRequestSeries(ended);
 }
 
 Metrics::LoadMetrics::LoadMetrics(const MetricFamilies& families)
     : running(AddGauge(families, "requests_running", "Requests in the batch.")),
-      waiting(AddGauge(families, "requests_waiting", "Requests accepted that do not run yet.")),
+      waiting(AddGauge(families, "requests_waiting", "Accepted requests that are not running yet.")),
       preparing(AddGauge(families, "requests_preparing",
-                         "Those of them whose pictures and prompt are not made yet.")),
-      oldest_waiting(
-          AddGauge(families, "oldest_waiting_seconds",
-                   "For how long the oldest of the requests that wait has waited; 0 where none does.")),
+                         "Waiting requests whose pictures and prompt are not prepared yet.")),
+      oldest_waiting(AddGauge(families, "oldest_waiting_seconds",
+                              "Waiting time of the oldest waiting request; 0 if none is waiting.")),
       waiting_tokens(AddGauge(families, "waiting_tokens",
-                              "Prompt tokens of the requests that wait, as far as their prompts are made.")),
+                              "Prompt tokens of waiting requests whose prompts are prepared.")),
       kv_usage(AddGauge(families, "kv_cache_usage_ratio", "Share of KV blocks that running requests hold.")) {
 }
 
 Metrics::HealthMetrics::HealthMetrics(const MetricFamilies& families)
-    : ready(AddGauge(families, "ready", "1 while the server takes requests.")),
-      stuck(AddGauge(families, "engine_stuck",
-                     "1 while there is work and no step has ended for the watchdog's time.")),
+    : ready(AddGauge(families, "ready", "1 while the server accepts requests.")),
+      stuck(
+          AddGauge(families, "engine_stuck", "1 while there is work but no step has ended for --watchdog.")),
       failing(AddGauge(families, "engine_failing",
-                       "1 while every step fails, those of the server's questions to itself too.")),
+                       "1 while every step fails, including the server's self-tests.")),
       log_lines_dropped(AddCounter(families, "log_lines_dropped_total",
                                    "Log lines lost because standard error was blocked or gone.")) {}
 
@@ -147,7 +146,7 @@ Metrics::Metrics(const std::string& model, const std::string& server_version,
                  const std::vector<MakeReportMetrics>& reports)
     : families_(model), requests_(families_), load_(families_), health_(families_), steps_(families_) {
   for (const MakeReportMetrics make : reports) reports_.push_back(make(families_));
-  AddGauge(families_, "start_time_seconds", "When the server started, seconds since 1970.")
+  AddGauge(families_, "start_time_seconds", "Start time of the server, in seconds since 1970.")
       .Set(absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()));
   families_.Gauge("build_info", "The server's version; always 1.").Add({{"version", server_version}}).Set(1);
 }

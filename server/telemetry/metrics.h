@@ -1,9 +1,9 @@
-// Every metric the server exports, and the only place that writes them. docs/metrics.md lists them; its table
-// is made from the registry (metric_table.h).
+// Every metric that the server exports, except those of interventions (report_metrics.h); nothing else writes
+// them. The table in docs/metrics.md is generated from the registry (tests/unit/telemetry/metric_table.h).
 //
-// Every series has the label `model`. Label `var` is off, observe or on. Base units, counters rather than
-// rates. No series is per request, head or user. Series exist from the start, at zero: Prometheus does not
-// see the increase of a counter that begins at one. Thread-safe.
+// Every series has the label `model`. The label `var` is off, observe or on. Units are base units, and
+// counters are preferred to rates. There are no series per request, head or user. All series exist from the
+// start, at zero: Prometheus does not see the increase of a counter that begins at one. Thread-safe.
 #pragma once
 
 #include <array>
@@ -38,7 +38,7 @@ struct LoadedModel {
 struct RequestRecord {
   absl::string_view method;  // Answer, Caption, ...
   absl::StatusCode code = absl::StatusCode::kOk;
-  absl::string_view finish_reason = "none";  // stop, stop_string, length; none where the request failed
+  absl::string_view finish_reason = "none";  // stop, stop_string or length; none if the request failed
   interventions::Mode var = interventions::Mode::kOff;
   absl::Duration duration;
   std::optional<absl::Duration> image;  // decoding and resizing
@@ -47,34 +47,34 @@ struct RequestRecord {
   int64_t prompt_tokens = 0;
   int64_t visual_tokens = 0;
   int64_t generated_tokens = 0;
-  const interventions::Report* report = nullptr;  // not for OFF
+  const interventions::Report* report = nullptr;  // null for OFF
 };
 
 class Metrics : public engine::EngineObserver {
  public:
-  // `reports`: of each intervention the server offers.
+  // `reports`: one entry per intervention that the server offers.
   Metrics(const std::string& model, const std::string& server_version,
           const std::vector<MakeReportMetrics>& reports = {});
 
   std::shared_ptr<prometheus::Registry> registry() const { return families_.registry(); }
-  // The page Prometheus reads.
+  // The page that Prometheus scrapes.
   std::string Text() const;
 
-  // Once, before the first request is served.
+  // Must be called once, before the first request is served.
   void OnModelLoaded(const LoadedModel& model);
   void OnRequestEnd(const RequestRecord& record);
   void OnFirstToken(interventions::Mode var, absl::Duration since_arrival);
   void OnNextToken(interventions::Mode var, absl::Duration since_last);
   struct Health {
-    bool ready = false;    // takes requests
+    bool ready = false;    // accepts requests
     bool stuck = false;    // no step ends
-    bool failing = false;  // every step fails, those of self-tests too
+    bool failing = false;  // every step fails, including self-tests
     bool operator==(const Health&) const = default;
   };
   void OnHealth(const Health& health);
-  // To be called before a scrape: requests come and go without a step.
+  // Call before a scrape: requests come and go without a step.
   void OnQueue(const engine::Engine::Load& load);
-  // Log lines lost since the start.
+  // `total`: log lines lost since the start.
   void OnLogLinesDropped(int64_t total);
 
   // engine::EngineObserver

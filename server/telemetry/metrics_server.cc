@@ -26,16 +26,17 @@ namespace varserve::telemetry {
 namespace {
 
 constexpr int kBacklog = 128;
-constexpr int kAcceptsPerRound = 32;                                // then the others get their turn
-constexpr absl::Duration kNoDescriptors = absl::Milliseconds(100);  // until accept is tried again
+// then existing connections have their turn
+constexpr int kAcceptsPerRound = 32;
+constexpr absl::Duration kNoDescriptors = absl::Milliseconds(100);  // before the next accept
 
 absl::Status Invalid(const std::string& listen) {
   return absl::InvalidArgumentError(
-      absl::StrCat("metrics_listen: \"", listen, "\" is not host:port or [IPv6]:port"));
+      absl::StrCat("--metrics_listen: \"", listen, "\" is not host:port or [IPv6]:port"));
 }
 
 absl::Status CannotListen(const std::string& listen, absl::string_view why) {
-  return absl::UnavailableError(absl::StrCat("metrics_listen: cannot listen on ", listen, ": ", why));
+  return absl::UnavailableError(absl::StrCat("--metrics_listen: cannot listen on ", listen, ": ", why));
 }
 
 absl::StatusOr<std::vector<SocketAddress>> AddressesOf(const std::string& listen) {
@@ -51,7 +52,7 @@ absl::StatusOr<std::vector<SocketAddress>> AddressesOf(const std::string& listen
   return addresses;
 }
 
-// A listening socket, or what errno says.
+// A listening socket, or an invalid one with errno set.
 MetricsServer::Socket Listen(const SocketAddress& address) {
   MetricsServer::Socket socket(BindSocket(address));
   const bool listens = socket.fd() >= 0 && listen(socket.fd(), kBacklog) == 0;
@@ -64,7 +65,7 @@ MetricsServer::Text HttpReply(absl::string_view status, absl::string_view body) 
                    "Content-Length: ", body.size(), "\r\nConnection: close\r\n\r\n", body));
 }
 
-// In milliseconds; -1: for ever.
+// In milliseconds; -1: forever.
 int PollTimeout(absl::Duration duration) {
   if (duration == absl::InfiniteDuration()) return -1;
   return static_cast<int>(absl::ToInt64Milliseconds(std::max(duration, absl::ZeroDuration()))) + 1;
@@ -94,7 +95,8 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::s
     return absl::WrapUnique(
         new MetricsServer(std::move(listener), std::move(stop), port, std::move(page), patience));
   }
-  return CannotListen(listen, std::strerror(errno));
+  return CannotListen(listen,
+                      absl::StrCat(std::strerror(errno), errno == EADDRINUSE ? "; is the port taken?" : ""));
 }
 
 MetricsServer::MetricsServer(Socket listener, Socket stop, int port, Page page, absl::Duration patience)
@@ -128,7 +130,7 @@ void MetricsServer::Run() {
 
     if (polled[0].revents != 0) return;
     const absl::Time now = clock_.Now();
-    Text page;  // made at most once a round, however many ask
+    Text page;  // made at most once per round, for all connections
     auto entry = polled.begin() + 2;
     for (auto connection = connections_.begin(); connection != connections_.end(); ++entry) {
       const bool goes_on = now < connection->end && (entry->revents == 0 || Advance(*connection, page));
@@ -148,7 +150,7 @@ bool MetricsServer::Accept(absl::Time now) {
       ++accepted;
       continue;
     }
-    // Without a free descriptor accept4 fails so, whether or not anybody waits.
+    // Without a free descriptor accept4 always fails like this, even if no connection is waiting.
     const bool out_of_descriptors = errno == EMFILE || errno == ENFILE;
     if (!out_of_descriptors || accepted > 0) return true;
     if (connections_.empty()) return false;

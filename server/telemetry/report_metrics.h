@@ -1,4 +1,4 @@
-// What an intervention's reports add to the metrics.
+// Metrics made from an intervention's reports.
 #pragma once
 
 #include <memory>
@@ -9,17 +9,17 @@
 
 namespace varserve::telemetry {
 
-// OnModelLoaded comes once, before the first OnReport; otherwise thread-safe.
+// Thread-safe after OnModelLoaded, which is called once, before the first OnReport.
 class ReportMetrics {
  public:
   virtual ~ReportMetrics() = default;
-  // Adds the series of the decoder's layers.
+  // Adds one series per decoder layer.
   virtual void OnModelLoaded(int num_layers) = 0;
-  // A request that ended well. Reports of other interventions are passed over.
+  // A request that succeeded. Reports of other interventions are ignored.
   virtual void OnReport(const interventions::Report& report) = 0;
 };
 
-// Makes the families and their series; one for each intervention, see interventions/table/table.h.
+// Creates the families and their series. One function per intervention, see interventions/table/table.h.
 using MakeReportMetrics = std::unique_ptr<ReportMetrics> (*)(const MetricFamilies& families);
 
 }  // namespace varserve::telemetry

@@ -3,7 +3,7 @@
 namespace varserve::telemetry {
 namespace {
 
-constexpr size_t kSize = 55;  // of version 00
+constexpr size_t kSize = 55;  // version 00
 constexpr size_t kMaxSize = 256;
 
 bool IsHex(absl::string_view text) { return text.find_first_not_of("0123456789abcdef") == text.npos; }

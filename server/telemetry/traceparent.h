@@ -1,12 +1,12 @@
-// The caller's place in a distributed trace: the header `traceparent` of W3C Trace Context. Thread-safe.
+// The caller's position in a distributed trace: the header `traceparent` of W3C Trace Context. Thread-safe.
 #pragma once
 
 #include "absl/strings/string_view.h"
 
 namespace varserve::telemetry {
 
-// version-trace id-parent id-flags in lower case hexadecimal, no id all zero. Later versions than 00 may go
-// on after the flags.
+// Whether `text` is version-traceid-parentid-flags in lowercase hexadecimal with no id all zero. Versions
+// later than 00 may have more after the flags.
 bool IsTraceparent(absl::string_view text);
 
 }  // namespace varserve::telemetry

@@ -147,7 +147,7 @@ TEST_F(BadRequestTest, VarOutOfRange) {
   ExpectInvalid(var([](auto& v) {
                   for (int i = 0; i < 1000; ++i) v.add_map_layers(0);
                 }),
-                "var.map_layers", "layer of the model");
+                "var.map_layers", "counts them from 0");
 }
 
 TEST_F(BadRequestTest, InvalidUtf8) {

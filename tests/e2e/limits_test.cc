@@ -67,7 +67,7 @@ TEST_F(LimitsTest, Memory) {
 
   ServerProcess too_small(model_.dir(), {absl::StrCat("--memory_budget=", fixed)});
   EXPECT_EQ(too_small.WaitForExit(), 1);
-  EXPECT_THAT(too_small.Log(), HasSubstr("memory_budget: "));
+  EXPECT_THAT(too_small.Log(), HasSubstr("--memory_budget: "));
 }
 
 TEST_F(LimitsTest, TokensOfAnAnswer) {

@@ -172,11 +172,11 @@ TEST_F(SecurityTest, FilesThatCannotWorkAreRefusedAtStart) {
   const std::string nothing = File("nothing", "nothing");
   const std::pair<std::vector<std::string>, std::string> cases[] = {
       {{cert, other_key}, "is not the key of the certificate"},
-      {{cert}, "tls_cert and tls_key are both needed"},
-      {{cert, "--tls_key=" + nothing}, "tls_key: " + nothing},
-      {{"--tls_cert=" + nothing, key}, "tls_cert: " + nothing},
-      {{cert, key, "--tls_client_ca=" + nothing}, "tls_client_ca: " + nothing},
-      {{"--token_file=" + nothing + ".not"}, "token_file: " + nothing},
+      {{cert}, "--tls_cert, --tls_key: both are needed"},
+      {{cert, "--tls_key=" + nothing}, "--tls_key: " + nothing},
+      {{"--tls_cert=" + nothing, key}, "--tls_cert: " + nothing},
+      {{cert, key, "--tls_client_ca=" + nothing}, "--tls_client_ca: " + nothing},
+      {{"--token_file=" + nothing + ".not"}, "--token_file: " + nothing},
   };
   for (const auto& [flags, problem] : cases) {
     ServerProcess server(model_.dir(), flags);

@@ -129,7 +129,8 @@ TEST_F(TerminationTest, ASecondSignalEndsItAtOnce) {
   Callers callers(server, 20, 450);
   callers.WaitFor(1, 0);
   server.Signal(SIGTERM);
-  ASSERT_TRUE(server.WaitForLog("draining"));
+  ASSERT_TRUE(
+      server.WaitForLog("draining: running requests may finish; a second signal stops the server at once"));
   server.Signal(SIGINT);
   EXPECT_EQ(server.WaitForExit(), 128 + SIGINT);
   EXPECT_FALSE(server.WaitForLog("stopped", absl::ZeroDuration()));

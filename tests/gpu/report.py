@@ -41,7 +41,7 @@ class Report:
             took = f", {step.seconds:.0f} s" if step.seconds else ""
             lines += ["", f"## {step.title}: {step.status}{took}", ""]
             if step.details:
-                lines += [f"{len(step.details)} details in gpu.json.", ""]
+                lines += [f"Details in gpu.json: {len(step.details)}.", ""]
             if step.rows:
                 lines += ["| measurement | value |", "|---|---:|"]
                 lines += [

@@ -219,9 +219,9 @@ def write_evidence(alone: dict, beside: dict, minutes: list[dict], memory: Memor
             [
                 "# Honest callers together with hostile ones",
                 "",
-                f"`./dev soak mixed` on {machine()}, on which the callers run too. Eight honest callers",
-                "with their own tokens ask short questions about pictures (16 tokens): a minute alone, then ten",
-                "minutes while one caller with a token and one without send all of this at once:",
+                f"`./dev soak mixed` on {machine()}, which also runs the callers. Eight honest callers with their",
+                "own tokens ask short questions about pictures (16 tokens): first for a minute alone, then for ten minutes",
+                "while one caller with a token and one without send all of this at once:",
                 "",
                 f"{attacks}, 100 idle connections each to gRPC and to /metrics.",
                 "",

@@ -12,13 +12,13 @@
 namespace varserve::calibrate {
 namespace {
 
-// A token that is concentrated in some dimensions.
+// A token whose hidden state is concentrated in some dimensions.
 struct Voter {
   int token = 0;
   std::vector<int32_t> dimensions;
 };
 
-// BOS, or whatever text comes first, and the tokens with high attention.
+// The first text token (usually BOS), and the tokens with high attention.
 std::vector<int64_t> Candidates(const ProbedLayer& layer, const Prompt& prompt) {
   std::vector<int64_t> candidates;
   bool text_seen = false;
@@ -81,7 +81,7 @@ absl::StatusOr<Findings> Calibrate(const model::VisionLanguageModel& model,
   const int num_prompts = static_cast<int>(prompts.size());
   const double eps = model.config().decoder.rms_norm_eps;
 
-  // 1. Which dimensions.
+  // Pass 1: which dimensions.
   DimensionVote vote;
   std::vector<std::vector<std::vector<Voter>>> voters(prompts.size());  // [prompts, L]
   for (int i = 0; i < num_prompts; ++i) {
@@ -97,7 +97,7 @@ absl::StatusOr<Findings> Calibrate(const model::VisionLanguageModel& model,
   const std::vector<int32_t> elected = vote.Elected();
   if (elected.empty()) return findings;
 
-  // 2. Which tokens.
+  // Pass 2: which tokens.
   for (int i = 0; i < num_prompts; ++i) {
     for (std::vector<Voter>& layer : voters[i]) {
       std::erase_if(layer, [&](const Voter& voter) {

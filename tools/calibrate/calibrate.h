@@ -1,4 +1,4 @@
-// Calibrates a model: finds its sink dimensions and threshold by running prompts through it, twice.
+// Calibrates a model: finds its sink dimensions and threshold by running prompts through it twice.
 #pragma once
 
 #include <functional>
@@ -16,12 +16,12 @@
 namespace varserve::calibrate {
 
 struct Findings {
-  std::map<int32_t, double> votes;             // share by dimension
-  std::vector<LayerObservation> observations;  // of every layer and prompt; empty if no dimension was elected
-  std::optional<Calibration> calibration;      // none if the model has no sinks
+  std::map<int32_t, double> votes;             // share of votes, by dimension
+  std::vector<LayerObservation> observations;  // every layer and prompt; empty if no dimension was elected
+  std::optional<Calibration> calibration;      // nullopt if the model has no sinks
 };
 
-// `progress` is told after each run how many are done. A model's own VAR profile plays no part.
+// `progress` is called after each run. The model's own VAR profile is ignored.
 absl::StatusOr<Findings> Calibrate(const model::VisionLanguageModel& model,
                                    absl::Span<const std::shared_ptr<const Prompt>> prompts,
                                    const std::function<void(int done, int of)>& progress);

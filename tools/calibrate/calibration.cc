@@ -17,7 +17,7 @@ void Add(const LayerObservation& observation, float tau, LayerSummary& layer) {
     layer.attention_on_sinks += token.attention.share;
     layer.smallest_sink_phi =
         layer.smallest_sink_phi == 0.0F ? token.phi : std::min(layer.smallest_sink_phi, token.phi);
-    // Nothing is known of a sink with too few tokens after it.
+    // Attention on a sink with too few tokens after it is unknown.
     if (token.attention.even_share == 0.0F) continue;
     ++layer.agreement.sinks;
     layer.agreement.both += token.attention.high() ? 1 : 0;

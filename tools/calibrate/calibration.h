@@ -1,4 +1,4 @@
-// What a calibration found: the VAR profile, and how well phi and attention agree about which tokens are
+// The result of a calibration: the VAR profile, and how well phi and attention agree on which tokens are
 // sinks. Pure arithmetic on plain numbers. Thread-compatible.
 #pragma once
 
@@ -11,13 +11,13 @@
 
 namespace varserve::calibrate {
 
-// A token that gets this many times its even share of attention gets high attention.
+// A token has high attention if it gets at least this many times its even share.
 inline constexpr float kHighAttention = 3.0F;
 
-// What a token of a prompt gets of the attention of the text tokens after it.
+// Attention that a token of a prompt gets from the text tokens after it.
 struct ReceivedAttention {
-  float share = 0.0F;       // mean over these tokens and all heads; 0 where too few tokens follow
-  float even_share = 0.0F;  // what it would be if they attended to all tokens alike
+  float share = 0.0F;       // mean over these tokens and all heads; 0 if too few tokens follow
+  float even_share = 0.0F;  // the same if they attended to all tokens equally
   bool high() const { return share > 0.0F && share >= kHighAttention * even_share; }
 };
 
@@ -34,7 +34,7 @@ struct LayerObservation {
   std::optional<float> sink;  // largest phi of the tokens that voted for a sink dimension, if any did
 };
 
-// Sinks by phi against tokens with high attention.
+// Agreement of sinks found by phi with tokens of high attention.
 struct Agreement {
   int64_t sinks = 0;
   int64_t attended = 0;
@@ -48,14 +48,14 @@ struct Agreement {
   }
 };
 
-// Means per prompt, and extremes over all prompts.
+// Means over prompts, and extremes over all prompts.
 struct LayerSummary {
   int layer = 0;
   double visual_sinks = 0.0;
   double text_sinks = 0.0;
-  double attention_on_sinks = 0.0;  // share of the attention of the text tokens after them
+  double attention_on_sinks = 0.0;  // share of the attention of the text tokens that follow
   float largest_other_phi = 0.0F;
-  float smallest_sink_phi = 0.0F;  // 0 where there is no sink
+  float smallest_sink_phi = 0.0F;  // 0 if there is no sink
   Agreement agreement;
 };
 
@@ -64,12 +64,12 @@ struct Calibration {
   Threshold threshold;
   std::vector<LayerSummary> layers;
   Agreement agreement;  // over the layers with sinks
-  int first_layer = 0;  // with sinks
+  int first_layer = 0;  // layers with sinks
   int last_layer = 0;
   int num_prompts = 0;
 };
 
-// None if phi of these dimensions separates no tokens from the others.
+// nullopt if phi of these dimensions does not separate any tokens from the others.
 std::optional<Calibration> Summarize(const std::vector<int32_t>& sink_dimensions, int num_layers,
                                      int num_prompts, absl::Span<const LayerObservation> observations);
 

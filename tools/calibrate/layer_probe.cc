@@ -14,11 +14,11 @@ namespace {
 
 using model::KvCache;
 
-// A token's share of attention is known if there are so many tokens after it.
+// Minimum number of later tokens for a token's share of attention to be known.
 constexpr int kLeastRows = 8;
 
-// What tokens get of the rows after them. weights: [R, slots] float32 on the host, means over heads; row r
-// is token prefix + r.
+// Attention that tokens get from the rows after them. weights: [R, slots] float32 on the host, means over
+// heads; row r is token prefix + r.
 std::vector<ReceivedAttention> Received(const at::Tensor& weights, const Prompt& prompt,
                                         const engine::SlotLayout& layout) {
   const int64_t slots = weights.size(1);
@@ -72,7 +72,7 @@ absl::Status ProbeLayers(const model::VisionLanguageModel& model, std::shared_pt
     backend::RowEvidence evidence = model.decoder().MakeEvidence(input.batch);
     ProbedLayer probed;
     const auto on_layer = [&](int layer, const at::Tensor& hidden) {
-      // By now the maps hold the attention of the layer before.
+      // At this point the maps hold the previous layer's attention.
       if (layer > 0) {
         const at::Tensor weights = evidence.maps.sum(1).select(1, 0) / config.num_attention_heads;
         probed.attention = Received(weights.cpu(), *prompt, layout);

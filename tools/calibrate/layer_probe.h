@@ -1,4 +1,4 @@
-// Runs prompts through a model, as the server's steps do, and shows every decoder layer's input and
+// Runs prompts through a model like the server's steps, and exposes every decoder layer's input and
 // attention. Letters: N tokens of the prompt, C width, L layers.
 #pragma once
 
@@ -17,12 +17,12 @@ namespace varserve::calibrate {
 
 struct ProbedLayer {
   int layer = 0;
-  at::Tensor hidden;                         // [N, C] float32, at the layer's input, in the prompt's order
+  at::Tensor hidden;                         // [N, C] float32, the layer's input, in the prompt's order
   std::vector<ReceivedAttention> attention;  // [N]
 };
 
-// Calls `visit` for the layers in order. Only the tokens after the (first) picture attend explicitly, so it
-// is their attention that is seen; INVALID_ARGUMENT where there are too few of them. VAR is off.
+// Calls `visit` for the layers in order. Only the tokens after the (first) image attend explicitly, so the
+// attention is theirs; INVALID_ARGUMENT if there are too few of them. VAR is off.
 absl::Status ProbeLayers(const model::VisionLanguageModel& model, std::shared_ptr<const Prompt> prompt,
                          const std::function<void(const ProbedLayer&)>& visit);
 

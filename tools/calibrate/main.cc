@@ -1,19 +1,17 @@
 // varserve-calibrate: finds a model's VAR profile and writes it.
 #include <ATen/Parallel.h>
 #include <absl/flags/flag.h>
-#include <absl/flags/parse.h>
-#include <absl/flags/usage.h>
-#include <absl/flags/usage_config.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <string>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "server/base/command_line.h"
 #include "server/base/control_group.h"
+#include "server/base/flag_values.h"
 #include "server/base/status_macros.h"
 #include "server/loader/model_loader.h"
 #include "server/model/device.h"
@@ -25,14 +23,14 @@
 #include "tools/calibrate/report.h"
 
 ABSL_FLAG(std::string, model, "", "Hugging Face LLaVA directory");
-ABSL_FLAG(std::string, images, "", "Folder of pictures to look at. Default: some the tool draws itself");
+ABSL_FLAG(std::string, images, "", "Folder of pictures to use. Default: pictures that the tool draws");
 ABSL_FLAG(std::string, prompts, "",
-          "File of questions to ask about them, one a line. Default: some of its own");
+          "File of questions about them, one per line. Default: built-in questions");
 ABSL_FLAG(std::string, out, "",
-          "Where the profile goes. Default: MODEL/var_profile.json, where the server reads it");
+          "File to write the profile to. Default: MODEL/var_profile.json, where the server reads it");
 ABSL_FLAG(std::string, device, "auto", "auto, cpu, cuda or cuda:N");
-ABSL_FLAG(std::string, dtype, "auto", "Of weights: auto, float32, bfloat16 or float16");
-ABSL_FLAG(int, threads, 0, "Threads that compute. Default: the container's CPU quota");
+ABSL_FLAG(std::string, dtype, "auto", "Type of the weights: auto, float32, bfloat16 or float16");
+ABSL_FLAG(int, threads, 0, "Compute threads. Default: the container's CPU quota");
 ABSL_FLAG(bool, json, false, "Print all numbers as JSON instead of tables");
 
 namespace varserve::calibrate {
@@ -68,34 +66,27 @@ void PrintTables(const Findings& findings, const std::optional<model::VarProfile
   }
 }
 
-// The model's directory.
+// Returns the model directory.
 absl::StatusOr<std::string> ReadCommandLine(int argc, char** argv) {
-  absl::SetProgramUsageMessage(
-      "Finds the sink dimensions and the threshold tau of a model's decoder, which VAR needs, and writes "
-      "them as\n"
-      "var_profile.json. Exit status: 0, or 1 if the model has no sinks (nothing is written), or 2 after an "
-      "error.\n"
-      "  varserve-calibrate --model DIR [--images DIR] [--prompts FILE] [--out FILE] [--json]");
-  absl::FlagsUsageConfig usage;
-  usage.contains_help_flags = [](absl::string_view file) {
-    return absl::EndsWith(file, "calibrate/main.cc");
-  };
-  usage.contains_helpshort_flags = usage.contains_help_flags;
-  usage.version_string = [] { return absl::StrCat("varserve-calibrate ", kVersion, "\n"); };
-  absl::SetFlagsUsageConfig(usage);
-  const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
-  if (rest.size() > 1)
-    return absl::InvalidArgumentError(absl::StrCat("unexpected argument \"", rest[1], "\"; see --help"));
+  RETURN_IF_ERROR(ReadFlags(
+      {.name = "varserve-calibrate",
+       .version = kVersion,
+       .usage = "Finds the sink dimensions and the threshold tau of a model's decoder, which VAR needs, and\n"
+                "writes them to var_profile.json. Exit code: 0; 1 if the model has no sinks (nothing is\n"
+                "written); 2 after an error.\n"
+                "  varserve-calibrate --model DIR [--images DIR] [--prompts FILE] [--out FILE] [--json]",
+       .flags_file = "calibrate/main.cc"},
+      argc, argv));
   std::string dir = absl::GetFlag(FLAGS_model);
-  if (dir.empty()) return absl::InvalidArgumentError("--model: is missing: the directory of the model");
+  if (dir.empty()) return InvalidFlag("model", "is missing; give the directory of the model");
+  RETURN_IF_ERROR(FlagDirectory("model", dir, "config.json"));
   return dir;
 }
 
 absl::StatusOr<int> Run(int argc, char** argv) {
   ASSIGN_OR_RETURN(const std::string dir, ReadCommandLine(argc, argv));
   const int threads = absl::GetFlag(FLAGS_threads);
-  if (threads < 0)
-    return absl::InvalidArgumentError(absl::StrCat("--threads: ", threads, " is not at least 0"));
+  RETURN_IF_ERROR(FlagAtLeast("threads", threads, 0));
   at::set_num_threads(threads > 0 ? threads : UsableCpus());
 
   ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModel({.model_dir = dir,

@@ -1,4 +1,4 @@
-// The calibrated VAR profile as a file that a model directory can hold (server/model/var_profile.h), and all
+// Writes the calibrated VAR profile as a file for a model directory (server/model/var_profile.h), and all
 // numbers as JSON for programs.
 #pragma once
 
@@ -11,14 +11,14 @@
 
 namespace varserve::calibrate {
 
-// What var_profile.json holds; `decoder` names the decoder, `source` says what measured it.
+// Content of var_profile.json. `decoder` is the decoder's name, `source` the tool that measured it.
 nlohmann::ordered_json ProfileJson(const Calibration& calibration, const std::string& decoder,
                                    const std::string& source);
 
 // Votes, layers and agreement.
 nlohmann::ordered_json FindingsJson(const std::map<int32_t, double>& votes, const Calibration& calibration);
 
-// Replaces the file whole or not at all. The message names the path.
+// Replaces the file atomically. Error messages name the path.
 absl::Status WriteProfile(const nlohmann::ordered_json& profile, const std::string& path);
 
 }  // namespace varserve::calibrate

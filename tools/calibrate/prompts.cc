@@ -9,6 +9,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "server/base/status_macros.h"
 #include "tools/calibrate/samples.h"
 
@@ -39,8 +40,8 @@ absl::StatusOr<Images> ReadImages(const chat::Preprocessor& preprocessor, const 
     const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
     auto image = preprocessor.ProcessImage(bytes, {}, NeverStop);
     if (!image.ok()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--images: ", path.string(), ": ", image.status().message()));
+      return absl::InvalidArgumentError(absl::StrCat("--images: ", path.string(), ": ",
+                                                     absl::StripPrefix(image.status().message(), "image: ")));
     }
     images.push_back(*std::move(image));
   }

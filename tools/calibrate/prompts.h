@@ -1,4 +1,4 @@
-// The prompts to calibrate with: pictures and questions of the user's, or the tool's own (samples.h).
+// The prompts for calibration: the user's pictures and questions, or the built-in ones (samples.h).
 #pragma once
 
 #include <memory>
@@ -16,9 +16,9 @@ struct PromptSet {
   std::string description;  // such as "8 pictures of its own, 20 questions"
 };
 
-// Every picture and every question at least once, one of each in a prompt. `images` is a folder of JPEG, PNG
-// and WebP files and `questions` a text file with one question a line; empty: the tool's own. A prompt must
-// fit `context` tokens. Errors begin with the flag's name.
+// Uses every picture and every question at least once, one of each per prompt. `images` is a folder of JPEG,
+// PNG and WebP files, `questions` a text file with one question per line; empty: the built-in ones. A prompt
+// must fit `context` tokens. Errors begin with the flag's name.
 absl::StatusOr<PromptSet> MakePrompts(const chat::Preprocessor& preprocessor, const std::string& images,
                                       const std::string& questions, int context);
 

@@ -1,4 +1,4 @@
-// A calibration for people: a table, and phi of all tokens as a histogram. Pure functions of plain data.
+// A calibration as text: tables, and a histogram of phi over all tokens. Pure functions of plain data.
 #pragma once
 
 #include <map>
@@ -9,10 +9,10 @@
 
 namespace varserve::calibrate {
 
-// The dimensions with the most votes, elected or not, one a line.
+// The dimensions with the most votes, elected or not, one per line.
 std::string VoteTable(const std::map<int32_t, double>& votes);
 
-// One line for every layer.
+// One line per layer.
 std::string LayerTable(const Calibration& calibration);
 
 // phi of the tokens of all layers with sinks, bars up to `columns` wide.

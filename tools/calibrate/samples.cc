@@ -17,7 +17,7 @@ constexpr int kWidth = 448;
 constexpr int kHeight = 384;
 constexpr int kGrain = 24;  // of 255
 
-// The standard fixes what mt19937 draws, but not what its distributions make of it.
+// The standard defines the numbers that mt19937 draws, but not those of its distributions.
 class Painter {
  public:
   explicit Painter(uint32_t seed) : random_(seed) {}

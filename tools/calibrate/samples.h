@@ -1,5 +1,5 @@
-// Pictures and questions to calibrate with where none are given: the same ones every time. Sinks need
-// pictures with something on a background; what is on them does not matter.
+// Built-in pictures and questions for calibration, the same every time. Sinks need pictures with something on
+// a background; it does not matter what.
 #pragma once
 
 #include <string>
@@ -12,7 +12,7 @@ namespace varserve::calibrate {
 // Circles, boxes and triangles on plain, shaded and grainy backgrounds.
 std::vector<image::RgbImage> SamplePictures();
 
-// Long ones: what attention falls on is seen from the tokens after the picture.
+// Long questions: attention is measured from the tokens after the picture.
 std::vector<std::string> SampleQuestions();
 
 }  // namespace varserve::calibrate

@@ -6,21 +6,22 @@
 namespace varserve::calibrate {
 namespace {
 
-// Sinks of published decoders have factors of 5 to 40 between their last sink dimension and the next, and all
-// but a few percent of their energy in the sink dimensions; no other token comes near both.
+// In published decoders, the last sink dimension is 5 to 40 times as large as the next one, and the sink
+// dimensions hold all but a few percent of a sink's energy. No other token comes close to both.
 constexpr float kSteepDrop = 3.0F;
 constexpr float kLeastEnergy = 0.75F;
-// A dimension that is large at every token (SmolLM2's 507: half as large as at its sinks) may still mark
-// sinks, one that is as large may not.
+// A dimension that is large at every token may still mark sinks (SmolLM2's 507 is half as large as at its
+// sinks), but one that is equally large may not.
 constexpr float kLeastOverOrdinary = 1.5F;
 
-constexpr double kLeastVotes = 1.0 / 3.0;    // for a dimension
-constexpr double kLeastVoters = 1.0 / 10.0;  // of all layers of all prompts, for there to be sinks
+constexpr double kLeastVotes = 1.0 / 3.0;  // for a dimension
+// of all layers of all prompts; with fewer, the model has no sinks
+constexpr double kLeastVoters = 1.0 / 10.0;
 
-// phi below this share of a layer's largest is all alike: factors between small values mean nothing.
+// phi below this share of a layer's largest is treated as equal: ratios of small values mean nothing.
 constexpr float kFloor = 0.1F;
 constexpr float kLeastGap = 1.2F;
-// Gaps of nearly as many layers make the range tau is the middle of.
+// Ranges that lie in this share of the maximum number of gaps are included; tau is the middle.
 constexpr double kNearlyAsMany = 0.9;
 
 }  // namespace
@@ -79,8 +80,8 @@ std::optional<Gap> FindGap(absl::Span<const float> phi, float sink) {
   for (size_t i = 1; i < sorted.size(); ++i) {
     const Gap candidate{.low = sorted[i], .high = sorted[i - 1]};
     const float factor = candidate.high / std::max(candidate.low, kFloor * sorted.front());
-    // By the difference alone BOS would be set apart from all other sinks, by the factor alone small values
-    // would.
+    // The difference alone would separate BOS from all other sinks; the factor alone would separate small
+    // values.
     const float size = (candidate.high - candidate.low) * factor;
     if (candidate.high <= sink && factor >= kLeastGap && size > largest) {
       largest = size;
@@ -98,7 +99,7 @@ std::optional<Threshold> ChooseThreshold(absl::Span<const Gap> gaps) {
     --changes[gap.high];
   }
   std::vector<float> ends;
-  std::vector<int> holding;  // gaps that hold all between ends[i] and ends[i + 1]
+  std::vector<int> holding;  // number of gaps that contain [ends[i], ends[i + 1]]
   for (const auto& [end, change] : changes) {
     holding.push_back((holding.empty() ? 0 : holding.back()) + change);
     ends.push_back(end);

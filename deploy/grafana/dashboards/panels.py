@@ -1,4 +1,4 @@
-"""The parts of the dashboards: panels with a common look, variables, annotations, links."""
+"""Building blocks of the dashboards: panels with a common look, variables, annotations, links."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -13,7 +13,7 @@ DATASOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 SELECTED = 'model=~"$model", instance=~"$instance"'
 TAG = "varserve"
 
-# Grafana's names of units.
+# Grafana's unit names.
 SECONDS = "s"
 RATIO = "percentunit"
 REQUESTS = "reqps"
@@ -45,7 +45,7 @@ def _sum(by: str) -> str:
 
 
 def mean(name: str, *matchers: str, by: str = "", over: Aggregation = rate) -> str:
-    """Of a histogram's observations."""
+    """Mean of a histogram's observations."""
     return f"{over(f'{name}_sum', *matchers, by=by)} / {over(f'{name}_count', *matchers, by=by)}"
 
 
@@ -147,7 +147,7 @@ def layer_map(title: str, description: str, unit: str, expression: str, *, width
 
 
 def padded_layer(expression: str) -> str:
-    """With layer 7 as 07, because Grafana sorts by text."""
+    """Writes layer 7 as 07, because Grafana sorts by text."""
     return f'label_replace({expression}, "layer", "0$1", "layer", "(.)")'
 
 
@@ -159,7 +159,7 @@ def _heatmap(title: str, description: str, width: int) -> heatmap.Panel:
 
 
 def board(uid: str, title: str, description: str, other: tuple[str, str]) -> dashboard.Dashboard:
-    """An empty dashboard with the parts that both share. `other`: uid and title of the dashboard to link to."""
+    """An empty dashboard with what both have in common. `other`: uid and title of the dashboard to link to."""
     result = dashboard.Dashboard(title).uid(uid).description(description).tags([TAG]).readonly().timezone("browser")
     result.time("now-1h", "now").refresh("30s").tooltip(models.DashboardCursorSync.CROSSHAIR)
     result.with_variable(dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"))
@@ -188,7 +188,7 @@ def board(uid: str, title: str, description: str, other: tuple[str, str]) -> das
 
 
 def with_rows(board: dashboard.Dashboard, rows: dict[str, list]) -> dashboard.Dashboard:
-    """Adds rows by title, each with its panels."""
+    """Adds rows of panels, by title."""
     for title, panels in rows.items():
         board.with_row(dashboard.Row(title))
         for panel in panels:

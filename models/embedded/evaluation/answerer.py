@@ -1,4 +1,4 @@
-"""Who answers questions about pictures: anything with this method, such as a client of the server."""
+"""The interface of anything that answers questions about pictures, such as a client of the server."""
 
 from pathlib import Path
 from typing import Protocol
@@ -10,12 +10,12 @@ from transformers import AutoProcessor, DynamicCache, LlavaForConditionalGenerat
 
 class Answerer(Protocol):
     def answer(self, picture: Image.Image, questions: list[str]) -> list[str]:
-        """A greedy reply to each question, each asked alone about the picture."""
+        """Returns a greedy reply to each question. Each question is asked separately about the picture."""
         ...
 
 
 class TransformersAnswerer:
-    """The model directory run by transformers in float32, the picture computed once for all its questions."""
+    """The model directory, run by transformers in float32. Computes a picture once for all its questions."""
 
     def __init__(self, directory: Path, max_tokens: int = 128, attention: str = "sdpa") -> None:
         self.processor = AutoProcessor.from_pretrained(directory)
@@ -57,14 +57,14 @@ class TransformersAnswerer:
         return self.processor.tokenizer.decode(said)
 
     def forget(self, length: int) -> None:
-        """Everything after the first `length` tokens."""
+        """Removes everything after the first `length` tokens."""
         self._cache.crop(length - self._cache.get_seq_length())
 
     def _on_picture(self, num_visual: int) -> None:
-        """For subclasses: a picture of so many visual tokens comes next."""
+        """Hook for subclasses: a picture with this many visual tokens comes next."""
 
     def _prompt(self, question: str) -> list[int]:
-        """The text tokens that follow the picture."""
+        """The text tokens after the picture."""
         message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}
         rendered = self.processor.apply_chat_template([message], add_generation_prompt=True)
         return self.processor.tokenizer(rendered.removeprefix("<image>"), add_special_tokens=False).input_ids

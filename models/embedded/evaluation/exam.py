@@ -1,4 +1,4 @@
-"""Held-out scenes and the questions asked about them. Who answers is not known here."""
+"""Held-out scenes and questions about them, independent of who answers."""
 
 import random
 from collections import Counter
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from scenes.questions import KINDS, Question, QuestionMaker
 from scenes.scene import Difficulty, Scene, SceneMaker
 
-MAX_SCENES = 1000  # a kind that so many scenes do not fill stays as it is
+MAX_SCENES = 1000  # a kind that is not full after this many scenes stays incomplete
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Sheet:
 
 
 def sheets(split: Split, maker: SceneMaker, per_kind: int, kinds: Collection[str] = KINDS) -> Iterator[Sheet]:
-    """Scenes with their questions, until `per_kind` questions of every kind were given."""
+    """Yields scenes with their questions until there are `per_kind` questions of every kind."""
     given: Counter[str] = Counter()
     for index in range(MAX_SCENES):
         scene = maker.make(split.name, index, split.difficulty)

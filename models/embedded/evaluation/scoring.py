@@ -1,6 +1,6 @@
-"""Judges replies by rule: the objects, colours, numbers and places they name, and whether they say yes or no.
+"""Judges replies by rule: the objects, colours, numbers and places that they mention, and yes or no.
 
-Lenient to wording, strict to content, so that replies of other models can be judged too.
+Lenient on wording, strict on content, so that other models' replies can be judged too.
 """
 
 import re
@@ -39,8 +39,8 @@ _MORE = "more than"
 @dataclass(frozen=True)
 class Verdict:
     right: bool
-    mentioned: Counter[str] = field(default_factory=Counter)  # objects, for captions and lists
-    invented: Counter[str] = field(default_factory=Counter)  # those of them that are not in the scene
+    mentioned: Counter[str] = field(default_factory=Counter)  # objects, in captions and lists
+    invented: Counter[str] = field(default_factory=Counter)  # mentioned objects that are not in the scene
 
 
 def judge(question: Question, reply: str) -> Verdict:
@@ -63,12 +63,12 @@ def judge(question: Question, reply: str) -> Verdict:
         )
     if kind == "where":
         return Verdict(_words(reply) == _words(question.answer))
-    # What remains asks for one object: neighbor, nearest, which_is_missing.
+    # The remaining kinds ask for one object: neighbor, nearest, which_is_missing.
     return Verdict(set(mentioned_objects(reply)) == set(mentioned_objects(question.answer)))
 
 
 def mentioned_objects(text: str) -> Counter[str]:
-    """The objects a text mentions, in singular or plural, longest names first: a police car is no car."""
+    """The objects that a text mentions, singular or plural. Longer names first: a police car is not a car."""
     names, pattern = _object_pattern()
     return Counter(names[match] for match in pattern.findall(text.lower()))
 

@@ -1,4 +1,4 @@
-"""A running server, asked through its command line client."""
+"""Asks a running server through its command-line client."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ CLIENT = Path(__file__).resolve().parents[3] / "build" / "release" / "bin" / "va
 
 
 def server_flags() -> argparse.ArgumentParser:
-    """--address and --client, to be a parent of a command's parser."""
+    """A parent parser with --address and --client."""
     flags = argparse.ArgumentParser(add_help=False)
     flags.add_argument("--address", default="localhost:50051", help="of the server (default: %(default)s)")
     flags.add_argument("--client", type=Path, default=CLIENT, metavar="FILE", help="default: %(default)s")
@@ -21,20 +21,20 @@ def server_flags() -> argparse.ArgumentParser:
 
 
 class ServerError(Exception):
-    """What the client said went wrong."""
+    """The error that the client reported."""
 
 
 class ServerAnswerer:
-    """`var` are the client's flags, such as ["--var", "on", "--rho", "0.5"]; none: the server's default setting.
+    """`var`: the client's flags, such as ["--var", "on", "--rho", "0.5"]; empty: the server's default setting.
 
-    Questions about one picture are asked at once: the server computes the picture for the first and the rest
-    together.
+    Asks all questions about a picture at once: the server computes the picture for the first one, and the others in one
+    batch.
     """
 
     def __init__(self, address: str, var: list[str], client: Path = CLIENT, parallel: int = 8) -> None:
         self._command = [str(client), "ask", "--address", address, "--json", *var]
         self._parallel = parallel
-        self.reports: list[dict] = []  # VarReport of each reply to the last picture; empty with VAR off
+        self.reports: list[dict] = []  # VarReport of each reply about the last picture; empty with VAR off
 
     def answer(self, picture: Image.Image, questions: list[str]) -> list[str]:
         with tempfile.NamedTemporaryFile(suffix=".png") as file, ThreadPoolExecutor(self._parallel) as pool:

@@ -1,4 +1,4 @@
-"""An answerer under a VAR setting, by the slow reference."""
+"""An answerer under a VAR setting, computed by the slow reference."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ class VarAnswerer(TransformersAnswerer):
 
     @property
     def shares(self) -> list[Shares]:
-        """By layer, since the last set()."""
+        """Shares by layer since the last set()."""
         return self.decoder.shares
 
     def _on_picture(self, num_visual: int) -> None:

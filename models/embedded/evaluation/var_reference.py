@@ -1,7 +1,6 @@
-"""VAR (Kang et al., ICLR 2025) written down slowly and plainly in PyTorch, independent of the server's.
+"""VAR (Kang et al., ICLR 2025) as slow, simple PyTorch code, independent of the server's.
 
-For the paper's variant with the picture before all text: then every text row is eligible, visual rows never
-are.
+For the paper's variant with the picture before all text: every text row is then eligible, and no visual row is.
 """
 
 from dataclasses import dataclass, field
@@ -32,9 +31,9 @@ class Setting:
 
 @dataclass
 class Shares:
-    """Of one layer, sums over eligible rows and heads."""
+    """Shares of one layer, sums over eligible rows and heads."""
 
-    rows: int = 0  # times heads
+    rows: int = 0  # rows x heads
     visual: float = 0.0  # attention on visual tokens, before
     visual_sinks: float = 0.0
     text_sinks: float = 0.0
@@ -44,7 +43,7 @@ class Shares:
 
 @dataclass
 class VarDecoder:
-    """Takes over the attention of a Llama model that was made with attn_implementation="var"."""
+    """Replaces the attention of a Llama model that was created with attn_implementation="var"."""
 
     model: LlamaModel
     sink_dimensions: list[int]
@@ -61,12 +60,12 @@ class VarDecoder:
         self.reset_shares()
 
     def begin(self, num_visual: int) -> None:
-        """Forgets every token; the next `num_visual` are a picture's."""
+        """Removes all tokens; the next `num_visual` tokens are a picture's."""
         self.phi = [torch.empty(0) for _ in self.model.layers]
         self._num_visual = num_visual
 
     def forget(self, length: int) -> None:
-        """Forgets the tokens after the first `length`."""
+        """Removes the tokens after the first `length`."""
         self.phi = [phi[:length] for phi in self.phi]
         self._random.manual_seed(0)
 
@@ -120,7 +119,7 @@ class VarDecoder:
             chosen = m_vn > 0
         elif setting.treatment is not Treatment.REDISTRIBUTE:
             chosen = torch.zeros_like(image_centric)
-        if layer == len(self.model.layers) - 1:  # the last layer is never changed
+        if layer == len(self.model.layers) - 1:  # the last layer is left unchanged
             chosen = torch.zeros_like(chosen)
         omega = torch.where(chosen, setting.p * (m_vs + m_ts), 0.0)
 

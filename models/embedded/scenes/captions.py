@@ -1,4 +1,4 @@
-"""Captions of a scene in three lengths, asked for with the prompts the server's Caption call uses."""
+"""Captions of a scene in three lengths, with the prompts of the server's Caption call."""
 
 from collections import Counter
 
@@ -37,7 +37,7 @@ def caption(scene: Scene, length: str) -> str:
 
 
 def place_of(placed: Placed) -> str:
-    """Where in the image an object is, by thirds."""
+    """An object's place in the image, by thirds."""
     column, row = (min(2, int(3 * at / SIDE)) for at in placed.center)
     vertical, horizontal = ("top", "", "bottom")[row], ("left", "", "right")[column]
     return f"at the {' '.join(filter(None, (vertical, horizontal))) or 'center'}"

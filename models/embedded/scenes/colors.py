@@ -1,4 +1,4 @@
-"""The eleven basic colours: which one a pixel has, and backgrounds painted in them."""
+"""The eleven basic colours: classifies pixels, and paints backgrounds."""
 
 import colorsys
 import random
@@ -18,11 +18,11 @@ COLORS = {
     "pink": (248, 165, 195),
     "brown": (120, 78, 48),
 }
-MAIN_COLOR_SHARE = 0.65  # of a drawing's pixels, for people to agree that this is its colour
+MAIN_COLOR_SHARE = 0.65  # share of a drawing's pixels from which people agree on its colour
 
 
 def color_of(rgb: tuple[float, float, float]) -> str | None:
-    """The basic colour of an RGB value in [0, 255]; None where people would argue, as about beige."""
+    """The basic colour of an RGB value in [0, 255]; None if people would disagree, as about beige."""
     hue, saturation, value = colorsys.rgb_to_hsv(*(channel / 255 for channel in rgb))
     hue *= 360
     if value < 0.25 or (value < 0.35 and saturation < 0.5):
@@ -48,7 +48,7 @@ def _warm_color(hue: float, saturation: float, value: float) -> str | None:
 
 
 def main_color(drawing: np.ndarray) -> str | None:
-    """The colour nearly all of an RGBA drawing has, if there is one."""
+    """The colour of nearly all of an RGBA drawing, if there is one."""
     pixels = drawing[::5, ::5].reshape(-1, 4)
     names = [color_of(pixel[:3]) for pixel in pixels if pixel[3] > 128]
     name = max(COLORS, key=names.count)
@@ -56,7 +56,7 @@ def main_color(drawing: np.ndarray) -> str | None:
 
 
 def paint(color: str, side: int, rng: random.Random) -> np.ndarray:
-    """A square in one colour, with some noise and a change of brightness across. => [side, side, 3] uint8"""
+    """A square in one colour, with some noise and a brightness gradient. => [side, side, 3] uint8"""
     base = np.array(COLORS[color], float) + [rng.uniform(-12, 12) for _ in range(3)]
     angle, strength = rng.uniform(0, 2 * np.pi), rng.uniform(0, 14)
     ramp = np.linspace(-1, 1, side)

@@ -1,4 +1,4 @@
-"""The objects a scene can hold: names, kinds and the Unicode characters that draw them (objects.tsv)."""
+"""The objects that a scene can contain: names, kinds and the Unicode characters that depict them (objects.tsv)."""
 
 import csv
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ class Object:
     name: str
     plural: str
     category: str
-    emoji: tuple[str, ...]  # each one a drawing of the object, without variation selectors
+    emoji: tuple[str, ...]  # each one depicts the object; without variation selectors
 
     @property
     def indefinite(self) -> str:
@@ -23,7 +23,7 @@ class Object:
         return "the " + self.name
 
     def may_be_called(self, other: "Object") -> bool:
-        """Whether people would argue about it: a police car is a car, and a boot a shoe."""
+        """Whether people could disagree: a police car is a car, and a boot a shoe."""
         pair = {self.name, other.name}
         return self.name.split()[-1] == other.name.split()[-1] or pair <= {"car", "taxi"} or pair <= {"boot", "shoe"}
 

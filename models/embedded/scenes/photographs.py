@@ -1,4 +1,4 @@
-"""Photographs free of copyright as backgrounds, cut out of the scikit-image wheel."""
+"""Copyright-free photographs as backgrounds, cropped from the scikit-image wheel."""
 
 import hashlib
 import io
@@ -25,7 +25,7 @@ BACKGROUNDS = (
     "retina.jpg",
     "text.png",
 )
-# Never trained on: what the model makes of a photograph.
+# Not used in training: they show what the model makes of a photograph.
 SUBJECTS = ("chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png")
 
 
@@ -43,7 +43,7 @@ class Photographs:
     pictures: tuple[Image.Image, ...]
 
     def cut(self, side: int, rng: random.Random) -> np.ndarray:
-        """A random part of a random photograph, scaled, mirrored and tinted. => [side, side, 3] uint8"""
+        """A random crop of a random photograph, scaled, mirrored and tinted. => [side, side, 3] uint8"""
         picture = rng.choice(self.pictures)
         part = rng.randint(min(100, *picture.size), min(picture.size))  # pixels
         left, top = (rng.randint(0, length - part) for length in picture.size)

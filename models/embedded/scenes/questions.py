@@ -1,6 +1,6 @@
 """Questions about a scene and their answers.
 
-Each kind of question has a few wordings and one form of answer, so that an answer can be judged by a rule.
+Each kind of question has a few wordings and one form of answer, so that a rule can judge an answer.
 """
 
 import random
@@ -11,8 +11,8 @@ from scenes.captions import CAPTION_PROMPTS, caption, count_word, enumerate_obje
 from scenes.objects import Object, load_objects
 from scenes.scene import PHOTOGRAPH, Placed, Scene
 
-MAX_COUNT = 5  # beyond this the answer is that there are more
-CLEARLY = 30  # pixels two centres are apart before one is left of or above the other
+MAX_COUNT = 5  # for larger numbers the answer is that there are more
+CLEARLY = 30  # minimum distance of two centres, in pixels, for one to be left of or above the other
 
 
 KINDS = (
@@ -29,7 +29,7 @@ class Question:
     kind: str  # one of KINDS
     text: str
     answer: str
-    objects: frozenset[str] = frozenset()  # names a caption or a list has to mention, for judging it
+    objects: frozenset[str] = frozenset()  # names that a caption or a list has to mention, for judging
 
 
 WORDINGS = {
@@ -129,7 +129,7 @@ class QuestionMaker:
         return Question(kind, text, answer)
 
     def _absent(self) -> Object:
-        """An object that is not there, half of the time one that is easily taken for one that is."""
+        """An object that is not in the scene; half of the time one that is easily confused with one that is."""
         others = [item for item in load_objects() if not any(item.may_be_called(there) for there in self._present)]
         if self._rng.random() < 0.5:
             categories = {item.category for item in self._present}
@@ -167,7 +167,7 @@ class QuestionMaker:
     def _categories(self) -> list[Question]:
         there = {item.category for item in self._present}
         if there & EDIBLE:
-            there.add("food")  # so that "food" is never denied where there is fruit
+            there.add("food")  # so that "food" is never denied if there is fruit
         present = [category for category in CATEGORY_NOUNS if category in there]
         absent = [category for category in CATEGORY_NOUNS if category not in there]
         questions = []
@@ -210,7 +210,7 @@ class QuestionMaker:
         return questions
 
     def relations(self) -> list[Question]:
-        """Which of two is left of or above the other, if there are two of which that can be said."""
+        """Which of two objects is left of or above the other, if there are two for which that is clear."""
         questions = []
         pairs = [pair if self._rng.random() < 0.5 else pair[::-1] for pair in combinations(self._single, 2)]
         horizontal = [pair for pair in pairs if abs(pair[0].center[0] - pair[1].center[0]) >= CLEARLY]
@@ -250,7 +250,7 @@ class QuestionMaker:
         return questions
 
     def _pair(self, left: Placed, right: Placed) -> list[Question]:
-        """With two objects alone, each is what stands on that side of the other."""
+        """With only two objects, each one is the neighbour of the other on its side."""
         if right.center[0] - left.center[0] < CLEARLY:
             return []
         one, other, relation = self._rng.choice(((left, right, "left of"), (right, left, "right of")))

@@ -1,7 +1,7 @@
-"""Scenes: a few drawn objects on a background, and everything there is to know about them.
+"""Scenes: a few drawn objects on a background, with complete ground truth.
 
-A scene is a function of its split and index alone, so that held-out scenes are the same for everyone and
-never overlap with training, which has a split of its own.
+A scene depends only on its split and index. So held-out scenes are the same for everyone and never overlap with
+training, which has its own split.
 """
 
 import random
@@ -20,16 +20,16 @@ from scenes.styles import restyle
 
 SIDE = 224  # pixels
 PHOTOGRAPH = "photograph"
-SMALL, BIG = 46, 92  # pixels: objects up to this side are called small, from this side on big
-CROWD = 14  # objects a crowd is chosen from
-RESTYLED = 0.5  # share of the objects of training that are drawn in another style
+SMALL, BIG = 46, 92  # pixels: objects up to SMALL are called small, from BIG on big
+CROWD = 14  # number of objects that a crowd is chosen from
+RESTYLED = 0.5  # share of training objects that are drawn in another style
 
 
 class Difficulty(Enum):
     NORMAL = "normal"
-    HARD = "hard"  # small, crowded, and where possible on a background of the objects' own colour
-    SINGLE = "single"  # one object of any size, to learn to name it
-    CROWD = "crowd"  # as many objects of all sizes as there is room for, to learn names from
+    HARD = "hard"  # small and crowded, if possible on a background of the objects' own colour
+    SINGLE = "single"  # one object of any size, to learn its name
+    CROWD = "crowd"  # as many objects of all sizes as fit, to learn names
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Scene:
 
     @property
     def counts(self) -> Counter[Object]:
-        """How many there are of each object, in order of first appearance from the left."""
+        """The number of each object, in order of first appearance from the left."""
         return Counter(placed.object for placed in self.placed)
 
 
@@ -95,7 +95,7 @@ class SceneMaker:
         else:
             number = rng.choices(range(1, 6), weights=(30, 25, 20, 14, 11))[0]
         kinds = number if rng.random() < 0.6 else rng.randint(1, number)
-        if rng.random() < 0.35:  # objects that are easily taken for one another
+        if rng.random() < 0.35:  # objects that are easily confused
             category = rng.choice(known).category
             alike = [item for item in known if item.category == category]
             kinds = min(kinds, len(alike))
@@ -150,7 +150,7 @@ class SceneMaker:
 
 
 def _sides(number: int, difficulty: Difficulty, rng: random.Random) -> tuple[int, int]:
-    """Smallest and largest side, in pixels, of one of so many objects."""
+    """Minimum and maximum side, in pixels, of one of this many objects."""
     if difficulty is Difficulty.CROWD:
         return 32, rng.choice((40, 60, 90, 120))
     if difficulty is Difficulty.HARD:

@@ -1,7 +1,7 @@
-"""Drawings of the objects, cut out of published emoji sets and kept as small pictures with transparency.
+"""Drawings of the objects, extracted from published emoji sets and stored as small pictures with transparency.
 
-Each set is one npm package, given as the file that `npm pack` fetches. Sets of several artists teach the
-model the object rather than the drawing; one set is never trained on and tests just that.
+Each set is one npm package, in the file that `npm pack` downloads. Sets by several artists teach the model the object
+rather than the drawing; one set is never used in training and tests just that.
 """
 
 import hashlib
@@ -25,8 +25,8 @@ SIDE = 160  # pixels of a stored drawing's longer side
 @dataclass(frozen=True)
 class EmojiSet:
     name: str
-    package: str  # as npm names it
-    file: str  # as `npm pack` names it
+    package: str  # its npm name
+    file: str  # its file name from `npm pack`
     sha256: str
     licence: str
     held_out: bool = False
@@ -89,19 +89,19 @@ EMOJI_SETS = (
 @dataclass(frozen=True, eq=False)
 class Drawing:
     pixels: np.ndarray  # [SIDE, SIDE, 4] uint8 RGBA, the longer side filled
-    color: str | None  # if nearly all of it has one
+    color: str | None  # if nearly all of the drawing has one
 
 
 Drawings = dict[str, list[Drawing]]  # by object name
 
 
-# The one package that tells the icon of every code point; the others use the same names for icons.
+# The only package that lists the icon of every code point; the others use the same icon names.
 INDEX_FILE = EMOJI_SETS[0].file
 
 
 def load_drawings(emoji_set: EmojiSet, packages: Path, cache: Path) -> Drawings:
-    """Reads the set's package in `packages`, or what an earlier call left in `cache`."""
-    # The name tells what went in, so that a changed list of objects is drawn anew.
+    """Reads the set's package in `packages`, or the result of an earlier call in `cache`."""
+    # The name depends on the content, so that a changed list of objects is drawn again.
     inputs = emoji_set.sha256 + repr(load_objects()) + str(SIDE)
     stored = cache / f"{emoji_set.name}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}.npz"
     if not stored.exists():
@@ -139,7 +139,7 @@ Render = Callable[[str], Image.Image | None]  # None: the set does not draw this
 
 
 def _spellings(emoji: str) -> Iterator[str]:
-    """The code points as file names and indices write them: with and without the variation selector."""
+    """Names of the code points in files and indices: with and without the variation selector."""
     points = "-".join(f"{ord(character):x}" for character in emoji)
     yield from (points, points + "-fe0f")
 
@@ -184,7 +184,7 @@ def _rasterize(svg: str) -> Image.Image:
 
 
 def _fit(picture: Image.Image) -> np.ndarray:
-    """Cuts the transparent border off and scales the longer side to SIDE, in the middle of a square."""
+    """Crops the transparent border and scales the longer side to SIDE, centred in a square."""
     picture = picture.crop(picture.getchannel("A").point(lambda alpha: 255 * (alpha > 8)).getbbox())
     scale = SIDE / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)

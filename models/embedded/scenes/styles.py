@@ -1,6 +1,6 @@
-"""Other drawings of the same thing: random changes of style, so that training teaches the object, not the artists.
+"""Restyles drawings at random, so that training teaches the object, not the artists.
 
-What is asked about stays true: the object, and its colour by name.
+What questions ask about stays true: the object, and the name of its colour.
 """
 
 import random
@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image, ImageChops, ImageEnhance, ImageFilter
 
 INK = (0, 0, 0)
-EDGE = 48  # least difference of neighbouring pixels, of 255, where an inner contour is drawn
+EDGE = 48  # minimum difference of adjacent pixels, of 255, for an inner contour
 
 
 def restyle(pixels: np.ndarray, rng: random.Random) -> np.ndarray:
-    """RGBA [S, S, 4] uint8 => the same, by another hand"""
+    """RGBA [S, S, 4] uint8 => the same drawing in another style"""
     drawing = Image.fromarray(pixels)
     drawing = _bend(drawing, rng)
     colors, alpha = drawing.convert("RGB"), drawing.getchannel("A")
@@ -34,7 +34,7 @@ def restyle(pixels: np.ndarray, rng: random.Random) -> np.ndarray:
 
 
 def _bend(drawing: Image.Image, rng: random.Random) -> Image.Image:
-    """Other proportions, a little askew, and smaller, which leaves room for an outline."""
+    """Changes proportions, tilts a little, and shrinks to make room for an outline."""
     wide, high = (rng.uniform(0.75, 0.96) for _ in range(2))
     shear = rng.uniform(-0.15, 0.15)
     middle = drawing.width / 2
@@ -53,7 +53,7 @@ def _tone(colors: Image.Image, rng: random.Random) -> Image.Image:
 
 
 def _shade(colors: Image.Image, rng: random.Random) -> Image.Image:
-    """Light from one side."""
+    """Adds light from one side."""
     x, y = rng.uniform(-0.3, 0.3), rng.uniform(-0.3, 0.3)
     across = np.linspace(-1, 1, colors.width)
     light = 1 + x * across[None, :, None] + y * across[:, None, None]
@@ -61,7 +61,7 @@ def _shade(colors: Image.Image, rng: random.Random) -> Image.Image:
 
 
 def _contours(colors: Image.Image, alpha: Image.Image, rng: random.Random) -> Image.Image:
-    """Lines where areas of different colours meet."""
+    """Draws lines between areas of different colours."""
     smooth = np.asarray(colors.filter(ImageFilter.BoxBlur(1)), np.int16)
     edges = np.zeros(smooth.shape[:2], bool)
     step = rng.randint(1, 3)
@@ -72,7 +72,7 @@ def _contours(colors: Image.Image, alpha: Image.Image, rng: random.Random) -> Im
 
 
 def _outline(colors: Image.Image, alpha: Image.Image, rng: random.Random) -> tuple[Image.Image, Image.Image]:
-    """A line around all of it, drawn partly outside."""
+    """Draws a line around the whole drawing, partly outside it."""
     width = rng.choice((3, 5, 7))
     wider, inner = alpha.filter(ImageFilter.MaxFilter(width)), alpha
     if rng.random() < 0.5:

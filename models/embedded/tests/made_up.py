@@ -1,4 +1,4 @@
-"""Scenes of plain coloured squares, so that tests need no packages."""
+"""Scenes of plain coloured squares, for tests without packages."""
 
 import numpy as np
 from PIL import Image

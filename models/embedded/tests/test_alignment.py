@@ -1,4 +1,4 @@
-"""What patches are told to say, and that the aligned projector says it."""
+"""Alignment: the targets of patches, and that the aligned projector reaches them."""
 
 import unittest
 from unittest.mock import patch

@@ -1,4 +1,4 @@
-"""What matters more is rounded to finer steps."""
+"""More important values are rounded to finer steps."""
 
 import unittest
 
@@ -28,7 +28,7 @@ class RoundedTest(unittest.TestCase):
             self.assertEqual(tensors[name].dtype, np.int8)
             off = np.abs(self.restored(tensors, name) - self.values[name]).max(axis=line_axis(name))
             step = tensors[name + SCALE].astype(np.float32)
-            # The finest step int8 has room for may be rounded down as f16.
+            # Rounding to f16 may make the step smaller than the finest one that int8 allows.
             np.testing.assert_array_less(off, np.where(tensors[name + SCALE] < 0.02, 0.6, 0.5001) * step)
         np.testing.assert_array_equal(tensors[BIAS], self.values[BIAS].astype(np.float16))
 

@@ -1,4 +1,4 @@
-"""Scenes learnt from together are learnt from as each would be alone."""
+"""Training on scenes together is the same as training on each alone."""
 
 import unittest
 from unittest.mock import patch
@@ -30,7 +30,7 @@ def decoder() -> Decoder:
     weights = LlamaForCausalLM(LlamaConfig(**config)).state_dict()
     weights.pop("lm_head.weight")
     source = smollm2.Decoder(config, {name: value.numpy() for name, value in weights.items()}, {})
-    # In bfloat16 sums depend on the shapes of the products, far above what the mask could get wrong.
+    # In bfloat16, sums depend on the shapes of the products, by far more than a wrong mask would change.
     with patch.object(lora, "products_of", return_value=torch.float32):
         made = Decoder(source, CPU)
     for adapter in made.adapters().values():
@@ -74,7 +74,7 @@ class DecoderTest(unittest.TestCase):
 class LoraTest(unittest.TestCase):
     def test_an_update_of_low_rank_is_the_same_in_ours(self) -> None:
         a, b = torch.randn(16, 40), torch.randn(30, 16)
-        a[lora.RANK - 2 :] = 0  # so of a lower rank than it is written in
+        a[lora.RANK - 2 :] = 0  # so its rank is lower than its shape
         ours_a, ours_b = lora.of_our_rank(a, b, alpha=32.0)
         self.assertEqual((ours_a.shape, ours_b.shape), ((lora.RANK, 40), (30, lora.RANK)))
         torch.testing.assert_close(lora.ALPHA / lora.RANK * ours_b @ ours_a, 2.0 * b @ a, atol=1e-4, rtol=1e-4)

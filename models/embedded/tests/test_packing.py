@@ -1,4 +1,4 @@
-"""A packed conversation sees what it would see alone."""
+"""A packed conversation sees the same as it would alone."""
 
 import unittest
 
@@ -17,7 +17,7 @@ def conversation(first: int, length: int, with_picture: bool = True) -> EncodedC
 
 
 def visible(packed: Packed) -> torch.Tensor:
-    """What the text tokens see. => [T, P + T]"""
+    """The tokens that each text token sees. => [T, P + T]"""
     return batch_of([packed], torch.device("cpu")).visible[0, NUM_VISUAL:]
 
 

@@ -1,4 +1,4 @@
-"""Scenes are reproducible and the questions about them true."""
+"""Scenes are reproducible, and the questions about them have true answers."""
 
 import random
 import unittest

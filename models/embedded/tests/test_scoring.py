@@ -1,4 +1,4 @@
-"""The judge accepts true answers in several wordings and nothing else."""
+"""The judge accepts true answers in several wordings, and nothing else."""
 
 import random
 import unittest
@@ -26,7 +26,7 @@ class JudgeTest(unittest.TestCase):
             scene = maker.make("test", index, Difficulty.NORMAL)
             for question in QuestionMaker(scene, random.Random(index)).all():
                 answers.setdefault(question.kind, []).append(question)
-        same_objects_suffice = {"list", "name"}  # told by the objects mentioned, not by how many of each
+        same_objects_suffice = {"list", "name"}  # judged by the objects mentioned, not by the number of each
         for kind, questions in answers.items():
             for one, other in pairwise(questions):
                 if one.answer != other.answer and one.objects == other.objects == frozenset():

@@ -1,4 +1,4 @@
-"""Asking a server, here a script in place of its client."""
+"""Asking a server, with a script in place of its client."""
 
 import sys
 import tempfile

@@ -1,4 +1,4 @@
-"""Another style is another drawing of the same thing."""
+"""A restyled drawing differs but shows the same object."""
 
 import random
 import unittest

@@ -1,4 +1,4 @@
-"""Invariants of the slow VAR, on random attention."""
+"""Invariants of the slow VAR reference, on random attention."""
 
 import unittest
 from types import SimpleNamespace
@@ -47,7 +47,7 @@ class RedistributeTest(unittest.TestCase):
         self.assertTrue(chosen.any())
         torch.testing.assert_close(after[chosen][:, self.SINKS], 0.4 * before[chosen][:, self.SINKS])
         torch.testing.assert_close(after[~chosen], before[~chosen], rtol=0, atol=0)
-        others = [12, 13, 14]  # text that is no sink
+        others = [12, 13, 14]  # text tokens that are not sinks
         torch.testing.assert_close(after[..., others], before[..., others], rtol=0, atol=0)
 
     def test_nothing_changes(self) -> None:

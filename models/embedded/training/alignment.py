@@ -1,11 +1,11 @@
-"""First stage: the projector alone, without the decoder.
+"""First stage: trains the projector alone, without the decoder.
 
-Every patch's projected feature shall look like the embedding of the word for what covers the patch, an
-object's name or the background's colour, and beside that tell in fixed directions where it lies. A few
-minutes of this spare the decoder hours of finding out which feature means what.
+Every patch's projected feature should resemble the embedding of the word for what covers the patch (an object's name or
+the background's colour) and encode the patch's position along fixed directions. A few minutes of this save the decoder
+hours of finding out which feature means what.
 
-A projector that was trained with the decoder since may be aligned again: the decoder's gradients reach few patches at a
-time, and leave what the others say blurred.
+A projector that has since been trained with the decoder may be aligned again: the decoder's gradients reach few patches
+at a time and leave the output for the others blurred.
 """
 
 from dataclasses import dataclass
@@ -21,22 +21,23 @@ from scenes.objects import load_objects
 from scenes.scene import PHOTOGRAPH, Difficulty, Scene, SceneMaker
 from training.features import VisionTower
 
-UNCLEAR = -1  # the label of patches covered by an object a little
-COVERED, UNCOVERED = 0.35, 0.05  # share of a patch's pixels from which, and up to which, it counts as such
-BACKGROUND_KEPT = 0.12  # of its patches: there are many, and easily told
+UNCLEAR = -1  # label of partly covered patches
+# share of a patch's pixels from which it counts as covered, and up to which as uncovered
+COVERED, UNCOVERED = 0.35, 0.05
+BACKGROUND_KEPT = 0.12  # share of background patches kept: there are many, and they are easy
 BATCH = 1024  # patches
 STEPS = 3000
 PEAK_RATE = 2e-3
 BACKGROUND_WEIGHT = 0.3
-SHARPNESS = 20.0  # of the softmax over cosines
-PULL_WEIGHT = 0.3  # of being near the embedding itself, beside being nearer to it than to others
+SHARPNESS = 20.0  # inverse temperature of the softmax over cosines
+PULL_WEIGHT = 0.3  # weight of being close to the embedding itself, in addition to being closer to it than to others
 PLACE_WEIGHT = 1.0
-# How long the components of places are, in lengths of an embedding: x of a patch in the picture, y, x in its object, y,
-# the object's size. Of y the decoder knows something from a token's position, of x nothing.
+# Lengths of the place components, relative to embeddings: x of a patch in the picture, y, x in its object, y, the
+# object's size. The decoder can infer part of y from a token's position, but nothing of x.
 PLACE_LENGTHS = (0.6, 0.3, 0.3, 0.3, 0.3)
 NUM_PLACES = len(PLACE_LENGTHS)
 REALIGNMENT_STEPS, REALIGNMENT_RATE = 1200, 1e-3
-# Of staying as it was: pulled to the means instead, what it says is nothing the decoder has learnt to read.
+# Weight of staying unchanged: if features were pulled to the means, the decoder could not read the result.
 STAY_WEIGHT = 0.3
 
 
@@ -49,7 +50,7 @@ def make_projector(tower_width: int, decoder_width: int) -> nn.Sequential:
 
 
 def _shares(scene: Scene, grid: int) -> np.ndarray:
-    """What share of each patch each object covers. => [objects, P]"""
+    """The share of each patch that each object covers. => [objects, P]"""
     side = len(scene.owner) // grid
     patches = scene.owner.reshape(grid, side, grid, side).swapaxes(1, 2).reshape(grid * grid, side * side)
     return np.stack([(patches == at).mean(axis=1) for at in range(len(scene.placed))])
@@ -68,7 +69,7 @@ def label_patches(scene: Scene, grid: int) -> np.ndarray:
 
 
 def locate_patches(scene: Scene, grid: int) -> np.ndarray:
-    """=> [P, NUM_PLACES], about -1 to 1; in an object and its size are 0 on background"""
+    """=> [P, NUM_PLACES], about -1 to 1; the place in an object and its size are 0 on background"""
     shares = _shares(scene, grid)
     owner = np.where(shares.max(axis=0) >= COVERED, shares.argmax(axis=0), -1)
     rows, columns = np.divmod(np.arange(grid * grid), grid)
@@ -105,13 +106,13 @@ def patches_of(maker: SceneMaker, tower: VisionTower, split: str, indices: range
 
 
 def name_embeddings(tokenizer: Tokenizer, embeddings: torch.Tensor) -> torch.Tensor:
-    """The mean embedding of each concept's tokens, as they stand inside a sentence. => [concepts, C]"""
+    """The mean embedding of each concept's tokens, in the form used inside a sentence. => [concepts, C]"""
     return torch.stack([embeddings[tokenizer.encode(f" {name}").ids].mean(dim=0) for name in concepts()])
 
 
 def place_directions(tokenizer: Tokenizer, embeddings: torch.Tensor) -> torch.Tensor:
-    """Unit directions for the places: from left to right and from top to bottom as the words have it, the others
-    chance. => [NUM_PLACES, C]"""
+    """Unit directions for the places: the words' directions for left to right and top to bottom, random ones for the
+    rest. => [NUM_PLACES, C]"""
 
     def word(text: str) -> torch.Tensor:
         return embeddings[tokenizer.encode(f" {text}").ids].mean(dim=0)
@@ -124,7 +125,8 @@ def place_directions(tokenizer: Tokenizer, embeddings: torch.Tensor) -> torch.Te
 
 
 def align(train: Patches, held_out: Patches, names: torch.Tensor, directions: torch.Tensor) -> nn.Sequential:
-    """names [concepts, C] are where the concepts shall be, directions [NUM_PLACES, C] where the places."""
+    """Trains the projector: names [concepts, C] are the targets of the concepts, directions [NUM_PLACES, C] those of
+    the places."""
     projector = make_projector(train.features.shape[1], names.shape[1])
     names = names - names @ directions.T @ directions
     length, lengths = names.norm(dim=-1).mean(), torch.tensor(PLACE_LENGTHS)
@@ -154,8 +156,8 @@ def align(train: Patches, held_out: Patches, names: torch.Tensor, directions: to
 
 
 def realign(projector: nn.Sequential, train: Patches, directions: torch.Tensor) -> None:
-    """A patch's feature, as this projector has it, shall be nearer to the mean of its own concept than to
-    other means, and else stay as it is."""
+    """Moves each patch's feature, as projected now, closer to the mean of its own concept than to other means;
+    otherwise it should stay unchanged."""
     before = torch.cat([projector(part.float()).detach() for part in train.features.split(8 * BATCH)])  # [N, C]
     present, labels, numbers = train.labels.unique(return_inverse=True, return_counts=True)
     sums = torch.zeros(len(present), before.shape[1]).index_add_(0, labels, before)
@@ -182,20 +184,20 @@ def realign(projector: nn.Sequential, train: Patches, directions: torch.Tensor) 
 
 
 def _split(projected: torch.Tensor, directions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """=> what is orthogonal to the places [B, C], the places' components [B, NUM_PLACES]"""
+    """=> the part orthogonal to the places [B, C], and the places' components [B, NUM_PLACES]"""
     place = projected @ directions.T
     return projected - place @ directions, place
 
 
 def _cosines(name: torch.Tensor, names: torch.Tensor) -> torch.Tensor:
-    """Seen from the mean of all names. => [B, concepts]"""
+    """Cosines relative to the mean of all names. => [B, concepts]"""
     middle = names.mean(dim=0)
     return F.normalize(name - middle, dim=-1) @ F.normalize(names - middle, dim=-1).T
 
 
 @torch.no_grad()
 def _fold(linear: nn.Linear, mean: torch.Tensor, deviation: torch.Tensor) -> None:
-    """linear((x - mean) / deviation) becomes linear(x)."""
+    """Changes linear((x - mean) / deviation) to linear(x)."""
     linear.weight /= deviation
     linear.bias -= linear.weight @ mean
 

@@ -1,4 +1,4 @@
-"""Plain conversations that keep the decoder talking: its own answers from before, taught to it again."""
+"""Plain conversations that preserve the decoder's ability to chat: its own earlier answers, as training targets."""
 
 from itertools import product
 
@@ -85,11 +85,11 @@ def prompts() -> list[str]:
 
 @torch.inference_mode()
 def distill(model: LlamaForCausalLM, tokenizer: Tokenizer, questions: list[str]) -> list[Turn]:
-    """The model's own greedy answers, all decoded together."""
+    """The model's own greedy answers, decoded in one batch."""
     end = model.config.eos_token_id
     asked = [tokenizer.encode(f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n").ids for text in questions]
     longest = max(map(len, asked))
-    padding = [longest - len(ids) for ids in asked]  # on the left, so that all answers begin at one place
+    padding = [longest - len(ids) for ids in asked]  # on the left, so that all answers begin at the same position
     generated = model.generate(
         torch.tensor([[end] * pad + ids for pad, ids in zip(padding, asked, strict=True)]),
         attention_mask=torch.tensor([[0] * pad + [1] * (longest - pad) for pad in padding]),

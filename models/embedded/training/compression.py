@@ -1,9 +1,10 @@
-"""The trained part in as few bytes as a repository wants: every line of numbers in steps as coarse as the loss bears.
+"""Compresses the trained part to a size fit for a repository: every line of numbers has the coarsest steps that the
+loss allows.
 
 Rounding to steps of size d adds about F d^2 / 24 to the loss, where F, the sum of squared gradients (the diagonal of
-Fisher's information), tells how much the loss minds. For the least loss in so many bytes all lines shall add alike, so
-d = c / sqrt(F), with one c for all. Low-rank updates are in the form of their singular vectors, where some lines
-matter far more than others.
+Fisher's information), measures how sensitive the loss is. For the smallest loss at a given size all lines should add
+the same, so d = c / sqrt(F), with one c for all. Low-rank updates are in the form of their singular vectors, where some
+lines matter far more than others.
 """
 
 import zlib
@@ -16,15 +17,15 @@ from recipe.trained_part import SCALE, line_axis
 from training.learner import Learner
 from training.lessons import Lessons
 
-MOST_BYTES = 2_630_000  # compressed, as git keeps it
-SCENES = 28  # to see what the loss minds
+MOST_BYTES = 2_630_000  # compressed, as git stores it
+SCENES = 28  # number of scenes, to measure the loss's sensitivity
 MOST_STEPS = 127  # int8
 HALVINGS = 18  # of the range of c
 FINEST, COARSEST = 1e-9, 1.0
 
 
 def compress(learner: Learner, lessons: Lessons, metadata: dict[str, str]) -> dict[str, np.ndarray]:
-    """=> tensors as recipe.trained_part reads them"""
+    """=> tensors in the form that recipe.trained_part reads"""
     minded = _minded(learner, lessons)
     parameters = {name: parameter.detach().cpu().numpy() for name, parameter in learner.parameters().items()}
     finest, coarsest = FINEST, COARSEST

@@ -6,7 +6,7 @@ from scenes.questions import Question, QuestionMaker
 from scenes.scene import Scene
 from training.packing import Conversation, Turn
 
-# How often a kind is asked, relative to the others that a scene allows.
+# How often a kind is asked, relative to the other kinds that a scene allows.
 WEIGHTS = {
     "left_right": 3.0,
     "above_below": 3.0,
@@ -25,17 +25,18 @@ WEIGHTS = {
     "category_no": 0.6,
     "of_absent": 0.7,
 }
-# Drawn so many times more: the decoder finds above and below in a token's position, left and right it has to learn.
+# Additional draws of relations: the decoder can infer above and below from a token's position, but has to learn left
+# and right.
 MORE_RELATIONS = 3
-CHAT_SHARE = 0.35  # of scenes come with a plain conversation
-CHAT_WITH_PICTURE = 0.5  # of these have the picture before them all the same
-# Captions say most per token, so there is more than one of them about most scenes.
+CHAT_SHARE = 0.35  # share of scenes with a plain conversation
+CHAT_WITH_PICTURE = 0.5  # share of these that still have the picture before them
+# Captions contain most per token, so most scenes have more than one.
 CAPTION_SHARES = {"caption_short": 0.5, "caption_medium": 0.7, "caption_long": 0.6}
-TWO_TURNS = 0.2  # of conversations
+TWO_TURNS = 0.2  # share of conversations
 
 
 def conversations(scene: Scene, chat: list[Turn], rng: random.Random) -> list[Conversation]:
-    """In the order in which room is given to them: a plain one, captions, then the others by weight."""
+    """In order of priority for the available room: a plain conversation, captions, then the others by weight."""
     maker = QuestionMaker(scene, rng)
     questions = maker.all()
     for _ in range(MORE_RELATIONS):
@@ -56,7 +57,7 @@ def conversations(scene: Scene, chat: list[Turn], rng: random.Random) -> list[Co
 
 
 def single_questions(scene: Scene, rng: random.Random) -> list[tuple[Question, Conversation]]:
-    """For judging: every question alone, in random order."""
+    """For judging: every question separately, in random order."""
     questions = QuestionMaker(scene, rng).all()
     rng.shuffle(questions)
     return [(question, Conversation((_turn(question),))) for question in questions]

@@ -1,6 +1,6 @@
 """The frozen decoder with low-rank updates, run over packed sequences.
 
-Matrix products are in bfloat16 where that is fast; the residual stream, norms and what is trained stay float32.
+Matrix products are in bfloat16 if that is fast; the residual stream, norms and everything trained stay float32.
 """
 
 import torch
@@ -26,8 +26,8 @@ def attend_packed(
     blocks: list[slice],
     **_: object,
 ) -> tuple[torch.Tensor, None]:
-    """Each token sees what `bias` lets it: with blocks, which a sequence alone has, the picture computes only itself,
-    and each block of text the picture and itself."""
+    """Each token sees what `bias` allows. With blocks, which only a sequence that is alone has, the picture attends
+    only to itself, and each block of text to the picture and itself."""
     query, key, value = query.to(bias.dtype), key.to(bias.dtype), value.to(bias.dtype)
     if not blocks:
         seen = bias.expand(-1, query.shape[1], -1, -1)  # [B, H, P + T, P + T]
@@ -48,8 +48,8 @@ def attend_packed(
 
 
 def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """Of one sequence, by plain products, the heads of a KV head in one: backward, that is four times as fast on a CPU
-    as scaled_dot_product_attention."""
+    """Attention of one sequence with plain matrix products, one for all heads of a KV head: on a CPU, its backward
+    pass is four times as fast as that of scaled_dot_product_attention."""
     _, heads, num_rows, width = query.shape
     groups = key.shape[1]
     rows = query.reshape(groups, -1, width)  # [Hkv, H / Hkv Tq, D]
@@ -80,7 +80,7 @@ class Decoder(nn.Module):
         return lora.adapters(self.model, DECODER)
 
     def forward(self, visual: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """visual [B, P, C] => logits of the answers' tokens, one sequence after another [A, V], the tokens [A]"""
+        """visual [B, P, C] => logits of the answers' tokens, one sequence after another [A, V], and the tokens [A]"""
         inputs = torch.cat([visual, F.embedding(batch.ids, self.embeddings)], dim=1)  # [B, P + T, C]
         bias = torch.zeros_like(batch.visible, dtype=self._products).masked_fill_(~batch.visible, float("-inf"))
         hidden = self.model.model(

@@ -1,4 +1,4 @@
-"""Features of scenes by the vision tower with low-rank updates, as the served model computes them."""
+"""Features of scenes from the vision tower with low-rank updates, as the served model computes them."""
 
 import numpy as np
 import torch
@@ -13,10 +13,10 @@ from training import lora
 
 MEAN = torch.tensor([0.485, 0.456, 0.406])
 STD = torch.tensor([0.229, 0.224, 0.225])
-# The hidden states the projector reads, side by side: the deeper one knows what things are, the other one, five layers
-# before, still tells one drawing from another.
+# The hidden states that the projector reads, concatenated: the deeper one knows what things are; the other one, five
+# layers earlier, still distinguishes drawings.
 FEATURE_LAYERS = (-6, -1)
-# The linear layers as transformers calls them, and as the published weights do.
+# The names of linear layers in transformers, and in the published weights.
 MODULES = {
     "q_proj": "attention.query",
     "k_proj": "attention.key",
@@ -30,7 +30,7 @@ MODULES = {
 class VisionTower(nn.Module):
     def __init__(self, source: dinov2.VisionTower, device: torch.device = torch.device("cpu")) -> None:
         super().__init__()
-        # Rounded as they are served, so that the projector learns on what it will get.
+        # Rounded as in serving, so that the projector is trained on its real input.
         weights = {name: torch.tensor(value).bfloat16().float() for name, value in source.weights.items()}
         self._model, loading = Dinov2Model.from_pretrained(
             None, config=Dinov2Config(**source.config), state_dict=weights, output_loading_info=True
@@ -53,9 +53,9 @@ class VisionTower(nn.Module):
         return adapters
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """[B, S, S, 3] uint8 => [B, P, Cv], row by row, as LLaVA takes them"""
+        """[B, S, S, 3] uint8 => [B, P, Cv], row by row, in the form that LLaVA uses"""
         pixels = ((pixels / 255.0 - self._mean) / self._std).permute(0, 3, 1, 2)  # [B, 3, S, S]
-        states = self._model(pixels, output_hidden_states=True).hidden_states  # [B, 1 + P, width of the tower] each
+        states = self._model(pixels, output_hidden_states=True).hidden_states  # each [B, 1 + P, width of the tower]
         return torch.cat([states[layer][:, 1:] for layer in FEATURE_LAYERS], dim=-1)
 
     @torch.no_grad()

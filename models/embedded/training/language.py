@@ -1,10 +1,10 @@
 """Second stage: vision tower, projector and decoder learn to answer questions about scenes.
 
-Scenes are made as they are needed and never repeat. Everything a step does follows from its number, so
-training goes on after an interruption as if there had been none.
+Scenes are generated as needed and never repeat. Everything in a step depends only on its number, so that training
+resumes after an interruption as if there had been none.
 
-On a CPU several processes of one thread each learn from a scene at a time, and meet once per step. With a GPU one
-process learns from all of a step's scenes at once, and the others make them.
+On a CPU, several single-threaded processes each train on one scene at a time and synchronize once per step. With a GPU,
+one process trains on all scenes of a step at once, and the others generate them.
 """
 
 import math
@@ -27,12 +27,12 @@ CHECKPOINT_SECONDS = 600
 LOG_STEPS = 10
 VALIDATION_SCENES = 32
 
-# Lessons of one step, in the lots in which they are learnt from.
+# Lessons of one step, in groups that are processed together.
 Lots = Iterable[list[Lesson]]
 
 
 def work_on_cpu(rank: int, workers: int, port: int, plan: Plan) -> None:
-    """One of the processes that train together; they meet on a port of this machine."""
+    """One of the processes that train together; they connect through a port of this machine."""
     start_process()
     dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=workers)
     learner = Learner(plan, torch.device("cpu"))
@@ -64,7 +64,7 @@ def work_on_gpu(workers: int, plan: Plan, device: torch.device) -> None:
         )
         return ([step] for step in loader)
 
-    # Lessons of its own: what they are made of would be sent to every process.
+    # Separate lessons: their sources would otherwise be sent to every process.
     lessons = Lessons(plan, learner.num_visual)
     begins = range(0, VALIDATION_SCENES, plan.batch)
     exam = [[lessons.exam(begin + at) for at in range(min(plan.batch, VALIDATION_SCENES - begin))] for begin in begins]
@@ -161,7 +161,7 @@ def _save(plan: Plan, learner: Learner, optimizer: torch.optim.Optimizer, step: 
 
 @torch.no_grad()
 def _restore(plan: Plan, learner: Learner, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
-    """=> the step to go on with, and the seconds spent so far"""
+    """=> the step to resume with, and the seconds spent so far"""
     if not plan.checkpoint.exists():
         return 0, 0.0
     state = torch.load(plan.checkpoint, map_location="cpu")

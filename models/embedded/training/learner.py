@@ -1,4 +1,4 @@
-"""The whole model while it is trained: vision tower, projector and decoder."""
+"""The whole model during training: vision tower, projector and decoder."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -38,26 +38,26 @@ class Learner:
             take_adapters(self.adapters, part.tensors, part.lora_alpha)
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """What is trained, named as the trained part's file names it."""
+        """The trained parameters, with their names in the trained part's file."""
         return {**self.adapters, **self.projector}
 
     def loss(self, lessons: list[Lesson]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The weighted sum of the losses of the answers' tokens, and of the weights."""
+        """The weighted sum of the losses of the answers' tokens, and the sum of the weights."""
         logits, tokens, weights = self._answer(lessons)
         losses = F.cross_entropy(logits, tokens, reduction="none")
         return (weights * losses).sum(), weights.sum()
 
     @torch.no_grad()
     def judge(self, exam: list[Lesson]) -> tuple[Counter[str], Counter[str]]:
-        """Questions answered exactly and asked, by kind. Greedy decoding gives an answer exactly if and only
-        if each of its tokens is the most probable after the ones before, so no decoding is needed."""
+        """Questions answered exactly and questions asked, by kind. Greedy decoding gives an answer exactly if and
+        only if each of its tokens is the most probable one after those before, so no decoding is needed."""
         right: Counter[str] = Counter()
         asked: Counter[str] = Counter()
         logits, tokens, _ = self._answer(exam)
         correct = (logits.argmax(dim=-1) == tokens).cpu().numpy()
         begin = 0
         for lesson in exam:
-            talks = lesson.packed.conversation[lesson.packed.labels != IGNORED]  # which question each token answers
+            talks = lesson.packed.conversation[lesson.packed.labels != IGNORED]  # the question that each token answers
             mine = correct[begin : begin + len(talks)]
             begin += len(talks)
             for at, kind in enumerate(lesson.kinds):
@@ -88,7 +88,7 @@ def take_projector(projector: nn.Module, part: TrainedPart) -> None:
 
 @torch.no_grad()
 def take_adapters(adapters: dict[str, nn.Parameter], tensors: Mapping[str, ArrayLike], alpha: float) -> None:
-    """In the form of their singular vectors. Those that are not there keep what makes no difference."""
+    """Loads adapters, in the form of their singular vectors. Missing ones keep values that have no effect."""
     for name in adapters:
         if name in tensors and name.endswith(LORA_A):
             other = name.removesuffix(LORA_A) + LORA_B
@@ -98,7 +98,7 @@ def take_adapters(adapters: dict[str, nn.Parameter], tensors: Mapping[str, Array
 
 
 def projector_parameters(projector: nn.Module) -> dict[str, nn.Parameter]:
-    """Named as in LlavaForConditionalGeneration."""
+    """Names as in LlavaForConditionalGeneration."""
     names = {"0": "linear_1", "2": "linear_2"}
     return {
         f"multi_modal_projector.{names[layer]}.{kind}": parameter

@@ -1,4 +1,4 @@
-"""What is learnt from: a scene and conversations about it, made as needed. The same number gives the same lesson."""
+"""Training data: a scene and conversations about it, generated as needed. The same number gives the same lesson."""
 
 import json
 import random
@@ -14,8 +14,7 @@ from training.packing import ConversationEncoder, Packed, Turn, pack
 from training.plan import Plan
 from training.sources import Sources
 
-# What share of scenes is how difficult, and how many text tokens stand behind their pictures. One object alone is
-# quickly told.
+# Share of scenes of each difficulty, and the number of text tokens after their pictures. A single object needs few.
 SHARES = {Difficulty.NORMAL: 0.6, Difficulty.SINGLE: 0.25, Difficulty.HARD: 0.15}
 MOST_TEXT = {Difficulty.NORMAL: 448, Difficulty.SINGLE: 160, Difficulty.HARD: 448}
 
@@ -24,7 +23,7 @@ MOST_TEXT = {Difficulty.NORMAL: 448, Difficulty.SINGLE: 160, Difficulty.HARD: 44
 class Lesson:
     pixels: np.ndarray  # [S, S, 3] uint8
     packed: Packed
-    kinds: list[str]  # of an exam's questions, each a conversation of `packed`; empty for training
+    kinds: list[str]  # of an exam's questions, each one a conversation in `packed`; empty for training
 
 
 class Lessons(Dataset):
@@ -32,7 +31,7 @@ class Lessons(Dataset):
         self._plan = plan
         self._num_visual = num_visual
 
-    # Read in the process that makes lessons: what they are made of is too big to send.
+    # Read in the process that makes lessons: they are too large to send.
     @cached_property
     def _scenes(self) -> SceneMaker:
         return Sources(self._plan.packages, self._plan.work).scene_maker()
@@ -46,9 +45,9 @@ class Lessons(Dataset):
         return [Turn(**turn) for turn in json.loads(self._plan.chat.read_text())]
 
     def __getitem__(self, index: int) -> Lesson:
-        """Of the plan's scene `index`."""
+        """The lesson for scene `index` of the plan."""
         index += self._plan.first_scene
-        # Alike for two neighbours, which two processes learn from at the same time.
+        # The same for two consecutive scenes, which two processes train on at the same time.
         (difficulty,) = random.Random(f"difficulty/{index // 2}").choices(list(SHARES), list(SHARES.values()))
         rng = random.Random(f"questions/train/{index}")
         scene = self._scenes.make("train", index, difficulty)

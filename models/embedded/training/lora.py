@@ -1,4 +1,4 @@
-"""Low-rank updates of a frozen network's linear layers, as PEFT has them."""
+"""Low-rank updates of a frozen network's linear layers, as in PEFT."""
 
 from collections.abc import Collection
 
@@ -11,8 +11,8 @@ ALPHA = 24.0
 
 
 def products_of(device: torch.device) -> torch.dtype:
-    """What matrix products are in: bfloat16, as served, where there are instructions for it, which do them several
-    times as fast."""
+    """The dtype of matrix products: bfloat16, as in serving, if the processor has instructions for it, which are
+    several times as fast."""
     fast = device.type != "cpu" or torch.cpu._is_avx512_bf16_supported()
     return torch.bfloat16 if fast else torch.float32
 
@@ -38,7 +38,7 @@ class LoraLinear(nn.Module):
 
 
 def adapt(network: nn.Module, modules: Collection[str], products: torch.dtype) -> None:
-    """Freezes the network and gives each linear layer called so an update."""
+    """Freezes the network and adds an update to each linear layer with one of the names."""
     network.requires_grad_(False)
     for name, linear in list(network.named_modules()):
         parent, _, child = name.rpartition(".")
@@ -47,7 +47,7 @@ def adapt(network: nn.Module, modules: Collection[str], products: torch.dtype) -
 
 
 def adapters(network: nn.Module, prefix: str) -> dict[str, nn.Parameter]:
-    """The updates' parameters, named as the trained part's file names them."""
+    """The updates' parameters, with their names in the trained part's file."""
     return {
         f"{prefix}{name}.weight": parameter for name, parameter in network.named_parameters() if parameter.requires_grad
     }
@@ -55,7 +55,7 @@ def adapters(network: nn.Module, prefix: str) -> dict[str, nn.Parameter]:
 
 @torch.no_grad()
 def of_our_rank(a: torch.Tensor, b: torch.Tensor, alpha: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """A [r, in] and B [out, r] of another rank or alpha => the nearest ones of RANK and ALPHA."""
+    """A [r, in] and B [out, r] of another rank or alpha => the closest ones with RANK and ALPHA."""
     q_out, r_out = torch.linalg.qr(b)
     q_in, r_in = torch.linalg.qr(a.T)
     u, s, vh = torch.linalg.svd(r_out @ r_in.T * (alpha / len(a)) / (ALPHA / RANK))

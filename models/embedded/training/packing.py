@@ -2,10 +2,9 @@
 
     [ visual tokens | conversation 1 | conversation 2 | ... ]
 
-Every conversation sees the picture and itself, never its neighbours (their answers would give its own away),
-and its positions follow the picture's as if it stood there alone. Conversations without a picture do not see
-it and count their positions from 0. So the decoder runs over the costly visual tokens once for a dozen
-questions.
+Every conversation sees the picture and itself, but no other conversation (whose answers would reveal its own), and its
+positions follow the picture's as if it were alone. Conversations without a picture do not see it and count positions
+from 0. So the decoder processes the expensive visual tokens once for a dozen questions.
 """
 
 from dataclasses import dataclass
@@ -14,16 +13,16 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-BLOCK = 96  # text tokens, about
-IGNORED = -100  # the label of tokens that are not learnt
-MULTIPLE = 8  # of a batch's length: the kernels that take a mask want its rows aligned
+BLOCK = 96  # approximate number of text tokens
+IGNORED = -100  # label of tokens that are not trained on
+MULTIPLE = 8  # a batch's length is a multiple of this: kernels with a mask need aligned rows
 
 
 @dataclass(frozen=True)
 class Turn:
     question: str
     answer: str
-    finished: bool = True  # False: the answer was cut off, so its end is not learnt
+    finished: bool = True  # False: the answer was cut off, so its end is not trained on
 
 
 @dataclass(frozen=True)
@@ -48,25 +47,25 @@ class Packed:
     labels: np.ndarray  # [T]
     weights: np.ndarray  # [T] f32
     positions: np.ndarray  # [P + T]
-    conversation: np.ndarray  # [T]: the number of each token's, from 0
+    conversation: np.ndarray  # [T]: number of each token's conversation, from 0
     with_picture: np.ndarray  # [T] bool
-    blocks: list[slice]  # of the text: whole conversations, so that no block sees another
+    blocks: list[slice]  # whole conversations of the text, so that no block sees another
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B packed sequences, padded at the end to the longest one's text."""
+    """B packed sequences, padded at the end to the longest text."""
 
     ids: torch.Tensor  # [B, T]
     labels: torch.Tensor  # [B, T]
     weights: torch.Tensor  # [B, T]
     positions: torch.Tensor  # [B, P + T]
     visible: torch.Tensor  # [B, P + T, P + T] bool: what each token attends to
-    blocks: list[slice]  # of the text of a sequence that is alone in its batch, else none
+    blocks: list[slice]  # blocks of the text if the batch has only one sequence, else empty
 
 
 class ConversationEncoder:
-    """Tokenizes conversations as the model's chat template writes them."""
+    """Tokenizes conversations in the form of the model's chat template."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -81,7 +80,8 @@ class ConversationEncoder:
             between = self._ids("\n") if turn is not conversation.turns[-1] else []
             ids += asked + replied + between
             labels += [IGNORED] * len(asked) + replied + [IGNORED] * len(between)
-            # Between all answers alike and all tokens alike, where a caption would count as much as twenty answers.
+            # A compromise between equal weights of answers and equal weights of tokens, with which a caption would
+            # count as much as twenty answers.
             weight = len(replied) ** -0.5
             weights += [0.0] * len(asked) + [weight] * len(replied) + [0.0] * len(between)
         return EncodedConversation(ids, labels, weights, conversation.with_picture)
@@ -91,7 +91,7 @@ class ConversationEncoder:
 
 
 def pack(conversations: list[EncodedConversation], num_visual: int, most_text: int) -> tuple[Packed, list[int]]:
-    """Takes conversations in order, except those that do not fit. => packed, indices of those taken"""
+    """Takes conversations in order, skipping those that do not fit. => packed, indices of those taken"""
     taken: list[int] = []
     num_text = 0
     for index, conversation in enumerate(conversations):

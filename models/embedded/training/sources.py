@@ -1,4 +1,4 @@
-"""Everything training starts from, read from the packages: the two networks, the tokenizer, the scenes."""
+"""Everything that training starts from, read from the packages: the two networks, the tokenizer, the scenes."""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ from scenes.sprites import EMOJI_SETS, Drawings, load_drawings
 
 
 def source_flags() -> argparse.ArgumentParser:
-    """--packages and --cache, to be a parent of a command's parser."""
+    """A parent parser with --packages and --cache."""
     flags = argparse.ArgumentParser(add_help=False)
     flags.add_argument("--packages", type=Path, required=True, metavar="DIR", help="as for train.py")
     flags.add_argument("--cache", type=Path, required=True, metavar="DIR", help="where drawings are kept")
@@ -46,7 +46,7 @@ class Sources:
             return Tokenizer.from_str(json.dumps(smollm2.read_tokenizer(path)))
 
     def scene_maker(self, held_out: bool = False) -> SceneMaker:
-        """Scenes drawn by the sets that are trained on, or by the one that never is."""
+        """Makes scenes from the sets used in training, or from the one that is not."""
         drawings: Drawings = {}
         for emoji_set in EMOJI_SETS:
             if emoji_set.held_out == held_out:

@@ -1,4 +1,4 @@
-// Attention over K and V of any storage type, scores by the linear kernel. Included only by isa_*.cc.
+// Attention over K and V of any storage type, with scores from the linear kernel. Included only by isa_*.cc.
 #pragma once
 
 #include "server/backend/cpu/attention_kernel.h"

@@ -1,7 +1,7 @@
 // Rows of attention with Visual Attention Redistribution, over K and V in blocks. Included only by isa_*.cc.
 //
-// One piece is one query token and the heads that share a KV head. Pieces of neighbouring rows that see the
-// same K and V are computed as one tile; what comes out is the same bit for bit.
+// One piece is one query token with the heads that share a KV head. Pieces of adjacent rows that see the same
+// K and V are computed as one tile; the result is the same bit for bit.
 #pragma once
 
 #include "server/backend/cpu/cpu_kernels.h"
@@ -10,34 +10,35 @@
 
 namespace varserve::backend::cpu::VARSERVE_ISA {
 
-// Neighbouring rows of one sequence, and the heads of one KV head: `vectors` queries, row by row.
+// Adjacent rows of one sequence, and the heads of one KV head: `vectors` queries, row by row.
 struct AttentionTile {
   const AttentionSequence& sequence;
   int first_row;
   int rows;
   int kv_head;
   int group;   // heads of a row
-  int padded;  // slots of the row that sees most, in whole blocks
+  int padded;  // slots of the row that sees most, rounded up to whole blocks
   bool fetch;  // K and V are not in the cache yet
 
   int vectors() const { return rows * group; }
 };
 
-// Where the tile's vector begins in a tensor [R, H, D] whose rows are `row_stride` apart.
+// Offset of the tile's vector in a tensor [R, H, D] whose rows are `row_stride` apart.
 VARSERVE_INLINE int64_t VectorAt(const AttentionArgs& a, const AttentionTile& t, int vector,
                                  int64_t row_stride) {
   const int head = t.kv_head * t.group + vector % t.group;
   return (t.first_row + vector / t.group) * row_stride + static_cast<int64_t>(head) * a.head_dim;
 }
 
-// The tile's part of the block of `slot`, of a pool [blocks, Hkv, block_size, D].
+// The tile's part of the block that contains `slot`, in a pool [blocks, Hkv, block_size, D].
 template <typename T>
 VARSERVE_INLINE const T* BlockOf(const AttentionArgs& a, const AttentionTile& t, const void* pool, int slot) {
   const int64_t block = t.sequence.blocks[slot / a.block_size];
   return static_cast<const T*>(pool) + (block * a.kv_heads + t.kv_head) * a.block_size * a.head_dim;
 }
 
-// Fetches, while a block's scores are computed, its values and the next block's keys into the L2 cache.
+// Prefetches the block's values and the next block's keys into the L2 cache while the block's scores are
+// computed.
 template <typename T>
 VARSERVE_INLINE void FetchAhead(const AttentionArgs& a, const AttentionTile& t, int first) {
   constexpr int kLine = 64 / sizeof(T);
@@ -50,7 +51,7 @@ VARSERVE_INLINE void FetchAhead(const AttentionArgs& a, const AttentionTile& t, 
   if (first + a.block_size < t.padded) fetch(BlockOf<T>(a, t, a.k_pool, first + a.block_size));
 }
 
-// Softmax over the slots the row sees; all other slots get 0.
+// Softmax over the slots that the row sees; all other slots get 0.
 VARSERVE_INLINE void Softmax(float* weights, float scale, int num_slots, int padded, int empty_begin,
                              int empty_end) {
   constexpr float kMasked = -3.0e38F;
@@ -105,7 +106,7 @@ VARSERVE_INLINE void AddWeighted(const AttentionArgs& a, const AttentionTile& t,
                                  int begin, int end, int first, int last) {
   if (begin >= end) return;
   const auto take = [&]<int N>() __attribute__((always_inline)) {
-    // Accumulators enough to hide latency, and no more than there are registers: 16, or 32 with AVX-512.
+    // Enough accumulators to hide latency, but no more than the 16 registers, or 32 with AVX-512.
 #ifdef __AVX512VL__
     constexpr int kVecs = 8;
 #else
@@ -126,8 +127,8 @@ VARSERVE_INLINE void AddWeighted(const AttentionArgs& a, const AttentionTile& t,
   take.template operator()<1>();
 }
 
-// out[vector] = sum over the slots its row sees of weight times value. Slots without a token are left out,
-// since what lies there may be anything.
+// out[vector] = sum of weight times value over the slots that its row sees. Slots without a token are left
+// out, because their content may be anything.
 template <typename T>
 VARSERVE_INLINE void WeightedSums(const AttentionArgs& a, const AttentionTile& t, const float* weights) {
   int common = a.rows[t.first_row].num_slots;
@@ -178,7 +179,7 @@ VARSERVE_INLINE void AttendTile(const AttentionArgs& a, const AttentionTile& t, 
   WeightedSums<typename SCORES::Key>(a, t, weights);
 }
 
-// SCORES defines the type of K and V, Key, and how scores are computed: Pack() brings a query into its form,
+// SCORES defines Key, the type of K and V, and how scores are computed: Pack() converts a query to its form,
 // Compute() sets scores[vector, slot] = q[vector] k[slot] for whole blocks, with FetchAhead() before each.
 template <typename SCORES>
 static void AttentionTyped(const AttentionArgs& a, float* scratch, int piece_begin, int piece_end) {

@@ -1,14 +1,14 @@
-// The CPU's inner loops: linear layers, norms, rotary embedding, attention rows and the softmax that is
-// sampled from, on raw pointers, without torch.
+// The CPU's inner loops on raw pointers, without torch: linear layers, norms, rotary embedding, attention
+// rows, and the softmax for sampling.
 //
-// Activations are float32 throughout; weights and the KV cache are stored as float32, bfloat16 or float16 and
-// widened in registers, so that a step costs one pass over the bytes as stored and no precision beyond the
-// storage. Processors that multiply bfloat16 take the inputs of bfloat16 linear layers rounded to it. Every
-// function computes a range of independent pieces; callers split the ranges over threads. A piece's result
-// depends on its own inputs only, bit for bit: not on the range, the number of rows beside it or the threads.
+// Activations are always float32. Weights and the KV cache are stored as float32, bfloat16 or float16 and
+// widened in registers, so that a step costs one pass over the stored bytes and loses no precision beyond the
+// storage. On processors that multiply bfloat16, inputs of bfloat16 linear layers are rounded to bfloat16.
+// Every function computes a range of independent pieces; callers split ranges over threads. A piece's result
+// depends only on its own inputs, bit for bit: not on the range, other rows or threads.
 //
-// All functions are thread-safe as long as their outputs do not overlap. Pointers need no alignment.
-// Shapes: R rows, K inputs, N outputs, C width, H heads, Hkv KV heads, D head size, L decoder layers.
+// All functions are thread-safe if their outputs do not overlap. Pointers need no alignment. Shapes: R rows,
+// K inputs, N outputs, C width, H heads, Hkv KV heads, D head size, L decoder layers.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,8 @@ enum class StorageType : uint8_t { kFloat32, kBFloat16, kFloat16 };
 
 // y = x W^T + bias, or y += x W^T + bias.
 struct LinearArgs {
-  const float* x = nullptr;  // [R, K], rows x_stride apart; with bfloat16 weights as pack_inputs made it
-  const void* w = nullptr;   // [N, K] of w_type, contiguous; bfloat16 in panels for kernels that read those
+  const float* x = nullptr;     // [R, K], rows x_stride apart; for bfloat16 weights the output of pack_inputs
+  const void* w = nullptr;      // [N, K] of w_type, contiguous; bfloat16 in panels if the kernels read panels
   const float* bias = nullptr;  // [N] or null
   float* y = nullptr;           // [R, N], rows y_stride apart
   int64_t x_stride = 0;
@@ -37,23 +37,23 @@ struct LinearArgs {
   bool accumulate = false;
 };
 
-// y = x / sqrt(mean(x^2) + eps) * weight, row by row; and phi of each row (var.md, "Sinks").
+// y = x / sqrt(mean(x^2) + eps) * weight, row by row, and phi of each row (docs/var.md, "Sinks").
 struct RmsNormArgs {
   const float* x = nullptr;       // [R, C]
   const float* weight = nullptr;  // [C]
   float* y = nullptr;             // [R, C]
   int width = 0;                  // C
   float eps = 0.0F;
-  // D_sink and where phi goes; no phi if num_sink_dimensions is 0.
+  // D_sink, and where to write phi; no phi if num_sink_dimensions is 0.
   const int32_t* sink_dimensions = nullptr;
   int num_sink_dimensions = 0;
   const int64_t* slots = nullptr;  // [R] row -> slot in the KV pool
   float* phi = nullptr;            // plane p, slot s: phi[p * phi_plane_stride + s]
   int64_t phi_plane_stride = 0;
-  float phi_eps[2] = {0.0F, 0.0F};  // of each plane
+  float phi_eps[2] = {0.0F, 0.0F};  // for each plane
 };
 
-// Rotates q and k of packed [q | k | v] rows, leaves q in place and writes k and v into the KV pool.
+// Rotates q and k of packed [q | k | v] rows; leaves q in place and writes k and v into the KV pool.
 struct RopeStoreArgs {
   float* qkv = nullptr;            // [R, (H + 2 Hkv) D]
   const float* cos = nullptr;      // [R, D / 2]
@@ -77,13 +77,13 @@ struct SiluMulArgs {
 
 struct AttentionSequence {
   const int32_t* blocks = nullptr;  // block table
-  const float* visual = nullptr;    // [slots, rounded up to whole blocks] 1 where a visual token lies, else 0
+  const float* visual = nullptr;    // [slots, rounded up to whole blocks] 1 for a visual token, else 0
   int32_t empty_begin = 0;          // slots [empty_begin, empty_end) hold no token; rows end after them
   int32_t empty_end = 0;
 };
 
 struct AttentionArgs {
-  const float* q = nullptr;  // [R, H, D], rows q_stride apart, rotated; rounded to bfloat16 where inputs are
+  const float* q = nullptr;  // [R, H, D], rows q_stride apart, rotated; rounded to bfloat16 if inputs are
   int64_t q_stride = 0;
   const void* k_pool = nullptr;  // [blocks, Hkv, block_size, D] of kv_type
   const void* v_pool = nullptr;
@@ -101,21 +101,21 @@ struct AttentionArgs {
   const AttentionSequence* sequences = nullptr;
   float* out = nullptr;  // [R, H, D], rows out_stride apart
   int64_t out_stride = 0;
-  RowSums* sums = nullptr;  // [R, Hkv]; written only for rows whose VAR range holds the layer
-  // Attention before and after VAR summed over the group's heads, added to maps[row.map][kv_head]: two runs
-  // of map_slots values. Only for maps whose flag is set: those that average this layer.
+  RowSums* sums = nullptr;  // [R, Hkv]; written only for rows whose VAR range includes the layer
+  // Attention before and after VAR, summed over the group's heads and added to maps[row.map][kv_head]: two
+  // runs of map_slots values. Only for maps with the flag set, which average this layer.
   float* maps = nullptr;               // [maps, Hkv, 2, map_slots]
   const uint8_t* map_flags = nullptr;  // [maps]
   int64_t map_slots = 0;
 };
 
-// Floats a row takes up as pack_inputs leaves it.
+// Number of floats in a row written by pack_inputs.
 inline int PackedInputs(int count) { return (count + 15) / 16 * 16; }
 
-// Queries that are computed together at least, where there are rows enough that see the same K and V.
+// Minimum number of queries to compute together, if enough rows see the same K and V.
 inline constexpr int kAttentionTile = 3;
 
-// Floats of scratch one thread needs for rows that see up to max_slots slots.
+// Floats of scratch memory per thread for rows that see up to max_slots slots.
 inline int64_t AttentionScratch(const AttentionArgs& a, int max_slots) {
   const int64_t padded = (max_slots + a.block_size - 1) / a.block_size * a.block_size;
   const int group = a.heads / a.kv_heads;
@@ -125,30 +125,30 @@ inline int64_t AttentionScratch(const AttentionArgs& a, int max_slots) {
 
 struct CpuKernels {
   const char* name;
-  // Puts one row of `count` inputs into the form the bfloat16 linear kernel reads, at most
-  // PackedInputs(count) floats: of each sixteen the even ones, then the odd ones; or rounded to bfloat16.
-  // What is filled up is 0.
+  // Converts one row of `count` inputs to the form that the bfloat16 linear kernel reads, at most
+  // PackedInputs(count) floats: for each sixteen inputs the even ones, then the odd ones; or rounded to
+  // bfloat16. Padding is 0.
   void (*pack_inputs)(const float* x, int count, float* packed);
-  bool rounds_inputs;  // to bfloat16, where weights are
-  bool reads_panels;   // bfloat16 weights as weight_panels.h lays them out
+  bool rounds_inputs;  // to bfloat16, if weights are bfloat16
+  bool reads_panels;   // bfloat16 weights in the layout of weight_panels.h
   // Outputs [out_begin, out_end) of rows [row_begin, row_end).
   void (*linear)(const LinearArgs&, int row_begin, int row_end, int out_begin, int out_end);
   void (*rms_norm)(const RmsNormArgs&, int row_begin, int row_end);
   void (*rope_store)(const RopeStoreArgs&, int row_begin, int row_end);
   void (*silu_mul)(const SiluMulArgs&, int row_begin, int row_end);
-  // Piece i is row i % R, KV head i / R with its H / Hkv heads: rows that share K and V find them in the
+  // Piece i is row i % R and KV head i / R with its H / Hkv heads: rows that share K and V find them in the
   // cache. `scratch`: see AttentionScratch.
   void (*attention)(const AttentionArgs&, float* scratch, int piece_begin, int piece_end);
-  // exp((logits[i] - largest) / temperature) of `count` logits, none above `largest`; their sum is returned.
-  // `weights` may be null.
+  // weights[i] = exp((logits[i] - largest) / temperature) for `count` logits, none above `largest`. Returns
+  // their sum. `weights` may be null.
   double (*softmax_weights)(const float* logits, int count, float largest, float temperature,
                             double* weights);
 };
 
-// The fastest kernels this processor can run; chosen once.
+// The fastest kernels that this processor can run; selected once.
 const CpuKernels& GetCpuKernels();
 
-// Each set of kernels, for tests: null where the processor cannot run it.
+// Each set of kernels, for tests; null if the processor cannot run it.
 const CpuKernels* BaselineKernels();
 const CpuKernels* Avx2Kernels();
 const CpuKernels* Avx512Bf16Kernels();

@@ -1,4 +1,4 @@
-// The kernels for x86-64-v3 processors (AVX2, FMA, F16C), compiled with these instructions on.
+// The kernels for x86-64-v3 processors, compiled with AVX2, FMA and F16C.
 #include "server/backend/cpu/cpu_kernels.h"
 
 #ifdef __AVX2__
@@ -14,7 +14,7 @@ const CpuKernels* Avx2Kernels() {
   static constexpr CpuKernels kKernels = {
       "avx2",        avx2::PackInputs, /*rounds_inputs=*/false, /*reads_panels=*/false, avx2::Linear,
       avx2::RmsNorm, avx2::RopeStore,  avx2::SiluMul,           avx2::Attention,        avx2::SoftmaxWeights};
-  // Every processor with AVX2 has F16C, whose name clang 14 does not take here.
+  // Every processor with AVX2 has F16C; clang 14 does not accept its name here.
   const bool supported = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   return supported ? &kKernels : nullptr;
 }

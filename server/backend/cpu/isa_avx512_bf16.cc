@@ -1,7 +1,7 @@
-// Linear layers and scores for processors that multiply pairs of bfloat16 (AVX512_BF16), twice as many a
-// cycle as float32. Inputs of bfloat16 weights, and queries of bfloat16 keys, are rounded to bfloat16 for it,
-// as every framework does that serves bfloat16; sums are float32. The softmax is twice as wide. All else is
-// as on AVX2.
+// Linear layers and scores for processors that multiply pairs of bfloat16 (AVX512_BF16), at twice the rate of
+// float32. Inputs of bfloat16 weights and queries of bfloat16 keys are rounded to bfloat16, as in every
+// framework that serves bfloat16; sums are float32. The softmax is twice as wide. Everything else is as on
+// AVX2.
 #include "server/backend/cpu/cpu_kernels.h"
 
 #ifdef __AVX512BF16__

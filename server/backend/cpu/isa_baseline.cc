@@ -1,4 +1,4 @@
-// The kernels for any x86-64 or other processor the compiler targets by default.
+// The kernels for any x86-64 or other processor that the compiler targets by default.
 #define VARSERVE_ISA baseline
 #include "server/backend/cpu/attention_by_type.h"
 #include "server/backend/cpu/linear_kernel.h"

@@ -13,8 +13,8 @@ namespace {
 using cpu::GetCpuKernels;
 using cpu::PanelShape;
 
-// Smallest pieces of a linear layer worth a thread: outputs by rows. Weights are shared by the rows of a
-// piece, so pieces hold many rows and few outputs.
+// Minimum size of a linear layer's piece for a thread: outputs by rows. A piece's rows share its weights, so
+// pieces have many rows and few outputs.
 constexpr int64_t kOutputs = 96;
 constexpr int64_t kMostRows = 256;
 constexpr int64_t kFewRows = 16;
@@ -146,12 +146,12 @@ class CpuLayerOps : public LayerOps {
       args.x = out;
       args.x_stride = packed.size(1);
     }
-    // Equal pieces, since threads get equally many; whole tiles of rows.
+    // Equal pieces, since each thread gets the same number; whole tiles of rows.
     const int64_t row_pieces = (args.rows + kMostRows - 1) / kMostRows;
     const int64_t rows_each = ((args.rows + row_pieces - 1) / std::max<int64_t>(row_pieces, 1) + 3) / 4 * 4;
     const int64_t outputs_each = args.rows <= kFewRows ? kFewOutputs : kOutputs;
     const int64_t output_pieces = (args.out + outputs_each - 1) / outputs_each;
-    // Consecutive pieces of a thread that share their rows go to the kernel as one range of outputs.
+    // If a thread's consecutive pieces have the same rows, the kernel gets them as one range of outputs.
     at::parallel_for(0, row_pieces * output_pieces, 1, [&](int64_t begin, int64_t end) {
       while (begin < end) {
         const int64_t row_piece = begin / output_pieces;

@@ -1,4 +1,4 @@
-// y = x W^T (+ bias) by instructions that multiply pairs of bfloat16, weights in panels (weight_panels.h).
+// y = x W^T (+ bias) with instructions that multiply pairs of bfloat16, weights in panels (weight_panels.h).
 // Included only by isa_avx512_bf16.cc.
 #pragma once
 
@@ -15,10 +15,11 @@ inline constexpr int kPanelVecs = kPanelOutputs / kWide;
 inline constexpr int kPanelStep = 2 * kPanelOutputs;  // weights from one pair of inputs to the next
 // kTileRows x kPanelVecs accumulators, the weights and an input fit the 32 registers.
 inline constexpr int kTileRows = 8;
-// Pairs of inputs that all rows pass over before the next ones: their weights stay in the L2 cache.
+// All rows process this many pairs of inputs before the next ones, so that their weights stay in the L2
+// cache.
 inline constexpr int kPairBlock = 1024;
-// Weights are fetched into the L2 cache, which waits for more lines at a time than the L1 cache does, this
-// far ahead.
+// How far ahead weights are prefetched. Into the L2 cache, which has more outstanding line fills than the L1
+// cache.
 inline constexpr int kAhead = 8192;
 
 static void PackInputs(const float* x, int count, float* packed) {
@@ -36,15 +37,15 @@ struct TileArgs {
   const uint16_t* w;  // [pairs, outputs, 2], pairs kPanelStep apart
   int pairs;
   int64_t ahead;       // how many weights ahead to fetch
-  const float* start;  // [rows, outputs] what the products are added to, rows start_stride apart
+  const float* start;  // [rows, outputs] initial values to which products are added, rows start_stride apart
   int64_t start_stride;
   float* y;  // [rows, outputs], rows y_stride apart
   int64_t y_stride;
-  __mmask16 valid[kPanelVecs];  // outputs to read and write, by vector
+  __mmask16 valid[kPanelVecs];  // mask of outputs to read and write, by vector
 };
 
-// ROWS rows x VECS vectors of outputs. Each output is one chain of operations, from pair to pair, whatever
-// the tile and the block, so its bits depend on its row and its weights alone.
+// ROWS rows x VECS vectors of outputs. Each output is one chain of operations, pair by pair, for any tile and
+// block, so its bits depend only on its row and its weights.
 template <int ROWS, int VECS>
 [[gnu::noinline]] static void Tile(const TileArgs& t) {
   __m512 acc[ROWS][VECS];
@@ -72,7 +73,7 @@ template <int ROWS, int VECS>
   }
 }
 
-// All rows, in tiles of nearly equal height. The first one fetches the weights that come next.
+// All rows, in tiles of nearly equal height. The first tile prefetches the weights that come next.
 template <int VECS>
 static void Rows(TileArgs t, int rows) {
   static constexpr decltype(&Tile<1, VECS>) kTiles[kTileRows] = {Tile<1, VECS>, Tile<2, VECS>, Tile<3, VECS>,
@@ -98,7 +99,7 @@ static void LinearBFloat16(const LinearArgs& a, int row_begin, int row_end, int 
   if (a.accumulate && a.bias != nullptr) {
     for (int m = 0; m < rows; ++m) StartOutputs(a, y + m * a.y_stride, out_begin, out_end);
   }
-  // Whole panels, and vectors where the range begins or ends within a panel.
+  // Whole panels, and single vectors if the range begins or ends within a panel.
   for (int n = out_begin / kWide * kWide; n < out_end;) {
     const int in_panel = n % kPanelOutputs;
     const bool whole = in_panel == 0 && n >= out_begin && n + kPanelOutputs <= out_end;

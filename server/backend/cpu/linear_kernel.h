@@ -1,12 +1,12 @@
-// y = x W^T (+ bias) for weights stored row by row, [N, K]: both operands run along K, so vectors run along K
-// too and nothing needs repacking. Included only by isa_*.cc.
+// y = x W^T (+ bias) for weights stored row by row, [N, K]. Both operands run along K, so vectors do too, and
+// nothing needs repacking. Included only by isa_*.cc.
 //
-// Each output is one chain of operations: eight lanes over a block of inputs (KBlock), the sum of the lanes,
-// added to the output, next block. Every path below follows it, whatever the tile, so an output's bits depend
-// on its row and its weights alone.
+// Each output is one chain of operations: for each block of inputs (KBlock), eight lanes are accumulated, the
+// lanes are added up, and the sum is added to the output. Every path below follows this order for any tile,
+// so an output's bits depend only on its row and its weights.
 //
-// Inputs are taken in steps of kStep. With bfloat16 weights a step is a vector of sixteen: its even weights
-// become floats by a shift, its odd ones by a mask, one instruction each. The inputs come in the same order
+// Inputs are taken in steps of kStep. With bfloat16 weights a step is a vector of sixteen: a shift converts
+// its even weights to floats, a mask its odd ones, with one instruction each. The inputs have the same order
 // (PackInputs).
 #pragma once
 
@@ -17,13 +17,14 @@
 namespace varserve::backend::cpu::VARSERVE_ISA {
 
 inline constexpr int kMaxKBlock = 1024;  // inputs per partial sum; four rows of them stay in the L1 cache
-// Weight rows widened at once, and how far apart: they stay in the L2 cache, no two of them on one cache set.
+// Number of weight rows widened at once, and the distance between them: they stay in the L2 cache, in
+// different cache sets.
 inline constexpr int kNBlock = 48;
 inline constexpr int kWidenedStride = kMaxKBlock + 16;
-// Up to so many rows, widening in registers is cheaper than into a buffer.
+// Up to this many rows, widening in registers is cheaper than into a buffer.
 inline constexpr int kFewRows = 16;
 
-// Equal blocks, as few as can be: each ends with a sum over lanes. Whole cache lines of weights.
+// Equal blocks, as few as possible, because each ends with a sum over lanes. Whole cache lines of weights.
 VARSERVE_INLINE int KBlock(int in) {
   constexpr int kLine = 32;
   const int blocks = (in + kMaxKBlock - 1) / kMaxKBlock;
@@ -46,7 +47,7 @@ struct Step<BFloat16> {
   }
 };
 
-// Reorders each sixteen inputs to the even ones, then the odd ones; the last ones are filled up with zeros.
+// Reorders each sixteen inputs: even ones first, then odd ones. Pads with zeros.
 static void PackInputs(const float* x, int count, float* packed) {
   for (int k = 0; k < count; k += 2 * kLanes) {
     const int rest = count - k;
@@ -78,8 +79,8 @@ VARSERVE_INLINE void Tile(const float* x, int64_t x_stride, const W* w, int64_t 
     }
   };
   int64_t k = 0;
-  // Weights straight from memory: fetch the next tile's while this one is computed, a cache line at a time.
-  // Into the L2 cache: it waits for more lines at a time than the L1 cache does.
+  // Prefetches the next tile's weights while this one is computed, a cache line at a time. Into the L2 cache,
+  // which has more outstanding line fills than the L1 cache.
   if constexpr (PREFETCH) {
     for (const int64_t end = count - 2 * kInputs; k <= end; k += 2 * kInputs) {
       for (int j = 0; j < OUTS; ++j)
@@ -90,7 +91,7 @@ VARSERVE_INLINE void Tile(const float* x, int64_t x_stride, const W* w, int64_t 
   }
   for (const int64_t end = count - kInputs; k <= end; k += kInputs) add(x + k, x_stride, w + k, w_stride);
   if (const int64_t rest = count - k; rest > 0) {
-    // Packed inputs are filled up already, others are not.
+    // Packed inputs are already padded, others are not.
     const int64_t inputs = kInputs > kLanes ? kInputs : rest;
     float last_x[ROWS * kInputs] = {};
     W last_w[OUTS * kInputs] = {};
@@ -107,8 +108,8 @@ VARSERVE_INLINE void Tile(const float* x, int64_t x_stride, const W* w, int64_t 
   for (int n = kQuads; n < ROWS * OUTS; ++n) y[n % ROWS * y_stride + n / ROWS] += Sum(acc[n]);
 }
 
-// Any number of outputs out of tiles; ROWS x OUTS accumulators fill the registers. A function of its own for
-// each shape of tile: inlined into one, the compiler spills what the innermost loops need.
+// Any number of outputs, in tiles; ROWS x OUTS accumulators fill the registers. One function per tile shape:
+// if they are inlined into one, the compiler spills registers of the innermost loops.
 template <bool PREFETCH, int ROWS, int OUTS, typename W>
 [[gnu::noinline]] static void Rows(const float* x, int64_t x_stride, const W* w, int64_t w_stride, int outs,
                                    int count, float* y, int64_t y_stride) {
@@ -143,7 +144,7 @@ static void Block(const float* x, int64_t x_stride, int rows, const W* w, int64_
   }
 }
 
-// Weights as floats in the order of the parts, rows kWidenedStride apart, whole steps.
+// Weights as floats in the order of the parts, in whole steps; rows are kWidenedStride apart.
 template <typename W>
 static void Widen(const W* w, int64_t w_stride, int outs, int count, float* widened) {
   constexpr int kInputs = Step<W>::kInputs;
@@ -170,7 +171,7 @@ static void LinearTyped(const LinearArgs& a, int row_begin, int row_end, int out
   for (int m = 0; m < rows; ++m) StartOutputs(a, y + m * a.y_stride, out_begin, out_end);
   const int k_block = KBlock(a.in);
   if (rows <= kFewRows) {
-    // Few outputs at a time over all inputs: the weights stream through once, in long runs.
+    // Few outputs at a time over all inputs, so that weights stream through once, in long runs.
     constexpr int kOuts = 4;
     for (int n = out_begin; n < out_end; n += kOuts) {
       const int outs = Min(kOuts, out_end - n);
@@ -181,7 +182,7 @@ static void LinearTyped(const LinearArgs& a, int row_begin, int row_end, int out
     }
     return;
   }
-  alignas(32) float widened[kNBlock * kWidenedStride];  // float weights too, for the strides' sake
+  alignas(32) float widened[kNBlock * kWidenedStride];  // float weights too, because of the strides
   for (int n = out_begin; n < out_end; n += kNBlock) {
     const int outs = Min(kNBlock, out_end - n);
     for (int k = 0; k < a.in; k += k_block) {

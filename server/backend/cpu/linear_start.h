@@ -1,4 +1,4 @@
-// What every linear kernel adds its products to. Included only by isa_*.cc.
+// Initial outputs to which every linear kernel adds its products. Included only by isa_*.cc.
 #pragma once
 
 #include <cstring>
@@ -7,7 +7,7 @@
 
 namespace varserve::backend::cpu::VARSERVE_ISA {
 
-// Outputs [begin, end) of one row: those that are there already or 0, plus the bias.
+// Initializes outputs [begin, end) of one row: the existing values or 0, plus the bias.
 static inline void StartOutputs(const LinearArgs& a, float* y, int begin, int end) {
   const size_t bytes = (end - begin) * sizeof(float);
   if (a.accumulate) {

@@ -1,5 +1,5 @@
-// Visual Attention Redistribution of one row's attention weights (var.md, "Redistribution"). The weights
-// exist explicitly, in float32, so it is a few passes over numbers that are in the cache anyway. Included
+// Visual Attention Redistribution of one row's attention weights (docs/var.md, "Redistribution"). The weights
+// are explicit float32 values, so this is a few passes over numbers that are in the cache anyway. Included
 // only by isa_*.cc.
 #pragma once
 
@@ -8,7 +8,7 @@
 
 namespace varserve::backend::cpu::VARSERVE_ISA {
 
-// sink[slot] = 1 where the slot holds a sink of this layer, else 0 (var.md, "Sinks").
+// sink[slot] = 1 if the slot holds a sink of this layer, else 0 (docs/var.md, "Sinks").
 VARSERVE_INLINE void FindSinks(const AttentionArgs& a, const AttentionSequence& sequence,
                                const AttentionRow& row, int padded, float* sink) {
   const float* phi = a.phi + (row.authors_code ? a.phi_plane_stride : 0);
@@ -21,7 +21,7 @@ VARSERVE_INLINE void FindSinks(const AttentionArgs& a, const AttentionSequence& 
   for (int slot = sequence.empty_begin; slot < Min(sequence.empty_end, padded); ++slot) sink[slot] = 0.0F;
 }
 
-// Attention of one head by class of slot: m_v, m_vs, m_vn, m_ts of var.md, "Redistribution".
+// Attention of one head by type of slot: m_v, m_vs, m_vn, m_ts in docs/var.md, "Redistribution".
 struct Masses {
   float visual, visual_sink, visual_nonsink, text_sink;
 };
@@ -46,7 +46,7 @@ VARSERVE_INLINE Masses MassesOf(const float* weights, const float* visual, const
   return m;
 }
 
-// Takes the share p of every sink's weight and gives it to the visual tokens that are not sinks.
+// Takes share p of every sink's weight and distributes it over the visual tokens that are not sinks.
 VARSERVE_INLINE void Redistribute(float* weights, const float* visual, const float* sink, int padded, float p,
                                   float boost) {
   for (int j = 0; j < padded; j += kLanes) {
@@ -57,7 +57,7 @@ VARSERVE_INLINE void Redistribute(float* weights, const float* visual, const flo
   }
 }
 
-// VAR on the weights of one row's head group; fills the row's sums.
+// Applies VAR to the weights of one row's head group, and fills the row's sums.
 VARSERVE_INLINE void RedistributeGroup(const AttentionArgs& a, const AttentionSequence& sequence,
                                        const AttentionRow& row, int group, int padded, float* weights,
                                        float* sink, RowSums* sums) {
@@ -74,8 +74,8 @@ VARSERVE_INLINE void RedistributeGroup(const AttentionArgs& a, const AttentionSe
   for (int g = 0; g < group; ++g) {
     float* head = weights + static_cast<int64_t>(g) * padded;
     const Masses m = MassesOf(head, sequence.visual, sink, padded);
-    // The paper compares the visual attention on non-sinks with rho; the authors' code the one on sinks with
-    // 1 - rho, adds 1e-6 for every visual token, and leaves a layer without visual sinks alone.
+    // The paper compares the visual attention on non-sinks with rho. The authors' code compares that on sinks
+    // with 1 - rho, adds 1e-6 for every visual token, and leaves a layer without visual sinks unchanged.
     const bool image_centric =
         m.visual >= row.min_visual_attention && m.visual_nonsink > 0.0F &&
         (row.authors_code

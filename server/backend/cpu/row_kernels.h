@@ -1,5 +1,5 @@
-// Row by row: RMS norm with phi, rotary embedding with the write into the KV pool, gated activation. Included
-// only by isa_*.cc.
+// Operations on single rows: RMS norm with phi, rotary embedding with the write into the KV pool, gated
+// activation. Included only by isa_*.cc.
 #pragma once
 
 #include "server/backend/cpu/cpu_kernels.h"
@@ -41,7 +41,7 @@ static void RmsNorm(const RmsNormArgs& a, int row_begin, int row_end) {
   }
 }
 
-// Pairs (i, i + D/2), the layout Hugging Face checkpoints are stored for.
+// Pairs (i, i + D/2), the layout of Hugging Face checkpoints.
 VARSERVE_INLINE void Rotate(float* head, const float* cos, const float* sin, int half) {
   int i = 0;
   for (; i + kLanes <= half; i += kLanes) {

@@ -1,4 +1,4 @@
-// Scores of bfloat16 keys by instructions that multiply pairs of bfloat16; queries are rounded to it.
+// Scores of bfloat16 keys with instructions that multiply pairs of bfloat16; queries are rounded to bfloat16.
 // Included only by isa_avx512_bf16.cc.
 #pragma once
 
@@ -51,7 +51,7 @@ struct PairScores {
       FetchAhead<BFloat16>(a, t, first);
       const auto* k = reinterpret_cast<const uint16_t*>(BlockOf<BFloat16>(a, t, a.k_pool, first));
       int v = 0;
-      // As many accumulators as hide the instruction's latency, and fit the registers.
+      // Enough accumulators to hide the instruction's latency, within the number of registers.
       const auto take = [&]<int VECTORS, int SLOTS>() __attribute__((always_inline)) {
         for (; v + VECTORS <= t.vectors(); v += VECTORS) {
           for (int j = 0; j < a.block_size; j += SLOTS) {

@@ -16,7 +16,7 @@ typedef int64_t LongVec __attribute__((vector_size(8 * kDoubleLanes)));
 typedef float HalfFloatVec __attribute__((vector_size(4 * kDoubleLanes)));
 
 VARSERVE_INLINE DoubleVec Widen(const float* p) {
-#ifdef __AVX512F__  // compilers make five instructions of the conversion below
+#ifdef __AVX512F__  // compilers use five instructions for the conversion below
   return reinterpret_cast<DoubleVec>(_mm512_cvtps_pd(_mm256_loadu_ps(p)));
 #elif defined(__AVX2__)
   return reinterpret_cast<DoubleVec>(_mm256_cvtps_pd(_mm_loadu_ps(p)));
@@ -27,8 +27,8 @@ VARSERVE_INLINE DoubleVec Widen(const float* p) {
 #endif
 }
 
-// e^x within 2 ulp for x <= 0; 0 below -708, where results would not be normal any more. Cody-Waite reduction
-// and the series to degree 13, whose rest is below the last bit.
+// e^x within 2 ulp for x <= 0; 0 below -708, where results would be subnormal. Cody-Waite reduction and the
+// Taylor series to degree 13, whose error is below the last bit.
 VARSERVE_INLINE DoubleVec ExpDouble(DoubleVec x) {
   const DoubleVec least = DoubleVec{} - 708.0;
   const DoubleVec clamped = x < least ? least : x;
@@ -39,7 +39,7 @@ VARSERVE_INLINE DoubleVec ExpDouble(DoubleVec x) {
   r = r - n * 1.90821492927058770002e-10;
   const DoubleVec r2 = r * r;
   const DoubleVec r4 = r2 * r2;
-  // Pairs of terms, then pairs of pairs: a chain of all would wait for itself.
+  // Pairs of terms, then pairs of pairs, because one long chain would be limited by latency.
   const DoubleVec high =
       (r * (1.0 / 6227020800.0) + 1.0 / 479001600.0) * r2 + (r * (1.0 / 39916800.0) + 1.0 / 3628800.0);
   const DoubleVec middle = (r * (1.0 / 362880.0) + 1.0 / 40320.0) * r2 + (r * (1.0 / 5040.0) + 1.0 / 720.0);

@@ -1,4 +1,4 @@
-// A CPU tensor's dtype as the kernels name it.
+// A CPU tensor's dtype as the kernels' StorageType.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -1,6 +1,6 @@
-// Eight float lanes by compiler vector extensions. Included only by isa_*.cc, once per instruction set:
-// everything lives in the namespace VARSERVE_ISA and no standard library template is used, so that no two
-// translation units share code compiled for different processors.
+// Eight float lanes with compiler vector extensions. Included only by isa_*.cc, once per instruction set.
+// Everything is in the namespace VARSERVE_ISA and uses no standard library template, so that translation
+// units never share code compiled for different processors.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,7 @@ VARSERVE_INLINE Vec Load(const float* p) {
   return v;
 }
 VARSERVE_INLINE Vec Load(const BFloat16* p) {
-#ifdef __AVX2__  // compilers make five instructions of the conversion below
+#ifdef __AVX2__  // compilers use five instructions for the conversion below
   __m128i half;
   std::memcpy(&half, p, sizeof(half));
   return AsFloat(reinterpret_cast<UintVec>(_mm256_cvtepu16_epi32(half)) << 16);
@@ -57,8 +57,8 @@ VARSERVE_INLINE Vec Load(const Float16* p) {
   HalfVec half;
   std::memcpy(&half, p, sizeof(half));
   const UintVec bits = __builtin_convertvector(half, UintVec);
-  // Exponent and mantissa moved into place are off by 2^112, which a multiplication mends, subnormals
-  // included; infinity and NaN need the full exponent.
+  // Shifting exponent and mantissa into place leaves values off by 2^112, which a multiplication corrects,
+  // including subnormals; infinity and NaN need the full exponent.
   const UintVec magnitude = (bits & 0x7fffU) << 13;
   const UintVec scaled = AsBits(AsFloat(magnitude) * 0x1p112F);
   const UintVec special = reinterpret_cast<UintVec>(magnitude >= (0x7c00U << 13)) & 0x7f800000U;
@@ -83,7 +83,8 @@ VARSERVE_INLINE void Store(Float16* p, Vec v) {
 #else
   const UintVec bits = AsBits(v);
   const UintVec magnitude = bits & 0x7fffffffU;
-  // Below 2^-14 the float adder rounds at the subnormal's last bit; above, the integer adder rounds to even.
+  // Below 2^-14 the float addition rounds at the subnormal's last bit; above, the integer addition rounds to
+  // even.
   const UintVec subnormal = AsBits(AsFloat(magnitude) + 0.5F) - 0x3f000000U;
   const UintVec normal = (magnitude + 0xfffU + ((magnitude >> 13) & 1U) - (112U << 23)) >> 13;
   const UintVec is_subnormal = reinterpret_cast<UintVec>(magnitude < 0x38800000U);
@@ -96,7 +97,7 @@ VARSERVE_INLINE void Store(Float16* p, Vec v) {
 #endif
 }
 
-// Makes the compiler load a value once, where it would rather read memory again at each use.
+// Makes the compiler load a value once instead of reading memory at each use.
 VARSERVE_INLINE void KeepInRegister(Vec& v) {
 #ifdef __AVX2__
   asm("" : "+x"(v));

@@ -1,7 +1,7 @@
-// bfloat16 weights in the order the AVX512_BF16 linear kernel reads them: panels of kPanelOutputs outputs, in
-// each the pairs of inputs one after the other, in each of these the panel's outputs. One vector then holds a
-// pair of inputs for sixteen outputs, so sums need no adding of lanes, and memory is read from front to back.
-// The last panel and the last pair are filled up with zeros.
+// bfloat16 weights in the order in which the AVX512_BF16 linear kernel reads them. A panel has kPanelOutputs
+// outputs; it stores one pair of inputs after another, and for each pair the panel's outputs. So one vector
+// holds a pair of inputs for sixteen outputs, sums need no adding of lanes, and memory is read sequentially.
+// The last panel and the last pair are padded with zeros.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@ struct PanelShape {
 // Fills panels [begin, end) of `packed` [panels, pairs, kPanelOutputs, 2] from `weights` [N, K].
 void PackPanels(const PanelShape& shape, const uint16_t* weights, int begin, int end, uint16_t* packed);
 
-// Row `output` of the weights, as float32. row: [K]
+// Reads row `output` of the weights as float32. row: [K]
 void ReadPanelRow(const PanelShape& shape, const uint16_t* packed, int output, float* row);
 
 }  // namespace varserve::backend::cpu

@@ -11,7 +11,7 @@
 namespace varserve::backend {
 namespace {
 
-// Rows that one batch of matrix products serves: the single rows of many sequences, or the many rows of one
+// Rows computed with one batch of matrix products: the single rows of many sequences, or the many rows of one
 // sequence. Shapes: B sequences, Tq rows of each, S slots of the longest, in whole blocks.
 struct RowGroup {
   int64_t num_sequences = 0;
@@ -21,10 +21,10 @@ struct RowGroup {
   at::Tensor blocks;      // [B * S / block_size] int64
   at::Tensor visual;      // [B, 1, S] float
   at::Tensor visible;     // [B, Tq, S] bool: slots the row attends to
-  at::Tensor unseen;      // [B, 1, S, 1] bool: slots no row attends to, where anything may lie
+  at::Tensor unseen;      // [B, 1, S, 1] bool: slots no row attends to, which may contain anything
   at::Tensor can_sink;    // [B, Tq, S] bool: visible slots that may be sinks
   at::Tensor num_visual;  // [B, 1, 1, Tq] float: visible visual tokens
-  // Parameters of VAR, [B, Tq] unless said otherwise.
+  // Parameters of VAR, [B, Tq].
   at::Tensor first_layer, last_layer;  // int64
   at::Tensor tau, rho, p, min_visual;  // float
   at::Tensor authors_code;             // bool
@@ -123,7 +123,7 @@ class TorchRows : public PreparedRows {
   std::vector<int64_t> first_row_;  // of each sequence
 };
 
-// K or V of the group's sequences side by side. => [B, Hkv, S, D] float
+// K or V of the group's sequences, gathered. => [B, Hkv, S, D] float
 at::Tensor Gather(const at::Tensor& pool, const RowGroup& g) {
   const int64_t kv_heads = pool.size(1);
   const int64_t head_dim = pool.size(3);
@@ -135,8 +135,8 @@ at::Tensor Gather(const at::Tensor& pool, const RowGroup& g) {
       .to(at::kFloat);
 }
 
-// Steps of var.md, "Redistribution", for all rows and heads of a group at once. weights: [B, Hkv, G, Tq, S],
-// changed in place. => [B, Tq, 4], the sums of RowEvidence
+// Redistributes attention (docs/var.md, "Redistribution") for all rows and heads of a group. weights: [B,
+// Hkv, G, Tq, S], changed in place. => [B, Tq, 4], the sums of RowEvidence
 at::Tensor Redistribute(const RowGroup& g, int layer, const KvLayer& kv, at::Tensor& weights) {
   const auto per_head = [](const at::Tensor& t) {
     return t.unsqueeze(1).unsqueeze(1);
@@ -159,8 +159,8 @@ at::Tensor Redistribute(const RowGroup& g, int layer, const KvLayer& kv, at::Ten
   const at::Tensor m_ts = mass(text_sink);
   const at::Tensor m_v = m_vs + m_vn;
 
-  // The paper compares the visual attention on non-sinks with rho; the authors' code the one on sinks with 1
-  // - rho, adds 1e-6 for every visual token, and leaves a layer without visual sinks alone.
+  // The paper compares the visual attention on non-sinks with rho. The authors' code compares that on sinks
+  // with 1 - rho, adds 1e-6 for every visual token, and leaves a layer without visual sinks unchanged.
   const at::Tensor paper = m_vn / m_v >= per_head(g.rho);
   const at::Tensor has_visual_sink = per_head(visual_sink.sum(-1) > 0);
   const at::Tensor authors =
@@ -176,7 +176,7 @@ at::Tensor Redistribute(const RowGroup& g, int layer, const KvLayer& kv, at::Ten
   const at::Tensor p = per_head(g.p) * selected;
   const at::Tensor omega = p * (m_vs + m_ts);
   const at::Tensor gain = at::where(image_centric, omega / m_vn, 0.0);
-  // 1 - p on sinks, 1 + omega / m_vn on the visual tokens that are not, 1 elsewhere.
+  // 1 - p on sinks, 1 + omega / m_vn on visual tokens that are not sinks, 1 elsewhere.
   weights =
       weights * (1.0 - p.unsqueeze(-1) * per_head(sink) + gain.unsqueeze(-1) * per_head(visual_nonsink));
 
@@ -238,7 +238,7 @@ class TorchAttention : public Attention {
       add_to_maps(1);
       evidence.sums.select(0, layer).select(1, 0).index_copy_(0, g.row_index, sums.view({-1, 4}));
 
-      // A weight of 0 would not do: what is not finite stays so when multiplied by it.
+      // A weight of 0 is not enough: 0 times a value that is not finite is NaN.
       const at::Tensor values = Gather(kv.v, g).masked_fill_(g.unseen, 0.0);
       const at::Tensor result =
           at::matmul(weights.view({g.num_sequences, kv_heads, -1, g.slots}), values)

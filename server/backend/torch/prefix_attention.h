@@ -1,11 +1,11 @@
-// Attention of prefix chunks by PyTorch's own flash attention, for the backend of tensor operators.
+// Attention of prefix chunks with PyTorch's flash attention, for the torch backend.
 #pragma once
 
 #include "server/backend/attention.h"
 
 namespace varserve::backend {
 
-// As Attention::AttendPrefix.
+// See Attention::AttendPrefix.
 void FlashAttendPrefix(const PrefixChunk& chunk, const at::Tensor& q, const KvLayer& kv, at::Tensor out);
 
 }  // namespace varserve::backend

@@ -1,4 +1,4 @@
-// phi, the measure that makes a token a sink (var.md, "Sinks"), by tensor operators.
+// phi, the measure that makes a token a sink (docs/var.md, "Sinks"), with tensor operators.
 #pragma once
 
 #include <ATen/core/Tensor.h>

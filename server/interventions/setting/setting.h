@@ -1,5 +1,5 @@
-// The intervention of one request as a transport sees it: what its options came to, and how replies and log
-// lines tell of it.
+// The intervention of one request as a transport sees it: the effective options, and how replies and log
+// lines report it.
 #pragma once
 
 #include <cstddef>
@@ -22,10 +22,10 @@ struct ReportContext {
   const std::vector<int32_t>& generated;  // token ids
   absl::FunctionRef<std::string(int32_t)> token_text;
   int64_t max_map_bytes = 0;
-  size_t max_bytes = 0;  // of everything else
+  size_t max_bytes = 0;  // for everything else
 };
 
-// Immutable, thread-safe. Reports handed in come from its intervention.
+// Immutable, thread-safe. Reports passed in must come from its intervention.
 class Setting {
  public:
   virtual ~Setting() = default;
@@ -34,7 +34,7 @@ class Setting {
   const std::shared_ptr<const Intervention>& intervention() const { return intervention_; }  // null: off
   const std::vector<int>& map_layers() const { return map_layers_; }  // see engine::GenerationRequest
 
-  // The setting with every value, as the model's default and as that of a request.
+  // Describes the setting with every value: as the model's default, and as a request's setting.
   virtual void Describe(v1::Model& model) const = 0;
   virtual void Describe(v1::Started& started) const = 0;
   virtual void Convert(const Report& report, const ReportContext& context, v1::Finished& finished) const = 0;

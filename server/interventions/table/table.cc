@@ -26,9 +26,9 @@ absl::StatusOr<std::shared_ptr<const Setting>> ReadVar(const Message& options, c
 }
 
 struct Row {
-  // Of the API's message that asks for it.
+  // The options message of the API.
   const Message& (*default_options)();
-  // `options` is of that type. The errors of ReadOptions.
+  // `options` has that type. Errors: see ReadOptions.
   absl::StatusOr<std::shared_ptr<const Setting>> (*read)(const Message& options, const Defaults& defaults);
   telemetry::MakeReportMetrics make_metrics;
 };

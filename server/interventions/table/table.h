@@ -1,5 +1,5 @@
-// The interventions this server offers, one row each. A new one is a folder beside var/, a row in table.cc,
-// and whatever the server's flags say about it in Defaults.
+// The interventions that this server offers, one row each. A new one is a folder next to var/, a row in
+// table.cc, and its server flags in Defaults.
 #pragma once
 
 #include <google/protobuf/message.h>
@@ -15,19 +15,19 @@
 
 namespace varserve::interventions {
 
-// What the model and the server's flags say.
+// What the model and the server's flags determine.
 struct Defaults {
   VarDefaults var;
 };
 
-// What a request's options come to, by the row whose message this is. REQUIRES: there is one.
-// INVALID_ARGUMENT beginning with the name of one of its fields, FAILED_PRECONDITION where the model does not
-// allow it.
+// The setting for a request's options, by the row whose message this is. REQUIRES: there is such a row.
+// INVALID_ARGUMENT beginning with the name of one of its fields, or FAILED_PRECONDITION if the model does not
+// support it.
 absl::StatusOr<std::shared_ptr<const Setting>> ReadOptions(const google::protobuf::Message& options,
                                                            const Defaults& defaults);
-// Sets what requests get that say nothing. The errors of ReadOptions.
+// Describes the setting of requests without options. Errors: see ReadOptions.
 absl::Status DescribeDefaults(const Defaults& defaults, v1::Model& model);
-// For the constructor of telemetry::Metrics.
+// Argument for the constructor of telemetry::Metrics.
 std::vector<telemetry::MakeReportMetrics> ReportMetricsMakers();
 
 }  // namespace varserve::interventions

@@ -25,23 +25,23 @@ std::vector<std::string> PresetNames() {
 VarMetrics::VarMetrics(const telemetry::MetricFamilies& families)
     : sinks_(families.Histogram("var_sink_tokens",
                                 "Sink tokens of a request's layers, mean over the VAR layers.")),
-      redistributed_ratio_(
-          families.Histogram("var_redistributed_attention_ratio",
-                             "Attention VAR moved in a request, mean over its eligible rows, "
-                             "heads and VAR layers.")),
-      image_centric_(families.Histogram("var_image_centric_head_ratio",
-                                        "Share of a request's (row, head, layer) that is image-centric.")),
+      redistributed_ratio_(families.Histogram(
+          "var_redistributed_attention_ratio",
+          "Attention that VAR moved in a request, mean over its eligible rows, heads and VAR layers.")),
+      image_centric_(
+          families.Histogram("var_image_centric_head_ratio",
+                             "Share of a request's (row, head, layer) combinations that are image-centric.")),
       visual_(families.Histogram("var_visual_attention_ratio",
                                  "Attention on visual tokens before and after VAR, mean over a request's "
                                  "eligible rows, heads and VAR layers.")),
-      redistributed_(families.Counter("var_redistributed_attention_total",
-                                      "Attention VAR moved: mean over heads, summed over eligible rows and "
-                                      "VAR layers.")),
+      redistributed_(families.Counter(
+          "var_redistributed_attention_total",
+          "Attention that VAR moved: mean over heads, summed over eligible rows and VAR layers.")),
       layer_sinks_(families.Counter("var_layer_sink_tokens_total",
                                     "Sink tokens of a decoder layer, summed over requests.")),
       layer_redistributed_(families.Counter(
           "var_layer_redistributed_attention_total",
-          "Attention VAR moved in a decoder layer: mean over heads, summed over eligible rows.")),
+          "Attention that VAR moved in a decoder layer: mean over heads, summed over eligible rows.")),
       layer_rows_(families.Counter("var_layer_rows_total", "Eligible rows of a decoder layer.")) {
   for (const std::string& preset : PresetNames()) {
     for (const char* var : {ModeName(Mode::kObserve), ModeName(Mode::kOn)}) {

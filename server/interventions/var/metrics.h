@@ -1,7 +1,8 @@
 // What VAR found and did, as metrics: histograms over requests, and counters per decoder layer.
 //
-// Requests with `var` observe or on only; what was moved, and attention after moving, for on only. All series
-// exist from the start, at zero, so that no first increase is lost. Thread-safe as ReportMetrics says.
+// Only for requests with `var` observe or on. Attention moved, and attention after moving, only for on. All
+// series exist from the start, at zero, so that no first increase is lost. Thread-safe as described for
+// ReportMetrics.
 #pragma once
 
 #include <array>

@@ -11,7 +11,7 @@
 namespace varserve::interventions {
 namespace {
 
-// The messages' enumerators are ours, after an UNSPECIFIED. `type` as in the API.
+// The API's enumerators are ours plus UNSPECIFIED at 0. `type` is the API's name.
 template <typename Ours, typename Theirs>
 absl::StatusOr<Ours> Read(absl::string_view field, absl::string_view type, Theirs value, Ours unspecified,
                           Ours last) {
@@ -45,7 +45,7 @@ absl::StatusOr<int> LayerOf(absl::string_view field, uint32_t value, int num_lay
   return static_cast<int>(value);
 }
 
-// What the request sets itself, over the defaults in `s`.
+// Applies the fields that the request sets to the defaults in `s`.
 absl::Status ReadKnobs(const v1::VarOptions& o, int num_layers, VarSettings& s) {
   if (o.has_tau()) {
     RETURN_IF_ERROR(CheckRange("tau", o.tau(), 0, kMostTau, /*open_low=*/true));
@@ -134,7 +134,7 @@ absl::StatusOr<VarRequest> ReadVarOptions(const v1::VarOptions& o, const VarDefa
   s = DefaultVarSettings(variant, defaults.num_layers);
   s.mode = mode;
   s.tau = defaults.profile_tau.value_or(s.tau);
-  // The authors' code has a rho of its own.
+  // The authors' code has its own rho.
   if (variant == VarVariant::kPaper || o.preset() != v1::VAR_PRESET_UNSPECIFIED) {
     s.rho = kVarPresets[static_cast<size_t>(preset)].rho;
   }

@@ -1,5 +1,5 @@
-// VarOptions of a request, checked and completed. Errors are INVALID_ARGUMENT beginning with the name of a
-// field, FAILED_PRECONDITION where the model has no VAR profile.
+// Validates the VarOptions of a request and adds defaults. Errors are INVALID_ARGUMENT beginning with the
+// name of a field, or FAILED_PRECONDITION if the model has no VAR profile.
 #pragma once
 
 #include <optional>
@@ -12,19 +12,19 @@
 
 namespace varserve::interventions {
 
-// What the model and the server's flags say about VAR.
+// What the model and the server's flags determine for VAR.
 struct VarDefaults {
   Mode mode = Mode::kOff;
   VarPreset preset = VarPreset::kGeneral;
-  std::optional<float> profile_tau;  // none: the model has no VAR profile
+  std::optional<float> profile_tau;  // nullopt: the model has no VAR profile
   int num_layers = 0;
 };
 
 struct VarRequest {
   VarSettings settings;
   v1::VarDetail detail = v1::VAR_DETAIL_LAYERS;
-  std::vector<int> map_layers;  // not empty exactly where the detail is MAPS and the mode is not OFF
-  v1::VarOptions effective;     // the same, every field set
+  std::vector<int> map_layers;  // not empty if and only if the detail is MAPS and the mode is not OFF
+  v1::VarOptions effective;     // the same values, with every field set
   absl::string_view preset;     // see VarReport
 };
 

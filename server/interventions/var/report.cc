@@ -55,7 +55,7 @@ void CountSinks(const SequenceEvidence& evidence, int position, const SinkRule& 
   sink.image = visual->image;
   sink.row = place / layout.cols;
   sink.col = place % layout.cols;
-  if (place >= 0) report.visual_sinks.push_back(sink);  // a class token has no place in the grid
+  if (place >= 0) report.visual_sinks.push_back(sink);  // a class token has no position in the grid
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// What VAR found and did in one request, added up from the evidence of its tokens. var.proto gives meanings
-// and units. Plain data.
+// What VAR found and did in one request, computed from the evidence of its tokens. Meanings and units: see
+// var.proto. Plain data.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,7 @@ struct VarReport final : Report {
   };
 
   VarSettings settings;
-  // Of kVarPresets, or kCustomPreset where the request sets a knob itself.
+  // One of kVarPresets, or kCustomPreset if the request sets a knob.
   absl::string_view preset = kVarPresets[0].name;
   int64_t eligible_rows = 0;
   double visual_sink_tokens = 0.0;  // mean over the VAR layers

@@ -6,8 +6,8 @@
 namespace varserve::interventions {
 namespace {
 
-constexpr size_t kFrameBytes = 6;        // of a message in a repeated field, at most
-constexpr int64_t kMapFieldsBytes = 48;  // of an AttentionMap without its numbers, at most
+constexpr size_t kFrameBytes = 6;        // maximum per message in a repeated field
+constexpr int64_t kMapFieldsBytes = 48;  // maximum for an AttentionMap without its values
 
 int32_t TokenAt(const ReportContext& context, int position) {
   const int prompt_size = context.prompt.size();
@@ -15,7 +15,7 @@ int32_t TokenAt(const ReportContext& context, int position) {
                                 : context.generated[position - prompt_size];
 }
 
-// The messages for layers and tokens name the four shares alike.
+// The messages for layers and tokens use the same names for the four shares.
 template <typename Message>
 void SetShares(const AttentionShares& shares, Message& message) {
   message.set_image_centric_head_ratio(shares.image_centric_heads);
@@ -24,7 +24,7 @@ void SetShares(const AttentionShares& shares, Message& message) {
   message.set_visual_attention_after(shares.visual_after);
 }
 
-// Keeps the last element only if it fits into what is left of `bytes`; false if it did not.
+// Removes the last element if it does not fit the remaining `bytes`, and returns false.
 template <typename Message>
 bool KeepLast(google::protobuf::RepeatedPtrField<Message>& messages, size_t& bytes) {
   const size_t size = messages.rbegin()->ByteSizeLong() + kFrameBytes;
@@ -75,7 +75,7 @@ void AddTokens(const VarReport& report, const ReportContext& context, size_t& by
 void AddMaps(const VarReport& report, const ReportContext& context, v1::VarReport& proto) {
   int64_t bytes = 0;
   for (const AttentionMap& map : report.maps) {
-    size_t first = 0;  // of the image's visual tokens in the map
+    size_t first = 0;  // index in the map of the image's first visual token
     for (size_t i = 0; i < context.prompt.spans.size(); ++i) {
       const ImageLayout& layout = *context.prompt.spans[i].layout;
       const size_t grid = first + layout.grid_begin();

@@ -1,4 +1,4 @@
-// VarReport as the message of the API.
+// Converts a VarReport to the API's message.
 #pragma once
 
 #include "server/interventions/setting/setting.h"
@@ -7,7 +7,7 @@
 
 namespace varserve::interventions {
 
-// `effective`: the setting's, every field set; its detail decides how much is in the message.
+// `effective`: the setting with every field set; its detail determines how much the message contains.
 v1::VarReport ToProto(const VarReport& report, const v1::VarOptions& effective, const ReportContext& context);
 
 }  // namespace varserve::interventions

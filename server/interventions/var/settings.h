@@ -1,5 +1,5 @@
-// The effective VAR setting of one request: every knob has its value. The only place of VAR's defaults and of
-// the presets' names. Plain data; meanings and ranges are those of proto/varserve/v1/var.proto.
+// The effective VAR setting of one request, with a value for every knob. VAR's defaults and the presets'
+// names are defined only here. Plain data; meanings and ranges: see proto/varserve/v1/var.proto.
 #pragma once
 
 #include <algorithm>
@@ -12,19 +12,19 @@ namespace varserve::interventions {
 
 enum class VarVariant : uint8_t { kPaper, kAuthorsCode };
 
-// Values of rho by kind of task.
+// Values of rho by type of task.
 enum class VarPreset : uint8_t { kGeneral, kHallucination, kVisionCentric };
 struct VarPresetRow {
   const char* name;
   float rho;
 };
-// By VarPreset.
+// Indexed by VarPreset.
 inline constexpr std::array<VarPresetRow, 3> kVarPresets = {
     {{"general", 0.8F}, {"hallucination", 0.5F}, {"vision_centric", 0.9F}}};
-// What metrics and log lines call a request that sets a knob itself.
+// The preset in metrics and log lines if a request sets a knob.
 inline constexpr char kCustomPreset[] = "custom";
 
-// The paper's threshold, for models whose own is not known.
+// The paper's threshold, for models without their own.
 inline constexpr float kPaperTau = 20.0F;
 inline constexpr double kMostTau = 1000;
 

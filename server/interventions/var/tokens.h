@@ -1,5 +1,5 @@
-// Which tokens VAR takes for what: eligible rows and sinks (docs/var.md). Row parameters, evidence and the
-// rule of sharing all ask here. Pure functions, thread-safe.
+// Eligible rows and sinks (docs/var.md). Row parameters, evidence and block sharing all use these rules. Pure
+// functions, thread-safe.
 #pragma once
 
 #include <cmath>
@@ -10,7 +10,7 @@
 
 namespace varserve::interventions {
 
-// phi is measured for both variants, whose epsilons differ: a plane each, by VarVariant.
+// phi is measured in one plane per variant, because their epsilons differ. Indexed by VarVariant.
 inline constexpr int kNumPhiPlanes = 2;
 
 // A text token, prompt or generated, after an image.
@@ -18,8 +18,8 @@ inline bool IsEligible(const Prompt& prompt, int position) {
   return !prompt.spans.empty() && position >= prompt.spans.front().end && !FindImage(prompt, position);
 }
 
-// The paper judges every token as it is processed, and one with phi >= tau is a sink. The authors' code finds
-// sinks once, in the prompt, and compares strictly.
+// In the paper, each token is tested as it is processed and is a sink if phi >= tau. The authors' code finds
+// sinks once, in the prompt, with phi > tau.
 struct SinkRule {
   explicit SinkRule(const VarSettings& var)
       : only_in_prompt(var.variant == VarVariant::kAuthorsCode),
@@ -28,7 +28,7 @@ struct SinkRule {
                       : var.tau),
         phi_plane(static_cast<int>(var.variant)) {}
 
-  // Whether the token at `position` is a sink of a layer where it has this phi.
+  // Whether the token at `position`, with this phi in a layer, is a sink of the layer.
   bool IsSink(const Prompt& prompt, int position, float phi) const {
     return phi >= least_phi && (!only_in_prompt || position < prompt.size());
   }

@@ -14,7 +14,7 @@
 namespace varserve::interventions {
 namespace {
 
-// Every field of the setting; floats by their bits.
+// All fields of the setting; floats by their bits.
 std::string KeyOf(const VarSettings& var) {
   const auto bits = [](float value) { return std::bit_cast<uint32_t>(value); };
   return absl::StrCat("var ", static_cast<int>(var.mode), " ", static_cast<int>(var.variant), " ",
@@ -53,7 +53,7 @@ class VarIntervention final : public Intervention {
     row.min_visual_attention = var_.min_visual_attention;
   }
 
-  // A generated token that cannot be a sink may be one of a later prompt: then K, V and evidence after it
+  // A generated token that cannot be a sink may be one in a later prompt; then K, V and evidence after it
   // differ.
   bool MayShare(const Prompt& prompt, int end) const override {
     return end <= prompt.size() || !sinks_.only_in_prompt;

@@ -1,5 +1,5 @@
-// Visual Attention Redistribution of one request (docs/var.md): the only door to this folder for engine and
-// model runner.
+// Visual Attention Redistribution for one request (docs/var.md). Engine and model runner use nothing else
+// from this folder.
 #pragma once
 
 #include <memory>
@@ -10,7 +10,7 @@
 
 namespace varserve::interventions {
 
-// Null where the mode is off. `preset`: see VarReport; it must outlive the intervention.
+// Null if the mode is off. `preset`: see VarReport; it must outlive the intervention.
 std::shared_ptr<const Intervention> MakeVarIntervention(const VarSettings& settings,
                                                         absl::string_view preset = kVarPresets[0].name);
 

@@ -9,7 +9,7 @@
 
 namespace varserve::interventions {
 
-// The errors of ReadVarOptions.
+// Errors: see ReadVarOptions.
 absl::StatusOr<std::shared_ptr<const Setting>> ReadVarSetting(const v1::VarOptions& options,
                                                               const VarDefaults& defaults);
 

@@ -25,6 +25,14 @@ TEST(FlagValuesTest, WhatIsNoSizeIsNamedWithItsFlag) {
   }
 }
 
+TEST(FlagValuesTest, Directory) {
+  EXPECT_TRUE(FlagDirectory("f", ::testing::TempDir(), "config.json").ok());
+  EXPECT_THAT(FlagDirectory("f", "/no/such", "config.json").ToString(),
+              HasSubstr("--f: /no/such does not exist; give the directory that holds config.json"));
+  EXPECT_THAT(FlagDirectory("f", "/dev/null", "config.json").ToString(),
+              HasSubstr("--f: /dev/null is not a directory; give the directory that holds config.json"));
+}
+
 TEST(FlagValuesTest, AtLeast) {
   EXPECT_TRUE(FlagAtLeast("f", 3, 3).ok());
   EXPECT_THAT(FlagAtLeast("f", 2, 3).ToString(), HasSubstr("--f: 2 is not at least 3"));

@@ -89,7 +89,7 @@ TEST(RequestScanTest, SettingsAndTheLayersOfEach) {
   EXPECT_TRUE(Scan(compare(8, 5)).ok());
   ExpectInvalid(Scan(compare(9, 0)), "settings[8]: at most 8 settings (Limits.max_settings)");
   ExpectInvalid(Scan(compare(2, 6)),
-                "settings[0].map_layers: at most 5 of them, one for each layer of the model");
+                "settings[0].map_layers: at most 5 layers; the model has no more, and counts them from 0");
   // One by one, not packed, and in several occurrences of one message.
   v1::AnswerRequest request;
   const std::string one = {0x22, 0x02, 0x58, 0x01};  // var { map_layers: 1 }

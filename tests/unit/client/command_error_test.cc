@@ -85,12 +85,14 @@ TEST_F(CommandErrorTest, OnlyTheUserInterrupts) {
 TEST_F(CommandErrorTest, TheTimeoutEndsACall) {
   server_.Expect({.responses = {Started("id")}, .hang = true});
   EXPECT_EQ(Run<AskCommand>({"ask", picture_, "?", "--timeout", "0.05"}), kExitDeadline);
+  EXPECT_THAT(err_.str(), HasSubstr("varserve: the call took longer than --timeout\n"));
 }
 
 TEST_F(CommandErrorTest, NobodyThereIsBusy) {
   EXPECT_EQ(Run<ModelCommand>({"model", "--address", "unix:/no/such/socket"}), kExitBusy);
-  EXPECT_EQ(Run<ModelCommand>({"model", "--tls"}), kExitBusy);  // the server has none
-  EXPECT_THAT(err_.str(), HasSubstr("varserve: UNAVAILABLE: "));
+  EXPECT_EQ(Run<ModelCommand>({"model", "--address", "127.0.0.1:1"}), kExitBusy);
+  EXPECT_THAT(err_.str(), AllOf(HasSubstr("varserve: UNAVAILABLE: "),
+                                HasSubstr("varserve: the server at 127.0.0.1:1 is not running; start it")));
 }
 
 TEST_F(CommandErrorTest, ValuesOfANewerServerAreNumbers) {
@@ -191,6 +193,8 @@ TEST_F(CommandErrorTest, FilesThatCannotBeSent) {
     EXPECT_EQ(Run<ChatCommand>({"chat", path}), kExitUsage);
     EXPECT_EQ(Run<ModelCommand>({"model", "--token-file", path}), kExitUsage);
     EXPECT_EQ(Run<ModelCommand>({"model", "--tls-ca", path}), kExitUsage);
+    EXPECT_THAT(err_.str(),
+                AllOf(HasSubstr("--token-file: " + path + ": "), HasSubstr("--tls-ca: " + path + ": ")));
   }
   EXPECT_TRUE(server_.metadata().empty());
 }

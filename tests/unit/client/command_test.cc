@@ -64,6 +64,25 @@ TEST_F(CommandTest, AskShowsWhatVarDidBesideTheAnswer) {
   EXPECT_THAT(err_.str(), Not(HasSubstr("layer  visual sinks")));  // no terminal
 }
 
+TEST_F(CommandTest, TokensAreShownWhereTheyWereAskedFor) {
+  v1::GenerateResponse finished = FinishedWithReport("A cat.");
+  v1::TokenReport& token = *finished.mutable_finished()->mutable_var_report()->add_tokens();
+  token.set_position(140);
+  token.set_text(" cat\n");
+  token.set_redistributed_attention(0.25F);
+  const std::string row =
+      "140       \" cat\\n\"         0.00 %        25.00 %         0.00 %        0.00 %\n";
+  server_.Expect({.responses = {finished}});
+  EXPECT_EQ(Run<AskCommand>({"ask", picture_, "?", "--var", "on", "--detail", "tokens"}), kExitOk);
+  EXPECT_THAT(err_.str(), HasSubstr(row));
+  server_.Expect({.compare_responses = {OfSetting(0, Finished("A cat.")), OfSetting(1, finished)}});
+  EXPECT_EQ(
+      Run<CompareCommand>({"compare", picture_, "?", "--setting", "off", "--setting", "on,detail=tokens"}),
+      kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("\non,detail=tokens: 0 tokens in 0.00 s"));
+  EXPECT_THAT(out_.str(), HasSubstr(row));
+}
+
 TEST_F(CommandTest, VerboseShowsLayersAndUsage) {
   server_.Expect({.responses = {Started("my-id"), FinishedWithReport("")}});
   EXPECT_EQ(Run<AskCommand>({"ask", picture_, "?", "--var", "on", "-v"}), kExitOk);
@@ -93,7 +112,7 @@ TEST_F(CommandTest, UsageErrorsComeBeforeAnyCall) {
                                              {"ask", "-", "-", "?"},
                                              {"ask", picture_, "?", "--what"},
                                              {"ask", picture_, "?", "--var", "maybe"},
-                                             {"ask", picture_, "?", "--tau", "20"},  // without --var
+                                             {"ask", picture_, "?", "--request-id", "\x01"},
                                              {"ask", picture_, "?", "--max-tokens", "-1"},
                                              {"ask", picture_, "?", "--timeout", "0"},
                                              {"ask", picture_, "?", "--timeout", "nan"},

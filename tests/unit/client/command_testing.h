@@ -17,7 +17,7 @@
 
 namespace varserve::cli {
 
-class CommandTest : public testing::Test {
+class CommandTest : public ::testing::Test {
  protected:
   CommandTest() : picture_(Path("jpg")) {
     std::ofstream(picture_, std::ios::binary) << "picture";

@@ -60,10 +60,12 @@ class FakeServer::Service : public v1::VisionLanguage::Service {
   FakeServer& server_;
 };
 
-FakeServer::FakeServer() : service_(std::make_unique<Service>(*this)) {
+FakeServer::FakeServer(const std::shared_ptr<grpc::ServerCredentials>& credentials)
+    : service_(std::make_unique<Service>(*this)) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+  builder.AddListeningPort("127.0.0.1:0",
+                           credentials != nullptr ? credentials : grpc::InsecureServerCredentials(), &port_);
   builder.RegisterService(service_.get());
   server_ = builder.BuildAndStart();
 }

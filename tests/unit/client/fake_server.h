@@ -1,6 +1,7 @@
 // A VisionLanguage server in this process whose streams a test writes down beforehand. Thread-safe.
 #pragma once
 
+#include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 
 #include <deque>
@@ -26,7 +27,8 @@ class FakeServer {
     bool hang = false;  // after the responses, until the call is cancelled
   };
 
-  FakeServer();
+  explicit FakeServer(
+      const std::shared_ptr<grpc::ServerCredentials>& credentials = nullptr);  // null: plain text
   ~FakeServer();
 
   // host:port

@@ -47,7 +47,7 @@ TEST_F(BearerTokensTest, RefusesAFileWithoutTokens) {
   for (const std::string& path : {Write("# none\n \n"), dir_.path() + "/missing"}) {
     const absl::Status status = Load(path).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status));
-    EXPECT_THAT(std::string(status.message()), HasSubstr("token_file: " + path));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("--token_file: " + path));
   }
 }
 
@@ -94,7 +94,7 @@ TEST_F(BearerTokensTest, RefusesLinesThatAreNoToken) {
   for (const std::string bad : {"one two three", "na/me token", "n\xc3\xa4me token"}) {
     const absl::Status status = Load(Write("good\n" + bad + "\n")).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << bad;
-    EXPECT_THAT(std::string(status.message()), HasSubstr("token_file: line 2 "));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("--token_file: line 2 "));
   }
 }
 

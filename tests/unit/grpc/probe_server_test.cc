@@ -30,7 +30,7 @@ TEST(ProbeServer, NamesTheFlagOfAPortThatIsTaken) {
   const auto first = ProbeServer::Start("127.0.0.1:0");
   const absl::Status second = ProbeServer::Start(absl::StrCat("127.0.0.1:", (*first)->port())).status();
   EXPECT_EQ(second.code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(second.message().substr(0, 15), "health_listen: ");
+  EXPECT_EQ(second.message().substr(0, 17), "--health_listen: ");
 }
 
 }  // namespace

@@ -53,6 +53,7 @@ TEST(MemoryPlanTest, RequestsShareTheBudgetOfAModelOnTheHost) {
   const MemoryPlan plan = *PlanMemory(WithRequests());
   EXPECT_EQ(plan.num_blocks, 20);
   EXPECT_EQ(plan.evidence(), 10 * kMiB);
+  EXPECT_THAT(plan.ToTable(), HasSubstr("total                100 MiB\n"));
   MemoryNeeds needs = WithRequests();
   needs.images += 30 * kMiB;
   EXPECT_THAT(
@@ -66,10 +67,12 @@ TEST(MemoryPlanTest, RequestsTakeTheHostsMemoryBesideADevice) {
   needs.host_budget = 60 * kMiB;
   EXPECT_EQ(PlanMemory(needs)->num_blocks, 60);
   EXPECT_THAT(PlanMemory(needs)->ToTable(), HasSubstr("of the host's 60 MiB"));
+  EXPECT_THAT(PlanMemory(needs)->ToTable(),
+              HasSubstr("total                100 MiB  of the device, 60 MiB of the host\n"));
   needs.host_budget = 60 * kMiB - 1;
   const absl::Status status = PlanMemory(needs).status();
   EXPECT_TRUE(absl::IsResourceExhausted(status));
-  EXPECT_THAT(status.message(), HasSubstr("of the host's are not enough: images 10"));
+  EXPECT_THAT(status.message(), HasSubstr("host memory: 60 MiB are not enough: images 10"));
   EXPECT_THAT(status.message(), HasSubstr("and evidence 30;"));
 }
 

@@ -39,7 +39,9 @@ TEST(VarProfileTest, OtherDecodersHaveNone) {
   c.num_hidden_layers = 31;
   EXPECT_EQ(FindVarProfile(dir.path(), c, {}).value(), std::nullopt);
   EXPECT_THAT(FindVarProfile(dir.path(), c, {.sink_dimensions = {}, .tau = 5.0F}).status().message(),
-              HasSubstr("no VAR profile"));
+              HasSubstr("--tau: this model has no VAR profile; give --sink_dimensions, too"));
+  EXPECT_THAT(FindVarProfile(dir.path(), c, {.sink_dimensions = {4096}}).status().message(),
+              HasSubstr("--sink_dimensions: 4096 is not in [0, 4095]"));
 }
 
 // A directory whose config.json describes the decoder.
@@ -110,9 +112,9 @@ TEST(VarProfileTest, SaysWhatIsWrong) {
   };
   EXPECT_THAT(problem("[]"), HasSubstr("var_profile.json: not a JSON object"));
   EXPECT_THAT(problem(R"({"sink_dimensions": [4294967303]})"), HasSubstr("4294967303 is not in [0, 4095]"));
-  EXPECT_THAT(problem("{}"), HasSubstr("sink_dimensions is empty"));
+  EXPECT_THAT(problem("{}"), HasSubstr("sink_dimensions: is empty"));
   EXPECT_THAT(problem(R"({"sink_dimensions": [4096]})"), HasSubstr("4096 is not in [0, 4095]"));
-  EXPECT_THAT(problem(R"({"sink_dimensions": [1], "tau": 0})"), HasSubstr("tau is not greater than 0"));
+  EXPECT_THAT(problem(R"({"sink_dimensions": [1], "tau": 0})"), HasSubstr("tau: is not greater than 0"));
   EXPECT_THAT(problem(R"({"sink_dimensions": ["x"]})"),
               HasSubstr("sink_dimensions is [\"x\"], not an integer"));
   EXPECT_TRUE(absl::IsFailedPrecondition(FindVarProfile(dir.path(), Vicuna7B(), {}).status()));

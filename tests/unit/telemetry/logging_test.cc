@@ -25,9 +25,9 @@ namespace {
 using Format = Logger::Format;
 
 TEST(LoggerTest, NamesTheFlagThatIsWrong) {
-  EXPECT_EQ(Logger::Create("xml", "info").status().message(), "log_format: \"xml\" is not text or json");
+  EXPECT_EQ(Logger::Create("xml", "info").status().message(), "--log_format: \"xml\" is not text or json");
   EXPECT_EQ(Logger::Create("text", "loud").status().message(),
-            "log_level: \"loud\" is not debug, info, warning or error");
+            "--log_level: \"loud\" is not debug, info, warning or error");
   EXPECT_FALSE(Logger::Create("text", "off").ok());
   for (const char* level : {"debug", "info", "warning", "error"})
     EXPECT_TRUE(Logger::Create("json", level).ok());

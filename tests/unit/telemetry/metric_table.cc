@@ -61,7 +61,7 @@ std::string Buckets(const MetricFamily& family) {
 std::string MetricTable(std::vector<MetricFamily> families) {
   std::sort(families.begin(), families.end(),
             [](const MetricFamily& a, const MetricFamily& b) { return a.name < b.name; });
-  std::string table = "| metric | type | unit | labels | is |\n|---|---|---|---|---|\n";
+  std::string table = "| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n";
   std::map<std::string, std::vector<std::string>> by_buckets;
   for (const MetricFamily& family : families) {
     absl::StrAppend(&table, "| `", family.name, "` | ", TypeName(family.type), " | ", Unit(family.name),
@@ -70,7 +70,7 @@ std::string MetricTable(std::vector<MetricFamily> families) {
       by_buckets[Buckets(family)].push_back(absl::StrCat("`", family.name, "`"));
     }
   }
-  absl::StrAppend(&table, "\n| buckets up to | of |\n|---|---|\n");
+  absl::StrAppend(&table, "\n| bucket bounds | metrics |\n|---|---|\n");
   for (const auto& [buckets, names] : by_buckets) {
     absl::StrAppend(&table, "| ", buckets, " | ", absl::StrJoin(names, " "), " |\n");
   }

@@ -169,14 +169,15 @@ TEST_F(MetricsServerTest, NamesTheAddressItCannotListenOn) {
   for (const char* listen : {"", "9464", "here:port", "127.0.0.1:65536", "127.0.0.1:-1", "[::1:9464"}) {
     const auto server = MetricsServer::Start(listen, page);
     EXPECT_EQ(server.status().code(), absl::StatusCode::kInvalidArgument) << listen;
-    EXPECT_THAT(std::string(server.status().message()), StartsWith("metrics_listen: ")) << listen;
+    EXPECT_THAT(std::string(server.status().message()), StartsWith("--metrics_listen: ")) << listen;
   }
   const auto first = Serve("");
   const std::string taken = absl::StrCat("127.0.0.1:", first->port());
   const auto second = MetricsServer::Start(taken, page);
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(second.status().message()),
-              StartsWith(absl::StrCat("metrics_listen: cannot listen on ", taken, ": ")));
+              AllOf(StartsWith(absl::StrCat("--metrics_listen: cannot listen on ", taken, ": ")),
+                    EndsWith("; is the port taken?")));
 }
 
 TEST_F(MetricsServerTest, ListensOnIPv6WhereThereIsOne) {

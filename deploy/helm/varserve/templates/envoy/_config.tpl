@@ -55,7 +55,7 @@ static_resources:
           {{- end }}
     - name: json
       internal_listener: {}
-      ignore_global_conn_limit: true  # its connections were counted at the door
+      ignore_global_conn_limit: true  # the listener has already counted its connections
       per_connection_buffer_limit_bytes: 1048576
       filter_chains:
         - filters:
@@ -106,7 +106,7 @@ static_resources:
           "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
           sni: {{ include "varserve.tlsName" $.root }}
           common_tls_context:
-            alpn_protocols: [h2]  # gRPC servers insist on it
+            alpn_protocols: [h2]  # gRPC servers require it
             tls_params: {tls_minimum_protocol_version: TLSv1_2}
             validation_context:
               trusted_ca: {filename: /etc/envoy/server-tls/ca.crt}

@@ -18,7 +18,7 @@ typed_config:
       - filter:
           status_code_filter: {comparison: {op: EQ, value: {default_value: 413, runtime_key: too_large}}}
         headers_to_add:
-          - header: {key: grpc-status, value: "8"}  # RESOURCE_EXHAUSTED, as the server says it
+          - header: {key: grpc-status, value: "8"}  # RESOURCE_EXHAUSTED, as from the server
         body: {inline_string: "request: is larger than max_message_bytes, {{ .limits.message | int64 }}"}
       - filter:
           status_code_filter: {comparison: {op: EQ, value: {default_value: 408, runtime_key: too_slow}}}
@@ -135,7 +135,7 @@ stream_flush_timeout: 60s
 max_request_headers_kb: 16
 common_http_protocol_options:
   idle_timeout: 300s
-  # Long-lived channels reconnect now and then, and so spread over the proxies.
+  # Long-lived channels reconnect now and then, which spreads them over the proxies.
   max_connection_duration: 1800s
 drain_timeout: {{ .drainSeconds | int64 }}s
 # Keep the client's request ids: the server logs them.

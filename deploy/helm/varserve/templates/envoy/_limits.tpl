@@ -1,6 +1,6 @@
 {{- /*
 Envoy's limits, computed from its memory limit and the largest request. As JSON, such a request is in memory as base64, as a
-message, and once more on its way to a server.
+message, and again on its way to a server.
 */}}
 {{- define "varserve.envoyLimits" -}}
 {{- $size := get .Values.flags "max_message_bytes" | default "64M" -}}
