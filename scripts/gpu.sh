@@ -31,7 +31,7 @@ make_gpu_bundle() {
   bundle=$(mktemp --directory)
   say "making the bundle"
   bundle_programs "$bundle" varserve-server varserve component_test
-  (cd "$ROOT" && cp --parents --recursive tests/gpu tests/bench tests/golden/data tests/golden/models models/embedded/samples "$bundle")
+  (cd "$ROOT" && cp --parents --recursive tests/gpu tests/bench tests/testing/*.py tests/golden/data tests/golden/models models/embedded/samples "$bundle")
   find "$bundle" -name __pycache__ -exec rm -r {} +
   mkdir "$bundle/stubs" "$bundle/model"
   protoc --proto_path="$ROOT/proto" --python_out="$bundle/stubs" --grpc_python_out="$bundle/stubs" \

@@ -64,6 +64,75 @@ Digest Fingerprint(const ServerConfig& config, const model::VisionLanguageModel&
   return Sha256({text});
 }
 
+// With what the flags leave to the model.
+engine::SchedulerOptions SchedulerFor(const model::VisionLanguageModel& m, const ServerConfig& config) {
+  engine::SchedulerOptions scheduler = config.scheduler;
+  if (scheduler.max_running == 0) scheduler.max_running = m.device().is_cpu() ? 16 : 64;
+  scheduler.reserved_running = scheduler.max_running / 2;
+  if (!scheduler.prefill_budget.has_value()) {
+    scheduler.prefill_budget = model::StepRunner::PrefillBudget(m);
+    scheduler.idle_prefill_budget = model::StepRunner::IdlePrefillBudget(m);
+  }
+  return scheduler;
+}
+
+absl::StatusOr<model::MemoryPlan> PlanMemory(const model::VisionLanguageModel& m, const ServerConfig& config,
+                                             const engine::SchedulerOptions& scheduler) {
+  const model::RequestLimits limits{
+      .max_running = scheduler.max_running,
+      .reserved_running = scheduler.reserved_running,
+      .prefill_budget = scheduler.idle_prefill_budget.value_or(*scheduler.prefill_budget),
+      .worker_threads = config.worker_threads,
+      .image_memory = config.image_memory,
+      .receive_memory = config.receive_memory,
+      .max_message_bytes = static_cast<int64_t>(config.limits.max_message_bytes()),
+      .max_map_bytes = static_cast<int64_t>(config.limits.max_map_bytes())};
+  return model::PlanMemory(model::MeasureNeeds(m, limits, config.memory_budget));
+}
+
+void LogMemory(const model::MemoryPlan& plan, const ServerConfig& config, telemetry::Logger& logger) {
+  logger.Info("memory planned", {{"budget_bytes", plan.needs.budget},
+                                 {"weights_bytes", plan.needs.weights},
+                                 {"vision_tower_bytes", plan.needs.vision_tower},
+                                 {"step_bytes", plan.needs.step},
+                                 {"image_bytes", plan.needs.images},
+                                 {"request_bytes", plan.needs.requests},
+                                 {"reply_bytes", plan.needs.replies},
+                                 {"evidence_bytes", plan.evidence()},
+                                 {"kv_cache_bytes", plan.num_blocks * plan.needs.block},
+                                 {"kv_cache_tokens", plan.num_blocks * model::KvCache::kBlockSize}});
+  if (config.log_format == "text") logger.Info(absl::StrCat("memory\n", plan.ToTable()));
+}
+
+engine::EngineOptions EngineFor(const model::StepRunner& runner, const ServerConfig& config,
+                                const engine::SchedulerOptions& scheduler) {
+  engine::EngineOptions options{.scheduler = scheduler,
+                                .queue = config.queue,
+                                .prefix_cache_scope = config.prefix_cache_scope,
+                                .model_fingerprint = Fingerprint(config, runner.model())};
+  if (config.prefix_cache_bytes >= 0) {
+    options.scheduler.prefix_cache_blocks =
+        static_cast<int>(config.prefix_cache_bytes / runner.facts().block_bytes);
+  }
+  return options;
+}
+
+// What requests that do not say get. Adds them to the model's description.
+absl::StatusOr<interventions::Defaults> DefaultsFor(const model::VisionLanguageModel& m,
+                                                    const ServerConfig& config, v1::Model& description) {
+  interventions::Defaults defaults;
+  defaults.var = {.mode = config.var_mode,
+                  .preset = config.var_preset,
+                  .profile_tau = std::nullopt,
+                  .num_layers = m.config().decoder.num_hidden_layers};
+  if (m.var_profile().has_value()) defaults.var.profile_tau = m.var_profile()->tau;
+  if (!DescribeDefaults(defaults, description).ok())
+    return absl::FailedPreconditionError(
+        "--var_mode: this model has no VAR profile, only off works; make one with varserve-calibrate --model "
+        "DIR");
+  return defaults;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& config, const Clock* clock,
@@ -72,89 +141,40 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   const absl::Time start = absl::Now();
   at::set_num_threads(config.threads);
   auto serving = absl::WrapUnique(new Serving());
-
-  // 1. Files.
   ASSIGN_OR_RETURN(LoadedModel files, LoadModel(config.model));
   serving->preprocessor_ = std::move(files.preprocessor);
-  std::unique_ptr<const model::VisionLanguageModel> m = std::move(files.model);
 
-  // 2. Memory.
-  engine::SchedulerOptions scheduler = config.scheduler;
-  if (scheduler.max_running == 0) scheduler.max_running = m->device().is_cpu() ? 16 : 64;
-  scheduler.reserved_running = scheduler.max_running / 2;
-  if (!scheduler.prefill_budget.has_value()) {
-    scheduler.prefill_budget = model::StepRunner::PrefillBudget(*m);
-    scheduler.idle_prefill_budget = model::StepRunner::IdlePrefillBudget(*m);
-  }
-  const int most_prefill = scheduler.idle_prefill_budget.value_or(*scheduler.prefill_budget);
-  const model::RequestLimits limits{
-      .max_running = scheduler.max_running,
-      .reserved_running = scheduler.reserved_running,
-      .prefill_budget = most_prefill,
-      .worker_threads = config.worker_threads,
-      .image_memory = config.image_memory,
-      .receive_memory = config.receive_memory,
-      .max_message_bytes = static_cast<int64_t>(config.limits.max_message_bytes()),
-      .max_map_bytes = static_cast<int64_t>(config.limits.max_map_bytes())};
-  ASSIGN_OR_RETURN(const model::MemoryPlan plan,
-                   model::PlanMemory(model::MeasureNeeds(*m, limits, config.memory_budget)));
-  logger->Info("memory planned", {{"budget_bytes", plan.needs.budget},
-                                  {"weights_bytes", plan.needs.weights},
-                                  {"vision_tower_bytes", plan.needs.vision_tower},
-                                  {"step_bytes", plan.needs.step},
-                                  {"image_bytes", plan.needs.images},
-                                  {"request_bytes", plan.needs.requests},
-                                  {"reply_bytes", plan.needs.replies},
-                                  {"evidence_bytes", plan.evidence()},
-                                  {"kv_cache_bytes", plan.num_blocks * plan.needs.block},
-                                  {"kv_cache_tokens", plan.num_blocks * model::KvCache::kBlockSize}});
+  engine::SchedulerOptions scheduler = SchedulerFor(*files.model, config);
+  ASSIGN_OR_RETURN(const model::MemoryPlan plan, PlanMemory(*files.model, config, scheduler));
+  LogMemory(plan, config, *logger);
   scheduler.reserved_blocks = static_cast<int>(plan.reserved_blocks());
-  if (config.log_format == "text") logger->Info(absl::StrCat("memory\n", plan.ToTable()));
   ASSIGN_OR_RETURN(serving->runner_,
-                   model::StepRunner::Create(std::move(m), static_cast<int>(plan.num_blocks)));
-  const model::VisionLanguageModel& loaded = serving->runner_->model();
+                   model::StepRunner::Create(std::move(files.model), static_cast<int>(plan.num_blocks)));
 
-  // 3. A first pass, then the engine.
   const absl::Time loaded_at = absl::Now();
   ASSIGN_OR_RETURN(serving->self_test_question_,
                    GreyQuestion(*serving->preprocessor_, serving->runner_->facts().context));
   RETURN_IF_ERROR(WarmUp(serving->self_test_question_, *serving->runner_));
-  const v1::Model description = Describe(config, loaded, *serving->preprocessor_);
+
+  const model::VisionLanguageModel& m = serving->runner_->model();
+  v1::Model description = Describe(config, m, *serving->preprocessor_);
   metrics->OnModelLoaded({.dtype = description.dtype(),
                           .device = description.device(),
-                          .num_layers = loaded.config().decoder.num_hidden_layers});
-  engine::EngineOptions engine_options{.scheduler = scheduler,
-                                       .queue = config.queue,
-                                       .prefix_cache_scope = config.prefix_cache_scope,
-                                       .model_fingerprint = Fingerprint(config, loaded)};
-  if (config.prefix_cache_bytes >= 0) {
-    engine_options.scheduler.prefix_cache_blocks =
-        static_cast<int>(config.prefix_cache_bytes / serving->runner_->facts().block_bytes);
-  }
-  serving->engine_ = std::make_unique<engine::Engine>(engine_options, serving->runner_.get(), metrics, clock);
-
-  // 4. What the service needs.
-  auto serving_model = std::make_shared<chat::ServingModel>();
-  serving_model->engine = serving->engine_.get();
-  serving_model->preprocessor = serving->preprocessor_.get();
-  serving_model->description = description;
-  interventions::VarDefaults& var = serving_model->intervention_defaults.var;
-  var = {.mode = config.var_mode,
-         .preset = config.var_preset,
-         .profile_tau = std::nullopt,
-         .num_layers = loaded.config().decoder.num_hidden_layers};
-  if (loaded.var_profile().has_value()) var.profile_tau = loaded.var_profile()->tau;
-  if (!DescribeDefaults(serving_model->intervention_defaults, serving_model->description).ok())
-    return absl::FailedPreconditionError(
-        "--var_mode: this model has no VAR profile, only off works; make one with varserve-calibrate --model "
-        "DIR");
-  serving_model->services = {.tokenizer = &serving->preprocessor_->tokenizer(),
-                             .metrics = metrics,
-                             .logger = logger,
-                             .clock = clock,
-                             .model_name = config.model_name,
-                             .max_map_bytes = static_cast<int64_t>(config.limits.max_map_bytes())};
-  serving->model_ = std::move(serving_model);
+                          .num_layers = m.config().decoder.num_hidden_layers});
+  serving->engine_ = std::make_unique<engine::Engine>(EngineFor(*serving->runner_, config, scheduler),
+                                                      serving->runner_.get(), metrics, clock);
+  ASSIGN_OR_RETURN(const interventions::Defaults defaults, DefaultsFor(m, config, description));
+  serving->model_ = std::make_shared<chat::ServingModel>(
+      chat::ServingModel{.engine = serving->engine_.get(),
+                         .preprocessor = serving->preprocessor_.get(),
+                         .description = description,
+                         .intervention_defaults = defaults,
+                         .services = {.tokenizer = &serving->preprocessor_->tokenizer(),
+                                      .metrics = metrics,
+                                      .logger = logger,
+                                      .clock = clock,
+                                      .model_name = config.model_name,
+                                      .max_map_bytes = static_cast<int64_t>(config.limits.max_map_bytes())}});
 
   logger->Info(
       "model loaded",

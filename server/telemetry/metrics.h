@@ -24,6 +24,10 @@
 
 namespace varserve::telemetry {
 
+// One series for each mode of VAR.
+template <typename T>
+using PerMode = std::array<T*, interventions::kModeNames.size()>;
+
 struct LoadedModel {
   std::string dtype;
   std::string device;
@@ -81,43 +85,56 @@ class Metrics : public engine::EngineObserver {
   void OnCorruptedResult() override;
 
  private:
-  template <typename T>
-  using PerMode = std::array<T*, interventions::kModeNames.size()>;
+  // The series by subject. A constructor adds the series to the registry.
+  struct RequestMetrics {
+    explicit RequestMetrics(const MetricFamilies& families);
 
-  PerMode<prometheus::Histogram> Latency(const char* name, const char* help) const;
-  PerMode<prometheus::Counter> Tokens(const char* name, const char* help) const;
-  void AddRequestSeries();
+    prometheus::Family<prometheus::Counter>& ended;
+    const PerMode<prometheus::Histogram> duration;
+    const PerMode<prometheus::Histogram> first_token;
+    const PerMode<prometheus::Histogram> inter_token;
+    const PerMode<prometheus::Histogram> queue;
+    const PerMode<prometheus::Histogram> prefill;
+    prometheus::Histogram& image;
+    const PerMode<prometheus::Counter> prompt_tokens;
+    const PerMode<prometheus::Counter> visual_tokens;
+    const PerMode<prometheus::Counter> generated_tokens;
+  };
+  struct LoadMetrics {
+    explicit LoadMetrics(const MetricFamilies& families);
+
+    prometheus::Gauge& running;
+    prometheus::Gauge& waiting;
+    prometheus::Gauge& preparing;
+    prometheus::Gauge& oldest_waiting;
+    prometheus::Gauge& waiting_tokens;
+    prometheus::Gauge& kv_usage;
+  };
+  struct HealthMetrics {
+    explicit HealthMetrics(const MetricFamilies& families);
+
+    prometheus::Gauge& ready;
+    prometheus::Gauge& stuck;
+    prometheus::Gauge& failing;
+    prometheus::Counter& log_lines_dropped;
+  };
+  struct StepMetrics {
+    explicit StepMetrics(const MetricFamilies& families);
+
+    prometheus::Counter& prefix_queries;
+    prometheus::Counter& prefix_hits;
+    prometheus::Counter& failed;
+    prometheus::Counter& corrupted_requests;
+    prometheus::Histogram& duration;
+    prometheus::Histogram& batch_size;
+  };
 
   const MetricFamilies families_;
-
-  prometheus::Family<prometheus::Counter>& requests_;
-  const PerMode<prometheus::Histogram> duration_;
-  const PerMode<prometheus::Histogram> first_token_;
-  const PerMode<prometheus::Histogram> inter_token_;
-  const PerMode<prometheus::Histogram> queue_;
-  const PerMode<prometheus::Histogram> prefill_;
-  prometheus::Histogram& image_;
-  const PerMode<prometheus::Counter> prompt_tokens_;
-  const PerMode<prometheus::Counter> visual_tokens_;
-  const PerMode<prometheus::Counter> generated_tokens_;
-
-  prometheus::Gauge& running_;
-  prometheus::Gauge& waiting_;
-  prometheus::Gauge& preparing_;
-  prometheus::Gauge& oldest_waiting_;
-  prometheus::Gauge& waiting_tokens_;
-  prometheus::Gauge& kv_usage_;
-  prometheus::Gauge& ready_;
-  prometheus::Gauge& stuck_;
-  prometheus::Gauge& failing_;
-  prometheus::Counter& log_lines_dropped_;
+  const RequestMetrics requests_;
+  const LoadMetrics load_;
+  const HealthMetrics health_;
+  const StepMetrics steps_;
   std::atomic<int64_t> log_lines_counted_ = 0;
-  prometheus::Counter& prefix_queries_;
-  prometheus::Counter& prefix_hits_;
-  prometheus::Counter& failed_steps_;
-  prometheus::Counter& corrupted_requests_;
-  prometheus::Histogram& step_duration_;
-  prometheus::Histogram& batch_size_;
   std::vector<std::unique_ptr<ReportMetrics>> reports_;  // constant after construction
 };
 

@@ -5,9 +5,9 @@ import json
 import os
 import pathlib
 import random
-import re
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -17,6 +17,9 @@ from collections.abc import Callable
 import envoy
 import yaml
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "testing"))
+from server_process import ServerProcess, memory_bytes
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PICTURES = sorted(str(p) for p in (ROOT / "models/embedded/samples").glob("*.jpg"))
 ENVOY = pathlib.Path(envoy.__file__).parent / "_bin" / "envoy"
@@ -25,47 +28,19 @@ MODEL = pathlib.Path(os.environ["VARSERVE_MODEL"])
 CLIENT = str(BUILD / "bin/varserve")
 
 
-class Server:
+class Server(ServerProcess):
     """varserve-server with the embedded model under a name of its own, which its replies carry."""
 
     def __init__(self, name: str, port: int = 0, flags: tuple[str, ...] = ()) -> None:
+        own = (f"--model_name={name}", "--threads=1", "--memory_budget=1400M", *flags)
+        super().__init__(BUILD, MODEL, *own, listen=f"127.0.0.1:{port}", metrics="")
         self.name = name
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (open as long as the server runs)
-        self.process = subprocess.Popen(
-            [
-                BUILD / "bin/varserve-server",
-                "--model",
-                MODEL,
-                "--model_name",
-                name,
-                "--threads",
-                "1",
-                "--memory_budget",
-                "1400M",
-                "--listen",
-                f"127.0.0.1:{port}",
-                "--metrics_listen",
-                "",
-                *flags,
-            ],
-            stderr=self._log,
-        )
-        wait(lambda: " ready" in self.log() or self.process.poll() is not None, "the server to be ready")
-        if self.process.poll() is not None:
-            raise RuntimeError(self.log())
-        self.port = int(self.log().split("port=")[1].split()[0])
-
-    def log(self) -> str:
-        # By position: the process writes through the same open file.
-        return os.pread(self._log.fileno(), 1 << 24, 0).decode()
+        self.port = int(self.address.split(":")[1])
+        self.wait_until_ready()
 
     def end(self) -> int:
         """Drained, and what it ended with."""
-        if self.process.poll() is None:
-            self.process.terminate()
-        code = self.process.wait(timeout=120)
-        self._log.close()
-        return code
+        return self.stop(120)
 
 
 class Proxy:
@@ -129,8 +104,7 @@ class Proxy:
 
     def peak(self) -> int:
         """Most bytes that were resident at any time."""
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
+        return memory_bytes(self.process.pid, "VmHWM")
 
     def _healthy(self) -> int:
         return self.stat("cluster.varserve.membership_healthy")

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -76,6 +77,31 @@ TEST_F(FailingModelTest, EndsWhenThatLasts) {
   EXPECT_THAT(server_->Log(), HasSubstr("the model fails"));
   EXPECT_THAT(server_->Log(), HasSubstr("not finite"));
   EXPECT_THAT(server_->Log(), HasSubstr("stopped")) << "in order";
+}
+
+// Weights that make no number of one token, the letter q.
+TEST_F(FailingModelTest, LogitsThatAreNoNumbersEndOnlyTheirRequest) {
+  FileTensors weights = model_.tiny().weights();
+  FileTensor& embedding = weights.at("language_model.model.embed_tokens.weight");
+  const int64_t width = embedding.shape[1];
+  const int64_t q = 4 + ('q' - ' ');  // see servable_model.cc
+  for (int64_t i = 0; i < width; ++i)
+    embedding.values[q * width + i] = std::numeric_limits<float>::quiet_NaN();
+  WriteSafetensors(model_.dir() + "/model.safetensors", weights);
+  ServerProcess server(model_.dir());
+  ASSERT_TRUE(server.WaitUntilReady());
+  const auto client = server.Connect();
+  const auto ask = [&](const std::string& question) {
+    return client->Answer(LongQuestion(8, question), {}, [](const auto&) { return true; });
+  };
+  const auto before = ask("What is it?");
+  ASSERT_TRUE(before.ok()) << before.status();
+  const absl::Status status = ask("What is its queue?").status();
+  EXPECT_TRUE(absl::IsInternal(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("finite"));
+  const auto after = ask("What is it?");
+  ASSERT_TRUE(after.ok()) << after.status();
+  EXPECT_EQ(after->text(), before->text());
 }
 
 }  // namespace

@@ -16,9 +16,8 @@ import grpc
 import numpy as np
 from PIL import Image
 
-from harness import METHOD, MIB, PICTURE, Caller, call_raw, pb, services, together
+from harness import METHOD, MIB, PICTURE, Caller, ServerProcess, call_raw, pb, services, together
 from processes import blocked_log, failed_start, in_container
-from stack import Server
 from traffic import var_pb
 
 HONEST, HOSTILE = "honest-caller-token", "hostile-caller-token"  # bearer tokens
@@ -64,7 +63,7 @@ class Limits:
 @dataclasses.dataclass(frozen=True)
 class Case:
     title: str
-    attack: Callable[[Server, Size], str]
+    attack: Callable[[ServerProcess, Size], str]
     model: str = "embedded"
     limits: Limits = Limits()
     bystander: bool = True
@@ -87,17 +86,17 @@ def long_question(size: Size) -> pb.AnswerRequest:
     return answer("A lion and a tree. " * (size.text // 19))
 
 
-def long_text(server: Server, size: Size) -> str:
+def long_text(server: ServerProcess, size: Size) -> str:
     message = long_question(size).SerializeToString()
     return four(lambda: call_raw(server.address, "Answer", message))
 
 
-def special_tokens(server: Server, size: Size) -> str:
+def special_tokens(server: ServerProcess, size: Size) -> str:
     message = answer("</s>" * size.special).SerializeToString()
     return four(lambda: call_raw(server.address, "Answer", message))
 
 
-def empty_messages(server: Server, size: Size) -> str:
+def empty_messages(server: ServerProcess, size: Size) -> str:
     message = b"\x0a\x00" * size.empty_messages
     return four(lambda: call_raw(server.address, "Generate", message))
 
@@ -118,12 +117,12 @@ def about_large_picture(size: Size) -> pb.AnswerRequest:
     return answer("What is it?", large_picture(size.edge), max_tokens=1)
 
 
-def pictures(server: Server, size: Size) -> str:
+def pictures(server: ServerProcess, size: Size) -> str:
     message = about_large_picture(size).SerializeToString()
     return four(lambda: call_raw(server.address, "Answer", message, HOSTILE))
 
 
-def uploads(server: Server, size: Size) -> str:
+def uploads(server: ServerProcess, size: Size) -> str:
     from stalled_upload import StalledUpload
 
     stalled = [StalledUpload(server.address, METHOD + "Answer", size.upload + MIB, size.upload) for _ in range(4)]
@@ -136,7 +135,7 @@ def uploads(server: Server, size: Size) -> str:
     return f"{refused} of 4 ended by the server within 5 s"
 
 
-def connections(server: Server, size: Size) -> str:
+def connections(server: ServerProcess, size: Size) -> str:
     host, port = server.metrics_address.split(":")
     idle = [socket.create_connection((host, int(port)), timeout=10) for _ in range(size.connections)]
     for one in idle[::2]:
@@ -164,7 +163,7 @@ def compare_maps(tokens: int) -> pb.CompareRequest:
     return pb.CompareRequest(request=request, settings=[var] * 8)
 
 
-def maps(server: Server, size: Size) -> str:
+def maps(server: ServerProcess, size: Size) -> str:
     with grpc.insecure_channel(server.address) as channel:  # which takes messages of 4 MiB
         largest = 0
         try:
@@ -175,7 +174,7 @@ def maps(server: Server, size: Size) -> str:
     return f"OK, the largest message has {largest / MIB:.2f} MiB"
 
 
-def step_milliseconds(server: Server, callers: int, tokens: int, **options: float) -> float:
+def step_milliseconds(server: ServerProcess, callers: int, tokens: int, **options: float) -> float:
     """Time between tokens of so many callers at once, median of their medians."""
 
     def gaps() -> float:
@@ -189,7 +188,7 @@ def step_milliseconds(server: Server, callers: int, tokens: int, **options: floa
     return 1000 * statistics.median(together(*[gaps] * callers))
 
 
-def sampling(server: Server, size: Size) -> str:
+def sampling(server: ServerProcess, size: Size) -> str:
     greedy, sampled = [], []
     tokens = max(40, size.tokens // 4)
     for _ in range(3):
@@ -202,7 +201,7 @@ def sampling(server: Server, size: Size) -> str:
     )
 
 
-def one_caller(server: Server, size: Size) -> str:
+def one_caller(server: ServerProcess, size: Size) -> str:
     """The hostile caller fills the queue with long answers; the bystander is another one."""
     message = answer("Describe the image in detail.", max_tokens=1000, ignore_eos=True).SerializeToString()
     attack = functools.partial(call_raw, server.address, "Answer", message, HOSTILE, 15)
@@ -210,7 +209,7 @@ def one_caller(server: Server, size: Size) -> str:
     return ", ".join(f"{codes.count(code)} {code}" for code in sorted(set(codes)))
 
 
-def deadlines(server: Server, size: Size) -> str:
+def deadlines(server: ServerProcess, size: Size) -> str:
     message = answer("Describe the image.", max_tokens=1000, ignore_eos=True).SerializeToString()
     together(*[lambda: call_raw(server.address, "Answer", message, timeout=0.5)] * 5)
     time.sleep(1)
@@ -222,7 +221,7 @@ def deadlines(server: Server, size: Size) -> str:
     return "5 missed deadlines counted as " + ", ".join(f"{n} {code}" for code, n in counted.items())
 
 
-def hidden_queue(server: Server, size: Size) -> str:
+def hidden_queue(server: ServerProcess, size: Size) -> str:
     """Requests that wait for a worker, as the signals for scaling see them."""
     message = about_large_picture(size).SerializeToString()
     seen = [0.0]
@@ -242,15 +241,15 @@ def hidden_queue(server: Server, size: Size) -> str:
     return f"{size.requests} requests with large pictures at once: requests_waiting reached {seen[0]:.0f}"
 
 
-def log(server: Server, size: Size) -> str:
+def log(server: ServerProcess, size: Size) -> str:
     return blocked_log(server, answer("What is it?", temperature=-1.0).SerializeToString(), size.refused)
 
 
-def start(server: Server, size: Size) -> str:
+def start(server: ServerProcess, size: Size) -> str:
     return failed_start(server)
 
 
-def container(server: Server, size: Size) -> str:
+def container(server: ServerProcess, size: Size) -> str:
     return in_container(server, about_large_picture(size).SerializeToString())
 
 

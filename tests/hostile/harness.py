@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 import grpc
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "observe"))
-from stack import Server
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "testing"))
+from server_process import ServerProcess, memory_bytes
 from traffic import pb, services
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -30,25 +31,19 @@ def machine() -> str:
     return f"{len(os.sched_getaffinity(0))} cores of {cpu}"
 
 
-def resident(pid: int) -> int:
-    """Bytes of a process in memory."""
-    status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) * 1024
-
-
 class Memory(threading.Thread):
     """Watches a process's resident memory."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self._pid, self._stopped = pid, threading.Event()
-        self.before = self.peak = resident(pid)
+        self.before = self.peak = memory_bytes(pid)
         self.start()
 
     def run(self) -> None:
         while not self._stopped.wait(0.05):
             with contextlib.suppress(OSError, IndexError):  # it has ended
-                self.peak = max(self.peak, resident(self._pid))
+                self.peak = max(self.peak, memory_bytes(self._pid))
 
     def stop(self) -> None:
         self._stopped.set()
@@ -143,8 +138,8 @@ def together(*functions: Callable[[], object]) -> list:
 
 
 @contextlib.contextmanager
-def serving(build: str, model: str, *flags: str, piped: bool = False) -> Iterator[Server]:
-    server = Server(build, model, *flags, piped=piped)
+def serving(build: str, model: str, *flags: str, piped: bool = False) -> Iterator[ServerProcess]:
+    server = ServerProcess(build, model, *flags, piped=piped)
     try:
         server.wait_until_ready()
         yield server

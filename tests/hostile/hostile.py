@@ -18,7 +18,7 @@ import time
 
 import tiny_llama
 from cases import CASES, FOUND, HONEST, HOSTILE, SHORT, Case, Size
-from harness import MIB, ROOT, Bystander, Caller, Memory, alone, machine, resident, serving
+from harness import MIB, ROOT, Bystander, Caller, Memory, alone, machine, memory_bytes, serving
 
 EVIDENCE = ROOT / "docs" / "evidence"
 BACK = 1.2  # times the memory before counts as back
@@ -53,7 +53,7 @@ class Result:
 def resting(pid: int, before: int, patience: float) -> int:
     """Resident memory once it is back at what it was, or after so many seconds."""
     end = time.monotonic() + patience
-    while (now := resident(pid)) > BACK * before and time.monotonic() < end:
+    while (now := memory_bytes(pid)) > BACK * before and time.monotonic() < end:
         time.sleep(0.5)
     return now
 

@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable
 
 from cases import FOUND, HOSTILE, about_large_picture, answer, compare_maps, large_picture, long_question
-from harness import METHOD, MIB, ROOT, Caller, Memory, call_raw, machine, resident, serving
+from harness import METHOD, MIB, ROOT, Caller, Memory, call_raw, machine, memory_bytes, serving
 from stalled_upload import StalledUpload
 
 PICTURES = sorted((ROOT / "models/embedded/samples").glob("*.jpg"))
@@ -171,14 +171,14 @@ def main() -> int:
             while 60 * len(minutes) < args.seconds:
                 asked = all_honest(server.address, min(60, args.seconds))
                 everything += asked
-                minutes.append(figures(asked) | {"resident": resident(server.process.pid) / MIB})
+                minutes.append(figures(asked) | {"resident": memory_bytes(server.process.pid) / MIB})
                 print("beside", minutes[-1], flush=True)
             attacker.kill()
             attacker.wait()
             memory.stop()
             restarted = server.process.poll() is not None
             time.sleep(60)
-            after = resident(server.process.pid) / MIB
+            after = memory_bytes(server.process.pid) / MIB
         beside = figures(everything)
     problems = []
     if beside["lost"] or restarted:

@@ -14,21 +14,20 @@ from collections.abc import Iterator
 
 import grpc
 
-from harness import MIB, call_raw, resident, together
-from stack import Server
+from harness import MIB, ServerProcess, call_raw, memory_bytes, together
 
 CONTROL_GROUPS = pathlib.Path("/sys/fs/cgroup")
 
 
-def build_of(server: Server) -> str:
+def build_of(server: ServerProcess) -> str:
     return str(pathlib.Path(server.process.args[0]).parents[1])
 
 
-def model_of(server: Server) -> pathlib.Path:
+def model_of(server: ServerProcess) -> pathlib.Path:
     return pathlib.Path(next(arg.split("=", 1)[1] for arg in server.process.args if arg.startswith("--model=")))
 
 
-def blocked_log(server: Server, message: bytes, calls: int) -> str:
+def blocked_log(server: ServerProcess, message: bytes, calls: int) -> str:
     """Refused calls, each with its line, while nobody reads the log: eight callers, until one gets no answer."""
 
     def answered() -> int:
@@ -43,7 +42,7 @@ def blocked_log(server: Server, message: bytes, calls: int) -> str:
     return f"{answers} of {calls // 8 * 8} calls answered"
 
 
-def failed_start(server: Server, patience: float = 60) -> str:
+def failed_start(server: ServerProcess, patience: float = 60) -> str:
     """A start that fails after a while, watched by somebody."""
     model = model_of(server)
     with tempfile.TemporaryDirectory(prefix="varserve_failed_start_") as folder:
@@ -52,7 +51,7 @@ def failed_start(server: Server, patience: float = 60) -> str:
                 shutil.copy(file, folder)
         weights = pathlib.Path(folder, "model.safetensors")
         os.mkfifo(weights)  # the server reads it, and so waits, until somebody opens its other end
-        failing = Server(build_of(server), folder)
+        failing = ServerProcess(build_of(server), folder)
         with grpc.insecure_channel(failing.address) as channel:
             watch = channel.unary_stream(
                 "/grpc.health.v1.Health/Watch", request_serializer=None, response_deserializer=None
@@ -102,7 +101,7 @@ def drop_from_cache(folder: pathlib.Path) -> None:
         os.close(fd)
 
 
-def in_container(server: Server, message: bytes, memory: int = 4 << 30) -> str:
+def in_container(server: ServerProcess, message: bytes, memory: int = 4 << 30) -> str:
     """Two starts in 4 GiB, the second with the weights in the page cache; pictures in flight in each."""
     model, outcomes = model_of(server), []
     with control_group(memory) as group:
@@ -113,7 +112,7 @@ def in_container(server: Server, message: bytes, memory: int = 4 << 30) -> str:
             if cache == "warm":
                 files = [str(file) for file in model.iterdir()]
                 subprocess.run([*inside(group), "cat", *files], check=True, stdout=subprocess.DEVNULL)
-            limited = Server(build_of(server), str(model), wrapper=inside(group))
+            limited = ServerProcess(build_of(server), str(model), wrapper=inside(group))
             try:
                 limited.wait_until_ready()
                 tokens = int(limited.log().split("kv_cache_tokens=")[1].split()[0])
@@ -124,7 +123,7 @@ def in_container(server: Server, message: bytes, memory: int = 4 << 30) -> str:
                 alive = limited.process.poll() is None
                 outcomes.append(
                     f"{cache} cache: {tokens} tokens of KV cache, pictures {', '.join(sorted(codes))}, "
-                    f"{resident(limited.process.pid) / MIB:.0f} MiB"
+                    f"{memory_bytes(limited.process.pid) / MIB:.0f} MiB"
                     if alive
                     else f"{cache} cache: it was killed"
                 )

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import threading
 
-from stack import ROOT, Prometheus, Server, stopping
+from stack import ROOT, Prometheus, ServerProcess, stopping
 from traffic import mixed, send_all
 
 
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--grafana", type=int, default=3000, help="port of Grafana (default: 3000)")
     args = parser.parse_args()
 
-    server = Server(args.build, args.model, "--model_name=embedded", listen=f"127.0.0.1:{args.listen}")
+    server = ServerProcess(args.build, args.model, "--model_name=embedded", listen=f"127.0.0.1:{args.listen}")
     with stopping(server):
         server.wait_until_ready()
         prometheus = Prometheus([server.metrics_address], port=args.prometheus)
@@ -60,7 +60,7 @@ def main() -> None:
             _serve(args, server, prometheus)
 
 
-def _serve(args: argparse.Namespace, server: Server, prometheus: Prometheus) -> None:
+def _serve(args: argparse.Namespace, server: ServerProcess, prometheus: Prometheus) -> None:
     print(f"server      {server.address}")
     print(f"metrics     http://{server.metrics_address}/metrics")
     print(f"Prometheus  http://{prometheus.address}/alerts")

@@ -5,7 +5,7 @@ import threading
 import time
 
 from drawing import Source, draw
-from stack import ROOT, Prometheus, Server, stopping
+from stack import ROOT, Prometheus, ServerProcess, stopping
 from traffic import mixed, send_all
 
 
@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=3, help="requests at a time (default: 3)")
     args = parser.parse_args()
 
-    server = Server(args.build, args.model, "--model_name=embedded")
+    server = ServerProcess(args.build, args.model, "--model_name=embedded")
     with stopping(server):
         server.wait_until_ready()
         prometheus = Prometheus([server.metrics_address], hurry=True)

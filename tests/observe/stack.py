@@ -1,116 +1,28 @@
-"""The real server and the real Prometheus, each as a process for a while."""
+"""The real Prometheus as a process for a while."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import pathlib
-import re
-import select
 import shutil
-import signal
 import socket
 import subprocess
+import sys
 import tempfile
-import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import yaml
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "testing"))
+from server_process import ServerProcess
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RULES = ("recording_rules.yaml", "alert_rules.yaml")
-
-
-class Server:
-    """varserve-server of a build folder with a model. Its log is kept in a file; `piped`: through a pipe that can
-    break, or be read no more. `wrapper`: the command that runs it."""
-
-    def __init__(
-        self,
-        build: str,
-        model: str,
-        *flags: str,
-        listen: str = "127.0.0.1:0",
-        metrics: str = "127.0.0.1:0",
-        piped: bool = False,
-        wrapper: Sequence[str] = (),
-    ) -> None:
-        command = [
-            *wrapper,
-            f"{build}/bin/varserve-server",
-            f"--model={model}",
-            f"--listen={listen}",
-            f"--metrics_listen={metrics}",
-        ]
-        self._log = tempfile.NamedTemporaryFile("w+", suffix=".log")  # noqa: SIM115 (open as long as the server runs)
-        self.process = subprocess.Popen(
-            [*command, *flags], stderr=subprocess.PIPE if piped else self._log, stdout=self._log, bufsize=0
-        )
-        self._pipe_breaks = threading.Event()
-        self._pipe_blocks = threading.Event()
-        self._reader = threading.Thread(target=self._read_pipe, daemon=True)
-        if piped:
-            self._reader.start()
-        self.address = f"127.0.0.1:{self._port('listening')}"
-        self.metrics_address = f"127.0.0.1:{self._port('metrics')}"
-
-    def _read_pipe(self) -> None:
-        pipe = self.process.stderr
-        with pipe, pathlib.Path(self._log.name).open("ab", buffering=0) as log:
-            while not self._pipe_breaks.is_set():
-                if self._pipe_blocks.is_set():
-                    self._pipe_breaks.wait(0.1)
-                elif select.select([pipe], [], [], 0.1)[0]:
-                    if not (text := os.read(pipe.fileno(), 1 << 16)):
-                        break
-                    log.write(text)
-
-    def break_pipe(self) -> None:
-        """Nobody reads its log from now on."""
-        self._pipe_breaks.set()
-        self._reader.join()
-
-    def block_pipe(self, blocked: bool = True) -> None:
-        """Nobody reads its log, until `blocked` is false."""
-        self._pipe_blocks.set() if blocked else self._pipe_blocks.clear()
-
-    def log(self) -> str:
-        return pathlib.Path(self._log.name).read_text()
-
-    def wait_until_ready(self, timeout: float = 180) -> Server:
-        self._wait_for(r'[ "]ready("|$)', timeout)
-        return self
-
-    def _port(self, message: str) -> str:
-        return self._wait_for(rf'[ "]{message}[ "].*port"?[=:](\d+)', 60)[1]
-
-    def _wait_for(self, pattern: str, timeout: float) -> re.Match[str]:
-        deadline = time.monotonic() + timeout
-        while not (found := re.search(pattern, self.log(), re.MULTILINE)):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the server did not write {pattern!r}:\n{self.log()}")
-            time.sleep(0.1)
-        return found
-
-    def scrape(self) -> str:
-        return urllib.request.urlopen(f"http://{self.metrics_address}/metrics", timeout=10).read().decode()
-
-    def send(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    def stop(self) -> None:
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
 
 
 class Prometheus:
@@ -235,7 +147,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def stopping(*processes: Server | Prometheus) -> Iterator[None]:
+def stopping(*processes: ServerProcess | Prometheus) -> Iterator[None]:
     try:
         yield
     finally:

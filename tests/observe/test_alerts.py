@@ -19,7 +19,7 @@ import grpc
 
 from faulty_model import break_memory, break_patches
 from queries import alerts
-from stack import Prometheus, Server, a_week_of, stopping
+from stack import Prometheus, ServerProcess, a_week_of, stopping
 from traffic import PICTURES, QUESTIONS, Answer, Ask, Client, send_all
 
 TOKEN = "a-token"
@@ -49,7 +49,7 @@ class Alerts(unittest.TestCase):
         folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         (folder / "tokens").write_text(TOKEN + "\n")
         break_patches(model, folder / "broken")
-        cls.broken = Server(
+        cls.broken = ServerProcess(
             build,
             str(folder / "broken"),
             "--model_name=broken",
@@ -60,7 +60,7 @@ class Alerts(unittest.TestCase):
         cls.model = model
         cls.enterClassContext(stopping(cls.broken))
         cls.refused_early = cls.ask_broken(TOKEN).code
-        cls.scarce = Server(build, model, "--model_name=scarce", *cls.SCARCITY)
+        cls.scarce = ServerProcess(build, model, "--model_name=scarce", *cls.SCARCITY)
         cls.enterClassContext(stopping(cls.scarce))
         history = a_week_of(
             {

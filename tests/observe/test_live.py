@@ -12,7 +12,7 @@ import time
 import unittest
 
 from queries import METRIC, SELECTOR, Panel, Query, panels, rules
-from stack import Prometheus, Server, a_week_of, stopping
+from stack import Prometheus, ServerProcess, a_week_of, stopping
 from traffic import PICTURES, QUESTIONS, Answer, Ask, Client, mixed, send_all
 
 MODEL = "embedded"
@@ -24,7 +24,7 @@ class Live(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         flags = (f"--model_name={MODEL}", "--log_format=json")
-        cls.server = Server(os.environ["VARSERVE_BUILD"], os.environ["VARSERVE_EMBEDDED_MODEL"], *flags)
+        cls.server = ServerProcess(os.environ["VARSERVE_BUILD"], os.environ["VARSERVE_EMBEDDED_MODEL"], *flags)
         cls.enterClassContext(stopping(cls.server))
         cls.server.wait_until_ready()
         history = a_week_of(

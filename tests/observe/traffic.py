@@ -4,36 +4,19 @@ questions, captions, chats and comparisons, with and without VAR, about a few pi
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import itertools
 import pathlib
 import random
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 
 import grpc
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "testing"))
+from varserve_api import pb, services, var_pb
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-_stubs = tempfile.TemporaryDirectory()
-
-
-def _compile_protos() -> list:
-    from grpc_tools import protoc
-
-    protos = ["varserve/v1/var.proto", "varserve/v1/inference.proto"]
-    if protoc.main(
-        ["protoc", f"-I{ROOT}/proto", f"--python_out={_stubs.name}", f"--grpc_python_out={_stubs.name}", *protos]
-    ):
-        raise RuntimeError("the protos do not compile")
-    sys.path.insert(0, _stubs.name)
-    return [
-        importlib.import_module(f"varserve.v1.{name}") for name in ("inference_pb2", "inference_pb2_grpc", "var_pb2")
-    ]
-
-
-pb, services, var_pb = _compile_protos()
 
 PICTURES = sorted((ROOT / "models/embedded/samples").glob("*.jpg"))
 QUESTIONS = (

@@ -111,6 +111,13 @@ engine::ModelFacts FakeModelRunner::SmallFacts() {
           .token_measures = 2};
 }
 
+engine::ModelFacts FakeModelRunner::LongContextFacts() {
+  engine::ModelFacts facts = SmallFacts();
+  facts.context = 8192;
+  facts.num_kv_blocks = 4 * facts.context / facts.block_size;
+  return facts;
+}
+
 FakeModelRunner::FakeModelRunner(engine::ModelFacts facts)
     : facts_(std::move(facts)), slots_(facts_.num_kv_blocks * facts_.block_size) {}
 

@@ -20,6 +20,8 @@ class FakeModelRunner final : public engine::ModelRunner {
  public:
   // Facts of a small model with a VAR profile.
   static engine::ModelFacts SmallFacts();
+  // The same with a context of 8192 tokens, and KV blocks for four such sequences.
+  static engine::ModelFacts LongContextFacts();
 
   explicit FakeModelRunner(engine::ModelFacts facts);
 

@@ -9,6 +9,7 @@
 #include "gtest/gtest.h"
 #include "tests/testing/files.h"
 #include "tests/testing/small_preprocessor.h"
+#include "tests/testing/temp_dir.h"
 
 namespace varserve::chat {
 namespace {
@@ -19,10 +20,7 @@ using text::Role;
 
 class PreprocessorTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::filesystem::remove_all(dir_);
-    std::filesystem::copy(RepositoryPath("tests/golden/text/llama"), dir_);
-  }
+  void SetUp() override { std::filesystem::copy(RepositoryPath("tests/golden/text/llama"), dir_); }
 
   absl::StatusOr<std::unique_ptr<const Preprocessor>> Load() const {
     return varserve::testing::LoadPreprocessor(dir_, vocabulary_);
@@ -33,7 +31,8 @@ class PreprocessorTest : public ::testing::Test {
     return std::string(preprocessor.status().message());
   }
 
-  const std::filesystem::path dir_ = ::testing::TempDir() + "/preprocessor_test";
+  const varserve::testing::TempDir temp_;
+  const std::filesystem::path dir_ = temp_.path();
   const int32_t image_token_id_ =
       ReadJson(RepositoryPath("tests/golden/text/llama/config.json"))["image_token_index"];
   int vocabulary_ = varserve::testing::kSmallVocabulary;

@@ -183,9 +183,8 @@ TEST_F(CommandErrorTest, FilesThatCannotBeSent) {
   const std::string huge = Path("huge");
   std::ofstream(huge).close();
   std::filesystem::resize_file(huge, (int64_t{1} << 30) + 1);  // sparse
-  const std::pair<std::string, std::string> cases[] = {{"/no/such/file", "No such file"},
-                                                       {::testing::TempDir(), "Is a directory"},
-                                                       {huge, "larger than 1 GiB"}};
+  const std::pair<std::string, std::string> cases[] = {
+      {"/no/such/file", "No such file"}, {dir_.path(), "Is a directory"}, {huge, "larger than 1 GiB"}};
   for (const auto& [path, problem] : cases) {
     err_.str("");
     EXPECT_EQ(Run<AskCommand>({"ask", picture_, path, "?"}), kExitUsage);
@@ -197,7 +196,6 @@ TEST_F(CommandErrorTest, FilesThatCannotBeSent) {
     EXPECT_THAT(err_.str(),
                 AllOf(HasSubstr("--token-file: " + path + ": "), HasSubstr("--tls-ca: " + path + ": ")));
   }
-  std::filesystem::remove(huge);
   EXPECT_TRUE(server_.metadata().empty());
 }
 

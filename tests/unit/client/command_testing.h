@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/commands/run_command.h"
+#include "tests/testing/temp_dir.h"
 #include "tests/unit/client/fake_server.h"
 
 namespace varserve::cli {
@@ -23,10 +24,8 @@ class CommandTest : public ::testing::Test {
     program_.require_subcommand(1);
   }
 
-  // A name for a file of this process.
-  static std::string Path(const std::string& suffix) {
-    return absl::StrCat(::testing::TempDir(), "/varserve_command_test_", getpid(), ".", suffix);
-  }
+  // A name for a file of this test.
+  std::string Path(const std::string& suffix) const { return absl::StrCat(dir_.path(), "/test.", suffix); }
 
   // As `varserve ARGUMENTS...` does; the exit code.
   template <typename SomeCommand>
@@ -52,6 +51,7 @@ class CommandTest : public ::testing::Test {
     return code;
   }
 
+  const varserve::testing::TempDir dir_;
   const std::string picture_;
   CLI::App program_;
   client::FakeServer server_;

@@ -19,6 +19,14 @@ std::string ToText(const AttentionShares& shares) {
 
 }  // namespace
 
+std::shared_ptr<const Prompt> TextPrompt(int size, int seed) {
+  return PromptBuilder().Text(size, seed).Build();
+}
+
+std::shared_ptr<const Prompt> PicturePrompt(uint8_t picture, int question) {
+  return PromptBuilder().Text(5).Image(picture, 4, 4).Text(6, question).Build();
+}
+
 GenerationRequest MakeRequest(std::shared_ptr<const Prompt> prompt, int max_tokens, const VarSettings& var) {
   GenerationRequest request;
   request.prompt = std::move(prompt);
@@ -158,6 +166,13 @@ void CoreHarness::RunUntilIdle() {
   EXPECT_EQ(runner.num_sequences(), 0U);
   EXPECT_EQ(core.scheduler().pool().num_held(), 0);
   EXPECT_EQ(core.scheduler().pool().num_pending(), 0);
+}
+
+std::vector<int32_t> TokensAlone(GenerationRequest request) {
+  CoreHarness harness;
+  harness.Add(std::move(request));
+  harness.RunUntilIdle();
+  return harness.record(1).tokens;
 }
 
 }  // namespace varserve::engine

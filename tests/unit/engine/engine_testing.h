@@ -41,6 +41,10 @@ inline constexpr VarSettings kOnOtherTau = {.mode = Mode::kOn, .tau = 30.0F, .la
 inline constexpr VarSettings kAuthors = {
     .mode = Mode::kOn, .variant = VarVariant::kAuthorsCode, .first_layer = 2, .last_layer = 3};
 
+std::shared_ptr<const Prompt> TextPrompt(int size, int seed = 0);
+// A picture with text on both sides; a text of its own for each `question`.
+std::shared_ptr<const Prompt> PicturePrompt(uint8_t picture, int question = 0);
+
 // A request that goes on after the end-of-sequence token, so that its length is max_tokens.
 GenerationRequest MakeRequest(std::shared_ptr<const Prompt> prompt, int max_tokens,
                               const VarSettings& var = kOff);
@@ -110,5 +114,8 @@ class CoreHarness {
   EngineCore core;
   std::vector<std::shared_ptr<RecordingSink>> sinks;  // of the sequences 1, 2, ...
 };
+
+// What a request's answer is where nothing else runs.
+std::vector<int32_t> TokensAlone(GenerationRequest request);
 
 }  // namespace varserve::engine

@@ -200,14 +200,11 @@ int StepsToFirstToken(int before, const std::string& long_caller, const std::str
   ModelFacts facts = FactsWithBlocks(2000);
   facts.context = 4200;
   CoreHarness harness(facts, {.prefill_budget = 8, .idle_prefill_budget = 16});
-  const auto picture = [](int question) {
-    return PromptBuilder().Text(5).Image(1, 4, 4).Text(6, question).Build();
-  };
-  harness.Add(MakeRequest(picture(0), 1));
+  harness.Add(MakeRequest(PicturePrompt(1, 0), 1));
   harness.RunUntilIdle();
   const SequenceId longer = harness.Add(Text(long_caller, 4000, 7, 4));
   for (int i = 0; i < before; ++i) harness.Round();
-  const SequenceId shorter = harness.Add(Of(short_caller, MakeRequest(picture(1), 4)));
+  const SequenceId shorter = harness.Add(Of(short_caller, MakeRequest(PicturePrompt(1, 1), 4)));
   int steps = 0;
   while (harness.record(shorter).tokens.empty()) {
     harness.Round();

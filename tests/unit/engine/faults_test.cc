@@ -18,10 +18,6 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
-std::shared_ptr<const Prompt> Text(int size, int seed = 0) {
-  return PromptBuilder().Text(size, seed).Build();
-}
-
 TEST(ExceptionsTest, BecomeStatuses) {
   EXPECT_TRUE(CatchExceptions([] {}).ok());
   EXPECT_TRUE(absl::IsResourceExhausted(CatchExceptions([] { throw std::bad_alloc(); })));
@@ -64,9 +60,9 @@ TEST(SinkExceptionsTest, EndTheirOwnRequestOnly) {
   for (const auto at : {ThrowingSink::At::kStarted, ThrowingSink::At::kToken, ThrowingSink::At::kFinished,
                         ThrowingSink::At::kFailed}) {
     CoreHarness harness(FakeModelRunner::SmallFacts(), {.prefill_budget = 100});
-    const SequenceId other = harness.Add(MakeRequest(Text(9, 1), 6));
+    const SequenceId other = harness.Add(MakeRequest(TextPrompt(9, 1), 6));
     const auto sink = std::make_shared<ThrowingSink>(at);
-    harness.core.Add(MakeSequence(100, MakeRequest(Text(9, 2), 3), harness.runner.facts()), sink);
+    harness.core.Add(MakeSequence(100, MakeRequest(TextPrompt(9, 2), 3), harness.runner.facts()), sink);
     EngineCore::Round round = harness.Round();
     if (at == ThrowingSink::At::kFailed) harness.core.Fail(100, absl::CancelledError("test"), round);
     harness.RunUntilIdle();
@@ -83,7 +79,7 @@ TEST(ClearBlocksTest, ThatFailsOnceIsTriedAgain) {
   harness.runner.clear_fault = [&] {
     return failures-- > 0 ? absl::InternalError("busy") : absl::OkStatus();
   };
-  harness.Add(MakeRequest(Text(8), 4));
+  harness.Add(MakeRequest(TextPrompt(8), 4));
   harness.fault = [](const StepPlan&) { return absl::InternalError("broken"); };
   const EngineCore::Round round = harness.Round();
   EXPECT_TRUE(round.fatal.ok());
@@ -94,7 +90,7 @@ TEST(ClearBlocksTest, ThatFailsOnceIsTriedAgain) {
 TEST(ClearBlocksTest, ThatFailsForGoodIsFatalAndKeepsTheBlocksOutOfUse) {
   CoreHarness harness;
   harness.runner.clear_fault = [] { return absl::InternalError("an illegal memory access"); };
-  harness.Add(MakeRequest(Text(8), 4));
+  harness.Add(MakeRequest(TextPrompt(8), 4));
   harness.fault = [](const StepPlan&) { return absl::InternalError("broken"); };
   const EngineCore::Round round = harness.Round();
   EXPECT_EQ(round.step_succeeded, false);
@@ -106,8 +102,8 @@ TEST(ClearBlocksTest, ThatFailsForGoodIsFatalAndKeepsTheBlocksOutOfUse) {
 
 TEST(DeviceTest, FailureOfAStepThatSucceedsAloneIsNotFatal) {
   CoreHarness harness(FakeModelRunner::SmallFacts(), {.prefill_budget = 100});
-  harness.Add(MakeRequest(Text(8, 1), 4));
-  harness.Add(MakeRequest(Text(8, 2), 4));
+  harness.Add(MakeRequest(TextPrompt(8, 1), 4));
+  harness.Add(MakeRequest(TextPrompt(8, 2), 4));
   int calls = 0;
   harness.fault = [&calls](const StepPlan&) {
     return ++calls == 1 ? absl::InternalError("flaky") : absl::OkStatus();
@@ -122,7 +118,7 @@ class BrokenEngineTest : public ::testing::Test {
  protected:
   std::shared_ptr<RecordingSink> Submit(Engine& engine, RecordingSink::Judge judge = nullptr) {
     auto sink = std::make_shared<RecordingSink>(std::move(judge));
-    EXPECT_TRUE(engine.Submit({{MakeRequest(Text(8, ++seed_), 100), sink}}).ok());
+    EXPECT_TRUE(engine.Submit({{MakeRequest(TextPrompt(8, ++seed_), 100), sink}}).ok());
     return sink;
   }
   // The engine has broken, has told everybody, and takes no more.
@@ -131,7 +127,7 @@ class BrokenEngineTest : public ::testing::Test {
     EXPECT_THAT(std::string(engine.health().fatal.message()), HasSubstr(why));
     EXPECT_FALSE(engine.health().working);
     const auto sink = std::make_shared<RecordingSink>();
-    const absl::Status refused = engine.Submit({{MakeRequest(Text(8), 1), sink}}).status();
+    const absl::Status refused = engine.Submit({{MakeRequest(TextPrompt(8), 1), sink}}).status();
     EXPECT_TRUE(absl::IsUnavailable(refused));
     EXPECT_THAT(std::string(refused.message()), HasSubstr(why));
     EXPECT_TRUE(absl::IsUnavailable(engine.Reserve("", absl::InfiniteFuture()).status()));
@@ -206,7 +202,7 @@ TEST_F(BrokenEngineTest, LosesNobodyWhileItBreaks) {
       threads.emplace_back([&engine, t] {
         for (int i = 0;; ++i) {
           const auto sink = std::make_shared<RecordingSink>();
-          const auto ids = engine.Submit({{MakeRequest(Text(8, 100 * t + i), 3), sink}});
+          const auto ids = engine.Submit({{MakeRequest(TextPrompt(8, 100 * t + i), 3), sink}});
           if (absl::IsUnavailable(ids.status())) return;
           if (ids.ok()) sink->WaitUntilEnded();
         }

@@ -1,35 +1,15 @@
+// How many requests and tokens may wait, of all callers and of one.
 #include "server/engine/queue_policy.h"
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/engine/retry_delay.h"
+#include "tests/unit/engine/queued_requests.h"
 
 namespace varserve::engine {
 namespace {
 
 using ::testing::HasSubstr;
-
-const absl::Time kNow = absl::FromUnixSeconds(1'000'000);
-const absl::Time kNever = absl::InfiniteFuture();
-
-QueuedRequest Request(uint8_t prefix, int prefix_tokens = 600, int suffix_tokens = 40) {
-  QueuedRequest request{.arrival = kNow, .prefix_tokens = prefix_tokens, .suffix_tokens = suffix_tokens};
-  request.prefix_key[0] = prefix;
-  return request;
-}
-
-QueuedRequest Of(const std::string& caller, QueuedRequest request) {
-  request.caller = caller;
-  return request;
-}
-
-// Measures `tokens_per_second` in a second of prefill.
-RoundStats Prefill(int64_t tokens_per_second) {
-  return {.admitted = 0,
-          .cached_tokens = 0,
-          .prefill_tokens = tokens_per_second,
-          .step_duration = absl::Seconds(1)};
-}
 
 TEST(QueuePolicyTest, BoundsWaitingRequests) {
   QueuePolicy policy({.max_waiting = 2});
@@ -121,83 +101,6 @@ TEST(QueuePolicyTest, RoomInTheBatchIsNoWaiting) {
   EXPECT_TRUE(absl::IsResourceExhausted(policy.Enter({Request(4)}, kNever, kNow)));
 }
 
-TEST(QueuePolicyTest, RefusesADeadlineOutOfReachOnceASpeedWasMeasured) {
-  QueuePolicy policy({});
-  ASSERT_TRUE(policy.Enter({Request(1)}, kNever, kNow).ok());  // 640 tokens
-  EXPECT_FALSE(policy.EstimatedWait("").has_value());
-  EXPECT_TRUE(policy.Enter({Request(1, 600, 0)}, kNow + absl::Nanoseconds(1), kNow).ok())
-      << "nothing was measured";
-  policy.Leave(Request(1, 600, 0));
-  policy.OnRound(Prefill(320));
-  EXPECT_EQ(policy.EstimatedWait(""), absl::Seconds(2));
-  EXPECT_TRUE(absl::IsDeadlineExceeded(policy.Enter({Request(2)}, kNow + absl::Seconds(1.9), kNow)));
-  EXPECT_TRUE(policy.Enter({Request(2)}, kNow + absl::Seconds(2.1), kNow).ok());
-  EXPECT_EQ(policy.EstimatedWait(""), absl::Seconds(4));
-}
-
-TEST(QueuePolicyTest, RefusesAPlaceForADeadlineOutOfReach) {
-  QueuePolicy policy({});
-  ASSERT_TRUE(policy.Enter({Request(1)}, kNever, kNow).ok());
-  policy.OnRound(Prefill(320));
-  EXPECT_TRUE(absl::IsDeadlineExceeded(policy.Reserve("", kNow, kNow).status()));
-  EXPECT_TRUE(absl::IsDeadlineExceeded(policy.Reserve("", kNow + absl::Seconds(1.9), kNow).status()));
-  EXPECT_TRUE(policy.Reserve("", kNow + absl::Seconds(2.1), kNow).ok());
-}
-
-TEST(QueuePolicyTest, EmptyQueueRefusesNoDeadline) {
-  QueuePolicy policy({});
-  policy.OnRound(Prefill(1));
-  EXPECT_TRUE(policy.Enter({Request(1)}, kNow + absl::Nanoseconds(1), kNow).ok());
-}
-
-TEST(QueuePolicyTest, EstimateCountsAPrefixOnce) {
-  QueuePolicy policy({});
-  policy.OnRound(Prefill(100));
-  ASSERT_TRUE(policy.Enter({Request(1), Request(1), Request(1)}, kNever, kNow).ok());
-  ASSERT_TRUE(policy.Enter({Request(1)}, kNever, kNow).ok());
-  EXPECT_EQ(policy.EstimatedWait(""), absl::Seconds(7.6));  // 600 + 4 * 40
-  for (int i = 0; i < 3; ++i) policy.Leave(Request(1));
-  EXPECT_EQ(policy.EstimatedWait(""), absl::Seconds(6.4));
-  policy.Leave(Request(1));
-  EXPECT_EQ(policy.EstimatedWait(""), absl::ZeroDuration());
-}
-
-TEST(QueuePolicyTest, SpeedCountsCachedTokensAndFadesSlowly) {
-  QueuePolicy policy({});
-  ASSERT_TRUE(policy.Enter({Request(1, 1000, 0)}, kNever, kNow).ok());
-  policy.OnRound(
-      {.admitted = 1, .cached_tokens = 900, .prefill_tokens = 100, .step_duration = absl::Seconds(1)});
-  EXPECT_EQ(policy.EstimatedWait(""), absl::Seconds(1));
-  policy.OnRound(
-      {.admitted = 0, .cached_tokens = 0, .prefill_tokens = 0, .step_duration = absl::Seconds(100)});
-  EXPECT_EQ(policy.EstimatedWait(""), absl::Seconds(1)) << "a step without prefill says nothing";
-  for (int i = 0; i < 300; ++i) policy.OnRound(Prefill(100));
-  EXPECT_NEAR(absl::ToDoubleSeconds(*policy.EstimatedWait("")), 10.0, 0.1) << "the last half minute counts";
-}
-
-TEST(QueuePolicyTest, RetryDelayComesFromTheRateOfAdmission) {
-  QueuePolicy policy({.max_waiting = 4, .max_waiting_tokens = 2560});
-  for (uint8_t i = 0; i < 4; ++i) ASSERT_TRUE(policy.Enter({Request(i)}, kNever, kNow).ok());
-  const auto delay = [&policy](std::vector<QueuedRequest> group) {
-    return GetRetryDelay(policy.Enter(group, kNever, kNow));
-  };
-  EXPECT_EQ(delay({Request(9)}), kDefaultRetryDelay) << "nothing was measured";
-  // Two admissions in each 4 s of a step while requests wait: 2 s each.
-  for (int i = 0; i < 2; ++i) {
-    policy.OnRound(
-        {.admitted = 0, .cached_tokens = 0, .prefill_tokens = 0, .step_duration = absl::Seconds(4)});
-    policy.OnRound(
-        {.admitted = 2, .cached_tokens = 0, .prefill_tokens = 0, .step_duration = absl::ZeroDuration()});
-  }
-  const auto seconds = [&delay](std::vector<QueuedRequest> group) {
-    return absl::ToDoubleSeconds(*delay(group));
-  };
-  EXPECT_NEAR(seconds({Request(9)}), 2.0, 0.2);
-  EXPECT_NEAR(seconds({Request(9), Request(9)}), 4.0, 0.4);
-  EXPECT_NEAR(seconds({Request(9, 1920, 0)}), 6.0, 0.6) << "the tokens of three waiting requests";
-  EXPECT_EQ(delay({Request(9, 1'000'000, 0)}), absl::Minutes(1)) << "bounded";
-}
-
 TEST(QueuePolicyTest, ACallerLeavesPlacesForOthers) {
   QueuePolicy policy({.max_waiting = 4});
   for (uint8_t i = 0; i < 3; ++i) ASSERT_TRUE(policy.Enter({Of("hog", Request(i))}, kNever, kNow).ok());
@@ -244,42 +147,6 @@ TEST(QueuePolicyTest, WithoutANameOnlyTheQueueIsTheLimit) {
   for (uint8_t i = 0; i < 3; ++i) EXPECT_TRUE(policy.Enter({Request(i)}, kNever, kNow).ok());
 }
 
-TEST(QueuePolicyTest, EstimateCountsTheTurnsOfOthers) {
-  QueuePolicy policy({});
-  policy.OnRound(Prefill(100));
-  for (uint8_t i = 0; i < 10; ++i)
-    ASSERT_TRUE(policy.Enter({Of("hog", Request(i, 100, 0))}, kNever, kNow).ok());
-  EXPECT_EQ(policy.EstimatedWait("hog"), absl::Seconds(10));
-  EXPECT_EQ(policy.EstimatedWait("guest"), absl::Seconds(1)) << "one of ten goes first";
-  ASSERT_TRUE(policy.Enter({Of("guest", Request(20, 300, 0))}, kNever, kNow).ok());
-  EXPECT_EQ(policy.EstimatedWait("guest"), absl::Seconds(5)) << "its own, and two of ten";
-  EXPECT_EQ(policy.EstimatedWait("third"), absl::Seconds(4));
-  EXPECT_TRUE(
-      absl::IsDeadlineExceeded(policy.Enter({Of("hog", Request(30))}, kNow + absl::Seconds(9), kNow)));
-  EXPECT_TRUE(policy.Enter({Of("third", Request(30))}, kNow + absl::Seconds(9), kNow).ok());
-}
-
-TEST(QueuePolicyTest, EstimateCountsAPrefixOfManyCallersOnce) {
-  QueuePolicy policy({});
-  policy.OnRound(Prefill(100));
-  for (const char* caller : {"a", "b", "c"})
-    ASSERT_TRUE(policy.Enter({Of(caller, Request(1, 500, 0))}, kNever, kNow).ok());
-  EXPECT_EQ(policy.EstimatedWait("d"), absl::Seconds(5));
-}
-
-TEST(QueuePolicyTest, ACallersRetryDelayKnowsThatOthersHaveTurns) {
-  QueuePolicy policy({.max_waiting = 100, .max_waiting_per_caller = 2});
-  for (const char* caller : {"a", "b"}) {
-    for (uint8_t i = 0; i < 2; ++i) ASSERT_TRUE(policy.Enter({Of(caller, Request(i))}, kNever, kNow).ok());
-  }
-  // One admission in each second of a step while requests wait.
-  policy.OnRound({.step_duration = absl::Seconds(1)});
-  for (int i = 0; i < 5; ++i) policy.OnRound({.admitted = 1, .step_duration = absl::Seconds(1)});
-  const auto delay = GetRetryDelay(policy.Enter({Of("a", Request(9))}, kNever, kNow));
-  ASSERT_TRUE(delay.has_value());
-  EXPECT_NEAR(absl::ToDoubleSeconds(*delay), 2.0, 0.2);
-}
-
 TEST(QueuePolicyTest, KnowsTheOldestOfAllThatWaitOrHaveAPlace) {
   QueuePolicy policy({});
   EXPECT_FALSE(policy.oldest_arrival().has_value());
@@ -293,25 +160,6 @@ TEST(QueuePolicyTest, KnowsTheOldestOfAllThatWaitOrHaveAPlace) {
   EXPECT_EQ(policy.oldest_arrival(), later.arrival);
   policy.Leave(later);
   EXPECT_FALSE(policy.oldest_arrival().has_value());
-}
-
-TEST(QueuePolicyTest, DeadlinesInTheFarFutureAreJustFarAway) {
-  const absl::Time year_3000 = absl::FromCivil(absl::CivilYear(3000), absl::UTCTimeZone());
-  QueuePolicy policy({});
-  ASSERT_TRUE(policy.Enter({Request(1)}, kNever, kNow).ok());
-  policy.OnRound(Prefill(1));
-  for (const absl::Time deadline : {year_3000, absl::InfiniteFuture()}) {
-    EXPECT_TRUE(policy.Reserve("", deadline, kNow).ok());
-    EXPECT_TRUE(policy.Enter({Request(2)}, deadline, kNow).ok());
-  }
-}
-
-TEST(RetryDelayTest, RidesOnTheStatus) {
-  const absl::Status status =
-      WithRetryDelay(absl::ResourceExhaustedError("queue: full"), absl::Milliseconds(1500));
-  EXPECT_EQ(GetRetryDelay(status), absl::Milliseconds(1500));
-  EXPECT_EQ(status.message(), "queue: full");
-  EXPECT_EQ(GetRetryDelay(absl::ResourceExhaustedError("never fits")), std::nullopt);
 }
 
 }  // namespace

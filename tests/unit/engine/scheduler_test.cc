@@ -18,10 +18,6 @@ ModelFacts FactsWithBlocks(int num_kv_blocks) {
 }
 
 // 21 tokens of prefix in 6 blocks, and a question of 6 tokens.
-std::shared_ptr<const Prompt> Picture(uint8_t picture, int question = 0) {
-  return PromptBuilder().Text(5).Image(picture, 4, 4).Text(6, question).Build();
-}
-
 TEST(SchedulerTest, DecodesAllThatIsPastPrefillBesidesAChunkOfPrefill) {
   CoreHarness harness(FakeModelRunner::SmallFacts(), {.prefill_budget = 8});
   harness.Add(MakeRequest(PromptBuilder().Text(3, 1).Build(), 20));
@@ -63,7 +59,7 @@ TEST(SchedulerTest, TakesMoreWhereNothingDecodes) {
 
 TEST(SchedulerTest, ImageCostsItsVisualTokens) {
   CoreHarness harness(FakeModelRunner::SmallFacts(), {.prefill_budget = 26});
-  harness.Add(MakeRequest(Picture(1), 20));
+  harness.Add(MakeRequest(PicturePrompt(1), 20));
   // 8 + 16 of 26, the next chunk does not fit; then 8 + 5 + 6.
   EXPECT_THAT(harness.Plans(3), ElementsAre("1[0,8)+image0", "1[8,16) 1[16,21) 1[21,27)", "1[27,28)"));
 }
@@ -92,7 +88,7 @@ TEST(SchedulerTest, KeepsToMaxRunning) {
 
 TEST(SchedulerTest, ChunkThatDoesNotFitLetsSmallerOnesPass) {
   CoreHarness harness(FakeModelRunner::SmallFacts(), {.prefill_budget = 16});
-  harness.Add(MakeRequest(Picture(1), 20));  // its first chunk costs 8 and 16 for the image
+  harness.Add(MakeRequest(PicturePrompt(1), 20));  // its first chunk costs 8 and 16 for the image
   harness.Add(MakeRequest(PromptBuilder().Text(30, 2).Build(), 20));
   // The second step begins with the shorter prompt; the third with the older one, which is the picture's.
   EXPECT_THAT(harness.Plans(3), ElementsAre("1[0,8)+image0", "1[8,16) 1[16,21)", "1[21,27) 2[0,8)"));
@@ -116,20 +112,20 @@ TEST(SchedulerTest, HitsNeedNoNewBlocksButTakeThemFromTheCache) {
   // Picture with 3 generated tokens: 6 + 2 blocks. Of ten, a second question to the held prefix needs only
   // two more.
   CoreHarness harness(FactsWithBlocks(10), {.prefill_budget = 100});
-  harness.Add(MakeRequest(Picture(1, 0), 3));
-  harness.Add(MakeRequest(Picture(1, 1), 3));
+  harness.Add(MakeRequest(PicturePrompt(1, 0), 3));
+  harness.Add(MakeRequest(PicturePrompt(1, 1), 3));
   EXPECT_EQ(harness.Plans(1)[0], "1[0,8)+image0 1[8,16) 1[16,21) 1[21,27)");
   EXPECT_EQ(harness.Plans(1)[0], "1[27,28) 2[21,27)");
   harness.RunUntilIdle();
   // Nobody holds the prefix now, so reviving it takes 6 of the available blocks. One is taken, 3 are left: a
   // suffix of 12 tokens fits, one of 13 has to wait.
   harness.Add(MakeRequest(PromptBuilder().Text(3).Build(), 1));
-  harness.Add(MakeRequest(Picture(1, 2), 8));
+  harness.Add(MakeRequest(PicturePrompt(1, 2), 8));
   harness.Round();
   EXPECT_EQ(harness.core.scheduler().waiting().size(), 1U);
   harness.RunUntilIdle();
   harness.Add(MakeRequest(PromptBuilder().Text(3).Build(), 1));
-  harness.Add(MakeRequest(Picture(1, 2), 7));
+  harness.Add(MakeRequest(PicturePrompt(1, 2), 7));
   harness.Round();
   EXPECT_EQ(harness.core.scheduler().waiting().size(), 0U);
   harness.RunUntilIdle();
@@ -137,7 +133,7 @@ TEST(SchedulerTest, HitsNeedNoNewBlocksButTakeThemFromTheCache) {
 
 TEST(SchedulerTest, PrefixAskedForByManyIsComputedOnce) {
   CoreHarness harness;
-  for (int question = 0; question < 3; ++question) harness.Add(MakeRequest(Picture(1, question), 2));
+  for (int question = 0; question < 3; ++question) harness.Add(MakeRequest(PicturePrompt(1, question), 2));
   harness.Add(MakeRequest(PromptBuilder().Text(8, 9).Build(), 8));
   EXPECT_THAT(harness.Plans(5), ElementsAre("1[0,8)+image0", "4[0,8)", "4[8,9) 1[8,16)", "4[9,10) 1[16,21)",
                                             "4[10,11) 1[21,27)"));
@@ -152,8 +148,8 @@ TEST(SchedulerTest, PrefixAskedForByManyIsComputedOnce) {
 
 TEST(SchedulerTest, LaterRequestsPassOneThatWaitsForAPrefix) {
   CoreHarness harness(FakeModelRunner::SmallFacts(), {.prefill_budget = 8});
-  harness.Add(MakeRequest(Picture(1, 0), 20));
-  harness.Add(MakeRequest(Picture(1, 1), 20));
+  harness.Add(MakeRequest(PicturePrompt(1, 0), 20));
+  harness.Add(MakeRequest(PicturePrompt(1, 1), 20));
   harness.Add(MakeRequest(PromptBuilder().Text(3, 9).Build(), 20));
   harness.Plans(1);
   ASSERT_EQ(harness.core.scheduler().waiting().size(), 1U);
@@ -165,7 +161,7 @@ TEST(SchedulerTest, LaterRequestsPassOneThatWaitsForAPrefix) {
 
 TEST(SchedulerTest, PrefixWhoseHolderIsCancelledIsFinishedByTheNextInLine) {
   CoreHarness harness;
-  for (int question = 0; question < 3; ++question) harness.Add(MakeRequest(Picture(1, question), 2));
+  for (int question = 0; question < 3; ++question) harness.Add(MakeRequest(PicturePrompt(1, question), 2));
   EXPECT_THAT(harness.Plans(2), ElementsAre("1[0,8)+image0", "1[8,16)"));
   EngineCore::Round round;
   harness.core.Fail(1, absl::CancelledError("test"), round);
@@ -210,8 +206,8 @@ TEST(SchedulerTest, SharesWhatTheVarSettingCannotChange) {
                         {kAuthors, kAuthors, 25}};
   for (size_t i = 0; i < std::size(cases); ++i) {
     CoreHarness harness;
-    EXPECT_EQ(CachedBySecond(harness, MakeRequest(Picture(1), 2, cases[i].first),
-                             MakeRequest(Picture(1), 2, cases[i].second)),
+    EXPECT_EQ(CachedBySecond(harness, MakeRequest(PicturePrompt(1), 2, cases[i].first),
+                             MakeRequest(PicturePrompt(1), 2, cases[i].second)),
               cases[i].cached)
         << i;
   }
@@ -219,7 +215,7 @@ TEST(SchedulerTest, SharesWhatTheVarSettingCannotChange) {
 
 TEST(SchedulerTest, OtherPictureWithTheSameIdsIsNotTakenForIt) {
   CoreHarness harness;
-  EXPECT_EQ(CachedBySecond(harness, MakeRequest(Picture(1), 2), MakeRequest(Picture(2), 2)), 4);
+  EXPECT_EQ(CachedBySecond(harness, MakeRequest(PicturePrompt(1), 2), MakeRequest(PicturePrompt(2), 2)), 4);
   EXPECT_EQ(harness.runner.counts().encoded_images, 2);
 }
 
@@ -236,7 +232,7 @@ TEST(SchedulerTest, AnswerIsFoundByThePromptThatContinuesIt) {
   for (const Case& c : {Case{kOff, 33}, Case{kOn, 33}, Case{kObserve, 33}, Case{authors_off, 33},
                         Case{kAuthors, 25}, Case{authors_observe, 25}}) {
     CoreHarness harness;
-    harness.Add(MakeRequest(Picture(1), 10, c.var));
+    harness.Add(MakeRequest(PicturePrompt(1), 10, c.var));
     harness.RunUntilIdle();
     const auto continued =
         PromptBuilder().Text(5).Image(1, 4, 4).Text(6).Tokens(harness.record(1).tokens).Text(3, 7).Build();
@@ -248,18 +244,18 @@ TEST(SchedulerTest, AnswerIsFoundByThePromptThatContinuesIt) {
 
 TEST(SchedulerTest, CacheIsBoundedAndLosesTheEndOfAChainFirst) {
   CoreHarness harness(FakeModelRunner::SmallFacts(), {.prefix_cache_blocks = 4});
-  EXPECT_EQ(CachedBySecond(harness, MakeRequest(Picture(1), 2), MakeRequest(Picture(1), 2)), 16);
+  EXPECT_EQ(CachedBySecond(harness, MakeRequest(PicturePrompt(1), 2), MakeRequest(PicturePrompt(1), 2)), 16);
   EXPECT_EQ(harness.core.scheduler().pool().num_cached(), 4);
 }
 
 TEST(SchedulerTest, CacheGivesWayToRunningSequences) {
   CoreHarness harness(FactsWithBlocks(8));
-  harness.Add(MakeRequest(Picture(1), 2));
+  harness.Add(MakeRequest(PicturePrompt(1), 2));
   harness.RunUntilIdle();
   EXPECT_EQ(harness.core.scheduler().pool().num_cached(), 7);
   harness.Add(MakeRequest(PromptBuilder().Text(20, 5).Build(), 9));  // 7 blocks
   harness.RunUntilIdle();
-  harness.Add(MakeRequest(Picture(1), 2));
+  harness.Add(MakeRequest(PicturePrompt(1), 2));
   harness.RunUntilIdle();
   EXPECT_EQ(harness.record(3).started->cached_tokens, 4) << "the first block of the chain was used last";
 }

@@ -12,36 +12,27 @@
 #include "tests/testing/http2_client.h"
 #include "tests/testing/in_process_server.h"
 #include "tests/testing/temp_dir.h"
+#include "tests/testing/unread_call.h"
+#include "tests/unit/grpc/chat_request.h"
 #include "varserve/v1/inference.grpc.pb.h"
 
 namespace varserve::testing {
 namespace {
 
-constexpr char kGenerate[] = "/varserve.v1.VisionLanguage/Generate";
+using rpc::Chat;
 
-v1::GenerateRequest Chat(uint32_t max_tokens) {
-  v1::GenerateRequest request;
-  v1::Message* message = request.add_messages();
-  message->set_role(v1::ROLE_USER);
-  message->add_parts()->set_text("Hello");
-  request.mutable_options()->set_max_tokens(max_tokens);
-  request.mutable_options()->set_ignore_eos(true);
-  return request;
-}
+constexpr char kGenerate[] = "/varserve.v1.VisionLanguage/Generate";
 
 class DifficultCallersTest : public ::testing::Test {
  protected:
   void Start(InProcessOptions options = {}) {
-    engine::ModelFacts facts = FakeModelRunner::SmallFacts();
-    facts.context = 8192;
-    facts.num_kv_blocks = 4 * 8192 / facts.block_size;
-    runner_ = std::make_unique<FakeModelRunner>(facts);
+    runner_ = std::make_unique<FakeModelRunner>(FakeModelRunner::LongContextFacts());
     server_ = std::make_unique<InProcessServer>(runner_.get(), LoadSmallPreprocessor(), std::move(options));
   }
   int port() const { return server_->port(); }
   absl::Status Ask(uint32_t max_tokens, absl::Duration timeout = absl::InfiniteDuration()) {
     return server_->Connect()
-        ->Generate(Chat(max_tokens), {.timeout = timeout}, [](const auto&) { return true; })
+        ->Generate(Chat("Hello", max_tokens), {.timeout = timeout}, [](const auto&) { return true; })
         .status();
   }
   // Until a call has been counted with this code.
@@ -75,7 +66,7 @@ TEST_F(DifficultCallersTest, WhatTheHeadersForbidIsNotRead) {
 
 TEST_F(DifficultCallersTest, ExactlyOneMessage) {
   Start();
-  const std::string message = GrpcFrame(Chat(1).SerializeAsString());
+  const std::string message = GrpcFrame(Chat("Hello", 1).SerializeAsString());
   for (const auto& [sent, status] : {std::pair<std::string, int>{"", grpc::StatusCode::INVALID_ARGUMENT},
                                      {message, grpc::StatusCode::OK},
                                      {message + message, grpc::StatusCode::INVALID_ARGUMENT},
@@ -148,7 +139,7 @@ TEST_F(DifficultCallersTest, ADeadlineOfCenturies) {
   Start();
   Http2Client caller(port());
   const int call = caller.Call(kGenerate, {{"grpc-timeout", "99999999H"}});
-  caller.Send(call, GrpcFrame(Chat(2).SerializeAsString()), /*end=*/true);
+  caller.Send(call, GrpcFrame(Chat("Hello", 2).SerializeAsString()), /*end=*/true);
   EXPECT_EQ(caller.WaitForStatus(call), grpc::StatusCode::OK);
 }
 
@@ -201,25 +192,16 @@ TEST_F(DifficultCallersTest, ADeadlineThatPassesWhileNobodyReads) {
       if (result.token.has_value()) result.token->top.assign(20, {65, -1.5F});
     }
   };
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 1024);
-  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-  const auto stub = v1::VisionLanguage::NewStub(
-      grpc::CreateCustomChannel(server_->address(), grpc::InsecureChannelCredentials(), arguments));
-  v1::GenerateRequest request = Chat(2000);
+  const auto stub = ConnectWithSmallWindow(server_->address());
+  v1::GenerateRequest request = Chat("Hello", 2000);
   request.mutable_options()->set_logprobs(20);
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(3));
-  const auto reader = stub->Generate(&context, request);
+  UnreadCall call(*stub, request, std::chrono::system_clock::now() + std::chrono::seconds(3));
   while (server_->Metric("time_to_first_token_seconds") < 1) absl::SleepFor(absl::Milliseconds(1));
   server_->WaitUntilIdle();  // every token is made
   EXPECT_EQ(server_->Metric("requests_total"), 0) << "but not yet read";
   WaitForEnd("DEADLINE_EXCEEDED");
   EXPECT_EQ(server_->Metric("requests_total"), 1);
-  v1::GenerateResponse response;
-  while (reader->Read(&response)) {
-  }
-  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(call.Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
 }
 
 TEST_F(DifficultCallersTest, ACallerThatHangsUpIsNotLate) {
@@ -230,7 +212,7 @@ TEST_F(DifficultCallersTest, ACallerThatHangsUpIsNotLate) {
   };
   const auto status =
       server_->Connect()
-          ->Generate(Chat(8000), {.timeout = absl::Hours(1)},
+          ->Generate(Chat("Hello", 8000), {.timeout = absl::Hours(1)},
                      [](const v1::GenerateResponse& response) { return !response.has_started(); })
           .status();
   EXPECT_TRUE(absl::IsCancelled(status)) << status;

@@ -1,4 +1,4 @@
-// Calls over a real connection to the real service and engine, around a runner that can be held up.
+// What the service answers, and what it refuses.
 #include "server/grpc/inference_service.h"
 
 #include <grpcpp/client_context.h>
@@ -9,41 +9,18 @@
 #include "client/rpc_status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/testing/fake_model_runner.h"
-#include "tests/testing/gate.h"
 #include "tests/testing/http2_client.h"
-#include "tests/testing/in_process_server.h"
+#include "tests/unit/grpc/inference_service_fixture.h"
 #include "varserve/v1/inference.grpc.pb.h"
 
 namespace varserve::rpc {
 namespace {
 
-using client::InferenceClient;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-using varserve::testing::FakeModelRunner;
-using varserve::testing::Gate;
 using varserve::testing::InProcessOptions;
-using varserve::testing::InProcessServer;
 
 constexpr char kPicture[] = "P6 is no picture";  // cannot be decoded
-
-engine::ModelFacts Facts() {
-  engine::ModelFacts facts = FakeModelRunner::SmallFacts();
-  facts.context = 8192;
-  facts.num_kv_blocks = 4 * 8192 / facts.block_size;
-  return facts;
-}
-
-v1::GenerateRequest Chat(const std::string& text, uint32_t max_tokens) {
-  v1::GenerateRequest request;
-  v1::Message* message = request.add_messages();
-  message->set_role(v1::ROLE_USER);
-  message->add_parts()->set_text(text);
-  request.mutable_options()->set_max_tokens(max_tokens);
-  request.mutable_options()->set_ignore_eos(true);
-  return request;
-}
 
 v1::AnswerRequest WithBadPicture() {
   v1::AnswerRequest request;
@@ -52,52 +29,7 @@ v1::AnswerRequest WithBadPicture() {
   return request;
 }
 
-class InferenceServiceTest : public ::testing::Test {
- protected:
-  void Start(InProcessOptions options = {}) {
-    runner_.fault = [this](const engine::StepPlan&) {
-      gate_.Pass();
-      return absl::OkStatus();
-    };
-    server_ =
-        std::make_unique<InProcessServer>(&runner_, testing::LoadSmallPreprocessor(), std::move(options));
-    client_ = server_->Connect();
-  }
-
-  absl::Status Ask(const v1::GenerateRequest& request, absl::Duration timeout = absl::InfiniteDuration()) {
-    return client_->Generate(request, {.timeout = timeout}, [](const auto&) { return true; }).status();
-  }
-  // On threads of their own, until the test ends; again while the queue is full.
-  void AskInBackground(const std::string& text) {
-    background_.emplace_back([this, text] {
-      absl::Status status;
-      do {
-        status = Ask(Chat(text, 2));
-      } while (absl::IsResourceExhausted(status));
-      EXPECT_TRUE(status.ok()) << status;
-    });
-  }
-  void TearDown() override {
-    gate_.Open();
-    for (std::thread& thread : background_) thread.join();
-  }
-  // A batch of one that does not move, and one request that waits. Looking whether it does takes its place
-  // for a moment.
-  void Fill() {
-    gate_.Close();
-    AskInBackground("one");
-    gate_.WaitForArrival();
-    AskInBackground("two");
-    while (!absl::IsResourceExhausted(server_->engine().Reserve("", absl::InfiniteFuture()).status()))
-      std::this_thread::yield();
-  }
-
-  FakeModelRunner runner_{Facts()};
-  Gate gate_;
-  std::unique_ptr<InProcessServer> server_;
-  std::unique_ptr<InferenceClient> client_;
-  std::vector<std::thread> background_;
-};
+class InferenceServiceTest : public InferenceServiceFixture {};
 
 TEST_F(InferenceServiceTest, AnswersAndAccounts) {
   Start();
@@ -229,40 +161,6 @@ TEST_F(InferenceServiceTest, FailsOnlyTheRequestWhoseStepFails) {
   beside.join();
 }
 
-// A client whose connection takes little ahead of its reading, and which does not read.
-class LazyReader {
- public:
-  explicit LazyReader(const std::string& address) {
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 1024);
-    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-    stub_ = v1::VisionLanguage::NewStub(
-        grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
-  }
-  void Ask(const v1::GenerateRequest& request) { reader_ = stub_->Generate(&context_, request); }
-  // Now reads on to the end.
-  grpc::Status Finish() {
-    for (v1::GenerateResponse response; reader_->Read(&response);) {
-    }
-    return reader_->Finish();
-  }
-
- private:
-  grpc::ClientContext context_;
-  std::unique_ptr<v1::VisionLanguage::Stub> stub_;
-  std::unique_ptr<grpc::ClientReader<v1::GenerateResponse>> reader_;
-};
-
-// Alternatives of every token: more than a connection takes ahead of its reader. The token is a whole
-// character, so that it is sent at once.
-void SendMuch(engine::StepOutput& output) {
-  for (engine::SequenceResult& result : output.results) {
-    if (!result.token.has_value()) continue;
-    result.token->id = 800;
-    result.token->top.assign(20, {65, -1.5F});
-  }
-}
-
 // With the space that a Llama tokenizer drops at the start of a text.
 TEST_F(InferenceServiceTest, TextsOfAlternativesAreAsInASentence) {
   Start();
@@ -301,41 +199,6 @@ TEST_F(InferenceServiceTest, AByteTokenEndsTheAnswerAtOnce) {
   EXPECT_EQ(finished->finish_reason(), v1::FINISH_REASON_STOP_STRING);
   EXPECT_EQ(finished->text(), "");
   EXPECT_EQ(finished->usage().generated_tokens(), 1);
-}
-
-TEST_F(InferenceServiceTest, ASlowReaderGetsItsAnswerAndHoldsUpNobody) {
-  Start();
-  LazyReader reader(server_->address());
-  runner_.edit_output = SendMuch;
-  v1::GenerateRequest request = Chat("slow", 2000);
-  request.mutable_options()->set_logprobs(20);
-  reader.Ask(request);
-  while (server_->Metric("time_to_first_token_seconds") < 1) std::this_thread::yield();
-  server_->WaitUntilIdle();  // all tokens are made
-  EXPECT_TRUE(Ask(Chat("fast", 20)).ok());
-  EXPECT_EQ(server_->Metric("requests_total", "OK"), 1) << "it counts once it is read";
-  EXPECT_TRUE(reader.Finish().ok());
-  EXPECT_EQ(server_->Metric("requests_total", "OK"), 2);
-}
-
-TEST_F(InferenceServiceTest, ACallNobodyReadsIsCancelled) {
-  InProcessOptions options;
-  options.service.write_timeout = absl::Milliseconds(200);
-  Start(options);
-  LazyReader reader(server_->address());
-  runner_.fault = [](const engine::StepPlan&) {
-    absl::SleepFor(absl::Milliseconds(1));  // so that it is not done before it is cancelled
-    return absl::OkStatus();
-  };
-  runner_.edit_output = SendMuch;
-  v1::GenerateRequest request = Chat("lazy", 8000);
-  request.mutable_options()->set_logprobs(20);
-  reader.Ask(request);
-  while (server_->Metric("requests_total") < 1) absl::SleepFor(absl::Milliseconds(5));
-  server_->WaitUntilIdle();
-  EXPECT_LT(server_->Metric("generated_tokens_total"), 8000);
-  EXPECT_EQ(server_->Metric("kv_cache_usage_ratio"), 0);
-  EXPECT_EQ(reader.Finish().error_code(), grpc::StatusCode::CANCELLED);
 }
 
 }  // namespace

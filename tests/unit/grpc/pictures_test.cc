@@ -23,13 +23,6 @@ using varserve::testing::FakeModelRunner;
 using varserve::testing::Gate;
 using varserve::testing::InProcessServer;
 
-engine::ModelFacts Facts() {
-  engine::ModelFacts facts = FakeModelRunner::SmallFacts();
-  facts.context = 8192;
-  facts.num_kv_blocks = 4 * 8192 / facts.block_size;
-  return facts;
-}
-
 v1::AnswerRequest Question(int pictures) {
   static const std::string picture = ReadFile(RepositoryPath("tests/golden/images/files/photo.jpg"));
   v1::AnswerRequest request;
@@ -68,7 +61,7 @@ class PicturesTest : public ::testing::Test {
   }
 
   std::unique_ptr<ByteBudget> memory_;  // outlives the server, which may hold a picture to its end
-  FakeModelRunner runner_{Facts()};
+  FakeModelRunner runner_{FakeModelRunner::LongContextFacts()};
   Gate gate_;
   std::unique_ptr<InProcessServer> server_;
   std::unique_ptr<client::InferenceClient> client_;

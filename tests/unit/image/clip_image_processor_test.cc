@@ -9,6 +9,7 @@
 #include "nlohmann/json.hpp"
 #include "tests/testing/clip_image_processor.h"
 #include "tests/testing/files.h"
+#include "tests/testing/temp_dir.h"
 
 namespace varserve::image {
 namespace {
@@ -148,9 +149,8 @@ TEST(ClipImageProcessorTest, DigestIsOfContentAndSize) {
 }
 
 TEST(ClipImageProcessorTest, LoadsFromEitherFile) {
-  const std::filesystem::path dir = ::testing::TempDir() + "/image_processor_test";
-  std::filesystem::remove_all(dir);
-  std::filesystem::create_directory(dir);
+  const varserve::testing::TempDir temp;
+  const std::filesystem::path dir = temp.path();
   EXPECT_THAT(std::string(ClipImageProcessorConfig::Load(dir).status().message()),
               HasSubstr("neither preprocessor_config.json nor an image_processor in processor_config.json"));
   std::ofstream(dir / "preprocessor_config.json") << ClipConfig({{"crop_size", 5}});

@@ -10,6 +10,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/testing/files.h"
+#include "tests/testing/temp_dir.h"
 
 namespace varserve::text {
 namespace {
@@ -106,9 +107,8 @@ TEST(ChatTemplateTest, KnowsTheDate) {
 }
 
 TEST(ChatTemplateTest, IsFoundWhereTransformersLooks) {
-  const std::filesystem::path dir = testing::TempDir() + "/chat_template_test";
-  std::filesystem::remove_all(dir);
-  std::filesystem::create_directory(dir);
+  const varserve::testing::TempDir temp;
+  const std::filesystem::path dir = temp.path();
   const absl::Status none = ChatTemplate::Load(dir, {}).status();
   EXPECT_EQ(none.code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(none.message()),
@@ -134,9 +134,8 @@ TEST(ChatTemplateTest, IsFoundWhereTransformersLooks) {
 }
 
 TEST(ChatTemplateTest, AMalformedFileIsNamed) {
-  const std::filesystem::path dir = testing::TempDir() + "/chat_template_test_malformed";
-  std::filesystem::remove_all(dir);
-  std::filesystem::create_directory(dir);
+  const varserve::testing::TempDir temp;
+  const std::filesystem::path dir = temp.path();
   const auto error = [&](const std::string& file, const std::string& text) {
     std::ofstream(dir / file) << text;
     const absl::Status status = ChatTemplate::Load(dir, {}).status();

@@ -1,10 +1,13 @@
 // The small model directories of the goldens, and tokenizers made for one test.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "server/text/tokenizer.h"
@@ -30,6 +33,8 @@ inline nlohmann::json SpecialToken(int id, absl::string_view content) {
           {"special", true}};
 }
 
+inline constexpr int kImage = 2;  // of UnigramModel
+
 // A unigram model of single characters that also knows its special tokens as pieces: </s> (1) and <image>
 // (2).
 inline nlohmann::json UnigramModel() {
@@ -48,6 +53,20 @@ inline nlohmann::json UnigramModel() {
           {"post_processor", nullptr},
           {"decoder", {{"type", "Fuse"}}},
           {"model", {{"type", "Unigram"}, {"unk_id", 0}, {"vocab", vocabulary}, {"byte_fallback", false}}}};
+}
+
+inline Tokenizer Parse(const nlohmann::json& tokenizer_json,
+                       const nlohmann::json& config = nlohmann::json::object()) {
+  absl::StatusOr<Tokenizer> tokenizer = Tokenizer::Parse(tokenizer_json.dump(), config.dump(), kImage);
+  EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
+  return *std::move(tokenizer);
+}
+
+inline std::vector<int32_t> Encode(const Tokenizer& tokenizer, absl::string_view text,
+                                   absl::Span<const uint32_t> protected_offsets = {}) {
+  const auto ids = tokenizer.Encode(text, {.protected_offsets = protected_offsets});
+  EXPECT_TRUE(ids.ok()) << ids.status();
+  return ids.value_or(std::vector<int32_t>());
 }
 
 }  // namespace varserve::text
