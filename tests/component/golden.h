@@ -6,9 +6,11 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "server/backend/backend.h"
 #include "server/engine/request.h"
 #include "server/model/safetensors.h"
 #include "tests/testing/files.h"
@@ -39,6 +41,17 @@ class Golden {
  private:
   std::unique_ptr<model::SafetensorsFile> file_;
 };
+
+// What tests against golden values run with: each tiny model on each backend.
+using ModelAndBackend = std::tuple<std::string, backend::BackendKind>;
+inline auto EveryModelAndBackend() {
+  return ::testing::Combine(::testing::Values("clip_mha", "clip_gqa", "dinov2_gqa", "llama3_rope"),
+                            ::testing::Values(backend::BackendKind::kCpu, backend::BackendKind::kTorch));
+}
+inline std::string ModelAndBackendName(const ::testing::TestParamInfo<ModelAndBackend>& info) {
+  return std::get<0>(info.param) +
+         (std::get<1>(info.param) == backend::BackendKind::kCpu ? "_cpu" : "_torch");
+}
 
 // Logits cannot be had from a runner, log-probabilities of all tokens can.
 inline at::Tensor AllLogprobs(const engine::Token& token) {

@@ -7,7 +7,6 @@
 namespace varserve::model {
 namespace {
 
-using backend::BackendKind;
 using testing::Golden;
 using testing::RunnerDriver;
 using testing::TinyModel;
@@ -15,7 +14,7 @@ using testing::TinyModel;
 constexpr double kTolerance = 2e-4;
 constexpr int kVocabulary = 160;
 
-class ModelGoldenTest : public ::testing::TestWithParam<std::tuple<std::string, BackendKind>> {
+class ModelGoldenTest : public ::testing::TestWithParam<testing::ModelAndBackend> {
  protected:
   const std::string name_ = std::get<0>(GetParam());
   const TinyModel tiny_{name_};
@@ -78,14 +77,8 @@ TEST_P(ModelGoldenTest, GreedySteps) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, ModelGoldenTest,
-                         ::testing::Combine(::testing::Values("clip_mha", "clip_gqa", "dinov2_gqa",
-                                                              "llama3_rope"),
-                                            ::testing::Values(BackendKind::kCpu, BackendKind::kTorch)),
-                         [](const auto& info) {
-                           return std::get<0>(info.param) +
-                                  (std::get<1>(info.param) == BackendKind::kCpu ? "_cpu" : "_torch");
-                         });
+INSTANTIATE_TEST_SUITE_P(Models, ModelGoldenTest, testing::EveryModelAndBackend(),
+                         testing::ModelAndBackendName);
 
 }  // namespace
 }  // namespace varserve::model

@@ -11,7 +11,6 @@
 namespace varserve::model {
 namespace {
 
-using backend::BackendKind;
 using nlohmann::json;
 using testing::Golden;
 using testing::RunnerDriver;
@@ -50,7 +49,7 @@ void ExpectShares(const interventions::AttentionShares& shares, const at::Tensor
   EXPECT_NEAR(shares.visual_after, expected[3].item<double>(), kReportTolerance) << where;
 }
 
-class VarGoldenTest : public ::testing::TestWithParam<std::tuple<std::string, BackendKind>> {
+class VarGoldenTest : public ::testing::TestWithParam<testing::ModelAndBackend> {
  protected:
   const std::string name_ = std::get<0>(GetParam());
   const TinyModel tiny_{name_};
@@ -191,14 +190,8 @@ TEST_P(VarGoldenTest, Report) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, VarGoldenTest,
-                         ::testing::Combine(::testing::Values("clip_mha", "clip_gqa", "dinov2_gqa",
-                                                              "llama3_rope"),
-                                            ::testing::Values(BackendKind::kCpu, BackendKind::kTorch)),
-                         [](const auto& info) {
-                           return std::get<0>(info.param) +
-                                  (std::get<1>(info.param) == BackendKind::kCpu ? "_cpu" : "_torch");
-                         });
+INSTANTIATE_TEST_SUITE_P(Models, VarGoldenTest, testing::EveryModelAndBackend(),
+                         testing::ModelAndBackendName);
 
 }  // namespace
 }  // namespace varserve::model

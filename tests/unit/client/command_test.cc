@@ -119,7 +119,7 @@ TEST_F(CommandTest, UsageErrorsComeBeforeAnyCall) {
                                              {"ask", picture_, "?", "--timeout", "5 s"},
                                              {"ask", picture_, "?", "--retry", "-1"},
                                              {"ask", picture_, "?", "--retry", "1e9"}}) {
-    EXPECT_EQ(Run<AskCommand>(arguments), kExitUsage) << testing::PrintToString(arguments);
+    EXPECT_EQ(Run<AskCommand>(arguments), kExitUsage) << ::testing::PrintToString(arguments);
   }
   EXPECT_TRUE(server_.metadata().empty());
 }

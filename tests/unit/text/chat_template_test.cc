@@ -16,8 +16,8 @@ namespace varserve::text {
 namespace {
 
 using Json = nlohmann::json;
-using testing::HasSubstr;
-using testing::StartsWith;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 const std::vector<Message> kHello = {{Role::kUser, {"Hello"}}};
 
@@ -103,7 +103,7 @@ TEST(ChatTemplateTest, InvalidUtf8DoesNotCrash) {
 
 TEST(ChatTemplateTest, KnowsTheDate) {
   const std::string year = *Render("{{ strftime_now('%Y') }}");
-  EXPECT_THAT(year, testing::MatchesRegex("20[0-9][0-9]"));
+  EXPECT_THAT(year, ::testing::MatchesRegex("20[0-9][0-9]"));
 }
 
 TEST(ChatTemplateTest, IsFoundWhereTransformersLooks) {
