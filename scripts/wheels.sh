@@ -31,7 +31,7 @@ fetch_wheel() {
     die "download of $requirement broke off; run the same command again to go on where it stopped"
   if ! echo "$sha256  $WHEEL.part" | sha256sum --check --status; then
     rm -f "$WHEEL.part"
-    die "$requirement: the downloaded file has not the pinned hash $sha256; it was deleted"
+    die "$requirement: the hash of the downloaded file is not the pinned $sha256; deleted the file"
   fi
   mv "$WHEEL.part" "$WHEEL"
 }

@@ -31,7 +31,7 @@ class Front {
 
   // Takes requests for this model, which must outlive the front.
   void Serve(Serving& serving);
-  // Takes none any more; callers are told why.
+  // Rejects all requests from now on, with this reason.
   void Refuse(std::string reason);
   // What health and metrics say. Who is not live is to be restarted.
   void SetHealth(const telemetry::Metrics::Health& health, bool live);

@@ -165,9 +165,7 @@ absl::Status ChatService::Enqueue(const ModelRef& model, const std::shared_ptr<C
     }
     if (!status.ok()) Refuse(*call, status, mode);
   });
-  return accepted
-             ? absl::OkStatus()
-             : absl::UnavailableError("server: is shutting down; try again later, or ask another replica");
+  return accepted ? absl::OkStatus() : engine::ShuttingDownError();
 }
 
 void ChatService::Refuse(Call& call, const absl::Status& status, Mode mode) {

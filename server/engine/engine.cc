@@ -18,6 +18,10 @@ absl::Status BrokenError(const absl::Status& why) {
 
 }  // namespace
 
+absl::Status ShuttingDownError() {
+  return absl::UnavailableError("server: is shutting down; try again later, or ask another replica");
+}
+
 Engine::Engine(const EngineOptions& options, ModelRunner* runner, EngineObserver* observer,
                const Clock* clock)
     : facts_(runner->facts()),
@@ -55,7 +59,7 @@ absl::Status Engine::Validate(const GenerationRequest& request) const {
 absl::Status Engine::CheckServing() const {
   if (!fatal_.ok()) return BrokenError(fatal_);
   if (state_ == State::kServing) return absl::OkStatus();
-  return absl::UnavailableError("server: is shutting down; try again later, or ask another replica");
+  return ShuttingDownError();
 }
 
 void Engine::GivePlaceBack::operator()(Engine* engine) const {
@@ -189,9 +193,7 @@ void Engine::Run() {
         core_.Fail(id, absl::CancelledError("request: was cancelled"), round);
       core_.FailExpired(round);
       if (end <= clock_->Now()) {
-        core_.FailAll(
-            absl::UnavailableError("server: is shutting down; try again later, or ask another replica"),
-            round);
+        core_.FailAll(ShuttingDownError(), round);
       }
       core_.Admit(round);
       LeaveQueue(round);

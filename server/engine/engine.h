@@ -49,6 +49,9 @@ struct Submission {
   std::shared_ptr<OutputSink> sink;
 };
 
+// UNAVAILABLE, for callers that come, or whose requests are left, when the server ends.
+absl::Status ShuttingDownError();
+
 class Engine {
  public:
   // Starts the thread. The pointers must outlive the engine.

@@ -23,7 +23,7 @@ std::vector<StepPlan> SplitBySequence(const StepPlan& plan) {
 }
 
 // If this fails too, there is nobody left to notify.
-void TellFailed(OutputSink& sink, const absl::Status& status) {
+void SendFailure(OutputSink& sink, const absl::Status& status) {
   CatchExceptions([&] { sink.OnFailed(status); }).IgnoreError();
 }
 
@@ -191,13 +191,13 @@ void EngineCore::Finish(const Sequence& sequence, FinishReason reason, Round& ro
   std::unique_ptr<const interventions::Report> report;
   if (sequence.request.intervention != nullptr) report = scheduler_.Report(sequence.id);
   const std::shared_ptr<OutputSink> sink = Remove(sequence, Scheduler::BlockContent::kValid, round);
-  const absl::Status told = CatchExceptions([&] { sink->OnFinished(reason, std::move(report)); });
-  if (!told.ok()) TellFailed(*sink, told);
+  const absl::Status sent = CatchExceptions([&] { sink->OnFinished(reason, std::move(report)); });
+  if (!sent.ok()) SendFailure(*sink, sent);
 }
 
 void EngineCore::End(const Sequence& sequence, Scheduler::BlockContent content, const absl::Status& status,
                      Round& round) {
-  TellFailed(*Remove(sequence, content, round), status);
+  SendFailure(*Remove(sequence, content, round), status);
 }
 
 std::shared_ptr<OutputSink> EngineCore::Remove(const Sequence& sequence, Scheduler::BlockContent content,
@@ -216,7 +216,7 @@ std::shared_ptr<OutputSink> EngineCore::Remove(const Sequence& sequence, Schedul
 }
 
 void EngineCore::Abandon(const absl::Status& status) {
-  for (const auto& [id, sink] : sinks_) TellFailed(*sink, status);
+  for (const auto& [id, sink] : sinks_) SendFailure(*sink, status);
   sinks_.clear();
 }
 

@@ -48,7 +48,7 @@ bool Sequence::wants_map() const {
   if (request.map_layers.empty() || request.intervention == nullptr) return false;
   int64_t bytes = 0;  // of one map, before and after
   for (const ImageSpan& span : request.prompt->spans) {
-    bytes += 2 * static_cast<int64_t>(sizeof(float)) * span.layout->rows * span.layout->cols;
+    bytes += interventions::MapBytes(*span.layout);
   }
   return static_cast<int64_t>(maps.size()) * bytes <= request.max_map_bytes;
 }

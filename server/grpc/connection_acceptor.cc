@@ -45,7 +45,7 @@ int RaiseFileLimit(int wanted) {
 }
 
 absl::Status CannotListen(const std::string& address, absl::string_view why) {
-  return absl::UnavailableError(absl::StrCat("--listen: cannot listen on ", address, ": ", why));
+  return absl::UnavailableError(absl::StrCat("cannot listen on ", address, ": ", why));
 }
 
 // A listening socket, or an error.
@@ -123,12 +123,14 @@ std::optional<tcp_info> TcpInfo(int socket) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> ConnectionAcceptor::Listen(const std::string& address,
+absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> ConnectionAcceptor::Listen(absl::string_view flag,
+                                                                               const std::string& address,
                                                                                int max_connections) {
   auto acceptor = absl::WrapUnique(new ConnectionAcceptor());
   acceptor->max_connections_ = RaiseFileLimit(max_connections);
   acceptor->stop_event_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  RETURN_IF_ERROR(acceptor->ListenOn(address));
+  const absl::Status status = acceptor->ListenOn(address);
+  if (!status.ok()) return absl::Status(status.code(), absl::StrCat("--", flag, ": ", status.message()));
   return acceptor;
 }
 

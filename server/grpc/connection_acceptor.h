@@ -29,9 +29,11 @@ class ConnectionAcceptor {
   // Takes ownership of the socket. Called on the acceptor's thread.
   using OnConnection = std::function<void(int listener, int socket)>;
 
-  // `address` is host:port, where port 0 picks a free one, or unix:PATH. UNAVAILABLE if it cannot listen
-  // there. Raises the process's limit on open files for this many connections, as far as possible.
-  static absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> Listen(const std::string& address,
+  // `address` is host:port, where port 0 picks a free one, or unix:PATH. UNAVAILABLE, beginning with the flag
+  // that has the address, if it cannot listen there. Raises the process's limit on open files for this many
+  // connections, as far as possible.
+  static absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> Listen(absl::string_view flag,
+                                                                    const std::string& address,
                                                                     int max_connections);
   ~ConnectionAcceptor();  // calls Stop()
 

@@ -129,7 +129,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   if (!options.health_listen.empty()) {
     ASSIGN_OR_RETURN(result->probes_, ProbeServer::Start(options.health_listen));
   }
-  ASSIGN_OR_RETURN(result->acceptor_, ConnectionAcceptor::Listen(options.listen, options.max_connections));
+  ASSIGN_OR_RETURN(result->acceptor_,
+                   ConnectionAcceptor::Listen("listen", options.listen, options.max_connections));
   ConnectionAcceptor& acceptor = *result->acceptor_;
   if (acceptor.max_connections() < options.max_connections) {
     logger->Warning(

@@ -9,10 +9,9 @@
 #include <atomic>
 
 #include "absl/memory/memory.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "grpc/health/v1/health.grpc.pb.h"
+#include "server/base/status_macros.h"
 #include "varserve/v1/inference.grpc.pb.h"
 
 namespace varserve::rpc {
@@ -57,13 +56,7 @@ ProbeServer::~ProbeServer() {
 
 absl::StatusOr<std::unique_ptr<ProbeServer>> ProbeServer::Start(const std::string& listen) {
   auto result = absl::WrapUnique(new ProbeServer());
-  absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> acceptor =
-      ConnectionAcceptor::Listen(listen, kMostConnections);
-  if (!acceptor.ok()) {
-    return absl::UnavailableError(
-        absl::StrCat("--health_listen: ", absl::StripPrefix(acceptor.status().message(), "--listen: ")));
-  }
-  result->acceptor_ = *std::move(acceptor);
+  ASSIGN_OR_RETURN(result->acceptor_, ConnectionAcceptor::Listen("health_listen", listen, kMostConnections));
   grpc::ServerBuilder builder;
   result->connections_ = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,

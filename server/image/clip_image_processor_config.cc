@@ -196,16 +196,6 @@ absl::StatusOr<ClipImageProcessorConfig> ClipImageProcessorConfig::Parse(const J
   return ReadConfig(fields);
 }
 
-int ClipImageProcessorConfig::height() const {
-  if (do_center_crop) return crop_height;
-  return do_resize && !shortest_edge.has_value() ? resize_height : *shortest_edge;  // of a square
-}
-
-int ClipImageProcessorConfig::width() const {
-  if (do_center_crop) return crop_width;
-  return do_resize && !shortest_edge.has_value() ? resize_width : *shortest_edge;
-}
-
 float ClipImageProcessorConfig::Normalize(int c, int value) const {
   const float unscaled = static_cast<float>(value);
   if (!do_normalize) return do_rescale ? unscaled * static_cast<float>(rescale_factor) : unscaled;

@@ -36,8 +36,8 @@ struct ClipImageProcessorConfig {
   static absl::StatusOr<ClipImageProcessorConfig> Parse(const nlohmann::json& config);
 
   // Pixels of every processed image.
-  int height() const;
-  int width() const;
+  int height() const { return do_center_crop ? crop_height : shortest_edge.value_or(resize_height); }
+  int width() const { return do_center_crop ? crop_width : shortest_edge.value_or(resize_width); }
 
   // The float an 8 bit value of channel c becomes, rounded as transformers' fused rescaling and normalizing
   // does.

@@ -2,6 +2,7 @@
 // request's intervention makes its report from it. Plain data.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -24,6 +25,11 @@ struct AttentionMap {
   std::vector<float> before;  // [visual tokens of the prompt, in order]
   std::vector<float> after;
 };
+
+// Bytes of a map's values over one image's grid, before and after.
+inline int64_t MapBytes(const ImageLayout& image) {
+  return 2 * static_cast<int64_t>(sizeof(float)) * image.rows * image.cols;
+}
 
 struct TokenEvidence {
   const float* measures = nullptr;          // [measures of a token, layers]

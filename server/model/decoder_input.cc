@@ -7,7 +7,8 @@ namespace varserve::model {
 DecoderInput MakeDecoderInput(const VisionLanguageModel& model, const engine::StepPlan& plan,
                               const StepInput& input, const ImageFeatures& features,
                               const backend::PreparedRows& rows, StepBuffer& buffer) {
-  std::vector<std::vector<int64_t>> parts = {input.token_ids, input.positions, input.slots, input.sampled};
+  std::vector<absl::Span<const int64_t>> parts = {input.token_ids, input.positions, input.slots,
+                                                  input.sampled};
   parts.insert(parts.end(), input.prefix_blocks.begin(), input.prefix_blocks.end());
   const std::vector<at::Tensor> on_device = buffer.Fill(parts);
   DecoderInput tensors{.hidden = model.decoder().Embed(on_device[0]),

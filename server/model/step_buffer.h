@@ -19,7 +19,7 @@ class StepBuffer {
   // Replaces the content. Grows, and moves, for a step that is larger than all before. Does not synchronize
   // with the host; the step that reads the previous content must have ended.
   // => a view [n] int64 on the device for each part, valid until the next call
-  std::vector<at::Tensor> Fill(absl::Span<const std::vector<int64_t>> parts);
+  std::vector<at::Tensor> Fill(absl::Span<const absl::Span<const int64_t>> parts);
 
  private:
   const at::Device device_;

@@ -54,6 +54,13 @@ bool StartsWithBos(const Tokenizer& tokenizer, const UnmarkedText& prompt_text) 
   return prompt_text.offsets.empty() || prompt_text.offsets.front() >= bos->second.size();
 }
 
+// Tokens that a prompt has in addition to those with placeholders.
+int64_t AddedTokens(absl::Span<const std::shared_ptr<const ProcessedImage>> images) {
+  int64_t added = 0;
+  for (const std::shared_ptr<const ProcessedImage>& image : images) added += image->layout->size() - 1;
+  return added;
+}
+
 // Replaces each placeholder by the tokens of an image's layout.
 absl::StatusOr<Prompt> PlaceImages(const std::vector<int32_t>& token_ids, int32_t placeholder,
                                    absl::Span<const std::shared_ptr<const ProcessedImage>> images) {
@@ -66,9 +73,7 @@ absl::StatusOr<Prompt> PlaceImages(const std::vector<int32_t>& token_ids, int32_
   }
   Prompt prompt;
   prompt.images.assign(images.begin(), images.end());
-  size_t size = token_ids.size();
-  for (const std::shared_ptr<const ProcessedImage>& image : images) size += image->layout->size() - 1;
-  prompt.token_ids.reserve(size);
+  prompt.token_ids.reserve(token_ids.size() + AddedTokens(images));
   for (const int32_t id : token_ids) {
     const int begin = prompt.size();
     if (id != placeholder) {
@@ -120,8 +125,7 @@ absl::StatusOr<Prompt> PromptBuilder::Build(absl::Span<const Message> messages,
                                             absl::Span<const std::shared_ptr<const ProcessedImage>> images,
                                             int context) const {
   // Tokens before placeholders become images; one must be left to be generated.
-  int64_t most_tokens = int64_t{context} - 1;
-  for (const std::shared_ptr<const ProcessedImage>& image : images) most_tokens -= image->layout->size() - 1;
+  const int64_t most_tokens = int64_t{context} - 1 - AddedTokens(images);
   ASSIGN_OR_RETURN(const std::vector<int32_t> token_ids, TokenIds(messages, most_tokens));
   if (static_cast<int64_t>(token_ids.size()) > most_tokens) {
     return absl::InvalidArgumentError(absl::StrFormat(

@@ -2,8 +2,8 @@
 
 Eager attention with the whole matrix; sinks found once, in the prompt; then, layer by layer, a Python loop over the
 heads that copies a head's attention and rewrites it. Redistributes in every head that has visual attention, as
-tests/bench/var.py has the server do,
-in the layers and rows the released code does: layers from the third on, rows behind the picture.
+tests/bench/var.py has the server do, in the layers and rows of the released code: layers from the third on, rows after
+the picture.
 """
 
 import contextlib

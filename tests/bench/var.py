@@ -30,8 +30,8 @@ BATCH = 8
 
 @functools.cache
 def picture(number: int) -> bytes:
-    """Something on a background: of noise all visual tokens would be sinks, with nothing to give their attention to. A
-    corner of 16 x 16 pixels tells the pictures apart."""
+    """Something on a background: in pure noise, all visual tokens would be sinks, and no token could receive
+    their attention. A corner of 16 x 16 pixels distinguishes the pictures."""
     image = Image.open(HERE.parents[1] / "models" / "embedded" / "samples" / "animals.jpg")
     image.paste((number % 16 * 16, number // 16 * 16, 0), (0, 0, 16, 16))
     data = io.BytesIO()

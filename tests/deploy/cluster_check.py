@@ -172,7 +172,7 @@ class Checks:
         )
         message = ""
 
-        def told() -> bool:
+        def has_message() -> bool:
             nonlocal message
             for pod in self.cluster.pods():
                 for status in pod["status"].get("containerStatuses", []):
@@ -180,7 +180,7 @@ class Checks:
                         message = message or state.get("terminated", {}).get("message", "")
             return bool(message)
 
-        wait(told, "the pod's message")
+        wait(has_message, "the pod's message")
         assert "/model" in message and "config.json" in message, message
         assert self.ask(self.cluster.address("varserve")).finished
         self.cluster.run("helm", "rollback", "varserve", "--wait", "--timeout", "10m")

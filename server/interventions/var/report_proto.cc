@@ -80,7 +80,7 @@ void AddMaps(const VarReport& report, const ReportContext& context, v1::VarRepor
       const ImageLayout& layout = *context.prompt.spans[i].layout;
       const size_t grid = first + layout.grid_begin();
       first += layout.num_visual_tokens();
-      bytes += 2 * static_cast<int64_t>(sizeof(float)) * layout.rows * layout.cols + kMapFieldsBytes;
+      bytes += MapBytes(layout) + kMapFieldsBytes;
       if (bytes > context.max_map_bytes) {
         proto.set_maps_truncated(true);
         return;

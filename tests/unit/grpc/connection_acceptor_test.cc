@@ -55,7 +55,7 @@ class Caller {
 class ConnectionAcceptorTest : public ::testing::Test {
  protected:
   void Start(const std::string& address, int max_connections = 100) {
-    auto acceptor = ConnectionAcceptor::Listen(address, max_connections);
+    auto acceptor = ConnectionAcceptor::Listen("listen", address, max_connections);
     ASSERT_TRUE(acceptor.ok()) << acceptor.status();
     acceptor_ = *std::move(acceptor);
     acceptor_->Start([this](int /*listener*/, int socket) {
@@ -108,7 +108,7 @@ TEST_F(ConnectionAcceptorTest, SaysWhyItCannotListen) {
        {taken, std::string("127.0.0.1"), std::string("no.such.host.invalid:1"),
         "unix:" + std::string(200, 'x'), std::string("unix:"), std::string("unix:/dev/null"),
         std::string("127.0.0.1:70000"), std::string("127.0.0.1:http"), std::string("1.2.3.4:1")}) {
-    const absl::Status status = ConnectionAcceptor::Listen(address, 1).status();
+    const absl::Status status = ConnectionAcceptor::Listen("listen", address, 1).status();
     EXPECT_TRUE(absl::IsUnavailable(status)) << address;
     EXPECT_THAT(std::string(status.message()), HasSubstr("cannot listen on " + address));
   }
@@ -118,11 +118,11 @@ TEST_F(ConnectionAcceptorTest, APathBelongsToWhoListensThere) {
   const varserve::testing::TempDir dir;
   const std::string path = dir.path() + "/socket";
   Start("unix:" + path);
-  const absl::Status second = ConnectionAcceptor::Listen("unix:" + path, 1).status();
+  const absl::Status second = ConnectionAcceptor::Listen("listen", "unix:" + path, 1).status();
   EXPECT_THAT(std::string(second.message()), HasSubstr("another process listens there"));
   // Somebody replaces it: that is not to be taken away.
   ASSERT_EQ(unlink(path.c_str()), 0);
-  auto other = ConnectionAcceptor::Listen("unix:" + path, 1);
+  auto other = ConnectionAcceptor::Listen("listen", "unix:" + path, 1);
   ASSERT_TRUE(other.ok()) << other.status();
   acceptor_->Stop();
   EXPECT_EQ(access(path.c_str(), F_OK), 0);
