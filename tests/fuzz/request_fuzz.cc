@@ -10,7 +10,7 @@
 #include "server/chat/chat_request.h"
 #include "server/chat/request_options.h"
 #include "server/grpc/request_parser.h"
-#include "server/interventions/var/options.h"
+#include "server/interventions/table/table.h"
 #include "varserve/v1/inference.pb.h"
 
 namespace {
@@ -39,12 +39,14 @@ void CheckSampling(const SamplingRequest& request) {
   for (const std::string& stop : request.stop) Check(!stop.empty() && stop.size() <= 256);
 }
 
-void CheckVar(const interventions::VarRequest& request) {
-  const interventions::VarSettings& s = request.settings;
-  Check(s.tau > 0 && s.rho >= 0 && s.rho <= 1 && s.p >= 0 && s.p <= 1);
-  Check(s.min_visual_attention >= 0 && s.min_visual_attention <= 1);
-  Check(0 <= s.first_layer && s.first_layer <= s.last_layer && s.last_layer < kLayers);
-  for (const int layer : request.map_layers) Check(layer >= 0 && layer < kLayers);
+void CheckSetting(const interventions::Setting& setting) {
+  v1::Started started;
+  setting.Describe(started);
+  const v1::VarOptions& o = started.var();
+  Check(o.tau() > 0 && o.rho() >= 0 && o.rho() <= 1 && o.p() >= 0 && o.p() <= 1);
+  Check(o.min_visual_attention() >= 0 && o.min_visual_attention() <= 1);
+  Check(o.first_layer() <= o.last_layer() && o.last_layer() < kLayers);
+  for (const int layer : setting.map_layers()) Check(layer >= 0 && layer < kLayers);
 }
 
 template <typename Request>
@@ -65,8 +67,9 @@ void CheckRequest(const grpc::ByteBuffer& bytes) {
   const auto sampling = ReadGenerateOptions(*chat->options, kVocabulary, 1);
   sampling.ok() ? CheckSampling(*sampling) : CheckRefusal(sampling.status());
   for (const auto& [field, options] : chat->settings) {
-    const auto var = interventions::ReadVarOptions(*options, {.profile_tau = 20.0F, .num_layers = kLayers});
-    var.ok() ? CheckVar(*var) : CheckRefusal(var.status());
+    const auto setting =
+        interventions::ReadOptions(*options, {.var = {.profile_tau = 20.0F, .num_layers = kLayers}});
+    setting.ok() ? CheckSetting(**setting) : CheckRefusal(setting.status());
   }
 }
 
