@@ -9,7 +9,6 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <c10/core/Device.h>
 
 #include <cstdint>
 #include <memory>
@@ -56,11 +55,6 @@ class Attention {
   virtual void AttendPrefix(const PrefixChunk& chunk, const at::Tensor& q, const KvLayer& kv,
                             at::Tensor out) const = 0;
 };
-
-// CPU kernels: one pass per row and KV head over K and V as stored.
-std::unique_ptr<Attention> MakeCpuAttention();
-// Tensor operators for any device: used on CUDA, and as a slow reference for the CPU kernels.
-std::unique_ptr<Attention> MakeTorchAttention(at::Device device);
 
 // Mask that tensor operators add to a prefix chunk's scores: [count, start + count]; undefined for a chunk
 // that begins the sequence.

@@ -2,6 +2,9 @@
 
 #include <c10/util/Exception.h>
 
+#include "server/backend/cpu/cpu_backend.h"
+#include "server/backend/torch/torch_backend.h"
+
 namespace varserve::backend {
 
 Backend::Backend(BackendKind kind, at::Device device) {

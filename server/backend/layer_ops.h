@@ -1,5 +1,5 @@
-// The operations of a transformer layer other than attention, in two implementations that compute the same:
-// CPU kernels, and tensor operators for any device. The model's code is written once, against this interface.
+// The operations of a transformer layer other than attention. The model's code is written once, against this
+// interface.
 //
 // Activations are float32 on the CPU and have the serving dtype elsewhere. Weights have the serving dtype,
 // norms' weights are float32. Letters: N tokens, C width, K inputs, O outputs, H heads, Hkv KV heads, D head
@@ -8,7 +8,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <memory>
 #include <vector>
 
 #include "server/backend/kv_layer.h"
@@ -65,8 +64,5 @@ class LayerOps {
   // silu(gate) * up of rows [gate | up]. [N, 2 I] => [N, I]
   virtual at::Tensor SiluMul(const at::Tensor& gate_up) const = 0;
 };
-
-std::unique_ptr<LayerOps> MakeCpuLayerOps();    // CPU
-std::unique_ptr<LayerOps> MakeTorchLayerOps();  // any device
 
 }  // namespace varserve::backend

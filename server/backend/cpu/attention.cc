@@ -1,9 +1,8 @@
-#include "server/backend/attention.h"
-
 #include <ATen/Parallel.h>
 
 #include <algorithm>
 
+#include "server/backend/cpu/cpu_backend.h"
 #include "server/backend/cpu/cpu_kernels.h"
 #include "server/backend/cpu/storage_type.h"
 

@@ -1,8 +1,7 @@
-#include "server/backend/layer_ops.h"
-
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include "server/backend/cpu/cpu_backend.h"
 #include "server/backend/cpu/cpu_kernels.h"
 #include "server/backend/cpu/storage_type.h"
 #include "server/backend/cpu/weight_panels.h"

@@ -1,5 +1,3 @@
-#include "server/backend/attention.h"
-
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -7,6 +5,7 @@
 #include <limits>
 
 #include "server/backend/torch/prefix_attention.h"
+#include "server/backend/torch/torch_backend.h"
 
 namespace varserve::backend {
 namespace {

@@ -1,8 +1,7 @@
-#include "server/backend/layer_ops.h"
-
 #include <ATen/ATen.h>
 
 #include "server/backend/torch/sink_measure.h"
+#include "server/backend/torch/torch_backend.h"
 
 namespace varserve::backend {
 namespace {

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "server/backend/cpu/cpu_backend.h"
+#include "server/backend/torch/torch_backend.h"
 #include "tests/unit/backend/cpu/attention_world.h"
 
 namespace varserve::backend {

@@ -1,7 +1,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "server/backend/attention.h"
+#include "server/backend/cpu/cpu_backend.h"
+#include "server/backend/torch/torch_backend.h"
 
 namespace varserve::backend {
 namespace {
