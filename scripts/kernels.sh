@@ -1,0 +1,18 @@
+# Sourced by ../dev: the GPU kernels, which are compiled ahead of time and tested without a GPU.
+# Functions: compile_kernels, test_kernels.
+# Reads: ROOT. Sets: PYTHON.
+
+KERNELS="$ROOT/server/backend/cuda/kernels"
+
+# Writes compiled.tar.xz and manifest.json next to the kernels.
+compile_kernels() {
+  ensure_venv kernels "$ROOT/tests/kernels/requirements.lock"
+  "$PYTHON" "$KERNELS/compile.py"
+}
+
+# test_kernels: against slow references, in Triton's interpreter on the CPU.
+test_kernels() {
+  ensure_venv kernels "$ROOT/tests/kernels/requirements.lock"
+  say "testing the GPU kernels in Triton's interpreter"
+  TRITON_INTERPRET=1 PYTHONPATH="$KERNELS" "$PYTHON" -m unittest discover --start-directory "$ROOT/tests/kernels"
+}

@@ -1,0 +1,109 @@
+"""The operations of a decoder layer between its matrix products.
+
+Letters: N tokens, C width, H heads, Hkv KV heads, D head size, I gated width. Activations are bfloat16 or float16, all
+sums float32.
+"""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def rms_norm(
+    x,  # [N, C]
+    weight,  # [C] float32
+    out,  # [N, C]
+    dimensions,  # [num_dimensions] int32: D_sink
+    slots,  # [N] int64: of the tokens in the pool
+    phi,  # [2, blocks * block_size] float32, out at `slots`
+    width,  # C
+    num_dimensions,  # 0: phi is not measured
+    phi_stride,  # blocks * block_size
+    eps,
+    authors_eps,
+    DIMENSIONS: tl.constexpr,  # at least num_dimensions, a power of two
+    BLOCK: tl.constexpr,
+):
+    """out = x / sqrt(mean(x^2) + eps) * weight, and phi of the same row (docs/var.md, "Sinks"). Grid: (N,)"""
+    token = tl.program_id(0).to(tl.int64)
+    lane = tl.arange(0, BLOCK)
+    squares = tl.zeros([BLOCK], tl.float32)
+    for start in range(0, width, BLOCK):
+        value = tl.load(x + token * width + start + lane, mask=start + lane < width, other=0.0).to(tl.float32)
+        squares += value * value
+    mean_square = tl.sum(squares, 0) / width
+    scale = 1.0 / tl.sqrt(mean_square + eps)
+    for start in range(0, width, BLOCK):
+        ok = start + lane < width
+        value = tl.load(x + token * width + start + lane, mask=ok, other=0.0).to(tl.float32)
+        gain = tl.load(weight + start + lane, mask=ok, other=0.0)
+        tl.store(out + token * width + start + lane, (value * scale * gain).to(out.dtype.element_ty), mask=ok)
+    if num_dimensions > 0:
+        index = tl.arange(0, DIMENSIONS)
+        dimension = tl.load(dimensions + index, mask=index < num_dimensions, other=0)
+        value = tl.load(x + token * width + dimension, mask=index < num_dimensions, other=0.0)
+        largest = tl.max(tl.abs(value.to(tl.float32)), 0)
+        slot = tl.load(slots + token)
+        tl.store(phi + slot, largest / tl.sqrt(mean_square + eps))
+        tl.store(phi + phi_stride + slot, largest / tl.sqrt(mean_square + authors_eps))
+
+
+@triton.jit
+def rope_and_store(
+    qkv,  # [N, (H + 2 Hkv) D]: q is rotated in place
+    cos,  # [N, D / 2] float32
+    sin,
+    slots,  # [N] int64
+    k_pool,  # [blocks, Hkv, BS, D], out at `slots`: rotated k
+    v_pool,  # out at `slots`
+    heads,
+    kv_heads,
+    head_size,
+    HALF: tl.constexpr,  # D / 2 rounded up to a power of two
+    BS: tl.constexpr,
+):
+    """Rotates by position, as transformers' apply_rotary_pos_emb. Grid: (N, H + 2 Hkv)"""
+    token = tl.program_id(0).to(tl.int64)
+    head = tl.program_id(1)
+    half = head_size // 2
+    lane = tl.arange(0, HALF)
+    ok = lane < half
+    first = qkv + token * (heads + 2 * kv_heads) * head_size + head * head_size + lane
+    low = tl.load(first, mask=ok, other=0.0)
+    high = tl.load(first + half, mask=ok, other=0.0)
+    if head < heads + kv_heads:
+        c = tl.load(cos + token * half + lane, mask=ok, other=0.0)
+        s = tl.load(sin + token * half + lane, mask=ok, other=0.0)
+        wide_low = low.to(tl.float32)
+        wide_high = high.to(tl.float32)
+        low = (wide_low * c - wide_high * s).to(low.dtype)
+        high = (wide_high * c + wide_low * s).to(high.dtype)
+    if head < heads:
+        tl.store(first, low, mask=ok)
+        tl.store(first + half, high, mask=ok)
+    else:
+        slot = tl.load(slots + token)
+        kv_head = (head - heads) % kv_heads
+        at = (((slot // BS) * kv_heads + kv_head) * BS + slot % BS) * head_size + lane
+        if head < heads + kv_heads:
+            tl.store(k_pool + at, low, mask=ok)
+            tl.store(k_pool + at + half, high, mask=ok)
+        else:
+            tl.store(v_pool + at, low, mask=ok)
+            tl.store(v_pool + at + half, high, mask=ok)
+
+
+@triton.jit
+def silu_mul(
+    gate_up,  # [N, 2 I]: gate, up
+    out,  # [N, I]
+    width,  # I
+    BLOCK: tl.constexpr,
+):
+    """out = silu(gate) * up. Grid: (N, ceil(I / BLOCK))"""
+    token = tl.program_id(0).to(tl.int64)
+    lane = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    ok = lane < width
+    gate = tl.load(gate_up + token * 2 * width + lane, mask=ok, other=0.0).to(tl.float32)
+    up = tl.load(gate_up + token * 2 * width + width + lane, mask=ok, other=0.0).to(tl.float32)
+    tl.store(out + token * width + lane, (gate / (1.0 + tl.exp(-gate)) * up).to(out.dtype.element_ty), mask=ok)

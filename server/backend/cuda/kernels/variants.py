@@ -1,0 +1,135 @@
+"""Every kernel in the forms in which it is compiled: types, head sizes, tiles. The server picks among them by name
+(server/backend/cuda/kernel_library.h)."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import attention_maps
+import layer_ops
+import prefix_attention
+import row_attention
+
+BLOCK_SIZE = 16  # slots: KvCache::kBlockSize
+TYPES = ("bf16", "fp16")
+HEAD_SIZES = (64, 128)  # up to which a head size is rounded up
+GROUP = 16  # heads of a KV head, at most
+
+ROWS = {"row_ints": "*i32", "row_floats": "*fp32"}
+TABLES = {"blocks": "*i32", "empty": "*i32", "visual": "*i8"}
+HEADS = {"heads": "i32", "kv_heads": "i32", "head_size": "i32"}
+# Arguments that are multiples of 16: addresses of whole tensors, and sizes of their rows.
+ALIGNED = {
+    "q", "k_pool", "v_pool", "partial", "stats", "out", "factors", "x", "weight", "qkv", "gate_up", "q_stride",
+    "out_stride", "phi_stride", "head_size", "split_slots", "width",
+}  # fmt: skip
+
+
+@dataclasses.dataclass
+class Tile:
+    lanes: int  # rows and heads; tokens of a prefix
+    slots: int  # of one iteration
+    num_warps: int = 4
+    num_stages: int = 2
+
+
+# For shared memory below 99 KiB, the least of the cards from sm_80 on, and few spilled registers at a head size of 128.
+DECODE = Tile(lanes=16, slots=32, num_stages=3)  # single rows
+TEXT = Tile(lanes=32, slots=32)  # many rows of one sequence
+PREFIX = Tile(lanes=128, slots=64, num_warps=8)
+MAPS = Tile(lanes=GROUP, slots=64)
+
+
+@dataclasses.dataclass
+class Variant:
+    name: str
+    function: object  # of triton.jit
+    signature: dict[str, str]
+    constants: dict[str, int]
+    num_warps: int = 4
+    num_stages: int = 2
+
+    def attributes(self) -> dict[tuple[int, ...], list[list[object]]]:
+        return {(i,): [["tt.divisibility", 16]] for i, name in enumerate(self.signature) if name in ALIGNED}
+
+
+def variants() -> Iterator[Variant]:
+    for dtype in TYPES:
+        for size in HEAD_SIZES:
+            yield from attention_variants(f"*{dtype}", f"{dtype}_d{size}", {"BD": size, "BS": BLOCK_SIZE})
+        yield from layer_variants(f"*{dtype}", dtype)
+
+
+def attention_variants(pointer: str, suffix: str, shape: dict[str, int]) -> Iterator[Variant]:
+    pool = {"q": pointer, "k_pool": pointer, "v_pool": pointer}
+    for name, tile in (("decode", DECODE), ("text", TEXT)):
+        yield Variant(
+            f"attend_rows_{name}_{suffix}",
+            row_attention.attend_rows,
+            pool
+            | {"phi": "*fp32"}
+            | ROWS
+            | {"tiles": "*i32"}
+            | TABLES
+            | {"partial": "*fp32", "stats": "*fp32", "q_stride": "i32", "phi_stride": "i32", "max_blocks": "i32"}
+            | {"num_rows": "i32"}
+            | HEADS
+            | {"split_slots": "i32", "scale": "fp32"},
+            shape | {"M": tile.lanes, "N": tile.slots},
+            num_warps=tile.num_warps,
+            num_stages=tile.num_stages,
+        )
+    yield Variant(
+        f"combine_rows_{suffix}",
+        row_attention.combine_rows,
+        {"partial": "*fp32", "stats": "*fp32"}
+        | ROWS
+        | {"out": pointer, "sums": "*fp32", "factors": "*fp32", "out_stride": "i32", "num_rows": "i32"}
+        | HEADS
+        | {"split_slots": "i32", "layer": "i32"},
+        {"BD": shape["BD"], "GP": GROUP},
+    )
+    yield Variant(
+        f"attend_maps_{suffix}",
+        attention_maps.attend_maps,
+        {"q": pointer, "k_pool": pointer, "phi": "*fp32"}
+        | ROWS
+        | {"factors": "*fp32", "map_rows": "*i32", "map_flags": "*i8"}
+        | TABLES
+        | {"maps": "*fp32", "q_stride": "i32", "phi_stride": "i32", "max_blocks": "i32", "max_slots": "i32"}
+        | HEADS
+        | {"scale": "fp32"},
+        shape | {"GP": MAPS.lanes, "N": MAPS.slots},
+    )
+    yield Variant(
+        f"attend_prefix_{suffix}",
+        prefix_attention.attend_prefix,
+        pool
+        | {"blocks": "*i32", "out": pointer, "q_stride": "i32", "out_stride": "i32", "count": "i32", "start": "i32"}
+        | HEADS
+        | {"scale": "fp32"},
+        shape | {"M": PREFIX.lanes, "N": PREFIX.slots},
+        num_warps=PREFIX.num_warps,
+    )
+
+
+def layer_variants(pointer: str, dtype: str) -> Iterator[Variant]:
+    yield Variant(
+        f"rms_norm_{dtype}",
+        layer_ops.rms_norm,
+        {"x": pointer, "weight": "*fp32", "out": pointer, "dimensions": "*i32", "slots": "*i64", "phi": "*fp32"}
+        | {"width": "i32", "num_dimensions": "i32", "phi_stride": "i32", "eps": "fp32", "authors_eps": "fp32"},
+        {"DIMENSIONS": 64, "BLOCK": 1024},
+    )
+    yield Variant(
+        f"rope_and_store_{dtype}",
+        layer_ops.rope_and_store,
+        {"qkv": pointer, "cos": "*fp32", "sin": "*fp32", "slots": "*i64", "k_pool": pointer, "v_pool": pointer} | HEADS,
+        {"HALF": 64, "BS": BLOCK_SIZE},
+        num_warps=1,
+    )
+    yield Variant(
+        f"silu_mul_{dtype}",
+        layer_ops.silu_mul,
+        {"gate_up": pointer, "out": pointer, "width": "i32"},
+        {"BLOCK": 1024},
+    )

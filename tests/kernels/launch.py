@@ -1,0 +1,100 @@
+"""Runs the attention kernels on a world in Triton's interpreter, as the server's cuda backend launches them."""
+
+import numpy as np
+
+from attention_maps import attend_maps
+from attention_world import BLOCK_SIZE, AttentionWorld, Result, Row
+from device_array import DeviceArray
+from interpreter import multiply_bfloat16
+from prefix_attention import attend_prefix
+from row_attention import attend_rows, combine_rows
+from variants import DECODE, GROUP, MAPS, PREFIX, Tile
+
+multiply_bfloat16()
+
+
+class RowTables:
+    """The tables of kernels/attention.py for some rows, ordered by sequence."""
+
+    def __init__(self, world: AttentionWorld, rows: list[Row], tile: Tile) -> None:
+        ints = [
+            (r.sequence, r.num_slots, r.sink_slots, r.first_layer, r.last_layer, int(r.authors_code), 0, 0)
+            for r in rows
+        ]
+        self.ints = DeviceArray(np.array(ints, np.int32))
+        self.floats = DeviceArray(np.array([(r.tau, r.rho, r.p, r.min_visual_attention) for r in rows], np.float32))
+        self.tiles = DeviceArray(np.array(tiles_of(rows, tile.lanes // world.shape.group), np.int32))
+        self.blocks = DeviceArray(world.blocks.astype(np.int32))
+        self.empty = DeviceArray(world.empty)
+        self.visual = DeviceArray(world.visual)
+
+
+def tiles_of(rows: list[Row], rows_each: int) -> list[tuple[int, int]]:
+    tiles = []
+    first = 0
+    while first < len(rows):
+        count = 1
+        while count < rows_each and first + count < len(rows) and rows[first + count].sequence == rows[first].sequence:
+            count += 1
+        tiles.append((first, count))
+        first += count
+    return tiles
+
+
+def run_rows(
+    world: AttentionWorld,
+    rows: list[Row],
+    queries: np.ndarray,
+    layer: int,
+    *,
+    tile: Tile = DECODE,
+    split_slots: int = 64,
+) -> Result:
+    """attend_rows, combine_rows and attend_maps of all rows."""
+    shape = world.shape
+    count, heads, size = queries.shape
+    tables = RowTables(world, rows, tile)
+    splits = -(-max(row.num_slots for row in rows) // split_slots)
+    max_slots = world.max_blocks * BLOCK_SIZE
+    phi_stride = world.phi.shape[1]
+    nan = np.float32(np.nan)
+    partial = DeviceArray(np.full((splits, count, heads, 3, size), nan))
+    stats = DeviceArray(np.full((splits, count, heads, 8), nan))
+    out = world.device(np.zeros(queries.shape))
+    sums = DeviceArray(np.full((count, shape.kv_heads, 4), nan))
+    factors = DeviceArray(np.full((count, heads, 4), nan))
+    maps = DeviceArray(np.zeros((count, shape.kv_heads, 2, max_slots), np.float32))
+    q, k, v, phi = world.device(queries), world.device(world.k), world.device(world.v), DeviceArray(world.phi)
+    scale = float(1 / np.sqrt(size))
+    padded = shape.padded_head_size
+    attend_rows[(len(tables.tiles.numpy()), shape.kv_heads, splits)](
+        q, k, v, phi, tables.ints, tables.floats, tables.tiles, tables.blocks, tables.empty, tables.visual, partial,
+        stats, heads * size, phi_stride, world.max_blocks, count, heads, shape.kv_heads, size, split_slots, scale,
+        BD=padded, BS=BLOCK_SIZE, M=tile.lanes, N=tile.slots,
+    )  # fmt: skip
+    combine_rows[(count, shape.kv_heads)](
+        partial, stats, tables.ints, tables.floats, out, sums, factors,
+        heads * size, count, heads, shape.kv_heads, size, split_slots, layer,
+        BD=padded, GP=GROUP,
+    )  # fmt: skip
+    attend_maps[(count, shape.kv_heads, -(-max_slots // MAPS.slots))](
+        q, k, phi, tables.ints, tables.floats, factors, DeviceArray(np.arange(count, dtype=np.int32)),
+        DeviceArray(np.ones(count, np.int8)), tables.blocks, tables.empty, tables.visual, maps,
+        heads * size, phi_stride, world.max_blocks, max_slots, heads, shape.kv_heads, size, scale,
+        BD=padded, BS=BLOCK_SIZE, GP=MAPS.lanes, N=MAPS.slots,
+    )  # fmt: skip
+    return Result(out.numpy(), sums.numpy(), maps.numpy())
+
+
+def run_prefix(world: AttentionWorld, queries: np.ndarray, start: int) -> np.ndarray:
+    """attend_prefix of a chunk of sequence 0."""
+    shape = world.shape
+    count, heads, size = queries.shape
+    out = world.device(np.zeros(queries.shape))
+    attend_prefix[(-(-count // PREFIX.lanes), heads)](
+        world.device(queries), world.device(world.k), world.device(world.v),
+        DeviceArray(world.blocks[0].astype(np.int32)), out,
+        heads * size, heads * size, count, start, heads, shape.kv_heads, size, float(1 / np.sqrt(size)),
+        BD=shape.padded_head_size, BS=BLOCK_SIZE, M=PREFIX.lanes, N=PREFIX.slots,
+    )  # fmt: skip
+    return out.numpy()
