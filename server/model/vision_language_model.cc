@@ -30,7 +30,13 @@ absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> VisionLanguageModel::
   const ModelConfig& c = model->config_;
   model->var_profile_ = std::move(profile);
   RETURN_IF_ERROR(CatchTorchErrors([&]() -> absl::Status {
-    model->backend_ = std::make_unique<const backend::Backend>(options.backend, device);
+    ASSIGN_OR_RETURN(backend::Backend backend,
+                     backend::MakeBackend(options.backend, {.device = device,
+                                                            .dtype = dtype,
+                                                            .heads = c.decoder.num_attention_heads,
+                                                            .kv_heads = c.decoder.num_key_value_heads,
+                                                            .head_dim = c.decoder.head_dim}));
+    model->backend_ = std::make_unique<const backend::Backend>(std::move(backend));
     const backend::LayerOps& ops = model->backend_->ops();
     WeightLoader weights(checkpoint, device, dtype);
     model->tower_ =

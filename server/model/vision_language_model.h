@@ -7,7 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "server/backend/backend.h"
+#include "server/backend/table/backend_table.h"
 #include "server/base/prompt.h"
 #include "server/model/decoder.h"
 #include "server/model/model_config.h"

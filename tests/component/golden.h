@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "server/backend/backend.h"
+#include "server/backend/table/backend_table.h"
 #include "server/engine/request.h"
 #include "server/model/safetensors.h"
 #include "tests/testing/files.h"

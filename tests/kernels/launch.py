@@ -16,9 +16,9 @@ multiply_bfloat16()
 class RowTables:
     """The tables of kernels/attention.py for some rows, ordered by sequence."""
 
-    def __init__(self, world: AttentionWorld, rows: list[Row], tile: Tile) -> None:
+    def __init__(self, world: AttentionWorld, rows: list[Row], tile: Tile, split_slots: int) -> None:
         ints = [
-            (r.sequence, r.num_slots, r.sink_slots, r.first_layer, r.last_layer, int(r.authors_code), 0, 0)
+            (r.sequence, r.num_slots, r.sink_slots, r.first_layer, r.last_layer, int(r.authors_code), split_slots, 0)
             for r in rows
         ]
         self.ints = DeviceArray(np.array(ints, np.int32))
@@ -53,7 +53,7 @@ def run_rows(
     """attend_rows, combine_rows and attend_maps of all rows."""
     shape = world.shape
     count, heads, size = queries.shape
-    tables = RowTables(world, rows, tile)
+    tables = RowTables(world, rows, tile, split_slots)
     splits = -(-max(row.num_slots for row in rows) // split_slots)
     max_slots = world.max_blocks * BLOCK_SIZE
     phi_stride = world.phi.shape[1]
@@ -74,7 +74,7 @@ def run_rows(
     )  # fmt: skip
     combine_rows[(count, shape.kv_heads)](
         partial, stats, tables.ints, tables.floats, out, sums, factors,
-        heads * size, count, heads, shape.kv_heads, size, split_slots, layer,
+        heads * size, count, heads, shape.kv_heads, size, layer,
         BD=padded, GP=GROUP,
     )  # fmt: skip
     attend_maps[(count, shape.kv_heads, -(-max_slots // MAPS.slots))](
@@ -93,7 +93,7 @@ def run_prefix(world: AttentionWorld, queries: np.ndarray, start: int) -> np.nda
     out = world.device(np.zeros(queries.shape))
     attend_prefix[(-(-count // PREFIX.lanes), heads)](
         world.device(queries), world.device(world.k), world.device(world.v),
-        DeviceArray(world.blocks[0].astype(np.int32)), out,
+        DeviceArray(world.blocks[0].astype(np.int64)), out,
         heads * size, heads * size, count, start, heads, shape.kv_heads, size, float(1 / np.sqrt(size)),
         BD=shape.padded_head_size, BS=BLOCK_SIZE, M=PREFIX.lanes, N=PREFIX.slots,
     )  # fmt: skip

@@ -38,10 +38,14 @@ def compile_variant(name: str, capability: int) -> tuple[str, dict[str, object],
         "enable_fp_fusion": True,
     }
     compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
+    constants = variant.constants
     facts = {
         "entry": compiled.metadata.name,
         "threads": 32 * compiled.metadata.num_warps,
         "shared_bytes": compiled.metadata.shared,
+        "arguments": "".join({"*": "p", "i": "i", "f": "f"}[kind[0]] for kind in variant.signature.values()),
+        "lanes": constants.get("M") or constants.get("GP") or constants.get("DIMENSIONS") or 0,
+        "slots": constants.get("N") or constants.get("BLOCK") or 0,
     }
     return name, facts, compiled.asm["ptx"]
 

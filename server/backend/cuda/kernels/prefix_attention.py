@@ -11,7 +11,7 @@ def attend_prefix(
     q,  # [count, H, D], rows q_stride apart
     k_pool,
     v_pool,
-    blocks,  # [ceil((start + count) / BS)] int32: the sequence's
+    blocks,  # [ceil((start + count) / BS)] int64: the sequence's
     out,  # [count, H, D], rows out_stride apart
     q_stride,
     out_stride,

@@ -10,7 +10,7 @@ Letters: R rows, H heads, Hkv KV heads, G = H / Hkv, D head size, B sequences, S
 rounded up to a power of two, BS the pool's block size. A lane is one row and one head of a KV head's group.
 
 Tables, made once per step:
-  row_ints    [R, 8] int32: sequence, num_slots, sink_slots, first_layer, last_layer, authors_code, 0, 0
+  row_ints    [R, 8] int32: sequence, num_slots, sink_slots, first_layer, last_layer, authors_code, split_slots, 0
   row_floats  [R, 4] float32: tau, rho, p, min_visual_attention
   tiles       [T, 2] int32: first row, number of rows; all of one sequence, at most M // G
   blocks      [B, max_blocks] int32
@@ -163,7 +163,6 @@ def combine_rows(
     heads,
     kv_heads,
     head_size,
-    split_slots,
     layer,
     BD: tl.constexpr,
     GP: tl.constexpr,  # G rounded up to a power of two
@@ -189,7 +188,7 @@ def combine_rows(
     on_sinks = tl.zeros([GP, BD], tl.float32)
     on_visual = tl.zeros([GP, BD], tl.float32)
     on_rest = tl.zeros([GP, BD], tl.float32)
-    for split in range(tl.cdiv(num_slots, split_slots)):
+    for split in range(tl.cdiv(num_slots, tl.load(row_ints + row * 8 + 6))):
         at = (split * num_rows + row).to(tl.int64) * heads + head  # [GP]
         of = stats + at * STATS
         split_top = tl.load(of, mask=lane_ok, other=NO_SCORE)

@@ -85,7 +85,7 @@ def attention_variants(pointer: str, suffix: str, shape: dict[str, int]) -> Iter
         | ROWS
         | {"out": pointer, "sums": "*fp32", "factors": "*fp32", "out_stride": "i32", "num_rows": "i32"}
         | HEADS
-        | {"split_slots": "i32", "layer": "i32"},
+        | {"layer": "i32"},
         {"BD": shape["BD"], "GP": GROUP},
     )
     yield Variant(
@@ -104,7 +104,7 @@ def attention_variants(pointer: str, suffix: str, shape: dict[str, int]) -> Iter
         f"attend_prefix_{suffix}",
         prefix_attention.attend_prefix,
         pool
-        | {"blocks": "*i32", "out": pointer, "q_stride": "i32", "out_stride": "i32", "count": "i32", "start": "i32"}
+        | {"blocks": "*i64", "out": pointer, "q_stride": "i32", "out_stride": "i32", "count": "i32", "start": "i32"}
         | HEADS
         | {"scale": "fp32"},
         shape | {"M": PREFIX.lanes, "N": PREFIX.slots},

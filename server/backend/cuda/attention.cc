@@ -1,0 +1,132 @@
+#include "server/backend/cuda/attention.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/backend/cuda/row_tables.h"
+#include "server/base/status_macros.h"
+
+namespace varserve::backend {
+namespace {
+
+constexpr int64_t kStats = 8;    // of a lane and split, see attend_rows
+constexpr int64_t kFactors = 4;  // of a row and head, see combine_rows
+
+class CudaAttention : public Attention {
+ public:
+  struct Forms {
+    const KernelForm* decode;
+    const KernelForm* text;
+    const KernelForm* combine;
+    const KernelForm* maps;
+    const KernelForm* prefix;
+  };
+  CudaAttention(std::shared_ptr<const Kernels> kernels, Forms forms, at::Device device, int64_t group)
+      : kernels_(std::move(kernels)), forms_(forms), device_(device), group_(group) {}
+
+  std::unique_ptr<PreparedRows> Prepare(const RowBatch& batch, int64_t block_size) const override {
+    return std::make_unique<RowTables>(batch, block_size, forms_.text->lanes / group_, device_);
+  }
+  int64_t evidence_groups(int64_t kv_heads) const override { return kv_heads; }
+
+  void AttendRows(const PreparedRows& prepared, int layer, const at::Tensor& q, const KvLayer& kv,
+                  at::Tensor out, RowEvidence& evidence) const override {
+    const auto& t = static_cast<const RowTables&>(prepared);
+    const int64_t heads = q.size(1);
+    const auto floats = kv.phi.options();
+    const int64_t splits = std::max(t.decode.num_splits(), t.text.num_splits());
+    const at::Tensor partial = at::empty({splits, t.num_rows, heads, 3, kv.head_dim()}, floats);
+    const at::Tensor stats = at::empty({splits, t.num_rows, heads, kStats}, floats);
+    const at::Tensor factors = at::empty({t.num_rows, heads, kFactors}, floats);
+    for (const auto& [form, rows] : {std::pair(forms_.decode, &t.decode), std::pair(forms_.text, &t.text)}) {
+      kernels_->Launch(*form, {rows->num_tiles(), kv.kv_heads(), rows->num_splits()},
+                       {q,
+                        kv.k,
+                        kv.v,
+                        kv.phi,
+                        t.row_ints,
+                        t.row_floats,
+                        rows->device_tiles,
+                        t.blocks,
+                        t.empty,
+                        t.visual,
+                        partial,
+                        stats,
+                        q.stride(0),
+                        kv.phi.stride(0),
+                        t.max_blocks,
+                        t.num_rows,
+                        heads,
+                        kv.kv_heads(),
+                        kv.head_dim(),
+                        rows->split_slots,
+                        Scale(kv)});
+    }
+    kernels_->Launch(*forms_.combine, {t.num_rows, kv.kv_heads()},
+                     {partial, stats, t.row_ints, t.row_floats, out, evidence.sums.select(0, layer), factors,
+                      out.stride(0), t.num_rows, heads, kv.kv_heads(), kv.head_dim(), layer});
+    if (t.num_maps == 0) return;
+    const int64_t max_slots = evidence.maps.size(3);
+    kernels_->Launch(*forms_.maps,
+                     {t.num_maps, kv.kv_heads(), (max_slots + forms_.maps->slots - 1) / forms_.maps->slots},
+                     {q,
+                      kv.k,
+                      kv.phi,
+                      t.row_ints,
+                      t.row_floats,
+                      factors,
+                      t.map_rows,
+                      t.map_flags.select(0, layer),
+                      t.blocks,
+                      t.empty,
+                      t.visual,
+                      evidence.maps,
+                      q.stride(0),
+                      kv.phi.stride(0),
+                      t.max_blocks,
+                      max_slots,
+                      heads,
+                      kv.kv_heads(),
+                      kv.head_dim(),
+                      Scale(kv)});
+  }
+
+  void AttendPrefix(const PrefixChunk& chunk, const at::Tensor& q, const KvLayer& kv,
+                    at::Tensor out) const override {
+    const int64_t tokens = forms_.prefix->lanes;
+    kernels_->Launch(*forms_.prefix, {(chunk.count + tokens - 1) / tokens, q.size(1)},
+                     {q, kv.k, kv.v, chunk.blocks, out, q.stride(0), out.stride(0), chunk.count, chunk.start,
+                      q.size(1), kv.kv_heads(), kv.head_dim(), Scale(kv)});
+  }
+
+ private:
+  static float Scale(const KvLayer& kv) {
+    return static_cast<float>(1.0 / std::sqrt(static_cast<double>(kv.head_dim())));
+  }
+
+  const std::shared_ptr<const Kernels> kernels_;
+  const Forms forms_;
+  const at::Device device_;
+  const int64_t group_;  // heads of a KV head
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<const Attention>> MakeCudaAttention(std::shared_ptr<const Kernels> kernels,
+                                                                   at::Device device, const std::string& type,
+                                                                   int64_t head_dim, int64_t group) {
+  const std::string suffix = absl::StrCat("_", type, "_d", head_dim <= 64 ? 64 : 128);
+  CudaAttention::Forms forms{};
+  ASSIGN_OR_RETURN(forms.decode, kernels->Find("attend_rows_decode" + suffix));
+  ASSIGN_OR_RETURN(forms.text, kernels->Find("attend_rows_text" + suffix));
+  ASSIGN_OR_RETURN(forms.combine, kernels->Find("combine_rows" + suffix));
+  ASSIGN_OR_RETURN(forms.maps, kernels->Find("attend_maps" + suffix));
+  ASSIGN_OR_RETURN(forms.prefix, kernels->Find("attend_prefix" + suffix));
+  return std::make_unique<const CudaAttention>(std::move(kernels), forms, device, group);
+}
+
+}  // namespace varserve::backend

@@ -1,0 +1,24 @@
+// The cuda backend: our own kernels (kernels/) between cuBLAS's matrix products, for bfloat16 and float16.
+#pragma once
+
+#include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "server/backend/backend.h"
+#include "server/backend/cuda/kernels.h"
+
+namespace varserve::backend {
+
+// Opens the driver and loads the kernels. `group` is the number of heads of a KV head. Errors begin with
+// --backend.
+absl::StatusOr<Backend> MakeCudaBackend(at::Device device, at::ScalarType dtype, int64_t head_dim,
+                                        int64_t group);
+// The same with other means to launch kernels. Errors: see Kernels::Find.
+absl::StatusOr<Backend> MakeCudaBackend(std::shared_ptr<const Kernels> kernels, at::Device device,
+                                        at::ScalarType dtype, int64_t head_dim, int64_t group);
+
+}  // namespace varserve::backend

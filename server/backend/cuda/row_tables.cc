@@ -1,0 +1,104 @@
+#include "server/backend/cuda/row_tables.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace varserve::backend {
+namespace {
+
+constexpr int64_t kDecodeSplitSlots = 128;  // a step of one sequence should fill the GPU
+constexpr int64_t kTextSplitSlots = 1024;   // many rows do so by themselves
+
+// Parts of one host buffer, each at a multiple of 16 bytes, and their places on the device.
+class Upload {
+ public:
+  template <typename T>
+  void Add(const std::vector<T>& values, at::ScalarType type, at::IntArrayRef shape, at::Tensor& place) {
+    const size_t bytes = values.size() * sizeof(T);
+    parts_.push_back({bytes_.size(), bytes, type, shape.vec(), &place});
+    bytes_.resize((bytes_.size() + bytes + 15) / 16 * 16);
+    if (bytes > 0) std::memcpy(bytes_.data() + parts_.back().begin, values.data(), bytes);
+  }
+
+  void Send(at::Device device) {
+    const auto size = static_cast<int64_t>(bytes_.size());
+    at::Tensor host = at::empty({size}, at::TensorOptions().dtype(at::kByte).pinned_memory(!device.is_cpu()));
+    if (size > 0) std::memcpy(host.mutable_data_ptr<uint8_t>(), bytes_.data(), bytes_.size());
+    const at::Tensor sent = host.to(device, /*non_blocking=*/true);
+    for (const Part& part : parts_) {
+      *part.place = sent.narrow(0, static_cast<int64_t>(part.begin), static_cast<int64_t>(part.bytes))
+                        .view(part.type)
+                        .view(part.shape);
+    }
+  }
+
+ private:
+  struct Part {
+    size_t begin;
+    size_t bytes;
+    at::ScalarType type;
+    std::vector<int64_t> shape;
+    at::Tensor* place;
+  };
+  std::vector<uint8_t> bytes_;
+  std::vector<Part> parts_;
+};
+
+}  // namespace
+
+RowTables::RowTables(const RowBatch& batch, int64_t block_size, int64_t tile_rows, at::Device device)
+    : num_rows(batch.num_rows()), max_blocks(batch.max_slots() / block_size), num_maps(batch.num_maps()) {
+  decode.split_slots = kDecodeSplitSlots;
+  text.split_slots = kTextSplitSlots;
+  const auto num_sequences = static_cast<int64_t>(batch.sequences.size());
+  std::vector<int32_t> ints;
+  std::vector<int32_t> floats;
+  std::vector<int32_t> map_to_row(num_maps);
+  std::vector<int32_t> block_table(num_sequences * max_blocks);
+  std::vector<int32_t> empty_slots;
+  std::vector<int8_t> is_visual(num_sequences * max_blocks * block_size);
+  int64_t first = 0;
+  for (int64_t s = 0; s < num_sequences; ++s) {
+    const RowBatch::Sequence& sequence = batch.sequences[s];
+    std::copy(sequence.blocks.begin(), sequence.blocks.end(), block_table.begin() + s * max_blocks);
+    std::copy(sequence.visual.begin(), sequence.visual.end(),
+              is_visual.begin() + s * max_blocks * block_size);
+    empty_slots.insert(empty_slots.end(), {sequence.empty_begin, sequence.empty_end});
+    RowClass& rows = sequence.num_rows == 1 ? decode : text;
+    for (int64_t r = first; r < first + sequence.num_rows; ++r) {
+      const AttentionRow& row = batch.rows[r];
+      ints.insert(ints.end(),
+                  {static_cast<int32_t>(s), row.num_slots, row.sink_slots, row.first_layer, row.last_layer,
+                   row.authors_code ? 1 : 0, static_cast<int32_t>(rows.split_slots), 0});
+      for (const float value : {row.tau, row.rho, row.p, row.min_visual_attention})
+        floats.push_back(std::bit_cast<int32_t>(value));
+      if (row.map >= 0) map_to_row[row.map] = static_cast<int32_t>(r);
+      rows.most_slots = std::max<int64_t>(rows.most_slots, row.num_slots);
+      if ((r - first) % tile_rows == 0) {
+        const int64_t count = std::min(tile_rows, first + sequence.num_rows - r);
+        rows.tiles.insert(rows.tiles.end(), {static_cast<int32_t>(r), static_cast<int32_t>(count)});
+      }
+    }
+    first += sequence.num_rows;
+  }
+  std::vector<int8_t> flags;
+  for (const std::vector<uint8_t>& layer : batch.map_flags)
+    flags.insert(flags.end(), layer.begin(), layer.end());
+
+  Upload upload;
+  upload.Add(ints, at::kInt, {num_rows, 8}, row_ints);
+  upload.Add(floats, at::kInt, {num_rows, 4}, row_floats);
+  upload.Add(decode.tiles, at::kInt, {decode.num_tiles(), 2}, decode.device_tiles);
+  upload.Add(text.tiles, at::kInt, {text.num_tiles(), 2}, text.device_tiles);
+  upload.Add(block_table, at::kInt, {num_sequences, max_blocks}, blocks);
+  upload.Add(empty_slots, at::kInt, {num_sequences, 2}, empty);
+  upload.Add(is_visual, at::kChar, {num_sequences, max_blocks * block_size}, visual);
+  upload.Add(map_to_row, at::kInt, {num_maps}, map_rows);
+  upload.Add(flags, at::kChar, {static_cast<int64_t>(batch.map_flags.size()), num_maps}, map_flags);
+  upload.Send(device);
+}
+
+}  // namespace varserve::backend

@@ -1,0 +1,45 @@
+// The tables that attention kernels read (kernels/row_attention.py), made once per step and copied to the
+// device in one piece.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "server/backend/attention.h"
+
+namespace varserve::backend {
+
+// Rows that one kernel attends: single rows, or the many rows of some sequences.
+struct RowClass {
+  int64_t split_slots = 0;     // slots that one program attends to, whatever else is in the batch
+  int64_t most_slots = 0;      // of its rows; 0: it has none
+  std::vector<int32_t> tiles;  // [T, 2]: first row, number of rows; of one sequence
+  at::Tensor device_tiles;
+
+  int64_t num_tiles() const { return static_cast<int64_t>(tiles.size()) / 2; }
+  int64_t num_splits() const { return (most_slots + split_slots - 1) / split_slots; }
+};
+
+class RowTables : public PreparedRows {
+ public:
+  // `tile_rows`: rows that a tile of many rows holds.
+  RowTables(const RowBatch& batch, int64_t block_size, int64_t tile_rows, at::Device device);
+
+  int64_t num_rows = 0;    // R
+  int64_t max_blocks = 0;  // of a sequence
+  int64_t num_maps = 0;
+  RowClass decode;        // sequences with one row
+  RowClass text;          // sequences with more
+  at::Tensor row_ints;    // [R, 8] int32
+  at::Tensor row_floats;  // [R, 4] float32, as int32
+  at::Tensor blocks;      // [B, max_blocks] int32
+  at::Tensor empty;       // [B, 2] int32
+  at::Tensor visual;      // [B, max_blocks * block_size] int8
+  at::Tensor map_rows;    // [maps] int32
+  at::Tensor map_flags;   // [L, maps] int8
+};
+
+}  // namespace varserve::backend
