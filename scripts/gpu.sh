@@ -5,7 +5,7 @@
 gpu_usage() {
   cat <<'TEXT'
 usage: ./dev gpu --bundle DIR
-Builds the server, the client and the component tests against LibTorch 2.11 and packs them into DIR/varserve-gpu.tar.xz, with
+Builds the server, the client, and the tests of backends and components against LibTorch 2.11 and packs them into DIR/varserve-gpu.tar.xz, with
 the shared libraries they need (except the C library), golden values, benchmarks and samples. On a machine with an NVIDIA GPU
 and a Python that has this version of torch (no network, compiler or repository needed):
 
@@ -19,7 +19,7 @@ TEXT
 
 # Sets BUILD.
 ensure_gpu_build() {
-  LIBTORCH_LOCK="$ROOT/scripts/libtorch-gpu.lock" ensure_build gpu-2.11 varserve-server varserve component_test
+  LIBTORCH_LOCK="$ROOT/scripts/libtorch-gpu.lock" ensure_build gpu-2.11 varserve-server varserve backend_test component_test
 }
 
 # make_gpu_bundle DIR
@@ -30,7 +30,7 @@ make_gpu_bundle() {
   mkdir -p "$out"
   bundle=$(mktemp --directory)
   say "making the bundle"
-  bundle_programs "$bundle" varserve-server varserve component_test
+  bundle_programs "$bundle" varserve-server varserve backend_test component_test
   (cd "$ROOT" && cp --parents --recursive tests/gpu tests/bench tests/testing/*.py tests/golden/data tests/golden/models models/embedded/samples "$bundle")
   find "$bundle" -name __pycache__ -exec rm -r {} +
   mkdir "$bundle/stubs" "$bundle/model"

@@ -22,6 +22,10 @@
 ABSL_FLAG(std::string, model, "", "Hugging Face LLaVA directory. Default: $VARSERVE_MODEL");
 ABSL_FLAG(std::string, model_name, "", "Name in replies and metrics. Default: the directory's name");
 ABSL_FLAG(std::string, device, "auto", "auto, cpu, cuda or cuda:N");
+ABSL_FLAG(
+    std::string, backend, "auto",
+    "Implementation of the model's operations: auto, cpu, cuda or torch. cuda: kernels for NVIDIA GPUs, "
+    "not yet run on one. Default: cpu on a CPU, torch on a GPU");
 ABSL_FLAG(std::string, dtype, "auto", "Type of weights and KV cache: auto, float32, bfloat16 or float16");
 ABSL_FLAG(int, threads, 0, "Compute threads. Default: the container's CPU quota");
 ABSL_FLAG(std::string, memory_budget, "",
@@ -115,6 +119,16 @@ constexpr int kMostRunning = 4096;
 constexpr int64_t kLeastMessageBytes = 4096;     // a question
 constexpr int64_t kLeastImageMemory = 64 << 20;  // any format of a few megapixels
 
+// The index of the flag's value among these names.
+absl::StatusOr<int> IndexOf(absl::string_view flag, const std::string& value,
+                            std::vector<std::string> names) {
+  const auto found = std::find(names.begin(), names.end(), value);
+  if (found != names.end()) return static_cast<int>(found - names.begin());
+  const std::string last = std::move(names.back());
+  names.pop_back();
+  return InvalidFlag(flag, absl::StrCat("\"", value, "\" is not ", absl::StrJoin(names, ", "), " or ", last));
+}
+
 absl::Status ReadModelFlags(ServerConfig& c) {
   c.model.model_dir = absl::GetFlag(FLAGS_model);
   if (c.model.model_dir.empty()) {
@@ -126,6 +140,10 @@ absl::Status ReadModelFlags(ServerConfig& c) {
   RETURN_IF_ERROR(FlagDirectory("model", c.model.model_dir, "config.json"));
   c.model.device = absl::GetFlag(FLAGS_device);
   c.model.dtype = absl::GetFlag(FLAGS_dtype);
+  ASSIGN_OR_RETURN(const int backend,
+                   IndexOf("backend", absl::GetFlag(FLAGS_backend),
+                           {backend::kBackendNames.begin(), backend::kBackendNames.end()}));
+  c.model.backend = static_cast<backend::BackendKind>(backend);
   c.model_name = absl::GetFlag(FLAGS_model_name);
   if (c.model_name.empty()) {
     const std::filesystem::path path = std::filesystem::weakly_canonical(c.model.model_dir);
@@ -143,16 +161,6 @@ absl::Status ReadModelFlags(ServerConfig& c) {
     c.model.var_profile.tau = static_cast<float>(tau);
   }
   return absl::OkStatus();
-}
-
-// The index of the flag's value among these names.
-absl::StatusOr<int> IndexOf(absl::string_view flag, const std::string& value,
-                            std::vector<std::string> names) {
-  const auto found = std::find(names.begin(), names.end(), value);
-  if (found != names.end()) return static_cast<int>(found - names.begin());
-  const std::string last = std::move(names.back());
-  names.pop_back();
-  return InvalidFlag(flag, absl::StrCat("\"", value, "\" is not ", absl::StrJoin(names, ", "), " or ", last));
 }
 
 absl::Status ReadVarFlags(ServerConfig& c) {

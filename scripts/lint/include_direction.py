@@ -19,7 +19,17 @@ ALLOWED = {
     "backend/cuda": {"backend/cuda", "backend/torch", "backend", "interventions", "base"},
     "backend/table": {"backend/table", "backend/cpu", "backend/torch", "backend/cuda", "backend"},
     "engine": {"engine", "interventions", "base"},
-    "model": {"model", "engine", "backend/table", "backend", "backend/cpu", "interventions", "interventions/var", "image", "base"},
+    "model": {
+        "model",
+        "engine",
+        "backend/table",
+        "backend",
+        "backend/cpu",
+        "interventions",
+        "interventions/var",
+        "image",
+        "base",
+    },
     "telemetry": {"telemetry", "engine", "interventions", "base"},
     "interventions/setting": {"interventions/setting", "interventions", "telemetry", "base"},
     "interventions/var": {"interventions/var", "interventions/setting", "interventions", "telemetry", "base"},
@@ -55,7 +65,16 @@ FOR_ALL = {"server/version.h"}
 # Folders that may include gRPC.
 GRPC = {"grpc"}
 # Folders that may include LibTorch.
-TORCH = {"backend", "backend/cpu", "backend/cuda", "backend/table", "backend/torch", "model", "loader", "tools/calibrate"}
+TORCH = {
+    "backend",
+    "backend/cpu",
+    "backend/cuda",
+    "backend/table",
+    "backend/torch",
+    "model",
+    "loader",
+    "tools/calibrate",
+}
 
 
 def layer_of(path: str) -> str | None:

@@ -40,10 +40,12 @@ class Step:
 # In the order of their worth.
 STEPS = {
     "card": Step("The card", ("card.py",), 45, needs_models=False),
+    "backend": Step("Kernels of the cuda backend against the torch backend", ("backend.py",), 40, needs_models=False),
     "component": Step("Component tests on the device", ("component.py",), 100, needs_models=False),
     "parity": Step("Answers of the device and of the CPU, float32, embedded model's shape", ("parity.py",), 100),
-    "seven_billion": Step("LLaVA-1.5-7B's shape, random weights", ("speed.py", "seven_billion"), 120),
-    "embedded": Step("Embedded model's shape, random weights", ("speed.py", "embedded"), 45),
+    "seven_billion": Step("LLaVA-1.5-7B's shape, random weights", ("speed.py", "seven_billion", "cuda"), 90),
+    "embedded": Step("Embedded model's shape, random weights", ("speed.py", "embedded", "cuda"), 45),
+    "seven_billion_torch": Step("The same 7B on the torch backend", ("speed.py", "seven_billion", "torch"), 90),
     "transformers": Step("transformers on the same 7B", ("peer.py",), 75),
     "kernels": Step("Kernels of a decode step of the 7B", ("kernels.py",), 75),
 }

@@ -1,5 +1,5 @@
 """A model on the device in bfloat16, as a client sees it: load, decoding alone and in batches, what VAR costs, first
-tokens. Called as speed.py embedded | seven_billion."""
+tokens. Called as speed.py embedded | seven_billion cuda | torch; the second is the backend on a GPU."""
 
 import json
 import sys
@@ -35,14 +35,13 @@ def cost_of_var(running: Server, tokens: int, rounds: int) -> None:
 
 
 def main() -> None:
-    name = sys.argv.pop(1)
+    name, backend = sys.argv.pop(1), sys.argv.pop(1)
     s = settings()
     directory = getattr(s, name)
     side = {"embedded": 224, "seven_billion": 336}[name]
     tokens, rounds = (24, 1) if s.tiny else (64, 3)
     flags = ["--device", s.device, "--dtype", "bfloat16", "--max_running", "64"]
-    if s.device == "cpu":
-        flags += ["--memory_budget", "8G"]
+    flags += ["--memory_budget", "8G"] if s.device == "cpu" else ["--backend", backend]
     with server(ROOT, directory, *flags) as running:
         row("load, from start to ready", running.load_seconds, "s")
         row("weights", model.weight_bytes(directory) / 1e9, "GB")

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "server/backend/attention.h"
 #include "tests/unit/backend/cpu/attention_world.h"
@@ -31,7 +32,8 @@ inline at::Tensor AsTensor(const cpu::Stored& stored, at::IntArrayRef shape) {
       .clone();
 }
 
-inline Output Attend(const Attention& backend, const AttentionWorld& world) {
+// Computes on `device`; anywhere but on the CPU, queries have the type of the pool. => the results on the CPU
+inline Output Attend(const Attention& backend, const AttentionWorld& world, at::Device device = at::kCPU) {
   RowBatch batch;
   batch.rows = world.rows;
   for (const AttentionWorld::Sequence& s : world.sequences) {
@@ -43,18 +45,20 @@ inline Output Attend(const Attention& backend, const AttentionWorld& world) {
 
   const AttentionShape& s = world.shape;
   const int64_t blocks = world.num_slots / AttentionWorld::kBlockSize;
-  const KvLayer kv{AsTensor(world.k_pool, {blocks, s.kv_heads, AttentionWorld::kBlockSize, s.head_dim}),
-                   AsTensor(world.v_pool, {blocks, s.kv_heads, AttentionWorld::kBlockSize, s.head_dim}),
-                   at::tensor(world.phi).view({2, -1})};
-  const at::Tensor q = at::tensor(world.q).view({batch.num_rows(), s.heads, s.head_dim});
-  RowEvidence evidence(batch, kLayers, backend.evidence_groups(s.kv_heads), at::kCPU);
+  const std::vector<int64_t> pool = {blocks, s.kv_heads, AttentionWorld::kBlockSize, s.head_dim};
+  const KvLayer kv{AsTensor(world.k_pool, pool).to(device), AsTensor(world.v_pool, pool).to(device),
+                   at::tensor(world.phi).view({2, -1}).to(device)};
+  at::Tensor q = at::tensor(world.q).view({batch.num_rows(), s.heads, s.head_dim});
+  if (!device.is_cpu()) q = q.to(device, kv.k.scalar_type());
+  RowEvidence evidence(batch, kLayers, backend.evidence_groups(s.kv_heads), device);
   Output output;
   output.out = at::empty_like(q);
   backend.AttendRows(*backend.Prepare(batch, AttentionWorld::kBlockSize), kLayer, q, kv, output.out,
                      evidence);
   evidence.Reduce();
-  output.sums = evidence.sums[kLayer];
-  output.maps = evidence.maps;
+  output.out = output.out.to(at::kCPU, at::kFloat);
+  output.sums = evidence.sums[kLayer].cpu();
+  output.maps = evidence.maps.cpu();
   return output;
 }
 
