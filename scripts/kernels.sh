@@ -13,6 +13,7 @@ compile_kernels() {
 # Sets INTERPRETER to the command that runs kernels for the cuda backend's tests.
 kernel_interpreter() {
   ensure_venv kernels "$ROOT/tests/kernels/requirements.lock"
+  # shellcheck disable=SC2034
   INTERPRETER="exec env TRITON_INTERPRET=1 PYTHONPATH='$KERNELS' '$PYTHON' '$ROOT/tests/kernels/serve.py'"
 }
 

@@ -2,7 +2,7 @@
 speak over standard input and output.
 
 Request: a line of JSON, {"kernel": name, "grid": [x, y, z], "storages": [bytes of each], "arguments": [...]}, where an
-argument is a number or {"storage": index, "offset": bytes}, and then the storages. Reply: the storages as they are then.
+argument is a number or {"storage": index, "offset": bytes}, and then the storages. Reply: the storages afterwards.
 A kernel's name may say fp32, a type that only exists here.
 """
 

@@ -69,8 +69,21 @@ class CudaAttention : public Attention {
     kernels_->Launch(*forms_.combine, {t.num_rows, kv.kv_heads()},
                      {partial, stats, t.row_ints, t.row_floats, out, evidence.sums.select(0, layer), factors,
                       out.stride(0), t.num_rows, heads, kv.kv_heads(), kv.head_dim(), layer});
-    if (t.num_maps == 0) return;
-    const int64_t max_slots = evidence.maps.size(3);
+    if (t.num_maps > 0) AddToMaps(t, layer, q, kv, factors, evidence.maps);
+  }
+
+  void AttendPrefix(const PrefixChunk& chunk, const at::Tensor& q, const KvLayer& kv,
+                    at::Tensor out) const override {
+    const int64_t tokens = forms_.prefix->lanes;
+    kernels_->Launch(*forms_.prefix, {(chunk.count + tokens - 1) / tokens, q.size(1)},
+                     {q, kv.k, kv.v, chunk.blocks, out, q.stride(0), out.stride(0), chunk.count, chunk.start,
+                      q.size(1), kv.kv_heads(), kv.head_dim(), Scale(kv)});
+  }
+
+ private:
+  void AddToMaps(const RowTables& t, int layer, const at::Tensor& q, const KvLayer& kv,
+                 const at::Tensor& factors, const at::Tensor& maps) const {
+    const int64_t max_slots = maps.size(3);
     kernels_->Launch(*forms_.maps,
                      {t.num_maps, kv.kv_heads(), (max_slots + forms_.maps->slots - 1) / forms_.maps->slots},
                      {q,
@@ -84,7 +97,7 @@ class CudaAttention : public Attention {
                       t.blocks,
                       t.empty,
                       t.visual,
-                      evidence.maps,
+                      maps,
                       q.stride(0),
                       kv.phi.stride(0),
                       t.max_blocks,
@@ -95,15 +108,6 @@ class CudaAttention : public Attention {
                       Scale(kv)});
   }
 
-  void AttendPrefix(const PrefixChunk& chunk, const at::Tensor& q, const KvLayer& kv,
-                    at::Tensor out) const override {
-    const int64_t tokens = forms_.prefix->lanes;
-    kernels_->Launch(*forms_.prefix, {(chunk.count + tokens - 1) / tokens, q.size(1)},
-                     {q, kv.k, kv.v, chunk.blocks, out, q.stride(0), out.stride(0), chunk.count, chunk.start,
-                      q.size(1), kv.kv_heads(), kv.head_dim(), Scale(kv)});
-  }
-
- private:
   static float Scale(const KvLayer& kv) {
     return static_cast<float>(1.0 / std::sqrt(static_cast<double>(kv.head_dim())));
   }
