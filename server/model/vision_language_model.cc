@@ -35,7 +35,8 @@ absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> VisionLanguageModel::
                                                             .dtype = dtype,
                                                             .heads = c.decoder.num_attention_heads,
                                                             .kv_heads = c.decoder.num_key_value_heads,
-                                                            .head_dim = c.decoder.head_dim}));
+                                                            .head_dim = c.decoder.head_dim,
+                                                            .kernels = options.kernels}));
     model->backend_ = std::make_unique<const backend::Backend>(std::move(backend));
     const backend::LayerOps& ops = model->backend_->ops();
     WeightLoader weights(checkpoint, device, dtype);

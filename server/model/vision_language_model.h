@@ -25,6 +25,7 @@ class VisionLanguageModel {
     std::string dtype = "auto";
     VarProfileOverride var_profile;
     backend::BackendKind backend = backend::BackendKind::kAuto;
+    std::shared_ptr<const backend::Kernels> kernels = nullptr;  // see BackendNeeds
   };
 
   // Reads all weights. `config` is that of the directory; image_height x image_width pixels are the

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <tuple>
@@ -48,9 +49,28 @@ inline auto EveryModelAndBackend() {
   return ::testing::Combine(::testing::Values("clip_mha", "clip_gqa", "dinov2_gqa", "llama3_rope"),
                             ::testing::Values(backend::BackendKind::kCpu, backend::BackendKind::kTorch));
 }
+// One model with the cuda backend's kernels in Triton's interpreter, which takes its time: few of its cases.
+inline auto OneModelOnCuda() {
+  return ::testing::Values(ModelAndBackend("clip_gqa", backend::BackendKind::kCuda));
+}
+inline nlohmann::json CasesFor(const ModelAndBackend& param, nlohmann::json cases) {
+  if (std::get<1>(param) != backend::BackendKind::kCuda) return cases;
+  nlohmann::json few = nlohmann::json::array();
+  for (nlohmann::json& c : cases) {
+    if (c["name"] == "image_first" || c["name"] == "authors_image_first") few.push_back(std::move(c));
+  }
+  return few;
+}
+// Why a test cannot run here; empty if it can.
+inline std::string WhyNot(const ModelAndBackend& param) {
+  const bool interprets = std::getenv("VARSERVE_KERNEL_INTERPRETER") != nullptr;
+  return std::get<1>(param) != backend::BackendKind::kCuda || interprets
+             ? ""
+             : "VARSERVE_KERNEL_INTERPRETER is not set; ./dev test sets it";
+}
 inline std::string ModelAndBackendName(const ::testing::TestParamInfo<ModelAndBackend>& info) {
-  return std::get<0>(info.param) +
-         (std::get<1>(info.param) == backend::BackendKind::kCpu ? "_cpu" : "_torch");
+  return absl::StrCat(std::get<0>(info.param), "_",
+                      backend::kBackendNames[static_cast<int>(std::get<1>(info.param))]);
 }
 
 // Logits cannot be had from a runner, log-probabilities of all tokens can.

@@ -51,10 +51,15 @@ void ExpectShares(const interventions::AttentionShares& shares, const at::Tensor
 
 class VarGoldenTest : public ::testing::TestWithParam<testing::ModelAndBackend> {
  protected:
+  void SetUp() override {
+    if (const std::string why = testing::WhyNot(GetParam()); !why.empty()) GTEST_SKIP() << why;
+  }
+
   const std::string name_ = std::get<0>(GetParam());
   const TinyModel tiny_{name_};
   const Golden golden_{name_ + ".var"};
-  const json cases_ = ReadJson(RepositoryPath("tests/golden/data/" + name_ + ".var.json"));
+  const json cases_ =
+      testing::CasesFor(GetParam(), ReadJson(RepositoryPath("tests/golden/data/" + name_ + ".var.json")));
 
   std::unique_ptr<StepRunner> Runner() const {
     return *StepRunner::Create(tiny_.Load(std::get<1>(GetParam())), 64);
@@ -130,8 +135,10 @@ TEST_P(VarGoldenTest, LogitsSinksAndHeads) {
   }
 }
 
+class VarReportGoldenTest : public VarGoldenTest {};
+
 // The report as the engine adds it up; a second time out of the prefix cache.
-TEST_P(VarGoldenTest, Report) {
+TEST_P(VarReportGoldenTest, Report) {
   const auto runner = Runner();
   IgnoreEvents observer;
   const MonotonicClock clock;
@@ -190,7 +197,10 @@ TEST_P(VarGoldenTest, Report) {
   }
 }
 
+INSTANTIATE_TEST_SUITE_P(Interpreted, VarGoldenTest, testing::OneModelOnCuda(), testing::ModelAndBackendName);
 INSTANTIATE_TEST_SUITE_P(Models, VarGoldenTest, testing::EveryModelAndBackend(),
+                         testing::ModelAndBackendName);
+INSTANTIATE_TEST_SUITE_P(Models, VarReportGoldenTest, testing::EveryModelAndBackend(),
                          testing::ModelAndBackendName);
 
 }  // namespace

@@ -10,7 +10,7 @@ from typing import TextIO
 from step import ROOT, Settings, detail, row, settings
 
 # The backend of the CPU's kernels does not run on a device.
-LEFT_OUT = "*_cpu:*/cpu:*/Cpu"
+LEFT_OUT = "*_cpu:*/cpu:*/Cpu:Interpreted/*"
 # Equal to the last bit with any neighbours and any chunks: a promise of the CPU's kernels. Does the device keep it?
 ACROSS_BATCHES = ("ThirtyTwoRequestsTogetherEqualOneByOne", "TokensAfterThePictureMayBeCutAnyway")
 SHARDS = 4

@@ -1,4 +1,4 @@
-"""Runs kernels for another process, in Triton's interpreter: tests/unit/backend/cuda/interpreted_kernels.h. Both sides
+"""Runs kernels for another process, in Triton's interpreter: tests/testing/interpreted_kernels.h. Both sides
 speak over standard input and output.
 
 Request: a line of JSON, {"kernel": name, "grid": [x, y, z], "storages": [bytes of each], "arguments": [...]}, where an

@@ -9,6 +9,7 @@
 
 #include "tests/testing/files.h"
 #include "tests/testing/image_span.h"
+#include "tests/testing/interpreted_kernels.h"
 
 namespace varserve::testing {
 namespace {
@@ -137,6 +138,7 @@ std::unique_ptr<const model::VisionLanguageModel> TinyModel::Load(backend::Backe
                                                                   const std::string& dtype) const {
   model::VisionLanguageModel::Options options = Options();
   options.backend = backend;
+  if (backend == backend::BackendKind::kCuda) options.kernels = InterpretedKernels::Start();
   options.dtype = dtype;
   auto config = model::ModelConfig::Load(dir());
   EXPECT_TRUE(config.ok()) << config.status();

@@ -102,7 +102,7 @@ class CudaAttention : public Attention {
                       kv.phi.stride(0),
                       t.max_blocks,
                       max_slots,
-                      heads,
+                      q.size(1),
                       kv.kv_heads(),
                       kv.head_dim(),
                       Scale(kv)});

@@ -9,6 +9,10 @@
 namespace varserve::backend {
 absl::StatusOr<Backend> MakeBackend(BackendKind kind, const BackendNeeds& needs) {
   if (kind == BackendKind::kAuto) kind = needs.device.is_cpu() ? BackendKind::kCpu : BackendKind::kTorch;
+  if (kind == BackendKind::kCuda && needs.kernels != nullptr) {
+    return MakeCudaBackend(needs.kernels, needs.device, needs.dtype, needs.head_dim,
+                           needs.heads / needs.kv_heads);
+  }
   const bool fits = kind == BackendKind::kTorch || needs.device.is_cpu() == (kind == BackendKind::kCpu);
   if (!fits) {
     return absl::FailedPreconditionError(absl::StrCat("--backend: ", kBackendNames[static_cast<int>(kind)],

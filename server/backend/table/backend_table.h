@@ -10,11 +10,14 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 
 #include "absl/status/statusor.h"
 #include "server/backend/backend.h"
 
 namespace varserve::backend {
+
+class Kernels;
 
 enum class BackendKind : uint8_t { kAuto, kCpu, kCuda, kTorch };
 
@@ -28,6 +31,8 @@ struct BackendNeeds {
   int64_t heads = 0;                  // of the decoder
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
+  // What launches the cuda backend's kernels, which then may be on any device; null: the GPU's driver.
+  std::shared_ptr<const Kernels> kernels;
 };
 
 // kAuto: cpu on a CPU, torch elsewhere. Errors begin with --backend.

@@ -23,7 +23,7 @@ inline std::vector<const CpuKernels*> AvailableKernels() {
   return sets;
 }
 
-inline std::string KernelName(const testing::TestParamInfo<const CpuKernels*>& info) {
+inline std::string KernelName(const ::testing::TestParamInfo<const CpuKernels*>& info) {
   return info.param->name;
 }
 
@@ -85,7 +85,7 @@ inline Stored Store(const std::vector<float>& values, StorageType type) {
   return stored;
 }
 
-class KernelTest : public testing::TestWithParam<const CpuKernels*> {
+class KernelTest : public ::testing::TestWithParam<const CpuKernels*> {
  protected:
   std::vector<float> Random(size_t n, float scale = 1.0F) {
     std::normal_distribution<float> normal(0.0F, scale);

@@ -12,8 +12,8 @@
 #include <tuple>
 
 #include "server/backend/torch/torch_backend.h"
+#include "tests/testing/interpreted_kernels.h"
 #include "tests/unit/backend/attention_trial.h"
-#include "tests/unit/backend/cuda/interpreted_kernels.h"
 
 namespace varserve::backend {
 namespace {

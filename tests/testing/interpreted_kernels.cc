@@ -1,4 +1,4 @@
-#include "tests/unit/backend/cuda/interpreted_kernels.h"
+#include "tests/testing/interpreted_kernels.h"
 
 #include <c10/util/Exception.h>
 #include <signal.h>
