@@ -1,5 +1,5 @@
 # Sourced by ../dev: runs the tests of a build.
-# Functions: test_preset.
+# Functions: test_preset, test_dev.
 # Reads: ROOT. Sets: BUILD, MODEL, PYTHON and INTERPRETER, by what it calls.
 
 # test_preset PRESET [CTEST ARGUMENT...]: builds everything and runs it, under a sanitizer where the preset has one.
@@ -12,4 +12,10 @@ test_preset() {
     ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS="suppressions=$ROOT/tests/tsan.supp" \
     LSAN_OPTIONS="suppressions=$ROOT/tests/lsan.supp" \
     ctest --test-dir "$BUILD" --output-on-failure --no-tests=error "${@:2}"
+}
+
+# test_dev: parts of ../dev itself.
+test_dev() {
+  say "testing ./dev"
+  python3 -m unittest discover --start-directory "$ROOT/tests/dev"
 }

@@ -34,6 +34,15 @@ struct PrefixChunk {
   at::Tensor mask;    // PrefixMask, the same for all layers
 };
 
+// The largest AttendRows of a server.
+struct RowLimits {
+  int64_t single_rows = 0;  // of sequences with one row
+  int64_t other_rows = 0;   // of sequences with many
+  int64_t slots = 0;        // of a sequence
+  int64_t heads = 0;
+  int64_t head_dim = 0;
+};
+
 // Thread-compatible; const after construction.
 class Attention {
  public:
@@ -41,6 +50,8 @@ class Attention {
 
   // `batch` must outlive the result.
   virtual std::unique_ptr<PreparedRows> Prepare(const RowBatch& batch, int64_t block_size) const = 0;
+  // Device memory that AttendRows takes at its peak. Bytes.
+  virtual int64_t workspace_bytes(const RowLimits& limits) const = 0;
   // Number of groups into which this backend splits the heads' sums (RowEvidence).
   virtual int64_t evidence_groups(int64_t kv_heads) const = 0;
 

@@ -120,10 +120,11 @@ MemoryNeeds MeasureNeeds(const VisionLanguageModel& model, const RequestLimits& 
       (4 * static_cast<int64_t>(d.hidden_size) + 2 * qkv + 4 * static_cast<int64_t>(d.intermediate_size));
   const int64_t logits = float_bytes * 3 * most_running * static_cast<int64_t>(d.vocab_size);
   const int64_t evidence = float_bytes * 8 * step_tokens * d.num_hidden_layers * d.num_key_value_heads;
-  // Off the CPU the explicit rows' weights exist for all heads at once, and K and V gathered in float32.
-  const int64_t rows = model.device().is_cpu() ? 0
-                                               : float_bytes * 4 * step_tokens * d.num_attention_heads *
-                                                     static_cast<int64_t>(d.max_position_embeddings);
+  const int64_t rows = model.backend().attention().workspace_bytes({.single_rows = most_running,
+                                                                    .other_rows = limits.prefill_budget,
+                                                                    .slots = d.max_position_embeddings,
+                                                                    .heads = d.num_attention_heads,
+                                                                    .head_dim = d.head_dim});
   needs.step = activations + logits + evidence + rows;
   needs.block = KvCache::BlockBytes(d, model.dtype());
   // Where nothing else is said, sequences of ordinary length for all of the batch; a machine may have other

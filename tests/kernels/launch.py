@@ -14,13 +14,15 @@ multiply_bfloat16()
 
 
 class RowTables:
-    """The tables of kernels/attention.py for some rows, ordered by sequence."""
+    """The tables of kernels/row_attention.py for some rows, ordered by sequence."""
 
     def __init__(self, world: AttentionWorld, rows: list[Row], tile: Tile, split_slots: int) -> None:
-        ints = [
-            (r.sequence, r.num_slots, r.sink_slots, r.first_layer, r.last_layer, int(r.authors_code), split_slots, 0)
-            for r in rows
-        ]
+        ints = []
+        self.num_splits = 0
+        for r in rows:
+            settings = (r.sink_slots, r.first_layer, r.last_layer, int(r.authors_code))
+            ints.append((r.sequence, r.num_slots, *settings, split_slots, self.num_splits))
+            self.num_splits += -(-r.num_slots // split_slots)
         self.ints = DeviceArray(np.array(ints, np.int32))
         self.floats = DeviceArray(np.array([(r.tau, r.rho, r.p, r.min_visual_attention) for r in rows], np.float32))
         self.tiles = DeviceArray(np.array(tiles_of(rows, tile.lanes // world.shape.group), np.int32))
@@ -58,8 +60,8 @@ def run_rows(
     max_slots = world.max_blocks * BLOCK_SIZE
     phi_stride = world.phi.shape[1]
     nan = np.float32(np.nan)
-    partial = DeviceArray(np.full((splits, count, heads, 3, size), nan))
-    stats = DeviceArray(np.full((splits, count, heads, 8), nan))
+    partial = DeviceArray(np.full((tables.num_splits, heads, 3, size), nan))
+    stats = DeviceArray(np.full((tables.num_splits, heads, 8), nan))
     out = world.device(np.zeros(queries.shape))
     sums = DeviceArray(np.full((count, shape.kv_heads, 4), nan))
     factors = DeviceArray(np.full((count, heads, 4), nan))
@@ -69,12 +71,12 @@ def run_rows(
     padded = shape.padded_head_size
     attend_rows[(len(tables.tiles.numpy()), shape.kv_heads, splits)](
         q, k, v, phi, tables.ints, tables.floats, tables.tiles, tables.blocks, tables.empty, tables.visual, partial,
-        stats, heads * size, phi_stride, world.max_blocks, count, heads, shape.kv_heads, size, split_slots, scale,
+        stats, heads * size, phi_stride, world.max_blocks, heads, shape.kv_heads, size, split_slots, scale,
         BD=padded, BS=BLOCK_SIZE, M=tile.lanes, N=tile.slots,
     )  # fmt: skip
     combine_rows[(count, shape.kv_heads)](
         partial, stats, tables.ints, tables.floats, out, sums, factors,
-        heads * size, count, heads, shape.kv_heads, size, layer,
+        heads * size, heads, shape.kv_heads, size, layer,
         BD=padded, GP=GROUP,
     )  # fmt: skip
     attend_maps[(count, shape.kv_heads, -(-max_slots // MAPS.slots))](

@@ -30,6 +30,7 @@ class CpuAttention : public Attention {
   std::unique_ptr<PreparedRows> Prepare(const RowBatch& batch, int64_t /*block_size*/) const override {
     return std::make_unique<CpuRows>(batch);
   }
+  int64_t workspace_bytes(const RowLimits& /*limits*/) const override { return 0; }  // a few rows' scores
   int64_t evidence_groups(int64_t kv_heads) const override { return kv_heads; }
 
   void AttendRows(const PreparedRows& prepared, int layer, const at::Tensor& q, const KvLayer& kv,

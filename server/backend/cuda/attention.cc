@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -31,6 +30,13 @@ class CudaAttention : public Attention {
   std::unique_ptr<PreparedRows> Prepare(const RowBatch& batch, int64_t block_size) const override {
     return std::make_unique<RowTables>(batch, block_size, forms_.text->lanes / group_, device_);
   }
+  int64_t workspace_bytes(const RowLimits& limits) const override {
+    const int64_t splits = limits.single_rows * Splits(limits.slots, kDecodeSplitSlots) +
+                           limits.other_rows * Splits(limits.slots, kTextSplitSlots);
+    const int64_t values =
+        splits * (3 * limits.head_dim + kStats) + (limits.single_rows + limits.other_rows) * kFactors;
+    return static_cast<int64_t>(sizeof(float)) * limits.heads * values;
+  }
   int64_t evidence_groups(int64_t kv_heads) const override { return kv_heads; }
 
   void AttendRows(const PreparedRows& prepared, int layer, const at::Tensor& q, const KvLayer& kv,
@@ -38,9 +44,8 @@ class CudaAttention : public Attention {
     const auto& t = static_cast<const RowTables&>(prepared);
     const int64_t heads = q.size(1);
     const auto floats = kv.phi.options();
-    const int64_t splits = std::max(t.decode.num_splits(), t.text.num_splits());
-    const at::Tensor partial = at::empty({splits, t.num_rows, heads, 3, kv.head_dim()}, floats);
-    const at::Tensor stats = at::empty({splits, t.num_rows, heads, kStats}, floats);
+    const at::Tensor partial = at::empty({t.num_splits, heads, 3, kv.head_dim()}, floats);
+    const at::Tensor stats = at::empty({t.num_splits, heads, kStats}, floats);
     const at::Tensor factors = at::empty({t.num_rows, heads, kFactors}, floats);
     for (const auto& [form, rows] : {std::pair(forms_.decode, &t.decode), std::pair(forms_.text, &t.text)}) {
       kernels_->Launch(*form, {rows->num_tiles(), kv.kv_heads(), rows->num_splits()},
@@ -59,7 +64,6 @@ class CudaAttention : public Attention {
                         q.stride(0),
                         kv.phi.stride(0),
                         t.max_blocks,
-                        t.num_rows,
                         heads,
                         kv.kv_heads(),
                         kv.head_dim(),
@@ -68,7 +72,7 @@ class CudaAttention : public Attention {
     }
     kernels_->Launch(*forms_.combine, {t.num_rows, kv.kv_heads()},
                      {partial, stats, t.row_ints, t.row_floats, out, evidence.sums.select(0, layer), factors,
-                      out.stride(0), t.num_rows, heads, kv.kv_heads(), kv.head_dim(), layer});
+                      out.stride(0), heads, kv.kv_heads(), kv.head_dim(), layer});
     if (t.num_maps > 0) AddToMaps(t, layer, q, kv, factors, evidence.maps);
   }
 

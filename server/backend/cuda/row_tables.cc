@@ -9,9 +9,6 @@
 namespace varserve::backend {
 namespace {
 
-constexpr int64_t kDecodeSplitSlots = 128;  // a step of one sequence should fill the GPU
-constexpr int64_t kTextSplitSlots = 1024;   // many rows do so by themselves
-
 // Parts of one host buffer, each at a multiple of 16 bytes, and their places on the device.
 class Upload {
  public:
@@ -70,9 +67,10 @@ RowTables::RowTables(const RowBatch& batch, int64_t block_size, int64_t tile_row
     RowClass& rows = sequence.num_rows == 1 ? decode : text;
     for (int64_t r = first; r < first + sequence.num_rows; ++r) {
       const AttentionRow& row = batch.rows[r];
-      ints.insert(ints.end(),
-                  {static_cast<int32_t>(s), row.num_slots, row.sink_slots, row.first_layer, row.last_layer,
-                   row.authors_code ? 1 : 0, static_cast<int32_t>(rows.split_slots), 0});
+      ints.insert(ints.end(), {static_cast<int32_t>(s), row.num_slots, row.sink_slots, row.first_layer,
+                               row.last_layer, row.authors_code ? 1 : 0,
+                               static_cast<int32_t>(rows.split_slots), static_cast<int32_t>(num_splits)});
+      num_splits += Splits(row.num_slots, rows.split_slots);
       for (const float value : {row.tau, row.rho, row.p, row.min_visual_attention})
         floats.push_back(std::bit_cast<int32_t>(value));
       if (row.map >= 0) map_to_row[row.map] = static_cast<int32_t>(r);

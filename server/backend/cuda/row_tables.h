@@ -12,15 +12,22 @@
 
 namespace varserve::backend {
 
+// Slots that one program attends to, whatever else is in the batch. A step of one sequence should fill the
+// GPU; many rows do so by themselves.
+inline constexpr int64_t kDecodeSplitSlots = 128;
+inline constexpr int64_t kTextSplitSlots = 1024;
+
+inline int64_t Splits(int64_t slots, int64_t split_slots) { return (slots + split_slots - 1) / split_slots; }
+
 // Rows that one kernel attends: single rows, or the many rows of some sequences.
 struct RowClass {
-  int64_t split_slots = 0;     // slots that one program attends to, whatever else is in the batch
+  int64_t split_slots = 0;
   int64_t most_slots = 0;      // of its rows; 0: it has none
   std::vector<int32_t> tiles;  // [T, 2]: first row, number of rows; of one sequence
   at::Tensor device_tiles;
 
   int64_t num_tiles() const { return static_cast<int64_t>(tiles.size()) / 2; }
-  int64_t num_splits() const { return (most_slots + split_slots - 1) / split_slots; }
+  int64_t num_splits() const { return Splits(most_slots, split_slots); }
 };
 
 class RowTables : public PreparedRows {
@@ -29,6 +36,7 @@ class RowTables : public PreparedRows {
   RowTables(const RowBatch& batch, int64_t block_size, int64_t tile_rows, at::Device device);
 
   int64_t num_rows = 0;    // R
+  int64_t num_splits = 0;  // P, of all rows
   int64_t max_blocks = 0;  // of a sequence
   int64_t num_maps = 0;
   RowClass decode;        // sequences with one row

@@ -6,11 +6,12 @@ attention. So `attend_rows` keeps three accumulators instead of one, and `combin
 are known. Rows without VAR take the same path with factors of 1. The method is FlashAttention's and Flash-Decoding's
 (Dao et al., 2022 and 2023), with slots split over programs.
 
-Letters: R rows, H heads, Hkv KV heads, G = H / Hkv, D head size, B sequences, S slots of the longest sequence. BD is D
+Letters: R rows, H heads, Hkv KV heads, G = H / Hkv, D head size, B sequences, P splits of all rows. BD is D
 rounded up to a power of two, BS the pool's block size. A lane is one row and one head of a KV head's group.
 
 Tables, made once per step:
-  row_ints    [R, 8] int32: sequence, num_slots, sink_slots, first_layer, last_layer, authors_code, split_slots, 0
+  row_ints    [R, 8] int32: sequence, num_slots, sink_slots, first_layer, last_layer, authors_code, split_slots,
+              index of its first split
   row_floats  [R, 4] float32: tau, rho, p, min_visual_attention
   tiles       [T, 2] int32: first row, number of rows; all of one sequence, at most M // G
   blocks      [B, max_blocks] int32
@@ -42,12 +43,11 @@ def attend_rows(
     blocks,
     empty,
     visual,
-    partial,  # [splits, R, H, 3, D] float32, out: accumulators on sinks, visual tokens that are none, others
-    stats,  # [splits, R, H, 8] float32, out: maximum score; sums m_vs, m_ts, m_vn, rest; visual tokens, visual sinks
+    partial,  # [P, H, 3, D] float32, out: accumulators on sinks, visual tokens that are none, others
+    stats,  # [P, H, 8] float32, out: maximum score; sums m_vs, m_ts, m_vn, rest; visual tokens, visual sinks
     q_stride,
     phi_stride,  # blocks * BS
     max_blocks,
-    num_rows,  # R
     heads,
     kv_heads,
     head_size,
@@ -133,17 +133,20 @@ def attend_rows(
             on_visual = on_visual * fade[:, None] + tl.dot(w_vn.to(v.dtype), v, input_precision="ieee")
             on_rest = on_rest * fade[:, None] + tl.dot(w_rest.to(v.dtype), v, input_precision="ieee")
 
-        at = (split * num_rows + row).to(tl.int64) * heads + head  # [M]
+        # Shorter rows of the tile have fewer splits.
+        begins = lane_ok & (begin < num_slots)
+        first_split = tl.load(row_ints + row * 8 + 7, mask=lane_ok, other=0)
+        at = (first_split + split).to(tl.int64) * heads + head  # [M]
         out = stats + at * STATS
-        tl.store(out, top, mask=lane_ok)
-        tl.store(out + 1, m_vs, mask=lane_ok)
-        tl.store(out + 2, m_ts, mask=lane_ok)
-        tl.store(out + 3, m_vn, mask=lane_ok)
-        tl.store(out + 4, m_rest, mask=lane_ok)
-        tl.store(out + 5, num_visual, mask=lane_ok)
-        tl.store(out + 6, num_visual_sinks, mask=lane_ok)
+        tl.store(out, top, mask=begins)
+        tl.store(out + 1, m_vs, mask=begins)
+        tl.store(out + 2, m_ts, mask=begins)
+        tl.store(out + 3, m_vn, mask=begins)
+        tl.store(out + 4, m_rest, mask=begins)
+        tl.store(out + 5, num_visual, mask=begins)
+        tl.store(out + 6, num_visual_sinks, mask=begins)
         sums = partial + at[:, None] * 3 * head_size + d[None, :]
-        stored = lane_ok[:, None] & d_ok[None, :]
+        stored = begins[:, None] & d_ok[None, :]
         tl.store(sums, on_sinks, mask=stored)
         tl.store(sums + head_size, on_visual, mask=stored)
         tl.store(sums + 2 * head_size, on_rest, mask=stored)
@@ -159,7 +162,6 @@ def combine_rows(
     sums,  # [R, Hkv, 4] float32, out: interventions::RowSums of the layer
     factors,  # [R, H, 4] float32, out, for attend_maps: maximum score, 1 / sum, factor of sinks, of visual tokens
     out_stride,
-    num_rows,  # R
     heads,
     kv_heads,
     head_size,
@@ -177,6 +179,8 @@ def combine_rows(
     d = tl.arange(0, BD)
     lanes_and_d = lane_ok[:, None] & (d < head_size)[None, :]
     num_slots = tl.load(row_ints + row * 8 + 1)
+    split_slots = tl.load(row_ints + row * 8 + 6)
+    first_split = tl.load(row_ints + row * 8 + 7)
 
     top = tl.full([GP], NO_SCORE, tl.float32)
     m_vs = tl.zeros([GP], tl.float32)
@@ -188,8 +192,8 @@ def combine_rows(
     on_sinks = tl.zeros([GP, BD], tl.float32)
     on_visual = tl.zeros([GP, BD], tl.float32)
     on_rest = tl.zeros([GP, BD], tl.float32)
-    for split in range(tl.cdiv(num_slots, tl.load(row_ints + row * 8 + 6))):
-        at = (split * num_rows + row).to(tl.int64) * heads + head  # [GP]
+    for split in range(tl.cdiv(num_slots, split_slots)):
+        at = (first_split + split).to(tl.int64) * heads + head  # [GP]
         of = stats + at * STATS
         split_top = tl.load(of, mask=lane_ok, other=NO_SCORE)
         new_top = tl.maximum(top, split_top)

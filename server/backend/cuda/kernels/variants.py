@@ -71,7 +71,6 @@ def attention_variants(pointer: str, suffix: str, shape: dict[str, int]) -> Iter
             | {"tiles": "*i32"}
             | TABLES
             | {"partial": "*fp32", "stats": "*fp32", "q_stride": "i32", "phi_stride": "i32", "max_blocks": "i32"}
-            | {"num_rows": "i32"}
             | HEADS
             | {"split_slots": "i32", "scale": "fp32"},
             shape | {"M": tile.lanes, "N": tile.slots},
@@ -83,7 +82,7 @@ def attention_variants(pointer: str, suffix: str, shape: dict[str, int]) -> Iter
         row_attention.combine_rows,
         {"partial": "*fp32", "stats": "*fp32"}
         | ROWS
-        | {"out": pointer, "sums": "*fp32", "factors": "*fp32", "out_stride": "i32", "num_rows": "i32"}
+        | {"out": pointer, "sums": "*fp32", "factors": "*fp32", "out_stride": "i32"}
         | HEADS
         | {"layer": "i32"},
         {"BD": shape["BD"], "GP": GROUP},
