@@ -10,6 +10,12 @@
 namespace varserve::backend {
 namespace {
 
+// The kernels are compiled for rows that begin at multiples of 16 values (kernels/variants.py).
+void CheckWidth(int64_t width) {
+  TORCH_CHECK(width % 16 == 0, "--backend cuda does not support a width of ", width,
+              ", only multiples of 16");
+}
+
 // Matrix products and rows of the embedding are LibTorch's.
 class CudaLayerOps : public LayerOps {
  public:
@@ -55,6 +61,7 @@ class CudaLayerOps : public LayerOps {
 
   at::Tensor SiluMul(const at::Tensor& gate_up) const override {
     const int64_t width = gate_up.size(1) / 2;
+    CheckWidth(width);
     at::Tensor out = at::empty({gate_up.size(0), width}, gate_up.options());
     const int64_t block = forms_.silu_mul->slots;
     kernels_->Launch(*forms_.silu_mul, {gate_up.size(0), (width + block - 1) / block}, {gate_up, out, width});
@@ -68,6 +75,7 @@ class CudaLayerOps : public LayerOps {
     const at::Tensor rows = x.contiguous();
     at::Tensor out = at::empty(rows.sizes(), rows.options());
     const int64_t width = rows.size(-1);
+    CheckWidth(width);
     const int64_t count = dimensions.defined() ? dimensions.numel() : 0;
     TORCH_CHECK(count <= forms_.rms_norm->lanes, "at most ", forms_.rms_norm->lanes, " sink dimensions");
     kernels_->Launch(*forms_.rms_norm, {rows.numel() / width},

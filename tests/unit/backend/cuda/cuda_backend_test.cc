@@ -115,8 +115,8 @@ TEST_P(CudaBackendTest, AttendPrefix) {
 
 TEST_P(CudaBackendTest, RmsNormAndSinks) {
   const at::Tensor slots = at::tensor({3, 40, 95, 0, 17}, at::kLong);
-  const at::Tensor x = Values({5, 1100});
-  const at::Tensor weight = at::randn({1100});
+  const at::Tensor x = Values({5, 1104});
+  const at::Tensor weight = at::randn({1104});
   KvLayer kv{.phi = at::zeros({2, 6 * kBlock})};
   KvLayer there{.phi = kv.phi.to(place_.device)};
   const Backend cuda = Make(64, 1);
@@ -148,9 +148,16 @@ TEST_P(CudaBackendTest, RopeAndStore) {
   EXPECT_TRUE(Close(there.v, kv.v, 0));
 }
 
+TEST_P(CudaBackendTest, RefusesWidthsThatItsKernelsCannotRead) {
+  const Backend cuda = Make(64, 1);
+  EXPECT_THROW(cuda.ops().RmsNorm(There(Values({2, 1100})), at::ones({1100}).to(place_.device), 1e-5),
+               c10::Error);
+  EXPECT_THROW(cuda.ops().SiluMul(There(Values({2, 2 * 1030}))), c10::Error);
+}
+
 TEST_P(CudaBackendTest, SiluMulAndLinearAdd) {
   const Backend cuda = Make(64, 1);
-  const at::Tensor gate_up = Values({3, 2 * 1030}) * 4;
+  const at::Tensor gate_up = Values({3, 2 * 1040}) * 4;
   EXPECT_TRUE(Close(cuda.ops().SiluMul(There(gate_up)), torch_ops_->SiluMul(gate_up)));
   const at::Tensor x = Values({5, 64});
   const at::Tensor weight = Values({7, 64});
