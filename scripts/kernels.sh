@@ -1,8 +1,16 @@
 # Sourced by ../dev: the GPU kernels, which are compiled ahead of time and tested without a GPU.
-# Functions: compile_kernels, test_kernels, kernel_interpreter.
-# Reads: ROOT. Sets: PYTHON; INTERPRETER in kernel_interpreter.
+# Functions: kernels_usage, compile_kernels, test_kernels, export_kernel_interpreter.
+# Reads: ROOT. Sets when sourced: KERNELS. Sets when it runs: PYTHON, VARSERVE_KERNEL_INTERPRETER.
 
 KERNELS="$ROOT/server/backend/cuda/kernels"
+
+kernels_usage() {
+  cat <<'TEXT'
+usage: ./dev kernels [--test]
+Compiles the GPU kernels in server/backend/cuda/kernels with a pinned Triton, and writes the result next to them; commit it.
+Needs no GPU. --test runs them in Triton's interpreter against slow references instead, as ./dev test does.
+TEXT
+}
 
 # Writes compiled.tar.xz and manifest.json next to the kernels.
 compile_kernels() {
@@ -10,16 +18,15 @@ compile_kernels() {
   "$PYTHON" "$KERNELS/compile.py"
 }
 
-# Sets INTERPRETER to the command that runs kernels for the cuda backend's tests.
-kernel_interpreter() {
+# Exports VARSERVE_KERNEL_INTERPRETER, the command that runs kernels for the cuda backend's tests.
+export_kernel_interpreter() {
   ensure_venv kernels "$ROOT/tests/kernels/requirements.lock"
-  # shellcheck disable=SC2034
-  INTERPRETER="exec env TRITON_INTERPRET=1 PYTHONPATH='$KERNELS' '$PYTHON' '$ROOT/tests/kernels/serve.py'"
+  export VARSERVE_KERNEL_INTERPRETER="exec env TRITON_INTERPRET=1 PYTHONPATH='$KERNELS' '$PYTHON' '$ROOT/tests/kernels/serve.py'"
 }
 
 # test_kernels: against slow references, in Triton's interpreter on the CPU.
 test_kernels() {
-  kernel_interpreter
+  ensure_venv kernels "$ROOT/tests/kernels/requirements.lock"
   say "testing the GPU kernels in Triton's interpreter"
   TRITON_INTERPRET=1 PYTHONPATH="$KERNELS" "$PYTHON" -m unittest discover --start-directory "$ROOT/tests/kernels"
 }

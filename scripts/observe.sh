@@ -1,6 +1,16 @@
 # Sourced by ../dev: Prometheus, Grafana and traffic around a real server, and what is written from code for them.
-# Functions: ensure_observe_venv, write_observe_files, test_observe.
+# Functions: observe_usage, ensure_observe_venv, write_observe_files, test_observe.
 # Reads: ROOT. Sets: PYTHON; BUILD in write_observe_files.
+
+observe_usage() {
+  cat <<'TEXT'
+usage: ./dev observe [--workers N] [--listen PORT] [--prometheus PORT] [--grafana PORT]
+       ./dev observe --write | --render
+Runs the server with the embedded model, Prometheus with deploy/prometheus, mixed traffic of N (2) concurrent requests, and
+Grafana with deploy/grafana if it is installed. Prints the addresses and runs until Ctrl-C. --write generates the tables in
+docs/metrics.md and the dashboards; --render draws the dashboards' panels from real traffic into docs/images.
+TEXT
+}
 
 ensure_observe_venv() { ensure_venv observe "$ROOT/tests/observe/requirements.lock"; }
 

@@ -1,6 +1,28 @@
 # Sourced by ../dev: the long versions of the tests under load, hostile callers, and the fuzz targets.
-# Functions: run_soak, run_fuzz, test_hostile; the others are parts.
+# Functions: fuzz_usage, soak_usage, run_soak, run_fuzz, test_hostile; the others are parts.
 # Reads: ROOT; BUILD and MODEL in test_hostile. Sets when sourced: FUZZ_TARGETS. Sets when it runs: BUILD, or PYTHON.
+
+fuzz_usage() {
+  cat <<'TEXT'
+usage: ./dev fuzz [--seconds N]
+Builds the fuzz targets with clang and runs each for N seconds (default 5), starting from the inputs in tests/fuzz/corpus. An
+input that breaks a target ends the command and is kept as build/asan-core/crash-*.
+TEXT
+}
+
+soak_usage() {
+  cat <<'TEXT'
+usage: ./dev soak [--overload SECONDS] [--lost CLIENTS] [--faults SECONDS] [--fuzz SECONDS]
+       ./dev soak hostile [CASE...]
+       ./dev soak mixed [--seconds SECONDS]
+hostile: runs each attack of a single caller against a fresh server and measures its cost and the effect on another caller.
+Takes half an hour; writes docs/evidence/hostile.md.
+mixed: runs all attacks at once for ten minutes next to honest callers; writes docs/evidence/mixed.md.
+Without a name, runs the long versions of the fault tests: twenty times the server's capacity for a minute, 1000 clients
+killed during their answers, ten minutes of random calls while steps fail, every fuzz target for ten minutes. Takes an hour,
+less with smaller numbers; writes docs/evidence/soak.md.
+TEXT
+}
 
 FUZZ_TARGETS=(image_decoder chat_template request safetensors_header model_config)
 

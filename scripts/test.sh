@@ -1,14 +1,14 @@
 # Sourced by ../dev: runs the tests of a build.
 # Functions: test_preset, test_dev.
-# Reads: ROOT. Sets: BUILD, MODEL, PYTHON and INTERPRETER, by what it calls.
+# Reads: ROOT. Sets: BUILD, MODEL, PYTHON and VARSERVE_KERNEL_INTERPRETER, by what it calls.
 
 # test_preset PRESET [CTEST ARGUMENT...]: builds everything and runs it, under a sanitizer where the preset has one.
 test_preset() {
   ensure_build "$1"
   ensure_embedded_model
-  kernel_interpreter
+  [[ $1 == *-core ]] || export_kernel_interpreter # what has no LibTorch has no backends
   say "testing build/$1"
-  VARSERVE_EMBEDDED_MODEL="$MODEL" VARSERVE_KERNEL_INTERPRETER="$INTERPRETER" \
+  VARSERVE_EMBEDDED_MODEL="$MODEL" \
     ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS="suppressions=$ROOT/tests/tsan.supp" \
     LSAN_OPTIONS="suppressions=$ROOT/tests/lsan.supp" \
     ctest --test-dir "$BUILD" --output-on-failure --no-tests=error "${@:2}"

@@ -33,9 +33,9 @@ absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> VisionLanguageModel::
     ASSIGN_OR_RETURN(backend::Backend backend,
                      backend::MakeBackend(options.backend, {.device = device,
                                                             .dtype = dtype,
-                                                            .heads = c.decoder.num_attention_heads,
-                                                            .kv_heads = c.decoder.num_key_value_heads,
                                                             .head_dim = c.decoder.head_dim,
+                                                            .group = c.decoder.num_attention_heads /
+                                                                     c.decoder.num_key_value_heads,
                                                             .kernels = options.kernels}));
     model->backend_ = std::make_unique<const backend::Backend>(std::move(backend));
     const backend::LayerOps& ops = model->backend_->ops();

@@ -4,7 +4,6 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <tuple>
@@ -15,6 +14,7 @@
 #include "server/engine/request.h"
 #include "server/model/safetensors.h"
 #include "tests/testing/files.h"
+#include "tests/testing/interpreted_kernels.h"
 #include "tests/testing/tiny_model.h"
 
 namespace varserve::testing {
@@ -63,10 +63,7 @@ inline nlohmann::json CasesFor(const ModelAndBackend& param, nlohmann::json case
 }
 // Why a test cannot run here; empty if it can.
 inline std::string WhyNot(const ModelAndBackend& param) {
-  const bool interprets = std::getenv("VARSERVE_KERNEL_INTERPRETER") != nullptr;
-  return std::get<1>(param) != backend::BackendKind::kCuda || interprets
-             ? ""
-             : "VARSERVE_KERNEL_INTERPRETER is not set; ./dev test sets it";
+  return std::get<1>(param) == backend::BackendKind::kCuda ? InterpretedKernels::WhyNot() : "";
 }
 inline std::string ModelAndBackendName(const ::testing::TestParamInfo<ModelAndBackend>& info) {
   return absl::StrCat(std::get<0>(info.param), "_",

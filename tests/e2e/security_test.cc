@@ -122,7 +122,7 @@ TEST_F(SecurityTest, WhoHasNoTokenTakesNoMemory) {
 TEST_F(SecurityTest, HandshakesThatStallDisturbNobody) {
   ServerProcess server(model_.dir(), TlsFlags(MakeCertificate(authority_)));
   ASSERT_TRUE(server.WaitUntilReady());
-  std::vector<std::unique_ptr<Http2Client>> silent;  // what they say is no TLS handshake
+  std::vector<std::unique_ptr<Http2Client>> silent;  // never send a TLS handshake
   for (int i = 0; i < 50; ++i) silent.push_back(std::make_unique<Http2Client>(server.port()));
   EXPECT_TRUE(WithTls(server, authority_).ok());
 }

@@ -39,8 +39,8 @@ def compute(model_dir: str) -> dict[str, torch.Tensor]:
             input_ids=ids, pixel_values=inputs["pixel_values"], attention_mask=torch.ones_like(ids), use_cache=False
         ).logits[0]
         ids = torch.cat([ids, logits[-1].argmax().view(1, 1)], dim=1)
-    # Of the last token's logits there is no need: `logits` covers all positions before it.
-    text = int((ids[0] == model.config.image_token_id).nonzero().max()) + 1  # first position behind the picture
+    # The last token's logits are not needed: `logits` covers all positions before it.
+    text = int((ids[0] == model.config.image_token_id).nonzero().max()) + 1  # first position after the picture
     top = logits[text:].log_softmax(-1).topk(TOP)
     return {
         "input_ids": ids[0, :prompt].clone(),

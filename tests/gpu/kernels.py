@@ -106,7 +106,7 @@ def main() -> None:
     installed = sorted(pathlib.Path("/opt/nvidia/nsight-compute").glob("*/ncu"))
     ncu = shutil.which("ncu") or (str(installed[-1]) if installed else None)
     if ncu is None:
-        row("left out", "there is no Nsight Compute")
+        row("left out", "Nsight Compute is not installed")
     else:
         report([last_step(profile(s, ncu, layers)) for layers in FEW_LAYERS])
 

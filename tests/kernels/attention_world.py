@@ -64,11 +64,10 @@ class AttentionWorld:
             if s in with_empty:
                 self.empty[s] = (length * 2 // 3, length * 2 // 3 + 5)
             self._forget_empty(s)
+        unused = np.setdiff1d(np.arange(num_blocks), self.blocks)
+        self.k[unused] = self.v[unused] = np.nan
 
     def _forget_empty(self, sequence: int) -> None:
-        used = {int(b) for b in self.blocks.flat}
-        for block in set(range(self.k.shape[0])) - used:
-            self.k[block] = self.v[block] = np.nan
         for slot in range(self.max_blocks * BLOCK_SIZE):
             if slot >= self.lengths[sequence] or self.empty[sequence, 0] <= slot < self.empty[sequence, 1]:
                 block, offset = self.blocks[sequence, slot // BLOCK_SIZE], slot % BLOCK_SIZE

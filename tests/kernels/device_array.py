@@ -12,6 +12,13 @@ class DeviceArray:
             values = bfloat16_bits(values)
         self._storage = np.ascontiguousarray(values, dtype=None if self.dtype == "bfloat16" else self.dtype)
 
+    @classmethod
+    def over(cls, storage: np.ndarray, dtype: str) -> "DeviceArray":
+        """Bytes, of any shape, as they lie in memory."""
+        array = cls.__new__(cls)
+        array.dtype, array._storage = dtype, storage
+        return array
+
     def numpy(self) -> np.ndarray:
         if self.dtype == "bfloat16":
             return (self._storage.astype(np.uint32) << 16).view(np.float32)
@@ -28,7 +35,7 @@ class DeviceArray:
         return self
 
     def new_empty(self, *_: object, **__: object) -> "DeviceArray":
-        return DeviceArray.__new__(DeviceArray)
+        return DeviceArray.over(np.empty(0, np.uint8), self.dtype)
 
     def set_(self, storage: "DeviceArray", *_: object) -> None:
         self.dtype = storage.dtype

@@ -18,13 +18,6 @@ from variants import Variant, variants
 TYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "i8": "int8", "i32": "int32", "i64": "int64"}
 
 
-def pointer(storage: np.ndarray, offset: int, kind: str) -> DeviceArray:
-    array = DeviceArray.__new__(DeviceArray)
-    array.dtype = TYPES[kind]
-    array._storage = storage[offset:]
-    return array
-
-
 def run(kernels: dict[str, Variant], request: dict, storages: list[np.ndarray]) -> None:
     name = request["kernel"]
     variant = kernels[name.replace("fp32", "bf16")]
@@ -34,7 +27,7 @@ def run(kernels: dict[str, Variant], request: dict, storages: list[np.ndarray]) 
             element = kind.removeprefix("*")
             if "fp32" in name and element == "bf16":
                 element = "fp32"
-            arguments.append(pointer(storages[given["storage"]], given["offset"], element))
+            arguments.append(DeviceArray.over(storages[given["storage"]][given["offset"] :], TYPES[element]))
         else:
             arguments.append(given)
     variant.function[tuple(request["grid"])](*arguments, **variant.constants)

@@ -118,7 +118,7 @@ class Client:
 
 
 def send_all(address: str, asks: Iterator[Ask], workers: int, stop: threading.Event | None = None) -> list[Answer]:
-    """Sends them, so many at a time, until there are no more or until told to stop."""
+    """Sends them, `workers` at a time, until all are sent or `stop` is set."""
     answers: list[Answer] = []
     lock = threading.Lock()
     asks = iter(asks)

@@ -23,6 +23,8 @@ using backend::KernelForm;
 
 namespace {
 
+constexpr char kCommand[] = "VARSERVE_KERNEL_INTERPRETER";
+
 void Write(int to, const void* bytes, size_t count) {
   for (const char* at = static_cast<const char*>(bytes); count > 0;) {
     const ssize_t written = ::send(to, at, count, MSG_NOSIGNAL);
@@ -43,8 +45,12 @@ void Read(int from, void* bytes, size_t count) {
 
 }  // namespace
 
+std::string InterpretedKernels::WhyNot() {
+  return std::getenv(kCommand) != nullptr ? "" : absl::StrCat(kCommand, " is not set; ./dev test sets it");
+}
+
 std::shared_ptr<const InterpretedKernels> InterpretedKernels::Start() {
-  const char* command = std::getenv("VARSERVE_KERNEL_INTERPRETER");
+  const char* command = std::getenv(kCommand);
   if (command == nullptr) return nullptr;
   return std::shared_ptr<const InterpretedKernels>(new InterpretedKernels(command));
 }

@@ -12,7 +12,9 @@ namespace varserve::testing {
 
 class InterpretedKernels final : public backend::Kernels {
  public:
-  // The interpreter's command is $VARSERVE_KERNEL_INTERPRETER, which ./dev test sets; null if it is not set.
+  // Why there is no interpreter here; empty if there is one. Its command is $VARSERVE_KERNEL_INTERPRETER.
+  static std::string WhyNot();
+  // Null if there is no interpreter.
   static std::shared_ptr<const InterpretedKernels> Start();
   ~InterpretedKernels() override;
 

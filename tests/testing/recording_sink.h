@@ -1,4 +1,4 @@
-// An OutputSink that keeps what it is told, and fails the test when it is told in a wrong order. Thread-safe.
+// An OutputSink that records its calls, and fails the test if their order is wrong. Thread-safe.
 #pragma once
 
 #include <functional>

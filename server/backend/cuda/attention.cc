@@ -31,8 +31,8 @@ class CudaAttention : public Attention {
     return std::make_unique<RowTables>(batch, block_size, forms_.text->lanes / group_, device_);
   }
   int64_t workspace_bytes(const RowLimits& limits) const override {
-    const int64_t splits = limits.single_rows * Splits(limits.slots, kDecodeSplitSlots) +
-                           limits.other_rows * Splits(limits.slots, kTextSplitSlots);
+    const int64_t splits = limits.single_rows * CeilDiv(limits.slots, kDecodeSplitSlots) +
+                           limits.other_rows * CeilDiv(limits.slots, kTextSplitSlots);
     const int64_t values =
         splits * (3 * limits.head_dim + kStats) + (limits.single_rows + limits.other_rows) * kFactors;
     return static_cast<int64_t>(sizeof(float)) * limits.heads * values;
@@ -78,8 +78,7 @@ class CudaAttention : public Attention {
 
   void AttendPrefix(const PrefixChunk& chunk, const at::Tensor& q, const KvLayer& kv,
                     at::Tensor out) const override {
-    const int64_t tokens = forms_.prefix->lanes;
-    kernels_->Launch(*forms_.prefix, {(chunk.count + tokens - 1) / tokens, q.size(1)},
+    kernels_->Launch(*forms_.prefix, {CeilDiv(chunk.count, forms_.prefix->lanes), q.size(1)},
                      {q, kv.k, kv.v, chunk.blocks, out, q.stride(0), out.stride(0), chunk.count, chunk.start,
                       q.size(1), kv.kv_heads(), kv.head_dim(), Scale(kv)});
   }
@@ -88,8 +87,7 @@ class CudaAttention : public Attention {
   void AddToMaps(const RowTables& t, int layer, const at::Tensor& q, const KvLayer& kv,
                  const at::Tensor& factors, const at::Tensor& maps) const {
     const int64_t max_slots = maps.size(3);
-    kernels_->Launch(*forms_.maps,
-                     {t.num_maps, kv.kv_heads(), (max_slots + forms_.maps->slots - 1) / forms_.maps->slots},
+    kernels_->Launch(*forms_.maps, {t.num_maps, kv.kv_heads(), CeilDiv(max_slots, forms_.maps->slots)},
                      {q,
                       kv.k,
                       kv.phi,

@@ -51,6 +51,9 @@ struct KernelForm {
 // All that are in the binary.
 absl::Span<const KernelForm> EmbeddedKernels();
 
+// Pieces of `size` that cover `count`.
+inline int64_t CeilDiv(int64_t count, int64_t size) { return (count + size - 1) / size; }
+
 struct Grid {
   int64_t x = 1;
   int64_t y = 1;

@@ -63,8 +63,8 @@ class CudaLayerOps : public LayerOps {
     const int64_t width = gate_up.size(1) / 2;
     CheckWidth(width);
     at::Tensor out = at::empty({gate_up.size(0), width}, gate_up.options());
-    const int64_t block = forms_.silu_mul->slots;
-    kernels_->Launch(*forms_.silu_mul, {gate_up.size(0), (width + block - 1) / block}, {gate_up, out, width});
+    kernels_->Launch(*forms_.silu_mul, {gate_up.size(0), CeilDiv(width, forms_.silu_mul->slots)},
+                     {gate_up, out, width});
     return out;
   }
 

@@ -4,43 +4,44 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 
 namespace varserve::backend {
 namespace {
 
-// Parts of one host buffer, each at a multiple of 16 bytes, and their places on the device.
+// Tables that go to the device in one copy, each at a multiple of 16 bytes.
 class Upload {
  public:
+  // `values` must not change until Send, which sets `place`.
   template <typename T>
   void Add(const std::vector<T>& values, at::ScalarType type, at::IntArrayRef shape, at::Tensor& place) {
-    const size_t bytes = values.size() * sizeof(T);
-    parts_.push_back({bytes_.size(), bytes, type, shape.vec(), &place});
-    bytes_.resize((bytes_.size() + bytes + 15) / 16 * 16);
-    if (bytes > 0) std::memcpy(bytes_.data() + parts_.back().begin, values.data(), bytes);
+    const auto bytes = static_cast<int64_t>(values.size() * sizeof(T));
+    parts_.push_back({values.data(), size_, bytes, type, shape.vec(), &place});
+    size_ += CeilDiv(bytes, kAlignment) * kAlignment;
   }
 
-  void Send(at::Device device) {
-    const auto size = static_cast<int64_t>(bytes_.size());
-    at::Tensor host = at::empty({size}, at::TensorOptions().dtype(at::kByte).pinned_memory(!device.is_cpu()));
-    if (size > 0) std::memcpy(host.mutable_data_ptr<uint8_t>(), bytes_.data(), bytes_.size());
+  void Send(at::Device device) const {
+    at::Tensor host =
+        at::empty({size_}, at::TensorOptions().dtype(at::kByte).pinned_memory(!device.is_cpu()));
+    auto* to = host.mutable_data_ptr<uint8_t>();
+    for (const Part& part : parts_)
+      std::copy_n(static_cast<const uint8_t*>(part.values), part.bytes, to + part.begin);
     const at::Tensor sent = host.to(device, /*non_blocking=*/true);
-    for (const Part& part : parts_) {
-      *part.place = sent.narrow(0, static_cast<int64_t>(part.begin), static_cast<int64_t>(part.bytes))
-                        .view(part.type)
-                        .view(part.shape);
-    }
+    for (const Part& part : parts_)
+      *part.place = sent.narrow(0, part.begin, part.bytes).view(part.type).view(part.shape);
   }
 
  private:
+  static constexpr int64_t kAlignment = 16;
+
   struct Part {
-    size_t begin;
-    size_t bytes;
+    const void* values;
+    int64_t begin;
+    int64_t bytes;
     at::ScalarType type;
     std::vector<int64_t> shape;
     at::Tensor* place;
   };
-  std::vector<uint8_t> bytes_;
+  int64_t size_ = 0;
   std::vector<Part> parts_;
 };
 
@@ -70,7 +71,7 @@ RowTables::RowTables(const RowBatch& batch, int64_t block_size, int64_t tile_row
       ints.insert(ints.end(), {static_cast<int32_t>(s), row.num_slots, row.sink_slots, row.first_layer,
                                row.last_layer, row.authors_code ? 1 : 0,
                                static_cast<int32_t>(rows.split_slots), static_cast<int32_t>(num_splits)});
-      num_splits += Splits(row.num_slots, rows.split_slots);
+      num_splits += CeilDiv(row.num_slots, rows.split_slots);
       for (const float value : {row.tau, row.rho, row.p, row.min_visual_attention})
         floats.push_back(std::bit_cast<int32_t>(value));
       if (row.map >= 0) map_to_row[row.map] = static_cast<int32_t>(r);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "server/backend/attention.h"
+#include "server/backend/cuda/kernels.h"
 
 namespace varserve::backend {
 
@@ -16,8 +17,6 @@ namespace varserve::backend {
 // GPU; many rows do so by themselves.
 inline constexpr int64_t kDecodeSplitSlots = 128;
 inline constexpr int64_t kTextSplitSlots = 1024;
-
-inline int64_t Splits(int64_t slots, int64_t split_slots) { return (slots + split_slots - 1) / split_slots; }
 
 // Rows that one kernel attends: single rows, or the many rows of some sequences.
 struct RowClass {
@@ -27,7 +26,7 @@ struct RowClass {
   at::Tensor device_tiles;
 
   int64_t num_tiles() const { return static_cast<int64_t>(tiles.size()) / 2; }
-  int64_t num_splits() const { return Splits(most_slots, split_slots); }
+  int64_t num_splits() const { return CeilDiv(most_slots, split_slots); }
 };
 
 class RowTables : public PreparedRows {

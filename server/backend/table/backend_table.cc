@@ -7,13 +7,11 @@
 #include "server/backend/torch/torch_backend.h"
 
 namespace varserve::backend {
+
 absl::StatusOr<Backend> MakeBackend(BackendKind kind, const BackendNeeds& needs) {
   if (kind == BackendKind::kAuto) kind = needs.device.is_cpu() ? BackendKind::kCpu : BackendKind::kTorch;
-  if (kind == BackendKind::kCuda && needs.kernels != nullptr) {
-    return MakeCudaBackend(needs.kernels, needs.device, needs.dtype, needs.head_dim,
-                           needs.heads / needs.kv_heads);
-  }
-  const bool fits = kind == BackendKind::kTorch || needs.device.is_cpu() == (kind == BackendKind::kCpu);
+  const bool fits = kind == BackendKind::kTorch || (kind == BackendKind::kCuda && needs.kernels != nullptr) ||
+                    needs.device.is_cpu() == (kind == BackendKind::kCpu);
   if (!fits) {
     return absl::FailedPreconditionError(absl::StrCat("--backend: ", kBackendNames[static_cast<int>(kind)],
                                                       " does not run on --device ", needs.device.str()));
@@ -22,7 +20,9 @@ absl::StatusOr<Backend> MakeBackend(BackendKind kind, const BackendNeeds& needs)
     case BackendKind::kCpu:
       return Backend(MakeCpuLayerOps(), MakeCpuAttention());
     case BackendKind::kCuda:
-      return MakeCudaBackend(needs.device, needs.dtype, needs.head_dim, needs.heads / needs.kv_heads);
+      return needs.kernels == nullptr
+                 ? MakeCudaBackend(needs.device, needs.dtype, needs.head_dim, needs.group)
+                 : MakeCudaBackend(needs.kernels, needs.device, needs.dtype, needs.head_dim, needs.group);
     default:
       return Backend(MakeTorchLayerOps(), MakeTorchAttention(needs.device));
   }

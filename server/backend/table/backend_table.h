@@ -28,9 +28,8 @@ inline constexpr std::array<const char*, 4> kBackendNames = {"auto", "cpu", "cud
 struct BackendNeeds {
   at::Device device = at::kCPU;
   at::ScalarType dtype = at::kFloat;  // of weights and KV cache
-  int64_t heads = 0;                  // of the decoder
-  int64_t kv_heads = 0;
-  int64_t head_dim = 0;
+  int64_t head_dim = 0;               // of the decoder
+  int64_t group = 0;                  // heads of a KV head
   // What launches the cuda backend's kernels, which then may be on any device; null: the GPU's driver.
   std::shared_ptr<const Kernels> kernels;
 };

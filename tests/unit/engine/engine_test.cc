@@ -97,8 +97,7 @@ TEST_F(EngineTest, OneBadRequestRefusesItsGroup) {
   StopAndCheck();
 }
 
-// What is told and what is computed, the time it takes included, is the same whether or not another caller
-// has sent the same before.
+// Replies, computation and timing are the same whether or not another caller has sent the same before.
 TEST_F(EngineTest, WithAScopeOfCallersNothingShowsWhatOthersSent) {
   for (const PrefixCacheScope scope : {PrefixCacheScope::kShared, PrefixCacheScope::kCaller}) {
     Start({.prefix_cache_scope = scope});

@@ -1,4 +1,4 @@
-// What the engine's tests share: requests, an observer that keeps what it is told, a core that runs until it
+// What the engine's tests share: requests, an observer that records its calls, a core that runs until it
 // is idle, and the invariants of a scheduler.
 #pragma once
 

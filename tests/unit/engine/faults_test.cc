@@ -42,7 +42,7 @@ class ThrowingSink final : public OutputSink {
     ThrowIf(At::kFinished);
   }
   void OnFailed(const absl::Status& status) override {
-    EXPECT_TRUE(failed.ok()) << "told twice";
+    EXPECT_TRUE(failed.ok()) << "called twice";
     failed = status;
     ThrowIf(At::kFailed);
   }

@@ -39,7 +39,7 @@ class CudaBackendTest : public ::testing::TestWithParam<Place> {
     at::manual_seed(1);
     if (place_.device.is_cpu()) {
       kernels_ = varserve::testing::InterpretedKernels::Start();
-      if (kernels_ == nullptr) GTEST_SKIP() << "VARSERVE_KERNEL_INTERPRETER is not set; ./dev test sets it";
+      if (kernels_ == nullptr) GTEST_SKIP() << varserve::testing::InterpretedKernels::WhyNot();
       return;
     }
     const char* device = std::getenv("VARSERVE_TEST_DEVICE");

@@ -1,0 +1,53 @@
+"""Runs tests of a GoogleTest program of the bundle, each to its result, those after a crash too."""
+
+import os
+import re
+import subprocess
+from typing import TextIO
+
+from step import ROOT, Settings, detail
+
+RESULT = re.compile(r"\[ +(OK|FAILED|SKIPPED) +\] (\S+?)(?:, where .*)? \(\d+ ms\)")
+BEGIN = re.compile(r"\[ RUN +\] (\S+)")
+
+
+def list_tests(program: str, gtest_filter: str) -> list[str]:
+    command = [ROOT / "bin" / program, "--gtest_list_tests", f"--gtest_filter={gtest_filter}"]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True)
+    tests, suite = [], ""
+    for line in listed.stdout.splitlines():
+        name = line.split("#")[0].rstrip()
+        if name.startswith("  "):
+            tests.append(suite + name.strip())
+        elif name.endswith("."):
+            suite = name
+    return tests
+
+
+def run(s: Settings, program: str, tests: list[str], log: TextIO, processes: int = 1) -> dict[str, str]:
+    """Runs them in one process, of so many at a time; in another one those after a test that ended the process."""
+    results: dict[str, str] = {}
+    environment = os.environ | {
+        "VARSERVE_TEST_DEVICE": s.device,
+        "VARSERVE_SOURCE_DIR": str(ROOT),
+        "OMP_NUM_THREADS": str(max(1, s.threads // processes)),
+        "OMP_WAIT_POLICY": "passive",  # spinning threads would be in each other's way
+    }
+    while left := [test for test in tests if test not in results]:
+        command = [ROOT / "bin" / program, f"--gtest_filter={':'.join(left)}"]
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        running = left[0]
+        for line in process.stdout:
+            log.write(line)
+            if begin := BEGIN.match(line):
+                running = begin[1]
+            elif result := RESULT.match(line):
+                results[result[2]] = result[1].lower()
+                detail(result[2], results[result[2]])
+        process.wait()
+        if running not in results:
+            results[running] = f"crashed ({process.returncode})"
+            detail(running, results[running])
+    return results
