@@ -26,6 +26,9 @@ ABSL_FLAG(
     std::string, backend, "auto",
     "Implementation of the model's operations: auto, cpu, cuda or torch. cuda: kernels for NVIDIA GPUs, "
     "not yet run on one. Default: cpu on a CPU, torch on a GPU");
+ABSL_FLAG(
+    bool, enforce_eager, false,
+    "Launch every kernel of a decoding step by itself, not as one graph (only --backend cuda has graphs)");
 ABSL_FLAG(std::string, dtype, "auto", "Type of weights and KV cache: auto, float32, bfloat16 or float16");
 ABSL_FLAG(int, threads, 0, "Compute threads. Default: the container's CPU quota");
 ABSL_FLAG(std::string, memory_budget, "",
@@ -144,6 +147,7 @@ absl::Status ReadModelFlags(ServerConfig& c) {
                    IndexOf("backend", absl::GetFlag(FLAGS_backend),
                            {backend::kBackendNames.begin(), backend::kBackendNames.end()}));
   c.model.backend = static_cast<backend::BackendKind>(backend);
+  c.enforce_eager = absl::GetFlag(FLAGS_enforce_eager);
   c.model_name = absl::GetFlag(FLAGS_model_name);
   if (c.model_name.empty()) {
     const std::filesystem::path path = std::filesystem::weakly_canonical(c.model.model_dir);

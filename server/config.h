@@ -18,6 +18,7 @@ struct ServerConfig {
   model::VisionLanguageModel::Options model;
   std::string model_name;
   int threads = 1;
+  bool enforce_eager = false;       // see StepRunnerOptions
   int64_t memory_budget = 0;        // bytes; 0: what is free
   int64_t prefix_cache_bytes = -1;  // -1: whatever of the KV pool is not in use
 

@@ -149,12 +149,15 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   LogMemory(plan, config, *logger);
   scheduler.reserved_blocks = static_cast<int>(plan.reserved_blocks());
   ASSIGN_OR_RETURN(serving->runner_,
-                   model::StepRunner::Create(std::move(files.model), static_cast<int>(plan.num_blocks)));
+                   model::StepRunner::Create(std::move(files.model), static_cast<int>(plan.num_blocks),
+                                             {.enforce_eager = config.enforce_eager}));
 
   const absl::Time loaded_at = absl::Now();
   ASSIGN_OR_RETURN(serving->self_test_question_,
                    GreyQuestion(*serving->preprocessor_, serving->runner_->facts().context));
   RETURN_IF_ERROR(WarmUp(serving->self_test_question_, *serving->runner_));
+  if (const std::string& problem = serving->runner_->graphs().problem(); !problem.empty())
+    logger->Warning(absl::StrCat(problem, "; decoding is slower without"));
 
   const model::VisionLanguageModel& m = serving->runner_->model();
   v1::Model description = Describe(config, m, *serving->preprocessor_);

@@ -16,6 +16,7 @@
 
 #include "server/backend/kv_layer.h"
 #include "server/backend/row_batch.h"
+#include "server/backend/step_memory.h"
 
 namespace varserve::backend {
 
@@ -31,7 +32,7 @@ struct PrefixChunk {
   int64_t count = 0;
   int64_t start = 0;  // position of its first token in the sequence
   at::Tensor blocks;  // [ceil((start + count) / block_size)] int64 on the device: the sequence's blocks
-  at::Tensor mask;    // PrefixMask, the same for all layers
+  at::Tensor mask;    // PrefixMask, the same for all layers; only for Attention::reads_prefix_masks
 };
 
 // The largest AttendRows of a server.
@@ -40,7 +41,6 @@ struct RowLimits {
   int64_t other_rows = 0;   // of sequences with many
   int64_t slots = 0;        // of a sequence
   int64_t heads = 0;
-  int64_t head_dim = 0;
 };
 
 // Thread-compatible; const after construction.
@@ -48,10 +48,13 @@ class Attention {
  public:
   virtual ~Attention() = default;
 
-  // `batch` must outlive the result.
-  virtual std::unique_ptr<PreparedRows> Prepare(const RowBatch& batch, int64_t block_size) const = 0;
-  // Device memory that AttendRows takes at its peak. Bytes.
+  // `batch` must outlive the result, which is complete once memory.Send() has been called.
+  virtual std::unique_ptr<PreparedRows> Prepare(const RowBatch& batch, int64_t block_size,
+                                                StepMemory& memory) const = 0;
+  // Device memory that Prepare and AttendRows take at their peak. Bytes.
   virtual int64_t workspace_bytes(const RowLimits& limits) const = 0;
+  // Whether AttendPrefix needs PrefixChunk::mask.
+  virtual bool reads_prefix_masks() const { return false; }
   // Number of groups into which this backend splits the heads' sums (RowEvidence).
   virtual int64_t evidence_groups(int64_t kv_heads) const = 0;
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "server/backend/attention.h"
+#include "server/backend/graph_recorder.h"
 #include "server/backend/layer_ops.h"
 
 namespace varserve::backend {
@@ -14,15 +15,19 @@ namespace varserve::backend {
 // Const after construction; thread-compatible.
 class Backend {
  public:
-  Backend(std::unique_ptr<const LayerOps> ops, std::unique_ptr<const Attention> attention)
-      : ops_(std::move(ops)), attention_(std::move(attention)) {}
+  Backend(std::unique_ptr<const LayerOps> ops, std::unique_ptr<const Attention> attention,
+          std::unique_ptr<const GraphRecorder> graphs = nullptr)
+      : ops_(std::move(ops)), attention_(std::move(attention)), graphs_(std::move(graphs)) {}
 
   const LayerOps& ops() const { return *ops_; }
   const Attention& attention() const { return *attention_; }
+  // Null if this backend's steps cannot be recorded.
+  const GraphRecorder* graphs() const { return graphs_.get(); }
 
  private:
   std::unique_ptr<const LayerOps> ops_;
   std::unique_ptr<const Attention> attention_;
+  std::unique_ptr<const GraphRecorder> graphs_;
 };
 
 }  // namespace varserve::backend

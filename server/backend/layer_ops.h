@@ -33,7 +33,8 @@ struct Rotary {
   at::Tensor sin;  // [N, D / 2]
 };
 
-// Thread-compatible; const after construction. Nothing synchronizes with the host.
+// Thread-compatible; const after construction. Nothing synchronizes with the host. Results are written to
+// `out`, contiguous and in the activation dtype.
 class LayerOps {
  public:
   virtual ~LayerOps() = default;
@@ -45,24 +46,31 @@ class LayerOps {
 
   // weight: [O, K]; both are undefined if loading failed.
   virtual LinearWeights Prepare(at::Tensor weight, at::Tensor bias = {}) const = 0;
-  // Rows of the weights. ids: [N] int64 => [N, K] in the activation dtype
-  virtual at::Tensor Embedding(const at::Tensor& ids, const LinearWeights& table) const = 0;
-  // x W^T + bias. [N, K] => [N, O]
-  virtual at::Tensor Linear(const at::Tensor& x, const LinearWeights& w) const = 0;
+  // Rows of the weights. ids: [N] int64, out: [N, K]
+  virtual void Embedding(const at::Tensor& ids, const LinearWeights& table, at::Tensor& out) const = 0;
+  // x W^T + bias. x: [N, K], out: [N, O]
+  virtual void Linear(const at::Tensor& x, const LinearWeights& w, at::Tensor& out) const = 0;
   // y += x W^T + bias.
   virtual void LinearAdd(const at::Tensor& x, const LinearWeights& w, at::Tensor& y) const = 0;
-  // x / sqrt(mean(x^2) + eps) * weight. [N, C] => [N, C]
-  virtual at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) const = 0;
+  // x / sqrt(mean(x^2) + eps) * weight. x, out: [N, C]
+  virtual void RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps, at::Tensor& out) const = 0;
   // The same; also writes phi of each row to kv.phi at its slot. slots: [N] int64
-  virtual at::Tensor RmsNormAndSinks(const at::Tensor& x, const at::Tensor& weight, double eps,
-                                     const SinkTarget& sinks, const at::Tensor& slots, KvLayer& kv) const = 0;
+  virtual void RmsNormAndSinks(const at::Tensor& x, const at::Tensor& weight, double eps,
+                               const SinkTarget& sinks, const at::Tensor& slots, KvLayer& kv,
+                               at::Tensor& out) const = 0;
   // Rotates q and k of packed rows [q | k | v] by position; leaves q in place and writes k and v to their
   // slots.
   // qkv: [N, (H + 2 Hkv) D]
   virtual void RopeAndStore(at::Tensor& qkv, int64_t heads, const Rotary& rotary, const at::Tensor& slots,
                             KvLayer& kv) const = 0;
-  // silu(gate) * up of rows [gate | up]. [N, 2 I] => [N, I]
-  virtual at::Tensor SiluMul(const at::Tensor& gate_up) const = 0;
+  // silu(gate) * up of rows [gate | up]. gate_up: [N, 2 I], out: [N, I]
+  virtual void SiluMul(const at::Tensor& gate_up, at::Tensor& out) const = 0;
+  // The largest of each row, and its index: the first one's if several are equal, exact below 2^24. NaN if
+  // the row has a NaN. logits: [S, V] float32, out: [S, 2] float32
+  virtual void Largest(const at::Tensor& logits, at::Tensor& out) const;
+
+  // Linear to a new tensor.
+  at::Tensor Linear(const at::Tensor& x, const LinearWeights& w) const;
 };
 
 }  // namespace varserve::backend

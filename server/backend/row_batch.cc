@@ -1,27 +1,30 @@
 #include "server/backend/row_batch.h"
 
-#include <ATen/ops/sum.h>
-#include <ATen/ops/zeros.h>
+#include <ATen/ATen.h>
 
 #include <algorithm>
 
 namespace varserve::backend {
 
 int64_t RowBatch::max_slots() const {
-  size_t longest = 0;
-  for (const Sequence& sequence : sequences) longest = std::max(longest, sequence.visual.size());
-  return static_cast<int64_t>(longest);
+  int64_t longest = least_slots;
+  for (const Sequence& sequence : sequences)
+    longest = std::max(longest, static_cast<int64_t>(sequence.visual.size()));
+  return longest;
 }
 
-RowEvidence::RowEvidence(const RowBatch& batch, int64_t layers, int64_t groups, const at::Device& device) {
-  const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
-  sums = at::zeros({layers, batch.num_rows(), groups, interventions::kRowSums}, options);
-  maps = at::zeros({batch.num_maps(), groups, 2, batch.max_slots()}, options);
+RowEvidence::RowEvidence(const RowBatch& batch, int64_t layers, int64_t groups, StepMemory& memory)
+    : sums(memory.Take({layers, batch.num_rows(), groups, interventions::kRowSums}, at::kFloat)),
+      maps(memory.Take({batch.num_maps(), groups, 2, batch.max_slots()}, at::kFloat)) {}
+
+void RowEvidence::Clear() {
+  sums.zero_();
+  maps.zero_();
 }
 
-void RowEvidence::Reduce() {
-  sums = sums.sum(2);
-  maps = maps.sum(1);
+void RowEvidence::Reduce(at::Tensor& sums_out, at::Tensor& maps_out) const {
+  at::sum_out(sums_out, sums, 2);
+  at::sum_out(maps_out, maps, 1);
 }
 
 }  // namespace varserve::backend

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "server/backend/step_memory.h"
 #include "server/interventions/attention_row.h"
 
 namespace varserve::backend {
@@ -27,10 +28,13 @@ struct RowBatch {
   std::vector<AttentionRow> rows;  // [R], ordered by sequence
   std::vector<Sequence> sequences;
   std::vector<std::vector<uint8_t>> map_flags;  // [L][maps]: whether map m includes layer l
+  // Tables are made for sequences of so many slots even if all are shorter, so that steps of similar lengths
+  // have the same shapes.
+  int64_t least_slots = 0;
 
   int64_t num_rows() const { return static_cast<int64_t>(rows.size()); }
   int64_t num_maps() const { return map_flags.empty() ? 0 : static_cast<int64_t>(map_flags.front().size()); }
-  // Slots of the longest sequence, rounded up to whole blocks.
+  // Slots of the longest sequence, rounded up to whole blocks, or least_slots.
   int64_t max_slots() const;
 };
 
@@ -42,9 +46,11 @@ struct RowEvidence {
   // [maps, groups, 2, max_slots] attention before and after, summed over heads and the map's layers.
   at::Tensor maps;
 
-  RowEvidence(const RowBatch& batch, int64_t layers, int64_t groups, const at::Device& device);
-  // Sums over groups: sums becomes [L, R, 4], maps [maps, 2, max_slots].
-  void Reduce();
+  // Takes memory, but does not set it.
+  RowEvidence(const RowBatch& batch, int64_t layers, int64_t groups, StepMemory& memory);
+  void Clear();
+  // Sums over groups. sums_out: [L, R, 4], maps_out: [maps, 2, max_slots]
+  void Reduce(at::Tensor& sums_out, at::Tensor& maps_out) const;
 };
 
 }  // namespace varserve::backend

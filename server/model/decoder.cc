@@ -7,10 +7,12 @@
 namespace varserve::model {
 
 Decoder::Decoder(const DecoderConfig& config, const std::vector<int32_t>& sink_dimensions,
-                 WeightLoader& weights, const backend::Backend& backend, at::Device device)
+                 WeightLoader& weights, const backend::Backend& backend, at::Device device,
+                 at::ScalarType dtype)
     : config_(config),
       ops_(backend.ops()),
       attention_(backend.attention()),
+      dtype_(ops_.ActivationDtype(dtype)),
       rotary_(config.rope, config.head_dim, config.max_position_embeddings, device) {
   sinks_.dimensions = at::tensor(sink_dimensions, at::kInt).to(device, ops_.SinkIndexDtype());
   sinks_.eps = config.rms_norm_eps;
@@ -42,62 +44,102 @@ Decoder::Decoder(const DecoderConfig& config, const std::vector<int32_t>& sink_d
                  : ops_.Prepare(weights.Load("lm_head.weight", {config.vocab_size, width}));
 }
 
-backend::RowEvidence Decoder::MakeEvidence(const backend::RowBatch& batch) const {
-  return {batch, config_.num_hidden_layers, attention_.evidence_groups(config_.num_key_value_heads),
-          norm_.device()};
+DecoderBuffers Decoder::TakeBuffers(int64_t tokens, int64_t sampled, backend::StepMemory& memory) const {
+  const int64_t width = config_.hidden_size;
+  const int64_t inner = config_.intermediate_size;
+  const int64_t head_dim = config_.head_dim;
+  const int64_t heads = config_.num_attention_heads;
+  const auto take = [&](at::IntArrayRef shape) { return memory.Take(shape, dtype_); };
+  DecoderBuffers b;
+  b.hidden = take({tokens, width});
+  b.rotary.cos = memory.Take({tokens, head_dim / 2}, at::kFloat);
+  b.rotary.sin = memory.Take({tokens, head_dim / 2}, at::kFloat);
+  b.normed = take({tokens, width});
+  b.qkv = take({tokens, (heads + 2 * config_.num_key_value_heads) * head_dim});
+  b.attended = take({tokens, heads, head_dim});
+  b.gate_up = take({tokens, 2 * inner});
+  b.gated = take({tokens, inner});
+  if (sampled < tokens) {
+    b.sampled_attended = take({sampled, heads * head_dim});
+    b.sampled_hidden = take({sampled, width});
+  }
+  b.logits = take({sampled, config_.vocab_size});
+  b.float_logits = dtype_ == at::kFloat ? b.logits : memory.Take({sampled, config_.vocab_size}, at::kFloat);
+  return b;
 }
 
-at::Tensor Decoder::Embed(const at::Tensor& token_ids) const {
-  return ops_.Embedding(token_ids, embed_tokens_);
+backend::RowEvidence Decoder::TakeEvidence(const backend::RowBatch& batch,
+                                           backend::StepMemory& memory) const {
+  return {batch, config_.num_hidden_layers, attention_.evidence_groups(config_.num_key_value_heads), memory};
 }
 
-at::Tensor Decoder::Attend(int l, const at::Tensor& qkv, const DecoderInput& input, backend::KvLayer& kv,
-                           backend::RowEvidence& evidence) const {
+void Decoder::Embed(const at::Tensor& token_ids, at::Tensor& out) const {
+  ops_.Embedding(token_ids, embed_tokens_, out);
+}
+
+void Decoder::Attend(int l, const DecoderInput& input, backend::KvLayer& kv, backend::RowEvidence& evidence,
+                     DecoderBuffers& b) const {
   const int64_t heads = config_.num_attention_heads;
   const int64_t head_dim = config_.head_dim;
-  const at::Tensor q = qkv.narrow(1, 0, heads * head_dim).unflatten(1, {heads, head_dim});  // [N, H, D]
-  at::Tensor out = at::empty({qkv.size(0), heads, head_dim}, qkv.options());
+  const at::Tensor q = b.qkv.narrow(1, 0, heads * head_dim).unflatten(1, {heads, head_dim});  // [N, H, D]
   if (input.num_rows > 0) {
     attention_.AttendRows(*input.rows, l, q.narrow(0, 0, input.num_rows), kv,
-                          out.narrow(0, 0, input.num_rows), evidence);
+                          b.attended.narrow(0, 0, input.num_rows), evidence);
   }
   for (const backend::PrefixChunk& chunk : input.prefix) {
     attention_.AttendPrefix(chunk, q.narrow(0, chunk.first, chunk.count), kv,
-                            out.narrow(0, chunk.first, chunk.count));
+                            b.attended.narrow(0, chunk.first, chunk.count));
   }
-  return out.flatten(1);
 }
 
-at::Tensor Decoder::Forward(DecoderInput input, KvCache& cache, backend::RowEvidence& evidence) const {
-  const backend::Rotary rotary = rotary_.At(input.positions);
-  at::Tensor& hidden = input.hidden;  // [N, C]
+void Decoder::AddMlp(const Layer& layer, at::Tensor& hidden, DecoderBuffers& b) const {
+  const int64_t rows = hidden.size(0);
+  at::Tensor normed = b.normed.narrow(0, 0, rows);
+  at::Tensor gate_up = b.gate_up.narrow(0, 0, rows);
+  at::Tensor gated = b.gated.narrow(0, 0, rows);
+  ops_.RmsNorm(hidden, layer.post_attention_layernorm, config_.rms_norm_eps, normed);
+  ops_.Linear(normed, layer.gate_up_proj, gate_up);
+  ops_.SiluMul(gate_up, gated);
+  ops_.LinearAdd(gated, layer.down_proj, hidden);
+}
+
+void Decoder::Forward(const DecoderInput& input, KvCache& cache, backend::RowEvidence& evidence,
+                      DecoderBuffers& b, const LayerObserver& observer) const {
+  const int64_t tokens = input.token_ids.numel();
+  const int64_t sampled = input.sampled.numel();
+  evidence.Clear();
+  rotary_.At(input.positions, b.rotary);
+  at::Tensor hidden = b.hidden;                 // [N, C]
+  at::Tensor attended = b.attended.flatten(1);  // [N, H D]
   for (int l = 0; l < config_.num_hidden_layers; ++l) {
     const Layer& layer = layers_[l];
-    if (input.on_layer) input.on_layer(l, hidden);
+    if (observer) observer(l, hidden);
     backend::KvLayer& kv = cache.layer(l);
-    const at::Tensor normed = sinks_.dimensions.numel() > 0
-                                  ? ops_.RmsNormAndSinks(hidden, layer.input_layernorm, config_.rms_norm_eps,
-                                                         sinks_, input.slots, kv)
-                                  : ops_.RmsNorm(hidden, layer.input_layernorm, config_.rms_norm_eps);
-    at::Tensor qkv = ops_.Linear(normed, layer.qkv_proj);  // [N, (H + 2 Hkv) D]
-    ops_.RopeAndStore(qkv, config_.num_attention_heads, rotary, input.slots, kv);
-    at::Tensor attended = Attend(l, qkv, input, kv, evidence);
+    if (sinks_.dimensions.numel() > 0) {
+      ops_.RmsNormAndSinks(hidden, layer.input_layernorm, config_.rms_norm_eps, sinks_, input.slots, kv,
+                           b.normed);
+    } else {
+      ops_.RmsNorm(hidden, layer.input_layernorm, config_.rms_norm_eps, b.normed);
+    }
+    ops_.Linear(b.normed, layer.qkv_proj, b.qkv);
+    ops_.RopeAndStore(b.qkv, config_.num_attention_heads, b.rotary, input.slots, kv);
+    Attend(l, input, kv, evidence, b);
     // After the last layer's attention, only the tokens whose logits are wanted continue.
-    if (l + 1 == config_.num_hidden_layers && !input.on_layer) {
-      if (input.sampled.numel() == 0) return {};
-      attended = attended.index_select(0, input.sampled);
-      hidden = hidden.index_select(0, input.sampled);
+    if (l + 1 == config_.num_hidden_layers && sampled < tokens && !observer) {
+      if (sampled == 0) return;
+      at::index_select_out(b.sampled_attended, attended, 0, input.sampled);
+      at::index_select_out(b.sampled_hidden, hidden, 0, input.sampled);
+      attended = b.sampled_attended;
+      hidden = b.sampled_hidden;
     }
     ops_.LinearAdd(attended, layer.o_proj, hidden);
-
-    const at::Tensor post = ops_.RmsNorm(hidden, layer.post_attention_layernorm, config_.rms_norm_eps);
-    ops_.LinearAdd(ops_.SiluMul(ops_.Linear(post, layer.gate_up_proj)), layer.down_proj, hidden);
+    AddMlp(layer, hidden, b);
   }
-  if (input.on_layer) {
-    input.on_layer(config_.num_hidden_layers, hidden);
-    return {};
-  }
-  return ops_.Linear(ops_.RmsNorm(hidden, norm_, config_.rms_norm_eps), lm_head_).to(at::kFloat);  // [S, V]
+  if (observer) return observer(config_.num_hidden_layers, hidden);
+  at::Tensor normed = b.normed.narrow(0, 0, sampled);
+  ops_.RmsNorm(hidden, norm_, config_.rms_norm_eps, normed);
+  ops_.Linear(normed, lm_head_, b.logits);
+  if (!b.float_logits.is_same(b.logits)) b.float_logits.copy_(b.logits);
 }
 
 }  // namespace varserve::model

@@ -4,7 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
-#include <optional>
+#include <memory>
 #include <vector>
 
 #include "server/backend/backend.h"
@@ -18,33 +18,51 @@ namespace varserve::model {
 // One step's tokens: first the R rows that attend explicitly, then the prefix chunks. N tokens, S of them
 // sampled.
 struct DecoderInput {
-  at::Tensor hidden;     // [N, C] embeddings; overwritten
+  at::Tensor token_ids;  // [N] int64
   at::Tensor positions;  // [N] int64
   at::Tensor slots;      // [N] int64, where each token's K, V and phi go
   at::Tensor sampled;    // [S] int64, tokens whose logits are wanted
-  const backend::PreparedRows* rows = nullptr;
+  std::unique_ptr<backend::PreparedRows> rows;
   int64_t num_rows = 0;  // R
   std::vector<backend::PrefixChunk> prefix;
-  // Called with the hidden states [N, C] at every layer's input, and after the last layer (l = L). If it is
-  // set, there are no logits. Not set in serving.
-  std::function<void(int l, const at::Tensor& hidden)> on_layer = nullptr;
+};
+
+// What a step computes, one layer after the other, in the activation dtype unless it says otherwise.
+struct DecoderBuffers {
+  at::Tensor hidden;            // [N, C]
+  backend::Rotary rotary;       // of the tokens' positions
+  at::Tensor normed;            // [N, C]
+  at::Tensor qkv;               // [N, (H + 2 Hkv) D]
+  at::Tensor attended;          // [N, H, D]
+  at::Tensor gate_up;           // [N, 2 I]
+  at::Tensor gated;             // [N, I]
+  at::Tensor sampled_attended;  // [S, H D], the last layer's
+  at::Tensor sampled_hidden;    // [S, C]
+  at::Tensor logits;            // [S, V]
+  at::Tensor float_logits;      // [S, V] float32; the same tensor where that is the activation dtype
 };
 
 // Const after construction; thread-compatible.
 class Decoder {
  public:
-  // Sink dimensions are empty if the model has no VAR profile.
+  // Sink dimensions are empty if the model has no VAR profile. dtype: of weights
   Decoder(const DecoderConfig& config, const std::vector<int32_t>& sink_dimensions, WeightLoader& weights,
-          const backend::Backend& backend, at::Device device);
+          const backend::Backend& backend, at::Device device, at::ScalarType dtype);
 
+  // For N tokens, S of them sampled.
+  DecoderBuffers TakeBuffers(int64_t tokens, int64_t sampled, backend::StepMemory& memory) const;
   // For the rows of a step, filled by Forward.
-  backend::RowEvidence MakeEvidence(const backend::RowBatch& batch) const;
+  backend::RowEvidence TakeEvidence(const backend::RowBatch& batch, backend::StepMemory& memory) const;
 
-  // token_ids: [N] int64 => [N, C] in the activation dtype
-  at::Tensor Embed(const at::Tensor& token_ids) const;
-  // Writes K, V and phi of the tokens, fills the rows' evidence. => logits [S, V] float32; undefined if S is
-  // 0. Does not synchronize with the host.
-  at::Tensor Forward(DecoderInput input, KvCache& cache, backend::RowEvidence& evidence) const;
+  // token_ids: [N] int64, out: [N, C]
+  void Embed(const at::Tensor& token_ids, at::Tensor& out) const;
+  // Called with the hidden states [N, C] at every layer's input, and after the last layer (l = L).
+  using LayerObserver = std::function<void(int l, const at::Tensor& hidden)>;
+  // From buffers.hidden to buffers.float_logits. Writes K, V and phi of the tokens, fills the rows' evidence.
+  // Does not synchronize with the host, and takes no memory. With an observer, which serving does not have,
+  // there are no logits.
+  void Forward(const DecoderInput& input, KvCache& cache, backend::RowEvidence& evidence,
+               DecoderBuffers& buffers, const LayerObserver& observer = nullptr) const;
 
  private:
   struct Layer {
@@ -55,13 +73,16 @@ class Decoder {
     backend::LinearWeights gate_up_proj;  // [2 I, C]
     backend::LinearWeights down_proj;     // [C, I]
   };
-  // Attention of all tokens at layer l. qkv: [N, (H + 2 Hkv) D], rotated => [N, H D]
-  at::Tensor Attend(int l, const at::Tensor& qkv, const DecoderInput& input, backend::KvLayer& kv,
-                    backend::RowEvidence& evidence) const;
+  // Attention of all tokens at layer l, from buffers.qkv, rotated, to buffers.attended.
+  void Attend(int l, const DecoderInput& input, backend::KvLayer& kv, backend::RowEvidence& evidence,
+              DecoderBuffers& buffers) const;
+  // hidden += the layer's MLP of hidden. hidden: [n, C], n at most N
+  void AddMlp(const Layer& layer, at::Tensor& hidden, DecoderBuffers& buffers) const;
 
   const DecoderConfig config_;
   const backend::LayerOps& ops_;
   const backend::Attention& attention_;
+  const at::ScalarType dtype_;  // of activations
   backend::SinkTarget sinks_;
   RotaryTable rotary_;
   backend::LinearWeights embed_tokens_;  // [V, C]

@@ -24,15 +24,17 @@ class KvCache {
 
   backend::KvLayer& layer(int index) { return layers_[index]; }
   int64_t num_blocks() const { return num_blocks_; }
-  // phi of some slots. slots: [n] int64 => [L, 2, n] float32
-  at::Tensor PhiOf(const at::Tensor& slots) const;
+  // A block beyond the pool's, for rows that only fill up a step. Its content means nothing.
+  int32_t padding_block() const { return static_cast<int32_t>(num_blocks_); }
+  // phi of some slots. slots: [n] int64, out: [L, 2, n] float32
+  void ReadPhi(const at::Tensor& slots, at::Tensor& out) const;
   // Fills blocks with zeros, so that nothing that is not finite is left in them.
   void Clear(absl::Span<const int32_t> blocks);
 
  private:
   const int64_t num_blocks_;
-  at::Tensor kv_;                         // [L, 2, blocks, Hkv, block_size, D]
-  at::Tensor phi_;                        // [L, 2, blocks * block_size] float32
+  at::Tensor kv_;                         // [L, 2, blocks + 1, Hkv, block_size, D]
+  at::Tensor phi_;                        // [L, 2, (blocks + 1) * block_size] float32
   std::vector<backend::KvLayer> layers_;  // views
 };
 

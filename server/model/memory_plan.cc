@@ -6,6 +6,7 @@
 #include <c10/core/DeviceGuard.h>
 
 #include <algorithm>
+#include <bit>
 #include <fstream>
 #include <initializer_list>
 
@@ -120,13 +121,15 @@ MemoryNeeds MeasureNeeds(const VisionLanguageModel& model, const RequestLimits& 
       (4 * static_cast<int64_t>(d.hidden_size) + 2 * qkv + 4 * static_cast<int64_t>(d.intermediate_size));
   const int64_t logits = float_bytes * 3 * most_running * static_cast<int64_t>(d.vocab_size);
   const int64_t evidence = float_bytes * 8 * step_tokens * d.num_hidden_layers * d.num_key_value_heads;
+  // Steps that are recorded are as long as the next power of two.
+  const auto most_slots =
+      static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(d.max_position_embeddings)));
   const int64_t rows = model.backend().attention().workspace_bytes({.single_rows = most_running,
                                                                     .other_rows = limits.prefill_budget,
-                                                                    .slots = d.max_position_embeddings,
-                                                                    .heads = d.num_attention_heads,
-                                                                    .head_dim = d.head_dim});
-  needs.step = activations + logits + evidence + rows;
+                                                                    .slots = most_slots,
+                                                                    .heads = d.num_attention_heads});
   needs.block = KvCache::BlockBytes(d, model.dtype());
+  needs.step = activations + logits + evidence + rows + needs.block;  // one is KvCache::padding_block
   // Where nothing else is said, sequences of ordinary length for all of the batch; a machine may have other
   // uses for the rest.
   const int64_t longest =

@@ -37,8 +37,9 @@ RotaryTable::RotaryTable(const RopeConfig& config, int head_dim, int max_positio
   sin_ = angles.sin().to(device);
 }
 
-backend::Rotary RotaryTable::At(const at::Tensor& positions) const {
-  return {cos_.index_select(0, positions), sin_.index_select(0, positions)};
+void RotaryTable::At(const at::Tensor& positions, backend::Rotary& out) const {
+  at::index_select_out(out.cos, cos_, 0, positions);
+  at::index_select_out(out.sin, sin_, 0, positions);
 }
 
 }  // namespace varserve::model

@@ -11,8 +11,8 @@ namespace varserve::model {
 class RotaryTable {
  public:
   RotaryTable(const RopeConfig& config, int head_dim, int max_positions, at::Device device);
-  // positions: [N] int64 on the device
-  backend::Rotary At(const at::Tensor& positions) const;
+  // positions: [N] int64 on the device. Sets out's values.
+  void At(const at::Tensor& positions, backend::Rotary& out) const;
 
  private:
   at::Tensor cos_;  // [max_positions, D / 2] float32

@@ -41,7 +41,8 @@ AttentionRow RowOf(const GenerationRequest& request, int position, const SlotLay
 
 }  // namespace
 
-StepInput::StepInput(const engine::StepPlan& plan, int num_layers, int64_t block_size) {
+StepInput::StepInput(const engine::StepPlan& plan, int num_layers, int64_t block_size,
+                     const Padding& padding) {
   places.resize(plan.steps.size());
   batch.map_flags.resize(num_layers);
   const auto layout_of = [&](const SequenceStep& step) {
@@ -83,6 +84,7 @@ StepInput::StepInput(const engine::StepPlan& plan, int num_layers, int64_t block
     }
     batch.sequences.push_back(std::move(sequence));
   }
+  if (padding.sequences > 0) FillUp(block_size, padding);
   for (size_t i = 0; i < plan.steps.size(); ++i) {
     const SequenceStep& step = plan.steps[i];
     const SlotLayout layout = layout_of(step);
@@ -90,6 +92,25 @@ StepInput::StepInput(const engine::StepPlan& plan, int num_layers, int64_t block
     add_tokens(step, layout, places[i]);
     prefix.push_back({places[i].first, step.end - step.begin, step.begin, {}});
     prefix_blocks.emplace_back(step.blocks.begin(), step.blocks.begin() + layout.NumBlocks(step.end));
+  }
+}
+
+void StepInput::FillUp(int64_t block_size, const Padding& padding) {
+  batch.least_slots = padding.slots;
+  while (static_cast<int64_t>(batch.sequences.size()) < padding.sequences) {
+    sampled.push_back(static_cast<int64_t>(token_ids.size()));
+    token_ids.push_back(0);
+    positions.push_back(0);
+    slots.push_back(padding.block * block_size);
+    AttentionRow row;
+    row.num_slots = 1;
+    row.sequence = static_cast<int32_t>(batch.sequences.size());
+    batch.rows.push_back(row);
+    batch.sequences.push_back({.blocks = {padding.block},
+                               .visual = std::vector<float>(static_cast<size_t>(block_size)),
+                               .empty_begin = 0,
+                               .empty_end = 0,
+                               .num_rows = 1});
   }
 }
 

@@ -20,7 +20,14 @@ struct StepInput {
     int64_t map = -1;      // index among the maps
   };
 
-  explicit StepInput(const engine::StepPlan& plan, int num_layers, int64_t block_size);
+  // Sizes to fill up to, with sequences that attend to one slot of a block that belongs to nobody.
+  struct Padding {
+    int64_t sequences = 0;  // 0: nothing is filled up
+    int64_t slots = 0;      // of the longest
+    int32_t block = 0;
+  };
+
+  StepInput(const engine::StepPlan& plan, int num_layers, int64_t block_size, const Padding& padding);
 
   std::vector<Place> places;       // one per SequenceStep
   std::vector<int64_t> token_ids;  // [N]
@@ -30,6 +37,9 @@ struct StepInput {
   backend::RowBatch batch;
   std::vector<backend::PrefixChunk> prefix;  // blocks not set
   std::vector<std::vector<int64_t>> prefix_blocks;
+
+ private:
+  void FillUp(int64_t block_size, const Padding& padding);
 };
 
 }  // namespace varserve::model

@@ -13,42 +13,19 @@ namespace varserve::model {
 using engine::SequenceResult;
 using engine::SequenceStep;
 
-StepResults::StepResults(const engine::StepPlan& plan, const StepInput& input, const StepTensors& tensors,
+StepResults::StepResults(const engine::StepPlan& plan, const StepInput& input, const DeviceStep& step,
                          const engine::ModelFacts& facts)
-    : plan_(plan), input_(input), tensors_(tensors), facts_(facts) {
-  const at::Tensor& logits = tensors.logits;
-  at::Tensor largest;
-  at::Tensor largest_id;
-  at::Tensor whole;
-  if (logits.defined()) {
-    std::tie(largest, largest_id) = logits.max(1);
-    if (!logits.is_cpu()) {
-      for (size_t i = 0; i < plan.steps.size(); ++i) {
-        if (plan.steps[i].sample && NeedsLogits(plan.steps[i].request->sampling))
-          whole_rows_.push_back(input.places[i].sampled);
-      }
-      if (!whole_rows_.empty())
-        whole = logits.index_select(0, at::tensor(whole_rows_, at::kLong).to(logits.device()));
-    }
-  }
-  const at::Tensor parts[] = {largest, largest_id, whole, tensors.phi, tensors.sums, tensors.maps};
-  std::vector<at::Tensor> flat;
-  for (const at::Tensor& part : parts) {
-    if (part.defined()) flat.push_back(part.to(at::kFloat).reshape({-1}));
-  }
-  host_ = at::cat(flat).cpu();
-  const float* next = host_.const_data_ptr<float>();
-  const auto take = [&next](const at::Tensor& part) {
-    const float* values = next;
-    if (part.defined()) next += part.numel();
-    return values;
+    : plan_(plan), input_(input), step_(step), facts_(facts) {
+  const StepOutputs& outputs = step.outputs();
+  host_ = outputs.all.cpu();
+  const auto at = [&](const at::Tensor& part) {
+    return host_.const_data_ptr<float>() + (part.storage_offset() - outputs.all.storage_offset());
   };
-  largest_ = take(largest);
-  largest_id_ = take(largest_id);
-  whole_logits_ = take(whole);
-  phi_ = take(tensors.phi);
-  sums_ = reinterpret_cast<const interventions::RowSums*>(take(tensors.sums));
-  maps_ = take(tensors.maps);
+  largest_ = at(outputs.largest);
+  phi_ = at(outputs.phi);
+  sums_ = reinterpret_cast<const interventions::RowSums*>(at(outputs.sums));
+  maps_ = at(outputs.maps);
+  whole_logits_ = at(outputs.whole_logits);
 }
 
 engine::StepOutput StepResults::Take(SamplerPool& samplers) const {
@@ -59,7 +36,7 @@ engine::StepOutput StepResults::Take(SamplerPool& samplers) const {
     const SequenceStep& step = plan_.steps[i];
     const StepInput::Place& place = input_.places[i];
     SequenceResult& result = output.results[i];
-    if (tensors_.phi.defined()) result.measures = PhiOf(step, place);
+    if (facts_.token_measures > 0) result.measures = PhiOf(step, place);
     if (place.rows && step.request->intervention != nullptr) result.rows = RowsOf(step, place);
     if (place.map >= 0) result.map = MapOf(step, place.map);
   }
@@ -68,9 +45,10 @@ engine::StepOutput StepResults::Take(SamplerPool& samplers) const {
 
 const float* StepResults::LogitsOf(const SequenceStep& step, int64_t sampled) const {
   if (!NeedsLogits(step.request->sampling)) return nullptr;
-  const at::Tensor& logits = tensors_.logits;
+  const at::Tensor& logits = step_.logits();
   if (logits.is_cpu()) return logits.const_data_ptr<float>() + sampled * logits.stride(0);
-  const auto row = std::find(whole_rows_.begin(), whole_rows_.end(), sampled) - whole_rows_.begin();
+  const std::vector<int64_t>& rows = step_.whole_rows();
+  const auto row = std::find(rows.begin(), rows.end(), sampled) - rows.begin();
   return whole_logits_ + row * logits.size(1);
 }
 
@@ -81,20 +59,20 @@ void StepResults::ChooseTokens(SamplerPool& samplers, engine::StepOutput& output
     if (!step.sample) continue;
     const int64_t sampled = input_.places[i].sampled;
     SequenceResult& result = output.results[i];
-    if (!std::isfinite(largest_[sampled])) {
+    if (!std::isfinite(largest_[2 * sampled])) {
       result.status = absl::InternalError("model: the logits are not finite");
     } else if (const float* logits = LogitsOf(step, sampled)) {
-      const auto vocabulary = static_cast<size_t>(tensors_.logits.size(1));
+      const auto vocabulary = static_cast<size_t>(step_.logits().size(1));
       jobs.push_back({.step = &step, .logits = {logits, vocabulary}, .result = &result});
     } else {
-      result.token = engine::Token{.id = static_cast<int32_t>(largest_id_[sampled]), .top = {}};
+      result.token = engine::Token{.id = static_cast<int32_t>(largest_[2 * sampled + 1]), .top = {}};
     }
   }
   samplers.Run(jobs);
 }
 
 std::vector<float> StepResults::PhiOf(const SequenceStep& step, const StepInput::Place& place) const {
-  const int64_t num_tokens = tensors_.phi.size(2);
+  const int64_t num_tokens = step_.outputs().phi.size(2);
   std::vector<float> phi;
   for (int plane = 0; plane < interventions::kNumPhiPlanes; ++plane) {
     for (int64_t l = 0; l < facts_.num_layers; ++l) {
@@ -126,7 +104,7 @@ std::vector<interventions::AttentionShares> StepResults::RowsOf(const SequenceSt
 interventions::AttentionMap StepResults::MapOf(const SequenceStep& step, int64_t map) const {
   const Prompt& prompt = *step.request->prompt;
   const engine::SlotLayout layout(prompt.prefix_size(), KvCache::kBlockSize);
-  const int64_t slots = tensors_.maps.size(2);
+  const int64_t slots = step_.outputs().maps.size(2);
   const float* before = maps_ + map * 2 * slots;
   const float* after = before + slots;
   const auto averaged =

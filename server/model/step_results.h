@@ -7,23 +7,16 @@
 
 #include "server/engine/model_runner.h"
 #include "server/interventions/attention_row.h"
+#include "server/model/device_step.h"
 #include "server/model/sampler_pool.h"
 #include "server/model/step_input.h"
 
 namespace varserve::model {
 
-// On the device. Letters: S sampled tokens, V vocabulary, L layers, N tokens, R rows.
-struct StepTensors {
-  at::Tensor logits;  // [S, V] float32; undefined if S is 0
-  at::Tensor phi;     // [L, 2, N] float32; undefined if the model measures nothing
-  at::Tensor sums;    // [L, R, 4] float32, the last dimension a interventions::RowSums
-  at::Tensor maps;    // [maps, 2, max_slots] float32
-};
-
 class StepResults {
  public:
   // Waits for the device. The arguments must outlive the object.
-  StepResults(const engine::StepPlan& plan, const StepInput& input, const StepTensors& tensors,
+  StepResults(const engine::StepPlan& plan, const StepInput& input, const DeviceStep& step,
               const engine::ModelFacts& facts);
 
   // One result per SequenceStep. Samples if the plan asks for it.
@@ -40,17 +33,15 @@ class StepResults {
 
   const engine::StepPlan& plan_;
   const StepInput& input_;
-  const StepTensors& tensors_;
+  const DeviceStep& step_;
   const engine::ModelFacts& facts_;
-  std::vector<int64_t> whole_rows_;  // sampled tokens whose logits were copied
 
-  at::Tensor host_;                      // float32: all that follows, one after the other
-  const float* largest_ = nullptr;       // [S]
-  const float* largest_id_ = nullptr;    // [S]; ids below 2^24 are exact in float32
-  const float* whole_logits_ = nullptr;  // [whole_rows_, V]; none on the CPU, where logits are read in place
-  const float* phi_ = nullptr;           // [L, 2, N]
+  at::Tensor host_;  // StepOutputs::all, and its parts:
+  const float* largest_ = nullptr;
+  const float* phi_ = nullptr;
   const interventions::RowSums* sums_ = nullptr;  // [L, R]
-  const float* maps_ = nullptr;                   // [maps, 2, max_slots]
+  const float* maps_ = nullptr;
+  const float* whole_logits_ = nullptr;
 };
 
 }  // namespace varserve::model

@@ -1,13 +1,15 @@
 #include "server/model/step_runner.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "server/base/status_macros.h"
 #include "server/interventions/var/tokens.h"
-#include "server/model/decoder_input.h"
+#include "server/model/device_step.h"
 #include "server/model/step_results.h"
 #include "server/model/torch_errors.h"
 
@@ -16,8 +18,8 @@ namespace varserve::model {
 using engine::StepOutput;
 using engine::StepPlan;
 absl::StatusOr<std::unique_ptr<StepRunner>> StepRunner::Create(
-    std::unique_ptr<const VisionLanguageModel> model, int num_kv_blocks) {
-  std::unique_ptr<StepRunner> runner(new StepRunner(std::move(model)));
+    std::unique_ptr<const VisionLanguageModel> model, int num_kv_blocks, const StepRunnerOptions& options) {
+  std::unique_ptr<StepRunner> runner(new StepRunner(std::move(model), options));
   const VisionLanguageModel& m = *runner->model_;
   const DecoderConfig& c = m.config().decoder;
   runner->facts_ = {.num_layers = c.num_hidden_layers,
@@ -29,11 +31,28 @@ absl::StatusOr<std::unique_ptr<StepRunner>> StepRunner::Create(
                     .block_bytes = KvCache::BlockBytes(c, m.dtype()),
                     .prefill_chunk = PrefillChunk(m.device()),
                     .token_measures = m.var_profile().has_value() ? interventions::kNumPhiPlanes : 0};
-  RETURN_IF_ERROR(CatchTorchErrors([&] {
-    runner->cache_ = std::make_unique<KvCache>(c, num_kv_blocks, m.dtype(), m.device());
-    return absl::OkStatus();
-  }));
+  RETURN_IF_ERROR(runner->Start(num_kv_blocks));
   return runner;
+}
+
+StepRunner::StepRunner(std::unique_ptr<const VisionLanguageModel> model, const StepRunnerOptions& options)
+    : model_(std::move(model)),
+      recorder_(options.enforce_eager ? nullptr : model_->backend().graphs()),
+      memory_(model_->device(), /*fixed=*/recorder_ != nullptr) {}
+
+absl::Status StepRunner::Start(int num_kv_blocks) {
+  return CatchTorchErrors([&] {
+    const at::Device device = model_->device();
+    if (!device.is_cpu()) {
+      const c10::impl::VirtualGuardImpl streams(device.type());
+      streams.getStream(device).synchronize();  // weights were loaded on it
+      stream_ = streams.getStreamFromGlobalPool(device);
+    }
+    const c10::OptionalStreamGuard guard(stream_);
+    cache_ = std::make_unique<KvCache>(model_->config().decoder, num_kv_blocks, model_->dtype(), device);
+    graphs_ = std::make_unique<StepGraphs>(recorder_, cache_->padding_block());
+    return absl::OkStatus();
+  });
 }
 
 int StepRunner::PrefillBudget(const VisionLanguageModel& model) {
@@ -50,6 +69,7 @@ int StepRunner::IdlePrefillBudget(const VisionLanguageModel& model) {
 absl::StatusOr<StepOutput> StepRunner::Execute(const StepPlan& plan) {
   StepOutput output;
   RETURN_IF_ERROR(CatchTorchErrors([&] {
+    const c10::OptionalStreamGuard guard(stream_);
     output = Run(plan);
     return absl::OkStatus();
   }));
@@ -58,30 +78,31 @@ absl::StatusOr<StepOutput> StepRunner::Execute(const StepPlan& plan) {
 
 absl::Status StepRunner::ClearBlocks(absl::Span<const engine::BlockId> blocks) {
   return CatchTorchErrors([&] {
+    const c10::OptionalStreamGuard guard(stream_);
     cache_->Clear(blocks);
-    // Reading one value waits for the device, which reports a failure only then.
-    cache_->PhiOf(at::zeros({1}, at::TensorOptions().dtype(at::kLong).device(model_->device()))).cpu();
+    if (stream_.has_value()) stream_->synchronize();  // the device reports a failure only then
     return absl::OkStatus();
   });
 }
 
 StepOutput StepRunner::Run(const StepPlan& plan) {
   features_.Encode(*model_, plan);
-  const StepInput input(plan, facts_.num_layers, KvCache::kBlockSize);
-  const Decoder& decoder = model_->decoder();
-  const auto rows = model_->backend().attention().Prepare(input.batch, KvCache::kBlockSize);
-  backend::RowEvidence evidence = decoder.MakeEvidence(input.batch);
-  DecoderInput tensors = MakeDecoderInput(*model_, plan, input, features_, *rows, buffer_);
-  const at::Tensor slots = tensors.slots;
-  const at::Tensor logits = decoder.Forward(std::move(tensors), *cache_, evidence);
-  evidence.Reduce();
-
-  const StepTensors outputs{.logits = logits,
-                            .phi = facts_.token_measures > 0 ? cache_->PhiOf(slots) : at::Tensor(),
-                            .sums = evidence.sums,
-                            .maps = evidence.maps};
-  StepOutput output = StepResults(plan, input, outputs, facts_).Take(samplers_);
-  for (const engine::SequenceStep& step : plan.steps) features_.ReleaseComputed(step);
+  const StepInput::Padding padding = graphs_->PaddingOf(plan);
+  const StepInput input(plan, facts_.num_layers, KvCache::kBlockSize, padding);
+  const auto step = std::make_shared<DeviceStep>(*model_, facts_, *cache_, plan, input, memory_);
+  if (padding.sequences > 0) {
+    graphs_->Run(padding, memory_.layout(), [step] {
+      step->Embed();
+      step->Forward();
+    });
+  } else {
+    step->Embed();
+    step->Place(features_, plan, input);
+    step->Forward();
+  }
+  step->CopyWholeLogits();
+  StepOutput output = StepResults(plan, input, *step, facts_).Take(samplers_);
+  for (const engine::SequenceStep& computed : plan.steps) features_.ReleaseComputed(computed);
   return output;
 }
 

@@ -2,23 +2,31 @@
 // exceptions into statuses.
 #pragma once
 
+#include <c10/core/Stream.h>
+
 #include <memory>
+#include <optional>
 
 #include "server/engine/model_runner.h"
 #include "server/model/image_features.h"
 #include "server/model/kv_cache.h"
 #include "server/model/sampler_pool.h"
-#include "server/model/step_buffer.h"
+#include "server/model/step_graphs.h"
 #include "server/model/vision_language_model.h"
 
 namespace varserve::model {
+
+struct StepRunnerOptions {
+  bool enforce_eager = false;  // no step is recorded as a graph
+};
 
 // Engine thread only.
 class StepRunner : public engine::ModelRunner {
  public:
   // Allocates the KV pool. RESOURCE_EXHAUSTED if it does not fit.
   static absl::StatusOr<std::unique_ptr<StepRunner>> Create(std::unique_ptr<const VisionLanguageModel> model,
-                                                            int num_kv_blocks);
+                                                            int num_kv_blocks,
+                                                            const StepRunnerOptions& options = {});
 
   // Tokens of a prefill chunk: enough to be bound by arithmetic. More would only delay running sequences.
   static int PrefillChunk(at::Device device) { return device.is_cpu() ? 64 : 512; }
@@ -33,18 +41,24 @@ class StepRunner : public engine::ModelRunner {
   absl::Status ClearBlocks(absl::Span<const engine::BlockId> blocks) override;
 
   const VisionLanguageModel& model() const { return *model_; }
+  const StepGraphs& graphs() const { return *graphs_; }
 
  private:
-  explicit StepRunner(std::unique_ptr<const VisionLanguageModel> model)
-      : model_(std::move(model)), buffer_(model_->device()) {}
+  StepRunner(std::unique_ptr<const VisionLanguageModel> model, const StepRunnerOptions& options);
 
+  // Allocates.
+  absl::Status Start(int num_kv_blocks);
   // Plan, device tensors, the decoder, results: in this order.
   engine::StepOutput Run(const engine::StepPlan& plan);
 
   const std::unique_ptr<const VisionLanguageModel> model_;
+  const backend::GraphRecorder* const recorder_;  // null: no graphs
   engine::ModelFacts facts_;
   std::unique_ptr<KvCache> cache_;
-  StepBuffer buffer_;
+  backend::StepMemory memory_;
+  std::unique_ptr<StepGraphs> graphs_;
+  // Everything runs on it; not set on the CPU. The device's default stream cannot be recorded.
+  std::optional<c10::Stream> stream_;
   ImageFeatures features_;
   SamplerPool samplers_;
 };

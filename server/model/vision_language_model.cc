@@ -30,13 +30,13 @@ absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> VisionLanguageModel::
   const ModelConfig& c = model->config_;
   model->var_profile_ = std::move(profile);
   RETURN_IF_ERROR(CatchTorchErrors([&]() -> absl::Status {
-    ASSIGN_OR_RETURN(backend::Backend backend,
-                     backend::MakeBackend(options.backend, {.device = device,
-                                                            .dtype = dtype,
-                                                            .head_dim = c.decoder.head_dim,
-                                                            .group = c.decoder.num_attention_heads /
-                                                                     c.decoder.num_key_value_heads,
-                                                            .kernels = options.kernels}));
+    ASSIGN_OR_RETURN(
+        backend::Backend backend,
+        backend::MakeBackend(options.backend, {.device = device,
+                                               .dtype = dtype,
+                                               .heads = {c.decoder.num_attention_heads,
+                                                         c.decoder.num_key_value_heads, c.decoder.head_dim},
+                                               .kernels = options.kernels}));
     model->backend_ = std::make_unique<const backend::Backend>(std::move(backend));
     const backend::LayerOps& ops = model->backend_->ops();
     WeightLoader weights(checkpoint, device, dtype);
@@ -45,7 +45,7 @@ absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> VisionLanguageModel::
     model->projector_ = std::make_unique<Projector>(c, weights, ops);
     model->decoder_ = std::make_unique<Decoder>(
         c.decoder, model->var_profile_ ? model->var_profile_->sink_dimensions : std::vector<int32_t>{},
-        weights, *model->backend_, device);
+        weights, *model->backend_, device, dtype);
     model->weight_bytes_ = weights.bytes();
     return weights.status();
   }));

@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "server/engine/slot_layout.h"
-#include "server/model/decoder_input.h"
+#include "server/model/device_step.h"
 #include "server/model/kv_cache.h"
 #include "tests/component/golden.h"
 #include "tests/testing/image_span.h"
@@ -43,7 +43,9 @@ TEST(ImageLayoutTest, VisualTokensTakeTheirPlacesAmongSeparators) {
 
   // The prefix in pieces that end within a row, at a separator and after it; then the rows.
   ImageFeatures image_features;
-  StepBuffer buffer(model->device());
+  backend::StepMemory memory(model->device(), /*fixed=*/false);
+  const engine::ModelFacts facts{.num_layers = model->config().decoder.num_hidden_layers};
+  KvCache cache(model->config().decoder, 8, model->dtype(), model->device());
   std::vector<at::Tensor> hidden;
   for (const auto& [begin, end] :
        {std::pair(0, 5), {5, 7}, {7, 8}, {8, 19}, {19, prefix}, {prefix, prompt.size()}}) {
@@ -51,9 +53,11 @@ TEST(ImageLayoutTest, VisualTokensTakeTheirPlacesAmongSeparators) {
     if (begin == 0) step.encode_images = {0};
     const engine::StepPlan plan{.steps = {step}};
     image_features.Encode(*model, plan);
-    const StepInput input(plan, model->config().decoder.num_hidden_layers, KvCache::kBlockSize);
-    const auto rows = model->backend().attention().Prepare(input.batch, KvCache::kBlockSize);
-    hidden.push_back(MakeDecoderInput(*model, plan, input, image_features, *rows, buffer).hidden);
+    const StepInput input(plan, facts.num_layers, KvCache::kBlockSize, /*padding=*/{});
+    DeviceStep device_step(*model, facts, cache, plan, input, memory);
+    device_step.Embed();
+    device_step.Place(image_features, plan, input);
+    hidden.push_back(device_step.hidden().clone());
     if (begin < prefix) continue;
     ASSERT_EQ(input.batch.sequences.size(), 1u);
     const std::vector<float>& visual = input.batch.sequences[0].visual;
@@ -67,8 +71,9 @@ TEST(ImageLayoutTest, VisualTokensTakeTheirPlacesAmongSeparators) {
   int index = 0;
   for (int t = 0; t < prompt.size(); ++t) {
     const bool is_visual = prompt.token_ids[t] == kPlaceholder;
-    const at::Tensor expected =
-        is_visual ? features[index++] : model->decoder().Embed(at::tensor({int64_t{prompt.token_ids[t]}}))[0];
+    at::Tensor text = at::empty({1, all.size(1)}, all.options());
+    model->decoder().Embed(at::tensor({int64_t{prompt.token_ids[t]}}).to(text.device()), text);
+    const at::Tensor expected = is_visual ? features[index++] : text[0];
     EXPECT_TRUE(at::equal(all[t], expected)) << "token " << t;
   }
   EXPECT_EQ(index, 16);

@@ -8,7 +8,9 @@
 
 #include <bit>
 #include <cstdlib>
+#include <functional>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -42,6 +44,23 @@ void Read(int from, void* bytes, size_t count) {
     count -= static_cast<size_t>(got);
   }
 }
+
+class WorkGraph : public backend::Graph {
+ public:
+  explicit WorkGraph(std::function<void()> work) : work_(std::move(work)) {}
+  void Launch() const override { work_(); }
+
+ private:
+  const std::function<void()> work_;
+};
+
+class WorkRecorder : public backend::GraphRecorder {
+ public:
+  absl::StatusOr<std::unique_ptr<const backend::Graph>> Record(
+      const std::function<void()>& work) const override {
+    return std::make_unique<const WorkGraph>(work);
+  }
+};
 
 }  // namespace
 
@@ -86,6 +105,10 @@ absl::StatusOr<const KernelForm*> InterpretedKernels::Find(absl::string_view nam
     return &named.form;
   }
   return absl::NotFoundError(absl::StrCat("no kernel ", name));
+}
+
+std::unique_ptr<const backend::GraphRecorder> InterpretedKernels::MakeRecorder() const {
+  return std::make_unique<const WorkRecorder>();
 }
 
 void InterpretedKernels::Enqueue(const KernelForm& kernel, Grid grid,

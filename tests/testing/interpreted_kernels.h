@@ -19,6 +19,8 @@ class InterpretedKernels final : public backend::Kernels {
   ~InterpretedKernels() override;
 
   absl::StatusOr<const backend::KernelForm*> Find(absl::string_view name) const override;
+  // Its graphs do the work again, on the tensors and with the sizes of the first time.
+  std::unique_ptr<const backend::GraphRecorder> MakeRecorder() const override;
 
  private:
   struct Named {

@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
-#include "server/model/decoder_input.h"
+#include "server/model/device_step.h"
 #include "server/model/kv_cache.h"
 #include "server/model/torch_errors.h"
 
@@ -61,33 +61,33 @@ absl::Status ProbeLayers(const model::VisionLanguageModel& model, std::shared_pt
 
   return model::CatchTorchErrors([&] {
     const at::Device device = model.device();
-    model::StepInput input(plan, config.num_hidden_layers, KvCache::kBlockSize);
+    model::StepInput input(plan, config.num_hidden_layers, KvCache::kBlockSize, /*padding=*/{});
     // One map of attention for each row.
     const int64_t num_rows = input.batch.num_rows();
     for (int64_t r = 0; r < num_rows; ++r) input.batch.rows[r].map = static_cast<int32_t>(r);
     for (std::vector<uint8_t>& flags : input.batch.map_flags) flags.assign(num_rows, 1);
 
     KvCache cache(config, static_cast<int64_t>(blocks.size()), model.dtype(), device);
-    const auto rows = model.backend().attention().Prepare(input.batch, KvCache::kBlockSize);
-    backend::RowEvidence evidence = model.decoder().MakeEvidence(input.batch);
+    backend::StepMemory memory(device, /*fixed=*/false);
+    model::DeviceStep step(model, {.num_layers = config.num_hidden_layers}, cache, plan, input, memory);
     ProbedLayer probed;
     const auto on_layer = [&](int layer, const at::Tensor& hidden) {
       // At this point the maps hold the previous layer's attention.
       if (layer > 0) {
-        const at::Tensor weights = evidence.maps.sum(1).select(1, 0) / config.num_attention_heads;
+        at::Tensor& maps = step.evidence().maps;
+        const at::Tensor weights = maps.sum(1).select(1, 0) / config.num_attention_heads;
         probed.attention = Received(weights.cpu(), *prompt, layout);
         visit(probed);
-        evidence.maps.zero_();
+        maps.zero_();
       }
       probed.layer = layer;
       probed.hidden = at::cat({hidden.slice(0, num_rows), hidden.slice(0, 0, num_rows)}).to(at::kFloat);
     };
     model::ImageFeatures features;
     features.Encode(model, plan);
-    model::StepBuffer buffer(device);
-    model::DecoderInput tensors = model::MakeDecoderInput(model, plan, input, features, *rows, buffer);
-    tensors.on_layer = on_layer;
-    model.decoder().Forward(std::move(tensors), cache, evidence);
+    step.Embed();
+    step.Place(features, plan, input);
+    step.Forward(on_layer);
     return absl::OkStatus();
   });
 }

@@ -27,7 +27,8 @@ class CpuRows : public PreparedRows {
 
 class CpuAttention : public Attention {
  public:
-  std::unique_ptr<PreparedRows> Prepare(const RowBatch& batch, int64_t /*block_size*/) const override {
+  std::unique_ptr<PreparedRows> Prepare(const RowBatch& batch, int64_t /*block_size*/,
+                                        StepMemory& /*memory*/) const override {
     return std::make_unique<CpuRows>(batch);
   }
   int64_t workspace_bytes(const RowLimits& /*limits*/) const override { return 0; }  // a few rows' scores

@@ -40,39 +40,35 @@ class CpuLayerOps : public LayerOps {
     return prepared;
   }
 
-  at::Tensor Embedding(const at::Tensor& ids, const LinearWeights& table) const override {
-    if (!ReadsPanels(table.weight)) return table.weight.index_select(0, ids).to(at::kFloat);
+  void Embedding(const at::Tensor& ids, const LinearWeights& table, at::Tensor& out) const override {
+    if (!ReadsPanels(table.weight)) {
+      out.copy_(table.weight.index_select(0, ids));
+      return;
+    }
     const PanelShape shape = ShapeOf(table);
-    at::Tensor rows = at::empty({ids.size(0), table.inputs}, ids.options().dtype(at::kFloat));
     const int64_t* id = ids.const_data_ptr<int64_t>();
-    float* row = rows.mutable_data_ptr<float>();
+    float* row = out.mutable_data_ptr<float>();
     for (int64_t i = 0; i < ids.size(0); ++i, row += table.inputs) {
       TORCH_CHECK(id[i] >= 0 && id[i] < table.outputs, "token ", id[i], " is not among the ", table.outputs,
                   " there are");
       cpu::ReadPanelRow(shape, static_cast<const uint16_t*>(table.weight.const_data_ptr()),
                         static_cast<int>(id[i]), row);
     }
-    return rows;
   }
 
-  at::Tensor Linear(const at::Tensor& x, const LinearWeights& w) const override {
-    at::Tensor y = at::empty({x.size(0), w.outputs}, x.options());
-    Run(x, w, y, /*accumulate=*/false);
-    return y;
+  void Linear(const at::Tensor& x, const LinearWeights& w, at::Tensor& out) const override {
+    Run(x, w, out, /*accumulate=*/false);
   }
   void LinearAdd(const at::Tensor& x, const LinearWeights& w, at::Tensor& y) const override {
     Run(x, w, y, /*accumulate=*/true);
   }
 
-  at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) const override {
-    at::Tensor y = at::empty_like(x);
-    Norm(NormArgs(x, weight, eps, y), x.size(0));
-    return y;
+  void RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps, at::Tensor& out) const override {
+    Norm(NormArgs(x, weight, eps, out), x.size(0));
   }
-  at::Tensor RmsNormAndSinks(const at::Tensor& x, const at::Tensor& weight, double eps,
-                             const SinkTarget& sinks, const at::Tensor& slots, KvLayer& kv) const override {
-    at::Tensor y = at::empty_like(x);
-    cpu::RmsNormArgs args = NormArgs(x, weight, eps, y);
+  void RmsNormAndSinks(const at::Tensor& x, const at::Tensor& weight, double eps, const SinkTarget& sinks,
+                       const at::Tensor& slots, KvLayer& kv, at::Tensor& out) const override {
+    cpu::RmsNormArgs args = NormArgs(x, weight, eps, out);
     args.sink_dimensions = sinks.dimensions.const_data_ptr<int32_t>();
     args.num_sink_dimensions = static_cast<int>(sinks.dimensions.numel());
     args.slots = slots.const_data_ptr<int64_t>();
@@ -81,7 +77,6 @@ class CpuLayerOps : public LayerOps {
     args.phi_eps[0] = static_cast<float>(sinks.eps);
     args.phi_eps[1] = kAuthorsCodeEps;
     Norm(args, x.size(0));
-    return y;
   }
 
   void RopeAndStore(at::Tensor& qkv, int64_t heads, const Rotary& rotary, const at::Tensor& slots,
@@ -102,15 +97,13 @@ class CpuLayerOps : public LayerOps {
     });
   }
 
-  at::Tensor SiluMul(const at::Tensor& gate_up) const override {
-    at::Tensor y = at::empty({gate_up.size(0), gate_up.size(1) / 2}, gate_up.options());
+  void SiluMul(const at::Tensor& gate_up, at::Tensor& out) const override {
     const cpu::SiluMulArgs args{.x = gate_up.const_data_ptr<float>(),
-                                .y = y.mutable_data_ptr<float>(),
-                                .width = static_cast<int>(y.size(1))};
-    at::parallel_for(0, y.size(0), 4, [&](int64_t begin, int64_t end) {
+                                .y = out.mutable_data_ptr<float>(),
+                                .width = static_cast<int>(out.size(1))};
+    at::parallel_for(0, out.size(0), 4, [&](int64_t begin, int64_t end) {
       GetCpuKernels().silu_mul(args, static_cast<int>(begin), static_cast<int>(end));
     });
-    return y;
   }
 
  private:

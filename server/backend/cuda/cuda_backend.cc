@@ -23,28 +23,27 @@ absl::Status Unsupported(const std::string& what) {
 
 }  // namespace
 
-absl::StatusOr<Backend> MakeCudaBackend(at::Device device, at::ScalarType dtype, int64_t head_dim,
-                                        int64_t group) {
+absl::StatusOr<Backend> MakeCudaBackend(at::Device device, at::ScalarType dtype, const HeadShape& heads) {
   if (dtype != at::kBFloat16 && dtype != at::kHalf) return Unsupported("float32 (--dtype)");
-  if (head_dim % 16 != 0 || head_dim > kMostHeadDim) {
+  if (heads.head_dim % 16 != 0 || heads.head_dim > kMostHeadDim) {
     return Unsupported(
-        absl::StrCat("heads of ", head_dim, " values, only multiples of 16 up to ", kMostHeadDim));
+        absl::StrCat("heads of ", heads.head_dim, " values, only multiples of 16 up to ", kMostHeadDim));
   }
-  if (group > kMostGroup) {
-    return Unsupported(absl::StrCat(group, " heads for a KV head, only up to ", kMostGroup));
+  if (heads.group() > kMostGroup) {
+    return Unsupported(absl::StrCat(heads.group(), " heads for a KV head, only up to ", kMostGroup));
   }
   absl::StatusOr<std::shared_ptr<const Kernels>> kernels = OpenDriverKernels(device);
   if (!kernels.ok())
     return absl::Status(kernels.status().code(), absl::StrCat("--backend: ", kernels.status().message()));
-  return MakeCudaBackend(*std::move(kernels), device, dtype, head_dim, group);
+  return MakeCudaBackend(*std::move(kernels), dtype, heads);
 }
 
-absl::StatusOr<Backend> MakeCudaBackend(std::shared_ptr<const Kernels> kernels, at::Device device,
-                                        at::ScalarType dtype, int64_t head_dim, int64_t group) {
+absl::StatusOr<Backend> MakeCudaBackend(std::shared_ptr<const Kernels> kernels, at::ScalarType dtype,
+                                        const HeadShape& heads) {
   const std::string type = dtype == at::kBFloat16 ? "bf16" : dtype == at::kHalf ? "fp16" : "fp32";
   ASSIGN_OR_RETURN(auto ops, MakeCudaLayerOps(kernels, type));
-  ASSIGN_OR_RETURN(auto attention, MakeCudaAttention(std::move(kernels), device, type, head_dim, group));
-  return Backend(std::move(ops), std::move(attention));
+  ASSIGN_OR_RETURN(auto attention, MakeCudaAttention(kernels, type, heads));
+  return Backend(std::move(ops), std::move(attention), kernels->MakeRecorder());
 }
 
 }  // namespace varserve::backend

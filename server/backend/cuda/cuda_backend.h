@@ -4,21 +4,19 @@
 #include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
 
-#include <cstdint>
 #include <memory>
 
 #include "absl/status/statusor.h"
 #include "server/backend/backend.h"
 #include "server/backend/cuda/kernels.h"
+#include "server/backend/head_shape.h"
 
 namespace varserve::backend {
 
-// Opens the driver and loads the kernels. `group` is the number of heads of a KV head. Errors begin with
-// --backend.
-absl::StatusOr<Backend> MakeCudaBackend(at::Device device, at::ScalarType dtype, int64_t head_dim,
-                                        int64_t group);
+// Opens the driver and loads the kernels. Errors begin with --backend.
+absl::StatusOr<Backend> MakeCudaBackend(at::Device device, at::ScalarType dtype, const HeadShape& heads);
 // The same with other means to launch kernels. Errors: see Kernels::Find.
-absl::StatusOr<Backend> MakeCudaBackend(std::shared_ptr<const Kernels> kernels, at::Device device,
-                                        at::ScalarType dtype, int64_t head_dim, int64_t group);
+absl::StatusOr<Backend> MakeCudaBackend(std::shared_ptr<const Kernels> kernels, at::ScalarType dtype,
+                                        const HeadShape& heads);
 
 }  // namespace varserve::backend

@@ -4,7 +4,6 @@
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
-#include <dlfcn.h>
 
 #include <array>
 #include <map>
@@ -16,61 +15,18 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "server/backend/cuda/driver.h"
+#include "server/backend/cuda/driver_graphs.h"
 
 namespace varserve::backend {
 namespace {
 
-// NVIDIA's driver API (cuda.h), as much of it as launching takes.
-using CUresult = int;
-using CUdevice = int;
-using CUmodule = void*;
-using CUfunction = void*;
-using CUstream = void*;
+// Constants of cuda.h.
 constexpr int kComputeCapabilityMajor = 75;  // CU_DEVICE_ATTRIBUTE_...
 constexpr int kComputeCapabilityMinor = 76;
 constexpr int kMaxDynamicSharedBytes = 8;  // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 constexpr int kJitErrorLog = 5;            // CU_JIT_ERROR_LOG_BUFFER
 constexpr int kJitErrorLogBytes = 6;
-
-struct Driver {
-  CUresult (*cuDeviceGet)(CUdevice*, int) = nullptr;
-  CUresult (*cuDeviceGetAttribute)(int*, int, CUdevice) = nullptr;
-  CUresult (*cuGetErrorString)(CUresult, const char**) = nullptr;
-  CUresult (*cuModuleLoadDataEx)(CUmodule*, const void*, unsigned, int*, void**) = nullptr;
-  CUresult (*cuModuleGetFunction)(CUfunction*, CUmodule, const char*) = nullptr;
-  CUresult (*cuFuncSetAttribute)(CUfunction, int, int) = nullptr;
-  CUresult (*cuLaunchKernel)(CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
-                             CUstream, void**, void**) = nullptr;
-
-  std::string Message(CUresult result) const {
-    const char* text = nullptr;
-    cuGetErrorString(result, &text);
-    return text == nullptr ? absl::StrCat("error ", result) : text;
-  }
-};
-
-template <typename Function>
-bool FindSymbol(void* library, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(dlsym(library, name));
-  return function != nullptr;
-}
-
-absl::StatusOr<Driver> OpenDriver() {
-  void* const library = dlopen("libcuda.so.1", RTLD_NOW);  // never closed
-  if (library == nullptr) {
-    return absl::FailedPreconditionError(absl::StrCat("NVIDIA's driver cannot be opened: ", dlerror()));
-  }
-  Driver d;
-  const bool complete = FindSymbol(library, "cuDeviceGet", d.cuDeviceGet) &&
-                        FindSymbol(library, "cuDeviceGetAttribute", d.cuDeviceGetAttribute) &&
-                        FindSymbol(library, "cuGetErrorString", d.cuGetErrorString) &&
-                        FindSymbol(library, "cuModuleLoadDataEx", d.cuModuleLoadDataEx) &&
-                        FindSymbol(library, "cuModuleGetFunction", d.cuModuleGetFunction) &&
-                        FindSymbol(library, "cuFuncSetAttribute", d.cuFuncSetAttribute) &&
-                        FindSymbol(library, "cuLaunchKernel", d.cuLaunchKernel);
-  if (!complete) return absl::FailedPreconditionError("NVIDIA's driver lacks a function; it is too old");
-  return d;
-}
 
 absl::StatusOr<int> ComputeCapability(const Driver& driver, int index) {
   CUdevice device = 0;
@@ -111,6 +67,10 @@ class DriverKernels : public Kernels {
     }
     functions_.emplace(form, function);
     return form;
+  }
+
+  std::unique_ptr<const GraphRecorder> MakeRecorder() const override {
+    return MakeDriverRecorder(driver_, device_);
   }
 
  protected:
@@ -159,7 +119,7 @@ class DriverKernels : public Kernels {
 
 absl::StatusOr<std::shared_ptr<const Kernels>> OpenDriverKernels(at::Device device) {
   const at::Tensor opens_context = at::empty({1}, at::TensorOptions().device(device));
-  absl::StatusOr<Driver> driver = OpenDriver();
+  absl::StatusOr<Driver> driver = Driver::Open();
   if (!driver.ok()) return driver.status();
   const absl::StatusOr<int> capability = ComputeCapability(*driver, device.index());
   if (!capability.ok()) return capability.status();

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "server/backend/graph_recorder.h"
 
 namespace varserve::backend {
 
@@ -69,6 +70,8 @@ class Kernels {
   virtual absl::StatusOr<const KernelForm*> Find(absl::string_view name) const = 0;
   // Enqueues it on ATen's current stream of the device; a grid with a 0 is nothing to do. Throws c10::Error.
   void Launch(const KernelForm& kernel, Grid grid, std::initializer_list<KernelArg> args) const;
+  // Records launches and ATen's operators; null if that is not possible.
+  virtual std::unique_ptr<const GraphRecorder> MakeRecorder() const = 0;
 
  protected:
   virtual void Enqueue(const KernelForm& kernel, Grid grid, absl::Span<const KernelArg> args) const = 0;

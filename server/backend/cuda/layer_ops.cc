@@ -23,6 +23,7 @@ class CudaLayerOps : public LayerOps {
     const KernelForm* rms_norm;
     const KernelForm* rope_and_store;
     const KernelForm* silu_mul;
+    const KernelForm* largest;
   };
   CudaLayerOps(std::shared_ptr<const Kernels> kernels, Forms forms)
       : kernels_(std::move(kernels)), forms_(forms), torch_(MakeTorchLayerOps()) {}
@@ -33,23 +34,23 @@ class CudaLayerOps : public LayerOps {
   LinearWeights Prepare(at::Tensor weight, at::Tensor bias) const override {
     return torch_->Prepare(std::move(weight), std::move(bias));
   }
-  at::Tensor Embedding(const at::Tensor& ids, const LinearWeights& table) const override {
-    return torch_->Embedding(ids, table);
+  void Embedding(const at::Tensor& ids, const LinearWeights& table, at::Tensor& out) const override {
+    torch_->Embedding(ids, table, out);
   }
-  at::Tensor Linear(const at::Tensor& x, const LinearWeights& w) const override {
-    return torch_->Linear(x, w);
+  void Linear(const at::Tensor& x, const LinearWeights& w, at::Tensor& out) const override {
+    torch_->Linear(x, w, out);
   }
   void LinearAdd(const at::Tensor& x, const LinearWeights& w, at::Tensor& y) const override {
-    if (w.bias.defined() || x.dim() != 2) return torch_->LinearAdd(x, w, y);
+    if (w.bias.defined()) return torch_->LinearAdd(x, w, y);
     y.addmm_(x, w.weight.t());  // cuBLAS adds
   }
 
-  at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) const override {
-    return Norm(x, weight, eps, {}, x, x, 0);
+  void RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps, at::Tensor& out) const override {
+    Norm(x, weight, eps, {}, x, x, 0, out);
   }
-  at::Tensor RmsNormAndSinks(const at::Tensor& x, const at::Tensor& weight, double eps,
-                             const SinkTarget& sinks, const at::Tensor& slots, KvLayer& kv) const override {
-    return Norm(x, weight, eps, sinks.dimensions, slots, kv.phi, kv.phi.stride(0));
+  void RmsNormAndSinks(const at::Tensor& x, const at::Tensor& weight, double eps, const SinkTarget& sinks,
+                       const at::Tensor& slots, KvLayer& kv, at::Tensor& out) const override {
+    Norm(x, weight, eps, sinks.dimensions, slots, kv.phi, kv.phi.stride(0), out);
   }
 
   void RopeAndStore(at::Tensor& qkv, int64_t heads, const Rotary& rotary, const at::Tensor& slots,
@@ -59,29 +60,28 @@ class CudaLayerOps : public LayerOps {
                      {qkv, rotary.cos, rotary.sin, slots, kv.k, kv.v, heads, kv_heads, kv.head_dim()});
   }
 
-  at::Tensor SiluMul(const at::Tensor& gate_up) const override {
+  void SiluMul(const at::Tensor& gate_up, at::Tensor& out) const override {
     const int64_t width = gate_up.size(1) / 2;
     CheckWidth(width);
-    at::Tensor out = at::empty({gate_up.size(0), width}, gate_up.options());
     kernels_->Launch(*forms_.silu_mul, {gate_up.size(0), CeilDiv(width, forms_.silu_mul->slots)},
                      {gate_up, out, width});
-    return out;
+  }
+
+  void Largest(const at::Tensor& logits, at::Tensor& out) const override {
+    kernels_->Launch(*forms_.largest, {logits.size(0)}, {logits, out, logits.size(1)});
   }
 
  private:
   // Without dimensions, slots and phi are not used.
-  at::Tensor Norm(const at::Tensor& x, const at::Tensor& weight, double eps, const at::Tensor& dimensions,
-                  const at::Tensor& slots, const at::Tensor& phi, int64_t phi_stride) const {
-    const at::Tensor rows = x.contiguous();
-    at::Tensor out = at::empty(rows.sizes(), rows.options());
-    const int64_t width = rows.size(-1);
+  void Norm(const at::Tensor& x, const at::Tensor& weight, double eps, const at::Tensor& dimensions,
+            const at::Tensor& slots, const at::Tensor& phi, int64_t phi_stride, at::Tensor& out) const {
+    const int64_t width = x.size(1);
     CheckWidth(width);
     const int64_t count = dimensions.defined() ? dimensions.numel() : 0;
     TORCH_CHECK(count <= forms_.rms_norm->lanes, "at most ", forms_.rms_norm->lanes, " sink dimensions");
-    kernels_->Launch(*forms_.rms_norm, {rows.numel() / width},
-                     {rows, weight, out, count > 0 ? dimensions : weight, slots, phi, width, count,
-                      phi_stride, static_cast<float>(eps), kAuthorsCodeEps});
-    return out;
+    kernels_->Launch(*forms_.rms_norm, {x.size(0)},
+                     {x, weight, out, count > 0 ? dimensions : weight, slots, phi, width, count, phi_stride,
+                      static_cast<float>(eps), kAuthorsCodeEps});
   }
 
   const std::shared_ptr<const Kernels> kernels_;
@@ -97,6 +97,7 @@ absl::StatusOr<std::unique_ptr<const LayerOps>> MakeCudaLayerOps(std::shared_ptr
   ASSIGN_OR_RETURN(forms.rms_norm, kernels->Find("rms_norm_" + type));
   ASSIGN_OR_RETURN(forms.rope_and_store, kernels->Find("rope_and_store_" + type));
   ASSIGN_OR_RETURN(forms.silu_mul, kernels->Find("silu_mul_" + type));
+  ASSIGN_OR_RETURN(forms.largest, kernels->Find("largest"));
   return std::make_unique<const CudaLayerOps>(std::move(kernels), forms);
 }
 

@@ -1,9 +1,7 @@
-// The tables that attention kernels read (kernels/row_attention.py), made once per step and copied to the
-// device in one piece.
+// The tables that attention kernels read (kernels/row_attention.py), and their memory, once per step.
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <c10/core/Device.h>
 
 #include <cstdint>
 #include <vector>
@@ -17,6 +15,9 @@ namespace varserve::backend {
 // GPU; many rows do so by themselves.
 inline constexpr int64_t kDecodeSplitSlots = 128;
 inline constexpr int64_t kTextSplitSlots = 1024;
+
+inline constexpr int64_t kRowStats = 8;    // of a row, head and split, see attend_rows
+inline constexpr int64_t kRowFactors = 4;  // of a row and head, see combine_rows
 
 // Rows that one kernel attends: single rows, or the many rows of some sequences.
 struct RowClass {
@@ -32,7 +33,9 @@ struct RowClass {
 class RowTables : public PreparedRows {
  public:
   // `tile_rows`: rows that a tile of many rows holds.
-  RowTables(const RowBatch& batch, int64_t block_size, int64_t tile_rows, at::Device device);
+  RowTables(const RowBatch& batch, int64_t block_size, int64_t tile_rows, StepMemory& memory);
+  // Memory of attend_rows and combine_rows, used by one layer after the other.
+  void TakeWorkspace(int64_t heads, int64_t head_dim, StepMemory& memory);
 
   int64_t num_rows = 0;    // R
   int64_t num_splits = 0;  // P, of all rows
@@ -47,6 +50,9 @@ class RowTables : public PreparedRows {
   at::Tensor visual;      // [B, max_blocks * block_size] int8
   at::Tensor map_rows;    // [maps] int32
   at::Tensor map_flags;   // [L, maps] int8
+  at::Tensor partial;     // [P, H, 3, D] float32
+  at::Tensor stats;       // [P, H, kRowStats]
+  at::Tensor factors;     // [R, H, kRowFactors]
 };
 
 }  // namespace varserve::backend

@@ -20,9 +20,8 @@ absl::StatusOr<Backend> MakeBackend(BackendKind kind, const BackendNeeds& needs)
     case BackendKind::kCpu:
       return Backend(MakeCpuLayerOps(), MakeCpuAttention());
     case BackendKind::kCuda:
-      return needs.kernels == nullptr
-                 ? MakeCudaBackend(needs.device, needs.dtype, needs.head_dim, needs.group)
-                 : MakeCudaBackend(needs.kernels, needs.device, needs.dtype, needs.head_dim, needs.group);
+      return needs.kernels == nullptr ? MakeCudaBackend(needs.device, needs.dtype, needs.heads)
+                                      : MakeCudaBackend(needs.kernels, needs.dtype, needs.heads);
     default:
       return Backend(MakeTorchLayerOps(), MakeTorchAttention(needs.device));
   }

@@ -14,6 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/backend/backend.h"
+#include "server/backend/head_shape.h"
 
 namespace varserve::backend {
 
@@ -28,8 +29,7 @@ inline constexpr std::array<const char*, 4> kBackendNames = {"auto", "cpu", "cud
 struct BackendNeeds {
   at::Device device = at::kCPU;
   at::ScalarType dtype = at::kFloat;  // of weights and KV cache
-  int64_t head_dim = 0;               // of the decoder
-  int64_t group = 0;                  // heads of a KV head
+  HeadShape heads;                    // of the decoder
   // What launches the cuda backend's kernels, which then may be on any device; null: the GPU's driver.
   std::shared_ptr<const Kernels> kernels;
 };

@@ -185,7 +185,8 @@ at::Tensor Redistribute(const RowGroup& g, int layer, const KvLayer& kv, at::Ten
 
 class TorchAttention : public Attention {
  public:
-  std::unique_ptr<PreparedRows> Prepare(const RowBatch& batch, int64_t block_size) const override {
+  std::unique_ptr<PreparedRows> Prepare(const RowBatch& batch, int64_t block_size,
+                                        StepMemory& /*memory*/) const override {
     auto rows = std::make_unique<TorchRows>(batch, block_size);
     std::vector<float> flags;
     for (const auto& layer : batch.map_flags) flags.insert(flags.end(), layer.begin(), layer.end());
@@ -200,6 +201,8 @@ class TorchAttention : public Attention {
            limits.slots;
   }
   int64_t evidence_groups(int64_t /*kv_heads*/) const override { return 1; }
+
+  bool reads_prefix_masks() const override { return true; }
 
   explicit TorchAttention(at::Device device) : device_(device) {}
 

@@ -15,26 +15,30 @@ class TorchLayerOps : public LayerOps {
     if (!weight.defined()) return {};
     return {weight, bias, weight.size(0), weight.size(1)};
   }
-  at::Tensor Embedding(const at::Tensor& ids, const LinearWeights& table) const override {
-    return table.weight.index_select(0, ids);
+  void Embedding(const at::Tensor& ids, const LinearWeights& table, at::Tensor& out) const override {
+    at::index_select_out(out, table.weight, 0, ids);
   }
 
-  at::Tensor Linear(const at::Tensor& x, const LinearWeights& w) const override {
-    return at::linear(x, w.weight, w.bias.defined() ? w.bias.to(x.scalar_type()) : at::Tensor());
+  void Linear(const at::Tensor& x, const LinearWeights& w, at::Tensor& out) const override {
+    if (!w.bias.defined()) {
+      at::mm_out(out, x, w.weight.t());
+    } else {
+      at::addmm_out(out, w.bias.to(x.scalar_type()), x, w.weight.t());
+    }
   }
   void LinearAdd(const at::Tensor& x, const LinearWeights& w, at::Tensor& y) const override {
-    y.add_(Linear(x, w));
+    y.add_(LayerOps::Linear(x, w));
   }
 
-  at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) const override {
+  void RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps, at::Tensor& out) const override {
     const at::Tensor wide = x.to(at::kFloat);
     const at::Tensor scale = wide.square().mean(-1, /*keepdim=*/true).add_(eps).rsqrt_();
-    return wide.mul(scale).mul_(weight).to(x.scalar_type());
+    out.copy_(wide.mul(scale).mul_(weight));
   }
-  at::Tensor RmsNormAndSinks(const at::Tensor& x, const at::Tensor& weight, double eps,
-                             const SinkTarget& sinks, const at::Tensor& slots, KvLayer& kv) const override {
+  void RmsNormAndSinks(const at::Tensor& x, const at::Tensor& weight, double eps, const SinkTarget& sinks,
+                       const at::Tensor& slots, KvLayer& kv, at::Tensor& out) const override {
     kv.phi.index_copy_(1, slots, SinkMeasure(x, sinks.dimensions, sinks.eps, kAuthorsCodeEps));
-    return RmsNorm(x, weight, eps);
+    RmsNorm(x, weight, eps, out);
   }
 
   void RopeAndStore(at::Tensor& qkv, int64_t heads, const Rotary& rotary, const at::Tensor& slots,
@@ -58,9 +62,9 @@ class TorchLayerOps : public LayerOps {
     store(kv.v, rows.narrow(1, heads + kv_heads, kv_heads));
   }
 
-  at::Tensor SiluMul(const at::Tensor& gate_up) const override {
+  void SiluMul(const at::Tensor& gate_up, at::Tensor& out) const override {
     const auto parts = gate_up.chunk(2, -1);
-    return at::silu(parts[0]).mul_(parts[1]);
+    at::silu_out(out, parts[0]).mul_(parts[1]);
   }
 };
 

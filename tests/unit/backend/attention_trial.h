@@ -50,15 +50,20 @@ inline Output Attend(const Attention& backend, const AttentionWorld& world, at::
                    at::tensor(world.phi).view({2, -1}).to(device)};
   at::Tensor q = at::tensor(world.q).view({batch.num_rows(), s.heads, s.head_dim});
   if (!device.is_cpu()) q = q.to(device, kv.k.scalar_type());
-  RowEvidence evidence(batch, kLayers, backend.evidence_groups(s.kv_heads), device);
+  StepMemory memory(device, /*fixed=*/false);
+  const auto prepared = backend.Prepare(batch, AttentionWorld::kBlockSize, memory);
+  memory.Send();
+  RowEvidence evidence(batch, kLayers, backend.evidence_groups(s.kv_heads), memory);
+  evidence.Clear();
   Output output;
   output.out = at::empty_like(q);
-  backend.AttendRows(*backend.Prepare(batch, AttentionWorld::kBlockSize), kLayer, q, kv, output.out,
-                     evidence);
-  evidence.Reduce();
+  backend.AttendRows(*prepared, kLayer, q, kv, output.out, evidence);
+  at::Tensor sums = memory.Take({kLayers, batch.num_rows(), interventions::kRowSums}, at::kFloat);
+  output.maps = memory.Take({batch.num_maps(), 2, batch.max_slots()}, at::kFloat);
+  evidence.Reduce(sums, output.maps);
   output.out = output.out.to(at::kCPU, at::kFloat);
-  output.sums = evidence.sums[kLayer].cpu();
-  output.maps = evidence.maps.cpu();
+  output.sums = sums[kLayer].cpu();
+  output.maps = output.maps.cpu();
   return output;
 }
 

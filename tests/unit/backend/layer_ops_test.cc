@@ -7,6 +7,7 @@
 #include "server/backend/cpu/cpu_backend.h"
 #include "server/backend/cpu/cpu_kernels.h"
 #include "server/backend/torch/torch_backend.h"
+#include "tests/unit/backend/layer_results.h"
 
 namespace varserve::backend {
 namespace {
@@ -64,9 +65,9 @@ TEST_P(LayerOpsTest, Embedding) {
   const at::Tensor ids = at::tensor({96, 0, 47, 48, 5}, at::kLong);
   for (const int64_t width : {72, 73}) {
     const at::Tensor table = Weight({97, width});
-    EXPECT_TRUE(at::equal(cpu_->Embedding(ids, cpu_->Prepare(table)),
-                          torch_->Embedding(ids, torch_->Prepare(table)).to(at::kFloat)));
-    EXPECT_THROW(cpu_->Embedding(at::tensor({97}, at::kLong), cpu_->Prepare(table)), c10::Error);
+    EXPECT_TRUE(at::equal(Embedding(*cpu_, ids, cpu_->Prepare(table)),
+                          Embedding(*torch_, ids, torch_->Prepare(table)).to(at::kFloat)));
+    EXPECT_THROW(Embedding(*cpu_, at::tensor({97}, at::kLong), cpu_->Prepare(table)), c10::Error);
   }
 }
 
@@ -76,13 +77,14 @@ TEST_P(LayerOpsTest, RmsNormAndSinks) {
   const at::Tensor slots = at::tensor({3, 40, 95, 0, 17}, at::kLong);
   KvLayer a = Pool();
   KvLayer b = Pool();
-  const at::Tensor y = cpu_->RmsNormAndSinks(x, weight, 1e-5, {at::tensor({5, 9}, at::kInt), 1e-5}, slots, a);
+  const at::Tensor y =
+      RmsNormAndSinks(*cpu_, x, weight, 1e-5, {at::tensor({5, 9}, at::kInt), 1e-5}, slots, a);
   const at::Tensor z =
-      torch_->RmsNormAndSinks(x, weight, 1e-5, {at::tensor({5, 9}, at::kLong), 1e-5}, slots, b);
+      RmsNormAndSinks(*torch_, x, weight, 1e-5, {at::tensor({5, 9}, at::kLong), 1e-5}, slots, b);
   EXPECT_TRUE(at::allclose(y, z, 1e-5, 1e-6));
   EXPECT_TRUE(at::allclose(a.phi, b.phi, 1e-5, 1e-6));
   EXPECT_EQ(a.phi.ne(0).sum().item<int64_t>(), 10);
-  EXPECT_TRUE(at::allclose(cpu_->RmsNorm(x, weight, 1e-5), z, 1e-5, 1e-6));
+  EXPECT_TRUE(at::allclose(RmsNorm(*cpu_, x, weight, 1e-5), z, 1e-5, 1e-6));
 }
 
 TEST_P(LayerOpsTest, RopeAndStore) {
@@ -103,7 +105,7 @@ TEST_P(LayerOpsTest, RopeAndStore) {
 
 TEST_P(LayerOpsTest, SiluMul) {
   const at::Tensor x = at::randn({3, 2 * 77}) * 5;
-  EXPECT_TRUE(at::allclose(cpu_->SiluMul(x), torch_->SiluMul(x), 1e-5, 1e-6));
+  EXPECT_TRUE(at::allclose(SiluMul(*cpu_, x), SiluMul(*torch_, x), 1e-5, 1e-6));
 }
 
 INSTANTIATE_TEST_SUITE_P(Dtypes, LayerOpsTest, ::testing::Values(at::kFloat, at::kBFloat16, at::kHalf),

@@ -94,6 +94,31 @@ def rope_and_store(
 
 
 @triton.jit
+def largest(
+    logits,  # [S, V] float32
+    out,  # [S, 2] float32: the largest of each row, NaN if the row has one, and the index of the first that is
+    width,  # V
+    BLOCK: tl.constexpr,
+):
+    """Grid: (S,)"""
+    row = tl.program_id(0).to(tl.int64)
+    lane = tl.arange(0, BLOCK)
+    best = tl.full([BLOCK], float("-inf"), tl.float32)
+    best_at = tl.full([BLOCK], 0x7FFFFFFF, tl.int32)
+    is_nan = tl.zeros([BLOCK], tl.int32)
+    for start in range(0, width, BLOCK):
+        value = tl.load(logits + row * width + start + lane, mask=start + lane < width, other=float("-inf"))
+        is_nan |= (value != value).to(tl.int32)
+        larger = (value > best) | ((best_at == 0x7FFFFFFF) & (start + lane < width))
+        best = tl.where(larger, value, best)
+        best_at = tl.where(larger, start + lane, best_at)
+    top = tl.max(best, 0)
+    at = tl.min(tl.where(best == top, best_at, 0x7FFFFFFF), 0)
+    tl.store(out + row * 2, tl.where(tl.max(is_nan, 0) > 0, float("nan"), top))
+    tl.store(out + row * 2 + 1, at.to(tl.float32))
+
+
+@triton.jit
 def silu_mul(
     gate_up,  # [N, 2 I]: gate, up
     out,  # [N, I]

@@ -57,6 +57,12 @@ def variants() -> Iterator[Variant]:
         for size in HEAD_SIZES:
             yield from attention_variants(f"*{dtype}", f"{dtype}_d{size}", {"BD": size, "BS": BLOCK_SIZE})
         yield from layer_variants(f"*{dtype}", dtype)
+    yield Variant(
+        "largest",
+        layer_ops.largest,
+        {"logits": "*fp32", "out": "*fp32", "width": "i32"},
+        {"BLOCK": 1024},
+    )
 
 
 def attention_variants(pointer: str, suffix: str, shape: dict[str, int]) -> Iterator[Variant]:

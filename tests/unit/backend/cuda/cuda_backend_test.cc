@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <limits>
 #include <memory>
 #include <string>
 #include <tuple>
@@ -14,6 +15,7 @@
 #include "server/backend/torch/torch_backend.h"
 #include "tests/testing/interpreted_kernels.h"
 #include "tests/unit/backend/attention_trial.h"
+#include "tests/unit/backend/layer_results.h"
 
 namespace varserve::backend {
 namespace {
@@ -47,10 +49,9 @@ class CudaBackendTest : public ::testing::TestWithParam<Place> {
       GTEST_SKIP() << "VARSERVE_TEST_DEVICE is not cuda";
     ASSERT_NE(dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL), nullptr) << dlerror();
   }
-  Backend Make(int64_t head_dim, int64_t group) const {
-    return kernels_ == nullptr
-               ? MakeCudaBackend(place_.device, place_.type, head_dim, group).value()
-               : MakeCudaBackend(kernels_, place_.device, place_.type, head_dim, group).value();
+  Backend Make(const HeadShape& heads) const {
+    return kernels_ == nullptr ? MakeCudaBackend(place_.device, place_.type, heads).value()
+                               : MakeCudaBackend(kernels_, place_.type, heads).value();
   }
   // Random values that the type has, float32 on the CPU.
   at::Tensor Values(at::IntArrayRef shape) const { return at::randn(shape).to(place_.type).to(at::kFloat); }
@@ -82,7 +83,7 @@ TEST_P(CudaBackendTest, AttendRows) {
     AttentionWorld world = RandomWorld(trial.shape, random_, trial.num_sequences, trial.num_rows);
     // As what it is on the GPU: the reference's queries are rounded, too.
     world.q = cpu::Store(world.q, place_.storage).values;
-    const Backend cuda = Make(trial.shape.head_dim, trial.shape.heads / trial.shape.kv_heads);
+    const Backend cuda = Make({trial.shape.heads, trial.shape.kv_heads, trial.shape.head_dim});
     const Output expected = Attend(*torch_attention_, world);
     const Output actual = Attend(cuda.attention(), world, place_.device);
     EXPECT_TRUE(Close(actual.out, expected.out)) << trial.shape.head_dim;
@@ -97,7 +98,7 @@ TEST_P(CudaBackendTest, AttendPrefix) {
   const at::Tensor blocks = at::tensor({3, 0, 9, 5, 7, 2}, at::kLong);
   const KvLayer kv{Values({10, 2, kBlock, 80}), Values({10, 2, kBlock, 80}), at::zeros({2, 10 * kBlock})};
   const KvLayer there{There(kv.k), There(kv.v), kv.phi.to(place_.device)};
-  const Backend cuda = Make(80, 3);
+  const Backend cuda = Make({6, 2, 80});
   for (const auto& [start, count] : {std::pair<int64_t, int64_t>{0, 90}, {64, 20}, {80, 1}}) {
     const at::Tensor qkv = Values({count, 6 + 2 * 2, 80});  // strided, as the decoder passes it
     PrefixChunk chunk{.count = count,
@@ -119,16 +120,16 @@ TEST_P(CudaBackendTest, RmsNormAndSinks) {
   const at::Tensor weight = at::randn({1104});
   KvLayer kv{.phi = at::zeros({2, 6 * kBlock})};
   KvLayer there{.phi = kv.phi.to(place_.device)};
-  const Backend cuda = Make(64, 1);
+  const Backend cuda = Make({4, 4, 64});
   const at::Tensor expected =
-      torch_ops_->RmsNormAndSinks(x, weight, 1e-5, {at::tensor({5, 9}, at::kLong), 1e-5}, slots, kv);
+      RmsNormAndSinks(*torch_ops_, x, weight, 1e-5, {at::tensor({5, 9}, at::kLong), 1e-5}, slots, kv);
   const at::Tensor weight_there = weight.to(place_.device);
   const SinkTarget sinks{at::tensor({5, 9}, at::kInt).to(place_.device), 1e-5};
   EXPECT_TRUE(
-      Close(cuda.ops().RmsNormAndSinks(There(x), weight_there, 1e-5, sinks, slots.to(place_.device), there),
+      Close(RmsNormAndSinks(cuda.ops(), There(x), weight_there, 1e-5, sinks, slots.to(place_.device), there),
             expected));
   EXPECT_TRUE(Close(there.phi, kv.phi, 1e-5));
-  EXPECT_TRUE(Close(cuda.ops().RmsNorm(There(x), weight_there, 1e-5), expected));
+  EXPECT_TRUE(Close(RmsNorm(cuda.ops(), There(x), weight_there, 1e-5), expected));
 }
 
 TEST_P(CudaBackendTest, RopeAndStore) {
@@ -139,7 +140,7 @@ TEST_P(CudaBackendTest, RopeAndStore) {
   const at::Tensor pool = at::zeros({6, 2, kBlock, 48});
   KvLayer kv{pool.clone(), pool.clone(), {}};
   KvLayer there{There(pool).clone(), There(pool).clone(), {}};
-  const Backend cuda = Make(48, 2);
+  const Backend cuda = Make({4, 2, 48});
   const Rotary rotary_there{angle.cos().to(place_.device), angle.sin().to(place_.device)};
   cuda.ops().RopeAndStore(qkv_there, 4, rotary_there, slots.to(place_.device), there);
   torch_ops_->RopeAndStore(qkv, 4, {angle.cos(), angle.sin()}, slots, kv);
@@ -149,16 +150,16 @@ TEST_P(CudaBackendTest, RopeAndStore) {
 }
 
 TEST_P(CudaBackendTest, RefusesWidthsThatItsKernelsCannotRead) {
-  const Backend cuda = Make(64, 1);
-  EXPECT_THROW(cuda.ops().RmsNorm(There(Values({2, 1100})), at::ones({1100}).to(place_.device), 1e-5),
+  const Backend cuda = Make({4, 4, 64});
+  EXPECT_THROW(RmsNorm(cuda.ops(), There(Values({2, 1100})), at::ones({1100}).to(place_.device), 1e-5),
                c10::Error);
-  EXPECT_THROW(cuda.ops().SiluMul(There(Values({2, 2 * 1030}))), c10::Error);
+  EXPECT_THROW(SiluMul(cuda.ops(), There(Values({2, 2 * 1030}))), c10::Error);
 }
 
 TEST_P(CudaBackendTest, SiluMulAndLinearAdd) {
-  const Backend cuda = Make(64, 1);
+  const Backend cuda = Make({4, 4, 64});
   const at::Tensor gate_up = Values({3, 2 * 1040}) * 4;
-  EXPECT_TRUE(Close(cuda.ops().SiluMul(There(gate_up)), torch_ops_->SiluMul(gate_up)));
+  EXPECT_TRUE(Close(SiluMul(cuda.ops(), There(gate_up)), SiluMul(*torch_ops_, gate_up)));
   const at::Tensor x = Values({5, 64});
   const at::Tensor weight = Values({7, 64});
   at::Tensor y = There(at::ones({5, 7}));
@@ -166,12 +167,26 @@ TEST_P(CudaBackendTest, SiluMulAndLinearAdd) {
   EXPECT_TRUE(Close(y, torch_ops_->Linear(x, torch_ops_->Prepare(weight, {})) + 1, 10 * place_.tolerance));
 }
 
+TEST_P(CudaBackendTest, Largest) {
+  at::Tensor logits = at::randn({5, 2500});
+  logits[1][7] = logits[1][2400] = 9;  // the first of equals
+  logits[2].fill_(-std::numeric_limits<float>::infinity());
+  logits[3][1030] = std::numeric_limits<float>::quiet_NaN();
+  logits[4][2499] = std::numeric_limits<float>::infinity();
+  const at::Tensor expected = Largest(*torch_ops_, logits);
+  const at::Tensor actual = Largest(Make({4, 4, 64}).ops(), logits.to(place_.device)).cpu();
+  EXPECT_TRUE(at::allclose(actual.select(1, 0), expected.select(1, 0), 0, 0, /*equal_nan=*/true)) << actual;
+  for (const int row : {0, 1, 2, 4}) EXPECT_EQ(actual[row][1].item<float>(), expected[row][1].item<float>());
+}
+
 INSTANTIATE_TEST_SUITE_P(Places, CudaBackendTest, ::testing::ValuesIn(kPlaces),
                          [](const auto& info) { return std::string(info.param.name); });
 
 TEST(CudaBackend, RefusesWhatItsKernelsDoNotDo) {
   const auto refusal = [](at::ScalarType type, int64_t head_dim, int64_t group) {
-    return std::string(MakeCudaBackend(at::Device(at::kCUDA, 0), type, head_dim, group).status().message());
+    const absl::StatusOr<Backend> backend = MakeCudaBackend(
+        at::Device(at::kCUDA, 0), type, {.heads = group, .kv_heads = 1, .head_dim = head_dim});
+    return std::string(backend.status().message());
   };
   EXPECT_EQ(refusal(at::kFloat, 64, 1),
             "--backend: cuda does not support float32 (--dtype); --backend torch does");

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <memory>
 #include <set>
 #include <string>
 
@@ -34,7 +35,7 @@ TEST(EmbeddedKernelsTest, EveryKernelIsThereForEveryGpu) {
         << form.name;
     EXPECT_LT(form.shared_bytes, 99 << 10) << form.name;
   }
-  EXPECT_EQ(names.size(), 26U);
+  EXPECT_EQ(names.size(), 27U);
   EXPECT_EQ(forms.size(), 3 * names.size());
 }
 
@@ -42,6 +43,7 @@ TEST(EmbeddedKernelsTest, EveryKernelIsThereForEveryGpu) {
 class CountingKernels final : public Kernels {
  public:
   absl::StatusOr<const KernelForm*> Find(absl::string_view) const override { return &form; }
+  std::unique_ptr<const GraphRecorder> MakeRecorder() const override { return nullptr; }
   const KernelForm form = {.name = "add", .entry = "add", .arguments = "pif"};
   mutable int launches = 0;
 

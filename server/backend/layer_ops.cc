@@ -1,0 +1,19 @@
+#include "server/backend/layer_ops.h"
+
+#include <ATen/ATen.h>
+
+namespace varserve::backend {
+
+void LayerOps::Largest(const at::Tensor& logits, at::Tensor& out) const {
+  const auto [values, indices] = logits.max(1);
+  out.select(1, 0).copy_(values);
+  out.select(1, 1).copy_(indices);
+}
+
+at::Tensor LayerOps::Linear(const at::Tensor& x, const LinearWeights& w) const {
+  at::Tensor out = at::empty({x.size(0), w.outputs}, x.options());
+  Linear(x, w, out);
+  return out;
+}
+
+}  // namespace varserve::backend

@@ -1,0 +1,52 @@
+// One step on the device: its tensors, and what is computed with them.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "server/engine/model_runner.h"
+#include "server/model/decoder.h"
+#include "server/model/image_features.h"
+#include "server/model/step_input.h"
+#include "server/model/step_outputs.h"
+#include "server/model/vision_language_model.h"
+
+namespace varserve::model {
+
+// Valid until the memory's next step. Embed and Forward neither wait for the device nor take memory, and read
+// nothing of the plan or the input, so that they can be recorded.
+class DeviceStep {
+ public:
+  // Sends what the device needs to it. `model` and `cache` must outlive the object.
+  DeviceStep(const VisionLanguageModel& model, const engine::ModelFacts& facts, KvCache& cache,
+             const engine::StepPlan& plan, const StepInput& input, backend::StepMemory& memory);
+
+  // The embeddings of the step's tokens.
+  void Embed();
+  // Writes the step's visual tokens over the embeddings of their placeholders.
+  void Place(const ImageFeatures& features, const engine::StepPlan& plan, const StepInput& input);
+  // From the embeddings to all outputs but whole_logits.
+  void Forward(const Decoder::LayerObserver& observer = nullptr);
+  // Sets whole_logits. Where the logits are on the host, they are read there, and there is nothing to copy.
+  void CopyWholeLogits();
+
+  const at::Tensor& hidden() const { return buffers_.hidden; }  // [N, C]
+  backend::RowEvidence& evidence() { return *evidence_; }
+  const StepOutputs& outputs() const { return *outputs_; }
+  const at::Tensor& logits() const { return buffers_.float_logits; }  // [S, V] float32
+  // Sampled tokens whose logits are in whole_logits. [W]
+  const std::vector<int64_t>& whole_rows() const { return whole_rows_; }
+
+ private:
+  const VisionLanguageModel& model_;
+  KvCache& cache_;
+  DecoderInput input_;
+  std::vector<at::Tensor> prefix_blocks_;
+  std::vector<int64_t> whole_rows_;
+  at::Tensor device_whole_rows_;
+  std::unique_ptr<backend::RowEvidence> evidence_;
+  DecoderBuffers buffers_;
+  std::unique_ptr<StepOutputs> outputs_;
+};
+
+}  // namespace varserve::model

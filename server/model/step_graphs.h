@@ -1,0 +1,46 @@
+// Decoding steps as graphs: recorded once for each shape, then launched as a whole.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "server/backend/graph_recorder.h"
+#include "server/engine/step_plan.h"
+#include "server/model/step_input.h"
+
+namespace varserve::model {
+
+// Engine thread only.
+class StepGraphs {
+ public:
+  // `recorder` may be null: nothing is recorded then. block: fills steps up.
+  StepGraphs(const backend::GraphRecorder* recorder, int32_t padding_block)
+      : recorder_(recorder), padding_block_(padding_block) {}
+
+  // What a step is filled up to, so that it can share a graph with others: sizes grow by powers of two. No
+  // sequences if it is not to be recorded: with a prefix, many rows of a sequence, or maps.
+  StepInput::Padding PaddingOf(const engine::StepPlan& plan) const;
+
+  // Does `work`, by launching the graph of its shape if there is one, else directly; then a graph is recorded
+  // for the next time. layout: StepMemory's of this step.
+  void Run(const StepInput::Padding& shape, std::optional<int64_t> layout, const std::function<void()>& work);
+
+  // Why nothing is recorded any more; empty if nothing went wrong.
+  const std::string& problem() const { return problem_; }
+  int64_t launches() const { return launches_; }
+
+ private:
+  const backend::GraphRecorder* recorder_;
+  const int32_t padding_block_;
+  std::map<std::pair<int64_t, int64_t>, std::unique_ptr<const backend::Graph>> graphs_;  // sequences, slots
+  int64_t layout_ = -1;                                                                  // of all graphs
+  int64_t launches_ = 0;
+  std::string problem_;
+};
+
+}  // namespace varserve::model

@@ -1,0 +1,75 @@
+// Decoding steps of the cuda backend as graphs, which work on what the first step of their shape left: the
+// same results as without.
+#include "server/interventions/var/var_intervention.h"
+#include "server/model/step_runner.h"
+#include "tests/component/golden.h"
+#include "tests/testing/runner_driver.h"
+
+namespace varserve::model {
+namespace {
+
+using backend::BackendKind;
+using testing::RunnerDriver;
+
+engine::GenerationRequest Request(const testing::TinyModel& tiny, int text, interventions::Mode mode) {
+  std::vector<int32_t> ids(16, 159);
+  for (int i = 0; i < text; ++i) ids.push_back(2 + i);
+  engine::GenerationRequest request;
+  request.prompt = tiny.MakePrompt(ids, {{0, 16, 4, 4}});
+  request.sampling = {.logprobs = 160};
+  request.intervention = interventions::MakeVarIntervention(
+      {.mode = mode, .tau = 3.0F, .rho = 0.2F, .min_visual_attention = 0.0F, .last_layer = 3});
+  return request;
+}
+
+// Three sequences with different settings, and then two of them: shapes of 4, which one fills up, and 2.
+std::vector<std::unique_ptr<RunnerDriver>> Decode(const testing::TinyModel& tiny, StepRunner& runner) {
+  std::vector<std::unique_ptr<RunnerDriver>> drivers;
+  for (const auto& [text, mode] : {std::pair(3, interventions::Mode::kOn),
+                                   {9, interventions::Mode::kOff},
+                                   {5, interventions::Mode::kObserve}}) {
+    const auto id = static_cast<int>(drivers.size());
+    drivers.push_back(std::make_unique<RunnerDriver>(runner, Request(tiny, text, mode), id + 1, 8 * id));
+    drivers.back()->Run(16, false);
+    drivers.back()->Run(16 + text, true);
+  }
+  for (int step = 0; step < 6; ++step) {
+    engine::StepPlan plan;
+    for (size_t i = 0; i < (step < 4 ? 3U : 2U); ++i)
+      plan.steps.push_back(drivers[i]->Step(drivers[i]->position() + 1, true));
+    const auto output = runner.Execute(plan);
+    EXPECT_TRUE(output.ok()) << output.status();
+    for (size_t i = 0; i < plan.steps.size(); ++i) drivers[i]->Apply(plan.steps[i], output->results[i]);
+  }
+  return drivers;
+}
+
+TEST(GraphsTest, GiveTheSameResults) {
+  if (const std::string why = testing::WhyNot({"clip_mha", BackendKind::kCuda}); !why.empty())
+    GTEST_SKIP() << why;
+  const testing::TinyModel tiny("clip_mha");
+  const auto eager = *StepRunner::Create(tiny.Load(BackendKind::kCuda), 32, {.enforce_eager = true});
+  const auto with_graphs = *StepRunner::Create(tiny.Load(BackendKind::kCuda), 32);
+  const auto expected = Decode(tiny, *eager);
+  const auto actual = Decode(tiny, *with_graphs);
+  EXPECT_EQ(eager->graphs().launches(), 0);
+  EXPECT_GE(with_graphs->graphs().launches(), 3);
+  EXPECT_EQ(with_graphs->graphs().problem(), "");
+  for (size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_EQ(actual[i]->generated(), expected[i]->generated());
+    ASSERT_EQ(actual[i]->results().size(), expected[i]->results().size());
+    for (size_t r = 0; r < expected[i]->results().size(); ++r) {
+      const engine::SequenceResult& a = actual[i]->results()[r];
+      const engine::SequenceResult& e = expected[i]->results()[r];
+      EXPECT_EQ(a.measures, e.measures);
+      if (e.token.has_value()) {
+        EXPECT_EQ(a.token->top, e.token->top);
+      }
+      ASSERT_EQ(a.rows.size(), e.rows.size());
+      for (size_t n = 0; n < e.rows.size(); ++n) EXPECT_EQ(a.rows[n].redistributed, e.rows[n].redistributed);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace varserve::model
