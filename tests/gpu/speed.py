@@ -34,6 +34,13 @@ def cost_of_var(running: Server, tokens: int, rounds: int) -> None:
         row(f"{name}, VAR off", 1e3 * measured[key]["off_median"], "ms")
 
 
+def without_graphs(s: Settings, flags: list[str], tokens: int, rounds: int, side: int) -> None:
+    with server(ROOT, s.embedded, *flags, "--enforce_eager") as running:
+        running.answer(model.picture(77, side), model.QUESTION, 4)
+        rate = model.one_sequence(running, tokens, rounds, side)["decode_tokens_per_second"]
+        row("decode step, one sequence, without graphs", 1e3 / rate, "ms")
+
+
 def main() -> None:
     name, backend = sys.argv.pop(1), sys.argv.pop(1)
     s = settings()
@@ -65,6 +72,8 @@ def main() -> None:
         row("first token of a second question on it", 1e3 * second["second_seconds"], "ms")
         batches(s, running, tokens)
         cost_of_var(running, tokens // 2, 1 if s.tiny else 2)
+    if name == "embedded":
+        without_graphs(s, flags, tokens, rounds, side)
 
 
 if __name__ == "__main__":
