@@ -64,7 +64,8 @@ at::Tensor WeightLoader::LoadStackedAs(const Parts& parts, at::IntArrayRef inner
   at::Tensor target = at::empty(shape, at::TensorOptions().device(device_).dtype(dtype));
   int64_t row = 0;
   for (at::Tensor& part : stored) {
-    target.narrow(0, row, part.size(0)).copy_(part);
+    at::Tensor rows = target.narrow(0, row, part.size(0));
+    device_.is_cpu() ? void(rows.copy_(part)) : staged_.Copy(part, rows);
     row += part.size(0);
     part.reset();  // its pages are not needed again
   }

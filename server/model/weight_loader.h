@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "server/model/checkpoint.h"
+#include "server/model/staged_copy.h"
 
 namespace varserve::model {
 
@@ -18,7 +19,7 @@ namespace varserve::model {
 class WeightLoader {
  public:
   WeightLoader(const Checkpoint& checkpoint, at::Device device, at::ScalarType dtype)
-      : checkpoint_(checkpoint), device_(device), dtype_(dtype) {}
+      : checkpoint_(checkpoint), device_(device), dtype_(dtype), staged_(device) {}
 
   at::Tensor Load(const std::string& name, at::IntArrayRef shape) { return LoadAs(name, shape, dtype_); }
   // In float32 for any serving dtype: norms, position embeddings.
@@ -46,6 +47,7 @@ class WeightLoader {
   const Checkpoint& checkpoint_;
   const at::Device device_;
   const at::ScalarType dtype_;
+  StagedCopy staged_;
   absl::Status status_;
   int64_t bytes_ = 0;
 };

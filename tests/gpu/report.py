@@ -5,6 +5,8 @@ import dataclasses
 import json
 import pathlib
 
+import aims
+
 
 @dataclasses.dataclass
 class StepReport:
@@ -37,6 +39,7 @@ class Report:
 
     def markdown(self) -> str:
         lines = ["# VARServe on a GPU", "", ", ".join(f"{name}: {value}" for name, value in self._about.items())]
+        lines += ["", "## Aims", "", *aims.markdown(self._rows_of_the_cuda_backend())]
         for step in self.steps.values():
             took = f", {step.seconds:.0f} s" if step.seconds else ""
             lines += ["", f"## {step.title}: {step.status}{took}", ""]
@@ -49,6 +52,12 @@ class Report:
                     for name, (value, unit) in step.rows.items()
                 ]
         return "\n".join(lines) + "\n"
+
+    def _rows_of_the_cuda_backend(self) -> aims.Rows:
+        """None in a run on a CPU, or of the time before that backend."""
+        if self._about["device"] == "cpu" or "backend" not in self.steps:
+            return {}
+        return {name: step.rows for name, step in self.steps.items()}
 
     def _replace(self, name: str, text: str) -> None:
         part = self._out / f".{name}"
