@@ -1,8 +1,9 @@
 """Asks for what it takes to show what VAR did to one answer, as client/explain does.
 
 The API gives attention averaged over layers and sinks counted over layers. So the answer is generated under several
-settings in one call (the picture's prefix is shared): off, on with maps over all layers, and on with maps over each band
-of layers. Where the sinks of each layer are takes one row per layer: visual sinks do not depend on what is generated.
+settings in one call (the picture's prefix is shared): off, on with maps over all layers, and on with maps over each
+band of layers. Where the sinks of each layer are takes one row per layer: visual sinks do not depend on what is
+generated.
 """
 
 from __future__ import annotations
