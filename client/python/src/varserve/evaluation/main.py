@@ -48,8 +48,8 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         parents=[connection_flags()],
         help="ask a server a benchmark's questions and print the results",
-        description="Asks all questions under all settings, one call each, so that a picture is computed once. The same "
-        "command goes on where it was stopped.",
+        description="Asks each question once under all settings, so that a picture is computed once. The same command "
+        "goes on where it was stopped.",
     )
     run.add_argument("benchmark", choices=BENCHMARKS, metavar="BENCHMARK", help="see varserve-eval list")
     run.add_argument(

@@ -100,7 +100,7 @@ def count_generative(question: Question, text: str, protocol: Protocol) -> Count
 AMBER_DISCRIMINATIVE = Benchmark(
     name="amber-discriminative",
     title="AMBER, discriminative",
-    files="data/annotations.json and data/query/query_discriminative.json of the AMBER repository, and its pictures",
+    files="annotations.json and query_discriminative.json of AMBER's folder data, and the pictures",
     protocols=(Protocol("official"),),
     max_tokens=32,
     load=load_discriminative,
@@ -116,8 +116,7 @@ AMBER_DISCRIMINATIVE = Benchmark(
 AMBER_GENERATIVE = Benchmark(
     name="amber-generative",
     title="AMBER, generative",
-    files="annotations.json, relation.json, safe_words.txt and query_generative.json of the AMBER repository's folder data, "
-    "and its pictures",
+    files="annotations.json, relation.json, safe_words.txt, query_generative.json of AMBER's folder data; the pictures",
     protocols=(Protocol("official"), Protocol("lmms-eval", lambda query: query.rstrip("."))),
     max_tokens=512,
     load=load_generative,
@@ -131,7 +130,7 @@ AMBER_GENERATIVE = Benchmark(
     },
     main="CHAIR",
     notes=(
-        "The published script also takes words with similar vectors (spaCy) for each other, and a tagger (NLTK) for nouns.",
+        "The published script also uses vectors of words (spaCy), for similar ones, and a tagger (NLTK), for nouns.",
         "Here only AMBER's own lists count, so more words are inventions: compare settings, not with published tables.",
     ),
 )

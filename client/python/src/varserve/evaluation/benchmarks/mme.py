@@ -13,8 +13,9 @@ from varserve.evaluation.errors import EvaluationError
 from varserve.evaluation.prompts import one_word
 from varserve.evaluation.yes_no import YES_NO_METRICS, confusion, mme_answer
 
-PERCEPTION = tuple(
-    ["existence", "count", "position", "color", "posters", "celebrity", "scene", "landmark", "artwork", "OCR"]
+PERCEPTION = (
+    *("existence", "count", "position", "color", "posters"),
+    *("celebrity", "scene", "landmark", "artwork", "OCR"),
 )
 COGNITION = ("commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning")
 INSTRUCTION = " Please answer yes or no."
