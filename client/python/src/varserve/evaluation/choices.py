@@ -7,9 +7,12 @@ from collections.abc import Sequence
 
 
 def chosen_letter(text: str, choices: Sequence[str]) -> str:
-    """ "A", "(b)", "B. a dog", "The answer is C", or a choice's own words; empty if it is none of these."""
-    text = text.strip()
+    """A choice's own words, "A", "(b)", "B. a dog" or "The answer is C"; empty if it is none of these."""
+    text, said = text.strip(), _words(text)
     letters = "ABCDEFGHIJ"[: len(choices)]
+    matching = [letter for letter, choice in zip(letters, choices, strict=True) if said and _words(choice) == said]
+    if len(matching) == 1:
+        return matching[0]
     for pattern in (
         rf"^\(?([{letters}])\)?(?=[\s.:,)]|$)",
         rf"\b(?:answer|option|choice)(?: is)?:? \(?([{letters}])\)?(?![\w'])",
@@ -17,9 +20,7 @@ def chosen_letter(text: str, choices: Sequence[str]) -> str:
     ):
         if found := re.search(pattern, text, re.IGNORECASE):
             return found[1].upper()
-    said = _words(text)
-    matching = [letter for letter, choice in zip(letters, choices, strict=True) if choice and _words(choice) == said]
-    return matching[0] if len(matching) == 1 else ""
+    return ""
 
 
 def _words(text: str) -> list[str]:

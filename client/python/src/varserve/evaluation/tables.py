@@ -27,7 +27,8 @@ def markdown(results: Results) -> str:
         _differences(benchmark, results),
         _attention(results),
     ]
-    return "\n\n".join(filter(None, [*parts, *(f"- {note}" for note in benchmark.notes)])) + "\n"
+    parts.append("\n".join(f"- {note}" for note in benchmark.notes))
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _metrics(benchmark: Benchmark, results: Results) -> str:

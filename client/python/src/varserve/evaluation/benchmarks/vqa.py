@@ -12,7 +12,7 @@ from varserve.evaluation.prompts import UNANSWERABLE, one_word
 METRICS = {"accuracy": Metric(ratio("right", "questions")), "words": Metric(ratio("words", "questions"), unit="")}
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _WORDS = {word: str(number) for number, word in enumerate(NUMBERS)} | {"none": "0"}
-_PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
+_PUNCTUATION = ';/[]"{}()=+\\_-><@`!'
 # As people write "don't" without its mark; words that are also something else, such as "ill" and "were", stay.
 _CONTRACTED = """
 ain't aren't can't couldn't could've didn't doesn't don't hadn't hasn't haven't he'd he's how'd how's isn't it'd it'll
@@ -26,12 +26,12 @@ _CONTRACTIONS = {word.replace("'", ""): word for word in _CONTRACTED.split()}
 @functools.lru_cache(maxsize=100_000)
 def normalized(answer: str) -> str:
     """An answer as VQA's evaluation compares it: without punctuation and articles, numbers as digits."""
-    answer = re.sub(r"\s", " ", answer.lower()).replace("'s", " 's").strip()
+    answer = re.sub(r"[,?]", "", answer.lower()).replace("'s", " 's")
+    answer = re.sub(r"\s", " ", answer).strip()
     removed = answer
-    has_thousands = re.search(r"\d,\d", answer) is not None
     for mark in _PUNCTUATION:
         alone = f"{mark} " in answer or f" {mark}" in answer
-        removed = removed.replace(mark, "" if alone or has_thousands else " ")
+        removed = removed.replace(mark, "" if alone else " ")
     removed = re.sub(r"\.(?!\d)", "", removed)
     words = (_WORDS.get(word, word) for word in removed.split())
     return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in ("a", "an", "the"))
