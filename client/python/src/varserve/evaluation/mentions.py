@@ -36,18 +36,13 @@ class Vocabulary:
     """`synonyms`: each object with its other names."""
 
     def __init__(self, synonyms: Mapping[str, Iterable[str]]) -> None:
-        self._objects: dict[str, str] = {}
+        self._objects: dict[tuple[str, ...], str] = {}  # by the words of a name
         for name, others in synonyms.items():
-            for one in (name, *others):
-                for spelling in spellings(one):
-                    self._objects.setdefault(spelling, name)
+            for spelling in (spelling for one in (name, *others) for spelling in spellings(one)):
+                self._objects.setdefault(_words(spelling), name)
         for phrase in _NO_OBJECTS:
-            self._objects.update(dict.fromkeys(spellings(phrase), ""))
-        longest_first = sorted(self._objects, key=len, reverse=True)
-        self._pattern = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, longest_first))})(?![\w-])")
-        young = "|".join(spelling for animal in _ANIMALS for spelling in spellings(animal))
-        carrying = "|".join(spelling for vehicle in _VEHICLES for spelling in spellings(vehicle))
-        self._attribute = re.compile(rf"\b(?:baby|adult)(?= (?:{young})\b)|\bpassenger(?= (?:{carrying})\b)")
+            self._objects.update({_words(spelling): "" for spelling in spellings(phrase)})
+        self._longest = max(map(len, self._objects), default=0)
 
     @classmethod
     def from_lines(cls, lines: Iterable[str]) -> Vocabulary:
@@ -57,9 +52,19 @@ class Vocabulary:
 
     def mentioned(self, text: str) -> Sequence[str]:
         """The objects in order, once for each mention."""
-        text = self._attribute.sub("", re.sub(r"\s+", " ", text.lower()))
-        found = (self._objects[spelling] for spelling in self._pattern.findall(text))
+        words, found, at = _words(text), [], 0
+        while at < len(words):
+            length = 1
+            if words[at : at + 2] not in _ATTRIBUTES:
+                length = next((n for n in range(self._longest, 0, -1) if words[at : at + n] in self._objects), 0)
+                found.append(self._objects.get(words[at : at + length], ""))
+            at += max(length, 1)
         return [name for name in found if name]
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """In lower case, with marks as words of their own; a compound with a hyphen is one word."""
+    return tuple(re.findall(r"\w+(?:-\w+)*|[^\w\s]", text.lower()))
 
 
 def spellings(name: str) -> tuple[str, ...]:
@@ -79,3 +84,9 @@ def spellings(name: str) -> tuple[str, ...]:
     else:
         plurals = (word + "s",)
     return (name, *(start + space + plural for plural in plurals))
+
+
+_ATTRIBUTES = {
+    *((young, word) for young in ("baby", "adult") for animal in _ANIMALS for word in spellings(animal)),
+    *(("passenger", word) for vehicle in _VEHICLES for word in spellings(vehicle)),
+}
