@@ -15,7 +15,7 @@ def table(right: np.ndarray) -> Table:
     """One question a unit, all about what is not there."""
     ones, zeros = np.ones(len(right)), np.zeros(len(right))
     columns = {"questions": ones, "right": right, "tp": zeros, "fp": 1 - right, "tn": right, "p": zeros, "n": ones}
-    columns |= {"yes": 1 - right, "other": zeros}
+    columns |= {"yes": 1 - right, "other": zeros, "fn": zeros}
     return Table(list(columns), np.stack(list(columns.values()), axis=1))
 
 

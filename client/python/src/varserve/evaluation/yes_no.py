@@ -49,6 +49,7 @@ def confusion(said: str, truth: str, positive: str = "yes") -> Counts:
         "tp": float(is_true and is_said),
         "fp": float(not is_true and is_said),
         "tn": float(not is_true and right),
+        "fn": float(is_true and said in ("yes", "no") and not right),
         "p": float(is_true),
         "n": float(not is_true),
         "yes": float(said == "yes"),
@@ -61,9 +62,8 @@ def _f1(sums: Mapping[str, Array]) -> Array:
 
 
 def _mcc(sums: Mapping[str, Array]) -> Array:
-    """Matthews' correlation; what is neither yes nor no counts as the wrong one of the two."""
-    tp, fp = sums["tp"], sums["n"] - sums["tn"]
-    fn, tn = sums["p"] - sums["tp"], sums["tn"]
+    """Matthews' correlation, of what is yes or no."""
+    tp, fp, tn, fn = (sums[name] for name in ("tp", "fp", "tn", "fn"))
     return share(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
 
 
