@@ -35,7 +35,7 @@ def test_a_server_that_starts_late_is_waited_for(start: Start, castle: Path) -> 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    starting = threading.Timer(1, start, kwargs={"listen": address, "ready": False})
+    starting = threading.Timer(0.1, start, kwargs={"listen": address, "ready": False})
     starting.start()
 
     async def ask() -> str:
