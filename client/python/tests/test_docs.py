@@ -1,7 +1,8 @@
-"""The code of docs/python.md and of the README runs."""
+"""The code of docs/python.md, of the notebook and of the README runs."""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -29,3 +30,17 @@ def test_its_blocks_run(
     if page == "docs/python.md":
         assert [str(reply) for reply in names["replies"]] == ["No.", "Yes."]
         assert (tmp_path / "explain.html").stat().st_size > 100_000
+
+
+def test_the_notebook_runs(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.chdir(ROOT / "docs")
+    cells = json.loads(Path("sinks.ipynb").read_text())["cells"]
+    names: dict[str, object] = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"], "the notebook was not executed"
+            code = "".join(cell["source"]).replace("localhost:50051", server.address)
+            exec(compile(code, "sinks.ipynb", "exec"), names)
+    assert len(names["named"]) == 4  # maps for the four objects
+    assert list(names["table"].index) == list(names["settings"])

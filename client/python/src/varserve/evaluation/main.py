@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from varserve.errors import VarserveError
+from varserve.errors import ResourceExhaustedError, UnavailableError, VarserveError
 from varserve.evaluation.answers_file import AnswersFile, Header, read_answers
 from varserve.evaluation.benchmarks import BENCHMARKS
 from varserve.evaluation.connection import connect, connection_flags
@@ -29,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     try:
         return int(args.command(args))
+    except (UnavailableError, ResourceExhaustedError) as error:
+        print(f"varserve-eval: {error}\nthe same command goes on from here", file=sys.stderr)
+        return 1
     except (EvaluationError, VarserveError) as error:
         print(f"varserve-eval: {error}", file=sys.stderr)
         return 1

@@ -14,7 +14,7 @@ from varserve.evaluation.benchmark import Question
 from varserve.requests import Turn, question_turn
 from varserve.var import Var
 
-PATIENCE = 1_000_000  # tries: a full server says when it has room
+PATIENCE = 100  # tries: a full server says when it has room, a restarted one is back soon
 
 
 def choose(questions: Sequence[Question], subsets: Sequence[str], limit: int | None) -> list[Question]:
