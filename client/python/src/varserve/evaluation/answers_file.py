@@ -98,7 +98,7 @@ def _read(path: Path) -> tuple[Header, dict[str, list[Answer]], int]:
             row = json.loads(line)
             answers[row["id"]] = [_answer(answer) for answer in row["answers"]]
     except (ValueError, KeyError, TypeError, IndexError):
-        raise EvaluationError(f"{path} is no file of answers of varserve-eval") from None
+        raise EvaluationError(f"{path} is not a file of answers of varserve-eval") from None
     return header, answers, len(whole)
 
 

@@ -14,7 +14,7 @@ from varserve.evaluation.errors import EvaluationError
 class DataFolder:
     def __init__(self, folder: Path, benchmark: str, files: str) -> None:
         if not folder.is_dir():
-            raise EvaluationError(f"{folder} is no folder; {benchmark} reads {files}")
+            raise EvaluationError(f"{folder} is not a folder; {benchmark} reads {files}")
         self._folder = folder
         self._wanted = f"{benchmark} reads {files}"
         self._images: dict[str, Path] | None = None

@@ -28,7 +28,7 @@ _IRREGULAR = {
 # "baby elephant" is an elephant and no baby, "passenger train" a train and no passenger.
 _ANIMALS = ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "animal", "cub")
 _VEHICLES = ("train", "jet", "plane", "airplane", "bus", "boat", "ship", "ferry", "car", "van")
-# They contain the name of an object and are none.
+# They only contain the name of an object.
 _NO_OBJECTS = ("train track", "home plate", "toilet seat", "seat of the toilet", "seat on the toilet")
 
 
