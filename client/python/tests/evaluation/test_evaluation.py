@@ -92,7 +92,10 @@ def test_results_are_reported_in_every_form(
     ("flags", "message"),
     [
         (["--data", "/no/such/folder"], "is not a folder; POPE reads coco_pope_random.json"),
-        (["--data", str(ROOT / "docs")], "coco_pope_random.json or *_pope_random.json is missing"),
+        (
+            ["--data", str(ROOT / "docs")],
+            "coco_pope_random.json or *_pope_random.json or *_pope_seem_random.json is missing",
+        ),
         (["--data", str(DATA), "--settings", "on:rho=x"], 'rho: "x" is not a number'),
         (["--data", str(DATA), "--protocol", "mine"], "there are official, lmms-eval"),
         (["--data", str(DATA), "--subsets", "hard"], "--subsets are random, popular, adversarial"),

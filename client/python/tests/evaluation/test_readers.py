@@ -114,9 +114,11 @@ def test_hallusion_bench(tmp_path: Path, write: Write) -> None:
         row | {"figure_id": "1", "filename": "./VS/chart/0_1.png", "gt_answer": "0"},
     ]
     write("HallusionBench.json", rows)
-    write("hallusion_bench/VS/chart/0_1.png", None)
+    for folder in ("VD/chart", "VS/chart", "VS/map"):
+        write(f"hallusion_bench/{folder}/0_1.png", None)
     without, with_picture = load(tmp_path, "hallusion-bench")
-    assert (without.images, len(with_picture.images)) == ((), 1)
+    assert with_picture.images == (tmp_path / "hallusion_bench/VS/chart/0_1.png",)
+    assert without.images == ()
     assert (without.truth[0], with_picture.truth[0], without.unit) == ("yes", "no", with_picture.unit)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from varserve.evaluation.errors import EvaluationError
+
+PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 class DataFolder:
@@ -17,7 +20,7 @@ class DataFolder:
             raise EvaluationError(f"{folder} is not a folder; {benchmark} reads {files}")
         self._folder = folder
         self._wanted = f"{benchmark} reads {files}"
-        self._images: dict[str, Path] | None = None
+        self._images: dict[str, list[Path]] | None = None  # by name
 
     def find(self, *names: str) -> Path:
         """The first of these files, in the folder or anywhere below."""
@@ -53,14 +56,20 @@ class DataFolder:
             yield from csv.DictReader(file)
 
     def image(self, name: str) -> Path:
-        """A picture by its name, or by its path as the benchmark writes it, wherever it lies below the folder."""
+        """A picture by its path as the benchmark writes it, wherever in the folder that begins; or by its mere name, if
+        only one picture has it."""
         if (path := self._folder / name).is_file():
             return path
         if self._images is None:
-            endings = {".jpg", ".jpeg", ".png", ".webp"}
-            below = sorted(self._folder.rglob("*"), reverse=True)
-            self._images = {path.name: path for path in below if path.suffix.lower() in endings}
-        found = self._images.get(Path(name).name)
-        if found is None:
-            raise EvaluationError(f"the picture {name} is missing in {self._folder}; {self._wanted}")
-        return found
+            self._images = defaultdict(list)
+            for path in sorted(self._folder.rglob("*")):
+                if path.suffix.lower() in PICTURES:
+                    self._images[path.name].append(path)
+        parts = PurePosixPath(name).parts
+        named = self._images.get(parts[-1], [])
+        fitting = [path for path in named if path.parts[-len(parts) :] == parts]
+        if fitting:
+            return fitting[0]
+        if len(named) == 1:
+            return named[0]
+        raise EvaluationError(f"the picture {name} is missing in {self._folder}; {self._wanted}")

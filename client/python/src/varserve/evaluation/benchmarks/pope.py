@@ -21,7 +21,7 @@ def load(folder: DataFolder, protocol: Protocol) -> list[Question]:
             unit=row["image"],
         )
         for subset in SUBSETS
-        for row in folder.json_lines(f"coco_pope_{subset}.json", f"*_pope_{subset}.json")
+        for row in folder.json_lines(f"coco_pope_{subset}.json", f"*_pope_{subset}.json", f"*_pope_seem_{subset}.json")
     ]
 
 
