@@ -1,8 +1,9 @@
 """The rules for answers, against what the published scripts give for the same hand-made answers. Their numbers are from
-lmms-eval 0.7.3 (POPE, MME, HallusionBench, AMBER, and EvalAI's rules for VQA) and were written down by hand."""
+lmms-eval 0.7.3 (POPE, CHAIR, MME, HallusionBench, AMBER, and EvalAI's rules for VQA)."""
 
 from __future__ import annotations
 
+import math
 from importlib import resources
 from pathlib import Path
 
@@ -91,6 +92,13 @@ def test_hallusion_bench_wants_whole_figures_and_pairs() -> None:
     ]
     values = score(BENCHMARKS["hallusion-bench"], "official", rows)
     assert [values[name] for name in ("aAcc", "fAcc", "qAcc")] == pytest.approx([5 / 7, 3 / 5, 2 / 4])
+    unsure = [
+        (question(0, ("yes", "0", "0", False)), "I cannot see it."),
+        (question(1, ("yes", "0", "1", False)), "No."),
+    ]
+    values = score(BENCHMARKS["hallusion-bench"], "official", unsure)
+    assert values["aAcc"] == 1 / 2
+    assert math.isnan(values["fAcc"])  # no figure
 
 
 @pytest.mark.parametrize(
@@ -164,24 +172,61 @@ def test_letters_are_read_in_every_form() -> None:
         assert chosen_letter(text, ["Open", "A dog"]) == letter, text
 
 
-CHAIR_TEXTS = {
-    "Two men and a woman sit on benches.": ["person", "person", "bench"],
-    "A hot dog beside a dog.": ["hot dog", "dog"],
-    "The seat of the toilet is up; the toilet seat is white.": [],
-    "A baby elephant and a baby.": ["elephant", "person"],
-    "A passenger train on the train tracks, a passenger waits.": ["train", "person"],
-    "Wine glasses, knives and mice; a tie-dyed shirt.": ["wine glass", "knife", "mouse"],
-    "A teddy bear is on the sofa next to a mobile phone.": ["teddy bear", "couch", "cell phone"],
-    "Nothing of note.": [],
-}
+# Captions with what the published rules find in them, and what is there.
+CHAIR_CAPTIONS = (
+    ("A man and a woman sit on a bench with a dog.", ["person", "person", "bench", "dog"], ["person", "bench"]),
+    ("A hot dog beside a dog.", ["hot dog", "dog"], ["hot dog"]),
+    ("The seat of the toilet is up.", ["toilet"], ["toilet"]),
+    ("A toilet and a chair.", ["toilet", "chair"], ["toilet", "chair"]),
+    ("A baby elephant next to a baby.", ["elephant", "person"], ["elephant"]),
+    ("A passenger train at the train track; a passenger waits.", ["train", "person"], ["train", "person"]),
+    (
+        "A wine glass, a knife, a cup on a dining table.",
+        ["wine glass", "knife", "cup", "dining table"],
+        ["cup", "fork"],
+    ),
+    (
+        "A teddy bear on the sofa, a cell phone.",
+        ["teddy bear", "couch", "cell phone"],
+        ["teddy bear", "couch", "laptop"],
+    ),
+    ("A player at home plate, a ball.", ["person", "sports ball"], ["person", "baseball bat"]),
+    ("A bow tie and a traffic light.", ["tie", "traffic light"], ["tie"]),
+    ("A puppy, a kitten, a taxi, a motorbike.", ["dog", "cat", "car", "motorcycle"], ["dog", "cat", "car"]),
+    ("A mountain with snow.", [], ["dog"]),
+    ("An adult giraffe and a zebra near a jeep.", ["giraffe", "zebra", "car"], ["giraffe"]),
+)
 
 
-@pytest.mark.parametrize(("text", "objects"), CHAIR_TEXTS.items())
-def test_chair_finds_cocos_objects(text: str, objects: list[str]) -> None:
-    table = resources.files("varserve.evaluation.benchmarks") / "coco_synonyms.txt"
-    lines = table.read_text().splitlines()
+def coco() -> Vocabulary:
+    lines = (resources.files("varserve.evaluation.benchmarks") / "coco_synonyms.txt").read_text().splitlines()
     assert len([line for line in lines if line[0] != "#"]) == 80
-    assert list(Vocabulary.from_lines(lines).mentioned(text)) == objects
+    return Vocabulary.from_lines(lines)
+
+
+def test_chair_as_lmms_eval_counts() -> None:
+    vocabulary = coco()
+    rows = []
+    for i, (text, objects, there) in enumerate(CHAIR_CAPTIONS):
+        assert list(vocabulary.mentioned(text)) == objects, text
+        rows.append((question(i, (vocabulary, frozenset(there)), str(i)), text))
+    values = score(BENCHMARKS["chair"], "lmms-eval", rows)
+    assert [100 * values[name] for name in ("CHAIR_i", "CHAIR_s", "recall")] == pytest.approx(
+        [38.709677, 69.230769, 81.818182]
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "objects"),
+    [
+        ("Two men and women sit on benches.", ["person", "person", "bench"]),
+        ("Wine glasses, knives and mice; a tie-dyed shirt.", ["wine glass", "knife", "mouse"]),
+        ("The dogs' bowls, and the dog's hot dog.", ["dog", "bowl", "dog", "hot dog"]),
+        ("Passenger trains, baby birds.", ["train", "bird"]),
+    ],
+)
+def test_chair_knows_plurals(text: str, objects: list[str]) -> None:
+    assert list(coco().mentioned(text)) == objects
 
 
 def test_chair_counts_inventions_per_mention_and_per_caption() -> None:

@@ -29,7 +29,9 @@ _IRREGULAR = {
 _ANIMALS = ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "animal", "cub")
 _VEHICLES = ("train", "jet", "plane", "airplane", "bus", "boat", "ship", "ferry", "car", "van")
 # They only contain the name of an object.
-_NO_OBJECTS = ("train track", "home plate", "toilet seat", "seat of the toilet", "seat on the toilet")
+_NO_OBJECTS = ("train track", "home plate")
+# Beside a toilet it is a part of it, not a chair.
+_SEAT = {"seat", "seats"}
 
 
 class Vocabulary:
@@ -53,6 +55,8 @@ class Vocabulary:
     def mentioned(self, text: str) -> Sequence[str]:
         """The objects in order, once for each mention."""
         words, found, at = _words(text), [], 0
+        if "toilet" in words:
+            words = tuple(word for word in words if word not in _SEAT)
         while at < len(words):
             length = 1
             if words[at : at + 2] not in _ATTRIBUTES:

@@ -32,7 +32,11 @@ def load(folder: DataFolder, protocol: Protocol) -> list[Question]:
 
 
 def count(question: Question, text: str, protocol: Protocol) -> Counts:
-    return confusion(first_answer(text), question.truth[0])
+    truth, _, _, has_picture = question.truth
+    counts = confusion(first_answer(text), truth)
+    if counts["other"] and not has_picture:  # it need not know
+        counts["right"] = 1.0
+    return counts
 
 
 def count_unit(counted: Sequence[tuple[Question, Counts]]) -> Counts:
@@ -68,5 +72,8 @@ HALLUSION_BENCH = Benchmark(
     },
     main="aAcc",
     subsets=tuple(SUBSETS.values()),
-    notes=("The published script asks GPT-4 whether an answer is right; here its first word yes or no counts.",),
+    notes=(
+        "The published script asks GPT-4 whether an answer is right; here its first word yes or no counts.",
+        "Without a picture, an answer that is neither is right, as there one that is uncertain.",
+    ),
 )
