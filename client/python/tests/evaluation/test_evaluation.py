@@ -88,6 +88,18 @@ def test_results_are_reported_in_every_form(
     assert "not run" in shown
 
 
+def test_a_question_that_the_server_refuses_is_named(
+    server: ServerProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = {"question_id": 3, "image": "a.jpg", "text": "Is there a dog in the image?", "label": "no"}
+    for subset in ("random", "popular", "adversarial"):
+        (tmp_path / f"coco_pope_{subset}.json").write_text(json.dumps(line))
+    (tmp_path / "a.jpg").write_text("not a picture")
+    place = ["--address", server.address, "--data", str(tmp_path), "--out", str(tmp_path)]
+    assert main(["run", "pope", "--subsets", "popular", *place]) == 1
+    assert "question popular/3: INVALID_ARGUMENT: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

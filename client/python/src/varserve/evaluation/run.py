@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from varserve.client import Client
+from varserve.errors import InvalidArgumentError
 from varserve.evaluation.answers_file import Answer, AnswersFile, answer_of
 from varserve.evaluation.benchmark import Question
+from varserve.evaluation.errors import EvaluationError
 from varserve.requests import Turn, question_turn
 from varserve.var import Var
 
@@ -70,7 +72,10 @@ def _collect(asking: dict[Future[list[Answer]], Question], answers: AnswersFile,
     done, _ = wait(asking, return_when=FIRST_COMPLETED)
     for future in done:
         question = asking.pop(future)
-        answers.add(question.id, future.result())
+        try:
+            answers.add(question.id, future.result())
+        except InvalidArgumentError as error:
+            raise EvaluationError(f"question {question.id}: {error}") from error
         progress.add()
 
 
