@@ -51,5 +51,13 @@ def test_calls_end_early(server: ServerProcess, castle: Path) -> None:
             with pytest.raises(InvalidArgumentError) as caught:
                 await asking.ask(castle, "")
             assert caught.value.field == "question"
+            stream = asking.ask_stream(castle, "Why?", **long)
+            await anext(stream)
+            closing = asyncio.create_task(asking.close())
+            with pytest.raises(CancelledError):
+                await stream.reply()
+            await closing
+        with pytest.raises(ValueError, match="closed"):
+            await asking.ask(castle, "Why?")
 
     asyncio.run(ask())

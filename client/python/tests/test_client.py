@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from server_process import ServerProcess
 
 from varserve import CancelledError, Client, DeadlineExceededError, InvalidArgumentError, UnavailableError, Var
 
@@ -112,6 +113,17 @@ def test_cancelling_ends_the_call(client: Client, castle: Path) -> None:
         next(left)
     with pytest.raises(CancelledError):
         left.reply()
+
+
+def test_closing_the_client_ends_its_calls(server: ServerProcess, castle: Path) -> None:
+    client = Client(server.address)
+    stream = client.ask_stream(castle, "Why?", max_tokens=2000, ignore_eos=True)
+    next(stream)
+    threading.Timer(0.2, client.close).start()
+    with pytest.raises(CancelledError):
+        stream.reply()
+    with pytest.raises(ValueError, match="closed"):
+        client.ask(castle, "Why?")
 
 
 def test_without_a_server_the_call_fails_when_its_tries_are_used_up(castle: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Awaitable, Sequence
 from types import TracebackType
@@ -46,13 +47,15 @@ class AsyncClient:
     ) -> None:
         self._connection = Connection(address, tls)
         self._channel: grpc.aio.Channel | None = None  # opened by the first call, which knows the event loop
+        self._closed = asyncio.Event()
         self._token = token
         self._defaults: CallOptions = {"max_retries": max_retries}
         if timeout is not None:
             self._defaults["timeout"] = timeout
 
     async def close(self) -> None:
-        """Ends the connection, and calls that still run."""
+        """Ends the connection, and calls that still run: they get CancelledError."""
+        self._closed.set()
         if self._channel is not None:
             await self._channel.close()
 
@@ -153,6 +156,8 @@ class AsyncClient:
         return AsyncStream(self._responses(request), ReplyBuilder(explain))
 
     def _responses(self, request: Request) -> AsyncResponses:
+        if self._closed.is_set():
+            raise ValueError("the client is closed")
         if self._channel is None:
             self._channel = self._connection.open_async()
-        return AsyncResponses(self._channel, request, self._token)
+        return AsyncResponses(self._channel, request, self._token, self._closed)

@@ -22,10 +22,11 @@ S = TypeVar("S", bound="_Cancellable")
 class AsyncResponses:
     """The messages of one call, which is made, and made again, when they are read."""
 
-    def __init__(self, channel: grpc.aio.Channel, request: Request, token: str) -> None:
+    def __init__(self, channel: grpc.aio.Channel, request: Request, token: str, closed: asyncio.Event) -> None:
         self._make = method(channel, request.method)
         self._request = request
         self._token = token
+        self._closed = closed  # the client
         self._cancelled = asyncio.Event()
         self._call: Any = None
         self._messages = self._read()
@@ -53,7 +54,7 @@ class AsyncResponses:
             except grpc.RpcError as error:
                 wait = attempts.failed(error)
             except asyncio.CancelledError:
-                if not self._cancelled.is_set():  # the task was cancelled
+                if not (self._cancelled.is_set() or self._closed.is_set()):  # the task was cancelled
                     raise
                 break
             await self._pause(wait)

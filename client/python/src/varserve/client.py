@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -44,13 +45,15 @@ class Client:
         max_retries: int = 0,
     ) -> None:
         self._channel = Connection(address, tls).open()
+        self._closed = threading.Event()
         self._token = token
         self._defaults: CallOptions = {"max_retries": max_retries}
         if timeout is not None:
             self._defaults["timeout"] = timeout
 
     def close(self) -> None:
-        """Ends the connection, and calls that still run."""
+        """Ends the connection, and calls that still run: they get CancelledError."""
+        self._closed.set()
         self._channel.close()
 
     def __enter__(self) -> Self:
@@ -148,4 +151,6 @@ class Client:
         return Stream(self._responses(request), ReplyBuilder(explain))
 
     def _responses(self, request: Request) -> Responses:
-        return Responses(self._channel, request, self._token)
+        if self._closed.is_set():
+            raise ValueError("the client is closed")
+        return Responses(self._channel, request, self._token, self._closed)

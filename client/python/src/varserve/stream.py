@@ -20,10 +20,11 @@ S = TypeVar("S", bound="_Cancellable")
 class Responses:
     """The messages of one call, which is made, and made again, when they are read."""
 
-    def __init__(self, channel: grpc.Channel, request: Request, token: str) -> None:
+    def __init__(self, channel: grpc.Channel, request: Request, token: str, closed: threading.Event) -> None:
         self._make = method(channel, request.method)
         self._request = request
         self._token = token
+        self._closed = closed  # the client
         self._cancelled = threading.Event()
         self._call: Any = None
         self._messages = self._read()
@@ -44,7 +45,7 @@ class Responses:
                 yield from self._try(attempts)
                 return
             except grpc.RpcError as error:
-                wait = attempts.failed(error, self._cancelled.is_set())
+                wait = attempts.failed(error, self._cancelled.is_set() or self._closed.is_set())
             self._cancelled.wait(wait)
         raise CancelledError("the call was cancelled")
 
