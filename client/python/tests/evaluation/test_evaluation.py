@@ -84,8 +84,9 @@ def test_results_are_reported_in_every_form(
     assert results["rows"][0]["metrics"]["neither"] == 1  # "Yes." is neither yes nor no there
     assert main(["report", str(tmp_path), "--paper"]) == 0
     shown = capsys.readouterr().out
-    assert "Visual hallucination tasks" in shown
-    assert "not run" in shown
+    assert "| POPE random F1 | POPE popular F1 | POPE adversarial F1 | CHAIR_s | CHAIR_i |" in shown
+    assert "| embedded       | 0.0%  " in shown  # off; the preset was not among the settings
+    assert "| embedded + VAR | not run" in shown
 
 
 def test_a_question_that_the_server_refuses_is_named(

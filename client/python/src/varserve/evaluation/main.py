@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="VAR",
         default=DEFAULT_SETTINGS,
-        help="off, observe or on, with fields of VarOptions: on:preset=hallucination,rho=0.4 (default: %(default)s)",
+        help="off, observe or on, with fields of VarOptions: on:preset=hallucination,rho=0.4 (default: {})".format(
+            " ".join(DEFAULT_SETTINGS)
+        ),
     )
     run.add_argument("--baseline", metavar="VAR", help="the setting that others are compared with (default: the first)")
     run.add_argument("--protocol", metavar="NAME", help="whose prompts and reading of answers: official or lmms-eval")
@@ -124,7 +126,7 @@ def _run(args: argparse.Namespace) -> int:
         header = Header(
             benchmark=benchmark.name,
             protocol=protocol.name,
-            model=client.model(max_retries=10).name,
+            model=client.model().name,
             settings=args.settings,
             max_tokens=max_tokens,
             limit=args.limit,

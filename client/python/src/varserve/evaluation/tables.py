@@ -17,6 +17,8 @@ COLUMNS = (
     *("baseline", "difference", "low", "high"),
 )
 
+PAPER_METRICS = {"chair": ("CHAIR_s", "CHAIR_i")}  # where they are not the main one alone
+
 
 def markdown(results: Results) -> str:
     benchmark = BENCHMARKS[results.header.benchmark]
@@ -139,34 +141,41 @@ _LAYER = ("attention before", "attention after", "attention moved")
 
 
 def paper(all_results: Sequence[Results]) -> str:
-    """The kinds of tasks of the VAR paper, each with the preset it takes for them: one column for each benchmark's main
-    metric. What was not run says so."""
+    """The kinds of tasks of the VAR paper, each with the preset it takes for them. What was not run says so."""
     kinds = {
-        "General vision-language tasks": ("general", ("vqav2", "gqa", "vizwiz", "textvqa", "mme", "mm-vet")),
+        "General vision-language tasks": ("general", ("vqav2", "gqa", "vizwiz", "textvqa", "mme")),
         "Visual hallucination tasks": ("hallucination", ("pope", "chair")),
         "Vision-centric tasks": ("vision_centric", ("mmvp", "cv-bench")),
     }
+    by_protocol = sorted(all_results, key=lambda results: results.header.protocol != "official")  # that first
     models = list(dict.fromkeys(results.header.model for results in all_results)) or ["(no model)"]
     parts = []
     for title, (preset, names) in kinds.items():
-        columns = [(name, subset) for name in names for subset in BENCHMARKS[name].subsets or ("",)]
-        head = ["model", *(f"{BENCHMARKS[name].title} {subset}".strip() for name, subset in columns)]
+        columns = [
+            (name, subset, metric)
+            for name in names
+            for subset in BENCHMARKS[name].subsets or ("",)
+            for metric in PAPER_METRICS.get(name, (BENCHMARKS[name].main,))
+        ]
+        head = ["model", *(_paper_title(*column) for column in columns)]
         rows = []
         for model in models:
             for label, setting in ((model, "off"), (f"{model} + VAR", f"on:preset={preset}")):
-                cells = [_paper_cell(all_results, model, name, subset, setting) for name, subset in columns]
-                rows.append([label, *cells])
+                rows.append([label, *(_paper_cell(by_protocol, model, setting, *column) for column in columns)])
         parts.append(f"## {title}\n\n{_table(head, rows)}")
     return "\n\n".join(parts) + "\n"
 
 
-def _paper_cell(all_results: Sequence[Results], model: str, name: str, subset: str, setting: str) -> str:
-    benchmark = BENCHMARKS[name]
+def _paper_title(name: str, subset: str, metric: str) -> str:
+    title = BENCHMARKS[name].title
+    return metric if metric.startswith(title) else " ".join(filter(None, (title, subset, metric)))
+
+
+def _paper_cell(all_results: Sequence[Results], model: str, setting: str, name: str, subset: str, metric: str) -> str:
     for results in all_results:
         if (results.header.model, results.header.benchmark) != (model, name):
             continue
         for row in results.rows:
             if row.setting == setting and (row.subset == subset or not subset):
-                metric = benchmark.metrics[benchmark.main]
-                return f"{benchmark.main} {_value(metric, row.metrics[benchmark.main])}"
+                return _value(BENCHMARKS[name].metrics[metric], row.metrics[metric])
     return "not run"
