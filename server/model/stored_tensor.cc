@@ -32,7 +32,9 @@ absl::StatusOr<at::Tensor> StoredTensor(const Checkpoint& checkpoint, const std:
     for (const auto& [supported, unused] : types) names.push_back(supported);
     return absl::FailedPreconditionError(
         absl::StrCat(tensor, " has dtype ", entry->info.dtype,
-                     ", which is not supported here; supported: ", absl::StrJoin(names, ", ")));
+                     ", which is not supported here (quantized weights need a "
+                     "quantization_config in config.json); supported: ",
+                     absl::StrJoin(names, ", ")));
   }
   if (at::IntArrayRef(entry->info.shape) != shape) {
     return absl::FailedPreconditionError(absl::StrCat(tensor, " has shape ", ShapeText(entry->info.shape),
