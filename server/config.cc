@@ -36,6 +36,8 @@ ABSL_FLAG(
 
 ABSL_FLAG(std::string, listen, "0.0.0.0:50051",
           "Address of the gRPC server: host:port (port 0 picks a free one), or unix:PATH");
+ABSL_FLAG(std::string, http_listen, "0.0.0.0:8000",
+          "Address of OpenAI's API over HTTP: host:port (port 0 picks a free one), or unix:PATH; empty disables it");
 ABSL_FLAG(std::string, metrics_listen, "0.0.0.0:9464",
           "host:port of /metrics for Prometheus; empty disables it");
 ABSL_FLAG(
@@ -232,9 +234,9 @@ absl::Status ReadLimitFlags(ServerConfig& c) {
 
 absl::Status ReadConnectionFlags(ServerConfig& c) {
   c.grpc.listen = absl::GetFlag(FLAGS_listen);
-  c.grpc.tls_cert = absl::GetFlag(FLAGS_tls_cert);
-  c.grpc.tls_key = absl::GetFlag(FLAGS_tls_key);
-  c.grpc.tls_client_ca = absl::GetFlag(FLAGS_tls_client_ca);
+  c.grpc.tls.cert = absl::GetFlag(FLAGS_tls_cert);
+  c.grpc.tls.key = absl::GetFlag(FLAGS_tls_key);
+  c.grpc.tls.client_ca = absl::GetFlag(FLAGS_tls_client_ca);
   c.token_file = absl::GetFlag(FLAGS_token_file);
   RETURN_IF_ERROR(FlagAtLeast("max_concurrent_streams", absl::GetFlag(FLAGS_max_concurrent_streams), 1));
   RETURN_IF_ERROR(FlagAtLeast("max_connections", absl::GetFlag(FLAGS_max_connections), 1));
@@ -243,6 +245,11 @@ absl::Status ReadConnectionFlags(ServerConfig& c) {
   ASSIGN_OR_RETURN(c.receive_memory, FlagBytes("receive_memory", absl::GetFlag(FLAGS_receive_memory)));
   RETURN_IF_ERROR(
       FlagAtLeast("receive_memory", c.receive_memory, static_cast<int64_t>(c.limits.max_message_bytes())));
+  c.http.listen = absl::GetFlag(FLAGS_http_listen);
+  c.http.tls = c.grpc.tls;
+  c.http.max_connections = c.grpc.max_connections;
+  c.http.other_files = c.grpc.max_connections;
+  if (!c.http.listen.empty()) c.grpc.other_files = c.http.max_connections;
   const std::pair<absl::string_view, absl::Duration> durations[] = {
       {"read_timeout", c.read_timeout = absl::GetFlag(FLAGS_read_timeout)},
       {"write_timeout", c.write_timeout = absl::GetFlag(FLAGS_write_timeout)},
@@ -253,6 +260,11 @@ absl::Status ReadConnectionFlags(ServerConfig& c) {
   for (const auto& [flag, duration] : durations) {
     if (duration <= absl::ZeroDuration()) return InvalidFlag(flag, "is not greater than 0");
   }
+  c.http.connection = {.max_body_bytes = c.limits.max_message_bytes(),
+                       .head_timeout = c.read_timeout,
+                       .reply_timeout = c.write_timeout,
+                       .max_idle = c.grpc.max_connection_idle,
+                       .max_age = c.grpc.max_connection_age};
   return absl::OkStatus();
 }
 
@@ -262,7 +274,7 @@ absl::StatusOr<ServerConfig> ReadCommandLine(int argc, char** argv) {
   RETURN_IF_ERROR(ReadFlags(
       {.name = "varserve-server",
        .version = kVersion,
-       .usage = "Serves a LLaVA model over gRPC with Visual Attention Redistribution switched per request.\n"
+       .usage = "Serves a LLaVA model over gRPC and HTTP with Visual Attention Redistribution switched per request.\n"
                 "  varserve-server --model DIR [FLAG...]",
        .flags_file = "server/config.cc"},
       argc, argv));

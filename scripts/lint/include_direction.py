@@ -46,7 +46,8 @@ ALLOWED = {
         "base",
     },
     "loader": {"loader", "chat", "model", "text", "image", "base"},
-    "grpc": {"grpc", "chat", "telemetry", "engine", "interventions", "base"},
+    "transport": {"transport", "telemetry", "engine", "base"},
+    "grpc": {"grpc", "transport", "chat", "telemetry", "engine", "interventions", "base"},
     "tools/calibrate": {
         "tools/calibrate",
         "loader",

@@ -40,7 +40,14 @@ chat::ChatOptions Complete(chat::ChatOptions options, ByteBudget* image_memory, 
   return options;
 }
 
-rpc::ServiceOptions Complete(rpc::ServiceOptions options, telemetry::Metrics* metrics, const Clock* clock) {
+transport::OpenCalls::Options Complete(transport::OpenCalls::Options options, const Clock* clock) {
+  options.clock = clock;
+  return options;
+}
+
+rpc::ServiceOptions Complete(rpc::ServiceOptions options, transport::OpenCalls* open_calls,
+                             telemetry::Metrics* metrics, const Clock* clock) {
+  options.open_calls = open_calls;
   options.metrics = metrics;
   options.clock = clock;
   return options;
@@ -68,9 +75,10 @@ InProcessServer::InProcessServer(engine::ModelRunner* runner,
       engine_(std::make_unique<engine::Engine>(
           engine::EngineOptions{.scheduler = options.scheduler, .queue = options.queue}, runner, &metrics_,
           &clock_)),
+      open_calls_(std::make_unique<transport::OpenCalls>(Complete(options.calls, &clock_))),
       chat_(std::make_unique<chat::ChatService>(
           Complete(options.chat, &image_memory_, &metrics_, logger_.get(), &clock_))),
-      service_(std::make_unique<rpc::InferenceService>(Complete(options.service, &metrics_, &clock_),
+      service_(std::make_unique<rpc::InferenceService>(Complete(options.service, open_calls_.get(), &metrics_, &clock_),
                                                        chat_.get())),
       server_(*rpc::GrpcServer::Start(Local(options.grpc), service_.get(), logger_.get())),
       port_(server_->port()) {

@@ -15,6 +15,7 @@
 #include "server/grpc/inference_service.h"
 #include "server/telemetry/logging.h"
 #include "server/telemetry/metrics.h"
+#include "server/transport/open_calls.h"
 #include "tests/testing/small_preprocessor.h"
 
 namespace varserve::testing {
@@ -23,6 +24,7 @@ struct InProcessOptions {
   engine::SchedulerOptions scheduler;
   engine::QueueLimits queue;
   chat::ChatOptions chat;
+  transport::OpenCalls::Options calls;
   rpc::ServiceOptions service;
   rpc::GrpcServerOptions grpc;
   int64_t max_map_bytes = 1 << 20;
@@ -61,6 +63,7 @@ class InProcessServer {
   telemetry::Metrics metrics_;
   std::shared_ptr<const chat::ServingModel> model_;
   std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<transport::OpenCalls> open_calls_;  // outlives the chat service, whose work holds its memory
   std::unique_ptr<chat::ChatService> chat_;
   std::unique_ptr<rpc::InferenceService> service_;
   std::unique_ptr<rpc::GrpcServer> server_;

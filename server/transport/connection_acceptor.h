@@ -1,11 +1,10 @@
-// Listens and passes connections to gRPC. gRPC's own listener does not limit their number, and stops for good
-// when the process has run out of file descriptors once. Thread-safe.
+// Listens and passes connections to a transport. Libraries' own listeners do not limit their number, or stop
+// for good when the process has run out of file descriptors once. Thread-safe.
 //
 // A new connection is always accepted. If there are too many, the one that has been silent longest goes,
 // among those of the address with the most connections.
 #pragma once
 
-#include <grpcpp/server_builder.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -22,7 +21,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 
-namespace varserve::rpc {
+namespace varserve::transport {
 
 class ConnectionAcceptor {
  public:
@@ -31,15 +30,14 @@ class ConnectionAcceptor {
 
   // `address` is host:port, where port 0 picks a free one, or unix:PATH. UNAVAILABLE, beginning with the flag
   // that has the address, if it cannot listen there. Raises the process's limit on open files for this many
-  // connections, as far as possible.
+  // connections beside `other_files`, such as those of another acceptor, as far as possible.
   static absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> Listen(absl::string_view flag,
                                                                     const std::string& address,
-                                                                    int max_connections);
+                                                                    int max_connections, int other_files = 0);
   ~ConnectionAcceptor();  // calls Stop()
 
   // Connections wait until then. Must be called once.
   void Start(OnConnection on_connection);
-  void Start(grpc::experimental::ExternalConnectionAcceptor* grpc);  // must outlive the acceptor's thread
   // No connection is passed on after this.
   void Stop();
 
@@ -48,11 +46,11 @@ class ConnectionAcceptor {
   bool local() const { return local_; }
   // The requested number, or as many as the limit on open files allows.
   int max_connections() const { return max_connections_; }
-  // Bytes received so far on an open connection, by gRPC's name of its peer. nullopt for a Unix socket.
+  // Bytes received so far on an open connection, by the name of its peer (peer.h). nullopt for a Unix socket.
   std::optional<int64_t> BytesReceived(absl::string_view peer) const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  // A socket that gRPC owns and may have closed: its number may then belong to another file.
+  // A socket that the transport owns and may have closed: its number may then belong to another file.
   struct Connection {
     int socket = -1;
     ino_t inode = 0;
@@ -86,4 +84,4 @@ class ConnectionAcceptor {
   uint64_t accepted_ ABSL_GUARDED_BY(mu_) = 0;      // connections
 };
 
-}  // namespace varserve::rpc
+}  // namespace varserve::transport

@@ -1,4 +1,4 @@
-#include "server/grpc/bearer_tokens.h"
+#include "server/transport/bearer_tokens.h"
 
 #include <openssl/crypto.h>
 #include <sys/stat.h>
@@ -17,7 +17,7 @@
 #include "absl/strings/strip.h"
 #include "server/base/status_macros.h"
 
-namespace varserve::rpc {
+namespace varserve::transport {
 namespace {
 
 constexpr std::chrono::seconds kLookEvery{1};
@@ -103,10 +103,8 @@ BearerTokens::News BearerTokens::Refresh() const {
   return {absl::StrCat("--token_file: ", tokens_.size(), " tokens read again")};
 }
 
-absl::StatusOr<std::string> BearerTokens::Check(const Metadata& metadata) const {
-  const auto it = metadata.find("authorization");
-  absl::string_view given =
-      it == metadata.end() ? "" : absl::string_view(it->second.data(), it->second.size());
+absl::StatusOr<std::string> BearerTokens::Check(absl::string_view authorization) const {
+  absl::string_view given = authorization;
   if (!absl::ConsumePrefix(&given, "Bearer "))
     return absl::UnauthenticatedError("authorization: a bearer token is needed");
   const Digest digest = Sha256({given});
@@ -127,4 +125,4 @@ absl::StatusOr<std::string> BearerTokens::Check(const Metadata& metadata) const 
   return name;
 }
 
-}  // namespace varserve::rpc
+}  // namespace varserve::transport

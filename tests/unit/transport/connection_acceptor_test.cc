@@ -1,4 +1,4 @@
-#include "server/grpc/connection_acceptor.h"
+#include "server/transport/connection_acceptor.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -12,11 +12,11 @@
 #include "absl/synchronization/mutex.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "server/grpc/peer.h"
+#include "server/transport/peer.h"
 #include "tests/testing/http2_client.h"
 #include "tests/testing/temp_dir.h"
 
-namespace varserve::rpc {
+namespace varserve::transport {
 namespace {
 
 using ::testing::HasSubstr;
@@ -185,4 +185,4 @@ TEST_F(ConnectionAcceptorTest, ConnectionsThatAreGoneMakeRoom) {
 }
 
 }  // namespace
-}  // namespace varserve::rpc
+}  // namespace varserve::transport

@@ -1,10 +1,10 @@
-#include "server/grpc/receive_memory.h"
+#include "server/transport/receive_memory.h"
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/engine/retry_delay.h"
 
-namespace varserve::rpc {
+namespace varserve::transport {
 namespace {
 
 using ::testing::ElementsAre;
@@ -206,4 +206,4 @@ TEST_F(ReceiveMemoryTest, KeepsNothingOfWhatIsGone) {
 }
 
 }  // namespace
-}  // namespace varserve::rpc
+}  // namespace varserve::transport

@@ -1,4 +1,4 @@
-#include "server/grpc/bearer_tokens.h"
+#include "server/transport/bearer_tokens.h"
 
 #include <sys/stat.h>
 
@@ -9,14 +9,13 @@
 #include "gtest/gtest.h"
 #include "tests/testing/temp_dir.h"
 
-namespace varserve::rpc {
+namespace varserve::transport {
 namespace {
 
 using ::testing::HasSubstr;
 
 absl::StatusOr<std::string> Check(const BearerTokens& tokens, const std::string& authorization) {
-  const BearerTokens::Metadata metadata = {{"authorization", authorization}};
-  return tokens.Check(metadata);
+  return tokens.Check(authorization);
 }
 
 class BearerTokensTest : public ::testing::Test {
@@ -40,7 +39,7 @@ TEST_F(BearerTokensTest, LetsInEveryTokenOfTheFileAndNothingElse) {
     EXPECT_TRUE(absl::IsUnauthenticated(status)) << wrong;
     EXPECT_THAT(std::string(status.message()), HasSubstr("authorization: "));
   }
-  EXPECT_TRUE(absl::IsUnauthenticated((*tokens)->Check({}).status()));
+  EXPECT_TRUE(absl::IsUnauthenticated((*tokens)->Check("").status()));
 }
 
 TEST_F(BearerTokensTest, RefusesAFileWithoutTokens) {
@@ -127,4 +126,4 @@ TEST_F(BearerTokensTest, AnEmptiedFileLetsNobodyIn) {
 }
 
 }  // namespace
-}  // namespace varserve::rpc
+}  // namespace varserve::transport

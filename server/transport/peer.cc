@@ -1,4 +1,4 @@
-#include "server/grpc/peer.h"
+#include "server/transport/peer.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 
-namespace varserve::rpc {
+namespace varserve::transport {
 namespace {
 
 std::string Number(int family, const void* address) {
@@ -45,4 +45,4 @@ std::string AddressOf(absl::string_view peer) {
   return std::string(peer);
 }
 
-}  // namespace varserve::rpc
+}  // namespace varserve::transport

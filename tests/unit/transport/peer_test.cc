@@ -1,4 +1,4 @@
-#include "server/grpc/peer.h"
+#include "server/transport/peer.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -7,7 +7,7 @@
 
 #include "gtest/gtest.h"
 
-namespace varserve::rpc {
+namespace varserve::transport {
 namespace {
 
 sockaddr_storage Address(const char* v6, int port) {
@@ -39,4 +39,4 @@ TEST(PeerTest, AnAddressHasNoPort) {
 }
 
 }  // namespace
-}  // namespace varserve::rpc
+}  // namespace varserve::transport

@@ -1,4 +1,4 @@
-#include "server/grpc/receive_memory.h"
+#include "server/transport/receive_memory.h"
 
 #include <algorithm>
 #include <utility>
@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/engine/retry_delay.h"
 
-namespace varserve::rpc {
+namespace varserve::transport {
 namespace {
 
 // Maximum for a call and the bytes of its stream that gRPC takes without being asked.
@@ -157,4 +157,4 @@ bool ReceiveMemory::TakeExcess() {
   return true;
 }
 
-}  // namespace varserve::rpc
+}  // namespace varserve::transport

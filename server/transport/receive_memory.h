@@ -19,7 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 
-namespace varserve::rpc {
+namespace varserve::transport {
 
 class ReceiveMemory {
  public:
@@ -98,4 +98,4 @@ class ReceiveMemory {
   int64_t most_used_ = 0;  // maximum since TakeExcess
 };
 
-}  // namespace varserve::rpc
+}  // namespace varserve::transport

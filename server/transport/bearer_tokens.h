@@ -5,10 +5,7 @@
 // and lines that begin with # are ignored.
 #pragma once
 
-#include <grpcpp/support/string_ref.h>
-
 #include <chrono>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,11 +13,12 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "server/base/digest.h"
 #include "server/telemetry/logging.h"
 
-namespace varserve::rpc {
+namespace varserve::transport {
 
 class BearerTokens {
  public:
@@ -29,13 +27,13 @@ class BearerTokens {
   static absl::StatusOr<std::unique_ptr<BearerTokens>> Load(const std::string& path,
                                                             telemetry::Logger* logger);
 
-  using Metadata = std::multimap<grpc::string_ref, grpc::string_ref>;
-  // The caller's name. UNAUTHENTICATED unless `authorization` is "Bearer " followed by one of the tokens.
+  // The caller's name. UNAUTHENTICATED unless `authorization`, the header of that name, is "Bearer " followed by
+  // one of the tokens.
   // Takes the same time for every token.
   //
   // Checks the file at most once a second, and logs changes. If the file no longer contains a token, nobody
   // may call. While it cannot be read or has an invalid line, the last valid tokens apply.
-  absl::StatusOr<std::string> Check(const Metadata& metadata) const ABSL_LOCKS_EXCLUDED(mu_);
+  absl::StatusOr<std::string> Check(absl::string_view authorization) const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   struct Token {
@@ -60,4 +58,4 @@ class BearerTokens {
   mutable std::string version_ ABSL_GUARDED_BY(mu_);  // of the file; empty: it did not exist
 };
 
-}  // namespace varserve::rpc
+}  // namespace varserve::transport

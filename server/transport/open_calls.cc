@@ -1,12 +1,9 @@
-#include "server/grpc/open_calls.h"
+#include "server/transport/open_calls.h"
 
 #include <malloc.h>
 
 #include <chrono>
-
-#include "server/grpc/call_reactor.h"
-
-namespace varserve::rpc {
+namespace varserve::transport {
 namespace {
 
 // Shorter while a message is arriving, so that a fast one is noticed before it is far too large.
@@ -16,7 +13,10 @@ constexpr std::chrono::milliseconds kLookAtCalls{100};
 }  // namespace
 
 OpenCalls::OpenCalls(const Options& options)
-    : options_(options), receive_(options.receive), thread_([this] { Run(); }) {}
+    : options_(options), receive_(options.receive), thread_([this] { Run(); }) {
+  absl::MutexLock lock(&mu_);
+  receive_.MeasureWith([this](const std::string& peer) ABSL_NO_THREAD_SAFETY_ANALYSIS { return BytesReceived(peer); });
+}
 
 OpenCalls::~OpenCalls() {
   {
@@ -26,17 +26,17 @@ OpenCalls::~OpenCalls() {
   thread_.join();
 }
 
-void OpenCalls::Add(const std::shared_ptr<CallReactor>& call) {
+void OpenCalls::Add(const std::shared_ptr<OpenCall>& call) {
   absl::MutexLock lock(&mu_);
   calls_.emplace(call.get(), call);
 }
 
-void OpenCalls::Remove(CallReactor* call) {
+void OpenCalls::Remove(OpenCall* call) {
   absl::MutexLock lock(&mu_);
   calls_.erase(call);
 }
 
-OpenCalls::Hold OpenCalls::BeginMessage(CallReactor* call, int64_t max_bytes) {
+OpenCalls::Hold OpenCalls::BeginMessage(OpenCall* call, int64_t max_bytes) {
   const std::string peer = call->peer();
   std::vector<ReceiveMemory::Verdict> verdicts;
   ReceiveMemory::MessageId id = 0;
@@ -63,9 +63,17 @@ void OpenCalls::Release(ReceiveMemory::MessageId id) {
   receive_.Release(id);
 }
 
-void OpenCalls::MeasureWith(ReceiveMemory::BytesReceived bytes_received) {
+void OpenCalls::MeasureWith(absl::string_view transport, ReceiveMemory::BytesReceived bytes_received) {
   absl::MutexLock lock(&mu_);
-  receive_.MeasureWith(std::move(bytes_received));
+  measures_[transport] = std::move(bytes_received);
+}
+
+std::optional<int64_t> OpenCalls::BytesReceived(const std::string& peer) const {
+  for (const auto& [transport, bytes_received] : measures_) {
+    if (bytes_received == nullptr) continue;
+    if (const std::optional<int64_t> bytes = bytes_received(peer); bytes.has_value()) return bytes;
+  }
+  return std::nullopt;
 }
 
 OpenCalls::Calls OpenCalls::AllCalls() {
@@ -103,7 +111,7 @@ void OpenCalls::Run() {
 
 void OpenCalls::GiveUp(const std::vector<ReceiveMemory::Verdict>& verdicts) {
   for (const ReceiveMemory::Verdict& verdict : verdicts) {
-    std::shared_ptr<CallReactor> call;
+    std::shared_ptr<OpenCall> call;
     {
       absl::MutexLock lock(&mu_);
       const auto it = arriving_.find(verdict.id);
@@ -126,4 +134,4 @@ void OpenCalls::EndUnread() {
   }
 }
 
-}  // namespace varserve::rpc
+}  // namespace varserve::transport

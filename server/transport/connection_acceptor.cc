@@ -1,4 +1,4 @@
-#include "server/grpc/connection_acceptor.h"
+#include "server/transport/connection_acceptor.h"
 
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -21,9 +21,9 @@
 #include "absl/strings/strip.h"
 #include "server/base/socket_address.h"
 #include "server/base/status_macros.h"
-#include "server/grpc/peer.h"
+#include "server/transport/peer.h"
 
-namespace varserve::rpc {
+namespace varserve::transport {
 namespace {
 
 constexpr int kOtherFiles = 256;         // the process's files other than connections
@@ -32,16 +32,16 @@ constexpr int kUserTimeoutMilliseconds = 20'000;
 
 // Raises the limit on open files as far as possible. Returns how many of `wanted` connections it has room
 // for.
-int RaiseFileLimit(int wanted) {
+int RaiseFileLimit(int wanted, int other_files) {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
-  const rlim_t needed = static_cast<rlim_t>(wanted) + kOtherFiles;
+  const rlim_t needed = static_cast<rlim_t>(wanted) + other_files;
   if (limit.rlim_cur < needed) {
     limit.rlim_cur = std::min(needed, limit.rlim_max);
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0) getrlimit(RLIMIT_NOFILE, &limit);
   }
   if (limit.rlim_cur >= needed) return wanted;
-  return static_cast<int>(std::max<int64_t>(1, static_cast<int64_t>(limit.rlim_cur) - kOtherFiles));
+  return static_cast<int>(std::max<int64_t>(1, static_cast<int64_t>(limit.rlim_cur) - other_files));
 }
 
 absl::Status CannotListen(const std::string& address, absl::string_view why) {
@@ -125,9 +125,10 @@ std::optional<tcp_info> TcpInfo(int socket) {
 
 absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> ConnectionAcceptor::Listen(absl::string_view flag,
                                                                                const std::string& address,
-                                                                               int max_connections) {
+                                                                               int max_connections,
+                                                                               int other_files) {
   auto acceptor = absl::WrapUnique(new ConnectionAcceptor());
-  acceptor->max_connections_ = RaiseFileLimit(max_connections);
+  acceptor->max_connections_ = RaiseFileLimit(max_connections, kOtherFiles + other_files);
   acceptor->stop_event_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   const absl::Status status = acceptor->ListenOn(address);
   if (!status.ok()) return absl::Status(status.code(), absl::StrCat("--", flag, ": ", status.message()));
@@ -184,15 +185,6 @@ ConnectionAcceptor::~ConnectionAcceptor() {
 void ConnectionAcceptor::Start(OnConnection on_connection) {
   on_connection_ = std::move(on_connection);
   thread_ = std::thread([this] { Run(); });
-}
-
-void ConnectionAcceptor::Start(grpc::experimental::ExternalConnectionAcceptor* grpc) {
-  Start([grpc](int listener, int socket) {
-    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
-    connection.listener_fd = listener;
-    connection.fd = socket;
-    grpc->HandleNewConnection(&connection);
-  });
 }
 
 void ConnectionAcceptor::Stop() {
@@ -268,7 +260,7 @@ void ConnectionAcceptor::CloseOne() {
     victim = it;
   }
   if (victim == connections_.end()) return;  // the newest is the only one of its address
-  // gRPC sees the end of the connection and closes it. The duplicate cannot change any more, so check whose
+  // The transport sees the end of the connection and closes it. The duplicate cannot change any more, so check whose
   // socket it is afterwards.
   if (const int own = dup(victim->second.socket); own >= 0) {
     if (IsSameSocket(own, victim->second.inode)) shutdown(own, SHUT_RDWR);
@@ -286,4 +278,4 @@ std::optional<int64_t> ConnectionAcceptor::BytesReceived(absl::string_view peer)
   return static_cast<int64_t>(info->tcpi_bytes_received);
 }
 
-}  // namespace varserve::rpc
+}  // namespace varserve::transport
