@@ -14,30 +14,33 @@ using nlohmann::json;
 
 constexpr size_t kMaxMessage = 1024;
 
-json ParamOf(const absl::Status& status) {
+// Empty if the message does not begin with a field.
+absl::string_view ParamOf(const absl::Status& status) {
   const absl::string_view message = status.message();
   const size_t colon = message.find(':');
   const absl::string_view field = message.substr(0, colon);
   const bool is_field = colon != message.npos && std::all_of(field.begin(), field.end(), [](unsigned char c) {
                           return absl::ascii_isalnum(c) || c == '_' || c == '.' || c == '[' || c == ']';
                         });
-  return is_field && HttpStatusOf(status) < 500 ? json(std::string(field)) : json(nullptr);
+  return is_field && HttpStatusOf(status) < 500 ? field : "";
 }
 
-json CodeOf(const absl::Status& status) {
+absl::string_view CodeOf(const absl::Status& status) {
   switch (HttpStatusOf(status)) {
     case 401:
       return "invalid_api_key";
     case 404:
-      return "model_not_found";
+      return ParamOf(status) == "model" ? "model_not_found" : "";
     case 413:
       return "request_too_large";
     case 429:
       return "rate_limit_exceeded";
     default:
-      return nullptr;
+      return "";
   }
 }
+
+json TextOrNull(absl::string_view text) { return text.empty() ? json(nullptr) : json(std::string(text)); }
 
 }  // namespace
 
@@ -72,8 +75,8 @@ std::string ErrorBody(const absl::Status& status) {
   const json body = {{"error",
                       {{"message", std::string(status.message().substr(0, kMaxMessage))},
                        {"type", type},
-                       {"param", ParamOf(status)},
-                       {"code", CodeOf(status)}}}};
+                       {"param", TextOrNull(ParamOf(status))},
+                       {"code", TextOrNull(CodeOf(status))}}}};
   return body.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "server/base/field_error.h"
+#include "server/base/json_fields.h"
 #include "server/openai/request_fields.h"
 
 namespace varserve::openai {
@@ -60,6 +61,11 @@ absl::Status ReadEnum(const std::string& path, const FieldDescriptor& field, con
   return Invalid(path, absl::StrCat("is not one of ", absl::StrJoin(names, ", ")));
 }
 
+absl::string_view KindOf(const FieldDescriptor& field) {
+  if (field.is_repeated()) return "a list of integers";
+  return field.type() == FieldDescriptor::TYPE_FLOAT ? "a number" : "an integer";
+}
+
 }  // namespace
 
 absl::Status ReadVarOptions(const json& object, v1::VarOptions& options) {
@@ -76,7 +82,7 @@ absl::Status ReadVarOptions(const json& object, v1::VarOptions& options) {
     v1::VarOptions one;
     const std::string text = json{{name, value}}.dump();
     if (!google::protobuf::util::JsonStringToMessage(text, &one).ok())
-      return Invalid(path, absl::StrCat("is ", KindOf(value), " that it cannot be"));
+      return Invalid(path, absl::StrCat("is ", ShortText(value), ", not ", KindOf(*field)));
     if (field->is_repeated()) options.GetReflection()->ClearField(&options, field);
     options.MergeFrom(one);
   }

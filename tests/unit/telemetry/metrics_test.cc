@@ -49,14 +49,16 @@ TEST_F(MetricsTest, NumberOfSeriesIsBounded) {
   interventions::VarReport report;
   report.eligible_rows = 1;
   for (int l = 0; l < 32; ++l) report.layers.push_back({.layer = l});
-  for (const char* method : {"Answer", "Caption", "Generate", "Compare"}) {
+  for (const auto& [transport, method] : {std::pair{"grpc", "Answer"}, std::pair{"grpc", "Caption"},
+                                          std::pair{"grpc", "Generate"}, std::pair{"grpc", "Compare"},
+                                          std::pair{"http", "ChatCompletions"}}) {
     for (const Mode mode : {Mode::kOff, Mode::kObserve, Mode::kOn}) {
       report.settings.mode = mode;
       for (const char* preset : {"general", "hallucination", "vision_centric", "custom"}) {
         report.preset = preset;
         for (const char* reason : {"stop", "stop_string", "length"}) {
           thirty_two.OnRequestEnd(
-              {.transport = "grpc", .method = method, .finish_reason = reason, .var = mode, .admitted = true, .report = &report});
+              {.transport = transport, .method = method, .finish_reason = reason, .var = mode, .admitted = true, .report = &report});
         }
       }
       for (const absl::StatusCode code :
@@ -64,7 +66,7 @@ TEST_F(MetricsTest, NumberOfSeriesIsBounded) {
             absl::StatusCode::kResourceExhausted, absl::StatusCode::kDeadlineExceeded,
             absl::StatusCode::kUnauthenticated, absl::StatusCode::kUnavailable, absl::StatusCode::kInternal,
             absl::StatusCode::kCancelled}) {
-        thirty_two.OnRequestEnd({.transport = "grpc", .method = method, .code = code, .var = mode});
+        thirty_two.OnRequestEnd({.transport = transport, .method = method, .code = code, .var = mode});
       }
     }
   }
