@@ -1,7 +1,6 @@
 #include "server/openai/completion_request.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -122,6 +121,10 @@ absl::StatusOr<std::unique_ptr<CompletionRequest>> ReadCompletion(absl::string_v
   ASSIGN_OR_RETURN(request->model, fields.RequiredString("model"));
   ASSIGN_OR_RETURN(request->var, SettingOf(request->model, model));
   if (const json* var = fields.Find("var"); var != nullptr) RETURN_IF_ERROR(ReadVarOptions(*var, request->var));
+  if (request->var.map_layers_size() > limits.num_layers) {
+    return Invalid("var.map_layers", absl::StrCat("at most ", limits.num_layers,
+                                                  " layers; the model has no more, and counts them from 0"));
+  }
   RETURN_IF_ERROR(RefuseUnsupported(fields));
   RETURN_IF_ERROR(ReadSampling(fields, request->options));
   RETURN_IF_ERROR(ReadLogprobs(fields, *request));

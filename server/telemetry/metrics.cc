@@ -83,6 +83,7 @@ void AddRequestSeries(Family<Counter>& requests) {
       }
     }
   }
+  RequestSeries(requests, "http", "ChatCompletions", StatusCode::kNotFound, "none", Mode::kOff);  // another model
   for (const auto& [transport, method] : {std::pair{"grpc", "GetModel"}, std::pair{"http", "ListModels"}}) {
     for (const StatusCode code : {StatusCode::kOk, StatusCode::kUnauthenticated, StatusCode::kUnavailable}) {
       RequestSeries(requests, transport, method, code, "none", Mode::kOff);
