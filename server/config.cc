@@ -37,7 +37,8 @@ ABSL_FLAG(
 ABSL_FLAG(std::string, listen, "0.0.0.0:50051",
           "Address of the gRPC server: host:port (port 0 picks a free one), or unix:PATH");
 ABSL_FLAG(std::string, http_listen, "0.0.0.0:8000",
-          "Address of OpenAI's API over HTTP: host:port (port 0 picks a free one), or unix:PATH; empty disables it");
+          "Address of OpenAI's API over HTTP: host:port (port 0 picks a free one), or unix:PATH; empty "
+          "disables it");
 ABSL_FLAG(std::string, metrics_listen, "0.0.0.0:9464",
           "host:port of /metrics for Prometheus; empty disables it");
 ABSL_FLAG(
@@ -121,16 +122,6 @@ constexpr int kMostRunning = 4096;
 constexpr int64_t kLeastMessageBytes = 4096;     // a question
 constexpr int64_t kLeastImageMemory = 64 << 20;  // any format of a few megapixels
 
-// The index of the flag's value among these names.
-absl::StatusOr<int> IndexOf(absl::string_view flag, const std::string& value,
-                            std::vector<std::string> names) {
-  const auto found = std::find(names.begin(), names.end(), value);
-  if (found != names.end()) return static_cast<int>(found - names.begin());
-  const std::string last = std::move(names.back());
-  names.pop_back();
-  return InvalidFlag(flag, absl::StrCat("\"", value, "\" is not ", absl::StrJoin(names, ", "), " or ", last));
-}
-
 absl::Status ReadModelFlags(ServerConfig& c) {
   c.model.model_dir = absl::GetFlag(FLAGS_model);
   if (c.model.model_dir.empty()) {
@@ -143,8 +134,8 @@ absl::Status ReadModelFlags(ServerConfig& c) {
   c.model.device = absl::GetFlag(FLAGS_device);
   c.model.dtype = absl::GetFlag(FLAGS_dtype);
   ASSIGN_OR_RETURN(const int backend,
-                   IndexOf("backend", absl::GetFlag(FLAGS_backend),
-                           {backend::kBackendNames.begin(), backend::kBackendNames.end()}));
+                   FlagChoice("backend", absl::GetFlag(FLAGS_backend),
+                              {backend::kBackendNames.begin(), backend::kBackendNames.end()}));
   c.model.backend = static_cast<backend::BackendKind>(backend);
   c.model_name = absl::GetFlag(FLAGS_model_name);
   if (c.model_name.empty()) {
@@ -167,14 +158,14 @@ absl::Status ReadModelFlags(ServerConfig& c) {
 
 absl::Status ReadVarFlags(ServerConfig& c) {
   using interventions::kModeNames;
-  ASSIGN_OR_RETURN(const int mode, IndexOf("var_mode", absl::GetFlag(FLAGS_var_mode),
-                                           {kModeNames.begin(), kModeNames.end()}));
+  ASSIGN_OR_RETURN(const int mode, FlagChoice("var_mode", absl::GetFlag(FLAGS_var_mode),
+                                              {kModeNames.begin(), kModeNames.end()}));
   std::vector<std::string> presets;
   for (const interventions::VarPresetRow& preset : interventions::kVarPresets) {
     presets.emplace_back(preset.name);
   }
   ASSIGN_OR_RETURN(const int preset,
-                   IndexOf("var_preset", absl::GetFlag(FLAGS_var_preset), std::move(presets)));
+                   FlagChoice("var_preset", absl::GetFlag(FLAGS_var_preset), std::move(presets)));
   c.var_mode = static_cast<interventions::Mode>(mode);
   c.var_preset = static_cast<interventions::VarPreset>(preset);
   return absl::OkStatus();
@@ -271,13 +262,13 @@ absl::Status ReadConnectionFlags(ServerConfig& c) {
 }  // namespace
 
 absl::StatusOr<ServerConfig> ReadCommandLine(int argc, char** argv) {
-  RETURN_IF_ERROR(ReadFlags(
-      {.name = "varserve-server",
-       .version = kVersion,
-       .usage = "Serves a LLaVA model over gRPC and HTTP with Visual Attention Redistribution switched per request.\n"
-                "  varserve-server --model DIR [FLAG...]",
-       .flags_file = "server/config.cc"},
-      argc, argv));
+  RETURN_IF_ERROR(ReadFlags({.name = "varserve-server",
+                             .version = kVersion,
+                             .usage = "Serves a LLaVA model over gRPC and HTTP with Visual Attention "
+                                      "Redistribution switched per request.\n"
+                                      "  varserve-server --model DIR [FLAG...]",
+                             .flags_file = "server/config.cc"},
+                            argc, argv));
   ServerConfig c;
   RETURN_IF_ERROR(ReadModelFlags(c));
   RETURN_IF_ERROR(ReadVarFlags(c));

@@ -24,7 +24,7 @@ struct ServerConfig {
 
   rpc::GrpcServerOptions grpc;
   http::HttpServerOptions http;  // no `listen`: no HTTP
-  std::string metrics_listen;  // empty: no metrics
+  std::string metrics_listen;    // empty: no metrics
   std::string token_file;
   int worker_threads = 2;
   int64_t receive_memory = 0;  // bytes

@@ -50,7 +50,8 @@ class Front {
   telemetry::Logger* const logger_;
   std::atomic<const engine::Engine*> engine_ = nullptr;  // null until it serves
   std::unique_ptr<transport::BearerTokens> tokens_;
-  std::unique_ptr<transport::OpenCalls> open_calls_;  // outlives the chat service, whose work holds its memory
+  std::unique_ptr<transport::OpenCalls>
+      open_calls_;  // outlives the chat service, whose work holds its memory
   std::unique_ptr<rpc::InferenceService> service_;
   std::unique_ptr<http::HttpServer> http_server_;  // null without --http_listen
   std::unique_ptr<chat::ChatService> chat_;        // ends before both, whose streams its workers use

@@ -47,6 +47,8 @@ ALLOWED = {
     },
     "loader": {"loader", "chat", "model", "text", "image", "base"},
     "transport": {"transport", "telemetry", "engine", "base"},
+    "openai": {"openai", "chat", "engine", "interventions", "text", "base"},
+    "http": {"http", "openai", "transport", "chat", "telemetry", "engine", "interventions", "text", "base"},
     "grpc": {"grpc", "transport", "chat", "telemetry", "engine", "interventions", "base"},
     "tools/calibrate": {
         "tools/calibrate",

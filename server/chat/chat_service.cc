@@ -132,14 +132,15 @@ absl::StatusOr<ChatService::ModelRef> ChatService::Admit(const CallMetadata& met
 template <typename Request>
 void ChatService::Answer(const ModelRef& model, const std::shared_ptr<Call>& call,
                          ReadRequest<Request> read) {
-  Answer(model, call, [read = std::move(read)](const RequestLimits& limits) mutable -> absl::StatusOr<ChatRequest> {
-    auto request = std::make_shared<Request>();
-    RETURN_IF_ERROR(std::move(read)(limits, *request));
-    read = nullptr;  // with the message's bytes
-    ASSIGN_OR_RETURN(ChatRequest chat, ReadChat(*request));
-    chat.source = std::move(request);
-    return chat;
-  });
+  Answer(model, call,
+         [read = std::move(read)](const RequestLimits& limits) mutable -> absl::StatusOr<ChatRequest> {
+           auto request = std::make_shared<Request>();
+           RETURN_IF_ERROR(std::move(read)(limits, *request));
+           read = nullptr;  // with the message's bytes
+           ASSIGN_OR_RETURN(ChatRequest chat, ReadChat(*request));
+           chat.source = std::move(request);
+           return chat;
+         });
 }
 
 void ChatService::Answer(const ModelRef& model, const std::shared_ptr<Call>& call, ReadChatRequest read) {
@@ -207,7 +208,8 @@ absl::Status ChatService::Submit(const ModelRef& model, const std::shared_ptr<Ca
   const auto prompt = std::make_shared<const Prompt>(*std::move(built));
 
   // 3. To the engine, all settings or none.
-  std::vector<engine::Submission> group = MakeGroup(*model, call, options, chat.seed_per_setting, prompt, image_time);
+  std::vector<engine::Submission> group =
+      MakeGroup(*model, call, options, chat.seed_per_setting, prompt, image_time);
   call->Expect(static_cast<int>(group.size()));
   ASSIGN_OR_RETURN(std::vector<engine::SequenceId> ids,
                    model->engine->Submit(std::move(group), std::move(place)));

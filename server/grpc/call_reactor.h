@@ -59,7 +59,9 @@ class CallReactor : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteB
 
   // Ends the call with `status` once everything sent before is written. Only the first call counts.
   void End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
-  void Abort(const absl::Status& status) override ABSL_LOCKS_EXCLUDED(mu_) { Abort(status, absl::OkStatus()); }
+  void Abort(const absl::Status& status) override ABSL_LOCKS_EXCLUDED(mu_) {
+    Abort(status, absl::OkStatus());
+  }
   void Break(absl::Duration unread) override ABSL_LOCKS_EXCLUDED(mu_);
 
   // `callback` runs once when the caller is gone or the call is aborted; immediately if that has happened.

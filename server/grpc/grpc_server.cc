@@ -94,7 +94,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
     ASSIGN_OR_RETURN(result->probes_, ProbeServer::Start(options.health_listen));
   }
   ASSIGN_OR_RETURN(result->acceptor_,
-                   transport::ConnectionAcceptor::Listen("listen", options.listen, options.max_connections, options.other_files));
+                   transport::ConnectionAcceptor::Listen("listen", options.listen, options.max_connections,
+                                                         options.other_files));
   transport::ConnectionAcceptor& acceptor = *result->acceptor_;
   if (acceptor.max_connections() < options.max_connections) {
     logger->Warning(

@@ -7,8 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "server/engine/retry_delay.h"
 #include "server/grpc/message_reactor.h"
-#include "server/transport/peer.h"
 #include "server/grpc/wire.h"
+#include "server/transport/peer.h"
 
 namespace varserve::rpc {
 namespace {

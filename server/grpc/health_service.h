@@ -11,8 +11,8 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "grpc/health/v1/health.pb.h"
-#include "server/transport/open_calls.h"
 #include "server/grpc/raw_service.h"
+#include "server/transport/open_calls.h"
 
 namespace varserve::rpc {
 

@@ -92,7 +92,8 @@ InferenceService::Reactor* InferenceService::GetModel(grpc::CallbackServerContex
   call->ReadOne(kMaxEmptyRequestBytes,
                 [this, call, end, model = *model](const absl::StatusOr<CallReactor::Message>& message) {
                   if (!message.ok()) return end(message.status());
-                  options_.metrics->OnRequestEnd({.transport = "grpc", .method = "GetModel", .code = absl::StatusCode::kOk});
+                  options_.metrics->OnRequestEnd(
+                      {.transport = "grpc", .method = "GetModel", .code = absl::StatusCode::kOk});
                   call->Reply(model->description);
                 });
   return call.get();

@@ -10,18 +10,18 @@
 #include "server/base/clock.h"
 #include "server/chat/call.h"
 #include "server/chat/chat_service.h"
-#include "server/transport/bearer_tokens.h"
 #include "server/grpc/call_reactor.h"
-#include "server/transport/open_calls.h"
 #include "server/grpc/raw_service.h"
 #include "server/telemetry/metrics.h"
+#include "server/transport/bearer_tokens.h"
+#include "server/transport/open_calls.h"
 
 namespace varserve::rpc {
 
 struct ServiceOptions {
-  int64_t max_message_bytes = 64 << 20;  // per request
-  transport::OpenCalls* open_calls = nullptr;        // of all transports; outlives the service
-  const transport::BearerTokens* tokens = nullptr;   // null: everyone may call
+  int64_t max_message_bytes = 64 << 20;             // per request
+  transport::OpenCalls* open_calls = nullptr;       // of all transports; outlives the service
+  const transport::BearerTokens* tokens = nullptr;  // null: everyone may call
   telemetry::Metrics* metrics = nullptr;
   const Clock* clock = nullptr;  // the chat service's
 };

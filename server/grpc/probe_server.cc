@@ -57,7 +57,8 @@ ProbeServer::~ProbeServer() {
 
 absl::StatusOr<std::unique_ptr<ProbeServer>> ProbeServer::Start(const std::string& listen) {
   auto result = absl::WrapUnique(new ProbeServer());
-  ASSIGN_OR_RETURN(result->acceptor_, transport::ConnectionAcceptor::Listen("health_listen", listen, kMostConnections));
+  ASSIGN_OR_RETURN(result->acceptor_,
+                   transport::ConnectionAcceptor::Listen("health_listen", listen, kMostConnections));
   grpc::ServerBuilder builder;
   result->connections_ = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,

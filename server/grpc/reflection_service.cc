@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "server/grpc/message_reactor.h"
-#include "server/transport/peer.h"
 #include "server/grpc/wire.h"
+#include "server/transport/peer.h"
 
 namespace varserve::rpc {
 namespace {

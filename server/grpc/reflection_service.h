@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "grpc/reflection/v1alpha/reflection.pb.h"
-#include "server/transport/open_calls.h"
 #include "server/grpc/raw_service.h"
+#include "server/transport/open_calls.h"
 
 namespace varserve::rpc {
 

@@ -57,7 +57,8 @@ std::unique_ptr<ByteStream> PlainStream(ByteStream::Socket socket) {
   return std::make_unique<Plain>(std::move(socket));
 }
 
-std::unique_ptr<ByteStream> TlsStream(ByteStream::Socket socket, std::shared_ptr<asio::ssl::context> context) {
+std::unique_ptr<ByteStream> TlsStream(ByteStream::Socket socket,
+                                      std::shared_ptr<asio::ssl::context> context) {
   return std::make_unique<Tls>(std::move(socket), std::move(context));
 }
 

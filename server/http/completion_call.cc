@@ -28,8 +28,7 @@ void CompletionCall::ReadBody(int64_t max_bytes, OnRequest on_request) {
 void CompletionCall::OnBody(absl::StatusOr<std::string> body) {
   if (on_request_ == nullptr) return;  // given up
   if (!body.ok()) return std::exchange(on_request_, nullptr)(body.status());
-  const absl::Status status =
-      context_.open_calls->CompleteMessage(hold_, static_cast<int64_t>(body->size()));
+  const absl::Status status = context_.open_calls->CompleteMessage(hold_, static_cast<int64_t>(body->size()));
   if (!status.ok()) return std::exchange(on_request_, nullptr)(status);
   std::exchange(on_request_, nullptr)(Body{*std::move(body), std::move(hold_)});
 }
@@ -79,8 +78,8 @@ void CompletionCall::Abort(const absl::Status& status, const absl::Status& depar
 }
 
 void CompletionCall::Break(absl::Duration unread) {
-  const absl::Status status =
-      absl::CancelledError(absl::StrCat("stream: its reader took nothing for ", absl::FormatDuration(unread)));
+  const absl::Status status = absl::CancelledError(
+      absl::StrCat("stream: its reader took nothing for ", absl::FormatDuration(unread)));
   Abort(status, status);
   context_.connection->Post([connection = context_.connection] { connection->Break(); });
 }
@@ -211,7 +210,8 @@ std::string CompletionCall::WholeReply(const absl::Status& status, const std::ve
   if (const std::optional<absl::Duration> delay = engine::GetRetryDelay(status); delay.has_value()) {
     const double seconds = absl::ToDoubleSeconds(*delay);
     head.headers.emplace_back("Retry-After", absl::StrCat(static_cast<int64_t>(std::ceil(seconds))));
-    head.headers.emplace_back("retry-after-ms", absl::StrCat(static_cast<int64_t>(std::ceil(seconds * 1000))));
+    head.headers.emplace_back("retry-after-ms",
+                              absl::StrCat(static_cast<int64_t>(std::ceil(seconds * 1000))));
   }
   if (head.status == 401) head.headers.emplace_back("WWW-Authenticate", "Bearer");
   return JsonReply(head, openai::ErrorBody(status));

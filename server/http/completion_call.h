@@ -53,7 +53,9 @@ class CompletionCall : public Exchange,
   // chat::ResponseStream
   void Send(uint32_t setting, v1::GenerateResponse response) override ABSL_LOCKS_EXCLUDED(mu_);
   void End(const absl::Status& status) override ABSL_LOCKS_EXCLUDED(mu_);
-  void Abort(const absl::Status& status) override ABSL_LOCKS_EXCLUDED(mu_) { Abort(status, absl::OkStatus()); }
+  void Abort(const absl::Status& status) override ABSL_LOCKS_EXCLUDED(mu_) {
+    Abort(status, absl::OkStatus());
+  }
   void NotifyWhenCancelled(std::function<void()> callback) override ABSL_LOCKS_EXCLUDED(mu_);
   void NotifyBeforeEnd(absl::AnyInvocable<void()> callback) override ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status departure() const override ABSL_LOCKS_EXCLUDED(mu_);

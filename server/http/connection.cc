@@ -21,9 +21,9 @@ namespace http = boost::beast::http;
 constexpr absl::Duration kHandshakeTimeout = absl::Seconds(20);
 constexpr absl::Duration kLingerTimeout = absl::Seconds(5);
 constexpr uint32_t kMaxHeadBytes = 16 << 10;
-constexpr size_t kReadBytes = 4096;             // of an idle connection
-constexpr size_t kReadBodyBytes = 64 << 10;     // of a body
-constexpr size_t kMaxAheadBytes = 64 << 10;     // of requests that wait for this one's reply
+constexpr size_t kReadBytes = 4096;          // of an idle connection
+constexpr size_t kReadBodyBytes = 64 << 10;  // of a body
+constexpr size_t kMaxAheadBytes = 64 << 10;  // of requests that wait for this one's reply
 
 }  // namespace
 
@@ -52,8 +52,9 @@ void Connection::Read() {
   if (reading_ || phase_ == Phase::kClosed) return;
   reading_ = true;
   const size_t bytes = phase_ == Phase::kBody || phase_ == Phase::kLinger ? kReadBodyBytes : kReadBytes;
-  stream_->ReadSome(in_.prepare(bytes),
-                    [self = shared_from_this()](const auto& error, size_t read) { self->OnRead(error, read); });
+  stream_->ReadSome(in_.prepare(bytes), [self = shared_from_this()](const auto& error, size_t read) {
+    self->OnRead(error, read);
+  });
 }
 
 void Connection::OnRead(const boost::system::error_code& error, size_t bytes) {

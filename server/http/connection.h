@@ -1,5 +1,5 @@
-// One HTTP/1.1 connection: reads a request, hands it over, writes the reply, reads the next. While a request is
-// answered it keeps reading, and so notices when its client leaves. Used by one thread but for what says
+// One HTTP/1.1 connection: reads a request, hands it over, writes the reply, reads the next. While a request
+// is answered it keeps reading, and so notices when its client leaves. Used by one thread but for what says
 // otherwise.
 #pragma once
 
@@ -54,7 +54,8 @@ struct ConnectionOptions {
 
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  // Answers a request: with an exchange, which wants the body, or by writing a whole reply and returning null.
+  // Answers a request: with an exchange, which wants the body, or by writing a whole reply and returning
+  // null.
   using OnRequest = std::function<std::shared_ptr<Exchange>(Connection& connection, const RequestHead& head)>;
 
   // `peer` is its name (transport/peer.h). `on_closed` runs once.

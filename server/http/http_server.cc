@@ -29,17 +29,19 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpServerOp
     ASSIGN_OR_RETURN(result->tls_, TlsContext::Load(options.tls, logger));
   }
   ASSIGN_OR_RETURN(result->acceptor_,
-                   transport::ConnectionAcceptor::Listen("http_listen", options.listen, options.max_connections,
-                                                         options.other_files));
+                   transport::ConnectionAcceptor::Listen("http_listen", options.listen,
+                                                         options.max_connections, options.other_files));
   transport::ConnectionAcceptor& acceptor = *result->acceptor_;
   if (result->service_->needs_token() && options.tls.empty() && !acceptor.local())
     logger->Warning(
-        "bearer tokens travel in plain text over HTTP: set --tls_cert and --tls_key, or let --http_listen be on "
+        "bearer tokens travel in plain text over HTTP: set --tls_cert and --tls_key, or let --http_listen be "
+        "on "
         "127.0.0.1");
-  result->service_->open_calls().MeasureWith("http", [&acceptor](absl::string_view peer) -> std::optional<int64_t> {
-    if (!absl::ConsumePrefix(&peer, "http:")) return std::nullopt;
-    return acceptor.BytesReceived(peer);
-  });
+  result->service_->open_calls().MeasureWith("http",
+                                             [&acceptor](absl::string_view peer) -> std::optional<int64_t> {
+                                               if (!absl::ConsumePrefix(&peer, "http:")) return std::nullopt;
+                                               return acceptor.BytesReceived(peer);
+                                             });
   result->thread_ = std::thread([server = result.get()] { server->context_.run(); });
   acceptor.Start([server = result.get()](int /*listener*/, int socket) {
     asio::post(server->context_, [server, socket] { server->Add(socket); });

@@ -19,7 +19,8 @@ namespace {
 using nlohmann::json;
 
 void Reply(Connection& connection, const json& body, int status = 200) {
-  connection.Write(JsonReply({.status = status, .keep_alive = connection.keep_alive()}, body.dump()), /*last=*/true);
+  connection.Write(JsonReply({.status = status, .keep_alive = connection.keep_alive()}, body.dump()),
+                   /*last=*/true);
 }
 
 void Refuse(Connection& connection, const absl::Status& status, int http_status = 0) {
@@ -53,18 +54,24 @@ OpenAiService::OpenAiService(const ServiceOptions& options, chat::ChatService* c
 
 std::shared_ptr<Exchange> OpenAiService::Begin(Connection& connection, const RequestHead& head) {
   const bool completion = head.path == "/v1/chat/completions";
-  const bool known = completion || head.path == "/v1/models" || head.path == "/health" || head.path == "/version";
+  const bool known =
+      completion || head.path == "/v1/models" || head.path == "/health" || head.path == "/version";
   if (!known) {
-    Refuse(connection, absl::NotFoundError(absl::StrCat(
-                           "there is no ", head.path.substr(0, 128),
-                           "; this server answers POST /v1/chat/completions and GET /v1/models, /health, /version")));
+    Refuse(connection,
+           absl::NotFoundError(absl::StrCat(
+               "there is no ", head.path.substr(0, 128),
+               "; this server answers POST /v1/chat/completions and GET /v1/models, /health, /version")));
   } else if (const char* method = completion ? "POST" : "GET"; head.method != method) {
-    const ReplyHead reply{.status = 405, .headers = {{"Allow", method}}, .keep_alive = connection.keep_alive()};
-    const absl::Status status = absl::InvalidArgumentError(absl::StrCat("only ", method, " is answered here"));
+    const ReplyHead reply{
+        .status = 405, .headers = {{"Allow", method}}, .keep_alive = connection.keep_alive()};
+    const absl::Status status =
+        absl::InvalidArgumentError(absl::StrCat("only ", method, " is answered here"));
     connection.Write(JsonReply(reply, openai::ErrorBody(status)), /*last=*/true);
   } else if (completion) {
-    if (const absl::Status type = CheckContentType(head); type.ok()) return BeginCompletion(connection, head);
-    else Refuse(connection, type, 415);
+    if (const absl::Status type = CheckContentType(head); type.ok())
+      return BeginCompletion(connection, head);
+    else
+      Refuse(connection, type, 415);
   } else if (head.path == "/v1/models") {
     ReplyModels(connection, head);
   } else if (head.path == "/version") {
@@ -112,24 +119,26 @@ std::shared_ptr<Exchange> OpenAiService::BeginCompletion(Connection& connection,
 
 void OpenAiService::Answer(const chat::ChatService::ModelRef& model, const std::shared_ptr<chat::Call>& call,
                            const std::shared_ptr<CompletionCall>& stream) {
-  stream->ReadBody(options_.max_message_bytes, [this, call, model, stream](absl::StatusOr<CompletionCall::Body> body) {
-    if (!body.ok()) return chat_->Refuse(*call, body.status());
-    chat_->Answer(model, call,
-                  [call, model, stream, body = *std::move(body)](
-                      const chat::RequestLimits& limits) mutable -> absl::StatusOr<chat::ChatRequest> {
-                    ASSIGN_OR_RETURN(std::shared_ptr<openai::CompletionRequest> request,
-                                     openai::ReadCompletion(body.text, limits, model->description));
-                    stream->SetFormat(FormatOf(*request, *call, model), request->stream);
-                    return openai::ToChat(std::move(request));
-                  });
-  });
+  stream->ReadBody(
+      options_.max_message_bytes, [this, call, model, stream](absl::StatusOr<CompletionCall::Body> body) {
+        if (!body.ok()) return chat_->Refuse(*call, body.status());
+        chat_->Answer(model, call,
+                      [call, model, stream, body = *std::move(body)](
+                          const chat::RequestLimits& limits) mutable -> absl::StatusOr<chat::ChatRequest> {
+                        ASSIGN_OR_RETURN(std::shared_ptr<openai::CompletionRequest> request,
+                                         openai::ReadCompletion(body.text, limits, model->description));
+                        stream->SetFormat(FormatOf(*request, *call, model), request->stream);
+                        return openai::ToChat(std::move(request));
+                      });
+      });
 }
 
 void OpenAiService::ReplyModels(Connection& connection, const RequestHead& head) {
   chat::CallMetadata metadata = chat::MakeCallMetadata(head.request_id, head.traceparent);
   const absl::Status identified = Identify(head, metadata);
   const absl::StatusOr<chat::ChatService::ModelRef> model = identified.ok() ? chat_->model() : identified;
-  options_.metrics->OnRequestEnd({.transport = "http", .method = "ListModels", .code = model.status().code()});
+  options_.metrics->OnRequestEnd(
+      {.transport = "http", .method = "ListModels", .code = model.status().code()});
   if (!model.ok()) return Refuse(connection, model.status());
   json list = json::array();
   for (const std::string& name : openai::NamesOf((*model)->description)) {

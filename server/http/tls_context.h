@@ -23,7 +23,8 @@ class TlsContext {
   std::shared_ptr<boost::asio::ssl::context> Current();
 
  private:
-  TlsContext(transport::TlsFiles files, telemetry::Logger* logger) : files_(std::move(files)), logger_(logger) {}
+  TlsContext(transport::TlsFiles files, telemetry::Logger* logger)
+      : files_(std::move(files)), logger_(logger) {}
   absl::StatusOr<std::shared_ptr<boost::asio::ssl::context>> Read() const;
   std::string VersionOfFiles() const;
 

@@ -33,7 +33,8 @@ class Builder : public nlohmann::json_sax<json> {
     key_ = std::move(value);
     return true;
   }
-  bool parse_error(std::size_t position, const std::string& /*token*/, const json::exception& /*error*/) override {
+  bool parse_error(std::size_t position, const std::string& /*token*/,
+                   const json::exception& /*error*/) override {
     problem_ = absl::StrCat("is not JSON from byte ", position, " on");
     return false;
   }

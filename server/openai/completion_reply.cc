@@ -37,11 +37,14 @@ json TokenJson(const std::string& text, float logprob) {
   return {{"token", text}, {"logprob", logprob}, {"bytes", std::move(bytes)}};
 }
 
-const char* ReasonOf(v1::FinishReason reason) { return reason == v1::FINISH_REASON_LENGTH ? "length" : "stop"; }
+const char* ReasonOf(v1::FinishReason reason) {
+  return reason == v1::FINISH_REASON_LENGTH ? "length" : "stop";
+}
 
 }  // namespace
 
-CompletionReply::CompletionReply(CompletionFormat format) : format_(std::move(format)), choices_(format_.choices) {}
+CompletionReply::CompletionReply(CompletionFormat format)
+    : format_(std::move(format)), choices_(format_.choices) {}
 
 json CompletionReply::Frame(const char* object) const {
   return {{"id", format_.id},
@@ -99,10 +102,11 @@ std::string CompletionReply::Whole() const {
   std::string list;  // of choices, each with its report if there are several
   for (size_t i = 0; i < choices_.size(); ++i) {
     const Choice& choice = choices_[i];
-    const json one = {{"index", i},
-                      {"message", {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}}},
-                      {"logprobs", format_.logprobs ? json{{"content", choice.logprobs}, {"refusal", nullptr}} : json()},
-                      {"finish_reason", choice.finish_reason}};
+    const json one = {
+        {"index", i},
+        {"message", {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}}},
+        {"logprobs", format_.logprobs ? json{{"content", choice.logprobs}, {"refusal", nullptr}} : json()},
+        {"finish_reason", choice.finish_reason}};
     absl::StrAppend(&list, i == 0 ? "" : ",", WithReport(one, choices_.size() > 1 ? choice.var_report : ""));
   }
   std::string text = WithReport(body, choices_.size() == 1 ? choices_.front().var_report : "");
@@ -135,13 +139,15 @@ std::string CompletionReply::Events(const chat::Reply& reply) {
   if (response.has_delta()) {
     json logprobs = nullptr;
     if (format_.logprobs) logprobs = {{"content", Logprobs(response.delta())}, {"refusal", nullptr}};
-    return ChunkEvent(reply.setting, {{"content", response.delta().text()}}, std::move(logprobs), nullptr, "");
+    return ChunkEvent(reply.setting, {{"content", response.delta().text()}}, std::move(logprobs), nullptr,
+                      "");
   }
   Choice& choice = choices_.at(reply.setting);
   Finish(response.finished(), choice);
   // One answer's report comes with its usage.
   const bool later = format_.choices == 1 && format_.include_usage;
-  return ChunkEvent(reply.setting, json::object(), nullptr, choice.finish_reason, later ? "" : choice.var_report);
+  return ChunkEvent(reply.setting, json::object(), nullptr, choice.finish_reason,
+                    later ? "" : choice.var_report);
 }
 
 std::string CompletionReply::LastEvents() const {

@@ -29,7 +29,8 @@ bool IsNeutral(const json& value) {
 }
 
 absl::Status RefuseUnsupported(const RequestFields& fields) {
-  for (const char* key : {"tools", "functions", "tool_choice", "function_call", "logit_bias", "audio", "web_search_options"}) {
+  for (const char* key :
+       {"tools", "functions", "tool_choice", "function_call", "logit_bias", "audio", "web_search_options"}) {
     const json* value = fields.Find(key);
     if (value != nullptr && !IsNeutral(*value)) return Invalid(key, "this server does not support it");
   }
@@ -43,7 +44,8 @@ absl::Status RefuseUnsupported(const RequestFields& fields) {
     ASSIGN_OR_RETURN(const std::string type, inner.RequiredString("type"));
     if (type != "text") return Invalid("response_format.type", "only text is supported");
   }
-  if (const json* modalities = fields.Find("modalities"); modalities != nullptr && *modalities != json{"text"})
+  if (const json* modalities = fields.Find("modalities");
+      modalities != nullptr && *modalities != json{"text"})
     return Invalid("modalities", "only [\"text\"] is supported");
   return absl::OkStatus();
 }
@@ -55,10 +57,12 @@ absl::Status ReadStop(const RequestFields& fields, v1::GenerateOptions& options)
     options.add_stop(stop->get<std::string>());
     return absl::OkStatus();
   }
-  if (!stop->is_array()) return Invalid("stop", absl::StrCat("is ", KindOf(*stop), ", not a string or an array of them"));
+  if (!stop->is_array())
+    return Invalid("stop", absl::StrCat("is ", KindOf(*stop), ", not a string or an array of them"));
   for (size_t i = 0; i < stop->size(); ++i) {
     if (!(*stop)[i].is_string())
-      return Invalid(absl::StrCat("stop[", i, "]"), absl::StrCat("is ", KindOf((*stop)[i]), ", not a string"));
+      return Invalid(absl::StrCat("stop[", i, "]"),
+                     absl::StrCat("is ", KindOf((*stop)[i]), ", not a string"));
     options.add_stop((*stop)[i].get<std::string>());
   }
   return absl::OkStatus();
@@ -120,7 +124,8 @@ absl::StatusOr<std::unique_ptr<CompletionRequest>> ReadCompletion(absl::string_v
   auto request = std::make_unique<CompletionRequest>();
   ASSIGN_OR_RETURN(request->model, fields.RequiredString("model"));
   ASSIGN_OR_RETURN(request->var, SettingOf(request->model, model));
-  if (const json* var = fields.Find("var"); var != nullptr) RETURN_IF_ERROR(ReadVarOptions(*var, request->var));
+  if (const json* var = fields.Find("var"); var != nullptr)
+    RETURN_IF_ERROR(ReadVarOptions(*var, request->var));
   if (request->var.map_layers_size() > limits.num_layers) {
     return Invalid("var.map_layers", absl::StrCat("at most ", limits.num_layers,
                                                   " layers; the model has no more, and counts them from 0"));
@@ -140,7 +145,8 @@ chat::ChatRequest ToChat(std::shared_ptr<CompletionRequest> request) {
                          .options_field = "",
                          .text_field = "messages",
                          .images_field = "messages"};
-  for (const Picture& picture : request->conversation.pictures) chat.pictures.push_back({picture.field, &picture.bytes});
+  for (const Picture& picture : request->conversation.pictures)
+    chat.pictures.push_back({picture.field, &picture.bytes});
   chat.settings.assign(request->choices, {"var", &request->var});
   chat.source = std::move(request);
   return chat;

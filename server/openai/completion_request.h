@@ -1,5 +1,5 @@
-// The body of a POST to /v1/chat/completions. Fields that do not change the answer are ignored; those that would
-// and that this server does not know are refused by name. Thread-safe.
+// The body of a POST to /v1/chat/completions. Fields that do not change the answer are ignored; those that
+// would and that this server does not know are refused by name. Thread-safe.
 #pragma once
 
 #include <memory>

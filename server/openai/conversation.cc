@@ -69,7 +69,8 @@ absl::Status Reader::ReadMessage(json& value, int index) {
       RETURN_IF_ERROR(ReadPart((*content)[i], absl::StrCat(content_path, "[", i, "]"), message));
     }
   } else {
-    return Invalid(content_path, absl::StrCat("is ", KindOf(*content), ", not a string or an array of parts"));
+    return Invalid(content_path,
+                   absl::StrCat("is ", KindOf(*content), ", not a string or an array of parts"));
   }
   result_.messages.push_back(std::move(message));
   return absl::OkStatus();
@@ -91,7 +92,8 @@ absl::Status Reader::ReadPart(json& value, const std::string& path, Message& mes
 absl::Status Reader::ReadPicture(RequestFields& part, const std::string& path, Message& message) {
   if (message.role != Role::kUser) return Invalid(path, "pictures belong into the user's messages");
   if (std::ssize(result_.pictures) == limits_.max_images)
-    return Invalid(path, absl::StrCat("at most ", limits_.max_images, " pictures per request (--max_images)"));
+    return Invalid(path,
+                   absl::StrCat("at most ", limits_.max_images, " pictures per request (--max_images)"));
   json* image = part.Find("image_url");
   if (image == nullptr) return Invalid(part.PathOf("image_url"), "is missing");
   ASSIGN_OR_RETURN(const RequestFields fields, RequestFields::Of(*image, part.PathOf("image_url")));
@@ -108,7 +110,8 @@ absl::Status Reader::ReadPicture(RequestFields& part, const std::string& path, M
 
 absl::StatusOr<Conversation> ReadConversation(json* messages, const chat::RequestLimits& limits) {
   if (messages == nullptr) return Invalid("messages", "is missing");
-  if (!messages->is_array()) return Invalid("messages", absl::StrCat("is ", KindOf(*messages), ", not an array"));
+  if (!messages->is_array())
+    return Invalid("messages", absl::StrCat("is ", KindOf(*messages), ", not an array"));
   if (messages->empty()) return Invalid("messages", "at least one is needed");
   if (messages->size() > static_cast<size_t>(limits.max_messages))
     return Invalid("messages", absl::StrCat("at most ", limits.max_messages, " messages"));

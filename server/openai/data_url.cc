@@ -12,13 +12,15 @@ absl::StatusOr<std::string> ReadDataUrl(absl::string_view field, absl::string_vi
   constexpr absl::string_view kExample = "send the picture itself: data:image/jpeg;base64,...";
   if (absl::StartsWithIgnoreCase(url, "http://") || absl::StartsWithIgnoreCase(url, "https://"))
     return Invalid(field, absl::StrCat("this server fetches no pictures from other servers; ", kExample));
-  if (!absl::StartsWithIgnoreCase(url, "data:")) return Invalid(field, absl::StrCat("is not a data: URL; ", kExample));
+  if (!absl::StartsWithIgnoreCase(url, "data:"))
+    return Invalid(field, absl::StrCat("is not a data: URL; ", kExample));
   const size_t comma = url.find(',');
   if (comma == url.npos) return Invalid(field, absl::StrCat("has no comma before its data; ", kExample));
   if (!absl::EndsWithIgnoreCase(url.substr(0, comma), ";base64"))
     return Invalid(field, absl::StrCat("its data is not marked as base64; ", kExample));
   std::string bytes;
-  if (!absl::Base64Unescape(url.substr(comma + 1), &bytes)) return Invalid(field, "its data is not valid base64");
+  if (!absl::Base64Unescape(url.substr(comma + 1), &bytes))
+    return Invalid(field, "its data is not valid base64");
   return bytes;
 }
 

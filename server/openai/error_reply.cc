@@ -71,7 +71,9 @@ int HttpStatusOf(const absl::Status& status) {
 
 std::string ErrorBody(const absl::Status& status) {
   const int http = HttpStatusOf(status);
-  const char* type = http == 429 ? "rate_limit_error" : http >= 500 ? "server_error" : "invalid_request_error";
+  const char* type = http == 429   ? "rate_limit_error"
+                     : http >= 500 ? "server_error"
+                                   : "invalid_request_error";
   const json body = {{"error",
                       {{"message", std::string(status.message().substr(0, kMaxMessage))},
                        {"type", type},

@@ -10,8 +10,8 @@ namespace varserve::openai {
 // The HTTP status of an error.
 int HttpStatusOf(const absl::Status& status);
 
-// {"error": {"message", "type", "param", "code"}}; the message cut to 1024 bytes. `param` is the field that the
-// message begins with.
+// {"error": {"message", "type", "param", "code"}}; the message cut to 1024 bytes. `param` is the field that
+// the message begins with.
 std::string ErrorBody(const absl::Status& status);
 
 }  // namespace varserve::openai

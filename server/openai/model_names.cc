@@ -44,7 +44,8 @@ absl::StatusOr<v1::VarOptions> SettingOf(absl::string_view name, const v1::Model
   for (const auto& [known, setting] : Settings(model)) {
     if (known == name) return setting;
   }
-  return absl::NotFoundError(absl::StrCat("model: \"", name.substr(0, 128), "\" is not served here; there is ",
+  return absl::NotFoundError(absl::StrCat("model: \"", name.substr(0, 128),
+                                          "\" is not served here; there is ",
                                           absl::StrJoin(NamesOf(model), ", ")));
 }
 

@@ -31,7 +31,8 @@ json* RequestFields::Find(absl::string_view key) const {
 absl::StatusOr<std::optional<bool>> RequestFields::Bool(absl::string_view key) const {
   const json* value = Find(key);
   if (value == nullptr) return std::nullopt;
-  if (!value->is_boolean()) return Invalid(PathOf(key), absl::StrCat("is ", KindOf(*value), ", not true or false"));
+  if (!value->is_boolean())
+    return Invalid(PathOf(key), absl::StrCat("is ", KindOf(*value), ", not true or false"));
   return value->get<bool>();
 }
 
@@ -46,8 +47,9 @@ absl::StatusOr<std::optional<int64_t>> RequestFields::Integer(absl::string_view 
                                                               int64_t high) const {
   const json* value = Find(key);
   if (value == nullptr) return std::nullopt;
-  const bool fits = value->is_number_integer() &&
-                    (!value->is_number_unsigned() || value->get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX));
+  const bool fits =
+      value->is_number_integer() &&
+      (!value->is_number_unsigned() || value->get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX));
   if (!fits || value->get<int64_t>() < low || value->get<int64_t>() > high) {
     return Invalid(PathOf(key), absl::StrCat("is ", value->is_number() ? value->dump() : KindOf(*value),
                                              ", not an integer of ", low, " to ", high));

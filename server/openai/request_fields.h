@@ -1,5 +1,5 @@
-// Reads the fields of a JSON object in a request. A field that is null counts as absent, as with OpenAI. Errors
-// are INVALID_ARGUMENT beginning with the field's path. Plain data.
+// Reads the fields of a JSON object in a request. A field that is null counts as absent, as with OpenAI.
+// Errors are INVALID_ARGUMENT beginning with the field's path. Plain data.
 #pragma once
 
 #include <cstdint>

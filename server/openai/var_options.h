@@ -1,5 +1,5 @@
-// VarOptions in JSON: the message's field names, and its enum values by their full names or short ones, such as
-// "on" for VAR_MODE_ON. Thread-safe.
+// VarOptions in JSON: the message's field names, and its enum values by their full names or short ones, such
+// as "on" for VAR_MODE_ON. Thread-safe.
 #pragma once
 
 #include "absl/status/status.h"

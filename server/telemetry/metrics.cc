@@ -68,9 +68,9 @@ Counter& RequestSeries(Family<Counter>& requests, absl::string_view transport, a
 
 // Every combination that a client can cause.
 void AddRequestSeries(Family<Counter>& requests) {
-  for (const auto& [transport, method] : {std::pair{"grpc", "Answer"}, std::pair{"grpc", "Caption"},
-                                          std::pair{"grpc", "Generate"}, std::pair{"grpc", "Compare"},
-                                          std::pair{"http", "ChatCompletions"}}) {
+  for (const auto& [transport, method] :
+       {std::pair{"grpc", "Answer"}, std::pair{"grpc", "Caption"}, std::pair{"grpc", "Generate"},
+        std::pair{"grpc", "Compare"}, std::pair{"http", "ChatCompletions"}}) {
     for (const Mode var : {Mode::kOff, Mode::kObserve, Mode::kOn}) {
       for (const char* reason : {"stop", "stop_string", "length"}) {
         RequestSeries(requests, transport, method, StatusCode::kOk, reason, var);
@@ -83,7 +83,8 @@ void AddRequestSeries(Family<Counter>& requests) {
       }
     }
   }
-  RequestSeries(requests, "http", "ChatCompletions", StatusCode::kNotFound, "none", Mode::kOff);  // another model
+  RequestSeries(requests, "http", "ChatCompletions", StatusCode::kNotFound, "none",
+                Mode::kOff);  // another model
   for (const auto& [transport, method] : {std::pair{"grpc", "GetModel"}, std::pair{"http", "ListModels"}}) {
     for (const StatusCode code : {StatusCode::kOk, StatusCode::kUnauthenticated, StatusCode::kUnavailable}) {
       RequestSeries(requests, transport, method, code, "none", Mode::kOff);

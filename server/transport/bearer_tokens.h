@@ -27,9 +27,8 @@ class BearerTokens {
   static absl::StatusOr<std::unique_ptr<BearerTokens>> Load(const std::string& path,
                                                             telemetry::Logger* logger);
 
-  // The caller's name. UNAUTHENTICATED unless `authorization`, the header of that name, is "Bearer " followed by
-  // one of the tokens.
-  // Takes the same time for every token.
+  // The caller's name. UNAUTHENTICATED unless `authorization`, the header of that name, is "Bearer " followed
+  // by one of the tokens. Takes the same time for every token.
   //
   // Checks the file at most once a second, and logs changes. If the file no longer contains a token, nobody
   // may call. While it cannot be read or has an invalid line, the last valid tokens apply.

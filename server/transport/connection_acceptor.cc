@@ -260,8 +260,8 @@ void ConnectionAcceptor::CloseOne() {
     victim = it;
   }
   if (victim == connections_.end()) return;  // the newest is the only one of its address
-  // The transport sees the end of the connection and closes it. The duplicate cannot change any more, so check whose
-  // socket it is afterwards.
+  // The transport sees the end of the connection and closes it. The duplicate cannot change any more, so
+  // check whose socket it is afterwards.
   if (const int own = dup(victim->second.socket); own >= 0) {
     if (IsSameSocket(own, victim->second.inode)) shutdown(own, SHUT_RDWR);
     close(own);

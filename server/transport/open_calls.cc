@@ -15,7 +15,8 @@ constexpr std::chrono::milliseconds kLookAtCalls{100};
 OpenCalls::OpenCalls(const Options& options)
     : options_(options), receive_(options.receive), thread_([this] { Run(); }) {
   absl::MutexLock lock(&mu_);
-  receive_.MeasureWith([this](const std::string& peer) ABSL_NO_THREAD_SAFETY_ANALYSIS { return BytesReceived(peer); });
+  receive_.MeasureWith([this](const std::string& peer)
+                           ABSL_NO_THREAD_SAFETY_ANALYSIS { return BytesReceived(peer); });
 }
 
 OpenCalls::~OpenCalls() {

@@ -62,8 +62,8 @@ class OpenCalls {
   Hold BeginMessage(OpenCall* call, int64_t max_bytes) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status CompleteMessage(const Hold& message, int64_t bytes) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // How a transport's connections are measured; null: they no longer are. A function that does not know a peer
-  // returns nullopt. Called with the mutex held.
+  // How a transport's connections are measured; null: they no longer are. A function that does not know a
+  // peer returns nullopt. Called with the mutex held.
   void MeasureWith(absl::string_view transport, ReceiveMemory::BytesReceived bytes_received)
       ABSL_LOCKS_EXCLUDED(mu_);
   const Clock& clock() const { return *options_.clock; }

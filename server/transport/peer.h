@@ -1,4 +1,5 @@
-// Names of peers as gRPC makes them, such as "ipv4:10.0.0.7:51234" or "ipv6:%5Bfd00::1%5D:51234". Thread-safe.
+// Names of peers as gRPC makes them, such as "ipv4:10.0.0.7:51234" or "ipv6:%5Bfd00::1%5D:51234".
+// Thread-safe.
 #pragma once
 
 #include <sys/socket.h>

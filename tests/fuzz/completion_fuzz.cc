@@ -1,5 +1,5 @@
-// Any bytes sent as the body of a chat completion become a conversation and settings within their ranges, or are
-// refused with a message that begins with a field.
+// Any bytes sent as the body of a chat completion become a conversation and settings within their ranges, or
+// are refused with a message that begins with a field.
 #include <google/protobuf/stubs/logging.h>
 
 #include <cstddef>

@@ -1,4 +1,5 @@
-// What holds for every conversation that a reader of requests accepts, and for every refusal. Aborts otherwise.
+// What holds for every conversation that a reader of requests accepts, and for every refusal. Aborts
+// otherwise.
 #pragma once
 
 #include <cstdlib>

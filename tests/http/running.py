@@ -17,10 +17,10 @@ import openai
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / "tests" / folder) for folder in ("testing", "deploy")]
 from certificates import certificate  # noqa: E402
-from server_process import ServerProcess  # noqa: E402
+from server_process import ServerProcess, memory_bytes  # noqa: E402
 from varserve_api import pb, services, var_pb  # noqa: E402
 
-__all__ = ["ServerProcess", "certificate", "pb", "services", "var_pb"]
+__all__ = ["ServerProcess", "certificate", "memory_bytes", "pb", "services", "var_pb"]
 
 NAME = "embedded"
 PICTURES = [ROOT / "models/embedded/demo" / name for name in ("koala.jpg", "castle.jpg")]

@@ -11,8 +11,7 @@ import unittest
 
 import openai
 from raw import Connection, post
-from running import NAME, client, metric, question, serving, wait_until
-from server_process import ServerProcess, memory_bytes
+from running import NAME, ServerProcess, client, memory_bytes, metric, question, serving, wait_until
 
 MIB = 1 << 20
 
@@ -133,10 +132,19 @@ class LimitsTest(unittest.TestCase):
     def test_slow_readers_are_disconnected_and_hold_up_nobody(self) -> None:
         with serving("--write_timeout=500ms") as server, Connection(server.http_address, receive_buffer=4096) as slow:
             # Logprobs make a reply that no socket buffer takes.
-            options = {"max_tokens": 2000, "ignore_eos": True, "logprobs": True, "top_logprobs": 20, "n": 8, "stream": True}
+            options = {
+                "max_tokens": 2000,
+                "ignore_eos": True,
+                "logprobs": True,
+                "top_logprobs": 20,
+                "n": 8,
+                "stream": True,
+            }
             slow.send(post(chat(**options)))
             self.assertTrue(wait_until(lambda: "took nothing for 500ms" in server.log(), 60))
-            self.assertEqual(client(server).chat.completions.create(model=NAME, messages=question()).object, "chat.completion")
+            self.assertEqual(
+                client(server).chat.completions.create(model=NAME, messages=question()).object, "chat.completion"
+            )
 
     def test_slow_requests_are_given_up(self) -> None:
         with serving("--read_timeout=1s") as server, contextlib.ExitStack() as stack:

@@ -32,7 +32,11 @@ class SameAsGrpcTest(unittest.TestCase):
             for number in range(COUNT):
                 text, picture = chances.choice(QUESTIONS), chances.choice(PICTURES)
                 setting = chances.choice(SETTINGS)
-                sampling = {"temperature": chances.choice([0.0, 1.5]), "seed": number, "max_tokens": chances.randint(1, 12)}
+                sampling = {
+                    "temperature": chances.choice([0.0, 1.5]),
+                    "seed": number,
+                    "max_tokens": chances.randint(1, 12),
+                }
                 reply = http.chat.completions.create(
                     model=NAME,
                     messages=question(text, picture),

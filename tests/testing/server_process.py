@@ -25,8 +25,9 @@ def memory_bytes(pid: int, field: str = "VmRSS") -> int:
 
 
 class ServerProcess:
-    """varserve-server of a build folder with a model, on free ports. `metrics` "" is no metrics, `http` "" no HTTP. `wrapper`: the command
-    that runs it. Its log is kept in a file; `piped`: through a pipe that can break, or be read no more."""
+    """varserve-server of a build folder with a model, on free ports. `metrics` "" is no metrics, `http` "" no HTTP.
+    `wrapper`: the command that runs it. Its log is kept in a file; `piped`: through a pipe that can break, or be read
+    no more."""
 
     def __init__(
         self,

@@ -15,10 +15,9 @@ using nlohmann::json;
 using ::testing::ElementsAre;
 
 CompletionFormat Format() {
-  return {.id = "id",
-          .model = "m",
-          .created = absl::FromUnixSeconds(7),
-          .token_text = [](int32_t token) { return absl::StrCat("t", token); }};
+  return {.id = "id", .model = "m", .created = absl::FromUnixSeconds(7), .token_text = [](int32_t token) {
+            return absl::StrCat("t", token);
+          }};
 }
 
 chat::Reply Started(uint32_t choice) {
@@ -40,7 +39,8 @@ chat::Reply Delta(uint32_t choice, const std::string& text, bool logprobs = fals
   return reply;
 }
 
-chat::Reply Finished(uint32_t choice, v1::FinishReason reason = v1::FINISH_REASON_STOP_STRING, bool report = false) {
+chat::Reply Finished(uint32_t choice, v1::FinishReason reason = v1::FINISH_REASON_STOP_STRING,
+                     bool report = false) {
   chat::Reply reply{.setting = choice};
   v1::Finished& finished = *reply.response.mutable_finished();
   finished.set_finish_reason(reason);
@@ -89,7 +89,8 @@ TEST(CompletionReplyTest, TheReportLiesBesideTheUsageOfOneAnswer) {
   EXPECT_EQ(one["var_report"]["distinct_visual_sinks"], 4);
   CompletionFormat several = Format();
   several.choices = 2;
-  const json two = Whole(several, {Finished(1, v1::FINISH_REASON_STOP, true), Finished(0, v1::FINISH_REASON_STOP, true)});
+  const json two =
+      Whole(several, {Finished(1, v1::FINISH_REASON_STOP, true), Finished(0, v1::FINISH_REASON_STOP, true)});
   EXPECT_FALSE(two.contains("var_report"));
   EXPECT_EQ(two["choices"][0]["var_report"]["distinct_visual_sinks"], 4);
   EXPECT_EQ(two["choices"][1]["var_report"]["distinct_visual_sinks"], 5);
@@ -130,7 +131,8 @@ TEST(CompletionReplyTest, LogprobsHaveTextsAndTheirBytes) {
   EXPECT_EQ(token["logprob"], -0.5);
   EXPECT_THAT(token["bytes"].get<std::vector<int>>(), ElementsAre('t', '5'));
   EXPECT_EQ(token["top_logprobs"][0]["bytes"], nullptr);
-  EXPECT_EQ(Stream(format, {Delta(0, "t5", true), Finished(0)})[0]["choices"][0]["logprobs"]["content"][0], token);
+  EXPECT_EQ(Stream(format, {Delta(0, "t5", true), Finished(0)})[0]["choices"][0]["logprobs"]["content"][0],
+            token);
 }
 
 }  // namespace

@@ -31,7 +31,8 @@ json Request(const json& fields = json::object()) {
 }
 
 absl::StatusOr<std::unique_ptr<CompletionRequest>> Read(const json& request) {
-  return ReadCompletion(request.dump(), {.max_images = 2, .max_messages = 4, .max_parts = 6, .num_layers = 6}, Model());
+  return ReadCompletion(request.dump(), {.max_images = 2, .max_messages = 4, .max_parts = 6, .num_layers = 6},
+                        Model());
 }
 
 std::string Problem(const json& request) { return std::string(Read(request).status().message()); }
@@ -51,8 +52,9 @@ TEST(CompletionRequestTest, DefaultsAreThoseOfTheApi) {
 
 TEST(CompletionRequestTest, NullIsAbsent) {
   json fields;
-  for (const char* key : {"max_tokens", "max_completion_tokens", "temperature", "top_p", "seed", "stop", "logprobs",
-                          "top_logprobs", "n", "stream", "stream_options", "tools", "response_format", "var"})
+  for (const char* key :
+       {"max_tokens", "max_completion_tokens", "temperature", "top_p", "seed", "stop", "logprobs",
+        "top_logprobs", "n", "stream", "stream_options", "tools", "response_format", "var"})
     fields[key] = nullptr;
   const auto request = Read(Request(fields));
   ASSERT_TRUE(request.ok()) << request.status();
@@ -94,8 +96,10 @@ TEST(CompletionRequestTest, EveryFieldArrives) {
 TEST(CompletionRequestTest, AConversationOfTextsAndPictures) {
   const json assistant = {{"role", "assistant"}, {"content", "c"}, {"name", "ignored"}};
   const json parts = {Text("a"), Picture("data:image/png;base64,QUJD"), Text("b")};
-  auto request = Read(Request(
-      {{"n", 3}, {"messages", {{{"role", "developer"}, {"content", "Be short."}}, User(parts), assistant, User("d")}}}));
+  auto request = Read(
+      Request({{"n", 3},
+               {"messages",
+                {{{"role", "developer"}, {"content", "Be short."}}, User(parts), assistant, User("d")}}}));
   ASSERT_TRUE(request.ok()) << request.status();
   const chat::ChatRequest chat = ToChat(*std::move(request));
   ASSERT_EQ(chat.messages.size(), 4U);
@@ -117,7 +121,8 @@ TEST(CompletionRequestTest, TheNameAndTheBodyChooseVar) {
   EXPECT_EQ((*request)->var.mode(), v1::VAR_MODE_ON);
   EXPECT_EQ((*request)->var.preset(), v1::VAR_PRESET_HALLUCINATION);
   EXPECT_EQ((*request)->var.rho(), 0.25F);
-  EXPECT_EQ((*Read(Request({{"model", "m+var"}, {"var", {{"mode", "observe"}}}})))->var.mode(), v1::VAR_MODE_OBSERVE);
+  EXPECT_EQ((*Read(Request({{"model", "m+var"}, {"var", {{"mode", "observe"}}}})))->var.mode(),
+            v1::VAR_MODE_OBSERVE);
 }
 
 TEST(CompletionRequestTest, WhatChangesNoAnswerIsIgnored) {
@@ -154,7 +159,8 @@ TEST(CompletionRequestTest, ProblemsBeginWithTheField) {
        "messages[0].content[0].type: \"input_audio\" is not text or image_url"},
       {{{"messages", {User({{{"type", "text"}}})}}}, "messages[0].content[0].text: is missing"},
       {{{"messages", {User(json::array({Picture("ftp://a")}))}}},
-       "messages[0].content[0].image_url.url: is not a data: URL; send the picture itself: data:image/jpeg;base64,..."},
+       "messages[0].content[0].image_url.url: is not a data: URL; send the picture itself: "
+       "data:image/jpeg;base64,..."},
       {{{"messages", {User(json::array({Picture("data:image/png;base64,?")}))}}},
        "messages[0].content[0].image_url.url: its data is not valid base64"},
       {{{"messages", {User(json::array({Picture("data:image/png;base64,")}))}}},

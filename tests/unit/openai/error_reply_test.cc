@@ -34,7 +34,8 @@ TEST(ErrorReplyTest, WhatNeverFitsIsNotTriedAgain) {
 }
 
 TEST(ErrorReplyTest, TheFieldIsItsParam) {
-  const json error = Error(absl::InvalidArgumentError("messages[0].content[1].image_url.url: is not a data: URL"));
+  const json error =
+      Error(absl::InvalidArgumentError("messages[0].content[1].image_url.url: is not a data: URL"));
   EXPECT_EQ(error["param"], "messages[0].content[1].image_url.url");
   EXPECT_EQ(error["message"], "messages[0].content[1].image_url.url: is not a data: URL");
   EXPECT_EQ(error["type"], "invalid_request_error");
@@ -47,7 +48,8 @@ TEST(ErrorReplyTest, TheFieldIsItsParam) {
 }
 
 TEST(ErrorReplyTest, AnyMessageIsJson) {
-  EXPECT_EQ(Error(absl::InvalidArgumentError(std::string(5000, 'x')))["message"].get<std::string>().size(), 1024U);
+  EXPECT_EQ(Error(absl::InvalidArgumentError(std::string(5000, 'x')))["message"].get<std::string>().size(),
+            1024U);
   EXPECT_TRUE(Error(absl::InvalidArgumentError("\xff\"\n")).is_object());
 }
 

@@ -17,8 +17,9 @@ v1::Model Model(bool has_profile) {
 }
 
 TEST(ModelNamesTest, EachNameIsASetting) {
-  EXPECT_THAT(NamesOf(Model(true)), ElementsAre("llava", "llava+var", "llava+var-general", "llava+var-hallucination",
-                                                "llava+var-vision_centric", "llava+observe"));
+  EXPECT_THAT(NamesOf(Model(true)),
+              ElementsAre("llava", "llava+var", "llava+var-general", "llava+var-hallucination",
+                          "llava+var-vision_centric", "llava+observe"));
   EXPECT_EQ(SettingOf("llava", Model(true))->ByteSizeLong(), 0U);
   EXPECT_EQ(SettingOf("llava+var", Model(true))->mode(), v1::VAR_MODE_ON);
   EXPECT_EQ(SettingOf("llava+var", Model(true))->preset(), v1::VAR_PRESET_UNSPECIFIED);

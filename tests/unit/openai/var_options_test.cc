@@ -44,7 +44,8 @@ TEST(VarOptionsTest, EveryFieldByItsName) {
 }
 
 TEST(VarOptionsTest, ProtobufsOwnNamesToo) {
-  const v1::VarOptions options = Read({{"mode", "VAR_MODE_OBSERVE"}, {"minVisualAttention", 0.5}, {"tau", nullptr}});
+  const v1::VarOptions options =
+      Read({{"mode", "VAR_MODE_OBSERVE"}, {"minVisualAttention", 0.5}, {"tau", nullptr}});
   EXPECT_EQ(options.mode(), v1::VAR_MODE_OBSERVE);
   EXPECT_EQ(options.min_visual_attention(), 0.5F);
   EXPECT_FALSE(options.has_tau());
@@ -68,7 +69,8 @@ TEST(VarOptionsTest, ProblemsNameTheField) {
            {{{"first_layer", -1}}, "var.first_layer: is -1, not an integer"},
            {{{"map_layers", {"a"}}}, "var.map_layers: is [\"a\"], not a list of integers"},
            {{{"roh", 1}},
-            "var.roh: is not known; there is mode, variant, preset, tau, rho, p, min_visual_attention, first_layer, "
+            "var.roh: is not known; there is mode, variant, preset, tau, rho, p, min_visual_attention, "
+            "first_layer, "
             "last_layer, detail, map_layers"}}) {
     v1::VarOptions options;
     EXPECT_EQ(std::string(ReadVarOptions(object, options).message()), problem);
