@@ -1,5 +1,5 @@
-"""A real server with the embedded model, and its clients. Needs VARSERVE_BUILD and VARSERVE_EMBEDDED_MODEL; `./dev test`
-sets them."""
+"""A real server with the embedded model, and its clients. Needs VARSERVE_BUILD and VARSERVE_EMBEDDED_MODEL;
+`./dev test` sets them."""
 
 from __future__ import annotations
 
