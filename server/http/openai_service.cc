@@ -125,8 +125,9 @@ void OpenAiService::Answer(const chat::ChatService::ModelRef& model, const std::
         chat_->Answer(model, call,
                       [call, model, stream, body = *std::move(body)](
                           const chat::RequestLimits& limits) mutable -> absl::StatusOr<chat::ChatRequest> {
-                        ASSIGN_OR_RETURN(std::shared_ptr<openai::CompletionRequest> request,
-                                         openai::ReadCompletion(body.text, limits, model->description));
+                        ASSIGN_OR_RETURN(
+                            std::shared_ptr<openai::CompletionRequest> request,
+                            openai::ReadCompletion(std::move(body.text), limits, model->description));
                         stream->SetFormat(FormatOf(*request, *call, model), request->stream);
                         return openai::ToChat(std::move(request));
                       });

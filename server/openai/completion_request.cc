@@ -116,10 +116,11 @@ absl::Status ReadDelivery(const RequestFields& fields, CompletionRequest& reques
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<CompletionRequest>> ReadCompletion(absl::string_view body,
+absl::StatusOr<std::unique_ptr<CompletionRequest>> ReadCompletion(std::string body,
                                                                   const chat::RequestLimits& limits,
                                                                   const v1::Model& model) {
   ASSIGN_OR_RETURN(json object, ParseJson(body));
+  body = std::string();
   ASSIGN_OR_RETURN(const RequestFields fields, RequestFields::Of(object, ""));
   auto request = std::make_unique<CompletionRequest>();
   ASSIGN_OR_RETURN(request->model, fields.RequiredString("model"));

@@ -6,7 +6,6 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "server/chat/chat_request.h"
 #include "server/chat/request_scan.h"
 #include "server/openai/conversation.h"
@@ -25,8 +24,9 @@ struct CompletionRequest {
   bool include_usage = false;  // a last chunk of the stream with it
 };
 
-// INVALID_ARGUMENT beginning with the field's name, or NOT_FOUND for another model's name.
-absl::StatusOr<std::unique_ptr<CompletionRequest>> ReadCompletion(absl::string_view body,
+// Frees the body as soon as it is parsed. INVALID_ARGUMENT beginning with the field's name, or NOT_FOUND for
+// another model's name.
+absl::StatusOr<std::unique_ptr<CompletionRequest>> ReadCompletion(std::string body,
                                                                   const chat::RequestLimits& limits,
                                                                   const v1::Model& model);
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "server/openai/completion_request.h"
@@ -29,8 +30,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const bool quiet = (google::protobuf::SetLogHandler(nullptr), true);
   static const v1::Model model = Model();
   if (!quiet) return 0;
-  const absl::string_view body(reinterpret_cast<const char*>(data), size);
-  auto request = openai::ReadCompletion(body, {.num_layers = kLayers}, model);
+  std::string body(reinterpret_cast<const char*>(data), size);
+  auto request = openai::ReadCompletion(std::move(body), {.num_layers = kLayers}, model);
   if (!request.ok()) {
     Check(!openai::ErrorBody(request.status()).empty());
     if (!absl::IsNotFound(request.status())) CheckRefusal(request.status());
