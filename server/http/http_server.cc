@@ -106,10 +106,10 @@ void HttpServer::Shutdown(absl::Duration grace) {
   ForAll(&Connection::Shutdown);
   if (!WaitUntilClosed(grace)) {
     ForAll(&Connection::Break);
-    WaitUntilClosed(kCloseGrace);
+    if (!WaitUntilClosed(kCloseGrace)) context_.stop();
   }
   service_->open_calls().MeasureWith("http", nullptr);
-  context_.stop();
+  work_.reset();  // the thread ends when all calls have learnt that their connections are closed
   thread_.join();
 }
 
