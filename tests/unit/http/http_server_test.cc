@@ -34,7 +34,8 @@ std::string Post(const json& fields = json::object()) {
   body.update(fields);
   const std::string text = body.dump();
   return absl::StrCat(
-      "POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json\r\n",
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: "
+      "application/json\r\n",
       "Content-Length: ", text.size(), "\r\n\r\n", text);
 }
 
@@ -45,7 +46,8 @@ class HttpServerTest : public ::testing::Test {
       gate_.Pass();
       return absl::OkStatus();
     };
-    server_ = std::make_unique<InProcessServer>(&runner_, testing::LoadSmallPreprocessor(), std::move(options));
+    server_ =
+        std::make_unique<InProcessServer>(&runner_, testing::LoadSmallPreprocessor(), std::move(options));
   }
   // The whole reply.
   std::string Ask(const std::string& request) const {
@@ -80,7 +82,8 @@ TEST_F(HttpServerTest, ManyAtOnce) {
   for (int i = 0; i < 8; ++i) {
     callers.emplace_back([this, i] {
       for (int j = 0; j < 10; ++j) {
-        EXPECT_THAT(Ask(Post({{"stream", (i + j) % 2 == 0}, {"n", 1 + j % 3}})), StartsWith("HTTP/1.1 200 OK\r\n"));
+        EXPECT_THAT(Ask(Post({{"stream", (i + j) % 2 == 0}, {"n", 1 + j % 3}})),
+                    StartsWith("HTTP/1.1 200 OK\r\n"));
       }
     });
   }
@@ -117,7 +120,8 @@ TEST_F(HttpServerTest, ASlowReaderIsDisconnected) {
   TcpPeer slow;
   slow.SetReceiveBuffer(4096);
   ASSERT_TRUE(slow.Connect(server_->http_port()));
-  ASSERT_TRUE(slow.Send(Post({{"max_tokens", 4000}, {"stream", true}, {"logprobs", true}, {"top_logprobs", 20}})));
+  ASSERT_TRUE(
+      slow.Send(Post({{"max_tokens", 4000}, {"stream", true}, {"logprobs", true}, {"top_logprobs", 20}})));
   WaitForEnds("CANCELLED", 1);
   EXPECT_THAT(Ask(Post()), StartsWith("HTTP/1.1 200 OK\r\n"));
 }
@@ -125,11 +129,16 @@ TEST_F(HttpServerTest, ASlowReaderIsDisconnected) {
 TEST_F(HttpServerTest, AFailureInTheMiddleEndsTheStreamWithAnError) {
   Start();
   const TcpPeer peer(server_->http_port());
+  gate_.Close();
   int steps = 0;
-  runner_.fault = [&steps](const engine::StepPlan&) {
-    return ++steps < 4 ? absl::OkStatus() : absl::InternalError("broken");
+  runner_.fault = [&](const engine::StepPlan&) {
+    if (++steps < 4) return absl::OkStatus();
+    gate_.Pass();
+    return absl::InternalError("broken");
   };
   ASSERT_TRUE(peer.Send(Post({{"stream", true}, {"max_tokens", 50}})));
+  ASSERT_TRUE(peer.WaitForBytes());
+  gate_.Open();
   const std::string reply = peer.ReadToEnd().value_or("no end");
   EXPECT_THAT(reply, StartsWith("HTTP/1.1 200 OK\r\n"));
   EXPECT_THAT(reply, HasSubstr("data: {\"error\":{"));
