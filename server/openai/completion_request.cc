@@ -24,7 +24,10 @@ constexpr int64_t kMaxTopLogprobs = 20;
 bool IsNeutral(const json& value) {
   if (value.is_number()) return value.get<double>() == 0;
   if (value.is_boolean()) return !value.get<bool>();
-  if (value.is_string()) return value == "none" || value == "auto" || value == "";
+  if (value.is_string()) {
+    const auto& text = value.get_ref<const std::string&>();
+    return text.empty() || text == "none" || text == "auto";
+  }
   return value.empty();
 }
 
