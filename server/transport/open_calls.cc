@@ -86,11 +86,13 @@ OpenCalls::Calls OpenCalls::AllCalls() {
 }
 
 void OpenCalls::Run() {
+  // Other threads' Unlock reads it.
+  const absl::Condition has_work(this, &OpenCalls::HasWork);
   while (true) {
     bool arriving = false;
     {
       absl::MutexLock lock(&mu_);
-      mu_.Await(absl::Condition(this, &OpenCalls::HasWork));
+      mu_.Await(has_work);
       if (stopping_) return;
       arriving = receive_.arriving() > 0;
     }
