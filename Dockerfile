@@ -86,7 +86,7 @@ ENV VARSERVE_MODEL=/model
 # Any other user works too: everything is readable, nothing is written.
 USER 65532:65532
 WORKDIR /
-EXPOSE 50051 9464
+EXPOSE 50051 8000 9464
 # With TLS, set the server's --health_listen and use its address here, or let the orchestrator probe (docs/deploy.md).
 HEALTHCHECK --interval=10s --timeout=6s --start-period=10m CMD ["varserve", "health"]
 ENTRYPOINT ["varserve-server"]

@@ -84,7 +84,7 @@ run_image() {
     container=$(in_buildah from "$image")
     IMAGE=("${BUILDAH[@]}" run --isolation=chroot --user "$ANY_USER" --cap-drop all "${mounts[@]}" "$container" --)
     END_IMAGE=("${BUILDAH[@]}" rm "$container")
-    "${IMAGE[@]}" varserve-server --listen "127.0.0.1:$port" --metrics_listen "" --model_name embedded >"$IMAGE_LOG" 2>&1 &
+    "${IMAGE[@]}" varserve-server --listen "127.0.0.1:$port" --http_listen "" --metrics_listen "" --model_name embedded >"$IMAGE_LOG" 2>&1 &
     IMAGE_PID=$!
   fi
   trap stop_image EXIT

@@ -6,7 +6,7 @@
 # the script. Its output goes to SERVER_LOG.
 start_server() {
   SERVER_LOG=$(mktemp --suffix=.log)
-  "$BUILD/bin/varserve-server" --listen 127.0.0.1:0 --metrics_listen "" "$@" >"$SERVER_LOG" 2>&1 &
+  "$BUILD/bin/varserve-server" --listen 127.0.0.1:0 --http_listen 127.0.0.1:0 --metrics_listen "" "$@" >"$SERVER_LOG" 2>&1 &
   SERVER_PID=$!
   trap stop_server EXIT
   local port=""

@@ -24,7 +24,7 @@ less with smaller numbers; writes docs/evidence/soak.md.
 TEXT
 }
 
-FUZZ_TARGETS=(image_decoder chat_template request safetensors_header model_config)
+FUZZ_TARGETS=(image_decoder chat_template request completion safetensors_header model_config)
 
 # run_fuzz SECONDS: every target for so long, one a core, from its corpus. New inputs go to build/asan-core/corpus.
 run_fuzz() {

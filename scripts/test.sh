@@ -21,6 +21,7 @@ test_beyond_ctest() {
   test_embedded_recipe
   test_demo "$BUILD" "$MODEL"
   test_python "$BUILD" "$MODEL"
+  test_http "$BUILD" "$MODEL"
   test_observe "$BUILD" "$MODEL"
   test_hostile hostile --short
 }

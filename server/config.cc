@@ -43,6 +43,9 @@ ABSL_FLAG(
 
 ABSL_FLAG(std::string, listen, "0.0.0.0:50051",
           "Address of the gRPC server: host:port (port 0 picks a free one), or unix:PATH");
+ABSL_FLAG(std::string, http_listen, "0.0.0.0:8000",
+          "Address of OpenAI's API over HTTP: host:port (port 0 picks a free one), or unix:PATH; empty "
+          "disables it");
 ABSL_FLAG(std::string, metrics_listen, "0.0.0.0:9464",
           "host:port of /metrics for Prometheus; empty disables it");
 ABSL_FLAG(
@@ -126,16 +129,6 @@ constexpr int kMostRunning = 4096;
 constexpr int64_t kLeastMessageBytes = 4096;     // a question
 constexpr int64_t kLeastImageMemory = 64 << 20;  // any format of a few megapixels
 
-// The index of the flag's value among these names.
-absl::StatusOr<int> IndexOf(absl::string_view flag, const std::string& value,
-                            std::vector<std::string> names) {
-  const auto found = std::find(names.begin(), names.end(), value);
-  if (found != names.end()) return static_cast<int>(found - names.begin());
-  const std::string last = std::move(names.back());
-  names.pop_back();
-  return InvalidFlag(flag, absl::StrCat("\"", value, "\" is not ", absl::StrJoin(names, ", "), " or ", last));
-}
-
 absl::Status ReadModelFlags(ServerConfig& c) {
   c.model.model_dir = absl::GetFlag(FLAGS_model);
   if (c.model.model_dir.empty()) {
@@ -148,8 +141,8 @@ absl::Status ReadModelFlags(ServerConfig& c) {
   c.model.device = absl::GetFlag(FLAGS_device);
   c.model.dtype = absl::GetFlag(FLAGS_dtype);
   ASSIGN_OR_RETURN(const int backend,
-                   IndexOf("backend", absl::GetFlag(FLAGS_backend),
-                           {backend::kBackendNames.begin(), backend::kBackendNames.end()}));
+                   FlagChoice("backend", absl::GetFlag(FLAGS_backend),
+                              {backend::kBackendNames.begin(), backend::kBackendNames.end()}));
   c.model.backend = static_cast<backend::BackendKind>(backend);
   c.enforce_eager = absl::GetFlag(FLAGS_enforce_eager);
   constexpr int kBits[] = {0, 8, 4};
@@ -177,14 +170,14 @@ absl::Status ReadModelFlags(ServerConfig& c) {
 
 absl::Status ReadVarFlags(ServerConfig& c) {
   using interventions::kModeNames;
-  ASSIGN_OR_RETURN(const int mode, IndexOf("var_mode", absl::GetFlag(FLAGS_var_mode),
-                                           {kModeNames.begin(), kModeNames.end()}));
+  ASSIGN_OR_RETURN(const int mode, FlagChoice("var_mode", absl::GetFlag(FLAGS_var_mode),
+                                              {kModeNames.begin(), kModeNames.end()}));
   std::vector<std::string> presets;
   for (const interventions::VarPresetRow& preset : interventions::kVarPresets) {
     presets.emplace_back(preset.name);
   }
   ASSIGN_OR_RETURN(const int preset,
-                   IndexOf("var_preset", absl::GetFlag(FLAGS_var_preset), std::move(presets)));
+                   FlagChoice("var_preset", absl::GetFlag(FLAGS_var_preset), std::move(presets)));
   c.var_mode = static_cast<interventions::Mode>(mode);
   c.var_preset = static_cast<interventions::VarPreset>(preset);
   return absl::OkStatus();
@@ -244,9 +237,9 @@ absl::Status ReadLimitFlags(ServerConfig& c) {
 
 absl::Status ReadConnectionFlags(ServerConfig& c) {
   c.grpc.listen = absl::GetFlag(FLAGS_listen);
-  c.grpc.tls_cert = absl::GetFlag(FLAGS_tls_cert);
-  c.grpc.tls_key = absl::GetFlag(FLAGS_tls_key);
-  c.grpc.tls_client_ca = absl::GetFlag(FLAGS_tls_client_ca);
+  c.grpc.tls.cert = absl::GetFlag(FLAGS_tls_cert);
+  c.grpc.tls.key = absl::GetFlag(FLAGS_tls_key);
+  c.grpc.tls.client_ca = absl::GetFlag(FLAGS_tls_client_ca);
   c.token_file = absl::GetFlag(FLAGS_token_file);
   RETURN_IF_ERROR(FlagAtLeast("max_concurrent_streams", absl::GetFlag(FLAGS_max_concurrent_streams), 1));
   RETURN_IF_ERROR(FlagAtLeast("max_connections", absl::GetFlag(FLAGS_max_connections), 1));
@@ -255,6 +248,11 @@ absl::Status ReadConnectionFlags(ServerConfig& c) {
   ASSIGN_OR_RETURN(c.receive_memory, FlagBytes("receive_memory", absl::GetFlag(FLAGS_receive_memory)));
   RETURN_IF_ERROR(
       FlagAtLeast("receive_memory", c.receive_memory, static_cast<int64_t>(c.limits.max_message_bytes())));
+  c.http.listen = absl::GetFlag(FLAGS_http_listen);
+  c.http.tls = c.grpc.tls;
+  c.http.max_connections = c.grpc.max_connections;
+  c.http.other_files = c.grpc.max_connections;
+  if (!c.http.listen.empty()) c.grpc.other_files = c.http.max_connections;
   const std::pair<absl::string_view, absl::Duration> durations[] = {
       {"read_timeout", c.read_timeout = absl::GetFlag(FLAGS_read_timeout)},
       {"write_timeout", c.write_timeout = absl::GetFlag(FLAGS_write_timeout)},
@@ -265,19 +263,24 @@ absl::Status ReadConnectionFlags(ServerConfig& c) {
   for (const auto& [flag, duration] : durations) {
     if (duration <= absl::ZeroDuration()) return InvalidFlag(flag, "is not greater than 0");
   }
+  c.http.connection = {.max_body_bytes = c.limits.max_message_bytes(),
+                       .head_timeout = c.read_timeout,
+                       .reply_timeout = c.write_timeout,
+                       .max_idle = c.grpc.max_connection_idle,
+                       .max_age = c.grpc.max_connection_age};
   return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::StatusOr<ServerConfig> ReadCommandLine(int argc, char** argv) {
-  RETURN_IF_ERROR(ReadFlags(
-      {.name = "varserve-server",
-       .version = kVersion,
-       .usage = "Serves a LLaVA model over gRPC with Visual Attention Redistribution switched per request.\n"
-                "  varserve-server --model DIR [FLAG...]",
-       .flags_file = "server/config.cc"},
-      argc, argv));
+  RETURN_IF_ERROR(ReadFlags({.name = "varserve-server",
+                             .version = kVersion,
+                             .usage = "Serves a LLaVA model over gRPC and HTTP with Visual Attention "
+                                      "Redistribution switched per request.\n"
+                                      "  varserve-server --model DIR [FLAG...]",
+                             .flags_file = "server/config.cc"},
+                            argc, argv));
   ServerConfig c;
   RETURN_IF_ERROR(ReadModelFlags(c));
   RETURN_IF_ERROR(ReadVarFlags(c));

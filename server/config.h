@@ -9,6 +9,7 @@
 #include "server/chat/request_options.h"
 #include "server/engine/engine.h"
 #include "server/grpc/grpc_server.h"
+#include "server/http/http_server.h"
 #include "server/interventions/var/settings.h"
 #include "server/model/vision_language_model.h"
 
@@ -23,7 +24,8 @@ struct ServerConfig {
   int64_t prefix_cache_bytes = -1;  // -1: whatever of the KV pool is not in use
 
   rpc::GrpcServerOptions grpc;
-  std::string metrics_listen;  // empty: no metrics
+  http::HttpServerOptions http;  // no `listen`: no HTTP
+  std::string metrics_listen;    // empty: no metrics
   std::string token_file;
   int worker_threads = 2;
   int64_t receive_memory = 0;  // bytes

@@ -46,7 +46,10 @@ ALLOWED = {
         "base",
     },
     "loader": {"loader", "chat", "model", "text", "image", "base"},
-    "grpc": {"grpc", "chat", "telemetry", "engine", "interventions", "base"},
+    "transport": {"transport", "telemetry", "engine", "base"},
+    "openai": {"openai", "chat", "engine", "interventions", "text", "base"},
+    "http": {"http", "openai", "transport", "chat", "telemetry", "engine", "interventions", "text", "base"},
+    "grpc": {"grpc", "transport", "chat", "telemetry", "engine", "interventions", "base"},
     "tools/calibrate": {
         "tools/calibrate",
         "loader",

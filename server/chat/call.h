@@ -19,10 +19,11 @@ namespace varserve::chat {
 
 // What is known of a call apart from its message.
 struct CallMetadata {
-  std::string caller;       // the name of its token, else its address
-  std::string request_id;   // the caller's x-request-id, or made here
-  std::string traceparent;  // W3C; empty if the caller sent none
-  absl::Status status;      // INVALID_ARGUMENT if the caller's request id is not valid
+  const char* transport = "";  // "grpc" or "http"
+  std::string caller;          // the name of its token, else its address
+  std::string request_id;      // the caller's x-request-id, or made here
+  std::string traceparent;     // W3C; empty if the caller sent none
+  absl::Status status;         // INVALID_ARGUMENT if the caller's request id is not valid
   absl::Time arrival;
   absl::Time deadline = absl::InfiniteFuture();
 };

@@ -4,6 +4,7 @@
 
 #include <google/protobuf/message.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 namespace varserve::chat {
 
 struct ChatRequest {
+  std::shared_ptr<const void> source;  // the request, if this has to keep it
   struct Picture {
     std::string field;         // its name in the request, for messages
     const std::string* bytes;  // encoded; belongs to the request
@@ -26,7 +28,10 @@ struct ChatRequest {
   std::vector<Picture> pictures;       // of the ImageParts, in order
   const v1::GenerateOptions* options;  // belongs to the request
   std::vector<Setting> settings;       // at least one
-  // Names of the options, the conversation and its images in messages.
+  // Whether each setting samples with a seed of its own: several answers to one question.
+  bool seed_per_setting = false;
+  // Names of the options, the conversation and its images in messages. No options_field: their fields are the
+  // request's own.
   std::string options_field = "options";
   std::string text_field;
   std::string images_field;

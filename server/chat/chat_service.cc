@@ -39,7 +39,10 @@ absl::StatusOr<RequestOptions> ReadOptions(const ServingModel& model, const Chat
   RequestOptions options;
   absl::StatusOr<SamplingRequest> sampling = ReadGenerateOptions(
       *chat.options, static_cast<int>(model.description.decoder().vocabulary()), RandomSeed());
-  if (!sampling.ok()) return Prefixed(absl::StrCat(chat.options_field, "."), sampling.status());
+  if (!sampling.ok()) {
+    return chat.options_field.empty() ? sampling.status()
+                                      : Prefixed(absl::StrCat(chat.options_field, "."), sampling.status());
+  }
   options.sampling = *std::move(sampling);
   for (const auto& [field, message] : chat.settings) {
     auto setting = interventions::ReadOptions(*message, model.intervention_defaults);
@@ -68,7 +71,7 @@ absl::StatusOr<std::vector<std::shared_ptr<const ProcessedImage>>> ProcessPictur
 
 // One generation for each setting, all of the same prompt.
 std::vector<engine::Submission> MakeGroup(const ServingModel& model, const std::shared_ptr<Call>& call,
-                                          const RequestOptions& options,
+                                          const RequestOptions& options, bool seed_per_setting,
                                           const std::shared_ptr<const Prompt>& prompt,
                                           std::optional<absl::Duration> image_time) {
   const auto context = static_cast<int>(model.description.decoder().context());
@@ -86,6 +89,7 @@ std::vector<engine::Submission> MakeGroup(const ServingModel& model, const std::
                                       .deadline = call->metadata().deadline};
     request.sampling.max_tokens =
         std::min({request.sampling.max_tokens, context - prompt->size(), max_tokens});
+    if (seed_per_setting) request.sampling.seed += i;
     GenerationSpec spec{.setting = static_cast<uint32_t>(i),
                         .prompt = prompt,
                         .stop = options.sampling.stop,
@@ -128,14 +132,24 @@ absl::StatusOr<ChatService::ModelRef> ChatService::Admit(const CallMetadata& met
 template <typename Request>
 void ChatService::Answer(const ModelRef& model, const std::shared_ptr<Call>& call,
                          ReadRequest<Request> read) {
+  Answer(model, call,
+         [read = std::move(read)](const RequestLimits& limits) mutable -> absl::StatusOr<ChatRequest> {
+           auto request = std::make_shared<Request>();
+           RETURN_IF_ERROR(std::move(read)(limits, *request));
+           read = nullptr;  // with the message's bytes
+           ASSIGN_OR_RETURN(ChatRequest chat, ReadChat(*request));
+           chat.source = std::move(request);
+           return chat;
+         });
+}
+
+void ChatService::Answer(const ModelRef& model, const std::shared_ptr<Call>& call, ReadChatRequest read) {
   const absl::Status status =
       Enqueue(model, call,
               [this, model, call, read = std::move(read)](engine::Engine::Place place,
                                                           Mode& mode) mutable -> absl::Status {
-                Request request;
-                RETURN_IF_ERROR(std::move(read)(LimitsOf(model->description), request));
-                read = nullptr;  // with the message's bytes
-                ASSIGN_OR_RETURN(const ChatRequest chat, ReadChat(request));
+                ASSIGN_OR_RETURN(const ChatRequest chat, std::move(read)(LimitsOf(model->description)));
+                read = nullptr;  // with the request's bytes
                 return Submit(model, call, chat, std::move(place), mode);
               });
   if (!status.ok()) Refuse(*call, status);
@@ -194,7 +208,8 @@ absl::Status ChatService::Submit(const ModelRef& model, const std::shared_ptr<Ca
   const auto prompt = std::make_shared<const Prompt>(*std::move(built));
 
   // 3. To the engine, all settings or none.
-  std::vector<engine::Submission> group = MakeGroup(*model, call, options, prompt, image_time);
+  std::vector<engine::Submission> group =
+      MakeGroup(*model, call, options, chat.seed_per_setting, prompt, image_time);
   call->Expect(static_cast<int>(group.size()));
   ASSIGN_OR_RETURN(std::vector<engine::SequenceId> ids,
                    model->engine->Submit(std::move(group), std::move(place)));

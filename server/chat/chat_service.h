@@ -52,6 +52,8 @@ class ChatService {
   // destroyed as soon as it has run.
   template <typename Request>
   using ReadRequest = absl::AnyInvocable<absl::Status(const RequestLimits& limits, Request& request) &&>;
+  // The same for a request that is not one of the API's messages.
+  using ReadChatRequest = absl::AnyInvocable<absl::StatusOr<ChatRequest>(const RequestLimits& limits) &&>;
 
   explicit ChatService(const ChatOptions& options);
   // Finishes accepted work. Destroy it before the transports, whose streams it uses.
@@ -70,6 +72,7 @@ class ChatService {
   // Answers a call, with any of the four requests of the API, or ends it with an error. Returns at once.
   template <typename Request>
   void Answer(const ModelRef& model, const std::shared_ptr<Call>& call, ReadRequest<Request> read);
+  void Answer(const ModelRef& model, const std::shared_ptr<Call>& call, ReadChatRequest read);
 
   // Ends a call that has no generation, and accounts for it.
   void Refuse(Call& call, const absl::Status& status, interventions::Mode mode = interventions::Mode::kOff);

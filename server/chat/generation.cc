@@ -44,6 +44,7 @@ double Seconds(std::optional<absl::Duration> duration) {
 LogFields CallFields(const Call& call, interventions::Mode mode, const absl::Status& status, absl::Time now) {
   LogFields fields = {{"request_id", call.metadata().request_id},
                       {"caller", call.metadata().caller},
+                      {"transport", std::string(call.metadata().transport)},
                       {"method", std::string(call.method())},
                       {"code", absl::StatusCodeToString(status.code())},
                       {"var", interventions::ModeName(mode)},
@@ -209,7 +210,8 @@ void Generation::OnFailed(const absl::Status& status) {
 
 void Generation::Account(const absl::Status& status, absl::string_view reason,
                          const interventions::Report* report, absl::Time now) const {
-  telemetry::RequestRecord record{.method = call_->method(),
+  telemetry::RequestRecord record{.transport = call_->metadata().transport,
+                                  .method = call_->method(),
                                   .code = status.code(),
                                   .finish_reason = reason,
                                   .var = spec_.intervention->mode(),
@@ -243,7 +245,8 @@ void Generation::Account(const absl::Status& status, absl::string_view reason,
 
 void AccountRefusal(telemetry::Metrics& metrics, telemetry::Logger& logger, const Call& call,
                     interventions::Mode mode, const absl::Status& status, absl::Time now) {
-  metrics.OnRequestEnd({.method = call.method(),
+  metrics.OnRequestEnd({.transport = call.metadata().transport,
+                        .method = call.method(),
                         .code = status.code(),
                         .finish_reason = "none",
                         .var = mode,

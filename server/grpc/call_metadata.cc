@@ -2,18 +2,11 @@
 
 #include <grpc/support/time.h>
 
-#include <string>
-
 #include "absl/time/time.h"
-#include "server/grpc/peer.h"
+#include "server/transport/peer.h"
 
 namespace varserve::rpc {
 namespace {
-
-std::string MetadataValue(const grpc::CallbackServerContext& context, const char* key) {
-  const auto it = context.client_metadata().find(key);
-  return it == context.client_metadata().end() ? "" : std::string(it->second.data(), it->second.size());
-}
 
 // Converts `deadline` from gRPC's clock to ours; infinite if it is too far in the future to represent.
 absl::Time ToOwnClock(const gpr_timespec& deadline, absl::Time now) {
@@ -24,13 +17,19 @@ absl::Time ToOwnClock(const gpr_timespec& deadline, absl::Time now) {
 
 }  // namespace
 
+std::string MetadataValue(const grpc::CallbackServerContext& context, const char* key) {
+  const auto it = context.client_metadata().find(key);
+  return it == context.client_metadata().end() ? "" : std::string(it->second.data(), it->second.size());
+}
+
 chat::CallMetadata ReadMetadata(const grpc::CallbackServerContext& context, const Clock& clock) {
   const absl::Time arrival = clock.Now();
   chat::CallMetadata metadata =
       chat::MakeCallMetadata(MetadataValue(context, "x-request-id"), MetadataValue(context, "traceparent"));
+  metadata.transport = "grpc";
   metadata.arrival = arrival;
   metadata.deadline = ToOwnClock(context.raw_deadline(), arrival);
-  metadata.caller = AddressOf(context.peer());
+  metadata.caller = transport::AddressOf(context.peer());
   return metadata;
 }
 

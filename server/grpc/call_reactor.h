@@ -24,16 +24,17 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "server/base/clock.h"
-#include "server/grpc/open_calls.h"
+#include "server/transport/open_calls.h"
 
 namespace varserve::rpc {
 
-class CallReactor : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+class CallReactor : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                    public transport::OpenCall {
  public:
   using Metadata = std::vector<std::pair<std::string, std::string>>;
   struct Context {
     grpc::CallbackServerContext* call = nullptr;  // valid until Finish
-    OpenCalls* open_calls = nullptr;
+    transport::OpenCalls* open_calls = nullptr;
     std::string caller;
     absl::Time arrival;
     absl::Time deadline = absl::InfiniteFuture();
@@ -44,7 +45,7 @@ class CallReactor : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteB
   // A message, which counts toward the receive memory as long as `hold` lives.
   struct Message {
     grpc::ByteBuffer bytes;
-    OpenCalls::Hold hold;
+    transport::OpenCalls::Hold hold;
   };
   using OnRequest = absl::AnyInvocable<void(absl::StatusOr<Message>)>;
 
@@ -58,11 +59,10 @@ class CallReactor : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteB
 
   // Ends the call with `status` once everything sent before is written. Only the first call counts.
   void End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
-  // Ends the call with `status` as soon as the write in flight is done; drops unsent messages.
-  void Abort(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_) { Abort(status, absl::OkStatus()); }
-  // Like Abort, but does not wait for a reader that has not taken the write for `unread`; that reader gets
-  // CANCELLED.
-  void Break(absl::Duration unread) ABSL_LOCKS_EXCLUDED(mu_);
+  void Abort(const absl::Status& status) override ABSL_LOCKS_EXCLUDED(mu_) {
+    Abort(status, absl::OkStatus());
+  }
+  void Break(absl::Duration unread) override ABSL_LOCKS_EXCLUDED(mu_);
 
   // `callback` runs once when the caller is gone or the call is aborted; immediately if that has happened.
   void NotifyWhenCancelled(std::function<void()> callback) ABSL_LOCKS_EXCLUDED(mu_);
@@ -71,11 +71,10 @@ class CallReactor : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteB
   bool cancelled() const ABSL_LOCKS_EXCLUDED(mu_);
   // Why the caller gets no more: DEADLINE_EXCEEDED or CANCELLED. OK while the caller is connected.
   absl::Status departure() const ABSL_LOCKS_EXCLUDED(mu_);
-  // How long the write in flight has waited for its reader; zero if there is none.
-  absl::Duration write_age(absl::Time now) const ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Duration write_age(absl::Time now) const override ABSL_LOCKS_EXCLUDED(mu_);
 
-  const std::string& peer() const { return peer_; }
-  const std::string& caller() const { return context_.caller; }
+  const std::string& peer() const override { return peer_; }
+  const std::string& caller() const override { return context_.caller; }
 
   void OnReadDone(bool ok) override ABSL_LOCKS_EXCLUDED(mu_);
   void OnWriteDone(bool ok) override ABSL_LOCKS_EXCLUDED(mu_);
@@ -124,7 +123,7 @@ class CallReactor : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteB
   int64_t max_bytes_ = 0;
   OnRequest on_request_;
   grpc::ByteBuffer reading_;
-  OpenCalls::Hold hold_;
+  transport::OpenCalls::Hold hold_;
   std::optional<Message> only_;  // arrived, but another message may follow
 
   bool wants_read_ ABSL_GUARDED_BY(mu_) = false;

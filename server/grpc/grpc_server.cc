@@ -4,14 +4,10 @@
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
 #include <grpcpp/server_builder.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 
 #include <algorithm>
 #include <limits>
 #include <memory>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -19,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "server/base/status_macros.h"
+#include "server/grpc/pass_connections.h"
 #include "varserve/v1/inference.grpc.pb.h"
 
 namespace varserve::rpc {
@@ -27,47 +24,14 @@ namespace {
 constexpr unsigned kCertificateRefreshSeconds = 5;
 constexpr int kLookaheadBytes = 256 << 10;
 
-// gRPC would start with unusable files, and then every handshake would fail.
-absl::Status CheckTlsFiles(const GrpcServerOptions& o) {
-  const auto read = [](const std::string& path, auto pem_read) {
-    char no_password[] = "";  // instead of a prompt on the terminal
-    using Object = std::remove_pointer_t<decltype(pem_read(nullptr, nullptr, nullptr, nullptr))>;
-    const std::unique_ptr<BIO, decltype(&BIO_free)> file(BIO_new_file(path.c_str(), "r"), BIO_free);
-    Object* object = file == nullptr ? nullptr : pem_read(file.get(), nullptr, nullptr, no_password);
-    ERR_clear_error();
-    return object;
-  };
-  const std::unique_ptr<X509, decltype(&X509_free)> cert(read(o.tls_cert, PEM_read_bio_X509), X509_free);
-  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(read(o.tls_key, PEM_read_bio_PrivateKey),
-                                                                EVP_PKEY_free);
-  if (cert == nullptr)
-    return absl::InvalidArgumentError(absl::StrCat("--tls_cert: ", o.tls_cert, " holds no PEM certificate"));
-  if (key == nullptr)
-    return absl::InvalidArgumentError(absl::StrCat("--tls_key: ", o.tls_key, " holds no PEM private key"));
-  if (X509_check_private_key(cert.get(), key.get()) != 1) {
-    ERR_clear_error();
-    return absl::InvalidArgumentError(
-        absl::StrCat("--tls_key: ", o.tls_key, " is not the key of the certificate in ", o.tls_cert));
-  }
-  if (o.tls_client_ca.empty()) return absl::OkStatus();
-  const std::unique_ptr<X509, decltype(&X509_free)> ca(read(o.tls_client_ca, PEM_read_bio_X509), X509_free);
-  if (ca == nullptr)
-    return absl::InvalidArgumentError(
-        absl::StrCat("--tls_client_ca: ", o.tls_client_ca, " holds no PEM certificate"));
-  return absl::OkStatus();
-}
-
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const GrpcServerOptions& o) {
-  if (o.tls_cert.empty() && o.tls_key.empty() && o.tls_client_ca.empty())
-    return grpc::InsecureServerCredentials();
-  if (o.tls_cert.empty() || o.tls_key.empty())
-    return absl::InvalidArgumentError("--tls_cert, --tls_key: both are needed");
-  RETURN_IF_ERROR(CheckTlsFiles(o));
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const transport::TlsFiles& tls_files) {
+  RETURN_IF_ERROR(transport::CheckTlsFiles(tls_files));
+  if (tls_files.empty()) return grpc::InsecureServerCredentials();
   auto provider = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
-      o.tls_key, o.tls_cert, o.tls_client_ca, kCertificateRefreshSeconds);
+      tls_files.key, tls_files.cert, tls_files.client_ca, kCertificateRefreshSeconds);
   grpc::experimental::TlsServerCredentialsOptions tls(std::move(provider));
   tls.watch_identity_key_cert_pairs();
-  if (!o.tls_client_ca.empty()) {
+  if (!tls_files.client_ca.empty()) {
     tls.watch_root_certs();
     tls.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
   }
@@ -124,20 +88,21 @@ GrpcServer::~GrpcServer() {
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options,
                                                               InferenceService* service,
                                                               telemetry::Logger* logger) {
-  ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials, Credentials(options));
+  ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials, Credentials(options.tls));
   auto result = absl::WrapUnique(new GrpcServer(service));
   if (!options.health_listen.empty()) {
     ASSIGN_OR_RETURN(result->probes_, ProbeServer::Start(options.health_listen));
   }
   ASSIGN_OR_RETURN(result->acceptor_,
-                   ConnectionAcceptor::Listen("listen", options.listen, options.max_connections));
-  ConnectionAcceptor& acceptor = *result->acceptor_;
+                   transport::ConnectionAcceptor::Listen("listen", options.listen, options.max_connections,
+                                                         options.other_files));
+  transport::ConnectionAcceptor& acceptor = *result->acceptor_;
   if (acceptor.max_connections() < options.max_connections) {
     logger->Warning(
         "fewer connections than --max_connections: the limit on open files (ulimit -n) is too low",
         {{"max_connections", int64_t{acceptor.max_connections()}}});
   }
-  if (service->needs_token() && options.tls_cert.empty() && !acceptor.local())
+  if (service->needs_token() && options.tls.empty() && !acceptor.local())
     logger->Warning(
         "bearer tokens travel in plain text: set --tls_cert and --tls_key, or listen on 127.0.0.1");
   grpc::ServerBuilder builder;
@@ -151,8 +116,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   if (result->server_ == nullptr) return absl::UnavailableError("--listen: gRPC could not be started");
   result->SetHealth(/*live=*/true, /*ready=*/false);
   service->open_calls().MeasureWith(
-      [&acceptor](const std::string& peer) { return acceptor.BytesReceived(peer); });
-  acceptor.Start(result->connections_.get());
+      "grpc", [&acceptor](const std::string& peer) { return acceptor.BytesReceived(peer); });
+  PassConnections(acceptor, result->connections_.get());
   return result;
 }
 
@@ -167,7 +132,7 @@ void GrpcServer::Shutdown(absl::Time deadline) {
   SetHealth(/*live=*/true, /*ready=*/false);
   health_.EndWatches();
   server_->Shutdown(absl::ToChronoTime(deadline));
-  service_->open_calls().MeasureWith(nullptr);
+  service_->open_calls().MeasureWith("grpc", nullptr);
 }
 
 }  // namespace varserve::rpc

@@ -13,12 +13,13 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "server/grpc/connection_acceptor.h"
 #include "server/grpc/health_service.h"
 #include "server/grpc/inference_service.h"
 #include "server/grpc/probe_server.h"
 #include "server/grpc/reflection_service.h"
 #include "server/telemetry/logging.h"
+#include "server/transport/connection_acceptor.h"
+#include "server/transport/tls_files.h"
 
 namespace varserve::rpc {
 
@@ -33,11 +34,8 @@ struct GrpcServerOptions {
   absl::Duration max_connection_idle = absl::Minutes(15);
   absl::Duration max_connection_age = absl::Minutes(30);
   absl::Duration max_connection_age_grace = absl::Hours(1);
-  // PEM files, reloaded when they change. All empty: no TLS. With a client CA, clients must present a
-  // certificate that it signed.
-  std::string tls_cert;
-  std::string tls_key;
-  std::string tls_client_ca;
+  transport::TlsFiles tls;
+  int other_files = 0;  // that the process may open beside these connections
 };
 
 class GrpcServer {
@@ -62,7 +60,7 @@ class GrpcServer {
   InferenceService* const service_;
   HealthService health_;
   ReflectionService reflection_;
-  std::unique_ptr<ConnectionAcceptor> acceptor_;
+  std::unique_ptr<transport::ConnectionAcceptor> acceptor_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<ProbeServer> probes_;  // may be null

@@ -7,8 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "server/engine/retry_delay.h"
 #include "server/grpc/message_reactor.h"
-#include "server/grpc/peer.h"
 #include "server/grpc/wire.h"
+#include "server/transport/peer.h"
 
 namespace varserve::rpc {
 namespace {
@@ -19,10 +19,10 @@ using grpc::health::v1::HealthCheckResponse;
 constexpr int64_t kMaxRequestBytes = 4096;
 constexpr size_t kMaxWatchers = 1000;
 
-CallReactor::Context ContextOf(grpc::CallbackServerContext* context, OpenCalls* open_calls) {
+CallReactor::Context ContextOf(grpc::CallbackServerContext* context, transport::OpenCalls* open_calls) {
   return {.call = context,
           .open_calls = open_calls,
-          .caller = AddressOf(context->peer()),
+          .caller = transport::AddressOf(context->peer()),
           .arrival = open_calls->clock().Now()};
 }
 
@@ -80,7 +80,7 @@ class HealthService::Watcher : public CallReactor {
   std::optional<Serving> untold_ ABSL_GUARDED_BY(mu_);
 };
 
-HealthService::HealthService(OpenCalls* open_calls) : open_calls_(open_calls) {
+HealthService::HealthService(transport::OpenCalls* open_calls) : open_calls_(open_calls) {
   AddRawMethod("/grpc.health.v1.Health/Check", [this](auto* context) { return Check(context); });
   AddRawMethod("/grpc.health.v1.Health/Watch", [this](auto* context) { return Watch(context); });
 }

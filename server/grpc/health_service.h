@@ -11,14 +11,14 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "grpc/health/v1/health.pb.h"
-#include "server/grpc/open_calls.h"
 #include "server/grpc/raw_service.h"
+#include "server/transport/open_calls.h"
 
 namespace varserve::rpc {
 
 class HealthService : public RawService {
  public:
-  explicit HealthService(OpenCalls* open_calls);
+  explicit HealthService(transport::OpenCalls* open_calls);
   ~HealthService() override;
 
   // Sets whether the service `name` is serving, and notifies its watchers.
@@ -37,7 +37,7 @@ class HealthService : public RawService {
       ABSL_LOCKS_EXCLUDED(mu_);
   void RemoveWatcher(Watcher* watcher) ABSL_LOCKS_EXCLUDED(mu_);
 
-  OpenCalls* const open_calls_;
+  transport::OpenCalls* const open_calls_;
   mutable absl::Mutex mu_;
   std::map<std::string, Serving> services_ ABSL_GUARDED_BY(mu_);
   uint64_t version_ ABSL_GUARDED_BY(mu_) = 0;  // of services_

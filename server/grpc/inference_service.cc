@@ -18,11 +18,7 @@ constexpr int64_t kMaxEmptyRequestBytes = 4096;  // a later version may add fiel
 }  // namespace
 
 InferenceService::InferenceService(const ServiceOptions& options, chat::ChatService* chat)
-    : options_(options),
-      chat_(chat),
-      open_calls_({.write_timeout = options.write_timeout,
-                   .receive = {.bytes = options.receive_memory, .timeout = options.read_timeout},
-                   .clock = options.clock}) {
+    : options_(options), chat_(chat) {
   AddStreamingMethod<v1::AnswerRequest>("/varserve.v1.VisionLanguage/Answer");
   AddStreamingMethod<v1::CaptionRequest>("/varserve.v1.VisionLanguage/Caption");
   AddStreamingMethod<v1::GenerateRequest>("/varserve.v1.VisionLanguage/Generate");
@@ -39,7 +35,7 @@ void InferenceService::AddStreamingMethod(const char* path) {
 absl::Status InferenceService::Identify(const grpc::CallbackServerContext& context,
                                         chat::CallMetadata& metadata) const {
   if (options_.tokens != nullptr) {
-    ASSIGN_OR_RETURN(metadata.caller, options_.tokens->Check(context.client_metadata()));
+    ASSIGN_OR_RETURN(metadata.caller, options_.tokens->Check(MetadataValue(context, "authorization")));
   }
   return metadata.status;
 }
@@ -47,7 +43,7 @@ absl::Status InferenceService::Identify(const grpc::CallbackServerContext& conte
 CallReactor::Context InferenceService::ContextOf(grpc::CallbackServerContext* context,
                                                  const chat::CallMetadata& metadata) {
   return {.call = context,
-          .open_calls = &open_calls_,
+          .open_calls = options_.open_calls,
           .caller = metadata.caller,
           .arrival = metadata.arrival,
           .deadline = metadata.deadline,
@@ -86,7 +82,7 @@ InferenceService::Reactor* InferenceService::GetModel(grpc::CallbackServerContex
   const absl::StatusOr<ModelRef> model = identified.ok() ? chat_->model() : identified;
   const auto call = MessageReactor::Create(ContextOf(context, metadata));
   const auto end = [this, call](const absl::Status& status) {
-    options_.metrics->OnRequestEnd({.method = "GetModel", .code = status.code()});
+    options_.metrics->OnRequestEnd({.transport = "grpc", .method = "GetModel", .code = status.code()});
     call->Abort(status);
   };
   if (!model.ok()) {
@@ -96,7 +92,8 @@ InferenceService::Reactor* InferenceService::GetModel(grpc::CallbackServerContex
   call->ReadOne(kMaxEmptyRequestBytes,
                 [this, call, end, model = *model](const absl::StatusOr<CallReactor::Message>& message) {
                   if (!message.ok()) return end(message.status());
-                  options_.metrics->OnRequestEnd({.method = "GetModel", .code = absl::StatusCode::kOk});
+                  options_.metrics->OnRequestEnd(
+                      {.transport = "grpc", .method = "GetModel", .code = absl::StatusCode::kOk});
                   call->Reply(model->description);
                 });
   return call.get();

@@ -10,33 +10,29 @@
 #include "server/base/clock.h"
 #include "server/chat/call.h"
 #include "server/chat/chat_service.h"
-#include "server/grpc/bearer_tokens.h"
 #include "server/grpc/call_reactor.h"
-#include "server/grpc/open_calls.h"
 #include "server/grpc/raw_service.h"
 #include "server/telemetry/metrics.h"
+#include "server/transport/bearer_tokens.h"
+#include "server/transport/open_calls.h"
 
 namespace varserve::rpc {
 
 struct ServiceOptions {
-  int64_t max_message_bytes = 64 << 20;  // per request
-  // Requests that are arriving or waiting for a worker; at least max_message_bytes.
-  int64_t receive_memory = 256 << 20;
-  absl::Duration read_timeout = absl::Seconds(60);   // for a request to arrive
-  absl::Duration write_timeout = absl::Seconds(60);  // for a reader to take a message
-  const BearerTokens* tokens = nullptr;              // null: everyone may call
+  int64_t max_message_bytes = 64 << 20;             // per request
+  transport::OpenCalls* open_calls = nullptr;       // of all transports; outlives the service
+  const transport::BearerTokens* tokens = nullptr;  // null: everyone may call
   telemetry::Metrics* metrics = nullptr;
   const Clock* clock = nullptr;  // the chat service's
 };
 
 class InferenceService : public RawService {
  public:
-  // The chat service must outlive the calls, and must end before this object, whose memory its work may hold.
+  // The chat service must outlive the calls.
   InferenceService(const ServiceOptions& options, chat::ChatService* chat);
 
   bool needs_token() const { return options_.tokens != nullptr; }
-  // Shared by all services of a server.
-  OpenCalls& open_calls() { return open_calls_; }
+  transport::OpenCalls& open_calls() { return *options_.open_calls; }
 
  private:
   using ModelRef = chat::ChatService::ModelRef;
@@ -53,7 +49,6 @@ class InferenceService : public RawService {
 
   const ServiceOptions options_;
   chat::ChatService* const chat_;
-  OpenCalls open_calls_;
 };
 
 }  // namespace varserve::rpc

@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "server/base/status_macros.h"
+#include "server/grpc/pass_connections.h"
 #include "varserve/v1/inference.grpc.pb.h"
 
 namespace varserve::rpc {
@@ -56,7 +57,8 @@ ProbeServer::~ProbeServer() {
 
 absl::StatusOr<std::unique_ptr<ProbeServer>> ProbeServer::Start(const std::string& listen) {
   auto result = absl::WrapUnique(new ProbeServer());
-  ASSIGN_OR_RETURN(result->acceptor_, ConnectionAcceptor::Listen("health_listen", listen, kMostConnections));
+  ASSIGN_OR_RETURN(result->acceptor_,
+                   transport::ConnectionAcceptor::Listen("health_listen", listen, kMostConnections));
   grpc::ServerBuilder builder;
   result->connections_ = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
@@ -72,7 +74,7 @@ absl::StatusOr<std::unique_ptr<ProbeServer>> ProbeServer::Start(const std::strin
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kMostIdleMs);
   result->server_ = builder.BuildAndStart();
   if (result->server_ == nullptr) return absl::UnavailableError("--health_listen: gRPC could not be started");
-  result->acceptor_->Start(result->connections_.get());
+  PassConnections(*result->acceptor_, result->connections_.get());
   return result;
 }
 

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "server/grpc/connection_acceptor.h"
+#include "server/transport/connection_acceptor.h"
 
 namespace varserve::rpc {
 
@@ -27,7 +27,7 @@ class ProbeServer {
   ProbeServer();
 
   std::unique_ptr<Service> service_;
-  std::unique_ptr<ConnectionAcceptor> acceptor_;
+  std::unique_ptr<transport::ConnectionAcceptor> acceptor_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections_;
   std::unique_ptr<grpc::Server> server_;
 };

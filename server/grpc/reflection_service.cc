@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "server/grpc/message_reactor.h"
-#include "server/grpc/peer.h"
 #include "server/grpc/wire.h"
+#include "server/transport/peer.h"
 
 namespace varserve::rpc {
 namespace {
@@ -35,7 +35,7 @@ void NotFound(const std::string& what, ReflectionService::Response& response) {
 
 }  // namespace
 
-ReflectionService::ReflectionService(OpenCalls* open_calls, std::vector<std::string> services)
+ReflectionService::ReflectionService(transport::OpenCalls* open_calls, std::vector<std::string> services)
     : open_calls_(open_calls), services_(std::move(services)) {
   AddRawMethod("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
                [this](auto* context) { return Begin(context); });
@@ -44,7 +44,7 @@ ReflectionService::ReflectionService(OpenCalls* open_calls, std::vector<std::str
 ReflectionService::Reactor* ReflectionService::Begin(grpc::CallbackServerContext* context) {
   const auto call = MessageReactor::Create({.call = context,
                                             .open_calls = open_calls_,
-                                            .caller = AddressOf(context->peer()),
+                                            .caller = transport::AddressOf(context->peer()),
                                             .arrival = open_calls_->clock().Now()});
   call->ReadAll(kMaxRequestBytes, [this, call](absl::StatusOr<CallReactor::Message> message) {
     if (!message.ok()) return call->Abort(message.status());

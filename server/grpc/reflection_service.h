@@ -7,15 +7,15 @@
 #include <vector>
 
 #include "grpc/reflection/v1alpha/reflection.pb.h"
-#include "server/grpc/open_calls.h"
 #include "server/grpc/raw_service.h"
+#include "server/transport/open_calls.h"
 
 namespace varserve::rpc {
 
 class ReflectionService : public RawService {
  public:
   // `services`: full names of the services that can be called.
-  ReflectionService(OpenCalls* open_calls, std::vector<std::string> services);
+  ReflectionService(transport::OpenCalls* open_calls, std::vector<std::string> services);
 
   using Request = grpc::reflection::v1alpha::ServerReflectionRequest;
   using Response = grpc::reflection::v1alpha::ServerReflectionResponse;
@@ -24,7 +24,7 @@ class ReflectionService : public RawService {
  private:
   Reactor* Begin(grpc::CallbackServerContext* context);
 
-  OpenCalls* const open_calls_;
+  transport::OpenCalls* const open_calls_;
   const std::vector<std::string> services_;
 };
 

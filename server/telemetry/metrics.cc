@@ -2,6 +2,8 @@
 
 #include <prometheus/text_serializer.h>
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 
@@ -55,9 +57,10 @@ PerMode<Counter> AddTokens(const MetricFamilies& families, const char* name, con
 }
 
 // gRPC's names of the codes.
-Counter& RequestSeries(Family<Counter>& requests, absl::string_view method, StatusCode code,
-                       absl::string_view finish_reason, Mode var) {
-  return requests.Add({{"method", std::string(method)},
+Counter& RequestSeries(Family<Counter>& requests, absl::string_view transport, absl::string_view method,
+                       StatusCode code, absl::string_view finish_reason, Mode var) {
+  return requests.Add({{"transport", std::string(transport)},
+                       {"method", std::string(method)},
                        {"code", absl::StatusCodeToString(code)},
                        {"finish_reason", std::string(finish_reason)},
                        {"var", ModeName(var)}});
@@ -65,21 +68,27 @@ Counter& RequestSeries(Family<Counter>& requests, absl::string_view method, Stat
 
 // Every combination that a client can cause.
 void AddRequestSeries(Family<Counter>& requests) {
-  for (const char* method : {"Answer", "Caption", "Generate", "Compare"}) {
+  for (const auto& [transport, method] :
+       {std::pair{"grpc", "Answer"}, std::pair{"grpc", "Caption"}, std::pair{"grpc", "Generate"},
+        std::pair{"grpc", "Compare"}, std::pair{"http", "ChatCompletions"}}) {
     for (const Mode var : {Mode::kOff, Mode::kObserve, Mode::kOn}) {
       for (const char* reason : {"stop", "stop_string", "length"}) {
-        RequestSeries(requests, method, StatusCode::kOk, reason, var);
+        RequestSeries(requests, transport, method, StatusCode::kOk, reason, var);
       }
       for (const StatusCode code :
            {StatusCode::kInvalidArgument, StatusCode::kFailedPrecondition, StatusCode::kResourceExhausted,
             StatusCode::kDeadlineExceeded, StatusCode::kUnauthenticated, StatusCode::kUnavailable,
             StatusCode::kInternal, StatusCode::kCancelled}) {
-        RequestSeries(requests, method, code, "none", var);
+        RequestSeries(requests, transport, method, code, "none", var);
       }
     }
   }
-  for (const StatusCode code : {StatusCode::kOk, StatusCode::kUnauthenticated, StatusCode::kUnavailable}) {
-    RequestSeries(requests, "GetModel", code, "none", Mode::kOff);
+  RequestSeries(requests, "http", "ChatCompletions", StatusCode::kNotFound, "none",
+                Mode::kOff);  // another model
+  for (const auto& [transport, method] : {std::pair{"grpc", "GetModel"}, std::pair{"http", "ListModels"}}) {
+    for (const StatusCode code : {StatusCode::kOk, StatusCode::kUnauthenticated, StatusCode::kUnavailable}) {
+      RequestSeries(requests, transport, method, code, "none", Mode::kOff);
+    }
   }
 }
 
@@ -87,7 +96,8 @@ void AddRequestSeries(Family<Counter>& requests) {
 
 Metrics::RequestMetrics::RequestMetrics(const MetricFamilies& families)
     : ended(families.Counter("requests_total",
-                             "Calls that ended, by gRPC status; each setting of a Compare counts. var is off "
+                             "Calls that ended, by gRPC status; each setting of a Compare counts, and each "
+                             "answer of a request for n. var is off "
                              "if the request was rejected before its mode was known.")),
       duration(AddLatency(families, "request_duration_seconds",
                           "From a call's arrival to its end, for calls that ended with OK.")),
@@ -162,7 +172,7 @@ void Metrics::OnModelLoaded(const LoadedModel& model) {
 
 void Metrics::OnRequestEnd(const RequestRecord& r) {
   const int mode = Index(r.var);
-  RequestSeries(requests_.ended, r.method, r.code, r.finish_reason, r.var).Increment();
+  RequestSeries(requests_.ended, r.transport, r.method, r.code, r.finish_reason, r.var).Increment();
   if (r.admitted) {
     requests_.prompt_tokens[mode]->Increment(static_cast<double>(r.prompt_tokens));
     requests_.visual_tokens[mode]->Increment(static_cast<double>(r.visual_tokens));

@@ -36,7 +36,8 @@ struct LoadedModel {
 
 // One finished call, or one setting of a Compare.
 struct RequestRecord {
-  absl::string_view method;  // Answer, Caption, ...
+  absl::string_view transport;  // grpc or http
+  absl::string_view method;     // Answer, Caption, ...
   absl::StatusCode code = absl::StatusCode::kOk;
   absl::string_view finish_reason = "none";  // stop, stop_string or length; none if the request failed
   interventions::Mode var = interventions::Mode::kOff;

@@ -21,7 +21,7 @@ MIB = 1 << 20
 
 class NetworkPolicyTest(unittest.TestCase):
     CLIENT, OTHER, PROMETHEUS = {"app": "frontend"}, {"app": "other"}, {"app": "prometheus"}
-    PORTS: ClassVar = {"grpc": 50051, "metrics": 9464, "health": 50052}
+    PORTS: ClassVar = {"grpc": 50051, "http": 8000, "metrics": 9464, "health": 50052}
 
     def allowed(self, objects: dict, source: dict, target: str, port: str | int, namespace: str = "varserve") -> bool:
         """Whether Kubernetes lets a pod with these labels reach a port of the chart's pods."""
@@ -45,6 +45,8 @@ class NetworkPolicyTest(unittest.TestCase):
         self.assertTrue(self.allowed(objects, self.CLIENT, "varserve", "grpc"))
         self.assertFalse(self.allowed(objects, self.CLIENT, "varserve", "grpc", namespace="elsewhere"))
         self.assertFalse(self.allowed(objects, self.OTHER, "varserve", "grpc"))
+        self.assertTrue(self.allowed(objects, self.CLIENT, "varserve", "http"))
+        self.assertFalse(self.allowed(objects, self.OTHER, "varserve", "http"))
         self.assertFalse(self.allowed(objects, self.CLIENT, "varserve", "health"))
         self.assertTrue(self.allowed(objects, self.PROMETHEUS, "varserve", "metrics", namespace="monitoring"))
 
@@ -55,6 +57,7 @@ class NetworkPolicyTest(unittest.TestCase):
         self.assertTrue(self.allowed(objects, self.CLIENT, "varserve-envoy", "grpc"))
         self.assertFalse(self.allowed(objects, self.OTHER, "varserve-envoy", "grpc"))
         self.assertFalse(self.allowed(objects, self.CLIENT, "varserve", "grpc"))
+        self.assertTrue(self.allowed(objects, self.CLIENT, "varserve", "http"))  # which Envoy does not carry
         self.assertTrue(self.allowed(objects, self.envoy_labels(objects), "varserve", "grpc"))
         egress = objects["NetworkPolicy", "varserve-envoy"]["spec"]["egress"]
         self.assertEqual([p["port"] for rule in egress for p in rule["ports"]], [53, 53, 50051])

@@ -35,6 +35,7 @@ class ServerProcess {
   std::string address() const;
   std::string health_address() const;  // of --health_listen
   int metrics_port() const { return LoggedPort("metrics"); }
+  int http_port() const { return LoggedPort("http"); }
   // Between the server and its log, with LogTo::kPipe.
   LogPipe& log_pipe() { return *log_pipe_; }
   // What it wrote to standard error so far.

@@ -25,6 +25,7 @@ v1::Model WithDefaults(v1::Model model, const engine::ModelFacts& facts) {
   if (limits.max_image_bytes() == 0) limits.set_max_image_bytes(1 << 20);
   if (limits.max_image_pixels() == 0) limits.set_max_image_pixels(1 << 20);
   limits.set_max_map_bytes(1 << 20);
+  if (model.name().empty()) model.set_name("test");
   model.mutable_decoder()->set_context(static_cast<uint32_t>(facts.context));
   if (model.decoder().vocabulary() == 0) model.mutable_decoder()->set_vocabulary(64);
   model.mutable_decoder()->set_layers(static_cast<uint32_t>(facts.num_layers));
@@ -40,7 +41,14 @@ chat::ChatOptions Complete(chat::ChatOptions options, ByteBudget* image_memory, 
   return options;
 }
 
-rpc::ServiceOptions Complete(rpc::ServiceOptions options, telemetry::Metrics* metrics, const Clock* clock) {
+transport::OpenCalls::Options Complete(transport::OpenCalls::Options options, const Clock* clock) {
+  options.clock = clock;
+  return options;
+}
+
+rpc::ServiceOptions Complete(rpc::ServiceOptions options, transport::OpenCalls* open_calls,
+                             telemetry::Metrics* metrics, const Clock* clock) {
+  options.open_calls = open_calls;
   options.metrics = metrics;
   options.clock = clock;
   return options;
@@ -68,12 +76,27 @@ InProcessServer::InProcessServer(engine::ModelRunner* runner,
       engine_(std::make_unique<engine::Engine>(
           engine::EngineOptions{.scheduler = options.scheduler, .queue = options.queue}, runner, &metrics_,
           &clock_)),
+      open_calls_(std::make_unique<transport::OpenCalls>(Complete(options.calls, &clock_))),
       chat_(std::make_unique<chat::ChatService>(
           Complete(options.chat, &image_memory_, &metrics_, logger_.get(), &clock_))),
-      service_(std::make_unique<rpc::InferenceService>(Complete(options.service, &metrics_, &clock_),
-                                                       chat_.get())),
+      service_(std::make_unique<rpc::InferenceService>(
+          Complete(options.service, open_calls_.get(), &metrics_, &clock_), chat_.get())),
       server_(*rpc::GrpcServer::Start(Local(options.grpc), service_.get(), logger_.get())),
       port_(server_->port()) {
+  http::HttpServerOptions http = options.http;
+  http.listen = "127.0.0.1:0";
+  http_server_ = *http::HttpServer::Start(
+      http,
+      std::make_unique<http::OpenAiService>(
+          http::ServiceOptions{.max_message_bytes = options.service.max_message_bytes,
+                               .open_calls = open_calls_.get(),
+                               .tokens = options.service.tokens,
+                               .metrics = &metrics_,
+                               .clock = &clock_,
+                               .server_version = "version"},
+          chat_.get()),
+      logger_.get());
+  http_port_ = http_server_->port();
   metrics_.OnModelLoaded({.dtype = "", .device = "", .num_layers = runner->facts().num_layers});
   auto model = std::make_shared<chat::ServingModel>();
   model->engine = engine_.get();
@@ -97,6 +120,7 @@ void InProcessServer::Stop() {
   chat_->Refuse("stopped");
   engine_->Drain(clock_.Now());
   server_->Shutdown(absl::Now() + absl::Seconds(5));
+  http_server_->Shutdown(absl::Seconds(5));
   server_.reset();
   chat_.reset();  // its workers use the engine and the streams to their end
   service_.reset();

@@ -1,5 +1,5 @@
-// The gRPC service with a real engine in the test's own process, around whatever model runner a test brings;
-// clients come over a real connection. Thread-safe after construction.
+// The gRPC and HTTP services with a real engine in the test's own process, around whatever model runner a
+// test brings; clients come over a real connection. Thread-safe after construction.
 #pragma once
 
 #include <memory>
@@ -13,8 +13,10 @@
 #include "server/engine/engine.h"
 #include "server/grpc/grpc_server.h"
 #include "server/grpc/inference_service.h"
+#include "server/http/http_server.h"
 #include "server/telemetry/logging.h"
 #include "server/telemetry/metrics.h"
+#include "server/transport/open_calls.h"
 #include "tests/testing/small_preprocessor.h"
 
 namespace varserve::testing {
@@ -23,8 +25,10 @@ struct InProcessOptions {
   engine::SchedulerOptions scheduler;
   engine::QueueLimits queue;
   chat::ChatOptions chat;
+  transport::OpenCalls::Options calls;
   rpc::ServiceOptions service;
   rpc::GrpcServerOptions grpc;
+  http::HttpServerOptions http;
   int64_t max_map_bytes = 1 << 20;
   v1::Model description;  // its limits and the decoder's vocabulary are what requests are checked against
 };
@@ -38,6 +42,7 @@ class InProcessServer {
 
   std::unique_ptr<client::InferenceClient> Connect() const;
   int port() const { return port_; }
+  int http_port() const { return http_port_; }
   std::string address() const;
   engine::Engine& engine() { return *engine_; }
   const text::Tokenizer& tokenizer() const { return preprocessor_->tokenizer(); }
@@ -61,10 +66,14 @@ class InProcessServer {
   telemetry::Metrics metrics_;
   std::shared_ptr<const chat::ServingModel> model_;
   std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<transport::OpenCalls>
+      open_calls_;                                 // outlives the chat service, whose work holds its memory
+  std::unique_ptr<http::HttpServer> http_server_;  // its calls outlive the chat service's work
   std::unique_ptr<chat::ChatService> chat_;
   std::unique_ptr<rpc::InferenceService> service_;
   std::unique_ptr<rpc::GrpcServer> server_;
   const int port_;
+  int http_port_ = 0;
 };
 
 }  // namespace varserve::testing

@@ -25,8 +25,9 @@ def memory_bytes(pid: int, field: str = "VmRSS") -> int:
 
 
 class ServerProcess:
-    """varserve-server of a build folder with a model, on free ports. `metrics` "" is no metrics. `wrapper`: the command
-    that runs it. Its log is kept in a file; `piped`: through a pipe that can break, or be read no more."""
+    """varserve-server of a build folder with a model, on free ports. `metrics` "" is no metrics, `http` "" no HTTP.
+    `wrapper`: the command that runs it. Its log is kept in a file; `piped`: through a pipe that can break, or be read
+    no more."""
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class ServerProcess:
         *flags: str,
         listen: str = "127.0.0.1:0",
         metrics: str = "127.0.0.1:0",
+        http: str = "127.0.0.1:0",
         piped: bool = False,
         wrapper: Sequence[str] = (),
     ) -> None:
@@ -44,6 +46,7 @@ class ServerProcess:
             f"--model={model}",
             f"--listen={listen}",
             f"--metrics_listen={metrics}",
+            f"--http_listen={http}",
         ]
         self._log = tempfile.NamedTemporaryFile("w+", suffix=".log")  # noqa: SIM115 (open as long as the server runs)
         self._start = time.monotonic()
@@ -57,6 +60,7 @@ class ServerProcess:
         if piped:
             self._reader.start()
         self.address = f"127.0.0.1:{self._port('listening')}"
+        self.http_address = f"127.0.0.1:{self._port('http')}" if http else ""
         self.metrics_address = f"127.0.0.1:{self._port('metrics')}" if metrics else ""
 
     def _read_pipe(self) -> None:

@@ -36,13 +36,17 @@ class TcpPeer {
   bool Send(absl::string_view text) const {
     return send(fd_, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
   }
+  // Whether something has come, or the other side has closed, within `patience`.
+  bool WaitForBytes(absl::Duration patience = absl::Seconds(60)) const {
+    pollfd readable{.fd = fd_, .events = POLLIN, .revents = 0};
+    return poll(&readable, 1, static_cast<int>(absl::ToInt64Milliseconds(patience))) == 1;
+  }
   // All that comes until the other side closes; not set if it does not within `patience` of silence.
   std::optional<std::string> ReadToEnd(absl::Duration patience = absl::Seconds(60)) const {
     std::string text;
     char buffer[1 << 16];
     while (true) {
-      pollfd readable{.fd = fd_, .events = POLLIN, .revents = 0};
-      if (poll(&readable, 1, static_cast<int>(absl::ToInt64Milliseconds(patience))) != 1) return std::nullopt;
+      if (!WaitForBytes(patience)) return std::nullopt;
       const ssize_t size = recv(fd_, buffer, sizeof(buffer), 0);
       if (size <= 0) return text;
       text.append(buffer, static_cast<size_t>(size));

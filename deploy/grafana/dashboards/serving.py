@@ -107,7 +107,12 @@ def _traffic() -> list:
             "stop: the model ended the answer. "
             "length: max_tokens was reached; if this is most of them, callers get cut-off answers.",
             REQUESTS,
-            [(rate("requests_total", 'code="OK"', 'method!="GetModel"', by="finish_reason"), "{{finish_reason}}")],
+            [
+                (
+                    rate("requests_total", 'code="OK"', 'method!~"GetModel|ListModels"', by="finish_reason"),
+                    "{{finish_reason}}",
+                )
+            ],
             stacked=True,
         ),
     ]

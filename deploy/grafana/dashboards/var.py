@@ -26,7 +26,7 @@ UID, TITLE = "varserve-var", "VARServe: VAR"
 PRESET = 'preset=~"$preset"'
 VISUAL, TEXT, ON = 'kind="visual"', 'kind="text"', 'var="on"'
 BEFORE, AFTER = 'stage="before"', 'stage="after"'
-OK, ASKED = 'code="OK"', 'method!="GetModel"'
+OK, ASKED = 'code="OK"', 'method!~"GetModel|ListModels"'
 
 
 def make(other: tuple[str, str]) -> dashboard.Dashboard:

@@ -47,7 +47,7 @@ class DifficultCallersTest : public ::testing::Test {
 TEST_F(DifficultCallersTest, WhatTheHeadersForbidIsNotRead) {
   const TempDir dir;
   const auto logger = *telemetry::Logger::Create("text", "error");
-  const auto tokens = *rpc::BearerTokens::Load(dir.Write("tokens", "secret\n"), logger.get());
+  const auto tokens = *transport::BearerTokens::Load(dir.Write("tokens", "secret\n"), logger.get());
   InProcessOptions options;
   options.service.tokens = tokens.get();
   Start(options);
@@ -93,7 +93,7 @@ TEST_F(DifficultCallersTest, SlowSendersHoldNoPlaceAndEnd) {
   InProcessOptions options;
   options.scheduler.max_running = 1;
   options.queue.max_waiting = 1;
-  options.service.read_timeout = absl::Milliseconds(500);
+  options.calls.receive.timeout = absl::Milliseconds(500);
   Start(options);
   Http2Client slow(port());
   for (int i = 0; i < 10; ++i) slow.Send(slow.Call(kGenerate), GrpcFrame("half a message", 1000));
@@ -118,7 +118,7 @@ TEST_F(DifficultCallersTest, AMessageThatIsTooLargeIsGivenUpWhileItArrives) {
 
 TEST_F(DifficultCallersTest, StalledMessagesGiveWayToOthers) {
   InProcessOptions options;
-  options.service.receive_memory = 64 << 20;
+  options.calls.receive.bytes = 64 << 20;
   Start(options);
   const std::string large = GrpcFrame(std::string(40 << 20, 'x')).substr(0, 39 << 20);
   Http2Client one(port());

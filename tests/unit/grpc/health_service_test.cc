@@ -29,7 +29,7 @@ class HealthServiceTest : public ::testing::Test {
  protected:
   HealthServiceTest() {
     service_ = std::make_unique<InferenceService>(
-        ServiceOptions{.read_timeout = absl::Seconds(1), .metrics = &metrics_, .clock = &clock_}, &chat_);
+        ServiceOptions{.open_calls = &open_calls_, .metrics = &metrics_, .clock = &clock_}, &chat_);
     server_ = *GrpcServer::Start({.listen = "127.0.0.1:0"}, service_.get(), logger_.get());
     channel_ = grpc::CreateChannel("127.0.0.1:" + std::to_string(server_->port()),
                                    grpc::InsecureChannelCredentials());
@@ -45,6 +45,7 @@ class HealthServiceTest : public ::testing::Test {
   const MonotonicClock clock_;
   const std::unique_ptr<telemetry::Logger> logger_ = *telemetry::Logger::Create("text", "error");
   telemetry::Metrics metrics_{"test", "version"};
+  transport::OpenCalls open_calls_{{.receive = {.timeout = absl::Seconds(1)}, .clock = &clock_}};
   chat::ChatService chat_{{.metrics = &metrics_, .logger = logger_.get(), .clock = &clock_}};
   std::unique_ptr<InferenceService> service_;
   std::unique_ptr<GrpcServer> server_;

@@ -92,7 +92,7 @@ TEST_F(InferenceServiceTest, ARefusedRequestGivesItsPlaceBack) {
 TEST_F(InferenceServiceTest, RefusesBytesBeyondWhatMayWaitForAWorker) {
   InProcessOptions options;
   options.chat.worker_threads = 0;
-  options.service.receive_memory = 1000;  // what arrives waits
+  options.calls.receive.bytes = 1000;  // what arrives waits
   Start(options);
   testing::Http2Client caller(server_->port());
   const int waits = caller.Call("/varserve.v1.VisionLanguage/Generate");

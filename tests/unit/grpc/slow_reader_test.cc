@@ -42,7 +42,7 @@ TEST_F(SlowReaderTest, ASlowReaderGetsItsAnswerAndHoldsUpNobody) {
 
 TEST_F(SlowReaderTest, ACallNobodyReadsIsCancelled) {
   InProcessOptions options;
-  options.service.write_timeout = absl::Milliseconds(200);
+  options.calls.write_timeout = absl::Milliseconds(200);
   Start(options);
   runner_.fault = [](const engine::StepPlan&) {
     absl::SleepFor(absl::Milliseconds(1));  // so that it is not done before it is cancelled

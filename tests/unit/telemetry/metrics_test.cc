@@ -38,7 +38,7 @@ int NumSamples(const prometheus::Registry& registry) {
 TEST_F(MetricsTest, NumberOfSeriesIsBounded) {
   metrics_.OnModelLoaded({.num_layers = 0});
   const int without_layers = NumSamples(*metrics_.registry());
-  EXPECT_EQ(without_layers, 1213);
+  EXPECT_EQ(without_layers, 1250);
 
   Metrics thirty_two("m", "1", interventions::ReportMetricsMakers());
   thirty_two.OnModelLoaded({.num_layers = 32});
@@ -49,14 +49,20 @@ TEST_F(MetricsTest, NumberOfSeriesIsBounded) {
   interventions::VarReport report;
   report.eligible_rows = 1;
   for (int l = 0; l < 32; ++l) report.layers.push_back({.layer = l});
-  for (const char* method : {"Answer", "Caption", "Generate", "Compare"}) {
+  for (const auto& [transport, method] :
+       {std::pair{"grpc", "Answer"}, std::pair{"grpc", "Caption"}, std::pair{"grpc", "Generate"},
+        std::pair{"grpc", "Compare"}, std::pair{"http", "ChatCompletions"}}) {
     for (const Mode mode : {Mode::kOff, Mode::kObserve, Mode::kOn}) {
       report.settings.mode = mode;
       for (const char* preset : {"general", "hallucination", "vision_centric", "custom"}) {
         report.preset = preset;
         for (const char* reason : {"stop", "stop_string", "length"}) {
-          thirty_two.OnRequestEnd(
-              {.method = method, .finish_reason = reason, .var = mode, .admitted = true, .report = &report});
+          thirty_two.OnRequestEnd({.transport = transport,
+                                   .method = method,
+                                   .finish_reason = reason,
+                                   .var = mode,
+                                   .admitted = true,
+                                   .report = &report});
         }
       }
       for (const absl::StatusCode code :
@@ -64,7 +70,7 @@ TEST_F(MetricsTest, NumberOfSeriesIsBounded) {
             absl::StatusCode::kResourceExhausted, absl::StatusCode::kDeadlineExceeded,
             absl::StatusCode::kUnauthenticated, absl::StatusCode::kUnavailable, absl::StatusCode::kInternal,
             absl::StatusCode::kCancelled}) {
-        thirty_two.OnRequestEnd({.method = method, .code = code, .var = mode});
+        thirty_two.OnRequestEnd({.transport = transport, .method = method, .code = code, .var = mode});
       }
     }
   }
@@ -92,7 +98,8 @@ TEST_F(MetricsTest, EverySeriesNamesTheModelAndStartsAtZero) {
 TEST_F(MetricsTest, ARequestThatEndedWellIsCountedWithItsTimesAndTokens) {
   metrics_.OnFirstToken(Mode::kOn, absl::Milliseconds(300));
   metrics_.OnNextToken(Mode::kOn, absl::Milliseconds(20));
-  metrics_.OnRequestEnd({.method = "Answer",
+  metrics_.OnRequestEnd({.transport = "grpc",
+                         .method = "Answer",
                          .finish_reason = "stop",
                          .var = Mode::kOn,
                          .duration = absl::Seconds(2),
@@ -102,7 +109,7 @@ TEST_F(MetricsTest, ARequestThatEndedWellIsCountedWithItsTimesAndTokens) {
                          .prompt_tokens = 115,
                          .visual_tokens = 100,
                          .generated_tokens = 2});
-  EXPECT_EQ(Value("requests_total{code=OK,finish_reason=stop,method=Answer,var=on}"), 1);
+  EXPECT_EQ(Value("requests_total{code=OK,finish_reason=stop,method=Answer,transport=grpc,var=on}"), 1);
   EXPECT_EQ(Value("request_duration_seconds_sum{var=on}"), 2);
   EXPECT_EQ(Value("time_to_first_token_seconds_sum{var=on}"), 0.3);
   EXPECT_EQ(Value("inter_token_latency_seconds_sum{var=on}"), 0.02);
@@ -115,20 +122,28 @@ TEST_F(MetricsTest, ARequestThatEndedWellIsCountedWithItsTimesAndTokens) {
 }
 
 TEST_F(MetricsTest, ARefusedRequestOnlyCounts) {
-  metrics_.OnRequestEnd({.method = "Answer",
+  metrics_.OnRequestEnd({.transport = "grpc",
+                         .method = "Answer",
                          .code = absl::StatusCode::kResourceExhausted,
                          .duration = absl::Milliseconds(1),
                          .prompt_tokens = 115});
-  metrics_.OnRequestEnd({.method = "GetModel", .code = absl::StatusCode::kUnauthenticated});
-  EXPECT_EQ(Value("requests_total{code=RESOURCE_EXHAUSTED,finish_reason=none,method=Answer,var=off}"), 1);
-  EXPECT_EQ(Value("requests_total{code=UNAUTHENTICATED,finish_reason=none,method=GetModel,var=off}"), 1);
+  metrics_.OnRequestEnd(
+      {.transport = "grpc", .method = "GetModel", .code = absl::StatusCode::kUnauthenticated});
+  EXPECT_EQ(
+      Value(
+          "requests_total{code=RESOURCE_EXHAUSTED,finish_reason=none,method=Answer,transport=grpc,var=off}"),
+      1);
+  EXPECT_EQ(
+      Value("requests_total{code=UNAUTHENTICATED,finish_reason=none,method=GetModel,transport=grpc,var=off}"),
+      1);
   EXPECT_EQ(Value("prompt_tokens_total{var=off}"), 0);
   EXPECT_EQ(Value("request_duration_seconds_count{var=off}"), 0);
   EXPECT_EQ(Value("queue_time_seconds_count{var=off}"), 0);
 }
 
 TEST_F(MetricsTest, ARequestThatFailedOnItsWayHasNoDuration) {
-  metrics_.OnRequestEnd({.method = "Answer",
+  metrics_.OnRequestEnd({.transport = "grpc",
+                         .method = "Answer",
                          .code = absl::StatusCode::kDeadlineExceeded,
                          .duration = absl::Seconds(1),
                          .admitted = true,
@@ -189,14 +204,18 @@ TEST_F(MetricsTest, NothingIsLostAmongThreads) {
       report.layers = {{}};
       for (int i = 0; i < kRequests; ++i) {
         metrics_.OnNextToken(Mode::kOn, absl::Milliseconds(1));
-        metrics_.OnRequestEnd(
-            {.method = "Answer", .finish_reason = "stop", .var = Mode::kOn, .report = &report});
+        metrics_.OnRequestEnd({.transport = "grpc",
+                               .method = "Answer",
+                               .finish_reason = "stop",
+                               .var = Mode::kOn,
+                               .report = &report});
         if (i % 50 == 0) metrics_.registry()->Collect();
       }
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(Value("requests_total{code=OK,finish_reason=stop,method=Answer,var=on}"), kThreads * kRequests);
+  EXPECT_EQ(Value("requests_total{code=OK,finish_reason=stop,method=Answer,transport=grpc,var=on}"),
+            kThreads * kRequests);
   EXPECT_EQ(Value("inter_token_latency_seconds_count{var=on}"), kThreads * kRequests);
   EXPECT_EQ(Value("var_layer_rows_total{layer=0,var=on}"), kThreads * kRequests);
 }

@@ -1,0 +1,251 @@
+#include "server/http/connection.h"
+
+#include <sys/socket.h>
+
+#include <boost/asio/post.hpp>
+#include <boost/beast/http/error.hpp>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "server/http/http_message.h"
+#include "server/openai/error_reply.h"
+
+namespace varserve::http {
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+
+constexpr absl::Duration kHandshakeTimeout = absl::Seconds(20);
+constexpr absl::Duration kLingerTimeout = absl::Seconds(5);
+constexpr uint32_t kMaxHeadBytes = 16 << 10;
+constexpr size_t kReadBytes = 4096;          // of an idle connection
+constexpr size_t kReadBodyBytes = 64 << 10;  // of a body
+constexpr size_t kMaxAheadBytes = 64 << 10;  // of requests that wait for this one's reply
+
+}  // namespace
+
+Connection::Connection(std::unique_ptr<ByteStream> stream, std::string peer, const ConnectionOptions& options,
+                       OnRequest on_request, std::function<void(Connection*)> on_closed)
+    : stream_(std::move(stream)),
+      peer_(std::move(peer)),
+      options_(options),
+      on_request_(std::move(on_request)),
+      on_closed_(std::move(on_closed)),
+      end_of_life_(std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(options.max_age)),
+      timer_(stream_->socket().get_executor()) {}
+
+void Connection::Start() {
+  SetTimeout(kHandshakeTimeout);
+  stream_->Handshake([self = shared_from_this()](const auto& error, size_t /*bytes*/) {
+    if (self->phase_ == Phase::kClosed) return;
+    if (error) return self->Close();
+    self->phase_ = Phase::kIdle;
+    self->SetTimeout(self->options_.max_idle);
+    self->Read();
+  });
+}
+
+void Connection::Read() {
+  if (reading_ || phase_ == Phase::kClosed) return;
+  reading_ = true;
+  const size_t bytes = phase_ == Phase::kBody || phase_ == Phase::kLinger ? kReadBodyBytes : kReadBytes;
+  stream_->ReadSome(in_.prepare(bytes), [self = shared_from_this()](const auto& error, size_t read) {
+    self->OnRead(error, read);
+  });
+}
+
+void Connection::OnRead(const boost::system::error_code& error, size_t bytes) {
+  reading_ = false;
+  if (phase_ == Phase::kClosed) return;
+  if (error) return Break();  // also a client that only stops sending: none of HTTP's does while it waits
+  in_.commit(bytes);
+  Process();
+}
+
+void Connection::Process() {
+  switch (phase_) {
+    case Phase::kIdle:
+      phase_ = Phase::kHead;
+      parser_.emplace();
+      parser_->header_limit(kMaxHeadBytes);
+      parser_->body_limit(std::numeric_limits<uint64_t>::max());  // until it is known who answers
+      SetTimeout(options_.head_timeout);
+      return ReadHead();
+    case Phase::kHead:
+      return ReadHead();
+    case Phase::kBody:
+      return ReadBody();
+    case Phase::kReply:
+      if (in_.size() < kMaxAheadBytes) Read();
+      return;
+    case Phase::kLinger:
+      in_.consume(in_.size());
+      return Read();
+    default:
+      return;
+  }
+}
+
+bool Connection::Parse(bool (Parser::*done)() const, absl::Status* status) {
+  while (!((*parser_).*done)() && in_.size() > 0) {
+    boost::system::error_code error;
+    in_.consume(parser_->put(in_.data(), error));
+    if (error == http::error::need_more) return false;
+    if (!error) continue;
+    *status = error == http::error::body_limit
+                  ? absl::ResourceExhaustedError(absl::StrCat("request: the message is larger than the ",
+                                                              options_.max_body_bytes, " bytes it may have"))
+                  : absl::InvalidArgumentError(absl::StrCat("request: is not HTTP: ", error.message()));
+    return false;
+  }
+  return ((*parser_).*done)();
+}
+
+void Connection::ReadHead() {
+  absl::Status status;
+  if (!Parse(&Parser::is_header_done, &status)) return status.ok() ? Read() : RefuseHead(status);
+  timer_.cancel();
+  phase_ = Phase::kBody;
+  parser_->eager(true);
+  parser_->body_limit(options_.max_body_bytes);
+  const bool waits = absl::EqualsIgnoreCase(std::string(parser_->get()[http::field::expect]), "100-continue");
+  exchange_ = on_request_(*this, HeadOf());
+  if (phase_ == Phase::kClosed) return;
+  if (exchange_ == nullptr) {  // it has its reply
+    phase_ = Phase::kReply;
+    SetTimeout(options_.reply_timeout);
+    if (!parser_->is_done()) {
+      absl::Status ignored;
+      (void)Parse(&Parser::is_done, &ignored);  // what has arrived anyway
+    }
+    return Process();
+  }
+  if (phase_ != Phase::kBody) return Process();  // it is refused
+  if (waits && in_.size() == 0 && !parser_->is_done()) {
+    out_.push_back(ContinueReply());
+    if (out_.size() == 1) WriteNext();
+  }
+  ReadBody();
+}
+
+void Connection::ReadBody() {
+  absl::Status status;
+  if (!Parse(&Parser::is_done, &status)) {
+    if (status.ok()) return Read();
+    phase_ = Phase::kReply;
+    exchange_->OnBody(status);
+    return Process();
+  }
+  phase_ = Phase::kReply;
+  exchange_->OnBody(std::move(parser_->get().body()));
+  Process();
+}
+
+void Connection::RefuseHead(const absl::Status& status) {
+  phase_ = Phase::kReply;
+  closing_ = true;
+  SetTimeout(options_.reply_timeout);
+  Write(JsonReply({.status = openai::HttpStatusOf(status), .keep_alive = false}, openai::ErrorBody(status)),
+        /*last=*/true);
+}
+
+RequestHead Connection::HeadOf() const {
+  const auto& request = parser_->get();
+  const auto header = [&](auto name) { return std::string(request[name]); };
+  const std::string target(request.target());
+  RequestHead head{.method = std::string(request.method_string()),
+                   .path = target.substr(0, target.find('?')),
+                   .content_type = header(http::field::content_type),
+                   .authorization = header(http::field::authorization),
+                   .request_id = header("x-request-id"),
+                   .traceparent = header("traceparent")};
+  if (const auto length = parser_->content_length()) head.content_length = *length;
+  return head;
+}
+
+bool Connection::keep_alive() const {
+  return !closing_ && parser_.has_value() && parser_->is_done() && parser_->keep_alive() &&
+         std::chrono::steady_clock::now() < end_of_life_;
+}
+
+void Connection::Write(std::string bytes, bool last) {
+  if (phase_ == Phase::kClosed) return;
+  if (phase_ == Phase::kBody) phase_ = Phase::kReply;  // the rest of the request is not wanted
+  if (last) closing_ = !keep_alive();
+  last_written_ = last;
+  out_.push_back(std::move(bytes));
+  if (out_.size() == 1) WriteNext();
+}
+
+void Connection::WriteNext() {
+  stream_->Write(asio::buffer(out_.front()),
+                 [self = shared_from_this()](const auto& error, size_t /*bytes*/) { self->OnWrite(error); });
+}
+
+void Connection::OnWrite(const boost::system::error_code& error) {
+  if (phase_ == Phase::kClosed) return;
+  if (error) return Break();
+  out_.pop_front();
+  if (!out_.empty()) return WriteNext();
+  if (last_written_) return EndReply();
+  if (exchange_ != nullptr && phase_ == Phase::kReply) exchange_->OnWritten();
+}
+
+void Connection::EndReply() {
+  last_written_ = false;
+  exchange_.reset();
+  if (closing_) return Linger();
+  parser_.reset();
+  phase_ = Phase::kIdle;
+  SetTimeout(options_.max_idle);
+  in_.size() > 0 ? Process() : Read();
+}
+
+// Closing a socket that has unread bytes would take the reply from a client that is still sending.
+void Connection::Linger() {
+  phase_ = Phase::kLinger;
+  SetTimeout(kLingerTimeout);
+  ::shutdown(stream_->socket().native_handle(), SHUT_WR);
+  in_.consume(in_.size());
+  Read();
+}
+
+void Connection::SetTimeout(absl::Duration timeout) {
+  timer_.expires_after(absl::ToChronoNanoseconds(timeout));
+  timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+    const std::shared_ptr<Connection> self = weak.lock();
+    if (self == nullptr || error || self->timer_.expiry() > std::chrono::steady_clock::now()) return;
+    self->Break();
+  });
+}
+
+void Connection::Shutdown() {
+  closing_ = true;
+  if (phase_ == Phase::kIdle || phase_ == Phase::kHandshake || phase_ == Phase::kHead) return Close();
+  if (phase_ == Phase::kLinger) SetTimeout(absl::Seconds(1));
+}
+
+void Connection::Break() {
+  if (phase_ == Phase::kClosed) return;
+  phase_ = Phase::kClosed;
+  if (const std::shared_ptr<Exchange> exchange = std::move(exchange_)) exchange->OnGone();
+  Close();
+}
+
+void Connection::Close() {
+  phase_ = Phase::kClosed;
+  exchange_.reset();
+  timer_.cancel();
+  boost::system::error_code ignored;
+  stream_->socket().close(ignored);
+  if (const auto on_closed = std::exchange(on_closed_, nullptr)) on_closed(this);
+}
+
+void Connection::Post(std::function<void()> work) {
+  asio::post(stream_->socket().get_executor(), std::move(work));
+}
+
+}  // namespace varserve::http

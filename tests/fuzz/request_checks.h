@@ -1,0 +1,63 @@
+// What holds for every conversation that a reader of requests accepts, and for every refusal. Aborts
+// otherwise.
+#pragma once
+
+#include <cstdlib>
+#include <variant>
+
+#include "server/chat/chat_request.h"
+#include "server/chat/request_options.h"
+#include "server/interventions/table/table.h"
+#include "varserve/v1/inference.pb.h"
+
+namespace varserve::chat {
+
+inline constexpr int kVocabulary = 1000;
+inline constexpr int kLayers = 30;
+
+inline void Check(bool condition) {
+  if (!condition) std::abort();
+}
+
+// INVALID_ARGUMENT that says where.
+inline void CheckRefusal(const absl::Status& status) {
+  Check(absl::IsInvalidArgument(status) && status.message().find(':') != absl::string_view::npos);
+}
+
+inline void CheckSampling(const SamplingRequest& request) {
+  const engine::SamplingParams& p = request.params;
+  Check(p.max_tokens >= 1 && p.temperature >= 0 && p.temperature <= 5 && p.top_p > 0 && p.top_p <= 1);
+  Check(p.top_k >= 0 && p.top_k <= kVocabulary && p.repetition_penalty > 0 && p.logprobs >= -1 &&
+        p.logprobs <= 20);
+  Check(request.stop.size() <= 8);
+  for (const std::string& stop : request.stop) Check(!stop.empty() && stop.size() <= 256);
+}
+
+inline void CheckSetting(const interventions::Setting& setting) {
+  v1::Started started;
+  setting.Describe(started);
+  const v1::VarOptions& o = started.var();
+  Check(o.tau() > 0 && o.rho() >= 0 && o.rho() <= 1 && o.p() >= 0 && o.p() <= 1);
+  Check(o.min_visual_attention() >= 0 && o.min_visual_attention() <= 1);
+  Check(o.first_layer() <= o.last_layer() && o.last_layer() < kLayers);
+  for (const int layer : setting.map_layers()) Check(layer >= 0 && layer < kLayers);
+}
+
+inline void CheckChat(const ChatRequest& chat) {
+  Check(!chat.messages.empty() && !chat.settings.empty() && chat.settings.size() <= kMaxSettings);
+  size_t images = 0;
+  for (const text::Message& message : chat.messages) {
+    Check(!message.parts.empty());
+    for (const text::Part& part : message.parts) images += std::holds_alternative<text::ImagePart>(part);
+  }
+  Check(images == chat.pictures.size());
+  const auto sampling = ReadGenerateOptions(*chat.options, kVocabulary, 1);
+  sampling.ok() ? CheckSampling(*sampling) : CheckRefusal(sampling.status());
+  for (const auto& [field, options] : chat.settings) {
+    const auto setting =
+        interventions::ReadOptions(*options, {.var = {.profile_tau = 20.0F, .num_layers = kLayers}});
+    setting.ok() ? CheckSetting(**setting) : CheckRefusal(setting.status());
+  }
+}
+
+}  // namespace varserve::chat

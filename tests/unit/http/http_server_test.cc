@@ -1,0 +1,168 @@
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "tests/testing/fake_model_runner.h"
+#include "tests/testing/gate.h"
+#include "tests/testing/in_process_server.h"
+#include "tests/testing/tcp_peer.h"
+
+namespace varserve::http {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+using varserve::testing::FakeModelRunner;
+using varserve::testing::InProcessOptions;
+using varserve::testing::InProcessServer;
+using varserve::testing::TcpPeer;
+
+// A POST that closes its connection after the reply, with these fields beside a question.
+std::string Post(const json& fields = json::object()) {
+  json body = {{"model", "test"},
+               {"messages", {{{"role", "user"}, {"content", "Hello"}}}},
+               {"max_tokens", 5},
+               {"ignore_eos", true}};
+  body.update(fields);
+  const std::string text = body.dump();
+  return absl::StrCat(
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: "
+      "application/json\r\n",
+      "Content-Length: ", text.size(), "\r\n\r\n", text);
+}
+
+class HttpServerTest : public ::testing::Test {
+ protected:
+  void Start(InProcessOptions options = {}) {
+    runner_.fault = [this](const engine::StepPlan&) {
+      gate_.Pass();
+      return absl::OkStatus();
+    };
+    server_ =
+        std::make_unique<InProcessServer>(&runner_, testing::LoadSmallPreprocessor(), std::move(options));
+  }
+  // The whole reply.
+  std::string Ask(const std::string& request) const {
+    const TcpPeer peer(server_->http_port());
+    EXPECT_TRUE(peer.Send(request));
+    return peer.ReadToEnd().value_or("no end");
+  }
+  void WaitForEnds(const std::string& code, int count) {
+    while (server_->Metric("requests_total", code) < count) absl::SleepFor(absl::Milliseconds(1));
+  }
+
+  FakeModelRunner runner_{FakeModelRunner::LongContextFacts()};
+  varserve::testing::Gate gate_;
+  std::unique_ptr<InProcessServer> server_;
+};
+
+TEST_F(HttpServerTest, AnswersWholeAndInPieces) {
+  Start();
+  const std::string whole = Ask(Post());
+  EXPECT_THAT(whole, StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_EQ(json::parse(whole.substr(whole.find("\r\n\r\n") + 4))["usage"]["completion_tokens"], 5);
+  const std::string stream = Ask(Post({{"stream", true}}));
+  EXPECT_THAT(stream, HasSubstr("Content-Type: text/event-stream"));
+  EXPECT_THAT(stream, HasSubstr("\"finish_reason\":\"length\""));
+  EXPECT_TRUE(absl::EndsWith(stream, "data: [DONE]\n\n\r\n0\r\n\r\n")) << stream;
+  EXPECT_EQ(server_->Metric("requests_total", "ChatCompletions"), 2);
+}
+
+TEST_F(HttpServerTest, ManyAtOnce) {
+  Start();
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 8; ++i) {
+    callers.emplace_back([this, i] {
+      for (int j = 0; j < 10; ++j) {
+        EXPECT_THAT(Ask(Post({{"stream", (i + j) % 2 == 0}, {"n", 1 + j % 3}})),
+                    StartsWith("HTTP/1.1 200 OK\r\n"));
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+}
+
+TEST_F(HttpServerTest, WhoLeavesIsCancelled) {
+  Start();
+  gate_.Close();
+  {
+    const TcpPeer waiting(server_->http_port());
+    ASSERT_TRUE(waiting.Send(Post({{"max_tokens", 8000}})));
+    gate_.WaitForArrival();
+    const TcpPeer sending(server_->http_port());
+    ASSERT_TRUE(sending.Send(Post().substr(0, 200)));
+  }
+  gate_.Open();
+  WaitForEnds("CANCELLED", 2);
+  server_->WaitUntilIdle();
+  EXPECT_EQ(server_->Metric("kv_cache_usage_ratio"), 0);
+}
+
+TEST_F(HttpServerTest, ASlowReaderIsDisconnected) {
+  InProcessOptions options;
+  options.calls.write_timeout = absl::Milliseconds(200);
+  Start(std::move(options));
+  runner_.edit_output = [](engine::StepOutput& output) {
+    for (engine::SequenceResult& result : output.results) {
+      if (!result.token.has_value()) continue;
+      result.token->id = 800;
+      result.token->top.assign(20, {65, -1.5F});
+    }
+  };
+  TcpPeer slow;
+  slow.SetReceiveBuffer(4096);
+  ASSERT_TRUE(slow.Connect(server_->http_port()));
+  ASSERT_TRUE(
+      slow.Send(Post({{"max_tokens", 4000}, {"stream", true}, {"logprobs", true}, {"top_logprobs", 20}})));
+  WaitForEnds("CANCELLED", 1);
+  EXPECT_THAT(Ask(Post()), StartsWith("HTTP/1.1 200 OK\r\n"));
+}
+
+TEST_F(HttpServerTest, AFailureInTheMiddleEndsTheStreamWithAnError) {
+  Start();
+  const TcpPeer peer(server_->http_port());
+  gate_.Close();
+  int steps = 0;
+  runner_.fault = [&](const engine::StepPlan&) {
+    if (++steps < 4) return absl::OkStatus();
+    gate_.Pass();
+    return absl::InternalError("broken");
+  };
+  ASSERT_TRUE(peer.Send(Post({{"stream", true}, {"max_tokens", 50}})));
+  ASSERT_TRUE(peer.WaitForBytes());
+  gate_.Open();
+  const std::string reply = peer.ReadToEnd().value_or("no end");
+  EXPECT_THAT(reply, StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_THAT(reply, HasSubstr("data: {\"error\":{"));
+  EXPECT_THAT(reply, ::testing::Not(HasSubstr("[DONE]")));
+}
+
+TEST_F(HttpServerTest, EndsWithCallsInEveryState) {
+  Start();
+  gate_.Close();
+  const TcpPeer idle(server_->http_port());
+  const TcpPeer head(server_->http_port());
+  ASSERT_TRUE(head.Send("POST /v1"));
+  const TcpPeer body(server_->http_port());
+  ASSERT_TRUE(body.Send(Post().substr(0, 200)));
+  const TcpPeer running(server_->http_port());
+  ASSERT_TRUE(running.Send(Post({{"max_tokens", 8000}})));
+  gate_.WaitForArrival();
+  gate_.Open();
+  server_->Stop();
+  EXPECT_TRUE(idle.ReadToEnd().has_value());
+  EXPECT_TRUE(head.ReadToEnd().has_value());
+  EXPECT_TRUE(body.ReadToEnd().has_value());
+  EXPECT_TRUE(running.ReadToEnd().has_value());
+}
+
+}  // namespace
+}  // namespace varserve::http

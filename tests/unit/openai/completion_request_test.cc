@@ -1,0 +1,191 @@
+#include "server/openai/completion_request.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+
+namespace varserve::openai {
+namespace {
+
+using nlohmann::json;
+using ::testing::ElementsAre;
+
+v1::Model Model() {
+  v1::Model model;
+  model.set_name("m");
+  model.mutable_var_profile();
+  return model;
+}
+
+// A request with these fields beside a question.
+json Request(const json& fields = json::object()) {
+  json request = {{"model", "m"}, {"messages", {{{"role", "user"}, {"content", "Hello"}}}}};
+  request.update(fields);
+  return request;
+}
+
+absl::StatusOr<std::unique_ptr<CompletionRequest>> Read(const json& request) {
+  return ReadCompletion(request.dump(), {.max_images = 2, .max_messages = 4, .max_parts = 6, .num_layers = 6},
+                        Model());
+}
+
+std::string Problem(const json& request) { return std::string(Read(request).status().message()); }
+
+json Picture(const std::string& url) { return {{"type", "image_url"}, {"image_url", {{"url", url}}}}; }
+json Text(const std::string& text) { return {{"type", "text"}, {"text", text}}; }
+json User(const json& content) { return {{"role", "user"}, {"content", content}}; }
+
+TEST(CompletionRequestTest, DefaultsAreThoseOfTheApi) {
+  const auto request = Read(Request());
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ((*request)->options.ByteSizeLong(), 0U);
+  EXPECT_EQ((*request)->var.ByteSizeLong(), 0U);
+  EXPECT_EQ((*request)->choices, 1);
+  EXPECT_FALSE((*request)->stream || (*request)->include_usage || (*request)->logprobs);
+}
+
+TEST(CompletionRequestTest, NullIsAbsent) {
+  json fields;
+  for (const char* key :
+       {"max_tokens", "max_completion_tokens", "temperature", "top_p", "seed", "stop", "logprobs",
+        "top_logprobs", "n", "stream", "stream_options", "tools", "response_format", "var"})
+    fields[key] = nullptr;
+  const auto request = Read(Request(fields));
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ((*request)->options.ByteSizeLong(), 0U);
+}
+
+TEST(CompletionRequestTest, EveryFieldArrives) {
+  const auto request = Read(Request({{"max_tokens", 7},
+                                     {"max_completion_tokens", 9},
+                                     {"temperature", 0.5},
+                                     {"top_p", 1},
+                                     {"top_k", -1},
+                                     {"repetition_penalty", 1.25},
+                                     {"seed", -1},
+                                     {"stop", {"a", "b"}},
+                                     {"ignore_eos", true},
+                                     {"logprobs", true},
+                                     {"top_logprobs", 3},
+                                     {"n", 2},
+                                     {"stream", true},
+                                     {"stream_options", {{"include_usage", true}}}}));
+  ASSERT_TRUE(request.ok()) << request.status();
+  const v1::GenerateOptions& options = (*request)->options;
+  EXPECT_EQ(options.max_tokens(), 9U);  // the newer name wins
+  EXPECT_EQ(options.temperature(), 0.5F);
+  EXPECT_EQ(options.top_p(), 1.0F);
+  EXPECT_EQ(options.top_k(), 0U);
+  EXPECT_EQ(options.repetition_penalty(), 1.25F);
+  EXPECT_EQ(options.seed(), ~uint64_t{0});
+  EXPECT_THAT(options.stop(), ElementsAre("a", "b"));
+  EXPECT_TRUE(options.ignore_eos());
+  EXPECT_EQ(options.logprobs(), 3U);
+  EXPECT_TRUE((*request)->stream && (*request)->include_usage && (*request)->logprobs);
+  EXPECT_EQ((*request)->choices, 2);
+  EXPECT_THAT((*Read(Request({{"stop", "x"}})))->options.stop(), ElementsAre("x"));
+  EXPECT_TRUE((*Read(Request({{"logprobs", true}})))->options.has_logprobs());
+}
+
+TEST(CompletionRequestTest, AConversationOfTextsAndPictures) {
+  const json assistant = {{"role", "assistant"}, {"content", "c"}, {"name", "ignored"}};
+  const json parts = {Text("a"), Picture("data:image/png;base64,QUJD"), Text("b")};
+  auto request = Read(
+      Request({{"n", 3},
+               {"messages",
+                {{{"role", "developer"}, {"content", "Be short."}}, User(parts), assistant, User("d")}}}));
+  ASSERT_TRUE(request.ok()) << request.status();
+  const chat::ChatRequest chat = ToChat(*std::move(request));
+  ASSERT_EQ(chat.messages.size(), 4U);
+  EXPECT_EQ(chat.messages[0].role, text::Role::kSystem);
+  EXPECT_EQ(chat.messages[2].role, text::Role::kAssistant);
+  ASSERT_EQ(chat.messages[1].parts.size(), 3U);
+  EXPECT_TRUE(std::holds_alternative<text::ImagePart>(chat.messages[1].parts[1]));
+  EXPECT_EQ(std::get<std::string>(chat.messages[1].parts[2]), "b");
+  ASSERT_EQ(chat.pictures.size(), 1U);
+  EXPECT_EQ(*chat.pictures[0].bytes, "ABC");
+  EXPECT_EQ(chat.pictures[0].field, "messages[1].content[1].image_url.url");
+  EXPECT_EQ(chat.settings.size(), 3U);
+  EXPECT_TRUE(chat.seed_per_setting);
+}
+
+TEST(CompletionRequestTest, TheNameAndTheBodyChooseVar) {
+  const auto request = Read(Request({{"model", "m+var-hallucination"}, {"var", {{"rho", 0.25}}}}));
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ((*request)->var.mode(), v1::VAR_MODE_ON);
+  EXPECT_EQ((*request)->var.preset(), v1::VAR_PRESET_HALLUCINATION);
+  EXPECT_EQ((*request)->var.rho(), 0.25F);
+  EXPECT_EQ((*Read(Request({{"model", "m+var"}, {"var", {{"mode", "observe"}}}})))->var.mode(),
+            v1::VAR_MODE_OBSERVE);
+}
+
+TEST(CompletionRequestTest, WhatChangesNoAnswerIsIgnored) {
+  const auto request = Read(Request({{"user", "me"},
+                                     {"metadata", {{"a", 1}}},
+                                     {"tools", json::array()},
+                                     {"tool_choice", "none"},
+                                     {"logit_bias", json::object()},
+                                     {"presence_penalty", 0.0},
+                                     {"response_format", {{"type", "text"}}},
+                                     {"modalities", {"text"}},
+                                     {"not_a_field", {{"x", {1, 2}}}}}));
+  EXPECT_TRUE(request.ok()) << request.status();
+}
+
+TEST(CompletionRequestTest, ProblemsBeginWithTheField) {
+  const std::vector<std::pair<json, std::string>> problems = {
+      {{{"model", nullptr}}, "model: is missing"},
+      {{{"model", 3}}, "model: is a number, not a string"},
+      {{{"messages", nullptr}}, "messages: is missing"},
+      {{{"messages", "Hello"}}, "messages: is a string, not an array"},
+      {{{"messages", json::array()}}, "messages: at least one is needed"},
+      {{{"messages", json::array({1})}}, "messages[0]: is a number, not an object"},
+      {{{"messages", {{{"role", "tool"}, {"content", ""}}}}},
+       "messages[0].role: \"tool\" is not system, developer, user or assistant"},
+      {{{"messages", {User("a"), {{"role", "system"}, {"content", ""}}}}},
+       "messages[1].role: only the first message may be the system's"},
+      {{{"messages", {{{"role", "assistant"}, {"content", "a"}}}}},
+       "messages[0].role: the last message must be the user's"},
+      {{{"messages", {User(nullptr)}}}, "messages[0].content: is missing"},
+      {{{"messages", {User(1)}}}, "messages[0].content: is a number, not a string or an array of parts"},
+      {{{"messages", {User(json::array())}}}, "messages[0].content: has no part"},
+      {{{"messages", {User({{{"type", "input_audio"}}})}}},
+       "messages[0].content[0].type: \"input_audio\" is not text or image_url"},
+      {{{"messages", {User({{{"type", "text"}}})}}}, "messages[0].content[0].text: is missing"},
+      {{{"messages", {User(json::array({Picture("ftp://a")}))}}},
+       "messages[0].content[0].image_url.url: is not a data: URL; send the picture itself: "
+       "data:image/jpeg;base64,..."},
+      {{{"messages", {User(json::array({Picture("data:image/png;base64,?")}))}}},
+       "messages[0].content[0].image_url.url: its data is not valid base64"},
+      {{{"messages", {User(json::array({Picture("data:image/png;base64,")}))}}},
+       "messages[0].content[0].image_url.url: is empty; send the bytes of a JPEG, PNG or WebP"},
+      {{{"messages", json(5, User("a"))}}, "messages: at most 4 messages"},
+      {{{"messages", {User(json(7, Text("a")))}}}, "messages[0].content[6]: at most 6 parts in all messages"},
+      {{{"messages", {User(json(3, Picture("data:;base64,QUJD")))}}},
+       "messages[0].content[2]: at most 2 pictures per request (--max_images)"},
+      {{{"max_tokens", 0}}, "max_tokens: is 0, not an integer of 1 to 2147483647"},
+      {{{"max_tokens", 1.5}}, "max_tokens: is 1.5, not an integer of 1 to 2147483647"},
+      {{{"seed", 9223372036854775808ULL}},
+       "seed: is 9223372036854775808, not an integer of -9223372036854775808 to 9223372036854775807"},
+      {{{"temperature", "hot"}}, "temperature: is a string, not a number"},
+      {{{"stream", 1}}, "stream: is a number, not true or false"},
+      {{{"stop", 1}}, "stop: is a number, not a string or an array of them"},
+      {{{"stop", {"a", 1}}}, "stop[1]: is a number, not a string"},
+      {{{"n", 9}}, "n: is 9, not an integer of 1 to 8"},
+      {{{"top_logprobs", 1}}, "top_logprobs: needs \"logprobs\": true"},
+      {{{"stream_options", json::object()}}, "stream_options: needs \"stream\": true"},
+      {{{"tools", {1}}}, "tools: this server does not support it"},
+      {{{"response_format", {{"type", "json_object"}}}}, "response_format.type: only text is supported"},
+      {{{"var", {{"map_layers", {0, 1, 2, 3, 4, 5, 0}}}}},
+       "var.map_layers: at most 6 layers; the model has no more, and counts them from 0"}};
+  for (const auto& [fields, problem] : problems) EXPECT_EQ(Problem(Request(fields)), problem);
+}
+
+}  // namespace
+}  // namespace varserve::openai
