@@ -11,6 +11,7 @@
 // K inputs, N outputs, C width, H heads, Hkv KV heads, D head size, L decoder layers.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "server/interventions/attention_row.h"
@@ -127,7 +128,7 @@ struct CpuKernels {
   const char* name;
   // Converts one row of `count` inputs to the form that the bfloat16 linear kernel reads, at most
   // PackedInputs(count) floats: for each sixteen inputs the even ones, then the odd ones; or rounded to
-  // bfloat16. Padding is 0.
+  // bfloat16, up to a multiple of 32. Padding is 0.
   void (*pack_inputs)(const float* x, int count, float* packed);
   bool rounds_inputs;  // to bfloat16, if weights are bfloat16
   bool reads_panels;   // bfloat16 weights in the layout of weight_panels.h
@@ -145,12 +146,24 @@ struct CpuKernels {
                             double* weights);
 };
 
-// The fastest kernels that this processor can run; selected once.
+// The kernels of this process: the fastest that the processor can run, if UseCpuKernels() chose no others.
 const CpuKernels& GetCpuKernels();
 
-// Each set of kernels, for tests; null if the processor cannot run it.
+// Call it before anything else uses kernels: weights are laid out for those in use.
+void UseCpuKernels(const CpuKernels& kernels);
+
+struct InstructionSet {
+  const char* name;
+  const CpuKernels* kernels;  // null if the processor or the operating system lacks it
+};
+
+// From the slowest to the fastest.
+std::array<InstructionSet, 4> InstructionSets();
+
+// Each set of kernels; null if the processor or the operating system lacks it.
 const CpuKernels* BaselineKernels();
 const CpuKernels* Avx2Kernels();
 const CpuKernels* Avx512Bf16Kernels();
+const CpuKernels* AmxBf16Kernels();
 
 }  // namespace varserve::backend::cpu

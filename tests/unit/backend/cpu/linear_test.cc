@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 
+#include "tests/unit/backend/cpu/emulated_amx.h"
 #include "tests/unit/backend/cpu/kernel_sets.h"
 
 namespace varserve::backend::cpu {
@@ -114,7 +115,9 @@ TEST_P(LinearTest, RowIsTheSameBitForBitAloneInAnyBatchAndAnyRange) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, LinearTest, testing::ValuesIn(AvailableKernels()), KernelName);
+INSTANTIATE_TEST_SUITE_P(Sets, LinearTest, testing::ValuesIn(InstructionSets()), KernelName);
+INSTANTIATE_TEST_SUITE_P(Emulated, LinearTest,
+                         testing::Values(InstructionSet{"amx_bf16", EmulatedAmxBf16Kernels()}), KernelName);
 
 }  // namespace
 }  // namespace varserve::backend::cpu
