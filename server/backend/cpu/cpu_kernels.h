@@ -3,9 +3,10 @@
 //
 // Activations are always float32. Weights and the KV cache are stored as float32, bfloat16 or float16 and
 // widened in registers, so that a step costs one pass over the stored bytes and loses no precision beyond the
-// storage. On processors that multiply bfloat16, inputs of bfloat16 linear layers are rounded to bfloat16.
-// Every function computes a range of independent pieces; callers split ranges over threads. A piece's result
-// depends only on its own inputs, bit for bit: not on the range, other rows or threads.
+// storage; weights also with 8 or 4 bits. On processors that multiply bfloat16, inputs of bfloat16 linear
+// layers are rounded to bfloat16. Every function computes a range of independent pieces; callers split ranges
+// over threads. A piece's result depends only on its own inputs, bit for bit: not on the range, other rows or
+// threads.
 //
 // All functions are thread-safe if their outputs do not overlap. Pointers need no alignment. Shapes: R rows,
 // K inputs, N outputs, C width, H heads, Hkv KV heads, D head size, L decoder layers.
@@ -14,6 +15,7 @@
 #include <array>
 #include <cstdint>
 
+#include "server/backend/cpu/quantized_panels.h"
 #include "server/interventions/attention_row.h"
 
 namespace varserve::backend::cpu {
@@ -35,6 +37,18 @@ struct LinearArgs {
   int in = 0;   // K
   int out = 0;  // N
   StorageType w_type = StorageType::kFloat32;
+  bool accumulate = false;
+};
+
+// The same with quantized weights: for each group of inputs, the products with the weights' integers, which
+// are exact in bfloat16, are added up as a bfloat16 layer's, and the sum times the scale is added to y.
+struct QuantizedLinearArgs {
+  const float* x = nullptr;  // [R, K], rows x_stride apart, the output of pack_inputs
+  QuantizedWeights w;
+  const float* bias = nullptr;  // [N] or null
+  float* y = nullptr;           // [R, N], rows y_stride apart
+  int64_t x_stride = 0;
+  int64_t y_stride = 0;
   bool accumulate = false;
 };
 
@@ -131,9 +145,13 @@ struct CpuKernels {
   // bfloat16, up to a multiple of 32. Padding is 0.
   void (*pack_inputs)(const float* x, int count, float* packed);
   bool rounds_inputs;  // to bfloat16, if weights are bfloat16
-  bool reads_panels;   // bfloat16 weights in the layout of weight_panels.h
+  bool reads_panels;   // bfloat16 weights in the layout of weight_panels.h, quantized ones by pairs, not by
+                       // rows
   // Outputs [out_begin, out_end) of rows [row_begin, row_end).
   void (*linear)(const LinearArgs&, int row_begin, int row_end, int out_begin, int out_end);
+  // Panels [panel_begin, panel_end) of outputs.
+  void (*linear_quantized)(const QuantizedLinearArgs&, int row_begin, int row_end, int panel_begin,
+                           int panel_end);
   void (*rms_norm)(const RmsNormArgs&, int row_begin, int row_end);
   void (*rope_store)(const RopeStoreArgs&, int row_begin, int row_end);
   void (*silu_mul)(const SiluMulArgs&, int row_begin, int row_end);

@@ -8,6 +8,7 @@
 #define VARSERVE_ISA avx512_bf16
 #include "server/backend/cpu/attention_kernel.h"
 #include "server/backend/cpu/linear_bf16.h"
+#include "server/backend/cpu/linear_quantized_bf16.h"
 #include "server/backend/cpu/scores_bf16.h"
 #include "server/backend/cpu/softmax_kernel.h"
 
@@ -39,6 +40,7 @@ const CpuKernels* Avx512Bf16Kernels() {
     kernels.rounds_inputs = true;
     kernels.reads_panels = true;
     kernels.linear = avx512_bf16::Linear;
+    kernels.linear_quantized = avx512_bf16::LinearQuantized;
     kernels.attention = avx512_bf16::Attention;
     kernels.softmax_weights = avx512_bf16::SoftmaxWeights;
     return kernels;

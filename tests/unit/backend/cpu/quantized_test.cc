@@ -1,0 +1,133 @@
+// Quantized linear layers against sums in double precision.
+#include <gmock/gmock.h>
+
+#include "server/backend/cpu/quantized_panels.h"
+#include "tests/unit/backend/cpu/kernel_sets.h"
+
+namespace varserve::backend::cpu {
+namespace {
+
+struct Trial {
+  int rows, in, out, bits, group;
+  bool zeros;
+};
+const Trial kTrials[] = {{1, 64, 48, 4, 64, false},   {3, 256, 37, 4, 32, true},
+                         {9, 384, 131, 4, 128, true}, {70, 192, 96, 4, 64, false},
+                         {1, 128, 50, 8, 128, false}, {33, 576, 100, 8, 64, false},
+                         {17, 96, 7, 8, 32, false},   {2, 96, 49, 4, 32, true}};
+
+class QuantizedTest : public KernelTest {
+ protected:
+  // A random matrix of weights as it is stored, and its parts row by row.
+  struct Matrix {
+    std::vector<uint8_t> codes;
+    std::vector<float> scales;
+    std::vector<uint8_t> zeros;
+    std::vector<uint8_t> packed, packed_zeros;
+    std::vector<float> packed_scales;
+    QuantizedWeights weights;
+    double Value(int n, int k) const {
+      const QuantizedShape& s = weights.shape;
+      const int at = n * s.groups() + k / s.group;
+      const int zero = s.bits == 8 ? kZero8 : zeros.empty() ? kZero4 : zeros[at];
+      return static_cast<double>(scales[at]) * (codes[n * s.in + k] - zero);
+    }
+  };
+  Matrix Make(const Trial& t) {
+    Matrix m;
+    const QuantizedShape shape{
+        .out = t.out, .in = t.in, .bits = t.bits, .group = t.group, .by_rows = !kernels().reads_panels};
+    std::uniform_int_distribution<int> code(0, (1 << t.bits) - 1);
+    for (int i = 0; i < t.out * t.in; ++i) m.codes.push_back(static_cast<uint8_t>(code(random_)));
+    m.scales = Random(t.out * shape.groups(), 0.1F);
+    if (t.zeros) {
+      for (size_t i = 0; i < m.scales.size(); ++i) m.zeros.push_back(static_cast<uint8_t>(code(random_)));
+    }
+    m.packed.resize(shape.bytes());
+    m.packed_scales.resize(shape.scales());
+    m.packed_zeros.resize(t.zeros ? shape.scales() : 0);
+    PackQuantizedPanels(shape, m.codes.data(), m.scales.data(), t.zeros ? m.zeros.data() : nullptr, 0,
+                        shape.panels(), m.packed.data(), m.packed_scales.data(), m.packed_zeros.data());
+    m.weights = {shape, m.packed.data(), m.packed_scales.data(), t.zeros ? m.packed_zeros.data() : nullptr};
+    return m;
+  }
+  std::vector<float> Packed(const std::vector<float>& x, int rows, int in) const {
+    std::vector<float> packed(static_cast<size_t>(rows) * PackedInputs(in));
+    for (int m = 0; m < rows; ++m)
+      kernels().pack_inputs(x.data() + m * in, in, packed.data() + m * PackedInputs(in));
+    return packed;
+  }
+  float Taken(float x) const { return kernels().rounds_inputs ? FromBFloat16(BFloat16Bits(x)) : x; }
+};
+
+TEST_P(QuantizedTest, RowsAreReadAsTheyWereStored) {
+  for (const Trial& t : kTrials) {
+    const Matrix m = Make(t);
+    std::vector<float> row(t.in);
+    for (int n = 0; n < t.out; ++n) {
+      ReadQuantizedRow(m.weights, n, row.data());
+      for (int k = 0; k < t.in; ++k) ASSERT_EQ(row[k], static_cast<float>(m.Value(n, k))) << n << "," << k;
+    }
+  }
+}
+
+TEST_P(QuantizedTest, EqualsSumsInDoublePrecision) {
+  for (const Trial& t : kTrials) {
+    const Matrix m = Make(t);
+    const std::vector<float> x = Random(t.rows * t.in);
+    const std::vector<float> packed = Packed(x, t.rows, t.in);
+    const std::vector<float> bias = Random(t.out);
+    std::vector<float> y = Random(t.rows * t.out);
+    for (const bool accumulate : {false, true}) {
+      const std::vector<float> before = y;
+      const QuantizedLinearArgs args{.x = packed.data(),
+                                     .w = m.weights,
+                                     .bias = bias.data(),
+                                     .y = y.data(),
+                                     .x_stride = PackedInputs(t.in),
+                                     .y_stride = t.out,
+                                     .accumulate = accumulate};
+      kernels().linear_quantized(args, 0, t.rows, 0, m.weights.shape.panels());
+      for (int r = 0; r < t.rows; ++r) {
+        for (int n = 0; n < t.out; ++n) {
+          double sum = bias[n] + (accumulate ? static_cast<double>(before[r * t.out + n]) : 0.0);
+          double magnitude = 1.0;
+          for (int k = 0; k < t.in; ++k) {
+            const double product = static_cast<double>(Taken(x[r * t.in + k])) * m.Value(n, k);
+            sum += product;
+            magnitude += std::abs(product);
+          }
+          ASSERT_NEAR(y[r * t.out + n], sum, 1e-6 * magnitude)
+              << r << "," << n << " of " << t.in << "x" << t.out;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(QuantizedTest, RowIsTheSameBitForBitAloneInAnyBatchAndAnyRange) {
+  for (const Trial& trial : {Trial{70, 256, 200, 4, 64, true}, Trial{70, 256, 200, 8, 128, false}}) {
+    const Matrix m = Make(trial);
+    const std::vector<float> packed = Packed(Random(trial.rows * trial.in), trial.rows, trial.in);
+    QuantizedLinearArgs args{
+        .x = packed.data(), .w = m.weights, .x_stride = PackedInputs(trial.in), .y_stride = trial.out};
+    std::vector<float> alone(trial.rows * trial.out);
+    args.y = alone.data();
+    const int panels = m.weights.shape.panels();
+    for (int r = 0; r < trial.rows; ++r) kernels().linear_quantized(args, r, r + 1, 0, panels);
+    for (const int batch : {2, 5, 8, 9, 33, 70}) {
+      std::vector<float> together(alone.size());
+      args.y = together.data();
+      for (int r = 0; r < trial.rows; r += batch) {
+        for (int p = 0; p < panels; ++p)
+          kernels().linear_quantized(args, r, std::min(r + batch, trial.rows), p, p + 1);
+      }
+      EXPECT_EQ(together, alone) << "batch of " << batch;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sets, QuantizedTest, testing::ValuesIn(InstructionSets()), KernelName);
+
+}  // namespace
+}  // namespace varserve::backend::cpu
