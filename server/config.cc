@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/backend/table/instruction_set.h"
 #include "server/base/command_line.h"
 #include "server/base/control_group.h"
 #include "server/base/flag_values.h"
@@ -26,6 +27,10 @@ ABSL_FLAG(
     std::string, backend, "auto",
     "Implementation of the model's operations: auto, cpu, cuda or torch. cuda: kernels for NVIDIA GPUs, "
     "not yet run on one. Default: cpu on a CPU, torch on a GPU");
+ABSL_FLAG(
+    std::string, isa, "auto",
+    "Instruction set of the CPU's kernels: baseline, avx2, avx512_bf16 or amx_bf16. Default: the fastest "
+    "that the processor has");
 ABSL_FLAG(
     bool, enforce_eager, false,
     "Launch every kernel of a decoding step by itself, not as one graph (only --backend cuda has graphs)");
@@ -122,16 +127,6 @@ constexpr int kMostRunning = 4096;
 constexpr int64_t kLeastMessageBytes = 4096;     // a question
 constexpr int64_t kLeastImageMemory = 64 << 20;  // any format of a few megapixels
 
-// The index of the flag's value among these names.
-absl::StatusOr<int> IndexOf(absl::string_view flag, const std::string& value,
-                            std::vector<std::string> names) {
-  const auto found = std::find(names.begin(), names.end(), value);
-  if (found != names.end()) return static_cast<int>(found - names.begin());
-  const std::string last = std::move(names.back());
-  names.pop_back();
-  return InvalidFlag(flag, absl::StrCat("\"", value, "\" is not ", absl::StrJoin(names, ", "), " or ", last));
-}
-
 absl::Status ReadModelFlags(ServerConfig& c) {
   c.model.model_dir = absl::GetFlag(FLAGS_model);
   if (c.model.model_dir.empty()) {
@@ -144,10 +139,11 @@ absl::Status ReadModelFlags(ServerConfig& c) {
   c.model.device = absl::GetFlag(FLAGS_device);
   c.model.dtype = absl::GetFlag(FLAGS_dtype);
   ASSIGN_OR_RETURN(const int backend,
-                   IndexOf("backend", absl::GetFlag(FLAGS_backend),
-                           {backend::kBackendNames.begin(), backend::kBackendNames.end()}));
+                   FlagChoice("backend", absl::GetFlag(FLAGS_backend),
+                              {backend::kBackendNames.begin(), backend::kBackendNames.end()}));
   c.model.backend = static_cast<backend::BackendKind>(backend);
   c.enforce_eager = absl::GetFlag(FLAGS_enforce_eager);
+  ASSIGN_OR_RETURN(c.kernels, backend::KernelsFor(absl::GetFlag(FLAGS_isa), backend::cpu::InstructionSets()));
   c.model_name = absl::GetFlag(FLAGS_model_name);
   if (c.model_name.empty()) {
     const std::filesystem::path path = std::filesystem::weakly_canonical(c.model.model_dir);
@@ -169,14 +165,14 @@ absl::Status ReadModelFlags(ServerConfig& c) {
 
 absl::Status ReadVarFlags(ServerConfig& c) {
   using interventions::kModeNames;
-  ASSIGN_OR_RETURN(const int mode, IndexOf("var_mode", absl::GetFlag(FLAGS_var_mode),
-                                           {kModeNames.begin(), kModeNames.end()}));
+  ASSIGN_OR_RETURN(const int mode, FlagChoice("var_mode", absl::GetFlag(FLAGS_var_mode),
+                                              {kModeNames.begin(), kModeNames.end()}));
   std::vector<std::string> presets;
   for (const interventions::VarPresetRow& preset : interventions::kVarPresets) {
     presets.emplace_back(preset.name);
   }
   ASSIGN_OR_RETURN(const int preset,
-                   IndexOf("var_preset", absl::GetFlag(FLAGS_var_preset), std::move(presets)));
+                   FlagChoice("var_preset", absl::GetFlag(FLAGS_var_preset), std::move(presets)));
   c.var_mode = static_cast<interventions::Mode>(mode);
   c.var_preset = static_cast<interventions::VarPreset>(preset);
   return absl::OkStatus();

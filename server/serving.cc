@@ -25,6 +25,7 @@ v1::Model Describe(const ServerConfig& config, const model::VisionLanguageModel&
   description.set_name(config.model_name);
   description.set_dtype(model::DtypeName(m.dtype()));
   description.set_device(m.device().str());
+  description.set_instruction_set(config.kernels->name);
   description.set_server_version(kVersion);
   v1::Model::Decoder& decoder = *description.mutable_decoder();
   decoder.set_layers(static_cast<uint32_t>(d.num_hidden_layers));
@@ -140,6 +141,7 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
                                                        telemetry::Logger* logger) {
   const absl::Time start = absl::Now();
   at::set_num_threads(config.threads);
+  backend::cpu::UseCpuKernels(*config.kernels);
   auto serving = absl::WrapUnique(new Serving());
   ASSIGN_OR_RETURN(LoadedModel files, LoadModel(config.model));
   serving->preprocessor_ = std::move(files.preprocessor);
@@ -184,6 +186,7 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
       {{"model", config.model_name},
        {"dtype", description.dtype()},
        {"device", description.device()},
+       {"instruction_set", description.instruction_set()},
        {"threads", static_cast<int64_t>(config.threads)},
        {"load_seconds", absl::ToDoubleSeconds(loaded_at - start)},
        {"warm_up_seconds", absl::ToDoubleSeconds(absl::Now() - loaded_at)},

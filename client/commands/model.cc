@@ -26,6 +26,7 @@ std::string FormatModel(const v1::Model& model) {
   const std::vector<std::pair<std::string, std::string>> lines = {
       {"model", model.name()},
       {"server", absl::StrCat(model.server_version(), ", ", model.device(), ", ", model.dtype())},
+      {"CPU kernels", model.instruction_set()},
       {"decoder", absl::StrFormat("%d layers, width %d, %d heads, %d KV heads, head size %d, vocabulary %d",
                                   decoder.layers(), decoder.width(), decoder.heads(), decoder.kv_heads(),
                                   decoder.head_dim(), decoder.vocabulary())},

@@ -1,11 +1,13 @@
 #include "server/base/flag_values.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 
 namespace varserve {
@@ -44,6 +46,15 @@ absl::Status FlagDirectory(absl::string_view flag, const std::string& path, absl
   const bool exists = std::filesystem::exists(path, error);
   return InvalidFlag(flag, absl::StrCat(path, exists ? " is not a directory" : " does not exist",
                                         "; give the directory that holds ", holds));
+}
+
+absl::StatusOr<int> FlagChoice(absl::string_view flag, absl::string_view value,
+                               std::vector<std::string> names) {
+  const auto found = std::find(names.begin(), names.end(), value);
+  if (found != names.end()) return static_cast<int>(found - names.begin());
+  const std::string last = std::move(names.back());
+  names.pop_back();
+  return InvalidFlag(flag, absl::StrCat("\"", value, "\" is not ", absl::StrJoin(names, ", "), " or ", last));
 }
 
 absl::Status FlagAtLeast(absl::string_view flag, int64_t value, int64_t least) {
