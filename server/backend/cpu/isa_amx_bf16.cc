@@ -1,6 +1,6 @@
-// Linear layers of bfloat16 weights for processors that multiply tiles of bfloat16 (AMX_BF16), at several
-// times the rate of AVX512_BF16. Everything else is as there. Rows alone take tiles too, so that a row's bits
-// do not depend on the batch.
+// Linear layers of bfloat16 and quantized weights for processors that multiply tiles of bfloat16 (AMX_BF16),
+// at several times the rate of AVX512_BF16. Everything else is as there. Rows alone take tiles too, so that a
+// row's bits do not depend on the batch.
 #include "server/backend/cpu/cpu_kernels.h"
 
 #if defined(__AVX512BF16__) && defined(__AMX_BF16__) && defined(__linux__)
@@ -11,6 +11,8 @@
 
 #include "server/backend/cpu/amx_tiles.h"
 #include "server/backend/cpu/linear_amx.h"
+#include "server/backend/cpu/linear_quantized_amx.h"
+#include "server/backend/cpu/widen_bf16.h"
 
 namespace varserve::backend::cpu {
 namespace VARSERVE_ISA {
@@ -47,6 +49,7 @@ const CpuKernels* AmxBf16Kernels() {
     CpuKernels kernels = *Avx512Bf16Kernels();
     kernels.name = "amx_bf16";
     kernels.linear = amx_bf16::Linear;
+    kernels.linear_quantized = amx_bf16::LinearQuantizedTiles<amx_bf16::AmxTiles, amx_bf16::WidenGroup>;
     return kernels;
   }();
   return &kKernels;

@@ -15,7 +15,6 @@ namespace varserve::backend::cpu::VARSERVE_ISA {
 inline constexpr int kTileOutputs = kTileBytes / sizeof(float);
 inline constexpr int kTilePairs = kTileBytes / (2 * sizeof(uint16_t));
 inline constexpr int kPanelTiles = kPanelOutputs / kTileOutputs;
-inline constexpr int kPanelStep = 2 * kPanelOutputs;  // weights from one pair of inputs to the next
 // All rows process this many pairs of inputs before the next ones, so that their weights stay in the L2
 // cache.
 inline constexpr int kPairBlock = 1024;

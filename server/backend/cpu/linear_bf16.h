@@ -12,7 +12,6 @@ namespace varserve::backend::cpu::VARSERVE_ISA {
 
 inline constexpr int kWide = 16;  // lanes of a vector of outputs
 inline constexpr int kPanelVecs = kPanelOutputs / kWide;
-inline constexpr int kPanelStep = 2 * kPanelOutputs;  // weights from one pair of inputs to the next
 // kTileRows x kPanelVecs accumulators, the weights and an input fit the 32 registers.
 inline constexpr int kTileRows = 8;
 // All rows process this many pairs of inputs before the next ones, so that their weights stay in the L2

@@ -2,6 +2,8 @@
 
 #define VARSERVE_ISA emulated_amx_bf16
 #include "server/backend/cpu/linear_amx.h"
+#include "server/backend/cpu/linear_quantized_amx.h"
+#include "server/backend/cpu/quantized_panels.h"
 #include "tests/unit/backend/cpu/bfloat16.h"
 #include "tests/unit/backend/cpu/emulated_tiles.h"
 
@@ -20,6 +22,15 @@ void Linear(const LinearArgs& a, int row_begin, int row_end, int out_begin, int 
   if (!EmulatedTiles::Released()) std::abort();  // other libraries use this thread's tiles
 }
 
+void WidenGroup(const QuantizedWeights& w, int panel, int group, uint16_t* widened) {
+  for (int k = 0; k < w.shape.group; ++k) {
+    for (int n = 0; n < kPanelOutputs; ++n) {
+      const int integer = QuantizedInteger(w, panel * kPanelOutputs + n, group * w.shape.group + k);
+      widened[k / 2 * kPanelStep + 2 * n + k % 2] = BFloat16Bits(static_cast<float>(integer));
+    }
+  }
+}
+
 }  // namespace
 
 const CpuKernels* EmulatedAmxBf16Kernels() {
@@ -30,6 +41,7 @@ const CpuKernels* EmulatedAmxBf16Kernels() {
     kernels.rounds_inputs = true;
     kernels.reads_panels = true;
     kernels.linear = Linear;
+    kernels.linear_quantized = emulated_amx_bf16::LinearQuantizedTiles<EmulatedTiles, WidenGroup>;
     return kernels;
   }();
   return &kKernels;

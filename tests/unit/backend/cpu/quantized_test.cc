@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "server/backend/cpu/quantized_panels.h"
+#include "tests/unit/backend/cpu/emulated_amx.h"
 #include "tests/unit/backend/cpu/kernel_sets.h"
 
 namespace varserve::backend::cpu {
@@ -128,6 +129,8 @@ TEST_P(QuantizedTest, RowIsTheSameBitForBitAloneInAnyBatchAndAnyRange) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Sets, QuantizedTest, testing::ValuesIn(InstructionSets()), KernelName);
+INSTANTIATE_TEST_SUITE_P(Emulated, QuantizedTest,
+                         testing::Values(InstructionSet{"amx_bf16", EmulatedAmxBf16Kernels()}), KernelName);
 
 }  // namespace
 }  // namespace varserve::backend::cpu
