@@ -2,6 +2,7 @@
 // instructions, operation by operation. Uses that a processor would fault on abort.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -9,6 +10,7 @@
 #include <limits>
 
 #include "server/backend/cpu/tile_config.h"
+#include "tests/unit/backend/cpu/bfloat16.h"
 
 namespace varserve::backend::cpu {
 
@@ -63,21 +65,19 @@ class EmulatedTiles {
     const TileConfig& c = state.config;
     Require(c.rows[SUMS] == c.rows[INPUTS] && c.row_bytes[SUMS] == c.row_bytes[WEIGHTS] &&
             c.row_bytes[INPUTS] == 4 * c.rows[WEIGHTS]);
+    const Values inputs = Read(INPUTS);
+    const Values weights = Read(WEIGHTS);
     for (int m = 0; m < c.rows[SUMS]; ++m) {
-      float chains[2][kTileBytes / sizeof(float)] = {};
+      float chains[2 * kTileBytes / sizeof(float)] = {};  // of all outputs
       for (int k = 0; k < c.rows[WEIGHTS]; ++k) {
-        for (int n = 0; n < c.row_bytes[SUMS] / 4; ++n) {
-          for (int i = 0; i < 2; ++i) {
-            float& sum = chains[i][n];
-            sum = Flushed(std::fma(Input(INPUTS, m, 2 * k + i), Input(WEIGHTS, k, 2 * n + i), sum));
-          }
-        }
+        for (int i = 0; i < c.row_bytes[SUMS] / 2; ++i)
+          chains[i] = Flushed(std::fma(inputs[m][2 * k + i % 2], weights[k][i], chains[i]));
       }
       for (int n = 0; n < c.row_bytes[SUMS] / 4; ++n) {
         float sum;
         uint8_t* at = state.tiles[SUMS].bytes[m] + n * sizeof(sum);
         std::memcpy(&sum, at, sizeof(sum));
-        sum = Flushed(Flushed(sum) + Flushed(chains[0][n] + chains[1][n]));
+        sum = Flushed(Flushed(sum) + Flushed(chains[2 * n] + chains[2 * n + 1]));
         std::memcpy(at, &sum, sizeof(sum));
       }
     }
@@ -92,13 +92,15 @@ class EmulatedTiles {
   static float Flushed(float x) {
     return std::abs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0F, x) : x;
   }
-  static float Input(int tile, int row, int column) {
-    uint16_t half;
-    std::memcpy(&half, state.tiles[tile].bytes[row] + column * sizeof(half), sizeof(half));
-    const uint32_t bits = static_cast<uint32_t>(half) << 16;
-    float x;
-    std::memcpy(&x, &bits, sizeof(x));
-    return Flushed(x);
+  using Values = std::array<std::array<float, kTileBytes / sizeof(uint16_t)>, kTileRows>;
+  static Values Read(int tile) {
+    Values values;
+    for (int row = 0; row < kTileRows; ++row) {
+      uint16_t halves[kTileBytes / sizeof(uint16_t)];
+      std::memcpy(halves, state.tiles[tile].bytes[row], kTileBytes);
+      for (size_t i = 0; i < values[row].size(); ++i) values[row][i] = Flushed(FromBFloat16(halves[i]));
+    }
+    return values;
   }
 
   static inline thread_local TileState state;
