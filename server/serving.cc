@@ -12,6 +12,7 @@
 #include "server/model/device.h"
 #include "server/model/kv_cache.h"
 #include "server/model/memory_plan.h"
+#include "server/model/prefill_budget.h"
 #include "server/version.h"
 #include "server/warm_up.h"
 
@@ -71,8 +72,9 @@ engine::SchedulerOptions SchedulerFor(const model::VisionLanguageModel& m, const
   if (scheduler.max_running == 0) scheduler.max_running = m.device().is_cpu() ? 16 : 64;
   scheduler.reserved_running = scheduler.max_running / 2;
   if (!scheduler.prefill_budget.has_value()) {
-    scheduler.prefill_budget = model::StepRunner::PrefillBudget(m);
-    scheduler.idle_prefill_budget = model::StepRunner::IdlePrefillBudget(m);
+    const model::PrefillBudget budget = model::MeasurePrefillBudget(m);
+    scheduler.prefill_budget = budget.busy;
+    scheduler.idle_prefill_budget = budget.idle;
   }
   return scheduler;
 }
