@@ -35,6 +35,10 @@ ABSL_FLAG(
     bool, enforce_eager, false,
     "Launch every kernel of a decoding step by itself, not as one graph (only --backend cuda has graphs)");
 ABSL_FLAG(std::string, dtype, "auto", "Type of weights and KV cache: auto, float32, bfloat16 or float16");
+ABSL_FLAG(
+    std::string, quantize, "none",
+    "Quantize the decoder's weights as they are loaded: none, int8 or int4, in groups of inputs with a scale "
+    "each. The vocabulary's stay int8. For CPUs; other backends compute with the rounded weights in --dtype");
 ABSL_FLAG(int, threads, 0, "Compute threads. Default: the container's CPU quota");
 ABSL_FLAG(std::string, memory_budget, "",
           "Memory for everything, such as 20G or 800M. Default: most of the free memory");
@@ -144,6 +148,10 @@ absl::Status ReadModelFlags(ServerConfig& c) {
   c.model.backend = static_cast<backend::BackendKind>(backend);
   c.enforce_eager = absl::GetFlag(FLAGS_enforce_eager);
   ASSIGN_OR_RETURN(c.kernels, backend::KernelsFor(absl::GetFlag(FLAGS_isa), backend::cpu::InstructionSets()));
+  constexpr int kBits[] = {0, 8, 4};
+  ASSIGN_OR_RETURN(const int quantize,
+                   FlagChoice("quantize", absl::GetFlag(FLAGS_quantize), {"none", "int8", "int4"}));
+  c.model.quantize_bits = kBits[quantize];
   c.model_name = absl::GetFlag(FLAGS_model_name);
   if (c.model_name.empty()) {
     const std::filesystem::path path = std::filesystem::weakly_canonical(c.model.model_dir);

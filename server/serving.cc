@@ -25,6 +25,7 @@ v1::Model Describe(const ServerConfig& config, const model::VisionLanguageModel&
   v1::Model description;
   description.set_name(config.model_name);
   description.set_dtype(model::DtypeName(m.dtype()));
+  description.set_quantization(m.quantization());
   description.set_device(m.device().str());
   description.set_instruction_set(config.kernels->name);
   description.set_server_version(kVersion);
@@ -61,8 +62,8 @@ v1::Model Describe(const ServerConfig& config, const model::VisionLanguageModel&
 
 // Equal only for models that compute the same K and V.
 Digest Fingerprint(const ServerConfig& config, const model::VisionLanguageModel& m) {
-  const std::string text =
-      absl::StrCat(config.model.model_dir, "|", m.device().str(), "|", model::DtypeName(m.dtype()));
+  const std::string text = absl::StrCat(config.model.model_dir, "|", m.device().str(), "|",
+                                        model::DtypeName(m.dtype()), "|", m.quantization());
   return Sha256({text});
 }
 

@@ -10,6 +10,10 @@ void LayerOps::Largest(const at::Tensor& logits, at::Tensor& out) const {
   out.select(1, 1).copy_(indices);
 }
 
+LinearWeights LayerOps::Prepare(const QuantizedMatrix& /*weights*/) const {
+  TORCH_CHECK(false, "this backend does not read quantized weights");
+}
+
 at::Tensor LayerOps::Linear(const at::Tensor& x, const LinearWeights& w) const {
   at::Tensor out = at::empty({x.size(0), w.outputs}, x.options());
   Linear(x, w, out);

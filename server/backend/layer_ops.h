@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "server/backend/kv_layer.h"
+#include "server/backend/quantized_matrix.h"
 
 namespace varserve::backend {
 
@@ -18,6 +19,9 @@ namespace varserve::backend {
 struct LinearWeights {
   at::Tensor weight;    // [O, K] in the order these operations read it
   at::Tensor bias;      // [O] float32, or undefined
+  at::Tensor scales;    // of quantized weights, else undefined
+  at::Tensor zeros;     // of quantized weights with zeros of their own
+  int bits = 0;         // of quantized weights
   int64_t outputs = 0;  // O
   int64_t inputs = 0;   // K
 };
@@ -46,6 +50,9 @@ class LayerOps {
 
   // weight: [O, K]; both are undefined if loading failed.
   virtual LinearWeights Prepare(at::Tensor weight, at::Tensor bias = {}) const = 0;
+  // Whether quantized weights stay as they are. Otherwise they have to be dequantized for Prepare.
+  virtual bool reads_quantized() const { return false; }
+  virtual LinearWeights Prepare(const QuantizedMatrix& weights) const;
   // Rows of the weights. ids: [N] int64, out: [N, K]
   virtual void Embedding(const at::Tensor& ids, const LinearWeights& table, at::Tensor& out) const = 0;
   // x W^T + bias. x: [N, K], out: [N, O]

@@ -25,27 +25,28 @@ Decoder::Decoder(const DecoderConfig& config, const std::vector<int32_t>& sink_d
   const int64_t inner = config.intermediate_size;
   const int64_t q = static_cast<int64_t>(config.num_attention_heads) * config.head_dim;
   const int64_t kv = static_cast<int64_t>(config.num_key_value_heads) * config.head_dim;
-  embed_tokens_ =
-      ops_.Prepare(weights.Load("language_model.embed_tokens.weight", {config.vocab_size, width}));
+  using Role = WeightLoader::Role;
+  embed_tokens_ = weights.LoadLinear({{"language_model.embed_tokens.weight", config.vocab_size}}, width,
+                                     Role::kVocabulary);
   for (int i = 0; i < config.num_hidden_layers; ++i) {
     const std::string at = absl::StrCat("language_model.layers.", i, ".");
     Layer layer;
     layer.input_layernorm = weights.LoadFloat(at + "input_layernorm.weight", {width});
-    layer.qkv_proj = ops_.Prepare(weights.LoadStacked({{at + "self_attn.q_proj.weight", q},
-                                                       {at + "self_attn.k_proj.weight", kv},
-                                                       {at + "self_attn.v_proj.weight", kv}},
-                                                      {width}));
-    layer.o_proj = ops_.Prepare(weights.Load(at + "self_attn.o_proj.weight", {width, q}));
+    layer.qkv_proj = weights.LoadLinear({{at + "self_attn.q_proj.weight", q},
+                                         {at + "self_attn.k_proj.weight", kv},
+                                         {at + "self_attn.v_proj.weight", kv}},
+                                        width, Role::kLayer);
+    layer.o_proj = weights.LoadLinear({{at + "self_attn.o_proj.weight", width}}, q, Role::kLayer);
     layer.post_attention_layernorm = weights.LoadFloat(at + "post_attention_layernorm.weight", {width});
-    layer.gate_up_proj = ops_.Prepare(weights.LoadStacked(
-        {{at + "mlp.gate_proj.weight", inner}, {at + "mlp.up_proj.weight", inner}}, {width}));
-    layer.down_proj = ops_.Prepare(weights.Load(at + "mlp.down_proj.weight", {width, inner}));
+    layer.gate_up_proj = weights.LoadLinear(
+        {{at + "mlp.gate_proj.weight", inner}, {at + "mlp.up_proj.weight", inner}}, width, Role::kLayer);
+    layer.down_proj = weights.LoadLinear({{at + "mlp.down_proj.weight", width}}, inner, Role::kLayer);
     layers_.push_back(std::move(layer));
   }
   norm_ = weights.LoadFloat("language_model.norm.weight", {width});
   lm_head_ = config.tie_word_embeddings
                  ? embed_tokens_
-                 : ops_.Prepare(weights.Load("lm_head.weight", {config.vocab_size, width}));
+                 : weights.LoadLinear({{"lm_head.weight", config.vocab_size}}, width, Role::kVocabulary);
 }
 
 DecoderBuffers Decoder::TakeBuffers(int64_t tokens, int64_t sampled, backend::StepMemory& memory) const {

@@ -23,12 +23,19 @@ absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> VisionLanguageModel::
                    FindVarProfile(options.model_dir, config.decoder, options.var_profile));
   ASSIGN_OR_RETURN(Checkpoint checkpoint, Checkpoint::Open(options.model_dir, *config.family));
   if (config.dtype.empty()) config.dtype = checkpoint.Dtype();
-  ASSIGN_OR_RETURN(const at::ScalarType dtype, ChooseDtype(options.dtype, config.dtype, device));
+  const bool quantize = options.quantize_bits > 0;
+  const std::string dtype_flag = quantize && options.dtype == "auto" ? "bfloat16" : options.dtype;
+  ASSIGN_OR_RETURN(const at::ScalarType dtype, ChooseDtype(dtype_flag, config.dtype, device));
+  if (quantize && dtype == at::kFloat) {
+    return absl::FailedPreconditionError(
+        "--quantize: is for weights that are served in 16 bits; use it with --dtype bfloat16");
+  }
   if (config.decoder.tie_word_embeddings) config.decoder.tie_word_embeddings = checkpoint.TieEmbeddings();
 
   std::unique_ptr<VisionLanguageModel> model(new VisionLanguageModel(std::move(config), device, dtype));
   const ModelConfig& c = model->config_;
   model->var_profile_ = std::move(profile);
+  model->quantization_ = quantize ? absl::StrCat("int", options.quantize_bits) : "";
   RETURN_IF_ERROR(CatchTorchErrors([&]() -> absl::Status {
     ASSIGN_OR_RETURN(
         backend::Backend backend,
@@ -39,7 +46,7 @@ absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> VisionLanguageModel::
                                                .kernels = options.kernels}));
     model->backend_ = std::make_unique<const backend::Backend>(std::move(backend));
     const backend::LayerOps& ops = model->backend_->ops();
-    WeightLoader weights(checkpoint, device, dtype);
+    WeightLoader weights(checkpoint, ops, device, dtype, options.quantize_bits);
     model->tower_ =
         std::make_unique<VisionTower>(c, image_height, image_width, weights, ops, ops.ActivationDtype(dtype));
     model->projector_ = std::make_unique<Projector>(c, weights, ops);

@@ -23,6 +23,7 @@ class VisionLanguageModel {
     std::string model_dir;
     std::string device = "auto";
     std::string dtype = "auto";
+    int quantize_bits = 0;  // of the decoder's weights: 8, 4, or 0: as they are stored
     VarProfileOverride var_profile;
     backend::BackendKind backend = backend::BackendKind::kAuto;
     std::shared_ptr<const backend::Kernels> kernels = nullptr;  // see BackendNeeds
@@ -44,6 +45,8 @@ class VisionLanguageModel {
   const std::optional<VarProfile>& var_profile() const { return var_profile_; }
   at::Device device() const { return device_; }
   at::ScalarType dtype() const { return dtype_; }
+  // int8 or int4; empty if weights are not quantized.
+  const std::string& quantization() const { return quantization_; }
   int64_t weight_bytes() const { return weight_bytes_; }
   // Bytes the vision tower takes at its peak, for the largest image.
   int64_t image_workspace_bytes() const { return tower_->workspace_bytes(); }
@@ -56,6 +59,7 @@ class VisionLanguageModel {
   const at::Device device_;
   const at::ScalarType dtype_;
   int64_t weight_bytes_ = 0;
+  std::string quantization_;
   std::optional<VarProfile> var_profile_;
   std::unique_ptr<const backend::Backend> backend_;
   std::unique_ptr<VisionTower> tower_;

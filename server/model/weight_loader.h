@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "server/backend/layer_ops.h"
 #include "server/model/checkpoint.h"
 #include "server/model/staged_copy.h"
 
@@ -18,8 +19,15 @@ namespace varserve::model {
 // asked once at the end.
 class WeightLoader {
  public:
-  WeightLoader(const Checkpoint& checkpoint, at::Device device, at::ScalarType dtype)
-      : checkpoint_(checkpoint), device_(device), dtype_(dtype), staged_(device) {}
+  // quantize_bits: to which LoadLinear quantizes, 8 or 4; 0: not at all.
+  WeightLoader(const Checkpoint& checkpoint, const backend::LayerOps& ops, at::Device device,
+               at::ScalarType dtype, int quantize_bits)
+      : checkpoint_(checkpoint),
+        ops_(ops),
+        device_(device),
+        dtype_(dtype),
+        quantize_bits_(quantize_bits),
+        staged_(device) {}
 
   at::Tensor Load(const std::string& name, at::IntArrayRef shape) { return LoadAs(name, shape, dtype_); }
   // In float32 for any serving dtype: norms, position embeddings.
@@ -35,18 +43,32 @@ class WeightLoader {
     return LoadStackedAs(parts, inner, at::kFloat);
   }
 
+  // What the decoder's matrices are for: those of the vocabulary never have less than 8 bits.
+  enum class Role { kLayer, kVocabulary };
+  // A matrix of the decoder, several tensors stacked, each [size, inputs]: quantized if that is asked for and
+  // its inputs can be divided into groups.
+  backend::LinearWeights LoadLinear(const Parts& parts, int64_t inputs, Role role);
+
   const absl::Status& status() const { return status_; }
   int64_t bytes() const { return bytes_; }  // loaded so far, in their new dtypes
 
  private:
   at::Tensor LoadAs(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype);
   at::Tensor LoadStackedAs(const Parts& parts, at::IntArrayRef inner, at::ScalarType dtype);
+  // Looks at all parts; sets status_ if one is not as it should be. => the tensors, and the size of them
+  // together
+  std::vector<at::Tensor> StoredParts(const Parts& parts, at::IntArrayRef inner, int64_t& rows);
+  // Writes the parts below each other, and drops their pages.
+  void CopyParts(std::vector<at::Tensor> parts, at::Tensor target);
+  backend::LinearWeights Prepare(const backend::QuantizedMatrix& matrix);
   // The stored tensor, mapped, if it has this shape and a dtype that can be served.
   absl::StatusOr<at::Tensor> Stored(const std::string& name, at::IntArrayRef shape) const;
 
   const Checkpoint& checkpoint_;
+  const backend::LayerOps& ops_;
   const at::Device device_;
   const at::ScalarType dtype_;
+  const int quantize_bits_;
   StagedCopy staged_;
   absl::Status status_;
   int64_t bytes_ = 0;

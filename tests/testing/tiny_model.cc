@@ -135,11 +135,13 @@ model::VisionLanguageModel::Options TinyModel::Options() const {
 }
 
 std::unique_ptr<const model::VisionLanguageModel> TinyModel::Load(backend::BackendKind backend,
-                                                                  const std::string& dtype) const {
+                                                                  const std::string& dtype,
+                                                                  int quantize_bits) const {
   model::VisionLanguageModel::Options options = Options();
   options.backend = backend;
   if (backend == backend::BackendKind::kCuda) options.kernels = InterpretedKernels::Start();
   options.dtype = dtype;
+  options.quantize_bits = quantize_bits;
   auto config = model::ModelConfig::Load(dir());
   EXPECT_TRUE(config.ok()) << config.status();
   auto model = model::VisionLanguageModel::Load(options, *std::move(config), image_size(), image_size());

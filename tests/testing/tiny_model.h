@@ -46,7 +46,8 @@ class TinyModel {
   // Runs on the device that the environment variable VARSERVE_TEST_DEVICE names ("cuda"), else on the CPU.
   model::VisionLanguageModel::Options Options() const;
   std::unique_ptr<const model::VisionLanguageModel> Load(
-      backend::BackendKind backend = backend::BackendKind::kAuto, const std::string& dtype = "float32") const;
+      backend::BackendKind backend = backend::BackendKind::kAuto, const std::string& dtype = "float32",
+      int quantize_bits = 0) const;
 
   // The n-th of the model's made-up pictures.
   std::shared_ptr<const ProcessedImage> Picture(int n) const;

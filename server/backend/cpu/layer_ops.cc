@@ -26,7 +26,8 @@ class CpuLayerOps : public LayerOps {
 
   LinearWeights Prepare(at::Tensor weight, at::Tensor bias) const override {
     if (!weight.defined()) return {};
-    LinearWeights prepared{weight, std::move(bias), weight.size(0), weight.size(1)};
+    LinearWeights prepared{
+        .weight = weight, .bias = std::move(bias), .outputs = weight.size(0), .inputs = weight.size(1)};
     if (ReadsPanels(weight)) {
       const PanelShape shape = ShapeOf(prepared);
       at::Tensor packed = at::empty({shape.panels(), shape.panel_size()}, weight.options());
@@ -40,19 +41,42 @@ class CpuLayerOps : public LayerOps {
     return prepared;
   }
 
+  bool reads_quantized() const override { return true; }
+  LinearWeights Prepare(const QuantizedMatrix& m) const override {
+    LinearWeights prepared{.bits = m.bits, .outputs = m.outputs(), .inputs = m.inputs()};
+    const cpu::QuantizedShape shape = ShapeOf(m);
+    prepared.weight = at::empty({shape.bytes()}, at::kByte);
+    prepared.scales = at::empty({shape.panels(), shape.groups(), cpu::kPanelOutputs}, at::kFloat);
+    if (m.zeros.defined()) prepared.zeros = at::empty(prepared.scales.sizes(), at::kByte);
+    const auto zeros = [](const at::Tensor& t) {
+      return t.defined() ? t.mutable_data_ptr<uint8_t>() : nullptr;
+    };
+    at::parallel_for(0, shape.panels(), 1, [&](int64_t begin, int64_t end) {
+      cpu::PackQuantizedPanels(shape, m.codes.const_data_ptr<uint8_t>(), m.scales.const_data_ptr<float>(),
+                               zeros(m.zeros), static_cast<int>(begin), static_cast<int>(end),
+                               prepared.weight.mutable_data_ptr<uint8_t>(),
+                               prepared.scales.mutable_data_ptr<float>(), zeros(prepared.zeros));
+    });
+    return prepared;
+  }
+
   void Embedding(const at::Tensor& ids, const LinearWeights& table, at::Tensor& out) const override {
-    if (!ReadsPanels(table.weight)) {
+    const bool quantized = table.bits > 0;
+    if (!quantized && !ReadsPanels(table.weight)) {
       out.copy_(table.weight.index_select(0, ids));
       return;
     }
-    const PanelShape shape = ShapeOf(table);
     const int64_t* id = ids.const_data_ptr<int64_t>();
     float* row = out.mutable_data_ptr<float>();
     for (int64_t i = 0; i < ids.size(0); ++i, row += table.inputs) {
       TORCH_CHECK(id[i] >= 0 && id[i] < table.outputs, "token ", id[i], " is not among the ", table.outputs,
                   " there are");
-      cpu::ReadPanelRow(shape, static_cast<const uint16_t*>(table.weight.const_data_ptr()),
-                        static_cast<int>(id[i]), row);
+      if (quantized) {
+        cpu::ReadQuantizedRow(WeightsOf(table), static_cast<int>(id[i]), row);
+      } else {
+        cpu::ReadPanelRow(ShapeOf(table), static_cast<const uint16_t*>(table.weight.const_data_ptr()),
+                          static_cast<int>(id[i]), row);
+      }
     }
   }
 
@@ -114,48 +138,90 @@ class CpuLayerOps : public LayerOps {
     return {static_cast<int>(w.outputs), static_cast<int>(w.inputs)};
   }
 
-  static void Run(const at::Tensor& x, const LinearWeights& w, at::Tensor& y, bool accumulate) {
-    cpu::LinearArgs args{.x = x.const_data_ptr<float>(),
-                         .w = w.weight.const_data_ptr(),
-                         .bias = w.bias.defined() ? w.bias.const_data_ptr<float>() : nullptr,
-                         .y = y.mutable_data_ptr<float>(),
-                         .x_stride = x.stride(0),
-                         .y_stride = y.stride(0),
-                         .rows = static_cast<int>(x.size(0)),
-                         .in = static_cast<int>(x.size(1)),
-                         .out = static_cast<int>(w.outputs),
-                         .w_type = StorageTypeOf(w.weight),
-                         .accumulate = accumulate};
-    at::Tensor packed;
-    if (args.w_type == cpu::StorageType::kBFloat16) {
-      packed = at::empty({x.size(0), cpu::PackedInputs(args.in)}, x.options());
-      float* out = packed.mutable_data_ptr<float>();
-      at::parallel_for(0, args.rows, 16, [&](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) {
-          GetCpuKernels().pack_inputs(args.x + r * args.x_stride, args.in, out + r * packed.size(1));
-        }
-      });
-      args.x = out;
-      args.x_stride = packed.size(1);
-    }
+  template <typename Matrix>
+  static cpu::QuantizedShape ShapeOf(const Matrix& m, int64_t outputs, int64_t inputs) {
+    return {.out = static_cast<int>(outputs),
+            .in = static_cast<int>(inputs),
+            .bits = m.bits,
+            .group = static_cast<int>(inputs / m.scales.size(1)),
+            .by_rows = !GetCpuKernels().reads_panels};
+  }
+  static cpu::QuantizedShape ShapeOf(const QuantizedMatrix& m) { return ShapeOf(m, m.outputs(), m.inputs()); }
+  static cpu::QuantizedWeights WeightsOf(const LinearWeights& w) {
+    return {.shape = ShapeOf(w, w.outputs, w.inputs),
+            .codes = w.weight.const_data_ptr<uint8_t>(),
+            .scales = w.scales.const_data_ptr<float>(),
+            .zeros = w.zeros.defined() ? w.zeros.const_data_ptr<uint8_t>() : nullptr};
+  }
+
+  // Inputs as kernels for bfloat16 and quantized weights take them. => [rows, PackedInputs(in)]
+  static at::Tensor PackInputs(const at::Tensor& x) {
+    const auto in = static_cast<int>(x.size(1));
+    at::Tensor packed = at::empty({x.size(0), cpu::PackedInputs(in)}, x.options());
+    const float* from = x.const_data_ptr<float>();
+    float* to = packed.mutable_data_ptr<float>();
+    at::parallel_for(0, x.size(0), 16, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r)
+        GetCpuKernels().pack_inputs(from + r * x.stride(0), in, to + r * packed.size(1));
+    });
+    return packed;
+  }
+
+  // Calls kernel(row_begin, row_end, out_begin, out_end) on all threads, until it has seen all rows and
+  // outputs. Ranges of outputs begin at multiples of `outputs_each`.
+  template <typename Kernel>
+  static void ForPieces(int64_t rows, int64_t outputs, int64_t outputs_each, const Kernel& kernel) {
     // Equal pieces, since each thread gets the same number; whole tiles of rows.
-    const int64_t row_pieces = (args.rows + kMostRows - 1) / kMostRows;
-    const int64_t rows_each = ((args.rows + row_pieces - 1) / std::max<int64_t>(row_pieces, 1) + 3) / 4 * 4;
-    const int64_t outputs_each = args.rows <= kFewRows ? kFewOutputs : kOutputs;
-    const int64_t output_pieces = (args.out + outputs_each - 1) / outputs_each;
+    const int64_t row_pieces = (rows + kMostRows - 1) / kMostRows;
+    const int64_t rows_each = ((rows + row_pieces - 1) / std::max<int64_t>(row_pieces, 1) + 3) / 4 * 4;
+    const int64_t output_pieces = (outputs + outputs_each - 1) / outputs_each;
     // If a thread's consecutive pieces have the same rows, the kernel gets them as one range of outputs.
     at::parallel_for(0, row_pieces * output_pieces, 1, [&](int64_t begin, int64_t end) {
       while (begin < end) {
         const int64_t row_piece = begin / output_pieces;
         const int64_t until = std::min(end, (row_piece + 1) * output_pieces);
-        GetCpuKernels().linear(args, static_cast<int>(row_piece * rows_each),
-                               static_cast<int>(std::min<int64_t>(args.rows, (row_piece + 1) * rows_each)),
-                               static_cast<int>((begin - row_piece * output_pieces) * outputs_each),
-                               static_cast<int>(std::min<int64_t>(
-                                   args.out, (until - row_piece * output_pieces) * outputs_each)));
+        kernel(static_cast<int>(row_piece * rows_each),
+               static_cast<int>(std::min(rows, (row_piece + 1) * rows_each)),
+               static_cast<int>((begin - row_piece * output_pieces) * outputs_each),
+               static_cast<int>(std::min(outputs, (until - row_piece * output_pieces) * outputs_each)));
         begin = until;
       }
     });
+  }
+
+  static void Run(const at::Tensor& x, const LinearWeights& w, at::Tensor& y, bool accumulate) {
+    const bool quantized = w.bits > 0;
+    const bool packs = quantized || w.weight.scalar_type() == at::kBFloat16;
+    const at::Tensor inputs = packs ? PackInputs(x) : x;
+    const float* bias = w.bias.defined() ? w.bias.const_data_ptr<float>() : nullptr;
+    if (quantized) {
+      const cpu::QuantizedLinearArgs args{.x = inputs.const_data_ptr<float>(),
+                                          .w = WeightsOf(w),
+                                          .bias = bias,
+                                          .y = y.mutable_data_ptr<float>(),
+                                          .x_stride = inputs.stride(0),
+                                          .y_stride = y.stride(0),
+                                          .accumulate = accumulate};
+      ForPieces(x.size(0), args.w.shape.panels(), 1, [&](int row_begin, int row_end, int begin, int end) {
+        GetCpuKernels().linear_quantized(args, row_begin, row_end, begin, end);
+      });
+      return;
+    }
+    const cpu::LinearArgs args{.x = inputs.const_data_ptr<float>(),
+                               .w = w.weight.const_data_ptr(),
+                               .bias = bias,
+                               .y = y.mutable_data_ptr<float>(),
+                               .x_stride = inputs.stride(0),
+                               .y_stride = y.stride(0),
+                               .rows = static_cast<int>(x.size(0)),
+                               .in = static_cast<int>(x.size(1)),
+                               .out = static_cast<int>(w.outputs),
+                               .w_type = StorageTypeOf(w.weight),
+                               .accumulate = accumulate};
+    ForPieces(x.size(0), w.outputs, x.size(0) <= kFewRows ? kFewOutputs : kOutputs,
+              [&](int row_begin, int row_end, int begin, int end) {
+                GetCpuKernels().linear(args, row_begin, row_end, begin, end);
+              });
   }
 
   static cpu::RmsNormArgs NormArgs(const at::Tensor& x, const at::Tensor& weight, double eps, at::Tensor& y) {

@@ -31,6 +31,7 @@ class CudaLayerOps : public LayerOps {
   at::ScalarType ActivationDtype(at::ScalarType serving) const override { return serving; }
   at::ScalarType SinkIndexDtype() const override { return at::kInt; }
 
+  using LayerOps::Prepare;
   LinearWeights Prepare(at::Tensor weight, at::Tensor bias) const override {
     return torch_->Prepare(std::move(weight), std::move(bias));
   }

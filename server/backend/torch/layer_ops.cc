@@ -11,9 +11,10 @@ class TorchLayerOps : public LayerOps {
   at::ScalarType ActivationDtype(at::ScalarType serving) const override { return serving; }
   at::ScalarType SinkIndexDtype() const override { return at::kLong; }
 
+  using LayerOps::Prepare;
   LinearWeights Prepare(at::Tensor weight, at::Tensor bias) const override {
     if (!weight.defined()) return {};
-    return {weight, bias, weight.size(0), weight.size(1)};
+    return {.weight = weight, .bias = bias, .outputs = weight.size(0), .inputs = weight.size(1)};
   }
   void Embedding(const at::Tensor& ids, const LinearWeights& table, at::Tensor& out) const override {
     at::index_select_out(out, table.weight, 0, ids);

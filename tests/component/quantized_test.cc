@@ -1,0 +1,85 @@
+// Quantized models: the CPU's kernels and the torch backend, which computes with the dequantized weights,
+// agree; and a request's bits do not depend on its neighbours.
+#include "server/interventions/var/var_intervention.h"
+#include "server/model/step_runner.h"
+#include "tests/component/golden.h"
+#include "tests/testing/runner_driver.h"
+
+namespace varserve::model {
+namespace {
+
+using backend::BackendKind;
+using testing::RunnerDriver;
+
+class QuantizedModelTest : public ::testing::TestWithParam<int> {
+ protected:
+  const testing::TinyModel tiny_{"clip_gqa"};
+  std::unique_ptr<StepRunner> Runner(BackendKind backend) const {
+    return *StepRunner::Create(tiny_.Load(backend, "bfloat16", GetParam()), 64);
+  }
+  engine::GenerationRequest Request(int text) const {
+    std::vector<int32_t> ids(16, 159);
+    for (int i = 0; i < text; ++i) ids.push_back(2 + i);
+    engine::GenerationRequest request;
+    request.prompt = tiny_.MakePrompt(ids, {{0, 16, 4, 4}});
+    request.sampling = {.logprobs = 160};
+    request.intervention = interventions::MakeVarIntervention({.mode = interventions::Mode::kOn,
+                                                               .tau = 3.0F,
+                                                               .rho = 0.2F,
+                                                               .min_visual_attention = 0.0F,
+                                                               .last_layer = 3});
+    return request;
+  }
+};
+
+TEST_P(QuantizedModelTest, EqualsTheModelOfItsRoundedWeights) {
+  const auto cpu = Runner(BackendKind::kAuto);
+  const auto torch = Runner(BackendKind::kTorch);
+  EXPECT_EQ(cpu->model().quantization(), GetParam() == 8 ? "int8" : "int4");
+  EXPECT_LT(cpu->model().weight_bytes(), torch->model().weight_bytes());
+  const engine::GenerationRequest request = Request(12);
+  RunnerDriver a(*cpu, request);
+  RunnerDriver b(*torch, request);
+  for (RunnerDriver* driver : {&a, &b}) {
+    driver->Run(16, false);
+    driver->Run(28, true);
+  }
+  // Weights, activations and sums of the torch backend are rounded to bfloat16 all along.
+  EXPECT_LT(testing::LargestDifference(testing::AllLogprobs(a.sampled().back()),
+                                       testing::AllLogprobs(b.sampled().back())),
+            0.15);
+}
+
+TEST_P(QuantizedModelTest, NeighboursChangeNoBit) {
+  const auto runner = Runner(BackendKind::kAuto);
+  RunnerDriver alone(*runner, Request(9));
+  RunnerDriver beside(*runner, Request(9), 2, 16);
+  RunnerDriver neighbour(*runner, Request(14), 3, 32);
+  for (RunnerDriver* driver : {&alone, &beside, &neighbour}) driver->Run(16, false);
+  alone.Run(25, true);
+  alone.Run(26, true);
+  for (const int text : {9, 10}) {
+    const engine::StepPlan plan{{beside.Step(16 + text, true), neighbour.Step(16 + text + 4, true)}};
+    const auto output = runner->Execute(plan);
+    ASSERT_TRUE(output.ok()) << output.status();
+    beside.Apply(plan.steps[0], output->results[0]);
+    neighbour.Apply(plan.steps[1], output->results[1]);
+    EXPECT_EQ(beside.sampled().back().top, alone.sampled()[text - 9].top);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Bits, QuantizedModelTest, ::testing::Values(8, 4),
+                         [](const auto& info) { return "int" + std::to_string(info.param); });
+
+TEST(QuantizedModel, NeedsSixteenBits) {
+  const testing::TinyModel tiny("clip_gqa");
+  VisionLanguageModel::Options options = tiny.Options();
+  options.quantize_bits = 4;
+  const auto model = VisionLanguageModel::Load(options, *ModelConfig::Load(tiny.dir()), tiny.image_size(),
+                                               tiny.image_size());
+  EXPECT_EQ(model.status().message(),
+            "--quantize: is for weights that are served in 16 bits; use it with --dtype bfloat16");
+}
+
+}  // namespace
+}  // namespace varserve::model
