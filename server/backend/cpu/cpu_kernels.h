@@ -124,7 +124,7 @@ struct AttentionArgs {
   int64_t map_slots = 0;
 };
 
-// Number of floats in a row written by pack_inputs.
+// Most floats in a row written by pack_inputs.
 inline int PackedInputs(int count) { return (count + 15) / 16 * 16; }
 
 // Minimum number of queries to compute together, if enough rows see the same K and V.
@@ -145,8 +145,13 @@ struct CpuKernels {
   // bfloat16, up to a multiple of 32. Padding is 0.
   void (*pack_inputs)(const float* x, int count, float* packed);
   bool rounds_inputs;  // to bfloat16, if weights are bfloat16
-  bool reads_panels;   // bfloat16 weights in the layout of weight_panels.h, quantized ones by pairs, not by
-                       // rows
+  // Floats from one packed row to the next. Bfloat16 takes half of them, and an odd number of cache lines, so
+  // that rows which are read together do not compete for the same sets of a cache.
+  int packed_inputs(int count) const {
+    return rounds_inputs ? ((count + 31) / 32 | 1) * 16 : PackedInputs(count);
+  }
+  bool reads_panels;  // bfloat16 weights in the layout of weight_panels.h, quantized ones by pairs, not by
+                      // rows
   // Outputs [out_begin, out_end) of rows [row_begin, row_end).
   void (*linear)(const LinearArgs&, int row_begin, int row_end, int out_begin, int out_end);
   // Panels [panel_begin, panel_end) of outputs.

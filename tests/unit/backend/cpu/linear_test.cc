@@ -24,7 +24,7 @@ class Inputs {
   Inputs(const CpuKernels& kernels, const std::vector<float>& x, int rows, int in, StorageType type)
       : values_(x), stride_(in) {
     if (type != StorageType::kBFloat16) return;
-    stride_ = PackedInputs(in);
+    stride_ = kernels.packed_inputs(in);
     values_.assign(static_cast<size_t>(rows) * stride_, -1.0F);
     for (int m = 0; m < rows; ++m) kernels.pack_inputs(x.data() + m * in, in, values_.data() + m * stride_);
   }
