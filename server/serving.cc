@@ -191,6 +191,7 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
        {"device", description.device()},
        {"instruction_set", description.instruction_set()},
        {"threads", static_cast<int64_t>(config.threads)},
+       {"prefill_budget", static_cast<int64_t>(*scheduler.prefill_budget)},
        {"load_seconds", absl::ToDoubleSeconds(loaded_at - start)},
        {"warm_up_seconds", absl::ToDoubleSeconds(absl::Now() - loaded_at)},
        {"var_profile", description.has_var_profile() ? description.var_profile().source() : "none"}});
