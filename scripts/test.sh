@@ -1,5 +1,5 @@
 # Sourced by ../dev: runs the tests of a build.
-# Functions: test_preset, test_dev.
+# Functions: test_preset, test_beyond_ctest; test_dev is its part.
 # Reads: ROOT. Sets: BUILD, MODEL, PYTHON and VARSERVE_KERNEL_INTERPRETER, by what it calls.
 
 # test_preset PRESET [CTEST ARGUMENT...]: builds everything and runs it, under a sanitizer where the preset has one.
@@ -12,6 +12,17 @@ test_preset() {
     ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS="suppressions=$ROOT/tests/tsan.supp" \
     LSAN_OPTIONS="suppressions=$ROOT/tests/lsan.supp" \
     ctest --test-dir "$BUILD" --output-on-failure --no-tests=error "${@:2}"
+}
+
+# test_beyond_ctest: the tests in Python and of whole programs, after test_preset.
+test_beyond_ctest() {
+  test_kernels
+  test_dev
+  test_embedded_recipe
+  test_demo "$BUILD" "$MODEL"
+  test_python "$BUILD" "$MODEL"
+  test_observe "$BUILD" "$MODEL"
+  test_hostile hostile --short
 }
 
 # test_dev: parts of ../dev itself.

@@ -8,6 +8,7 @@ from sources import ROOT, report
 # The version is the group of each match; every file has at least one.
 PLACES = {
     "CHANGELOG.md": r"^## (\d+\.\d+\.\d+)",
+    "client/python/pyproject.toml": r'^version = "(\S+)"$',
     "deploy/helm/varserve/Chart.yaml": r"^(?:version|appVersion): (\S+)$",
     "deploy/helm/values/cpu.yaml": r"^ *tag: (\d\S*)-cpu$",
     "deploy/kserve/varserve.yaml": r"image: varserve:(\d\S*)-cuda$",

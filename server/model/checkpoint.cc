@@ -137,9 +137,10 @@ absl::Status Checkpoint::WhyMissing(const std::string& name) const {
   const absl::string_view stem = absl::StripSuffix(name, ".weight");
   for (const char* quantized : {".qweight", ".weight_packed", ".weight.absmax", ".weight_scale"}) {
     if (const Entry* const entry = Find(absl::StrCat(stem, quantized)); entry != nullptr) {
-      return absl::FailedPreconditionError(absl::StrCat(entry->file->name(), ": tensor ", entry->stored_name,
-                                                        " is there instead of ", name,
-                                                        ": quantized weights are not supported"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(entry->file->name(), ": tensor ", entry->stored_name, " is there instead of ", name,
+                       ": quantized weights need a quantization_config in config.json that "
+                       "describes them"));
     }
   }
   if (name == kOutput) {

@@ -31,7 +31,7 @@ class Checkpoint {
   // By canonical name; nullptr if there is none.
   const Entry* Find(const std::string& name) const;
   // Why there is no tensor of this name, judging by the other names. NOT_FOUND, or FAILED_PRECONDITION
-  // for quantized weights.
+  // for quantized weights that config.json does not describe.
   absl::Status WhyMissing(const std::string& name) const;
   // The type of the embeddings: float32, float16, bfloat16; empty for others.
   std::string Dtype() const;

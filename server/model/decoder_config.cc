@@ -95,6 +95,7 @@ DecoderConfig ReadDecoderConfig(JsonFields& config) {
   if (fields.Has("pad_token_id")) fields.Int("pad_token_id", 0, -c.vocab_size, c.vocab_size - 1);
   RefuseWindows(fields, c);
   RefuseWhatChangesLayers(fields);
+  RefuseQuantizedPart(fields);
   c.rope = ReadRope(fields, c.max_position_embeddings);
   return c;
 }

@@ -21,15 +21,16 @@ inline int Layers(JsonFields& fields, int fallback) {
 // Rejects fields, in any part of config.json, that change the model's layers.
 inline void RefuseWhatChangesLayers(JsonFields& fields) {
   fields.Neutral("per_layer_config", nullptr);
-  for (const char* key : {"quantization_config", "compression_config"}) {
-    if (fields.Has(key)) {
-      fields.FailWithValue(key,
-                           "but quantized weights are not supported; use the model's weights in bfloat16, "
-                           "float16 or float32");
-    }
-  }
   for (const char* key : {"dtype", "torch_dtype"}) {
     if (fields.Has(key)) fields.Choice(key, "float32", {"float32", "float16", "bfloat16"});
+  }
+}
+
+// Quantization is described for the whole model, not for a part of it.
+inline void RefuseQuantizedPart(JsonFields& fields) {
+  for (const char* key : {"quantization_config", "compression_config"}) {
+    if (fields.Has(key))
+      fields.FailWithValue(key, "but is only supported for the whole model, outside this part");
   }
 }
 

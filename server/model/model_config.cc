@@ -36,6 +36,7 @@ absl::StatusOr<ModelConfig> ModelConfig::Parse(const json& config, const json* g
   }
   c.family->read_config(fields, c);
   RefuseWhatChangesLayers(fields);
+  c.quantization = ReadQuantizationConfig(fields);
   c.dtype = fields.Has("dtype")         ? fields.String("dtype", "")
             : fields.Has("torch_dtype") ? fields.String("torch_dtype", "")
                                         : "";

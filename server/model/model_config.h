@@ -10,6 +10,7 @@
 #include "nlohmann/json_fwd.hpp"
 #include "server/model/decoder_config.h"
 #include "server/model/families/family.h"
+#include "server/model/quantization_config.h"
 #include "server/model/vision_config.h"
 
 namespace varserve::model {
@@ -25,6 +26,7 @@ struct ModelConfig {
   int32_t image_token_id = 0;
   std::string dtype;  // float32, float16, bfloat16; empty: that of the weights
   std::vector<int32_t> eos_token_ids;
+  QuantizationConfig quantization;
 
   // Reads DIR/config.json and, if there, DIR/generation_config.json. NOT_FOUND or FAILED_PRECONDITION naming
   // file and field.

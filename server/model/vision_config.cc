@@ -63,6 +63,7 @@ VisionConfig ReadVisionConfig(JsonFields& config) {
   fields.Neutral("num_channels", 3);
   fields.Neutral("tie_last_hidden_states", false);
   RefuseWhatChangesLayers(fields);
+  RefuseQuantizedPart(fields);
   if (c.hidden_size % c.num_attention_heads != 0) {
     fields.FailWithValue("hidden_size", "not a multiple of num_attention_heads");
   }

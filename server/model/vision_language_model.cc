@@ -23,19 +23,26 @@ absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> VisionLanguageModel::
                    FindVarProfile(options.model_dir, config.decoder, options.var_profile));
   ASSIGN_OR_RETURN(Checkpoint checkpoint, Checkpoint::Open(options.model_dir, *config.family));
   if (config.dtype.empty()) config.dtype = checkpoint.Dtype();
-  const bool quantize = options.quantize_bits > 0;
+  const bool stored_quantized = config.quantization.format != QuantizationConfig::Format::kNone;
+  const bool quantize = options.quantize_bits > 0 || stored_quantized;
   const std::string dtype_flag = quantize && options.dtype == "auto" ? "bfloat16" : options.dtype;
   ASSIGN_OR_RETURN(const at::ScalarType dtype, ChooseDtype(dtype_flag, config.dtype, device));
   if (quantize && dtype == at::kFloat) {
     return absl::FailedPreconditionError(
-        "--quantize: is for weights that are served in 16 bits; use it with --dtype bfloat16");
+        stored_quantized
+            ? "--dtype: float32 does not go with quantized weights; use bfloat16"
+            : "--quantize: is for weights that are served in 16 bits; use it with --dtype bfloat16");
   }
   if (config.decoder.tie_word_embeddings) config.decoder.tie_word_embeddings = checkpoint.TieEmbeddings();
 
   std::unique_ptr<VisionLanguageModel> model(new VisionLanguageModel(std::move(config), device, dtype));
   const ModelConfig& c = model->config_;
   model->var_profile_ = std::move(profile);
-  model->quantization_ = quantize ? absl::StrCat("int", options.quantize_bits) : "";
+  if (stored_quantized) {
+    model->quantization_ = absl::StrCat("int", c.quantization.bits, " (", c.quantization.name, ")");
+  } else if (quantize) {
+    model->quantization_ = absl::StrCat("int", options.quantize_bits);
+  }
   RETURN_IF_ERROR(CatchTorchErrors([&]() -> absl::Status {
     ASSIGN_OR_RETURN(
         backend::Backend backend,
@@ -46,7 +53,7 @@ absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> VisionLanguageModel::
                                                .kernels = options.kernels}));
     model->backend_ = std::make_unique<const backend::Backend>(std::move(backend));
     const backend::LayerOps& ops = model->backend_->ops();
-    WeightLoader weights(checkpoint, ops, device, dtype, options.quantize_bits);
+    WeightLoader weights(checkpoint, c.quantization, ops, device, dtype, options.quantize_bits);
     model->tower_ =
         std::make_unique<VisionTower>(c, image_height, image_width, weights, ops, ops.ActivationDtype(dtype));
     model->projector_ = std::make_unique<Projector>(c, weights, ops);
@@ -54,6 +61,11 @@ absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> VisionLanguageModel::
         c.decoder, model->var_profile_ ? model->var_profile_->sink_dimensions : std::vector<int32_t>{},
         weights, *model->backend_, device, dtype);
     model->weight_bytes_ = weights.bytes();
+    if (weights.status().ok() && stored_quantized && weights.num_quantized() == 0) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("config.json: quantization_config says ", c.quantization.name,
+                       ", but the decoder's weights are not stored like that"));
+    }
     return weights.status();
   }));
   return model;

@@ -45,7 +45,7 @@ class VisionLanguageModel {
   const std::optional<VarProfile>& var_profile() const { return var_profile_; }
   at::Device device() const { return device_; }
   at::ScalarType dtype() const { return dtype_; }
-  // int8 or int4; empty if weights are not quantized.
+  // int8 or int4, with the checkpoint's format if it is quantized; empty if weights are not quantized.
   const std::string& quantization() const { return quantization_; }
   int64_t weight_bytes() const { return weight_bytes_; }
   // Bytes the vision tower takes at its peak, for the largest image.

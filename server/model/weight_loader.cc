@@ -3,44 +3,10 @@
 #include <ATen/ATen.h>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "server/base/status_macros.h"
+#include "server/model/quantized_weights.h"
+#include "server/model/stored_tensor.h"
 
 namespace varserve::model {
-namespace {
-
-std::optional<at::ScalarType> TorchDtype(const std::string& dtype) {
-  if (dtype == "F32") return at::kFloat;
-  if (dtype == "F16") return at::kHalf;
-  if (dtype == "BF16") return at::kBFloat16;
-  if (dtype == "F64") return at::kDouble;
-  return std::nullopt;
-}
-
-std::string ShapeText(at::IntArrayRef shape) { return absl::StrCat("[", absl::StrJoin(shape, ", "), "]"); }
-
-}  // namespace
-
-absl::StatusOr<at::Tensor> WeightLoader::Stored(const std::string& name, at::IntArrayRef shape) const {
-  const Checkpoint::Entry* const entry = checkpoint_.Find(name);
-  if (entry == nullptr) return checkpoint_.WhyMissing(name);
-  const std::string tensor = absl::StrCat(entry->file->name(), ": tensor ", entry->stored_name);
-  const std::optional<at::ScalarType> dtype = TorchDtype(entry->info.dtype);
-  if (!dtype.has_value()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(tensor, " has dtype ", entry->info.dtype,
-                     ": quantized weights are not supported; supported: F32, "
-                     "F16, BF16, F64"));
-  }
-  if (at::IntArrayRef(entry->info.shape) != shape) {
-    return absl::FailedPreconditionError(absl::StrCat(tensor, " has shape ", ShapeText(entry->info.shape),
-                                                      ", but config.json needs ", ShapeText(shape)));
-  }
-  return at::from_blob(
-      const_cast<void*>(entry->file->Data(entry->info)), entry->info.shape,
-      [entry](void*) { entry->file->Drop(entry->info); }, at::TensorOptions().dtype(*dtype));
-}
-
 at::Tensor WeightLoader::LoadAs(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
   return LoadStackedAs({{name, shape[0]}}, shape.slice(1), dtype);
 }
@@ -51,7 +17,7 @@ std::vector<at::Tensor> WeightLoader::StoredParts(const Parts& parts, at::IntArr
   for (const auto& [name, size] : parts) {
     std::vector<int64_t> shape = {size};
     shape.insert(shape.end(), inner.begin(), inner.end());
-    absl::StatusOr<at::Tensor> part = Stored(name, shape);
+    absl::StatusOr<at::Tensor> part = StoredTensor(checkpoint_, name, shape, FloatTypes());
     if (!part.ok()) {
       status_ = part.status();
       return {};
@@ -86,6 +52,7 @@ at::Tensor WeightLoader::LoadStackedAs(const Parts& parts, at::IntArrayRef inner
 
 backend::LinearWeights WeightLoader::LoadLinear(const Parts& parts, int64_t inputs, Role role) {
   const int bits = quantize_bits_ == 0 || role == Role::kLayer ? quantize_bits_ : 8;
+  if (IsQuantized(checkpoint_, quantization_, parts.front().first)) return LoadQuantized(parts, inputs);
   const int64_t group = bits == 0 ? 0 : backend::QuantizationGroup(inputs, bits);
   if (group == 0) return ops_.Prepare(LoadStacked(parts, {inputs}));
   if (!status_.ok()) return {};
@@ -95,6 +62,22 @@ backend::LinearWeights WeightLoader::LoadLinear(const Parts& parts, int64_t inpu
   const at::Tensor whole = at::empty({rows, inputs}, at::TensorOptions().dtype(dtype_));
   CopyParts(std::move(stored), whole);
   return Prepare(backend::Quantize(whole, bits, group));
+}
+
+backend::LinearWeights WeightLoader::LoadQuantized(const Parts& parts, int64_t inputs) {
+  if (!status_.ok()) return {};
+  std::vector<backend::QuantizedMatrix> matrices;
+  for (const auto& [name, outputs] : parts) {
+    absl::StatusOr<backend::QuantizedMatrix> matrix =
+        ReadQuantized(checkpoint_, quantization_, name, outputs, inputs);
+    if (!matrix.ok()) {
+      status_ = matrix.status();
+      return {};
+    }
+    matrices.push_back(*std::move(matrix));
+  }
+  ++num_quantized_;
+  return Prepare(Stack(matrices));
 }
 
 backend::LinearWeights WeightLoader::Prepare(const backend::QuantizedMatrix& matrix) {

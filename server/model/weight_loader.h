@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "server/backend/layer_ops.h"
 #include "server/model/checkpoint.h"
+#include "server/model/quantization_config.h"
 #include "server/model/staged_copy.h"
 
 namespace varserve::model {
@@ -19,10 +20,12 @@ namespace varserve::model {
 // asked once at the end.
 class WeightLoader {
  public:
-  // quantize_bits: to which LoadLinear quantizes, 8 or 4; 0: not at all.
-  WeightLoader(const Checkpoint& checkpoint, const backend::LayerOps& ops, at::Device device,
-               at::ScalarType dtype, int quantize_bits)
+  // quantization: of the checkpoint. quantize_bits: to which LoadLinear quantizes what is not, 8 or 4; 0: not
+  // at all.
+  WeightLoader(const Checkpoint& checkpoint, const QuantizationConfig& quantization,
+               const backend::LayerOps& ops, at::Device device, at::ScalarType dtype, int quantize_bits)
       : checkpoint_(checkpoint),
+        quantization_(quantization),
         ops_(ops),
         device_(device),
         dtype_(dtype),
@@ -49,6 +52,9 @@ class WeightLoader {
   // its inputs can be divided into groups.
   backend::LinearWeights LoadLinear(const Parts& parts, int64_t inputs, Role role);
 
+  // Matrices that were quantized in the checkpoint.
+  int num_quantized() const { return num_quantized_; }
+
   const absl::Status& status() const { return status_; }
   int64_t bytes() const { return bytes_; }  // loaded so far, in their new dtypes
 
@@ -61,10 +67,10 @@ class WeightLoader {
   // Writes the parts below each other, and drops their pages.
   void CopyParts(std::vector<at::Tensor> parts, at::Tensor target);
   backend::LinearWeights Prepare(const backend::QuantizedMatrix& matrix);
-  // The stored tensor, mapped, if it has this shape and a dtype that can be served.
-  absl::StatusOr<at::Tensor> Stored(const std::string& name, at::IntArrayRef shape) const;
+  backend::LinearWeights LoadQuantized(const Parts& parts, int64_t inputs);
 
   const Checkpoint& checkpoint_;
+  const QuantizationConfig quantization_;
   const backend::LayerOps& ops_;
   const at::Device device_;
   const at::ScalarType dtype_;
@@ -72,6 +78,7 @@ class WeightLoader {
   StagedCopy staged_;
   absl::Status status_;
   int64_t bytes_ = 0;
+  int num_quantized_ = 0;
 };
 
 }  // namespace varserve::model

@@ -1,10 +1,7 @@
 // The embedded model from its directory, picture file and question to tokens, against what transformers
 // computes from the same.
-#include <cstdlib>
-
-#include "server/chat/preprocessor.h"
-#include "server/loader/model_loader.h"
 #include "server/model/step_runner.h"
+#include "tests/component/embedded.h"
 #include "tests/component/golden.h"
 #include "tests/testing/runner_driver.h"
 
@@ -14,7 +11,6 @@ namespace {
 using backend::BackendKind;
 using testing::Golden;
 using testing::RunnerDriver;
-using text::ImagePart;
 
 constexpr double kTolerance = 2e-4;
 constexpr int kTokens = 32;
@@ -22,19 +18,8 @@ constexpr int kTokens = 32;
 class EmbeddedGoldenTest : public ::testing::TestWithParam<BackendKind> {};
 
 TEST_P(EmbeddedGoldenTest, PromptAndGreedySteps) {
-  const char* embedded_model = std::getenv("VARSERVE_EMBEDDED_MODEL");
-  ASSERT_NE(embedded_model, nullptr) << "VARSERVE_EMBEDDED_MODEL is not set; ./dev test sets it";
-  const std::string dir = embedded_model;
-  auto loaded = LoadModel(
-      {.model_dir = dir, .device = "cpu", .dtype = "float32", .var_profile = {}, .backend = GetParam()});
-  ASSERT_TRUE(loaded.ok()) << loaded.status();
-  const chat::Preprocessor& preprocessor = *loaded->preprocessor;
-  const auto picture = preprocessor.ProcessImage(
-      ReadFile(RepositoryPath("models/embedded/samples/animals.jpg")), {}, NeverStop);
-  ASSERT_TRUE(picture.ok()) << picture.status();
-  auto prompt = preprocessor.prompt_builder().Build(
-      {{text::Role::kUser, {ImagePart(), "Describe the image in detail."}}}, {*picture});
-  ASSERT_TRUE(prompt.ok()) << prompt.status();
+  LoadedModel loaded = testing::LoadEmbeddedModel({.dtype = "float32", .backend = GetParam()});
+  const std::shared_ptr<const Prompt> prompt = testing::AskAboutAnimals(*loaded.preprocessor);
 
   const Golden golden("embedded");
   ASSERT_EQ(prompt->token_ids, golden.Ids("input_ids"));
@@ -43,9 +28,9 @@ TEST_P(EmbeddedGoldenTest, PromptAndGreedySteps) {
   const int first = prompt->prefix_size();
 
   engine::GenerationRequest request;
-  request.prompt = std::make_shared<const Prompt>(*std::move(prompt));
+  request.prompt = prompt;
   request.sampling.logprobs = 2 * static_cast<int>(top_ids.size(1));  // some more: ranks may change places
-  const auto runner = StepRunner::Create(std::move(loaded->model), 64);
+  const auto runner = StepRunner::Create(std::move(loaded.model), 64);
   ASSERT_TRUE(runner.ok()) << runner.status();
   RunnerDriver driver(**runner, std::move(request));
   driver.Run(first, /*sample=*/false);

@@ -129,7 +129,6 @@ TEST(Flags, Bad) {
   const ServableModel model;
   EXPECT_THAT(LastLine(model.dir(), {"--dtype=int3"}), HasSubstr("--dtype: "));
   EXPECT_THAT(LastLine(model.dir(), {"--device=abacus"}), HasSubstr("--device: "));
-  EXPECT_THAT(LastLine(model.dir(), {"--isa=avx9"}), HasSubstr("--isa: "));
   EXPECT_THAT(LastLine(model.dir(), {"--memory_budget=1M"}), HasSubstr("--memory_budget: "));
   EXPECT_THAT(LastLine(model.dir(), {"--token_file=/nonexistent"}), HasSubstr("--token_file: "));
   EXPECT_THAT(LastLine(model.dir(), {"--tls_cert=/nonexistent"}), HasSubstr("--tls_cert, --tls_key: "));

@@ -59,6 +59,8 @@ json ChangedSpec(const std::string& name, const std::function<void(json& spec)>&
 
 // The tensor's bytes in its dtype.
 std::string Bytes(const FileTensor& tensor) {
+  if (tensor.dtype == "I32")
+    return {reinterpret_cast<const char*>(tensor.values.data()), tensor.values.size() * sizeof(float)};
   static const std::map<std::string, at::ScalarType> types = {{"F64", at::kDouble},
                                                               {"F32", at::kFloat},
                                                               {"F16", at::kHalf},

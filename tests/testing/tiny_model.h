@@ -19,7 +19,7 @@ namespace varserve::testing {
 struct FileTensor {
   std::vector<int64_t> shape;
   std::vector<float> values;
-  std::string dtype = "F32";  // or F64, F16, BF16, I8
+  std::string dtype = "F32";  // or F64, F16, BF16, I8; I32: the values' bits are the integers
 };
 using FileTensors = std::map<std::string, FileTensor>;
 

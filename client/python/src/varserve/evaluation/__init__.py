@@ -1,0 +1,1 @@
+"""varserve-eval: what VAR does to answers, measured on benchmarks."""

@@ -1,0 +1,11 @@
+"""Instructions that several benchmarks' protocols add to a question."""
+
+from __future__ import annotations
+
+ONE_WORD = "\nAnswer the question using a single word or phrase."
+UNANSWERABLE = "\nWhen the provided information is insufficient, respond with 'Unanswerable'."
+LETTER = "\nAnswer with the option's letter from the given choices directly."
+
+
+def one_word(question: str) -> str:
+    return question + ONE_WORD

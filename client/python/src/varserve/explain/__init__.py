@@ -1,0 +1,1 @@
+"""What VAR did to one answer, shown as the page of `varserve explain`."""

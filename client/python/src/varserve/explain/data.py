@@ -1,0 +1,116 @@
+"""An explanation as the data that report.js reads: what client/explain/report_data.cc writes."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from varserve.images import media_type
+from varserve.reply import enum_name
+from varserve.v1 import inference_pb2 as pb
+from varserve.v1 import var_pb2
+
+if TYPE_CHECKING:
+    from varserve.explain.explanation import Evidence
+    from varserve.requests import PictureQuestion
+
+Json = dict[str, Any]
+_KNOBS = ("tau", "rho", "p", "min_visual_attention", "first_layer", "last_layer")
+
+
+def report_data(question: PictureQuestion, evidence: Evidence) -> Json:
+    model, report = evidence.model, evidence.on.var_report
+    totals = _shares(report) | {
+        "rows": report.eligible_rows,
+        "visual_sinks": report.visual_sink_tokens,
+        "text_sinks": report.text_sink_tokens,
+        "distinct_visual_sinks": report.distinct_visual_sinks,
+    }
+    image = base64.b64encode(question.image).decode()
+    return {
+        "model": {"name": model.name, "device": model.device, "dtype": model.dtype},
+        "image": f"data:{media_type(question.image)};base64,{image}",
+        "question": question.question,
+        "grid": {"rows": model.vision_tower.rows, "columns": model.vision_tower.columns},
+        "region": _region(evidence.started),
+        "prompt_tokens": evidence.started.prompt_tokens,
+        "visual_tokens": evidence.started.visual_tokens,
+        "setting": _setting(report.effective),
+        "off": _answer(evidence.off),
+        "on": _answer(evidence.on),
+        "totals": totals,
+        "steps": _steps(evidence),
+        "bands": [_band(band) for band in evidence.bands],
+        "layers": [_layer(layer, evidence.sinks.get(layer.layer, ())) for layer in report.layers],
+        "maps_truncated": report.maps_truncated,
+    }
+
+
+def _shares(report: Any) -> Json:  # noqa: ANN401 (of the whole, a layer or a token)
+    return {
+        "image_centric": report.image_centric_head_ratio,
+        "redistributed": report.redistributed_attention,
+        "before": report.visual_attention_before,
+        "after": report.visual_attention_after,
+    }
+
+
+def _answer(finished: pb.Finished) -> Json:
+    return {
+        "text": finished.text,
+        "tokens": finished.usage.generated_tokens,
+        "finish_reason": enum_name(pb.FinishReason, finished.finish_reason),
+        "seconds": finished.timing.total_seconds,
+    }
+
+
+def _setting(var: var_pb2.VarOptions) -> Json:
+    return {
+        "variant": enum_name(var_pb2.VarVariant, var.variant),
+        "preset": enum_name(var_pb2.VarPreset, var.preset),
+    } | {name: getattr(var, name) for name in _KNOBS}
+
+
+def _region(started: pb.Started) -> Json:
+    region = started.image_regions[0] if started.image_regions else pb.ImageRegion(right=1, bottom=1)
+    return {name: getattr(region, name) for name in ("left", "top", "right", "bottom")}
+
+
+def _steps(evidence: Evidence) -> list[Json]:
+    """One for each map: the row of attention that made the next token."""
+    tokens = {token.position: token for token in evidence.on.var_report.tokens}
+    end = evidence.started.prompt_tokens + evidence.on.usage.generated_tokens
+    steps = []
+    for one in evidence.bands[0].maps:
+        row, following = tokens.get(one.position), tokens.get(one.position + 1)
+        step = _shares(row) if row else {}
+        if one.position + 1 >= end:
+            step["token"] = None  # the end of the answer
+        else:
+            step["token"] = following.text if following else evidence.last_text
+        steps.append(step)
+    return steps
+
+
+def _band(band: Any) -> Json:  # noqa: ANN401
+    return {
+        "first": band.first_layer,
+        "last": band.last_layer,
+        "before": [_millionths(one.before) for one in band.maps],
+        "after": [_millionths(one.after) for one in band.maps],
+    }
+
+
+def _millionths(attention: Iterable[float]) -> list[int]:
+    """Rounded, so that maps stay short."""
+    return [round(1e6 * value) for value in attention]
+
+
+def _layer(report: var_pb2.LayerReport, sinks: Iterable[var_pb2.VisualSink]) -> Json:
+    return _shares(report) | {
+        "layer": report.layer,
+        "visual_sinks": report.visual_sink_tokens,
+        "text_sinks": report.text_sink_tokens,
+        "cells": [[sink.row, sink.column, sink.max_phi] for sink in sinks],
+    }

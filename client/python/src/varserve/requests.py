@@ -1,0 +1,173 @@
+"""The request messages of a client's methods. Nothing here waits, so the sync and the asyncio client share it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+from google.protobuf.message import Message
+
+from varserve.errors import InvalidArgumentError
+from varserve.generation import CallOptions, call_options, generate_options
+from varserve.images import ImageLike, encode
+from varserve.v1 import inference_pb2 as pb
+from varserve.var import Var
+
+Length = Literal["short", "medium", "long"]
+Images = ImageLike | Sequence[ImageLike]
+LONGEST_REQUEST = 2**31 - 1  # to protobuf and gRPC a size is an int
+
+
+class Turn(TypedDict):
+    """A message of a conversation, written as for Hugging Face's chat templates: `content` is a text, or a list of
+    {"type": "text", "text": ...} and {"type": "image", "image": a path, bytes, a PIL image or an array}."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str | Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A call that is ready to be made. `method`: of the service VisionLanguage."""
+
+    method: str
+    message: Message
+    call: CallOptions
+    image_digest: str = (
+        ""  # for a load balancer: sends all questions about a picture to the replica that has its prefix
+    )
+
+
+@dataclass(frozen=True)
+class PictureQuestion:
+    """What can be explained: one question about one picture."""
+
+    image: bytes
+    question: str
+    options: pb.GenerateOptions
+    var: Var
+    call: CallOptions
+
+
+def ask(images: Images, question: str, var: Var | None, options: Mapping[str, Any], defaults: CallOptions) -> Request:
+    encoded = [encode(image) for image in _list(images)]
+    message = pb.AnswerRequest(
+        images=[pb.Image(data=data) for data in encoded],
+        question=question,
+        options=generate_options(options),
+        var=_var(var),
+    )
+    return Request("Answer", message, call_options(options, defaults), image_digest(encoded))
+
+
+def caption(
+    image: ImageLike, length: Length, var: Var | None, options: Mapping[str, Any], defaults: CallOptions
+) -> Request:
+    if length not in ("short", "medium", "long"):
+        raise InvalidArgumentError(f'length: must be short, medium or long, not "{length}"')
+    data = encode(image)
+    message = pb.CaptionRequest(
+        image=pb.Image(data=data),
+        length=f"CAPTION_LENGTH_{length.upper()}",
+        options=generate_options(options),
+        var=_var(var),
+    )
+    return Request("Caption", message, call_options(options, defaults), image_digest([data]))
+
+
+def chat(turns: Sequence[Turn], var: Var | None, options: Mapping[str, Any], defaults: CallOptions) -> Request:
+    message = pb.GenerateRequest(messages=_messages(turns), options=generate_options(options), var=_var(var))
+    return Request("Generate", message, call_options(options, defaults), image_digest(_pictures(message)))
+
+
+def compare(
+    turns: Sequence[Turn], settings: Sequence[Var], options: Mapping[str, Any], defaults: CallOptions
+) -> Request:
+    request = pb.GenerateRequest(messages=_messages(turns), options=generate_options(options))
+    message = pb.CompareRequest(request=request, settings=[setting.to_proto() for setting in settings])
+    return Request("Compare", message, call_options(options, defaults), image_digest(_pictures(request)))
+
+
+def model(options: Mapping[str, Any], defaults: CallOptions) -> Request:
+    return Request("GetModel", pb.GetModelRequest(), call_options(options, defaults))
+
+
+def picture_question(
+    image: ImageLike, question: str, var: Var | None, options: Mapping[str, Any], defaults: CallOptions
+) -> PictureQuestion:
+    call = call_options(options, defaults)
+    return PictureQuestion(encode(image), question, generate_options(options), var or Var(), call)
+
+
+def question_turn(images: Images, question: str) -> list[Turn]:
+    """The conversation that a question about pictures is."""
+    pictures: list[Mapping[str, Any]] = [{"type": "image", "image": image} for image in _list(images)]
+    return [{"role": "user", "content": [*pictures, {"type": "text", "text": question}]}]
+
+
+def explainable(request: Request) -> PictureQuestion | None:
+    """None if it is anything else than one question about one picture."""
+    message = request.message
+    if isinstance(message, pb.AnswerRequest):
+        images, texts = [image.data for image in message.images], [message.question]
+    elif isinstance(message, pb.GenerateRequest) and len(message.messages) == 1:
+        images = list(_pictures(message))
+        texts = [part.text for part in message.messages[0].parts if part.HasField("text")]
+    else:
+        return None
+    if len(images) != 1 or len(texts) != 1:
+        return None
+    return PictureQuestion(images[0], texts[0], message.options, Var.from_proto(message.var), request.call)
+
+
+def image_digest(images: Iterable[bytes]) -> str:
+    """Hex SHA-256 over the encoded images, one after the other; empty if there are none."""
+    images = list(images)
+    return hashlib.sha256(b"".join(images)).hexdigest() if images else ""
+
+
+def _var(var: Var | None) -> Any:  # noqa: ANN401 (a message, or nothing)
+    return None if var is None else var.to_proto()
+
+
+def _list(images: Images) -> list[ImageLike]:
+    if isinstance(images, list | tuple):
+        return list(images)
+    if isinstance(images, np.ndarray) and images.ndim == 4:
+        return list(images)
+    return [images]  # type: ignore[list-item]
+
+
+def _pictures(request: pb.GenerateRequest) -> Iterable[bytes]:
+    for message in request.messages:
+        for part in message.parts:
+            if part.HasField("image"):
+                yield part.image.data
+
+
+def _messages(turns: Sequence[Turn]) -> list[pb.Message]:
+    return [_message(f"messages[{i}]", turn) for i, turn in enumerate(turns)]
+
+
+def _message(name: str, turn: Turn) -> pb.Message:
+    if turn.get("role") not in ("system", "user", "assistant"):
+        raise InvalidArgumentError(f'{name}.role: must be system, user or assistant, not "{turn.get("role")}"')
+    content = turn.get("content")
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    if not isinstance(content, list | tuple):
+        raise InvalidArgumentError(f"{name}.content: must be a text or a list of parts")
+    parts = [_part(f"{name}.content[{i}]", part) for i, part in enumerate(content)]
+    return pb.Message(role=f"ROLE_{turn['role'].upper()}", parts=parts)
+
+
+def _part(name: str, part: Mapping[str, Any]) -> pb.Part:
+    if part.get("type") == "text" and isinstance(part.get("text"), str):
+        return pb.Part(text=part["text"])
+    picture = part.get("image", part.get("path"))
+    if part.get("type") == "image" and picture is not None:
+        return pb.Part(image=pb.Image(data=encode(picture)))
+    raise InvalidArgumentError(f'{name}: must be {{"type": "text", "text": ...}} or {{"type": "image", "image": ...}}')

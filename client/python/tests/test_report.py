@@ -1,0 +1,42 @@
+"""Evidence as dataclasses, arrays and data frames."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from varserve import Client, Var
+
+
+def test_the_report_adds_up(client: Client, castle: Path) -> None:
+    report = client.ask(castle, "What is in the image?", var=Var.on(detail="tokens", rho=0.5)).report
+    assert report is not None
+    assert report.effective.rho == 0.5
+    layers = report.layers_frame()
+    assert list(layers.index) == list(range(report.effective.first_layer, report.effective.last_layer + 1))
+    for name in ("visual_sink_tokens", "redistributed_attention", "visual_attention_before", "visual_attention_after"):
+        assert layers[name].mean() == pytest.approx(getattr(report, name), rel=1e-4)
+    sinks = report.visual_sinks_frame()
+    assert len(sinks) == report.distinct_visual_sinks > 0
+    assert (sinks["max_phi"] >= report.effective.tau).all()
+    tokens = report.tokens_frame()
+    assert len(tokens) == report.eligible_rows
+    assert "".join(tokens["text"][tokens["generated"]]).startswith("A rocket, a bucket")
+    assert tokens["visual_attention_after"].mean() == pytest.approx(report.visual_attention_after, rel=1e-4)
+
+
+def test_maps_have_the_shape_of_each_picture(client: Client, castle: Path, koala: Path) -> None:
+    reply = client.ask([castle, koala], "What is in the image?", var=Var.on(detail="maps", rho=0.3), max_tokens=4)
+    assert [maps.image for maps in reply.report.maps] == [0, 1]
+    for maps in reply.report.maps:
+        assert maps.before.shape == maps.after.shape == maps.change.shape == (len(maps.positions), 16, 16)
+    by_position = {token.position: token for token in reply.report.tokens}
+    first, second = reply.report.maps
+    for row, position in enumerate(first.positions):
+        seen = first.before[row].sum() + second.before[row].sum()
+        assert seen == pytest.approx(by_position[position].visual_attention_before, rel=1e-3)
+    assert np.abs(first.change).max() > 0
+
+
+def test_nothing_is_measured_with_var_off(client: Client, castle: Path) -> None:
+    assert client.ask(castle, "What is in the image?", var=Var.off()).report is None

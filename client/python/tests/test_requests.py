@@ -1,0 +1,112 @@
+"""Arguments become the messages of proto/, and what is wrong is named before anything is sent."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+from varserve.v1 import inference_pb2 as pb
+from varserve.v1 import var_pb2
+
+from varserve import InvalidArgumentError, Var, requests
+from varserve.generation import CallOptions, Options
+from varserve.images import encode
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def test_var_becomes_its_message_and_back() -> None:
+    var = Var.on(
+        preset="hallucination", variant="authors_code", rho=0.25, first_layer=0, map_layers=[1, 2], detail="maps"
+    )
+    message = var.to_proto()
+    assert message == var_pb2.VarOptions(
+        mode=var_pb2.VAR_MODE_ON,
+        preset=var_pb2.VAR_PRESET_HALLUCINATION,
+        variant=var_pb2.VAR_VARIANT_AUTHORS_CODE,
+        rho=0.25,
+        first_layer=0,
+        map_layers=[1, 2],
+        detail=var_pb2.VAR_DETAIL_MAPS,
+    )
+    assert Var.from_proto(message) == var
+    assert Var.from_proto(var_pb2.VarOptions(preset=99)) == Var()  # of a newer server
+
+
+def test_var_knows_every_field_of_the_message() -> None:
+    assert {field.name for field in var_pb2.VarOptions.DESCRIPTOR.fields} == set(Var.__dataclass_fields__)
+
+
+def test_var_is_written_in_one_word_on_a_command_line() -> None:
+    assert Var.parse("off") == Var.off()
+    assert Var.parse("on:preset=hallucination,rho=0.3,last_layer=7") == Var.on(
+        preset="hallucination", rho=0.3, last_layer=7
+    )
+    for text, field in (("maybe", "mode"), ("on:rho=x", "rho"), ("on:rho", "var"), ("on:size=1", "var")):
+        with pytest.raises(InvalidArgumentError) as caught:
+            Var.parse(text)
+        assert caught.value.field == field
+
+
+def test_options_are_the_fields_of_the_message() -> None:
+    request = requests.ask(PNG, "why", None, {"max_tokens": 3, "stop": ".", "logprobs": 0, "timeout": 2}, {})
+    assert request.message.options == pb.GenerateOptions(max_tokens=3, stop=["."], logprobs=0)
+    assert request.call == {"timeout": 2}
+    fields = {field.name for field in pb.GenerateOptions.DESCRIPTOR.fields}
+    assert fields == Options.__optional_keys__ - CallOptions.__optional_keys__
+    with pytest.raises(TypeError, match="max_new_tokens"):
+        requests.ask(PNG, "why", None, {"max_new_tokens": 3}, {})
+    with pytest.raises(InvalidArgumentError, match=r"options\.max_tokens"):
+        requests.ask(PNG, "why", None, {"max_tokens": "many"}, {})
+
+
+def test_pictures_come_in_every_form(tmp_path: Path) -> None:
+    pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    path = tmp_path / "picture.png"
+    PIL.Image.fromarray(pixels).save(path)
+    assert encode(path) == encode(str(path)) == encode(path.read_bytes()) == path.read_bytes()
+    for image in (pixels, PIL.Image.fromarray(pixels), pixels[..., 0], np.dstack([pixels, pixels[..., :1]])):
+        decoded = np.asarray(PIL.Image.open(io.BytesIO(encode(image))))
+        assert (decoded == np.asarray(image)).all()
+    for wrong in (pixels / 255, pixels[None], np.zeros((0, 4, 3), np.uint8)):
+        with pytest.raises(InvalidArgumentError):
+            encode(wrong)
+    with pytest.raises(InvalidArgumentError, match="no-such-file"):
+        encode("no-such-file.jpg")
+    with pytest.raises(TypeError, match="int"):
+        encode(3)
+
+
+def test_a_conversation_is_written_as_for_chat_templates() -> None:
+    request = requests.chat(
+        [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": [{"type": "image", "image": PNG}, {"type": "text", "text": "What?"}]},
+        ],
+        None,
+        {},
+        {},
+    )
+    system, user = request.message.messages
+    assert (system.role, system.parts[0].text) == (pb.ROLE_SYSTEM, "Be brief.")
+    assert (user.role, user.parts[0].image.data, user.parts[1].text) == (pb.ROLE_USER, PNG, "What?")
+    for turn, field in (
+        ({"role": "robot", "content": "x"}, "messages[0].role"),
+        ({"role": "user"}, "messages[0].content"),
+        ({"role": "user", "content": [{"type": "video"}]}, "messages[0].content[0]"),
+    ):
+        with pytest.raises(InvalidArgumentError) as caught:
+            requests.chat([turn], None, {}, {})
+        assert caught.value.field == field
+
+
+def test_the_digest_is_over_all_pictures() -> None:
+    """As client/image_digest.h, so that a proxy sends all questions about a picture to one replica."""
+    abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert requests.ask(b"abc", "why", None, {}, {}).image_digest == abc
+    assert requests.ask([b"a", b"bc"], "why", None, {}, {}).image_digest == abc
+    assert requests.caption(b"abc", "short", None, {}, {}).image_digest == abc
+    turns = requests.question_turn([b"a", b"bc"], "why")
+    assert requests.compare(turns, [Var.off()], {}, {}).image_digest == abc
+    assert requests.chat([{"role": "user", "content": "Hello"}], None, {}, {}).image_digest == ""
