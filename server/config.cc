@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/backend/table/instruction_set.h"
 #include "server/base/command_line.h"
 #include "server/base/control_group.h"
 #include "server/base/flag_values.h"
@@ -26,6 +27,10 @@ ABSL_FLAG(
     std::string, backend, "auto",
     "Implementation of the model's operations: auto, cpu, cuda or torch. cuda: kernels for NVIDIA GPUs, "
     "not yet run on one. Default: cpu on a CPU, torch on a GPU");
+ABSL_FLAG(
+    std::string, isa, "auto",
+    "Instruction set of the CPU's kernels: baseline, avx2, avx512_bf16 or amx_bf16. Default: the fastest "
+    "that the processor has");
 ABSL_FLAG(
     bool, enforce_eager, false,
     "Launch every kernel of a decoding step by itself, not as one graph (only --backend cuda has graphs)");
@@ -145,9 +150,10 @@ absl::Status ReadModelFlags(ServerConfig& c) {
                               {backend::kBackendNames.begin(), backend::kBackendNames.end()}));
   c.model.backend = static_cast<backend::BackendKind>(backend);
   c.enforce_eager = absl::GetFlag(FLAGS_enforce_eager);
+  ASSIGN_OR_RETURN(c.kernels, backend::KernelsFor(absl::GetFlag(FLAGS_isa), backend::cpu::InstructionSets()));
   constexpr int kBits[] = {0, 8, 4};
   ASSIGN_OR_RETURN(const int quantize,
-                   IndexOf("quantize", absl::GetFlag(FLAGS_quantize), {"none", "int8", "int4"}));
+                   FlagChoice("quantize", absl::GetFlag(FLAGS_quantize), {"none", "int8", "int4"}));
   c.model.quantize_bits = kBits[quantize];
   c.model_name = absl::GetFlag(FLAGS_model_name);
   if (c.model_name.empty()) {

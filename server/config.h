@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/backend/cpu/cpu_kernels.h"
 #include "server/chat/request_options.h"
 #include "server/engine/engine.h"
 #include "server/grpc/grpc_server.h"
@@ -19,6 +20,7 @@ struct ServerConfig {
   model::VisionLanguageModel::Options model;
   std::string model_name;
   int threads = 1;
+  const backend::cpu::CpuKernels* kernels = nullptr;
   bool enforce_eager = false;       // see StepRunnerOptions
   int64_t memory_budget = 0;        // bytes; 0: what is free
   int64_t prefix_cache_bytes = -1;  // -1: whatever of the KV pool is not in use

@@ -12,6 +12,7 @@
 #include "server/model/device.h"
 #include "server/model/kv_cache.h"
 #include "server/model/memory_plan.h"
+#include "server/model/prefill_budget.h"
 #include "server/version.h"
 #include "server/warm_up.h"
 
@@ -26,6 +27,7 @@ v1::Model Describe(const ServerConfig& config, const model::VisionLanguageModel&
   description.set_dtype(model::DtypeName(m.dtype()));
   description.set_quantization(m.quantization());
   description.set_device(m.device().str());
+  description.set_instruction_set(config.kernels->name);
   description.set_server_version(kVersion);
   v1::Model::Decoder& decoder = *description.mutable_decoder();
   decoder.set_layers(static_cast<uint32_t>(d.num_hidden_layers));
@@ -71,8 +73,9 @@ engine::SchedulerOptions SchedulerFor(const model::VisionLanguageModel& m, const
   if (scheduler.max_running == 0) scheduler.max_running = m.device().is_cpu() ? 16 : 64;
   scheduler.reserved_running = scheduler.max_running / 2;
   if (!scheduler.prefill_budget.has_value()) {
-    scheduler.prefill_budget = model::StepRunner::PrefillBudget(m);
-    scheduler.idle_prefill_budget = model::StepRunner::IdlePrefillBudget(m);
+    const model::PrefillBudget budget = model::MeasurePrefillBudget(m);
+    scheduler.prefill_budget = budget.busy;
+    scheduler.idle_prefill_budget = budget.idle;
   }
   return scheduler;
 }
@@ -141,6 +144,7 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
                                                        telemetry::Logger* logger) {
   const absl::Time start = absl::Now();
   at::set_num_threads(config.threads);
+  backend::cpu::UseCpuKernels(*config.kernels);
   auto serving = absl::WrapUnique(new Serving());
   ASSIGN_OR_RETURN(LoadedModel files, LoadModel(config.model));
   serving->preprocessor_ = std::move(files.preprocessor);
@@ -185,7 +189,9 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
       {{"model", config.model_name},
        {"dtype", description.dtype()},
        {"device", description.device()},
+       {"instruction_set", description.instruction_set()},
        {"threads", static_cast<int64_t>(config.threads)},
+       {"prefill_budget", static_cast<int64_t>(*scheduler.prefill_budget)},
        {"load_seconds", absl::ToDoubleSeconds(loaded_at - start)},
        {"warm_up_seconds", absl::ToDoubleSeconds(absl::Now() - loaded_at)},
        {"var_profile", description.has_var_profile() ? description.var_profile().source() : "none"}});

@@ -28,6 +28,7 @@ std::string FormatModel(const v1::Model& model) {
       {"server",
        absl::StrCat(model.server_version(), ", ", model.device(), ", ", model.dtype(),
                     model.quantization().empty() ? "" : absl::StrCat(", weights in ", model.quantization()))},
+      {"CPU kernels", model.instruction_set()},
       {"decoder", absl::StrFormat("%d layers, width %d, %d heads, %d KV heads, head size %d, vocabulary %d",
                                   decoder.layers(), decoder.width(), decoder.heads(), decoder.kv_heads(),
                                   decoder.head_dim(), decoder.vocabulary())},

@@ -17,7 +17,7 @@ ALLOWED = {
     "backend/cpu": {"backend/cpu", "backend", "interventions"},
     "backend/torch": {"backend/torch", "backend", "interventions"},
     "backend/cuda": {"backend/cuda", "backend/torch", "backend", "interventions", "base"},
-    "backend/table": {"backend/table", "backend/cpu", "backend/torch", "backend/cuda", "backend"},
+    "backend/table": {"backend/table", "backend/cpu", "backend/torch", "backend/cuda", "backend", "base"},
     "engine": {"engine", "interventions", "base"},
     "model": {
         "model",

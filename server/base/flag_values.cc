@@ -48,7 +48,7 @@ absl::Status FlagDirectory(absl::string_view flag, const std::string& path, absl
                                         "; give the directory that holds ", holds));
 }
 
-absl::StatusOr<int> FlagChoice(absl::string_view flag, const std::string& value,
+absl::StatusOr<int> FlagChoice(absl::string_view flag, absl::string_view value,
                                std::vector<std::string> names) {
   const auto found = std::find(names.begin(), names.end(), value);
   if (found != names.end()) return static_cast<int>(found - names.begin());

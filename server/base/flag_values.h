@@ -19,8 +19,8 @@ absl::StatusOr<int64_t> FlagBytes(absl::string_view flag, absl::string_view text
 // A folder that exists. `holds`: what has to be in it, "config.json".
 absl::Status FlagDirectory(absl::string_view flag, const std::string& path, absl::string_view holds);
 
-// The index of the flag's value among these names.
-absl::StatusOr<int> FlagChoice(absl::string_view flag, const std::string& value,
+// The index of the value among these names.
+absl::StatusOr<int> FlagChoice(absl::string_view flag, absl::string_view value,
                                std::vector<std::string> names);
 
 absl::Status FlagAtLeast(absl::string_view flag, int64_t value, int64_t least);

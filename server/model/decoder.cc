@@ -2,7 +2,11 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 
 namespace varserve::model {
 
@@ -102,6 +106,24 @@ void Decoder::AddMlp(const Layer& layer, at::Tensor& hidden, DecoderBuffers& b) 
   ops_.Linear(normed, layer.gate_up_proj, gate_up);
   ops_.SiluMul(gate_up, gated);
   ops_.LinearAdd(gated, layer.down_proj, hidden);
+}
+
+double Decoder::MeasureSpeed(int64_t tokens) const {
+  const Layer& layer = layers_.front();
+  const auto zeros = [&](int64_t width) { return at::zeros({tokens, width}, dtype_); };
+  at::Tensor hidden = zeros(config_.hidden_size);
+  DecoderBuffers b;
+  b.normed = zeros(config_.hidden_size);
+  b.gate_up = zeros(2 * config_.intermediate_size);
+  b.gated = zeros(config_.intermediate_size);
+  absl::Duration best = absl::InfiniteDuration();  // the first time starts the threads
+  for (int i = 0; i < 2; ++i) {
+    const absl::Time start = absl::Now();
+    AddMlp(layer, hidden, b);
+    best = std::min(best, absl::Now() - start);
+  }
+  const size_t bytes = layer.gate_up_proj.weight.nbytes() + layer.down_proj.weight.nbytes();
+  return static_cast<double>(bytes) * static_cast<double>(tokens) / absl::ToDoubleSeconds(best);
 }
 
 void Decoder::Forward(const DecoderInput& input, KvCache& cache, backend::RowEvidence& evidence,

@@ -63,6 +63,9 @@ class Decoder {
   // there are no logits.
   void Forward(const DecoderInput& input, KvCache& cache, backend::RowEvidence& evidence,
                DecoderBuffers& buffers, const LayerObserver& observer = nullptr) const;
+  // Bytes of weights times tokens that linear layers compute per second, on a CPU: a layer's MLP of that many
+  // tokens, measured.
+  double MeasureSpeed(int64_t tokens) const;
 
  private:
   struct Layer {

@@ -4,7 +4,6 @@
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "server/base/status_macros.h"
@@ -53,17 +52,6 @@ absl::Status StepRunner::Start(int num_kv_blocks) {
     graphs_ = std::make_unique<StepGraphs>(recorder_, cache_->padding_block());
     return absl::OkStatus();
   });
-}
-
-int StepRunner::PrefillBudget(const VisionLanguageModel& model) {
-  return model.device().is_cpu() ? 128 : 512;
-}
-
-int StepRunner::IdlePrefillBudget(const VisionLanguageModel& model) {
-  // Tokens times the weights' bytes: half a second of two cores.
-  constexpr int64_t kTokenBytes = 200'000'000'000;
-  const int least = PrefillBudget(model);
-  return static_cast<int>(std::clamp<int64_t>(kTokenBytes / model.weight_bytes(), least, 5 * least));
 }
 
 absl::StatusOr<StepOutput> StepRunner::Execute(const StepPlan& plan) {

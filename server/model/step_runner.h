@@ -30,10 +30,6 @@ class StepRunner : public engine::ModelRunner {
 
   // Tokens of a prefill chunk: enough to be bound by arithmetic. More would only delay running sequences.
   static int PrefillChunk(at::Device device) { return device.is_cpu() ? 64 : 512; }
-  // Prompt tokens of a step with decoding sequences, and of one without. The latter fits a whole question
-  // about a picture if the model is small enough for the step to take less than a second.
-  static int PrefillBudget(const VisionLanguageModel& model);
-  static int IdlePrefillBudget(const VisionLanguageModel& model);
 
   const engine::ModelFacts& facts() const override { return facts_; }
   absl::StatusOr<engine::StepOutput> Execute(const engine::StepPlan& plan) override;

@@ -86,8 +86,9 @@ TEST_F(LimitsTest, TokensOfAnAnswer) {
 }
 
 TEST_F(LimitsTest, FlagsThatMeanNothingEndTheStart) {
-  for (const std::string flag : {"--max_tokens=0", "--max_running_per_caller=-1",
-                                 "--max_waiting_per_caller=-1", "--prefix_cache_scope=tenant"}) {
+  for (const std::string flag :
+       {"--max_tokens=0", "--max_running_per_caller=-1", "--max_waiting_per_caller=-1",
+        "--prefix_cache_scope=tenant", "--isa=abacus"}) {
     ServerProcess server(model_.dir(), {flag});
     EXPECT_EQ(server.WaitForExit(), 1) << flag;
     EXPECT_THAT(server.Log(), HasSubstr(flag.substr(0, flag.find('=')) + ": "));

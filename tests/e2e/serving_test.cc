@@ -209,6 +209,16 @@ TEST_F(ServingTest, HealthAndDrain) {
   EXPECT_THAT(server_.Log(), HasSubstr("stopped"));
 }
 
+TEST(InstructionSet, IsTheOneThatIsForced) {
+  const ServableModel model;
+  ServerProcess server(model.dir(), {"--isa=baseline"});
+  ASSERT_TRUE(server.WaitUntilReady()) << server.Log();
+  const auto client = server.Connect();
+  EXPECT_EQ(client->GetModel({})->instruction_set(), "baseline");
+  EXPECT_THAT(server.Log(), HasSubstr("instruction_set=baseline"));
+  EXPECT_TRUE(client->Answer(Question("What is it?"), {}, [](const auto&) { return true; }).ok());
+}
+
 TEST(Profile, OffWorksWithoutOne) {
   const ServableModel model;
   model.Remove("var_profile.json");

@@ -1,12 +1,34 @@
 #include "server/backend/cpu/cpu_kernels.h"
 
-namespace varserve::backend::cpu {
+#include <atomic>
 
-const CpuKernels& GetCpuKernels() {
-  static const CpuKernels& chosen = Avx512Bf16Kernels() != nullptr ? *Avx512Bf16Kernels()
-                                    : Avx2Kernels() != nullptr     ? *Avx2Kernels()
-                                                                   : *BaselineKernels();
-  return chosen;
+namespace varserve::backend::cpu {
+namespace {
+
+const CpuKernels* Fastest() {
+  const CpuKernels* fastest = nullptr;
+  for (const InstructionSet& set : InstructionSets()) {
+    if (set.kernels != nullptr) fastest = set.kernels;
+  }
+  return fastest;
+}
+
+std::atomic<const CpuKernels*>& InUse() {
+  static std::atomic<const CpuKernels*> kernels = Fastest();
+  return kernels;
+}
+
+}  // namespace
+
+const CpuKernels& GetCpuKernels() { return *InUse().load(std::memory_order_relaxed); }
+
+void UseCpuKernels(const CpuKernels& kernels) { InUse().store(&kernels, std::memory_order_relaxed); }
+
+std::array<InstructionSet, 4> InstructionSets() {
+  return {{{"baseline", BaselineKernels()},
+           {"avx2", Avx2Kernels()},
+           {"avx512_bf16", Avx512Bf16Kernels()},
+           {"amx_bf16", AmxBf16Kernels()}}};
 }
 
 }  // namespace varserve::backend::cpu

@@ -12,6 +12,7 @@
 // K inputs, N outputs, C width, H heads, Hkv KV heads, D head size, L decoder layers.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "server/backend/cpu/quantized_panels.h"
@@ -123,7 +124,7 @@ struct AttentionArgs {
   int64_t map_slots = 0;
 };
 
-// Number of floats in a row written by pack_inputs.
+// Most floats in a row written by pack_inputs.
 inline int PackedInputs(int count) { return (count + 15) / 16 * 16; }
 
 // Minimum number of queries to compute together, if enough rows see the same K and V.
@@ -141,11 +142,16 @@ struct CpuKernels {
   const char* name;
   // Converts one row of `count` inputs to the form that the bfloat16 linear kernel reads, at most
   // PackedInputs(count) floats: for each sixteen inputs the even ones, then the odd ones; or rounded to
-  // bfloat16. Padding is 0.
+  // bfloat16, up to a multiple of 32. Padding is 0.
   void (*pack_inputs)(const float* x, int count, float* packed);
   bool rounds_inputs;  // to bfloat16, if weights are bfloat16
-  bool reads_panels;   // bfloat16 weights in the layout of weight_panels.h, quantized ones by pairs, not by
-                       // rows
+  // Floats from one packed row to the next. Bfloat16 takes half of them, and an odd number of cache lines, so
+  // that rows which are read together do not compete for the same sets of a cache.
+  int packed_inputs(int count) const {
+    return rounds_inputs ? ((count + 31) / 32 | 1) * 16 : PackedInputs(count);
+  }
+  bool reads_panels;  // bfloat16 weights in the layout of weight_panels.h, quantized ones by pairs, not by
+                      // rows
   // Outputs [out_begin, out_end) of rows [row_begin, row_end).
   void (*linear)(const LinearArgs&, int row_begin, int row_end, int out_begin, int out_end);
   // Panels [panel_begin, panel_end) of outputs.
@@ -163,12 +169,24 @@ struct CpuKernels {
                             double* weights);
 };
 
-// The fastest kernels that this processor can run; selected once.
+// The kernels of this process: the fastest that the processor can run, if UseCpuKernels() chose no others.
 const CpuKernels& GetCpuKernels();
 
-// Each set of kernels, for tests; null if the processor cannot run it.
+// Call it before anything else uses kernels: weights are laid out for those in use.
+void UseCpuKernels(const CpuKernels& kernels);
+
+struct InstructionSet {
+  const char* name;
+  const CpuKernels* kernels;  // null if the processor or the operating system lacks it
+};
+
+// From the slowest to the fastest.
+std::array<InstructionSet, 4> InstructionSets();
+
+// Each set of kernels; null if the processor or the operating system lacks it.
 const CpuKernels* BaselineKernels();
 const CpuKernels* Avx2Kernels();
 const CpuKernels* Avx512Bf16Kernels();
+const CpuKernels* AmxBf16Kernels();
 
 }  // namespace varserve::backend::cpu

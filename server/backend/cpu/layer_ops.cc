@@ -154,10 +154,10 @@ class CpuLayerOps : public LayerOps {
             .zeros = w.zeros.defined() ? w.zeros.const_data_ptr<uint8_t>() : nullptr};
   }
 
-  // Inputs as kernels for bfloat16 and quantized weights take them. => [rows, PackedInputs(in)]
+  // Inputs as kernels for bfloat16 and quantized weights take them. => [rows, packed_inputs(in)]
   static at::Tensor PackInputs(const at::Tensor& x) {
     const auto in = static_cast<int>(x.size(1));
-    at::Tensor packed = at::empty({x.size(0), cpu::PackedInputs(in)}, x.options());
+    at::Tensor packed = at::empty({x.size(0), GetCpuKernels().packed_inputs(in)}, x.options());
     const float* from = x.const_data_ptr<float>();
     float* to = packed.mutable_data_ptr<float>();
     at::parallel_for(0, x.size(0), 16, [&](int64_t begin, int64_t end) {

@@ -12,7 +12,6 @@ namespace varserve::backend::cpu::VARSERVE_ISA {
 
 inline constexpr int kWide = 16;  // lanes of a vector of outputs
 inline constexpr int kPanelVecs = kPanelOutputs / kWide;
-inline constexpr int kPanelStep = 2 * kPanelOutputs;  // weights from one pair of inputs to the next
 // kTileRows x kPanelVecs accumulators, the weights and an input fit the 32 registers.
 inline constexpr int kTileRows = 8;
 // All rows process this many pairs of inputs before the next ones, so that their weights stay in the L2
@@ -24,11 +23,13 @@ inline constexpr int kAhead = 8192;
 
 static void PackInputs(const float* x, int count, float* packed) {
   auto* out = reinterpret_cast<uint16_t*>(packed);
-  for (int k = 0; k < count; k += kWide) {
+  int k = 0;
+  for (; k < count; k += kWide) {
     const __mmask16 mask = count - k >= kWide ? 0xffff : static_cast<__mmask16>((1U << (count - k)) - 1);
     const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x + k));
     std::memcpy(out + k, &rounded, sizeof(rounded));
   }
+  if (k % (2 * kWide) != 0) std::memset(out + k, 0, kWide * sizeof(uint16_t));
 }
 
 struct TileArgs {

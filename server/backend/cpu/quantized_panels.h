@@ -34,9 +34,8 @@ struct QuantizedShape {
   int64_t group_bytes() const { return int64_t{group} * kPanelOutputs * bits / 8; }
   int64_t panel_bytes() const { return groups() * group_bytes(); }
   int64_t bytes() const { return panels() * panel_bytes(); }
-  int64_t scales() const {
-    return int64_t{panels()} * groups() * kPanelOutputs;
-  }  // number, and that of zeros
+  int64_t scales() const { return first_scale(panels(), 0); }  // number, and that of zeros
+  int64_t first_scale(int panel, int g) const { return (int64_t{panel} * groups() + g) * kPanelOutputs; }
 };
 
 struct QuantizedWeights {

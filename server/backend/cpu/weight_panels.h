@@ -9,6 +9,7 @@
 namespace varserve::backend::cpu {
 
 inline constexpr int kPanelOutputs = 48;
+inline constexpr int kPanelStep = 2 * kPanelOutputs;  // weights from one pair of inputs to the next
 
 struct PanelShape {
   int out = 0;  // N

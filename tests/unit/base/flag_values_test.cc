@@ -33,6 +33,12 @@ TEST(FlagValuesTest, Directory) {
               HasSubstr("--f: /dev/null is not a directory; give the directory that holds config.json"));
 }
 
+TEST(FlagValuesTest, Choice) {
+  EXPECT_EQ(*FlagChoice("f", "b", {"a", "b", "c"}), 1);
+  EXPECT_THAT(FlagChoice("f", "d", {"a", "b", "c"}).status().ToString(),
+              HasSubstr("--f: \"d\" is not a, b or c"));
+}
+
 TEST(FlagValuesTest, AtLeast) {
   EXPECT_TRUE(FlagAtLeast("f", 3, 3).ok());
   EXPECT_THAT(FlagAtLeast("f", 2, 3).ToString(), HasSubstr("--f: 2 is not at least 3"));

@@ -172,7 +172,7 @@ TEST_P(AttentionTest, NoNanWhenEveryVisualTokenOrNoneIsASink) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, AttentionTest, testing::ValuesIn(AvailableKernels()), KernelName);
+INSTANTIATE_TEST_SUITE_P(Sets, AttentionTest, testing::ValuesIn(InstructionSets()), KernelName);
 
 }  // namespace
 }  // namespace varserve::backend::cpu

@@ -1,4 +1,4 @@
-// The sets of kernels this processor can run, as test parameters, and random inputs.
+// The sets of kernels as test parameters, and random inputs.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -12,33 +12,14 @@
 
 #include "server/backend/cpu/cpu_kernels.h"
 #include "server/backend/cpu/weight_panels.h"
+#include "tests/unit/backend/cpu/bfloat16.h"
 
 namespace varserve::backend::cpu {
 
-inline std::vector<const CpuKernels*> AvailableKernels() {
-  std::vector<const CpuKernels*> sets = {BaselineKernels()};
-  for (const CpuKernels* set : {Avx2Kernels(), Avx512Bf16Kernels()}) {
-    if (set != nullptr) sets.push_back(set);
-  }
-  return sets;
+inline std::string KernelName(const ::testing::TestParamInfo<InstructionSet>& info) {
+  return info.param.name;
 }
 
-inline std::string KernelName(const ::testing::TestParamInfo<const CpuKernels*>& info) {
-  return info.param->name;
-}
-
-// float -> bfloat16 bits by the definition: nearest, ties to even.
-inline uint16_t BFloat16Bits(float x) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, sizeof(bits));
-  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-inline float FromBFloat16(uint16_t half) {
-  const uint32_t bits = static_cast<uint32_t>(half) << 16;
-  float x;
-  std::memcpy(&x, &bits, sizeof(x));
-  return x;
-}
 inline float FromFloat16(uint16_t half) {
   const int exponent = (half >> 10) & 31;
   const int mantissa = half & 1023;
@@ -85,8 +66,11 @@ inline Stored Store(const std::vector<float>& values, StorageType type) {
   return stored;
 }
 
-class KernelTest : public ::testing::TestWithParam<const CpuKernels*> {
+class KernelTest : public ::testing::TestWithParam<InstructionSet> {
  protected:
+  void SetUp() override {
+    if (GetParam().kernels == nullptr) GTEST_SKIP() << "this processor has no " << GetParam().name;
+  }
   std::vector<float> Random(size_t n, float scale = 1.0F) {
     std::normal_distribution<float> normal(0.0F, scale);
     std::vector<float> values(n);
@@ -102,7 +86,7 @@ class KernelTest : public ::testing::TestWithParam<const CpuKernels*> {
                reinterpret_cast<uint16_t*>(panels.data()));
     return panels;
   }
-  const CpuKernels& kernels() const { return *GetParam(); }
+  const CpuKernels& kernels() const { return *GetParam().kernels; }
   std::mt19937 random_{7};
 };
 

@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 
+#include "tests/unit/backend/cpu/emulated_amx.h"
 #include "tests/unit/backend/cpu/kernel_sets.h"
 
 namespace varserve::backend::cpu {
@@ -23,7 +24,7 @@ class Inputs {
   Inputs(const CpuKernels& kernels, const std::vector<float>& x, int rows, int in, StorageType type)
       : values_(x), stride_(in) {
     if (type != StorageType::kBFloat16) return;
-    stride_ = PackedInputs(in);
+    stride_ = kernels.packed_inputs(in);
     values_.assign(static_cast<size_t>(rows) * stride_, -1.0F);
     for (int m = 0; m < rows; ++m) kernels.pack_inputs(x.data() + m * in, in, values_.data() + m * stride_);
   }
@@ -102,7 +103,7 @@ TEST_P(LinearTest, RowIsTheSameBitForBitAloneInAnyBatchAndAnyRange) {
     std::vector<float> alone(kRows * kOut);
     args.y = alone.data();
     for (int m = 0; m < kRows; ++m) kernels().linear(args, m, m + 1, 0, kOut);
-    for (const int batch : {2, 3, 4, 7, 16, 17, 150}) {
+    for (const int batch : {2, 3, 4, 7, 16, 17, 33, 150}) {
       std::vector<float> together(kRows * kOut);
       args.y = together.data();
       for (int m = 0; m < kRows; m += batch) {
@@ -114,7 +115,9 @@ TEST_P(LinearTest, RowIsTheSameBitForBitAloneInAnyBatchAndAnyRange) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, LinearTest, testing::ValuesIn(AvailableKernels()), KernelName);
+INSTANTIATE_TEST_SUITE_P(Sets, LinearTest, testing::ValuesIn(InstructionSets()), KernelName);
+INSTANTIATE_TEST_SUITE_P(Emulated, LinearTest,
+                         testing::Values(InstructionSet{"amx_bf16", EmulatedAmxBf16Kernels()}), KernelName);
 
 }  // namespace
 }  // namespace varserve::backend::cpu

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "server/backend/cpu/quantized_panels.h"
+#include "tests/unit/backend/cpu/emulated_amx.h"
 #include "tests/unit/backend/cpu/kernel_sets.h"
 
 namespace varserve::backend::cpu {
@@ -52,9 +53,9 @@ class QuantizedTest : public KernelTest {
     return m;
   }
   std::vector<float> Packed(const std::vector<float>& x, int rows, int in) const {
-    std::vector<float> packed(static_cast<size_t>(rows) * PackedInputs(in));
+    std::vector<float> packed(static_cast<size_t>(rows) * kernels().packed_inputs(in));
     for (int m = 0; m < rows; ++m)
-      kernels().pack_inputs(x.data() + m * in, in, packed.data() + m * PackedInputs(in));
+      kernels().pack_inputs(x.data() + m * in, in, packed.data() + m * kernels().packed_inputs(in));
     return packed;
   }
   float Taken(float x) const { return kernels().rounds_inputs ? FromBFloat16(BFloat16Bits(x)) : x; }
@@ -84,7 +85,7 @@ TEST_P(QuantizedTest, EqualsSumsInDoublePrecision) {
                                      .w = m.weights,
                                      .bias = bias.data(),
                                      .y = y.data(),
-                                     .x_stride = PackedInputs(t.in),
+                                     .x_stride = kernels().packed_inputs(t.in),
                                      .y_stride = t.out,
                                      .accumulate = accumulate};
       kernels().linear_quantized(args, 0, t.rows, 0, m.weights.shape.panels());
@@ -109,8 +110,10 @@ TEST_P(QuantizedTest, RowIsTheSameBitForBitAloneInAnyBatchAndAnyRange) {
   for (const Trial& trial : {Trial{70, 256, 200, 4, 64, true}, Trial{70, 256, 200, 8, 128, false}}) {
     const Matrix m = Make(trial);
     const std::vector<float> packed = Packed(Random(trial.rows * trial.in), trial.rows, trial.in);
-    QuantizedLinearArgs args{
-        .x = packed.data(), .w = m.weights, .x_stride = PackedInputs(trial.in), .y_stride = trial.out};
+    QuantizedLinearArgs args{.x = packed.data(),
+                             .w = m.weights,
+                             .x_stride = kernels().packed_inputs(trial.in),
+                             .y_stride = trial.out};
     std::vector<float> alone(trial.rows * trial.out);
     args.y = alone.data();
     const int panels = m.weights.shape.panels();
@@ -127,7 +130,9 @@ TEST_P(QuantizedTest, RowIsTheSameBitForBitAloneInAnyBatchAndAnyRange) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, QuantizedTest, testing::ValuesIn(AvailableKernels()), KernelName);
+INSTANTIATE_TEST_SUITE_P(Sets, QuantizedTest, testing::ValuesIn(InstructionSets()), KernelName);
+INSTANTIATE_TEST_SUITE_P(Emulated, QuantizedTest,
+                         testing::Values(InstructionSet{"amx_bf16", EmulatedAmxBf16Kernels()}), KernelName);
 
 }  // namespace
 }  // namespace varserve::backend::cpu

@@ -117,7 +117,7 @@ TEST_P(RowKernelsTest, SiluMul) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, RowKernelsTest, testing::ValuesIn(AvailableKernels()), KernelName);
+INSTANTIATE_TEST_SUITE_P(Sets, RowKernelsTest, testing::ValuesIn(InstructionSets()), KernelName);
 
 }  // namespace
 }  // namespace varserve::backend::cpu

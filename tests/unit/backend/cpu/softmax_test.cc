@@ -42,7 +42,7 @@ TEST_P(SoftmaxTest, WhatIsOutOfRangeWeighsNothing) {
   EXPECT_GT(weights[4], 0.0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, SoftmaxTest, testing::ValuesIn(AvailableKernels()), KernelName);
+INSTANTIATE_TEST_SUITE_P(Sets, SoftmaxTest, testing::ValuesIn(InstructionSets()), KernelName);
 
 }  // namespace
 }  // namespace varserve::backend::cpu

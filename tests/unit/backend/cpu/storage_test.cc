@@ -1,6 +1,7 @@
 // Reading and writing of the 16 bit storage types, through the kernels that do it: every bit pattern.
 #include <cmath>
 
+#include "tests/unit/backend/cpu/emulated_amx.h"
 #include "tests/unit/backend/cpu/kernel_sets.h"
 
 namespace varserve::backend::cpu {
@@ -109,7 +110,9 @@ TEST_P(StorageTest, WritesRoundToNearestEven) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, StorageTest, testing::ValuesIn(AvailableKernels()), KernelName);
+INSTANTIATE_TEST_SUITE_P(Sets, StorageTest, testing::ValuesIn(InstructionSets()), KernelName);
+INSTANTIATE_TEST_SUITE_P(Emulated, StorageTest,
+                         testing::Values(InstructionSet{"amx_bf16", EmulatedAmxBf16Kernels()}), KernelName);
 
 }  // namespace
 }  // namespace varserve::backend::cpu

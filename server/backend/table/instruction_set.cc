@@ -1,0 +1,31 @@
+#include "server/backend/table/instruction_set.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "server/base/flag_values.h"
+#include "server/base/status_macros.h"
+
+namespace varserve::backend {
+
+absl::StatusOr<const cpu::CpuKernels*> KernelsFor(const std::string& isa,
+                                                  absl::Span<const cpu::InstructionSet> sets) {
+  std::vector<std::string> names = {"auto"};
+  std::vector<std::string> present;
+  const cpu::CpuKernels* last = nullptr;
+  for (const cpu::InstructionSet& set : sets) {
+    names.emplace_back(set.name);
+    if (set.kernels == nullptr) continue;
+    present.emplace_back(set.name);
+    last = set.kernels;
+  }
+  ASSIGN_OR_RETURN(const int choice, FlagChoice("isa", isa, std::move(names)));
+  if (choice == 0) return last;
+  if (sets[choice - 1].kernels != nullptr) return sets[choice - 1].kernels;
+  return InvalidFlag("isa", absl::StrCat("this processor or its operating system has no ", isa, "; it has ",
+                                         absl::StrJoin(present, ", ")));
+}
+
+}  // namespace varserve::backend
