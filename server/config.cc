@@ -1,44 +1,23 @@
 #include "server/config.h"
 
 #include <absl/flags/flag.h>
-#include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <limits>
 #include <optional>
 #include <utility>
 #include <vector>
 
-#include "server/backend/table/instruction_set.h"
 #include "server/base/command_line.h"
 #include "server/base/control_group.h"
 #include "server/base/flag_values.h"
 #include "server/base/status_macros.h"
 #include "server/chat/request_scan.h"
+#include "server/model_flags.h"
 #include "server/version.h"
 
-ABSL_FLAG(std::string, model, "", "Hugging Face LLaVA directory. Default: $VARSERVE_MODEL");
-ABSL_FLAG(std::string, model_name, "", "Name in replies and metrics. Default: the directory's name");
-ABSL_FLAG(std::string, device, "auto", "auto, cpu, cuda or cuda:N");
-ABSL_FLAG(
-    std::string, backend, "auto",
-    "Implementation of the model's operations: auto, cpu, cuda or torch. cuda: kernels for NVIDIA GPUs, "
-    "not yet run on one. Default: cpu on a CPU, torch on a GPU");
-ABSL_FLAG(
-    std::string, isa, "auto",
-    "Instruction set of the CPU's kernels: baseline, avx2, avx512_bf16 or amx_bf16. Default: the fastest "
-    "that the processor has");
-ABSL_FLAG(
-    bool, enforce_eager, false,
-    "Launch every kernel of a decoding step by itself, not as one graph (only --backend cuda has graphs)");
-ABSL_FLAG(std::string, dtype, "auto", "Type of weights and KV cache: auto, float32, bfloat16 or float16");
-ABSL_FLAG(
-    std::string, quantize, "none",
-    "Quantize the decoder's weights as they are loaded: none, int8 or int4, in groups of inputs with a scale "
-    "each. The vocabulary's stay int8. For CPUs; other backends compute with the rounded weights in --dtype");
 ABSL_FLAG(int, threads, 0, "Compute threads. Default: the container's CPU quota");
 ABSL_FLAG(std::string, memory_budget, "",
           "Memory for everything, such as 20G or 800M. Default: most of the free memory");
@@ -119,9 +98,6 @@ ABSL_FLAG(absl::Duration, max_connection_age_grace, absl::Hours(1),
 ABSL_FLAG(std::string, var_mode, "off", "VAR mode of requests that set none: off, observe or on");
 ABSL_FLAG(std::string, var_preset, "general",
           "VAR preset of requests that set none: general, hallucination or vision_centric");
-ABSL_FLAG(std::vector<std::string>, sink_dimensions, {},
-          "Sink dimensions of the VAR profile, such as 1415,2533; varserve-calibrate finds them");
-ABSL_FLAG(double, tau, 0, "Sink threshold of the VAR profile. Default: the profile's");
 
 ABSL_FLAG(std::string, log_format, "text", "Format of the log: text or json");
 ABSL_FLAG(std::string, log_level, "info", "Lowest level that is logged: debug, info, warning or error");
@@ -133,46 +109,6 @@ constexpr int kMostThreads = 1024;
 constexpr int kMostRunning = 4096;
 constexpr int64_t kLeastMessageBytes = 4096;     // a question
 constexpr int64_t kLeastImageMemory = 64 << 20;  // any format of a few megapixels
-
-absl::Status ReadModelFlags(ServerConfig& c) {
-  c.model.model_dir = absl::GetFlag(FLAGS_model);
-  if (c.model.model_dir.empty()) {
-    const char* from_environment = std::getenv("VARSERVE_MODEL");
-    if (from_environment == nullptr)
-      return InvalidFlag("model", "is missing; give the directory of the model to serve");
-    c.model.model_dir = from_environment;
-  }
-  RETURN_IF_ERROR(FlagDirectory("model", c.model.model_dir, "config.json"));
-  c.model.device = absl::GetFlag(FLAGS_device);
-  c.model.dtype = absl::GetFlag(FLAGS_dtype);
-  ASSIGN_OR_RETURN(const int backend,
-                   FlagChoice("backend", absl::GetFlag(FLAGS_backend),
-                              {backend::kBackendNames.begin(), backend::kBackendNames.end()}));
-  c.model.backend = static_cast<backend::BackendKind>(backend);
-  c.enforce_eager = absl::GetFlag(FLAGS_enforce_eager);
-  ASSIGN_OR_RETURN(c.kernels, backend::KernelsFor(absl::GetFlag(FLAGS_isa), backend::cpu::InstructionSets()));
-  constexpr int kBits[] = {0, 8, 4};
-  ASSIGN_OR_RETURN(const int quantize,
-                   FlagChoice("quantize", absl::GetFlag(FLAGS_quantize), {"none", "int8", "int4"}));
-  c.model.quantize_bits = kBits[quantize];
-  c.model_name = absl::GetFlag(FLAGS_model_name);
-  if (c.model_name.empty()) {
-    const std::filesystem::path path = std::filesystem::weakly_canonical(c.model.model_dir);
-    c.model_name = path.filename().string();
-  }
-  for (const std::string& text : absl::GetFlag(FLAGS_sink_dimensions)) {
-    int32_t dimension = 0;
-    if (!absl::SimpleAtoi(text, &dimension))
-      return InvalidFlag("sink_dimensions", absl::StrCat("\"", text, "\" is not a number"));
-    c.model.var_profile.sink_dimensions.push_back(dimension);
-  }
-  if (const double tau = absl::GetFlag(FLAGS_tau); tau != 0) {
-    if (!(tau > 0 && tau <= interventions::kMostTau))
-      return InvalidFlag("tau", absl::StrCat(tau, " is not in (0, ", interventions::kMostTau, "]"));
-    c.model.var_profile.tau = static_cast<float>(tau);
-  }
-  return absl::OkStatus();
-}
 
 absl::Status ReadVarFlags(ServerConfig& c) {
   using interventions::kModeNames;
@@ -285,7 +221,7 @@ absl::StatusOr<ServerConfig> ReadCommandLine(int argc, char** argv) {
                              .usage = "Serves a LLaVA model over gRPC and HTTP with Visual Attention "
                                       "Redistribution switched per request.\n"
                                       "  varserve-server --model DIR [FLAG...]",
-                             .flags_file = "server/config.cc"},
+                             .flags_files = {"server/config.cc", "server/model_flags.cc"}},
                             argc, argv));
   ServerConfig c;
   RETURN_IF_ERROR(ReadModelFlags(c));

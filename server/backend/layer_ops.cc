@@ -10,7 +10,7 @@ void LayerOps::Largest(const at::Tensor& logits, at::Tensor& out) const {
   out.select(1, 1).copy_(indices);
 }
 
-LinearWeights LayerOps::Prepare(const QuantizedMatrix& /*weights*/) const {
+LinearWeights LayerOps::Prepare(const QuantizedMatrix& /*weights*/, at::Tensor /*bias*/) const {
   TORCH_CHECK(false, "this backend does not read quantized weights");
 }
 

@@ -18,7 +18,7 @@ namespace varserve::backend {
 // Made by LayerOps::Prepare, for use with the same LayerOps only.
 struct LinearWeights {
   at::Tensor weight;    // [O, K] in the order these operations read it
-  at::Tensor bias;      // [O] float32, or undefined
+  at::Tensor bias;      // [O] float32 on the CPU, of weights' dtype elsewhere, or undefined
   at::Tensor scales;    // of quantized weights, else undefined
   at::Tensor zeros;     // of quantized weights with zeros of their own
   int bits = 0;         // of quantized weights
@@ -37,6 +37,13 @@ struct Rotary {
   at::Tensor sin;  // [N, D / 2]
 };
 
+// RMS norms of each head's q and k (Qwen3).
+struct HeadNorms {
+  at::Tensor q;  // [D] float32; undefined: no norms
+  at::Tensor k;  // [D]
+  double eps = 0.0;
+};
+
 // Thread-compatible; const after construction. Nothing synchronizes with the host. Results are written to
 // `out`, contiguous and in the activation dtype.
 class LayerOps {
@@ -52,7 +59,7 @@ class LayerOps {
   virtual LinearWeights Prepare(at::Tensor weight, at::Tensor bias = {}) const = 0;
   // Whether quantized weights stay as they are. Otherwise they have to be dequantized for Prepare.
   virtual bool reads_quantized() const { return false; }
-  virtual LinearWeights Prepare(const QuantizedMatrix& weights) const;
+  virtual LinearWeights Prepare(const QuantizedMatrix& weights, at::Tensor bias) const;
   // Rows of the weights. ids: [N] int64, out: [N, K]
   virtual void Embedding(const at::Tensor& ids, const LinearWeights& table, at::Tensor& out) const = 0;
   // x W^T + bias. x: [N, K], out: [N, O]
@@ -65,11 +72,10 @@ class LayerOps {
   virtual void RmsNormAndSinks(const at::Tensor& x, const at::Tensor& weight, double eps,
                                const SinkTarget& sinks, const at::Tensor& slots, KvLayer& kv,
                                at::Tensor& out) const = 0;
-  // Rotates q and k of packed rows [q | k | v] by position; leaves q in place and writes k and v to their
-  // slots.
-  // qkv: [N, (H + 2 Hkv) D]
-  virtual void RopeAndStore(at::Tensor& qkv, int64_t heads, const Rotary& rotary, const at::Tensor& slots,
-                            KvLayer& kv) const = 0;
+  // Norms q and k of packed rows [q | k | v] if there are norms, and rotates them by position; leaves q in
+  // place and writes k and v to their slots. qkv: [N, (H + 2 Hkv) D]
+  virtual void RopeAndStore(at::Tensor& qkv, int64_t heads, const HeadNorms& norms, const Rotary& rotary,
+                            const at::Tensor& slots, KvLayer& kv) const = 0;
   // silu(gate) * up of rows [gate | up]. gate_up: [N, 2 I], out: [N, I]
   virtual void SiluMul(const at::Tensor& gate_up, at::Tensor& out) const = 0;
   // The largest of each row, and its index: the first one's if several are equal, exact below 2^24. NaN if

@@ -26,11 +26,16 @@ namespace {
 
 constexpr size_t kHelpWidth = 100;
 
+bool IsOurs(const Program& program, const absl::CommandLineFlag& flag) {
+  return std::any_of(program.flags_files.begin(), program.flags_files.end(),
+                     [&](absl::string_view file) { return absl::EndsWith(flag.Filename(), file); });
+}
+
 // By name.
 std::map<std::string, absl::CommandLineFlag*> FlagsOf(const Program& program) {
   std::map<std::string, absl::CommandLineFlag*> flags;
   for (const auto& [name, flag] : absl::GetAllFlags()) {
-    if (absl::EndsWith(flag->Filename(), program.flags_file)) flags.emplace(name, flag);
+    if (IsOurs(program, *flag)) flags.emplace(name, flag);
   }
   return flags;
 }
@@ -100,7 +105,7 @@ absl::StatusOr<int> CheckFlags(const Program& program, int argc, char** argv) {
     if (!has_value && ++i == argc) return InvalidFlag(name, "has no value");
     const absl::string_view value = has_value ? word.substr(name.size() + 1) : absl::string_view(argv[i]);
     std::string error;
-    const bool ours = absl::EndsWith(flag->Filename(), program.flags_file);
+    const bool ours = IsOurs(program, *flag);
     if (ours && !flag->ParseFrom(value, &error))
       return InvalidFlag(name, absl::StrCat("\"", value, "\" is not ", TypeOf(*flag)));
   }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -11,10 +12,11 @@
 namespace varserve {
 
 struct Program {
-  absl::string_view name;        // "varserve-server"
-  absl::string_view version;     // "0.9.0"
-  absl::string_view usage;       // what it does and how it is called; the first lines of --help
-  absl::string_view flags_file;  // "server/config.cc": --help lists the flags that this file defines
+  absl::string_view name;     // "varserve-server"
+  absl::string_view version;  // "0.9.0"
+  absl::string_view usage;    // what it does and how it is called; the first lines of --help
+  std::vector<absl::string_view>
+      flags_files;  // "server/config.cc": --help lists the flags these files define
 };
 
 // Sets the flags. Ends the process after --help and --version, with exit code 0. INVALID_ARGUMENT, beginning

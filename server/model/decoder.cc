@@ -35,7 +35,12 @@ Decoder::Decoder(const DecoderConfig& config, const std::vector<int32_t>& sink_d
     layer.qkv_proj = weights.LoadLinear({{at + "self_attn.q_proj.weight", q},
                                          {at + "self_attn.k_proj.weight", kv},
                                          {at + "self_attn.v_proj.weight", kv}},
-                                        width, Role::kLayer);
+                                        width, Role::kLayer, config.qkv_bias);
+    if (config.qk_norm) {
+      layer.head_norms = {weights.LoadFloat(at + "self_attn.q_norm.weight", {config.head_dim}),
+                          weights.LoadFloat(at + "self_attn.k_norm.weight", {config.head_dim}),
+                          config.rms_norm_eps};
+    }
     layer.o_proj = weights.LoadLinear({{at + "self_attn.o_proj.weight", width}}, q, Role::kLayer);
     layer.post_attention_layernorm = weights.LoadFloat(at + "post_attention_layernorm.weight", {width});
     layer.gate_up_proj = weights.LoadLinear(
@@ -145,7 +150,7 @@ void Decoder::Forward(const DecoderInput& input, KvCache& cache, backend::RowEvi
       ops_.RmsNorm(hidden, layer.input_layernorm, config_.rms_norm_eps, b.normed);
     }
     ops_.Linear(b.normed, layer.qkv_proj, b.qkv);
-    ops_.RopeAndStore(b.qkv, config_.num_attention_heads, b.rotary, input.slots, kv);
+    ops_.RopeAndStore(b.qkv, config_.num_attention_heads, layer.head_norms, b.rotary, input.slots, kv);
     Attend(l, input, kv, evidence, b);
     // After the last layer's attention, only the tokens whose logits are wanted continue.
     if (l + 1 == config_.num_hidden_layers && sampled < tokens && !observer) {

@@ -69,8 +69,9 @@ class Decoder {
 
  private:
   struct Layer {
-    at::Tensor input_layernorm;           // [C] float32
-    backend::LinearWeights qkv_proj;      // [(H + 2 Hkv) D, C]
+    at::Tensor input_layernorm;       // [C] float32
+    backend::LinearWeights qkv_proj;  // [(H + 2 Hkv) D, C]
+    backend::HeadNorms head_norms;
     backend::LinearWeights o_proj;        // [C, H D]
     at::Tensor post_attention_layernorm;  // [C] float32
     backend::LinearWeights gate_up_proj;  // [2 I, C]

@@ -1,8 +1,12 @@
 #include "server/model/decoder_config.h"
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "server/model/dimensions.h"
 
 namespace varserve::model {
@@ -47,12 +51,39 @@ RopeConfig ReadRope(JsonFields& text, int max_position_embeddings) {
   return c;
 }
 
+// What a text_config of this model_type leaves out.
+struct Defaults {
+  absl::string_view model_type;
+  int intermediate_size;
+  int num_key_value_heads;  // 0: as many as heads
+  int head_dim;             // 0: width over heads
+  int vocab_size;
+  int max_position_embeddings;
+  int sliding_window;  // 0: none
+  bool qkv_bias;
+  bool qk_norm;
+};
+constexpr Defaults kDecoders[] = {
+    {"llama", 11008, 0, 0, 32000, 2048, 0, false, false},
+    {"mistral", 14336, 8, 0, 32000, 131072, 4096, false, false},
+    {"qwen2", 22016, 32, 0, 151936, 32768, 0, true, false},
+    {"qwen3", 22016, 32, 128, 151936, 32768, 0, false, true},
+};
+
 // Llama attends to everything before a token, but transformers' cache of it obeys these fields nevertheless.
-void RefuseWindows(JsonFields& fields, const DecoderConfig& c) {
-  if (fields.Has("sliding_window") &&
+void RefuseWindows(JsonFields& fields, const DecoderConfig& c, const Defaults& defaults) {
+  // Qwen says whether it uses the window that it describes.
+  const bool unused =
+      absl::StartsWith(defaults.model_type, "qwen") && !fields.Bool("use_sliding_window", false);
+  const bool absent = !fields.Has("sliding_window") && !fields.IsNull("sliding_window");
+  if (fields.Has("sliding_window") && !unused &&
       fields.Int("sliding_window", 0, 1, INT64_MAX) < c.max_position_embeddings) {
     fields.FailWithValue("sliding_window",
                          "less than max_position_embeddings: sliding windows are not supported");
+  }
+  if (absent && defaults.sliding_window > 0 && defaults.sliding_window < c.max_position_embeddings) {
+    fields.Fail("sliding_window", absl::StrCat("is missing, which means ", defaults.sliding_window,
+                                               ": sliding windows are not supported; null is none"));
   }
   fields.Neutral("attention_chunk_size", nullptr);
   if (fields.Has("layer_types")) {
@@ -64,18 +95,25 @@ void RefuseWindows(JsonFields& fields, const DecoderConfig& c) {
 
 DecoderConfig ReadDecoderConfig(JsonFields& config) {
   JsonFields fields = config.Object("text_config");
-  fields.Choice("model_type", "llama", {"llama"});
+  const std::string type = fields.Choice("model_type", "llama", {"llama", "mistral", "qwen2", "qwen3"});
+  const Defaults& defaults =
+      *std::find_if(std::begin(kDecoders), std::end(kDecoders) - 1,
+                    [&](const Defaults& decoder) { return decoder.model_type == type; });
   DecoderConfig c;
+  c.qkv_bias = defaults.qkv_bias;
+  c.qk_norm = defaults.qk_norm;
   c.hidden_size = Dimension(fields, "hidden_size", 4096);
-  c.intermediate_size = Dimension(fields, "intermediate_size", 11008);
+  c.intermediate_size = Dimension(fields, "intermediate_size", defaults.intermediate_size);
   c.num_hidden_layers = Layers(fields, 32);
   c.num_attention_heads = Dimension(fields, "num_attention_heads", 32);
-  c.num_key_value_heads =
-      fields.Has("num_key_value_heads") ? Dimension(fields, "num_key_value_heads", 1) : c.num_attention_heads;
-  c.head_dim =
-      fields.Has("head_dim") ? Dimension(fields, "head_dim", 8) : c.hidden_size / c.num_attention_heads;
-  c.vocab_size = Dimension(fields, "vocab_size", 32000);
-  c.max_position_embeddings = Dimension(fields, "max_position_embeddings", 2048);
+  c.num_key_value_heads = fields.Has("num_key_value_heads")   ? Dimension(fields, "num_key_value_heads", 1)
+                          : defaults.num_key_value_heads == 0 ? c.num_attention_heads
+                                                              : defaults.num_key_value_heads;
+  c.head_dim = fields.Has("head_dim")   ? Dimension(fields, "head_dim", 8)
+               : defaults.head_dim == 0 ? c.hidden_size / c.num_attention_heads
+                                        : defaults.head_dim;
+  c.vocab_size = Dimension(fields, "vocab_size", defaults.vocab_size);
+  c.max_position_embeddings = Dimension(fields, "max_position_embeddings", defaults.max_position_embeddings);
   c.rms_norm_eps = fields.Number("rms_norm_eps", 1e-6, 0.0, 1.0);
   const bool tied = fields.Bool("tie_word_embeddings", false);
   c.tie_word_embeddings = config.Bool("tie_word_embeddings", false) || tied;
@@ -93,7 +131,7 @@ DecoderConfig ReadDecoderConfig(JsonFields& config) {
   fields.Neutral("attention_bias", false);
   fields.Neutral("mlp_bias", false);
   if (fields.Has("pad_token_id")) fields.Int("pad_token_id", 0, -c.vocab_size, c.vocab_size - 1);
-  RefuseWindows(fields, c);
+  RefuseWindows(fields, c, defaults);
   RefuseWhatChangesLayers(fields);
   RefuseQuantizedPart(fields);
   c.rope = ReadRope(fields, c.max_position_embeddings);

@@ -1,5 +1,5 @@
-// config.json's text_config: the decoder. Fields and defaults are those of LlamaConfig. Plain
-// data.
+// config.json's text_config: the decoder. Fields and defaults are those of LlamaConfig, MistralConfig,
+// Qwen2Config and Qwen3Config. Plain data.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +29,8 @@ struct DecoderConfig {
   int max_position_embeddings = 0;
   double rms_norm_eps = 0.0;
   bool tie_word_embeddings = false;
+  bool qkv_bias = false;  // of q, k and v, as in Qwen2
+  bool qk_norm = false;   // RMS norms of each head's q and k before their rotation, as in Qwen3
   RopeConfig rope;
 };
 

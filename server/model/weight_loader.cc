@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "server/model/quantized_weights.h"
 #include "server/model/stored_tensor.h"
 
@@ -50,21 +51,27 @@ at::Tensor WeightLoader::LoadStackedAs(const Parts& parts, at::IntArrayRef inner
   return target;
 }
 
-backend::LinearWeights WeightLoader::LoadLinear(const Parts& parts, int64_t inputs, Role role) {
+backend::LinearWeights WeightLoader::LoadLinear(const Parts& parts, int64_t inputs, Role role,
+                                                bool has_bias) {
+  Parts biases;
+  for (const auto& [name, size] : parts)
+    biases.emplace_back(absl::StrCat(absl::StripSuffix(name, "weight"), "bias"), size);
+  at::Tensor bias = has_bias ? LoadStackedFloat(biases, {}) : at::Tensor();
   const int bits = quantize_bits_ == 0 || role == Role::kLayer ? quantize_bits_ : 8;
-  if (IsQuantized(checkpoint_, quantization_, parts.front().first)) return LoadQuantized(parts, inputs);
+  if (IsQuantized(checkpoint_, quantization_, parts.front().first))
+    return LoadQuantized(parts, inputs, std::move(bias));
   const int64_t group = bits == 0 ? 0 : backend::QuantizationGroup(inputs, bits);
-  if (group == 0) return ops_.Prepare(LoadStacked(parts, {inputs}));
+  if (group == 0) return ops_.Prepare(LoadStacked(parts, {inputs}), std::move(bias));
   if (!status_.ok()) return {};
   int64_t rows = 0;
   std::vector<at::Tensor> stored = StoredParts(parts, {inputs}, rows);
   if (!status_.ok()) return {};
   const at::Tensor whole = at::empty({rows, inputs}, at::TensorOptions().dtype(dtype_));
   CopyParts(std::move(stored), whole);
-  return Prepare(backend::Quantize(whole, bits, group));
+  return Prepare(backend::Quantize(whole, bits, group), std::move(bias));
 }
 
-backend::LinearWeights WeightLoader::LoadQuantized(const Parts& parts, int64_t inputs) {
+backend::LinearWeights WeightLoader::LoadQuantized(const Parts& parts, int64_t inputs, at::Tensor bias) {
   if (!status_.ok()) return {};
   std::vector<backend::QuantizedMatrix> matrices;
   for (const auto& [name, outputs] : parts) {
@@ -77,17 +84,17 @@ backend::LinearWeights WeightLoader::LoadQuantized(const Parts& parts, int64_t i
     matrices.push_back(*std::move(matrix));
   }
   ++num_quantized_;
-  return Prepare(Stack(matrices));
+  return Prepare(Stack(matrices), std::move(bias));
 }
 
-backend::LinearWeights WeightLoader::Prepare(const backend::QuantizedMatrix& matrix) {
+backend::LinearWeights WeightLoader::Prepare(const backend::QuantizedMatrix& matrix, at::Tensor bias) {
   if (ops_.reads_quantized()) {
     bytes_ += matrix.bytes();
-    return ops_.Prepare(matrix);
+    return ops_.Prepare(matrix, std::move(bias));
   }
   at::Tensor weights = matrix.Dequantize().to(device_, dtype_);
   bytes_ += static_cast<int64_t>(weights.nbytes());
-  return ops_.Prepare(std::move(weights));
+  return ops_.Prepare(std::move(weights), std::move(bias));
 }
 
 }  // namespace varserve::model

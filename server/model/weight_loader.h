@@ -50,7 +50,8 @@ class WeightLoader {
   enum class Role { kLayer, kVocabulary };
   // A matrix of the decoder, several tensors stacked, each [size, inputs]: quantized if that is asked for and
   // its inputs can be divided into groups.
-  backend::LinearWeights LoadLinear(const Parts& parts, int64_t inputs, Role role);
+  // bias: whether each part has one, named NAME.bias for NAME.weight.
+  backend::LinearWeights LoadLinear(const Parts& parts, int64_t inputs, Role role, bool bias = false);
 
   // Matrices that were quantized in the checkpoint.
   int num_quantized() const { return num_quantized_; }
@@ -66,8 +67,8 @@ class WeightLoader {
   std::vector<at::Tensor> StoredParts(const Parts& parts, at::IntArrayRef inner, int64_t& rows);
   // Writes the parts below each other, and drops their pages.
   void CopyParts(std::vector<at::Tensor> parts, at::Tensor target);
-  backend::LinearWeights Prepare(const backend::QuantizedMatrix& matrix);
-  backend::LinearWeights LoadQuantized(const Parts& parts, int64_t inputs);
+  backend::LinearWeights Prepare(const backend::QuantizedMatrix& matrix, at::Tensor bias);
+  backend::LinearWeights LoadQuantized(const Parts& parts, int64_t inputs, at::Tensor bias);
 
   const Checkpoint& checkpoint_;
   const QuantizationConfig quantization_;

@@ -25,6 +25,9 @@ MODEL_LAYOUTS = {
     "clip_gqa": ADJACENT_IMAGES,
     "dinov2_gqa": IMAGE_FIRST,
     "llama3_rope": ONE_IMAGE,
+    "mistral": ONE_IMAGE,
+    "qwen2": ADJACENT_IMAGES,
+    "qwen3": ONE_IMAGE,
 }
 MODEL_TOKENS = 32
 VAR_TOKENS = 16
@@ -212,7 +215,9 @@ def compare(name: str, golden: Golden, facts: dict, tensors: dict[str, np.ndarra
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, fail where something differs")
-    run = check if parser.parse_args().check else write
-    for model_name in MODEL_LAYOUTS:
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"{', '.join(MODEL_LAYOUTS)}; default: all")
+    arguments = parser.parse_args()
+    run = check if arguments.check else write
+    for model_name in arguments.models or MODEL_LAYOUTS:
         run(model_name)
         print(f"{model_name}: {'as stored' if run is check else 'written'}")

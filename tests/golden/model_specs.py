@@ -221,11 +221,68 @@ def specs() -> dict[str, dict]:
         vision_feature_layer=[-2, -1],
         vision_feature_select_strategy="full",
     )
+    # Other decoders that LLaVA-shaped checkpoints use. Without sliding windows, as all that are served.
+    mistral = llava(
+        clip_tower(image_size=28, patch_size=7, num_hidden_layers=2),
+        {
+            "architectures": ["MistralForCausalLM"],
+            "head_dim": 16,
+            "hidden_size": 64,
+            "intermediate_size": 96,
+            "model_type": "mistral",
+            "num_attention_heads": 4,
+            "num_hidden_layers": 3,
+            "num_key_value_heads": 1,
+            "rms_norm_eps": 1e-05,
+            "rope_theta": 1000000.0,
+            "sliding_window": None,
+        },
+        vision_feature_layer=-2,
+    )
+    qwen2 = llava(
+        clip_tower(image_size=28, patch_size=7, num_hidden_layers=2),
+        {
+            "architectures": ["Qwen2ForCausalLM"],
+            "hidden_size": 96,
+            "intermediate_size": 112,
+            "max_window_layers": 2,
+            "model_type": "qwen2",
+            "num_attention_heads": 6,
+            "num_hidden_layers": 3,
+            "num_key_value_heads": 3,
+            "rms_norm_eps": 1e-06,
+            "rope_theta": 1000000.0,
+            "sliding_window": 64,
+            "tie_word_embeddings": True,
+            "use_sliding_window": False,
+        },
+        vision_feature_layer=-2,
+    )
+    qwen2["tie_word_embeddings"] = True
+    qwen3 = llava(
+        clip_tower(image_size=28, patch_size=7, num_hidden_layers=2),
+        {
+            "architectures": ["Qwen3ForCausalLM"],
+            "head_dim": 32,
+            "hidden_size": 64,
+            "intermediate_size": 96,
+            "model_type": "qwen3",
+            "num_attention_heads": 4,
+            "num_hidden_layers": 3,
+            "num_key_value_heads": 2,
+            "rms_norm_eps": 1e-06,
+            "rope_theta": 1000000.0,
+        },
+        vision_feature_layer=-2,
+    )
     return {
         "clip_mha": make_spec(clip_mha, hub_names, 28, {9: (32.0, -4.5), 42: (6.0, -6.0)}, 3.25),
         "clip_gqa": make_spec(clip_gqa, module_names, 28, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
         "dinov2_gqa": make_spec(dinov2_gqa, None, 42, {5: (32.0, -11.0), 58: (6.0, -10.0)}, 3.25),
         "llama3_rope": make_spec(llama3_rope, None, 35, {0: (32.0, -11.5), 71: (6.0, -14.5)}, 4.0),
+        "mistral": make_spec(mistral, hub_names, 28, {9: (32.0, -4.5), 42: (6.0, -6.0)}, 3.25),
+        "qwen2": make_spec(qwen2, module_names, 28, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
+        "qwen3": make_spec(qwen3, None, 28, {9: (32.0, -4.5), 42: (6.0, -6.0)}, 3.25),
     }
 
 

@@ -104,6 +104,10 @@ CASES = (
         {"rho": 0.95, "last_layer": 4},
         shows=(mixed_heads, generated_sinks),
     ),
+    Case("one_kv_head", "mistral", ONE_IMAGE, {"rho": 0.5}, maps=True, shows=()),
+    Case("biases", "qwen2", ADJACENT_IMAGES, {"rho": 0.5}, maps=True, shows=()),
+    Case("head_norms", "qwen3", ONE_IMAGE, {"rho": 0.5}, maps=True, shows=()),
+    Case("authors_head_norms", "qwen3", IMAGE_FIRST, {"first_layer": 0}, AUTHORS_CODE, shows=()),
     Case("two_images_p_one", "llama3_rope", SEPARATED_IMAGES, {"rho": 0.8, "p": 1.0}),
     Case("authors_adjacent_images", "llama3_rope", ADJACENT_IMAGES, {"rho": 0.8}, AUTHORS_CODE),
     Case(

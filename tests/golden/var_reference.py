@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from transformers import LlamaConfig, LlavaForConditionalGeneration
+from transformers import LlavaForConditionalGeneration, PretrainedConfig
 
 PAPER = "PAPER"
 AUTHORS_CODE = "AUTHORS_CODE"
@@ -71,10 +71,14 @@ class Evidence:
     gap: float = math.inf  # least distance of a sink test or head decision from where it would turn
 
 
-def inverse_frequencies(config: LlamaConfig) -> np.ndarray:
+def head_size(config: PretrainedConfig) -> int:
+    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+
+
+def inverse_frequencies(config: PretrainedConfig) -> np.ndarray:
     """Of rotary embedding, [D / 2]: default or llama3 rope scaling."""
     rope = config.rope_parameters
-    frequencies = rope["rope_theta"] ** (-np.arange(0, config.head_dim, 2) / config.head_dim)
+    frequencies = rope["rope_theta"] ** (-np.arange(0, head_size(config), 2) / head_size(config))
     if rope["rope_type"] == "default":
         return frequencies
     if rope["rope_type"] != "llama3":
@@ -189,7 +193,8 @@ class Decoder:
         return self.weights[f"{name}.weight"] * (x / rms(x, self.config.rms_norm_eps))
 
     def linear(self, name: str, x: np.ndarray) -> np.ndarray:
-        return x @ self.weights[f"{name}.weight"].T
+        y = x @ self.weights[f"{name}.weight"].T
+        return y + self.weights[f"{name}.bias"] if f"{name}.bias" in self.weights else y
 
     def mlp(self, layer: int, x: np.ndarray) -> np.ndarray:
         mlp = f"layers.{layer}.mlp"
@@ -210,12 +215,14 @@ class Decoder:
     ) -> np.ndarray:
         """[T, C]; leaves what VAR saw and did in `evidence`."""
         heads, kv_heads = self.config.num_attention_heads, self.config.num_key_value_heads
-        head_dim, num_tokens = self.config.head_dim, len(x)
+        head_dim, num_tokens = head_size(self.config), len(x)
         attn = f"layers.{layer}.self_attn"
         h = self.norm(f"layers.{layer}.input_layernorm", x)
         q = self.linear(f"{attn}.q_proj", h).reshape(num_tokens, heads, head_dim)
         k = self.linear(f"{attn}.k_proj", h).reshape(num_tokens, kv_heads, head_dim)
         v = self.linear(f"{attn}.v_proj", h).reshape(num_tokens, kv_heads, head_dim)
+        if f"{attn}.q_norm.weight" in self.weights:
+            q, k = self.norm(f"{attn}.q_norm", q), self.norm(f"{attn}.k_norm", k)
         angles = np.arange(num_tokens)[:, None] * inverse_frequencies(self.config)
         q, k = rotate(q, angles), rotate(k, angles)
 

@@ -64,8 +64,8 @@ class RopeAndStoreTest(unittest.TestCase):
         pool = (3, kv_heads, BLOCK_SIZE, size)
         k, v = DeviceArray(np.zeros(pool), dtype), DeviceArray(np.zeros(pool), dtype)
         rope_and_store[(tokens, heads + 2 * kv_heads)](
-            device, DeviceArray(cos), DeviceArray(sin), DeviceArray(slots), k, v, heads, kv_heads, size,
-            HALF=64, BS=BLOCK_SIZE,
+            device, DeviceArray(cos), DeviceArray(cos), DeviceArray(cos), DeviceArray(sin), DeviceArray(slots), k, v,
+            heads, kv_heads, size, 0.0, NORM=0, HALF=64, BS=BLOCK_SIZE,
         )  # fmt: skip
         low, high = qkv[..., :half], qkv[..., half:]
         c, s = cos[:, None].astype(float), sin[:, None].astype(float)

@@ -3,13 +3,9 @@
 import json
 from collections.abc import Sequence
 
+from decoder_variants import decoder_variants
 from tiny_model import load_spec
-from variant_parts import BIASES, EMBEDDINGS, HEAD, LINEAR, LLAMA3, Add, Removed
-
-
-def says(*words: str) -> tuple[str, ...]:
-    """What an error must contain: the file, and these words."""
-    return ("config.json", *words)
+from variant_parts import BIASES, EMBEDDINGS, HEAD, LINEAR, LLAMA3, Add, Removed, says
 
 
 def config_variants(add: Add) -> None:
@@ -96,7 +92,7 @@ def text_config_variants(add: Add) -> None:
     def text(field: str, value: object) -> dict[str, object]:
         return {f"/text_config/{field}": value}
 
-    add("text model_type mistral", says("text_config.model_type", "mistral"), config=text("model_type", "mistral"))
+    decoder_variants(add)
     add("no text model_type", config=text("model_type", Removed))
     add("text_config is a list", says("text_config"), config={"/text_config": []})
 

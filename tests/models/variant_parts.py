@@ -25,3 +25,8 @@ BIASES = ["multi_modal_projector.linear_1.bias", "multi_modal_projector.linear_2
 INDEX = "model.safetensors.index.json"
 # Third and fifth of the tokens the base generates.
 THIRD, FIFTH = 49, 85
+
+
+def says(*words: str) -> tuple[str, ...]:
+    """What an error about config.json must contain: the file, and these words."""
+    return ("config.json", *words)

@@ -75,7 +75,7 @@ absl::StatusOr<std::string> ReadCommandLine(int argc, char** argv) {
                 "writes them to var_profile.json. Exit code: 0; 1 if the model has no sinks (nothing is\n"
                 "written); 2 after an error.\n"
                 "  varserve-calibrate --model DIR [--images DIR] [--prompts FILE] [--out FILE] [--json]",
-       .flags_file = "calibrate/main.cc"},
+       .flags_files = {"calibrate/main.cc"}},
       argc, argv));
   std::string dir = absl::GetFlag(FLAGS_model);
   if (dir.empty()) return InvalidFlag("model", "is missing; give the directory of the model");

@@ -42,8 +42,9 @@ class CpuLayerOps : public LayerOps {
   }
 
   bool reads_quantized() const override { return true; }
-  LinearWeights Prepare(const QuantizedMatrix& m) const override {
-    LinearWeights prepared{.bits = m.bits, .outputs = m.outputs(), .inputs = m.inputs()};
+  LinearWeights Prepare(const QuantizedMatrix& m, at::Tensor bias) const override {
+    LinearWeights prepared{
+        .bias = std::move(bias), .bits = m.bits, .outputs = m.outputs(), .inputs = m.inputs()};
     const cpu::QuantizedShape shape = ShapeOf(m);
     prepared.weight = at::empty({shape.bytes()}, at::kByte);
     prepared.scales = at::empty({shape.panels(), shape.groups(), cpu::kPanelOutputs}, at::kFloat);
@@ -103,8 +104,9 @@ class CpuLayerOps : public LayerOps {
     Norm(args, x.size(0));
   }
 
-  void RopeAndStore(at::Tensor& qkv, int64_t heads, const Rotary& rotary, const at::Tensor& slots,
-                    KvLayer& kv) const override {
+  void RopeAndStore(at::Tensor& qkv, int64_t heads, const HeadNorms& norms, const Rotary& rotary,
+                    const at::Tensor& slots, KvLayer& kv) const override {
+    if (norms.q.defined()) NormHeads(qkv, heads, kv, norms);
     const cpu::RopeStoreArgs args{.qkv = qkv.mutable_data_ptr<float>(),
                                   .cos = rotary.cos.const_data_ptr<float>(),
                                   .sin = rotary.sin.const_data_ptr<float>(),
@@ -224,6 +226,24 @@ class CpuLayerOps : public LayerOps {
               });
   }
 
+  static void NormHeads(at::Tensor& qkv, int64_t heads, const KvLayer& kv, const HeadNorms& norms) {
+    const auto norm = [&](float* row, const at::Tensor& weight, int64_t count) {
+      GetCpuKernels().rms_norm({.x = row,
+                                .weight = weight.const_data_ptr<float>(),
+                                .y = row,
+                                .width = static_cast<int>(kv.head_dim()),
+                                .eps = static_cast<float>(norms.eps)},
+                               0, static_cast<int>(count));
+    };
+    auto* rows = qkv.mutable_data_ptr<float>();
+    at::parallel_for(0, qkv.size(0), 4, [&](int64_t begin, int64_t end) {
+      for (int64_t n = begin; n < end; ++n) {
+        float* const row = rows + n * qkv.size(1);
+        norm(row, norms.q, heads);
+        norm(row + heads * kv.head_dim(), norms.k, kv.kv_heads());
+      }
+    });
+  }
   static cpu::RmsNormArgs NormArgs(const at::Tensor& x, const at::Tensor& weight, double eps, at::Tensor& y) {
     return {.x = x.const_data_ptr<float>(),
             .weight = weight.const_data_ptr<float>(),

@@ -22,6 +22,7 @@ class CudaLayerOps : public LayerOps {
   struct Forms {
     const KernelForm* rms_norm;
     const KernelForm* rope_and_store;
+    const KernelForm* norm_rope_and_store;
     const KernelForm* silu_mul;
     const KernelForm* largest;
   };
@@ -54,11 +55,16 @@ class CudaLayerOps : public LayerOps {
     Norm(x, weight, eps, sinks.dimensions, slots, kv.phi, kv.phi.stride(0), out);
   }
 
-  void RopeAndStore(at::Tensor& qkv, int64_t heads, const Rotary& rotary, const at::Tensor& slots,
-                    KvLayer& kv) const override {
+  void RopeAndStore(at::Tensor& qkv, int64_t heads, const HeadNorms& norms, const Rotary& rotary,
+                    const at::Tensor& slots, KvLayer& kv) const override {
     const int64_t kv_heads = kv.kv_heads();
-    kernels_->Launch(*forms_.rope_and_store, {qkv.size(0), heads + 2 * kv_heads},
-                     {qkv, rotary.cos, rotary.sin, slots, kv.k, kv.v, heads, kv_heads, kv.head_dim()});
+    const bool has_norms = norms.q.defined();
+    // Without norms, their weights are not read.
+    kernels_->Launch(
+        *(has_norms ? forms_.norm_rope_and_store : forms_.rope_and_store),
+        {qkv.size(0), heads + 2 * kv_heads},
+        {qkv, has_norms ? norms.q : rotary.cos, has_norms ? norms.k : rotary.cos, rotary.cos, rotary.sin,
+         slots, kv.k, kv.v, heads, kv_heads, kv.head_dim(), static_cast<float>(norms.eps)});
   }
 
   void SiluMul(const at::Tensor& gate_up, at::Tensor& out) const override {
@@ -97,6 +103,7 @@ absl::StatusOr<std::unique_ptr<const LayerOps>> MakeCudaLayerOps(std::shared_ptr
   CudaLayerOps::Forms forms{};
   ASSIGN_OR_RETURN(forms.rms_norm, kernels->Find("rms_norm_" + type));
   ASSIGN_OR_RETURN(forms.rope_and_store, kernels->Find("rope_and_store_" + type));
+  ASSIGN_OR_RETURN(forms.norm_rope_and_store, kernels->Find("norm_rope_and_store_" + type));
   ASSIGN_OR_RETURN(forms.silu_mul, kernels->Find("silu_mul_" + type));
   ASSIGN_OR_RETURN(forms.largest, kernels->Find("largest"));
   return std::make_unique<const CudaLayerOps>(std::move(kernels), forms);

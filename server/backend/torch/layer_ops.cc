@@ -14,7 +14,10 @@ class TorchLayerOps : public LayerOps {
   using LayerOps::Prepare;
   LinearWeights Prepare(at::Tensor weight, at::Tensor bias) const override {
     if (!weight.defined()) return {};
-    return {.weight = weight, .bias = bias, .outputs = weight.size(0), .inputs = weight.size(1)};
+    return {.weight = weight,
+            .bias = bias.defined() ? bias.to(weight.scalar_type()) : bias,
+            .outputs = weight.size(0),
+            .inputs = weight.size(1)};
   }
   void Embedding(const at::Tensor& ids, const LinearWeights& table, at::Tensor& out) const override {
     at::index_select_out(out, table.weight, 0, ids);
@@ -24,7 +27,7 @@ class TorchLayerOps : public LayerOps {
     if (!w.bias.defined()) {
       at::mm_out(out, x, w.weight.t());
     } else {
-      at::addmm_out(out, w.bias.to(x.scalar_type()), x, w.weight.t());
+      at::addmm_out(out, w.bias, x, w.weight.t());
     }
   }
   void LinearAdd(const at::Tensor& x, const LinearWeights& w, at::Tensor& y) const override {
@@ -42,12 +45,18 @@ class TorchLayerOps : public LayerOps {
     RmsNorm(x, weight, eps, out);
   }
 
-  void RopeAndStore(at::Tensor& qkv, int64_t heads, const Rotary& rotary, const at::Tensor& slots,
-                    KvLayer& kv) const override {
+  void RopeAndStore(at::Tensor& qkv, int64_t heads, const HeadNorms& norms, const Rotary& rotary,
+                    const at::Tensor& slots, KvLayer& kv) const override {
     const int64_t kv_heads = kv.kv_heads();
     const int64_t head_dim = kv.head_dim();
     at::Tensor rows = qkv.view({qkv.size(0), heads + 2 * kv_heads, head_dim});
     at::Tensor rotated = rows.narrow(1, 0, heads + kv_heads);  // q and k
+    if (norms.q.defined()) {
+      at::Tensor q = rows.narrow(1, 0, heads);
+      at::Tensor k = rows.narrow(1, heads, kv_heads);
+      RmsNorm(q, norms.q, norms.eps, q);
+      RmsNorm(k, norms.k, norms.eps, k);
+    }
     const at::Tensor first = rotated.narrow(2, 0, head_dim / 2).to(at::kFloat);
     const at::Tensor second = rotated.narrow(2, head_dim / 2, head_dim / 2).to(at::kFloat);
     const at::Tensor cos = rotary.cos.unsqueeze(1);  // [N, 1, D / 2]

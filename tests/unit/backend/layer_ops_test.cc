@@ -88,19 +88,21 @@ TEST_P(LayerOpsTest, RmsNormAndSinks) {
 }
 
 TEST_P(LayerOpsTest, RopeAndStore) {
-  at::Tensor qkv_a = at::randn({5, (4 + 2 * 2) * 24});
-  at::Tensor qkv_b = qkv_a.clone();
   const at::Tensor angle = at::randn({5, 12});
   const Rotary rotary{angle.cos(), angle.sin()};
   const at::Tensor slots = at::tensor({3, 40, 95, 0, 17}, at::kLong);
-  KvLayer a = Pool();
-  KvLayer b = Pool();
-  cpu_->RopeAndStore(qkv_a, 4, rotary, slots, a);
-  torch_->RopeAndStore(qkv_b, 4, rotary, slots, b);
-  EXPECT_TRUE(at::allclose(qkv_a.narrow(1, 0, 4 * 24), qkv_b.narrow(1, 0, 4 * 24), 1e-5, 1e-6));
-  const double tolerance = GetParam() == at::kFloat ? 1e-6 : 1e-2;  // one of them may round the other way
-  EXPECT_TRUE(at::allclose(a.k.to(at::kFloat), b.k.to(at::kFloat), tolerance, tolerance));
-  EXPECT_TRUE(at::equal(a.v, b.v));
+  for (const HeadNorms& norms : {HeadNorms{}, HeadNorms{at::randn({24}), at::randn({24}), 1e-3}}) {
+    at::Tensor qkv_a = at::randn({5, (4 + 2 * 2) * 24});
+    at::Tensor qkv_b = qkv_a.clone();
+    KvLayer a = Pool();
+    KvLayer b = Pool();
+    cpu_->RopeAndStore(qkv_a, 4, norms, rotary, slots, a);
+    torch_->RopeAndStore(qkv_b, 4, norms, rotary, slots, b);
+    EXPECT_TRUE(at::allclose(qkv_a.narrow(1, 0, 4 * 24), qkv_b.narrow(1, 0, 4 * 24), 1e-5, 1e-6));
+    const double tolerance = GetParam() == at::kFloat ? 1e-5 : 1e-2;  // one of them may round the other way
+    EXPECT_TRUE(at::allclose(a.k.to(at::kFloat), b.k.to(at::kFloat), tolerance, tolerance));
+    EXPECT_TRUE(at::equal(a.v, b.v));
+  }
 }
 
 TEST_P(LayerOpsTest, SiluMul) {

@@ -51,6 +51,8 @@ def rms_norm(
 @triton.jit
 def rope_and_store(
     qkv,  # [N, (H + 2 Hkv) D]: q is rotated in place
+    q_norm,  # [D] float32: weights of each head's RMS norm, if NORM
+    k_norm,
     cos,  # [N, D / 2] float32
     sin,
     slots,  # [N] int64
@@ -59,10 +61,12 @@ def rope_and_store(
     heads,
     kv_heads,
     head_size,
+    eps,  # of the norms
+    NORM: tl.constexpr,
     HALF: tl.constexpr,  # D / 2 rounded up to a power of two
     BS: tl.constexpr,
 ):
-    """Rotates by position, as transformers' apply_rotary_pos_emb. Grid: (N, H + 2 Hkv)"""
+    """Rotates by position, as transformers' apply_rotary_pos_emb, after the heads' norms. Grid: (N, H + 2 Hkv)"""
     token = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1)
     half = head_size // 2
@@ -71,6 +75,15 @@ def rope_and_store(
     first = qkv + token * (heads + 2 * kv_heads) * head_size + head * head_size + lane
     low = tl.load(first, mask=ok, other=0.0)
     high = tl.load(first + half, mask=ok, other=0.0)
+    if NORM:  # noqa: SIM102 (known when the kernel is compiled)
+        if head < heads + kv_heads:
+            gains = q_norm if head < heads else k_norm
+            wide_low = low.to(tl.float32)
+            wide_high = high.to(tl.float32)
+            squares = tl.sum(wide_low * wide_low + wide_high * wide_high, 0)
+            scale = 1.0 / tl.sqrt(squares / head_size + eps)
+            low = (wide_low * scale * tl.load(gains + lane, mask=ok, other=0.0)).to(low.dtype)
+            high = (wide_high * scale * tl.load(gains + half + lane, mask=ok, other=0.0)).to(high.dtype)
     if head < heads + kv_heads:
         c = tl.load(cos + token * half + lane, mask=ok, other=0.0)
         s = tl.load(sin + token * half + lane, mask=ok, other=0.0)

@@ -125,13 +125,17 @@ def layer_variants(pointer: str, dtype: str) -> Iterator[Variant]:
         | {"width": "i32", "num_dimensions": "i32", "phi_stride": "i32", "eps": "fp32", "authors_eps": "fp32"},
         {"DIMENSIONS": 64, "BLOCK": 1024},
     )
-    yield Variant(
-        f"rope_and_store_{dtype}",
-        layer_ops.rope_and_store,
-        {"qkv": pointer, "cos": "*fp32", "sin": "*fp32", "slots": "*i64", "k_pool": pointer, "v_pool": pointer} | HEADS,
-        {"HALF": 64, "BS": BLOCK_SIZE},
-        num_warps=1,
-    )
+    for name, norm in (("rope_and_store", 0), ("norm_rope_and_store", 1)):
+        yield Variant(
+            f"{name}_{dtype}",
+            layer_ops.rope_and_store,
+            {"qkv": pointer, "q_norm": "*fp32", "k_norm": "*fp32", "cos": "*fp32", "sin": "*fp32", "slots": "*i64"}
+            | {"k_pool": pointer, "v_pool": pointer}
+            | HEADS
+            | {"eps": "fp32"},
+            {"NORM": norm, "HALF": 64, "BS": BLOCK_SIZE},
+            num_warps=1,
+        )
     yield Variant(
         f"silu_mul_{dtype}",
         layer_ops.silu_mul,

@@ -134,19 +134,25 @@ TEST_P(CudaBackendTest, RmsNormAndSinks) {
 
 TEST_P(CudaBackendTest, RopeAndStore) {
   const at::Tensor slots = at::tensor({3, 40, 95, 0, 17}, at::kLong);
-  at::Tensor qkv = Values({5, (4 + 2 * 2) * 48});
-  at::Tensor qkv_there = There(qkv);
+  const HeadNorms plain;
+  const HeadNorms norms{at::rand({48}) + 0.5, at::rand({48}) + 0.5, 1e-3};
+  const HeadNorms norms_there{norms.q.to(place_.device), norms.k.to(place_.device), norms.eps};
   const at::Tensor angle = at::randn({5, 24});
   const at::Tensor pool = at::zeros({6, 2, kBlock, 48});
-  KvLayer kv{pool.clone(), pool.clone(), {}};
-  KvLayer there{There(pool).clone(), There(pool).clone(), {}};
   const Backend cuda = Make({4, 2, 48});
   const Rotary rotary_there{angle.cos().to(place_.device), angle.sin().to(place_.device)};
-  cuda.ops().RopeAndStore(qkv_there, 4, rotary_there, slots.to(place_.device), there);
-  torch_ops_->RopeAndStore(qkv, 4, {angle.cos(), angle.sin()}, slots, kv);
-  EXPECT_TRUE(Close(qkv_there.narrow(1, 0, 4 * 48), qkv.narrow(1, 0, 4 * 48)));
-  EXPECT_TRUE(Close(there.k, kv.k));
-  EXPECT_TRUE(Close(there.v, kv.v, 0));
+  for (const bool normed : {false, true}) {
+    at::Tensor qkv = Values({5, (4 + 2 * 2) * 48});
+    at::Tensor qkv_there = There(qkv).clone();
+    KvLayer kv{pool.clone(), pool.clone(), {}};
+    KvLayer there{There(pool).clone(), There(pool).clone(), {}};
+    cuda.ops().RopeAndStore(qkv_there, 4, normed ? norms_there : plain, rotary_there, slots.to(place_.device),
+                            there);
+    torch_ops_->RopeAndStore(qkv, 4, normed ? norms : plain, {angle.cos(), angle.sin()}, slots, kv);
+    EXPECT_TRUE(Close(qkv_there.narrow(1, 0, 4 * 48), qkv.narrow(1, 0, 4 * 48), 2 * place_.tolerance));
+    EXPECT_TRUE(Close(there.k, kv.k, 2 * place_.tolerance));
+    EXPECT_TRUE(Close(there.v, kv.v, 0));
+  }
 }
 
 TEST_P(CudaBackendTest, RefusesWidthsThatItsKernelsCannotRead) {
