@@ -27,10 +27,10 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-constexpr Program kProgram = {.name = "program",
-                              .version = "1.2.3",
-                              .usage = "Does something.",
-                              .flags_files = {"command_line_test.cc"}};
+const Program kProgram = {.name = "program",
+                          .version = "1.2.3",
+                          .usage = "Does something.",
+                          .flags_files = {"command_line_test.cc"}};
 
 absl::Status Read(std::vector<std::string> words) {
   words.insert(words.begin(), "program");
