@@ -23,13 +23,14 @@ inline float Round(float x) {
 // Quantizes a group with integers in [-half, half - 1]. integers: room for `count`. => the scale
 float QuantizeGroup(const float* weights, int64_t count, int half, float* integers, float* best) {
   float extreme = 0.0F;
-  float energy = 0.0F;
+  float nothing =
+      0.0F;  // but NaN if a weight is not finite, which then shows in the logits as without quantizing
   for (int64_t i = 0; i < count; ++i) {
     if (std::abs(weights[i]) > std::abs(extreme)) extreme = weights[i];
-    energy += weights[i] * weights[i];
+    nothing += weights[i] * 0.0F;
   }
   std::fill_n(best, count, 0.0F);
-  if (extreme == 0.0F) return 0.0F;
+  if (extreme == 0.0F || nothing != 0.0F) return nothing;
   const auto low = static_cast<float>(-half);
   const auto high = static_cast<float>(half - 1);
   float best_scale = 0.0F;
@@ -45,7 +46,7 @@ float QuantizeGroup(const float* weights, int64_t count, int half, float* intege
       products += weights[i] * integer;
       squares += integer * integer;
     }
-    // Least squares: the best scale for these integers leaves energy - gain.
+    // Least squares: the best scale for these integers leaves the squared weights less this.
     const float gain = squares > 0.0F ? products * products / squares : 0.0F;
     if (gain > best_gain) {
       best_gain = gain;

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "server/backend/cpu/cpu_backend.h"
 #include "tests/unit/backend/layer_results.h"
 
@@ -33,6 +35,17 @@ TEST(QuantizedMatrixTest, KeepsWhatItsStepsCanExpress) {
     const QuantizedMatrix m = Quantize(weights, bits, 32);
     EXPECT_TRUE(at::allclose(m.Dequantize(), weights, 1e-6, 1e-6));
     EXPECT_TRUE(at::equal(Quantize(at::zeros({3, 32}), bits, 32).Dequantize(), at::zeros({3, 32})));
+  }
+}
+
+TEST(QuantizedMatrixTest, WeightsThatAreNotFiniteStayThat) {
+  for (const float value :
+       {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+    at::Tensor weights = at::ones({2, 64});
+    weights[1][40] = value;
+    const at::Tensor read = Quantize(weights, 4, 32).Dequantize();
+    EXPECT_TRUE(at::allclose(read[0], weights[0]));
+    EXPECT_TRUE(read[1].slice(0, 32).isnan().all().item<bool>());
   }
 }
 
