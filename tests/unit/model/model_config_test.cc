@@ -121,8 +121,8 @@ TEST(ModelConfigTest, NamesFileAndField) {
   EXPECT_THAT(with(R"("hidden_size": 0)", ""), HasSubstr("hidden_size is 0, not in [1"));
   EXPECT_THAT(with(R"("mlp_ratio": 16777216, "model_type": "dinov2")", ""),
               HasSubstr("mlp_ratio is 16777216"));
-  EXPECT_THAT(with("", R"("model_type": "mistral")"),
-              HasSubstr("text_config.model_type is \"mistral\", which is not supported; supported: llama"));
+  EXPECT_THAT(with("", R"("model_type": "gemma")"),
+              HasSubstr("text_config.model_type is \"gemma\", which is not supported; supported: llama"));
   EXPECT_THAT(with("", R"("attention_bias": true)"),
               HasSubstr("attention_bias is true, which is not supported; only false is"));
   EXPECT_THAT(with("", R"("num_key_value_heads": 5)"),
