@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import unittest
 
 import openai
-from running import NAME, PICTURES, client, image_part, metric, question, serving, text_part, wait_until
+from running import NAME, PICTURES, ROOT, client, image_part, metric, question, serving, text_part, wait_until
 
 
 class OpenAiPackageTest(unittest.TestCase):
@@ -35,6 +36,14 @@ class OpenAiPackageTest(unittest.TestCase):
         self.assertEqual(reply.usage.total_tokens, reply.usage.prompt_tokens + reply.usage.completion_tokens)
         self.assertGreater(reply.usage.prompt_tokens, 256)
         self.assertFalse(hasattr(reply, "var_report"))
+
+    def test_the_code_of_the_readme_runs(self) -> None:
+        blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+        (code,) = (block for block in blocks if "openai" in block)
+        code = code.replace("localhost:8000", self.server.http_address).replace("picture.jpg", str(PICTURES[1]))
+        names: dict[str, object] = {}
+        exec(compile(code, "README.md", "exec"), names)
+        self.assertTrue(names["reply"].choices[0].message.content)
 
     def test_a_stream_has_the_same_text_in_pieces(self) -> None:
         chunks = list(self.ask(stream=True))

@@ -20,6 +20,7 @@ def test_its_blocks_run(
     shutil.copy(castle, tmp_path / "picture.jpg")
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    blocks = [block for block in blocks if "openai" not in block]  # tests/http runs those
     assert blocks
     names: dict[str, object] = {}
     for block in blocks:
