@@ -12,11 +12,12 @@ python_package() {
   export PYTHONPATH="$site"
 }
 
-# test_python BUILD MODEL: its types, and the package with the real server.
-test_python() {
+# test_python BUILD MODEL: its types, and the package with the real server. In a shell of its own: other tests must not find
+# the package.
+test_python() (
   python_package
   say "checking the types of the Python package"
   (cd "$ROOT/client/python" && MYPYPATH="$PYTHONPATH" "$PYTHON" -m mypy --cache-dir "$ROOT/build/mypy")
   say "testing the Python package"
   VARSERVE_BUILD="$1" VARSERVE_EMBEDDED_MODEL="$2" "$PYTHON" -m pytest -q -p no:cacheprovider "$ROOT/client/python"
-}
+)
