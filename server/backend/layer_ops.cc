@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <utility>
+
 namespace varserve::backend {
 
 void LayerOps::Largest(const at::Tensor& logits, at::Tensor& out) const {
@@ -10,8 +12,9 @@ void LayerOps::Largest(const at::Tensor& logits, at::Tensor& out) const {
   out.select(1, 1).copy_(indices);
 }
 
-LinearWeights LayerOps::Prepare(const QuantizedMatrix& /*weights*/, at::Tensor /*bias*/) const {
-  TORCH_CHECK(false, "this backend does not read quantized weights");
+LinearWeights LayerOps::Prepare(const QuantizedMatrix& weights, at::Tensor bias,
+                                const at::TensorOptions& options) const {
+  return Prepare(weights.Dequantize().to(options), std::move(bias));
 }
 
 at::Tensor LayerOps::Linear(const at::Tensor& x, const LinearWeights& w) const {

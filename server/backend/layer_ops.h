@@ -21,7 +21,7 @@ struct LinearWeights {
   at::Tensor bias;      // [O] float32 on the CPU, of weights' dtype elsewhere, or undefined
   at::Tensor scales;    // of quantized weights, else undefined
   at::Tensor zeros;     // of quantized weights with zeros of their own
-  int bits = 0;         // of quantized weights
+  int bits = 0;         // of quantized weights, else 0
   int64_t outputs = 0;  // O
   int64_t inputs = 0;   // K
 };
@@ -57,9 +57,10 @@ class LayerOps {
 
   // weight: [O, K]; both are undefined if loading failed.
   virtual LinearWeights Prepare(at::Tensor weight, at::Tensor bias = {}) const = 0;
-  // Whether quantized weights stay as they are. Otherwise they have to be dequantized for Prepare.
-  virtual bool reads_quantized() const { return false; }
-  virtual LinearWeights Prepare(const QuantizedMatrix& weights, at::Tensor bias) const;
+  // Quantized weights, on the host. Where there are no operations for them, they become weights of these
+  // options' dtype and device.
+  virtual LinearWeights Prepare(const QuantizedMatrix& weights, at::Tensor bias,
+                                const at::TensorOptions& options) const;
   // Rows of the weights. ids: [N] int64, out: [N, K]
   virtual void Embedding(const at::Tensor& ids, const LinearWeights& table, at::Tensor& out) const = 0;
   // x W^T + bias. x: [N, K], out: [N, O]

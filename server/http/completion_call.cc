@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/chat/reply_size.h"
 #include "server/engine/retry_delay.h"
-#include "server/openai/error_reply.h"
+#include "server/http/error_reply.h"
 
 namespace varserve::http {
 
@@ -206,15 +206,13 @@ std::string CompletionCall::WholeReply(const absl::Status& status, const std::ve
     for (const chat::Reply& reply : replies) reply_->Add(reply);
     return JsonReply(head, reply_->Whole());
   }
-  head.status = openai::HttpStatusOf(status);
   if (const std::optional<absl::Duration> delay = engine::GetRetryDelay(status); delay.has_value()) {
     const double seconds = absl::ToDoubleSeconds(*delay);
     head.headers.emplace_back("Retry-After", absl::StrCat(static_cast<int64_t>(std::ceil(seconds))));
     head.headers.emplace_back("retry-after-ms",
                               absl::StrCat(static_cast<int64_t>(std::ceil(seconds * 1000))));
   }
-  if (head.status == 401) head.headers.emplace_back("WWW-Authenticate", "Bearer");
-  return JsonReply(head, openai::ErrorBody(status));
+  return ErrorReply(status, std::move(head));
 }
 
 std::string CompletionCall::StreamEnding(const absl::Status& status) const {

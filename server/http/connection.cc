@@ -9,8 +9,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "server/http/error_reply.h"
 #include "server/http/http_message.h"
-#include "server/openai/error_reply.h"
+#include "server/transport/receive_memory.h"
 
 namespace varserve::http {
 namespace {
@@ -96,8 +97,7 @@ bool Connection::Parse(bool (Parser::*done)() const, absl::Status* status) {
     if (error == http::error::need_more) return false;
     if (!error) continue;
     *status = error == http::error::body_limit
-                  ? absl::ResourceExhaustedError(absl::StrCat("request: the message is larger than the ",
-                                                              options_.max_body_bytes, " bytes it may have"))
+                  ? transport::MessageTooLarge(static_cast<int64_t>(options_.max_body_bytes))
                   : absl::InvalidArgumentError(absl::StrCat("request: is not HTTP: ", error.message()));
     return false;
   }
@@ -148,8 +148,7 @@ void Connection::RefuseHead(const absl::Status& status) {
   phase_ = Phase::kReply;
   closing_ = true;
   SetTimeout(options_.reply_timeout);
-  Write(JsonReply({.status = openai::HttpStatusOf(status), .keep_alive = false}, openai::ErrorBody(status)),
-        /*last=*/true);
+  Write(ErrorReply(status, {.keep_alive = false}), /*last=*/true);
 }
 
 RequestHead Connection::HeadOf() const {

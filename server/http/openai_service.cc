@@ -1,17 +1,20 @@
 #include "server/http/openai_service.h"
 
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "nlohmann/json.hpp"
 #include "server/base/status_macros.h"
+#include "server/http/error_reply.h"
 #include "server/http/http_message.h"
 #include "server/openai/completion_request.h"
-#include "server/openai/error_reply.h"
 #include "server/openai/model_names.h"
 #include "server/transport/peer.h"
+#include "server/transport/receive_memory.h"
 
 namespace varserve::http {
 namespace {
@@ -23,11 +26,14 @@ void Reply(Connection& connection, const json& body, int status = 200) {
                    /*last=*/true);
 }
 
-void Refuse(Connection& connection, const absl::Status& status, int http_status = 0) {
-  ReplyHead head{.status = http_status != 0 ? http_status : openai::HttpStatusOf(status),
-                 .keep_alive = connection.keep_alive()};
-  if (head.status == 401) head.headers.emplace_back("WWW-Authenticate", "Bearer");
-  connection.Write(JsonReply(head, openai::ErrorBody(status)), /*last=*/true);
+void Refuse(Connection& connection, const absl::Status& status) {
+  connection.Write(ErrorReply(status, {.keep_alive = connection.keep_alive()}), /*last=*/true);
+}
+
+void Refuse(Connection& connection, const absl::Status& status, int http_status,
+            std::vector<std::pair<std::string, std::string>> headers = {}) {
+  ReplyHead head{.headers = std::move(headers), .keep_alive = connection.keep_alive()};
+  connection.Write(ErrorReply(status, std::move(head), http_status), /*last=*/true);
 }
 
 // What a browser sends to other sites unasked is of another type.
@@ -56,22 +62,19 @@ std::shared_ptr<Exchange> OpenAiService::Begin(Connection& connection, const Req
   const bool completion = head.path == "/v1/chat/completions";
   const bool known =
       completion || head.path == "/v1/models" || head.path == "/health" || head.path == "/version";
+  const char* const method = completion ? "POST" : "GET";
   if (!known) {
     Refuse(connection,
            absl::NotFoundError(absl::StrCat(
                "there is no ", head.path.substr(0, 128),
                "; this server answers POST /v1/chat/completions and GET /v1/models, /health, /version")));
-  } else if (const char* method = completion ? "POST" : "GET"; head.method != method) {
-    const ReplyHead reply{
-        .status = 405, .headers = {{"Allow", method}}, .keep_alive = connection.keep_alive()};
-    const absl::Status status =
-        absl::InvalidArgumentError(absl::StrCat("only ", method, " is answered here"));
-    connection.Write(JsonReply(reply, openai::ErrorBody(status)), /*last=*/true);
+  } else if (head.method != method) {
+    Refuse(connection, absl::InvalidArgumentError(absl::StrCat("only ", method, " is answered here")), 405,
+           {{"Allow", method}});
+  } else if (const absl::Status type = CheckContentType(head); completion && !type.ok()) {
+    Refuse(connection, type, 415);
   } else if (completion) {
-    if (const absl::Status type = CheckContentType(head); type.ok())
-      return BeginCompletion(connection, head);
-    else
-      Refuse(connection, type, 415);
+    return BeginCompletion(connection, head);
   } else if (head.path == "/v1/models") {
     ReplyModels(connection, head);
   } else if (head.path == "/version") {
@@ -99,8 +102,7 @@ std::shared_ptr<Exchange> OpenAiService::BeginCompletion(Connection& connection,
   absl::StatusOr<chat::ChatService::ModelRef> model = identified.ok() ? chat_->Admit(metadata) : identified;
   const auto max_bytes = static_cast<uint64_t>(options_.max_message_bytes);
   if (model.ok() && head.content_length.value_or(0) > max_bytes) {
-    model = absl::ResourceExhaustedError(
-        absl::StrCat("request: the message is larger than the ", max_bytes, " bytes it may have"));
+    model = transport::MessageTooLarge(options_.max_message_bytes);
   }
   std::vector<std::pair<std::string, std::string>> headers = {{"x-request-id", metadata.request_id}};
   if (!metadata.traceparent.empty()) headers.emplace_back("traceparent", metadata.traceparent);

@@ -3,12 +3,10 @@
 #include <ATen/ATen.h>
 
 #include <array>
-#include <cstring>
-#include <vector>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "server/base/status_macros.h"
 #include "server/model/stored_tensor.h"
@@ -170,7 +168,8 @@ absl::StatusOr<QuantizedMatrix> ReadQuantized(const Checkpoint& checkpoint, cons
   return m;
 }
 
-QuantizedMatrix Stack(const std::vector<QuantizedMatrix>& parts) {
+QuantizedMatrix StackQuantized(std::vector<QuantizedMatrix> parts) {
+  if (parts.size() == 1) return std::move(parts.front());
   QuantizedMatrix whole{.bits = parts.front().bits};
   std::vector<at::Tensor> codes;
   std::vector<at::Tensor> scales;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "server/backend/quantized_matrix.h"
@@ -22,6 +23,6 @@ absl::StatusOr<backend::QuantizedMatrix> ReadQuantized(const Checkpoint& checkpo
                                                        int64_t inputs);
 
 // Matrices with the same inputs below each other.
-backend::QuantizedMatrix Stack(const std::vector<backend::QuantizedMatrix>& parts);
+backend::QuantizedMatrix StackQuantized(std::vector<backend::QuantizedMatrix> parts);
 
 }  // namespace varserve::model

@@ -62,11 +62,9 @@ class WeightLoader {
  private:
   at::Tensor LoadAs(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype);
   at::Tensor LoadStackedAs(const Parts& parts, at::IntArrayRef inner, at::ScalarType dtype);
-  // Looks at all parts; sets status_ if one is not as it should be. => the tensors, and the size of them
-  // together
-  std::vector<at::Tensor> StoredParts(const Parts& parts, at::IntArrayRef inner, int64_t& rows);
-  // Writes the parts below each other, and drops their pages.
-  void CopyParts(std::vector<at::Tensor> parts, at::Tensor target);
+  // The parts below each other; undefined if there is an error.
+  at::Tensor Stack(const Parts& parts, at::IntArrayRef inner, const at::TensorOptions& options);
+  at::Tensor LoadBiases(const Parts& parts);
   backend::LinearWeights Prepare(const backend::QuantizedMatrix& matrix, at::Tensor bias);
   backend::LinearWeights LoadQuantized(const Parts& parts, int64_t inputs, at::Tensor bias);
 

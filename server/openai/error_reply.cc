@@ -56,7 +56,7 @@ int HttpStatusOf(const absl::Status& status) {
     case absl::StatusCode::kNotFound:
       return 404;
     case absl::StatusCode::kCancelled:
-      return 408;  // of those that can still be told: the request came too slowly
+      return 408;  // if the client still listens: the request arrived too slowly
     case absl::StatusCode::kResourceExhausted:
       // Without a delay, no later time helps.
       return engine::GetRetryDelay(status).has_value() ? 429 : 413;

@@ -22,12 +22,12 @@ absl::Status TooMuch() {
       engine::kDefaultRetryDelay);
 }
 
-absl::Status TooLarge(int64_t max_bytes) {
+}  // namespace
+
+absl::Status MessageTooLarge(int64_t max_bytes) {
   return absl::ResourceExhaustedError(
       absl::StrCat("request: the message is larger than the ", max_bytes, " bytes it may have"));
 }
-
-}  // namespace
 
 int ReceiveMemory::max_arriving() const {
   return static_cast<int>(std::max<int64_t>(1, limits_.bytes / kBytesPerMessage));
@@ -71,7 +71,7 @@ absl::Status ReceiveMemory::Complete(MessageId id, int64_t bytes) {
   const int64_t max_bytes = it->second.max_bytes;
   Leave(id, it->second, bytes);
   arriving_.erase(it);
-  if (bytes > max_bytes) return TooLarge(max_bytes);
+  if (bytes > max_bytes) return MessageTooLarge(max_bytes);
   if (!complete_.empty() && complete_bytes_ + bytes > limits_.bytes) return TooMuch();
   complete_.emplace(id, bytes);
   complete_bytes_ += bytes;
@@ -131,7 +131,7 @@ std::vector<ReceiveMemory::Verdict> ReceiveMemory::Look(absl::Time now) {
     const MessageId oldest = connection.front();
     const Measured measured = Measure(peer, connection);
     if (measured.bytes > measured.most) {
-      GiveUp(oldest, TooLarge(arriving_.at(oldest).max_bytes), verdicts);
+      GiveUp(oldest, MessageTooLarge(arriving_.at(oldest).max_bytes), verdicts);
       continue;
     }
     total += measured.bytes;

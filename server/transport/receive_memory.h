@@ -21,6 +21,9 @@
 
 namespace varserve::transport {
 
+// What a message gets that has more bytes than it may.
+absl::Status MessageTooLarge(int64_t max_bytes);
+
 class ReceiveMemory {
  public:
   struct Limits {

@@ -180,7 +180,7 @@ class LimitsTest(unittest.TestCase):
                         stream.close()
                     thread.join(0.1)
             streams[-1].close()
-            # The package's own retries wait as long as they are told.
+            # The package's own retries wait as long as the reply says.
             patient = client(server, max_retries=5).chat.completions.create(model=NAME, messages=question())
             self.assertIn("koala", patient.choices[0].message.content)
 

@@ -17,10 +17,10 @@ def test_trying_again_helps_only_where_the_server_is_not_there() -> None:
 @pytest.mark.parametrize("error", [ResourceExhaustedError, UnavailableError])
 @pytest.mark.parametrize("retries", [0, 7])
 def test_the_wait_is_the_servers_time_or_somewhat_more(error: type[VarserveError], retries: int) -> None:
-    told = error("queue: full", retry_delay=10)
-    assert retry_wait(told, retries, 0) == 10
-    assert retry_wait(told, retries, 0.5) == 12.5
-    assert retry_wait(told, retries, 0.999) < 15
+    asked = error("queue: full", retry_delay=10)
+    assert retry_wait(asked, retries, 0) == 10
+    assert retry_wait(asked, retries, 0.5) == 12.5
+    assert retry_wait(asked, retries, 0.999) < 15
 
 
 def test_the_wait_doubles_where_the_server_names_none() -> None:

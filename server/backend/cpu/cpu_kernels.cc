@@ -5,16 +5,8 @@
 namespace varserve::backend::cpu {
 namespace {
 
-const CpuKernels* Fastest() {
-  const CpuKernels* fastest = nullptr;
-  for (const InstructionSet& set : InstructionSets()) {
-    if (set.kernels != nullptr) fastest = set.kernels;
-  }
-  return fastest;
-}
-
 std::atomic<const CpuKernels*>& InUse() {
-  static std::atomic<const CpuKernels*> kernels = Fastest();
+  static std::atomic<const CpuKernels*> kernels = Fastest(InstructionSets());
   return kernels;
 }
 
@@ -29,6 +21,14 @@ std::array<InstructionSet, 4> InstructionSets() {
            {"avx2", Avx2Kernels()},
            {"avx512_bf16", Avx512Bf16Kernels()},
            {"amx_bf16", AmxBf16Kernels()}}};
+}
+
+const CpuKernels* Fastest(std::span<const InstructionSet> sets) {
+  const CpuKernels* fastest = nullptr;
+  for (const InstructionSet& set : sets) {
+    if (set.kernels != nullptr) fastest = set.kernels;
+  }
+  return fastest;
 }
 
 }  // namespace varserve::backend::cpu

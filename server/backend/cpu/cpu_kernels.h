@@ -14,6 +14,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 
 #include "server/backend/cpu/quantized_panels.h"
 #include "server/interventions/attention_row.h"
@@ -182,6 +183,9 @@ struct InstructionSet {
 
 // From the slowest to the fastest.
 std::array<InstructionSet, 4> InstructionSets();
+
+// The kernels of the last of the sets that are there.
+const CpuKernels* Fastest(std::span<const InstructionSet> sets);
 
 // Each set of kernels; null if the processor or the operating system lacks it.
 const CpuKernels* BaselineKernels();

@@ -41,8 +41,8 @@ class CpuLayerOps : public LayerOps {
     return prepared;
   }
 
-  bool reads_quantized() const override { return true; }
-  LinearWeights Prepare(const QuantizedMatrix& m, at::Tensor bias) const override {
+  LinearWeights Prepare(const QuantizedMatrix& m, at::Tensor bias,
+                        const at::TensorOptions& /*options*/) const override {
     LinearWeights prepared{
         .bias = std::move(bias), .bits = m.bits, .outputs = m.outputs(), .inputs = m.inputs()};
     const cpu::QuantizedShape shape = ShapeOf(m);

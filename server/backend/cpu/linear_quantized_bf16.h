@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include "server/backend/cpu/linear_bf16.h"
+#include "server/backend/cpu/quantized_groups.h"
 #include "server/backend/cpu/widen_bf16.h"
 
 namespace varserve::backend::cpu::VARSERVE_ISA {
@@ -67,27 +68,22 @@ static void LinearQuantized(const QuantizedLinearArgs& a, int row_begin, int row
                             int panel_end) {
   const QuantizedShape& shape = a.w.shape;
   alignas(64) uint16_t widened[kMostGroup / 2 * kPanelStep];
-  for (int panel = panel_begin; panel < panel_end; ++panel) {
-    const int n = panel * kPanelOutputs;
-    const int outputs = shape.out - n < kPanelOutputs ? shape.out - n : kPanelOutputs;
-    const LinearArgs start{.bias = a.bias, .accumulate = a.accumulate};
-    for (int m = row_begin; m < row_end; ++m) StartOutputs(start, a.y + m * a.y_stride, n, n + outputs);
-    for (int g = 0; g < shape.groups(); ++g) {
-      WidenGroup(a.w, panel, g, widened);
-      GroupTileArgs t{.x = reinterpret_cast<const uint16_t*>(a.x + row_begin * a.x_stride) + g * shape.group,
-                      .x_stride = 2 * a.x_stride,
-                      .w = widened,
-                      .pairs = shape.group / 2,
-                      .scales = a.w.scales + shape.first_scale(panel, g),
-                      .y = a.y + row_begin * a.y_stride + n,
-                      .y_stride = a.y_stride};
-      for (int v = 0; v < kPanelVecs; ++v) {
-        const int left = outputs - v * kWide;
-        t.valid[v] = left >= kWide ? 0xffff : left <= 0 ? 0 : static_cast<__mmask16>((1U << left) - 1);
-      }
-      GroupRows(t, row_end - row_begin);
+  ForGroups(a, row_begin, row_end, panel_begin, panel_end, [&](int panel, int group, int outputs) {
+    WidenGroup(a.w, panel, group, widened);
+    GroupTileArgs t{
+        .x = reinterpret_cast<const uint16_t*>(a.x + row_begin * a.x_stride) + group * shape.group,
+        .x_stride = 2 * a.x_stride,
+        .w = widened,
+        .pairs = shape.group / 2,
+        .scales = a.w.scales + shape.first_scale(panel, group),
+        .y = a.y + row_begin * a.y_stride + panel * kPanelOutputs,
+        .y_stride = a.y_stride};
+    for (int v = 0; v < kPanelVecs; ++v) {
+      const int left = outputs - v * kWide;
+      t.valid[v] = left >= kWide ? 0xffff : left <= 0 ? 0 : static_cast<__mmask16>((1U << left) - 1);
     }
-  }
+    GroupRows(t, row_end - row_begin);
+  });
 }
 
 }  // namespace varserve::backend::cpu::VARSERVE_ISA

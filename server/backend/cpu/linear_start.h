@@ -7,8 +7,10 @@
 
 namespace varserve::backend::cpu::VARSERVE_ISA {
 
-// Initializes outputs [begin, end) of one row: the existing values or 0, plus the bias.
-static inline void StartOutputs(const LinearArgs& a, float* y, int begin, int end) {
+// Initializes outputs [begin, end) of one row: the existing values or 0, plus the bias. a: LinearArgs or
+// QuantizedLinearArgs
+template <typename Args>
+static inline void StartOutputs(const Args& a, float* y, int begin, int end) {
   const size_t bytes = (end - begin) * sizeof(float);
   if (a.accumulate) {
     if (a.bias == nullptr) return;

@@ -22,7 +22,7 @@ Place PlaceOf(const QuantizedShape& shape, int n, int k) {
 }
 
 int64_t ScaleOf(const QuantizedShape& shape, int output, int group) {
-  return (int64_t{output / kPanelOutputs} * shape.groups() + group) * kPanelOutputs + output % kPanelOutputs;
+  return shape.first_scale(output / kPanelOutputs, group) + output % kPanelOutputs;
 }
 
 }  // namespace

@@ -18,12 +18,7 @@ inline constexpr int kCodeVectors = kPanelStep / kCodesOfVector;
 // bfloat16 values of the integers -16 to 15.
 static __m512i SmallIntegers() {
   alignas(64) uint16_t values[32];
-  for (int i = 0; i < 32; ++i) {
-    const auto value = static_cast<float>(i - 16);
-    uint32_t bits;
-    std::memcpy(&bits, &value, sizeof(bits));
-    values[i] = static_cast<uint16_t>(bits >> 16);
-  }
+  for (int i = 0; i < 32; ++i) values[i] = BFloat16Of(i - 16);
   return _mm512_load_si512(values);
 }
 

@@ -14,15 +14,12 @@ absl::StatusOr<const cpu::CpuKernels*> KernelsFor(const std::string& isa,
                                                   absl::Span<const cpu::InstructionSet> sets) {
   std::vector<std::string> names = {"auto"};
   std::vector<std::string> present;
-  const cpu::CpuKernels* last = nullptr;
   for (const cpu::InstructionSet& set : sets) {
     names.emplace_back(set.name);
-    if (set.kernels == nullptr) continue;
-    present.emplace_back(set.name);
-    last = set.kernels;
+    if (set.kernels != nullptr) present.emplace_back(set.name);
   }
   ASSIGN_OR_RETURN(const int choice, FlagChoice("isa", isa, std::move(names)));
-  if (choice == 0) return last;
+  if (choice == 0) return cpu::Fastest({sets.data(), sets.size()});
   if (sets[choice - 1].kernels != nullptr) return sets[choice - 1].kernels;
   return InvalidFlag("isa", absl::StrCat("this processor or its operating system has no ", isa, "; it has ",
                                          absl::StrJoin(present, ", ")));

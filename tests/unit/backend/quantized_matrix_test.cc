@@ -67,7 +67,7 @@ TEST(QuantizedMatrixTest, CpuComputesWithTheDequantizedWeights) {
     for (const bool zeros : {false, true}) {
       if (zeros && bits == 8) continue;
       if (zeros) m.zeros = at::randint(0, 16, {101, 3}).to(at::kByte);
-      const LinearWeights w = cpu->Prepare(m, {});
+      const LinearWeights w = cpu->Prepare(m, {}, at::kBFloat16);
       const at::Tensor expected = at::linear(x, m.Dequantize());
       EXPECT_LT(RelativeError(cpu->Linear(x, w), expected), 1e-5) << bits << zeros;
       at::Tensor y = at::ones({11, 101});

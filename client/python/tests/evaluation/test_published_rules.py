@@ -21,8 +21,8 @@ from varserve.evaluation.yes_no import first_answer, mme_answer, pope_answer
 
 
 def score(benchmark: Benchmark, protocol: str, rows: list[tuple[Question, str]]) -> dict[str, float]:
-    units = list(dict.fromkeys(question.unit for question, _ in rows))
-    return metrics(benchmark, count_table(benchmark, benchmark.protocol(protocol), rows, units))
+    counted = [(one, benchmark.count(one, text, benchmark.protocol(protocol))) for one, text in rows]
+    return metrics(benchmark, count_table(benchmark, counted))
 
 
 def question(name: int, truth: object, unit: str = "picture") -> Question:

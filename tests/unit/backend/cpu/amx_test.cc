@@ -48,7 +48,7 @@ TEST(EmulatedTilesTest, SubnormalNumbersAreZeros) {
   EXPECT_EQ(Output(0.0F, {0x1p-70F, 0}, {0x1p-60F, 0}), 0.0F);   // a product
   EXPECT_EQ(Output(0x1p-130F, {0, 0}, {0, 0}), 0.0F);            // a start
   EXPECT_EQ(Output(0.0F, {0x1p-60F, 0}, {0x1p-60F, 0}), 0x1p-120F);
-  // The product of a fused multiply-add is no number of its own.
+  // A fused multiply-add does not round its product.
   EXPECT_EQ(Output(0.0F, {0x1p-63F, 0, 0x1p-70F, 0}, {0x1p-63F, 0, 0x1p-70F, 0}), 0x1p-126F + 0x1p-140F);
 }
 

@@ -46,6 +46,20 @@ class Metric:
     lower_is_better: bool = False
 
 
+def share(part: Array, whole: Array) -> Array:
+    """NaN where there is nothing."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(part / whole, np.float64)
+
+
+def ratio(part: str, whole: str) -> Callable[[Mapping[str, Array]], Array]:
+    return lambda sums: share(sums[part], sums[whole])
+
+
+# Of short answers: "right" and "words" counted over "questions".
+SHORT_ANSWERS = {"accuracy": Metric(ratio("right", "questions")), "words": Metric(ratio("words", "questions"), unit="")}
+
+
 def no_unit_counts(counted: Sequence[tuple[Question, Counts]]) -> Counts:
     return {}
 
@@ -73,13 +87,3 @@ class Benchmark:
                 return protocol
         known = ", ".join(protocol.name for protocol in self.protocols)
         raise KeyError(f"{self.name} has no protocol {name}; there are {known}")
-
-
-def share(part: Array, whole: Array) -> Array:
-    """NaN where there is nothing."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(part / whole, np.float64)
-
-
-def ratio(part: str, whole: str) -> Callable[[Mapping[str, Array]], Array]:
-    return lambda sums: share(sums[part], sums[whole])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from varserve.evaluation.answers_file import Answer, Header
-from varserve.evaluation.benchmark import Benchmark, Protocol, Question
+from varserve.evaluation.benchmark import Benchmark, Counts, Protocol, Question
 from varserve.evaluation.statistics import Difference, McNemar, count_table, differences, mcnemar, metrics
 
 ALL = "all"
@@ -58,35 +58,38 @@ def evaluate(
 ) -> Results:
     found = {question.subset for question in questions}
     subsets = [subset for subset in benchmark.subsets if subset in found] or sorted(found)
+    counts = {
+        question.id: [benchmark.count(question, answer.text, protocol) for answer in answers[question.id]]
+        for question in questions
+    }
     rows: list[Row] = []
     for subset in subsets if len(subsets) == 1 else [*subsets, ALL]:
         some = [question for question in questions if subset in (ALL, question.subset)]
-        rows += _rows(benchmark, protocol, header, some, answers, baseline, subset)
+        rows += _rows(benchmark, header, some, answers, counts, baseline, subset)
     return Results(header, baseline, rows)
 
 
 def _rows(
     benchmark: Benchmark,
-    protocol: Protocol,
     header: Header,
     questions: Sequence[Question],
     answers: Mapping[str, Sequence[Answer]],
+    counts: Mapping[str, Sequence[Counts]],
     baseline: str,
     subset: str,
 ) -> list[Row]:
-    units = list(dict.fromkeys(question.unit for question in questions))
-    by_setting = [[answers[question.id][i] for question in questions] for i in range(len(header.settings))]
-    texts = [
-        [(question, answer.text) for question, answer in zip(questions, given, strict=True)] for given in by_setting
-    ]
-    tables = [count_table(benchmark, protocol, one, units) for one in texts]
-    right = [
-        {question.id: benchmark.count(question, text, protocol).get("right") for question, text in one} for one in texts
-    ]
+    """`answers` and `counts`: of each question under each setting."""
+    settings = range(len(header.settings))
+    by_setting = [[answers[question.id][i] for question in questions] for i in settings]
+    tables = [count_table(benchmark, [(question, counts[question.id][i]) for question in questions]) for i in settings]
     base = header.settings.index(baseline)
     rows = []
     for i, setting in enumerate(header.settings):
-        pairs = {name: (before, right[i][name]) for name, before in right[base].items() if before is not None}
+        pairs = {
+            question.id: (before, counts[question.id][i]["right"])
+            for question in questions
+            if (before := counts[question.id][base].get("right")) is not None
+        }
         values = metrics(benchmark, tables[i])
         rows.append(
             Row(
@@ -97,7 +100,7 @@ def _rows(
                 tokens=sum(answer.tokens for answer in by_setting[i]) / len(questions),
                 cut=sum(answer.finish == "length" for answer in by_setting[i]) / len(questions),
                 differences=None if i == base else differences(benchmark, tables[base], tables[i]),
-                mcnemar=None if i == base or not pairs else mcnemar(pairs),  # type: ignore[arg-type]
+                mcnemar=None if i == base or not pairs else mcnemar(pairs),
                 attention=_attention(by_setting[i]),
             )
         )

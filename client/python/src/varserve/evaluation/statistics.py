@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from varserve.evaluation.benchmark import Array, Benchmark, Counts, Protocol, Question
+from varserve.evaluation.benchmark import Array, Benchmark, Counts, Question
 
 RESAMPLES = 2000
 BATCH = 100  # of them at a time, to bound memory
@@ -47,16 +47,14 @@ class McNemar:
     p_value: float
 
 
-def count_table(
-    benchmark: Benchmark, protocol: Protocol, answers: Sequence[tuple[Question, str]], units: Sequence[str]
-) -> Table:
+def count_table(benchmark: Benchmark, counted: Sequence[tuple[Question, Counts]]) -> Table:
     by_unit: dict[str, list[tuple[Question, Counts]]] = defaultdict(list)
-    for question, text in answers:
-        by_unit[question.unit].append((question, benchmark.count(question, text, protocol)))
+    for question, counts in counted:
+        by_unit[question.unit].append((question, counts))
     rows: list[Counts] = []
-    for unit in units:
+    for unit in by_unit.values():
         row: Counts = defaultdict(float)
-        for counts in (*(counts for _, counts in by_unit[unit]), benchmark.count_unit(by_unit[unit])):
+        for counts in (*(counts for _, counts in unit), benchmark.count_unit(unit)):
             for name, value in counts.items():
                 row[name] += value
         rows.append(row)

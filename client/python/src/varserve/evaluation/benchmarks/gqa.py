@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from varserve.evaluation.benchmark import Benchmark, Counts, Metric, Protocol, Question, ratio
+from varserve.evaluation.benchmark import SHORT_ANSWERS, Benchmark, Counts, Protocol, Question
 from varserve.evaluation.data_folder import DataFolder
-from varserve.evaluation.prompts import one_word
+from varserve.evaluation.prompts import NO_INSTRUCTION, one_word
 
 
 def load(folder: DataFolder, protocol: Protocol) -> list[Question]:
@@ -36,7 +36,7 @@ GQA = Benchmark(
     max_tokens=16,
     load=load,
     count=count,
-    metrics={"accuracy": Metric(ratio("right", "questions")), "words": Metric(ratio("words", "questions"), unit="")},
+    metrics=SHORT_ANSWERS,
     main="accuracy",
-    notes=("The benchmark has no instruction of its own; official is that of LLaVA-1.5's evaluation.",),
+    notes=(NO_INSTRUCTION,),
 )

@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 import re
 
-from varserve.evaluation.benchmark import Benchmark, Counts, Metric, Protocol, Question, ratio
+from varserve.evaluation.benchmark import SHORT_ANSWERS, Benchmark, Counts, Protocol, Question
 from varserve.evaluation.data_folder import DataFolder
-from varserve.evaluation.prompts import UNANSWERABLE, one_word
+from varserve.evaluation.prompts import NO_INSTRUCTION, UNANSWERABLE, one_word
 
-METRICS = {"accuracy": Metric(ratio("right", "questions")), "words": Metric(ratio("words", "questions"), unit="")}
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _WORDS = {word: str(number) for number, word in enumerate(NUMBERS)} | {"none": "0"}
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`!'
@@ -89,23 +88,25 @@ def _unanswerable(question: str) -> str:
     return one_word(question + UNANSWERABLE)
 
 
-NOTES = (
-    "The benchmark has no instruction of its own; official is that of LLaVA-1.5's evaluation.",
-    "All answers are normalized, as in EvalAI; the first script of VQA does so only where people disagree.",
+_of_ten_answers = functools.partial(
+    Benchmark,
+    max_tokens=16,
+    count=count,
+    metrics=SHORT_ANSWERS,
+    main="accuracy",
+    notes=(
+        NO_INSTRUCTION,
+        "All answers are normalized, as in EvalAI; the first script of VQA does so only where people disagree.",
+    ),
 )
-VQAV2 = Benchmark(
+VQAV2 = _of_ten_answers(
     name="vqav2",
     title="VQAv2",
     files="v2_OpenEnded_mscoco_val2014_questions.json, v2_mscoco_val2014_annotations.json, and COCO's val2014",
     protocols=(Protocol("official", one_word), Protocol("lmms-eval", one_word)),
-    max_tokens=16,
     load=load_vqav2,
-    count=count,
-    metrics=METRICS,
-    main="accuracy",
-    notes=NOTES,
 )
-VIZWIZ = Benchmark(
+VIZWIZ = _of_ten_answers(
     name="vizwiz",
     title="VizWiz",
     files="val.json and the pictures (val)",
@@ -113,22 +114,12 @@ VIZWIZ = Benchmark(
         Protocol("official", _unanswerable),
         Protocol("lmms-eval", lambda question: _unanswerable(question.capitalize())),
     ),
-    max_tokens=16,
     load=load_vizwiz,
-    count=count,
-    metrics=METRICS,
-    main="accuracy",
-    notes=NOTES,
 )
-TEXTVQA = Benchmark(
+TEXTVQA = _of_ten_answers(
     name="textvqa",
     title="TextVQA",
     files="TextVQA_0.5.1_val.json and the pictures (train_images)",
     protocols=(Protocol("official", one_word), Protocol("lmms-eval", _capitalized)),
-    max_tokens=16,
     load=load_textvqa,
-    count=count,
-    metrics=METRICS,
-    main="accuracy",
-    notes=NOTES,
 )
