@@ -21,7 +21,7 @@ run_bench() {
 prepare_peers() {
   local lock="$ROOT/tests/bench/peers"
   # The folder is named after what makes its content.
-  PEERS=(--folder "$CACHE/peers/models-$(cat "$lock/models.py" "$lock"/*.lock "$lock/../seven_billion.py" | sha256sum | cut -c1-12)")
+  PEERS=(--folder "$CACHE/peers/models-$(cat "$lock/peer_models.py" "$lock"/*.lock "$lock/../seven_billion.py" | sha256sum | cut -c1-12)")
   install_peer openvino ensure_torch_venv openvino "$lock/openvino.lock"
   PEERS+=(--openvino "$PEER")
   install_peer vllm ensure_torch_venv vllm "$lock/vllm.lock"

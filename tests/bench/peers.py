@@ -16,19 +16,23 @@ import json
 import os
 import pathlib
 import sys
+import time
 from collections.abc import Callable
+
+import grpc
 
 import model
 from varserve_client import var_pb
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent / "peers"))
+import peer_models
 import processor
 from participants import LlamaCpp, Many, NotRun, Speeds, Varserve, Worker, median
 
-import models
 import report
 
 CALLERS = 8
+QUICK_SECONDS = 150  # of the eight callers' prefills, with --quick
 SIZES = {"large": 336, "embedded": 224}  # of pictures
 Participant = Varserve | Worker | LlamaCpp
 PEERS = ("transformers", "vllm", "openvino", "llama.cpp")
@@ -55,7 +59,7 @@ class Bench:
         self._seeds = iter(range(10**6))
         self._tokenizer = args.embedded
         self._folder = pathlib.Path(args.folder)
-        self._large = models.llava(self._folder, self._tokenizer)
+        self._large = peer_models.llava(self._folder, self._tokenizer)
         self.instruction_set = ""
 
     def _worker(self, name: str, directory: pathlib.Path) -> Worker:
@@ -67,52 +71,57 @@ class Bench:
     def _openvino(self, weights: str) -> Worker:
         if not pathlib.Path(self._args.openvino).is_file():
             raise NotRun(self._args.openvino or "not installed")
-        return self._worker("openvino", models.openvino(self._folder, self._args.openvino, self._large, weights))
+        return self._worker("openvino", peer_models.openvino(self._folder, self._args.openvino, self._large, weights))
 
     def _llama_cpp(self, kind: str, prompt_tokens: int) -> LlamaCpp:
         home = pathlib.Path(self._args.llama_cpp)
         if not home.is_dir():
             raise NotRun(self._args.llama_cpp or "not installed")
-        source = models.decoder(self._folder, self._tokenizer)
-        file = models.gguf(self._folder, home, self._args.openvino, source, kind)
+        source = peer_models.decoder(self._folder, self._tokenizer)
+        file = peer_models.gguf(self._folder, home, self._args.openvino, source, kind)
         return LlamaCpp(home / "build" / "bin" / "llama-bench", file, self._args.threads, prompt_tokens)
 
     def _load(self, group: str, makers: dict[str, Callable[[], Participant]]) -> dict[str, Participant]:
-        """Those that load and answer a first question; the others are rows of the reason."""
+        """Those that load; the others are rows of the reason."""
         loaded: dict[str, Participant] = {}
         for name, make in makers.items():
-            if name in self._args.without:
-                self._results.miss(group, name, "left out with --without")
-                continue
-            participant = None
             try:
-                participant = make()
-                participant.one(next(self._seeds), 4, self._size(group))
-                loaded[name] = participant
+                if name in self._args.without:
+                    raise NotRun("left out with --without")
+                loaded[name] = make()
             except (NotRun, RuntimeError, OSError) as reason:
                 self._results.miss(group, name, reason)
-                if participant is not None:
-                    participant.stop()
         return loaded
 
     def _size(self, group: str) -> int:
         return SIZES["embedded" if group == "embedded" else "large"]
 
     def _turns(self, group: str, participants: dict[str, Participant]) -> None:
+        """Questions in turns. The first one of each warms it up, and counts only if it was slow."""
         found: dict[str, list[Speeds]] = {name: [] for name in participants}
-        for _ in range(self._args.rounds):
+        spent = dict.fromkeys(found, 0.0)
+        for round_ in range(1 + self._args.rounds):
             seed = next(self._seeds)
-            for name in list(found):
+            for name in [name for name in found if not found[name] or spent[name] < self._args.seconds]:
+                start = time.monotonic()
                 try:
-                    found[name].append(participants[name].one(seed, self._args.tokens, self._size(group)))
-                    speed = found[name][-1]
+                    speed = participants[name].one(seed, self._args.tokens, self._size(group))
+                except (NotRun, grpc.RpcError) as reason:
+                    self._results.miss(group, name, reason)
+                    del found[name]
+                    continue
+                spent[name] += time.monotonic() - start
+                if round_ > 0 or spent[name] >= self._args.seconds:
+                    found[name].append(speed)
                     print(
                         f"{group}: {name}: prefill {speed.prefill:.1f}, decode {speed.decode:.2f} tokens/s", flush=True
                     )
-                except NotRun as reason:
-                    self._results.miss(group, name, reason)
-                    del found[name]
         self._results.one[group] = {name: median(each) for name, each in found.items()}
+
+    def _would_take(self, name: str) -> float:
+        """Seconds of the callers' prefills, if they are no faster together."""
+        one = self._results.one["bf16"].get(name)
+        return CALLERS * one.prompt_tokens / one.prefill if one else 0
 
     def _at_once(self, participants: dict[str, Participant]) -> None:
         seeds = [next(self._seeds) for _ in range(CALLERS)]
@@ -120,11 +129,13 @@ class Bench:
             if name not in participants:
                 continue
             try:
+                if self._args.quick and self._would_take(name) > QUICK_SECONDS:
+                    raise NotRun(f"would take {self._would_take(name):.0f} s; leave --quick out")
                 self._results.many[name] = participants[name].many(seeds, self._args.tokens, SIZES["large"])
                 print(
                     f"{CALLERS} at once: {name}: {self._results.many[name].tokens_per_second:.2f} tokens/s", flush=True
                 )
-            except NotRun as reason:
+            except (NotRun, grpc.RpcError) as reason:
                 self._results.miss("many", name, reason)
 
     def _var(self, server: Varserve) -> None:
@@ -181,7 +192,7 @@ class Bench:
                 {
                     "varserve": lambda group=group: ours(self._large, group),
                     "openvino": lambda group=group: self._openvino(group),
-                    "llama.cpp": lambda kind=kind: self._llama_cpp(kind, PROMPT_TOKENS),
+                    "llama.cpp": lambda kind=kind: self._llama_cpp(kind, 0),
                 },
             )
         return self._results
@@ -213,13 +224,17 @@ def read_arguments() -> argparse.Namespace:
     for hidden in ("--build", "--embedded", "--folder", "--transformers", "--vllm", "--openvino", "--llama_cpp"):
         parser.add_argument(hidden, default="", help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--quick", action="store_true", help="one round of 16 tokens instead of three of 32")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="16 tokens instead of 32, and one question each instead of three; slow peers are not warmed up",
+    )
     parser.add_argument("--without", nargs="+", choices=PEERS, default=[], help="peers to leave out")
     parser.add_argument("--timeout", type=float, default=600, help="seconds for an answer. Default: 600")
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     args = parser.parse_args()
     args.transformers = sys.executable
-    args.rounds, args.tokens = (1, 16) if args.quick else (3, 32)
+    args.rounds, args.tokens, args.seconds = (1, 16, 10) if args.quick else (3, 32, 60)
     return args
 
 
@@ -232,7 +247,7 @@ def main() -> None:
     memory = model.memory_read_gbs(args.threads)
     vocabulary = json.loads(pathlib.Path(args.embedded, "config.json").read_text())["text_config"]["vocab_size"]
     possible = {
-        group: memory * 1e9 / models.decoder_bytes(bits, vocabulary)
+        group: memory * 1e9 / peer_models.decoder_bytes(bits, vocabulary)
         for group, bits in (("bf16", 16), ("int8", 8), ("int4", 4))
     }
     amx = "amx_bf16" in processor.flags()

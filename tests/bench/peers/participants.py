@@ -29,7 +29,7 @@ class Speeds:
     """Of a question about one picture."""
 
     prompt_tokens: int
-    prefill: float  # prompt tokens per second, the picture among them
+    prefill: float  # prompt tokens per second, the picture among them; 0: not measured
     decode: float  # tokens per second after the first
 
 
@@ -146,7 +146,8 @@ class Varserve:
 
 
 class LlamaCpp:
-    """llama-bench with the text decoder alone: as many text tokens as the others have of text and picture."""
+    """llama-bench with the text decoder alone: as many text tokens as the others have of text and picture. It decodes
+    without a prompt before."""
 
     def __init__(self, program: pathlib.Path, file: pathlib.Path, threads: int, prompt_tokens: int) -> None:
         self._command = [program, "-m", file, "-t", str(threads), "-r", "1", "-o", "json", "-p", str(prompt_tokens)]
@@ -160,7 +161,7 @@ class LlamaCpp:
                 f"llama-bench ended with exit code {run.returncode}: {(run.stderr.splitlines() or [''])[-1][:200]}"
             )
         rates = {bool(row["n_gen"]): row["avg_ts"] for row in json.loads(run.stdout)}
-        return Speeds(self._prompt_tokens, rates[False], rates[True])
+        return Speeds(self._prompt_tokens, rates.get(False, 0.0), rates[True])
 
     def stop(self) -> None:
         pass

@@ -59,14 +59,14 @@ def rows(
 
     def compare(what: str, group: str, field: str, aim: float, names: tuple[str, ...] = everyone) -> Row:
         numbers = {name: getattr(speed, field) for name, speed in one.get(group, {}).items()}
-        with_ = "the best peer" if len(names) > 1 else names[0]
+        with_ = "x the best peer" if len(names) > 1 else f"x {names[0]}"
         return Row(what, numbers, with_, best_of(numbers, names), aim, reasons=not_run.get(group, {}))
 
     def memory(group: str, aim: float) -> Row:
         ours = one.get(group, {}).get("varserve")
         ratio = ours.decode / possible[group] if ours else None
         numbers = {"varserve": ours.decode} if ours else {}
-        return Row(f"decode {group}", numbers, f"of the {possible[group]:.1f} that memory allows", ratio, aim)
+        return Row(f"decode {group}", numbers, f"x the {possible[group]:.1f} that memory allows", ratio, aim)
 
     at_once = {name: found.tokens_per_second for name, found in many.items()}
     gaps = sorted(many["varserve"].gaps) if "varserve" in many else []
@@ -81,8 +81,8 @@ def rows(
         memory("int8", 0.8),
         compare("decode int4", "int4", "decode", 1.2, ("openvino", "llama.cpp")),
         memory("int4", 0.8),
-        Row("8 at once", at_once, "vLLM", best_of(at_once, ("vllm",)), 1.5, reasons=not_run.get("many", {})),
-        Row("8 at once", at_once, "transformers", best_of(at_once, ("transformers",)), 3.0),
+        Row("8 at once", at_once, "x vLLM", best_of(at_once, ("vllm",)), 1.5, reasons=not_run.get("many", {})),
+        Row("8 at once", at_once, "x transformers", best_of(at_once, ("transformers",)), 3.0),
         Row("8 at once: p99 between tokens", {}, "x the median", evenness, 5.0, at_most=True),
         compare("embedded model, prefill", "embedded", "prefill", 1.2, ("transformers",)),
         *(
