@@ -13,7 +13,7 @@ test_install() (
   grep --quiet "libtorch_cpu.so => $prefix/" <(ldd "$prefix/bin/varserve-server") || die "the installed server loads another LibTorch"
   ! grep --recursive --files-with-matches --binary-files=without-match --fixed-strings "$ROOT" "$prefix" ||
     die "these installed files name the source folder"
-  find "$prefix" -type f ! -path '*/lib/varserve/*' ! -path '*/licenses/*' -printf '%P\n' | sort |
+  find "$prefix" -type f ! -path '*/lib/varserve/*' ! -path '*/licenses/*' -printf '%P\n' | LC_ALL=C sort |
     diff - "$ROOT/tests/install/files.txt" || die "other files are installed (<) than tests/install/files.txt lists (>)"
   # The program's flags are those of the unit: what is not read from the file is given here.
   # shellcheck disable=SC2034
