@@ -1,5 +1,6 @@
 #include "client/commands/model.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -43,9 +44,10 @@ std::string FormatModel(const v1::Model& model) {
                                   decoder.layers(), decoder.width(), decoder.heads(), decoder.kv_heads(),
                                   decoder.head_dim(), decoder.vocabulary())},
       {"context", absl::StrCat(decoder.context(), " tokens")},
-      {"vision tower", absl::StrFormat("%s, %d x %d pixels, %d x %d = %d visual tokens per image",
+      {"vision tower", absl::StrFormat("%s, %d x %d pixels, %d x %d = %d visual tokens per image%s",
                                        tower.kind(), tower.image_width(), tower.image_height(), tower.rows(),
-                                       tower.columns(), tower.visual_tokens())},
+                                       tower.columns(), tower.visual_tokens(),
+                                       absl::StartsWith(tower.kind(), "qwen") ? " at most" : "")},
       {"limits",
        absl::StrFormat(
            "%d images, %d bytes and %d pixels each, %d bytes per request, %d settings per comparison",

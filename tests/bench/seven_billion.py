@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 SHARD_BYTES = 2 << 30
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,17 +147,25 @@ PROCESSOR = {
 def make(tokenizer: str | pathlib.Path, out: str | pathlib.Path, shape: Shape = Shape()) -> None:
     """Writes the directory; `out` appears when it is complete."""
     tokenizer, out = pathlib.Path(tokenizer), pathlib.Path(out)
+    config = configuration(shape, json.loads((tokenizer / "config.json").read_text()))
+    files = {"config": config, "preprocessor_config": PREPROCESSOR, "processor_config": PROCESSOR}
+    texts = {f"{name}.json": json.dumps(content) for name, content in files.items()}
+    texts |= {name: (tokenizer / name).read_text() for name in TOKENIZER_FILES}
+    write_directory(out, texts, tensors(shape, config["text_config"]["vocab_size"]))
+
+
+def write_directory(
+    out: pathlib.Path, texts: dict[str, str], weights: Iterable[tuple[str, tuple[int, ...]]]
+) -> None:
+    """Writes the text files, and random weights [(name, shape)] in shards; `out` appears when it is complete."""
     scratch = out.with_name(out.name + ".making")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    config = configuration(shape, json.loads((tokenizer / "config.json").read_text()))
-    for name, content in (("config", config), ("preprocessor_config", PREPROCESSOR), ("processor_config", PROCESSOR)):
-        (scratch / f"{name}.json").write_text(json.dumps(content))
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        shutil.copy(tokenizer / name, scratch / name)
+    for name, text in texts.items():
+        (scratch / name).write_text(text)
 
     shards, room = [], 0
-    for name, size in tensors(shape, config["text_config"]["vocab_size"]):
+    for name, size in weights:
         if room <= 0:
             shards.append([])
             room = SHARD_BYTES

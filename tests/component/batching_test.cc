@@ -23,7 +23,6 @@ using testing::RunnerDriver;
 using testing::TinyModel;
 
 constexpr int kPlaceholder = 159;
-constexpr int kVisual = 16;  // tokens of a picture of clip_gqa
 
 struct IgnoreEvents : engine::EngineObserver {
   void OnLoad(const Load&) override {}
@@ -87,8 +86,9 @@ std::vector<GenerationRequest> MixedRequests(const TinyModel& tiny, int count) {
     };
     text(pick(0, 6));
     for (int images = pick(0, 2); images > 0; --images) {
-      spans.push_back({static_cast<int>(ids.size()), static_cast<int>(ids.size()) + kVisual, 4, 4});
-      ids.insert(ids.end(), kVisual, kPlaceholder);
+      const auto [rows, cols] = tiny.image_grid(static_cast<int>(spans.size()));
+      spans.push_back({static_cast<int>(ids.size()), static_cast<int>(ids.size()) + rows * cols, rows, cols});
+      ids.insert(ids.end(), rows * cols, kPlaceholder);
       text(pick(0, 4));
     }
     text(pick(1, 40));
@@ -107,11 +107,16 @@ std::vector<GenerationRequest> MixedRequests(const TinyModel& tiny, int count) {
   return requests;
 }
 
-class BatchingTest : public ::testing::TestWithParam<std::string> {
+struct ModelAndDtype {
+  const char* model;
+  const char* dtype;
+};
+
+class BatchingTest : public ::testing::TestWithParam<ModelAndDtype> {
  protected:
-  const TinyModel tiny_{"clip_gqa"};
+  const TinyModel tiny_{GetParam().model};
   std::unique_ptr<StepRunner> Runner(BackendKind backend = BackendKind::kAuto) const {
-    return *StepRunner::Create(tiny_.Load(backend, GetParam()), 600);
+    return *StepRunner::Create(tiny_.Load(backend, GetParam().dtype), 600);
   }
 };
 
@@ -193,7 +198,7 @@ TEST_P(BatchingTest, AnInterventionOfOneRequestChangesNoBitOfAnother) {
 
 TEST_P(BatchingTest, VarOfOneRequestChangesNoBitOfAnother) {
   for (const BackendKind backend : {BackendKind::kAuto, BackendKind::kTorch}) {
-    const auto runner = Runner(GetParam() == "float32" ? backend : BackendKind::kAuto);
+    const auto runner = Runner(GetParam().dtype == std::string("float32") ? backend : BackendKind::kAuto);
     std::vector<GenerationRequest> requests = MixedRequests(tiny_, 12);
     std::vector<GenerationRequest> half_off = requests;
     std::vector<GenerationRequest> all_off = requests;
@@ -262,8 +267,15 @@ TEST_P(BatchingTest, TokensAfterThePictureMayBeCutAnyway) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Dtypes, BatchingTest, ::testing::Values("float32", "bfloat16", "float16"),
-                         [](const auto& info) { return info.param; });
+// Images of Qwen2.5-VL differ in size, and have positions by row and column.
+INSTANTIATE_TEST_SUITE_P(Dtypes, BatchingTest,
+                         ::testing::Values(ModelAndDtype{"clip_gqa", "float32"},
+                                           ModelAndDtype{"clip_gqa", "bfloat16"},
+                                           ModelAndDtype{"clip_gqa", "float16"},
+                                           ModelAndDtype{"qwen2_5_vl", "float32"}),
+                         [](const auto& info) {
+                           return absl::StrCat(info.param.model, "_", info.param.dtype);
+                         });
 
 }  // namespace
 }  // namespace varserve::model

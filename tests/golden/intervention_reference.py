@@ -90,7 +90,7 @@ class ChangedDecoder(Decoder):
         self, layer: int, x: np.ndarray, prompt: Prompt, method: Pai | Vaf | Spin, evidence: ChangedEvidence
     ) -> np.ndarray:
         """[T, C]"""
-        q, k, v = self.queries_keys_values(layer, x)
+        q, k, v = self.queries_keys_values(layer, x, prompt)
         heads, group = q.shape[1], q.shape[1] // k.shape[1]
         visual = np.array([prompt.is_visual(i) for i in range(len(x))])
         first_image = int(visual.argmax())

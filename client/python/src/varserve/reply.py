@@ -43,12 +43,14 @@ class Chunk:
 
 @dataclass(frozen=True)
 class ImageRegion:
-    """The part of an image that its grid of visual tokens covers, as fractions of width and height."""
+    """The part of an image that its grid of visual tokens covers, as fractions of width and height, and the grid."""
 
     left: float
     top: float
     right: float
     bottom: float
+    rows: int
+    columns: int
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,10 @@ def _started(message: pb.Started) -> Started:
         cached_tokens=message.cached_tokens,
         var=Var.from_proto(message.var),
         intervention=from_proto(message.intervention),
-        image_regions=tuple(ImageRegion(one.left, one.top, one.right, one.bottom) for one in message.image_regions),
+        image_regions=tuple(
+            ImageRegion(one.left, one.top, one.right, one.bottom, one.rows, one.columns)
+            for one in message.image_regions
+        ),
     )
 
 
