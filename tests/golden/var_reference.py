@@ -262,10 +262,8 @@ class Decoder:
                 out[row, head] = a @ v[seen, kv_head]
         return self.linear(f"layers.{layer}.self_attn.o_proj", out.reshape(num_tokens, heads * head_dim))
 
-    def queries_keys_values(
-        self, layer: int, x: np.ndarray, prompt: Prompt
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """[T, H or Hkv, D], rotated."""
+    def queries_keys_values(self, layer: int, x: np.ndarray, prompt: Prompt) -> tuple[np.ndarray, ...]:
+        """q [T, H, D], k and v [T, Hkv, D]; q and k rotated."""
         heads, kv_heads = self.config.num_attention_heads, self.config.num_key_value_heads
         head_dim, num_tokens = head_size(self.config), len(x)
         attn = f"layers.{layer}.self_attn"
