@@ -25,10 +25,11 @@ class TorchAttention : public Attention {
     rows->MoveTo(device_);
     return rows;
   }
-  // The rows' weights exist for all heads at once, and K and V gathered in float32.
+  // The rows' scores and weights exist for all heads at once, before and after a change, and K and V gathered
+  // in float32.
   int64_t workspace_bytes(const RowLimits& limits) const override {
     if (device_.is_cpu()) return 0;  // only a reference there
-    return static_cast<int64_t>(4 * sizeof(float)) * (limits.single_rows + limits.other_rows) * limits.heads *
+    return static_cast<int64_t>(6 * sizeof(float)) * (limits.single_rows + limits.other_rows) * limits.heads *
            limits.slots;
   }
   int64_t evidence_groups(int64_t /*kv_heads*/) const override { return 1; }
