@@ -4,6 +4,7 @@ Scales are powers of two: then the product in a tensor's formula is exact, and f
 changes no bit.
 """
 
+import copy
 import json
 import re
 import tempfile
@@ -49,7 +50,8 @@ def module_names(name: str) -> str:
 
 def stored_tensors(config: dict, naming: Naming | None) -> dict[str, list[int]]:
     """Names and shapes of a checkpoint's tensors, in order; naming None: as this transformers writes them."""
-    model = AutoModelForImageTextToText.from_config(AutoConfig.for_model(**config))
+    own_config = copy.deepcopy(config)  # for_model changes it
+    model = AutoModelForImageTextToText.from_config(AutoConfig.for_model(**own_config))
     if naming:  # tied weights are listed once
         return {naming(name): list(p.shape) for name, p in model.named_parameters()}
     with tempfile.TemporaryDirectory() as directory:

@@ -2,13 +2,13 @@
 
 from variant_parts import Add, Removed, says
 
-# Of every shape: a token's size and less, lines, a large one, shades of grey, turned by EXIF.
+# Of every shape: a token's size and less, lines, a large one, shades of grey.
 PICTURES = ["28x28.png", "1000x40.png", "40x1000.png", "2000x1500.png", "grey.png", "1x1.png", "3000x17.png"]
 TWO_TURNS = [
     ["system", ["Be brief."]],
     ["user", ["31x33.png", "1000x40.png", "Which one is wide?"]],
     ["assistant", ["The second."]],
-    ["user", ["And these?", "grey.png", "exif6.png", "40x1000.png", "Which one is tall?"]],
+    ["user", ["And these?", "grey.png", "2x3.png", "40x1000.png", "Which one is tall?"]],
 ]
 NESTED = "/text_config"
 
