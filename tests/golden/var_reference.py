@@ -185,9 +185,7 @@ class Decoder:
         self.weights = {name[len(prefix) :]: w for name, w in state.items() if name.startswith(prefix)}
         self.lm_head = state["lm_head.weight"]
 
-    def embed(
-        self, prompt: Prompt, image_features: Sequence[np.ndarray], generated: Iterable[int] = ()
-    ) -> np.ndarray:
+    def embed(self, prompt: Prompt, image_features: Sequence[np.ndarray], generated: Iterable[int] = ()) -> np.ndarray:
         """[T, C]: each image's features [P, C] stand where the prompt has its visual tokens."""
         x = self.weights["embed_tokens.weight"][[*prompt.input_ids, *generated]]
         for (begin, end, _, _), features in zip(prompt.spans, image_features, strict=True):
