@@ -20,6 +20,16 @@ std::string FormatVarProfile(const v1::Model& model) {
                          profile.source());
 }
 
+std::string FormatInterventions(const v1::Model& model) {
+  std::vector<std::string> names;
+  for (const v1::Intervention& intervention : model.interventions()) {
+    const auto* method = intervention.GetReflection()->GetOneofFieldDescriptor(
+        intervention, v1::Intervention::descriptor()->oneof_decl(0));
+    if (method != nullptr) names.push_back(method->name());
+  }
+  return names.empty() ? "none" : absl::StrJoin(names, ", ");
+}
+
 std::string FormatModel(const v1::Model& model) {
   const v1::Model::Decoder& decoder = model.decoder();
   const v1::Model::VisionTower& tower = model.vision_tower();
@@ -45,6 +55,7 @@ std::string FormatModel(const v1::Model& model) {
            limits.max_message_bytes(), limits.max_settings())},
       {"VAR profile", FormatVarProfile(model)},
       {"VAR default", EnumName(model.default_var().mode())},
+      {"interventions", FormatInterventions(model)},
   };
   std::string text;
   for (const auto& [name, value] : lines)

@@ -244,15 +244,7 @@ class Decoder:
         """[T, C]; leaves what VAR saw and did in `evidence`."""
         heads, kv_heads = self.config.num_attention_heads, self.config.num_key_value_heads
         head_dim, num_tokens = head_size(self.config), len(x)
-        attn = f"layers.{layer}.self_attn"
-        h = self.norm(f"layers.{layer}.input_layernorm", x)
-        q = self.linear(f"{attn}.q_proj", h).reshape(num_tokens, heads, head_dim)
-        k = self.linear(f"{attn}.k_proj", h).reshape(num_tokens, kv_heads, head_dim)
-        v = self.linear(f"{attn}.v_proj", h).reshape(num_tokens, kv_heads, head_dim)
-        if f"{attn}.q_norm.weight" in self.weights:
-            q, k = self.norm(f"{attn}.q_norm", q), self.norm(f"{attn}.k_norm", k)
-        angles = rope_angles(self.config, prompt, num_tokens)
-        q, k = rotate(q, angles), rotate(k, angles)
+        q, k, v = self.queries_keys_values(layer, x, prompt)
 
         out = np.zeros_like(q)  # [T, H, D]
         for row in range(num_tokens):
@@ -268,7 +260,23 @@ class Decoder:
                     evidence.attention.setdefault((row, layer), []).append((before, a))
                     evidence.gap = min(evidence.gap, gap)
                 out[row, head] = a @ v[seen, kv_head]
-        return self.linear(f"{attn}.o_proj", out.reshape(num_tokens, heads * head_dim))
+        return self.linear(f"layers.{layer}.self_attn.o_proj", out.reshape(num_tokens, heads * head_dim))
+
+    def queries_keys_values(
+        self, layer: int, x: np.ndarray, prompt: Prompt
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """[T, H or Hkv, D], rotated."""
+        heads, kv_heads = self.config.num_attention_heads, self.config.num_key_value_heads
+        head_dim, num_tokens = head_size(self.config), len(x)
+        attn = f"layers.{layer}.self_attn"
+        h = self.norm(f"layers.{layer}.input_layernorm", x)
+        q = self.linear(f"{attn}.q_proj", h).reshape(num_tokens, heads, head_dim)
+        k = self.linear(f"{attn}.k_proj", h).reshape(num_tokens, kv_heads, head_dim)
+        v = self.linear(f"{attn}.v_proj", h).reshape(num_tokens, kv_heads, head_dim)
+        if f"{attn}.q_norm.weight" in self.weights:
+            q, k = self.norm(f"{attn}.q_norm", q), self.norm(f"{attn}.k_norm", k)
+        angles = rope_angles(self.config, prompt, num_tokens)
+        return rotate(q, angles), rotate(k, angles), v
 
 
 @dataclass
