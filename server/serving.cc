@@ -88,6 +88,7 @@ absl::StatusOr<model::MemoryPlan> PlanMemory(const model::VisionLanguageModel& m
       .prefill_budget = scheduler.idle_prefill_budget.value_or(*scheduler.prefill_budget),
       .worker_threads = config.worker_threads,
       .image_memory = config.image_memory,
+      .image_cache = config.image_cache,
       .receive_memory = config.receive_memory,
       .max_message_bytes = static_cast<int64_t>(config.limits.max_message_bytes()),
       .max_map_bytes = static_cast<int64_t>(config.limits.max_map_bytes())};

@@ -1,6 +1,7 @@
 #include "server/chat/chat_request.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -19,9 +20,16 @@ using text::Role;
 
 absl::Status AddPicture(const std::string& field, const v1::Image& image, Message& message,
                         ChatRequest& chat) {
-  if (image.data().empty())
-    return Invalid(absl::StrCat(field, ".data"), "is empty; send the bytes of a JPEG, PNG or WebP");
-  chat.pictures.push_back({absl::StrCat(field, ".data"), &image.data()});
+  if (image.has_sha256()) {
+    const std::string name = absl::StrCat(field, ".sha256");
+    const std::optional<Digest> digest = DigestFromHex(image.sha256());
+    if (!digest.has_value()) return Invalid(name, "is not the 64 hexadecimal digits of a picture's SHA-256");
+    chat.pictures.push_back({name, nullptr, *digest});
+  } else {
+    if (image.data().empty())
+      return Invalid(absl::StrCat(field, ".data"), "is empty; send the bytes of a JPEG, PNG or WebP");
+    chat.pictures.push_back({absl::StrCat(field, ".data"), &image.data()});
+  }
   message.parts.emplace_back(ImagePart{});
   return absl::OkStatus();
 }

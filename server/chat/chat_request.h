@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/base/digest.h"
 #include "server/text/message.h"
 #include "varserve/v1/inference.pb.h"
 
@@ -18,7 +19,8 @@ struct ChatRequest {
   std::shared_ptr<const void> source;  // the request, if this has to keep it
   struct Picture {
     std::string field;         // its name in the request, for messages
-    const std::string* bytes;  // encoded; belongs to the request
+    const std::string* bytes;  // encoded; belongs to the request. Null: `digest` names them
+    Digest digest{};
   };
   struct Setting {
     std::string field;                         // the options' name in the request, for messages

@@ -167,8 +167,10 @@ chat::ChatRequest ToChat(std::shared_ptr<CompletionRequest> request) {
                          .options_field = "",
                          .text_field = "messages",
                          .images_field = "messages"};
-  for (const Picture& picture : request->conversation.pictures)
-    chat.pictures.push_back({picture.field, &picture.bytes});
+  for (const Picture& picture : request->conversation.pictures) {
+    chat.pictures.push_back({picture.field, picture.digest.has_value() ? nullptr : &picture.bytes,
+                             picture.digest.value_or(Digest{})});
+  }
   chat.settings.assign(request->choices, request->in_var
                                              ? chat::ChatRequest::Setting{"var", &request->intervention.var()}
                                              : *chat::MethodOf("intervention", request->intervention));

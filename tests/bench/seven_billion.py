@@ -28,6 +28,11 @@ class Shape:
     tower_layers: int = 24
     tower_width: int = 1024
     tower_heads: int = 16
+    grouped_heads: int = 0  # of keys and values; 0: as many as heads
+
+    @property
+    def kv_heads(self) -> int:
+        return self.grouped_heads or self.heads
 
 
 def tensors(shape: Shape, vocabulary: int) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -36,8 +41,9 @@ def tensors(shape: Shape, vocabulary: int) -> Iterator[tuple[str, tuple[int, ...
     yield "language_model.model.embed_tokens.weight", (vocabulary, width)
     for i in range(shape.layers):
         at = f"language_model.model.layers.{i}."
-        for name in "qkvo":
-            yield f"{at}self_attn.{name}_proj.weight", (width, width)
+        kv_width = width // shape.heads * shape.kv_heads
+        for name, out in (("q", width), ("k", kv_width), ("v", kv_width), ("o", width)):
+            yield f"{at}self_attn.{name}_proj.weight", (out, width)
         for name, size in (("gate", (inner, width)), ("up", (inner, width)), ("down", (width, inner))):
             yield f"{at}mlp.{name}_proj.weight", size
         for name in ("input_layernorm", "post_attention_layernorm"):
@@ -120,7 +126,8 @@ def configuration(shape: Shape, source: dict) -> dict:
         "tie_word_embeddings": False,
         "text_config": {
             "model_type": "llama", "hidden_size": shape.width, "intermediate_size": shape.inner,
-            "num_hidden_layers": shape.layers, "num_attention_heads": shape.heads, "num_key_value_heads": shape.heads,
+            "num_hidden_layers": shape.layers, "num_attention_heads": shape.heads,
+            "num_key_value_heads": shape.kv_heads,
             "vocab_size": source["text_config"]["vocab_size"], "max_position_embeddings": 4096, "rms_norm_eps": 1e-5,
             "eos_token_id": 2, "bos_token_id": 1,
         },

@@ -13,6 +13,7 @@ from varserve import InvalidArgumentError, Pai, Spin, Vaf, Var, requests
 from varserve.generation import CallOptions, Options
 from varserve.images import encode
 from varserve.intervention import METHODS, from_proto, parse_setting
+from varserve.kept_images import MOST_IMAGES, KeptImages, digests_of, naming
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -154,3 +155,20 @@ def test_the_digest_is_over_all_pictures() -> None:
     turns = requests.question_turn([b"a", b"bc"], "why")
     assert requests.compare(turns, [Var.off()], {}, {}).image_digest == abc
     assert requests.chat([{"role": "user", "content": "Hello"}], None, {}, {}).image_digest == ""
+
+
+def test_images_are_named_by_their_digests() -> None:
+    turns = requests.question_turn([b"abc", b"d"], "why")
+    request = requests.compare(turns, [Var.off()], {}, {}).message
+    first, second = digests_of(request)
+    assert first == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    kept = KeptImages()
+    kept.add([first])
+    assert kept.among([first, second]) == {first}
+    parts = naming(request, {first}).request.messages[0].parts
+    assert [part.image for part in parts[:2]] == [pb.Image(sha256=first), pb.Image(data=b"d")]
+    assert request.request.messages[0].parts[0].image.data == b"abc"  # as it was
+    kept.remove([first])
+    assert kept.among([first]) == set()
+    kept.add(map(str, range(MOST_IMAGES + 1)))
+    assert kept.among(["0", "1"]) == {"1"}

@@ -114,6 +114,20 @@ TEST(ChatRequestTest, AnswerNamesWhatIsMissing) {
       "images[1].data: is empty; send the bytes of a JPEG, PNG or WebP");
 }
 
+TEST(ChatRequestTest, ADigestStandsInPlaceOfThePicture) {
+  v1::AnswerRequest request = Question();
+  request.add_images()->set_sha256("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  const auto chat = ReadChat(request);
+  ASSERT_TRUE(chat.ok());
+  EXPECT_THAT(Fields(*chat), ElementsAre("images[0].data", "images[1].sha256"));
+  EXPECT_EQ(chat->pictures[1].bytes, nullptr);
+  EXPECT_EQ(chat->pictures[1].digest, Sha256({"abc"}));
+  EXPECT_EQ(chat->messages[0].parts.size(), 3U);
+  ExpectRefusal<v1::AnswerRequest>(
+      request, [](v1::AnswerRequest& r) { r.mutable_images(1)->set_sha256("abc"); },
+      "images[1].sha256: is not the 64 hexadecimal digits of a picture's SHA-256");
+}
+
 TEST(ChatRequestTest, CaptionAsksByLength) {
   v1::CaptionRequest request;
   request.mutable_image()->set_data("picture");

@@ -116,6 +116,17 @@ TEST(CompletionRequestTest, AConversationOfTextsAndPictures) {
   EXPECT_TRUE(chat.seed_per_setting);
 }
 
+TEST(CompletionRequestTest, ADigestStandsInPlaceOfThePicture) {
+  const std::string hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+  auto request = Read(Request({{"messages", {User(json::array({Picture("sha256:" + hex), Text("a")}))}}}));
+  ASSERT_TRUE(request.ok()) << request.status();
+  const chat::ChatRequest chat = ToChat(*std::move(request));
+  ASSERT_EQ(chat.pictures.size(), 1U);
+  EXPECT_EQ(chat.pictures[0].bytes, nullptr);
+  EXPECT_EQ(chat.pictures[0].digest, Sha256({"abc"}));
+  EXPECT_EQ(chat.pictures[0].field, "messages[0].content[0].image_url.url");
+}
+
 TEST(CompletionRequestTest, TheNameAndTheBodyChooseVar) {
   const auto request = Read(Request({{"model", "m+var-hallucination"}, {"var", {{"rho", 0.25}}}}));
   ASSERT_TRUE(request.ok()) << request.status();
@@ -196,6 +207,10 @@ TEST(CompletionRequestTest, ProblemsBeginWithTheField) {
       {{{"messages", {User(json::array({Picture("ftp://a")}))}}},
        "messages[0].content[0].image_url.url: is not a data: URL; send the picture itself: "
        "data:image/jpeg;base64,..."},
+      {{{"messages", {User(json::array({Picture("sha256:abc")}))}}},
+       "messages[0].content[0].image_url.url: sha256: is not followed by the 64 hexadecimal digits of a "
+       "picture's "
+       "SHA-256"},
       {{{"messages", {User(json::array({Picture("data:image/png;base64,?")}))}}},
        "messages[0].content[0].image_url.url: its data is not valid base64"},
       {{{"messages", {User(json::array({Picture("data:image/png;base64,")}))}}},

@@ -17,6 +17,7 @@ from varserve.explain.explanation import Explanation, explain_steps
 from varserve.generation import CallOptions
 from varserve.images import ImageLike
 from varserve.intervention import Intervention
+from varserve.kept_images import KeptImages
 from varserve.model import Model
 from varserve.reply import Reply, ReplyBuilder
 from varserve.requests import Images, Length, PictureQuestion, Request, Turn
@@ -50,6 +51,7 @@ class AsyncClient:
         self._channel: grpc.aio.Channel | None = None  # opened by the first call, which knows the event loop
         self._closed = asyncio.Event()
         self._token = token
+        self._kept = KeptImages()
         self._defaults: CallOptions = {"max_retries": max_retries}
         if timeout is not None:
             self._defaults["timeout"] = timeout
@@ -199,4 +201,4 @@ class AsyncClient:
             raise ValueError("the client is closed")
         if self._channel is None:
             self._channel = self._connection.open_async()
-        return AsyncResponses(self._channel, request, self._token, self._closed)
+        return AsyncResponses(self._channel, request, self._token, self._closed, self._kept)

@@ -14,6 +14,7 @@ from varserve.explain.explanation import Explanation, explain_steps
 from varserve.generation import CallOptions
 from varserve.images import ImageLike
 from varserve.intervention import Intervention
+from varserve.kept_images import KeptImages
 from varserve.model import Model
 from varserve.reply import Reply, ReplyBuilder
 from varserve.requests import Images, Length, PictureQuestion, Request, Turn
@@ -49,6 +50,7 @@ class Client:
         self._channel = Connection(address, tls).open()
         self._closed = threading.Event()
         self._token = token
+        self._kept = KeptImages()
         self._defaults: CallOptions = {"max_retries": max_retries}
         if timeout is not None:
             self._defaults["timeout"] = timeout
@@ -195,4 +197,4 @@ class Client:
     def _responses(self, request: Request) -> Responses:
         if self._closed.is_set():
             raise ValueError("the client is closed")
-        return Responses(self._channel, request, self._token, self._closed)
+        return Responses(self._channel, request, self._token, self._closed, self._kept)
