@@ -46,10 +46,10 @@ COPY proto proto
 COPY server server
 COPY client client
 COPY tools tools
+COPY packaging packaging
 RUN --mount=type=cache,target=/root/.cache/ccache --mount=type=cache,target=/root/.cargo/registry \
     LIBTORCH=/libtorch CCACHE_DIR=/root/.cache/ccache cmake --preset release -DVARSERVE_TESTS=OFF \
       -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON \
-      '-DCMAKE_INSTALL_RPATH=$ORIGIN/../lib/varserve' \
  && CCACHE_DIR=/root/.cache/ccache ninja -C build/release varserve-server varserve \
  && strip build/release/bin/*
 

@@ -170,7 +170,7 @@ absl::StatusOr<v1::Finished> InferenceClient::Generate(const v1::GenerateRequest
 absl::StatusOr<std::vector<v1::Finished>> InferenceClient::Compare(const v1::CompareRequest& request,
                                                                    const CallOptions& options,
                                                                    OnCompareResponse on_response) {
-  std::vector<std::optional<v1::Finished>> finished(request.settings_size());
+  std::vector<std::optional<v1::Finished>> finished(request.settings_size() + request.interventions_size());
   const absl::Status status = Stream<v1::CompareRequest, v1::CompareResponse>(
       request, options, [this](auto* context, const auto& r) { return stub_->Compare(context, r); },
       [&](const v1::CompareResponse& response) {

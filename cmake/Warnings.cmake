@@ -13,10 +13,11 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
 endif()
 
 # varserve_library(NAME SOURCES ... DEPS ...): defines a static library; includes are relative to the repository root.
+# Both are properties of the build only: an installed library is used with its own headers and its user's warnings.
 function(varserve_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_library(varserve_${name} STATIC ${ARG_SOURCES})
   add_library(varserve::${name} ALIAS varserve_${name})
-  target_include_directories(varserve_${name} PUBLIC ${CMAKE_SOURCE_DIR})
-  target_link_libraries(varserve_${name} PUBLIC ${ARG_DEPS} PRIVATE varserve::warnings)
+  target_include_directories(varserve_${name} PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>)
+  target_link_libraries(varserve_${name} PUBLIC ${ARG_DEPS} PRIVATE $<BUILD_INTERFACE:varserve::warnings>)
 endfunction()

@@ -20,6 +20,7 @@ test_beyond_ctest() {
   test_dev
   test_embedded_recipe
   test_demo "$BUILD" "$MODEL"
+  test_install "$BUILD" "$MODEL"
   test_python "$BUILD" "$MODEL"
   test_http "$BUILD" "$MODEL"
   test_observe "$BUILD" "$MODEL"

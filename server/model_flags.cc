@@ -13,7 +13,8 @@
 #include "server/base/flag_values.h"
 #include "server/base/status_macros.h"
 
-ABSL_FLAG(std::string, model, "", "Hugging Face LLaVA directory. Default: $VARSERVE_MODEL");
+ABSL_FLAG(std::string, model, "",
+          "Hugging Face directory of a LLaVA, Qwen2-VL or Qwen2.5-VL model. Default: $VARSERVE_MODEL");
 ABSL_FLAG(std::string, model_name, "", "Name in replies and metrics. Default: the directory's name");
 ABSL_FLAG(std::string, device, "auto", "auto, cpu, cuda or cuda:N");
 ABSL_FLAG(
@@ -27,6 +28,9 @@ ABSL_FLAG(
 ABSL_FLAG(
     bool, enforce_eager, false,
     "Launch every kernel of a decoding step by itself, not as one graph (only --backend cuda has graphs)");
+ABSL_FLAG(int32_t, max_image_tokens, 0,
+          "The most visual tokens of an image; larger pictures are made smaller. For models whose images "
+          "differ in size. Default: what the model directory allows");
 ABSL_FLAG(std::string, dtype, "auto", "Type of weights and KV cache: auto, float32, bfloat16 or float16");
 ABSL_FLAG(
     std::string, quantize, "none",
@@ -49,6 +53,8 @@ absl::Status ReadModelFlags(ServerConfig& c) {
   }
   RETURN_IF_ERROR(FlagDirectory("model", c.model.model_dir, "config.json"));
   c.model.device = absl::GetFlag(FLAGS_device);
+  c.model.max_image_tokens = absl::GetFlag(FLAGS_max_image_tokens);
+  if (c.model.max_image_tokens < 0) return InvalidFlag("max_image_tokens", "is negative");
   c.model.dtype = absl::GetFlag(FLAGS_dtype);
   ASSIGN_OR_RETURN(const int backend,
                    FlagChoice("backend", absl::GetFlag(FLAGS_backend),

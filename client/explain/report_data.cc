@@ -121,9 +121,20 @@ Json Layers(const Explanation& explanation) {
   return layers;
 }
 
-Json Region(const v1::Started& started) {
-  if (started.image_regions().empty()) return {{"left", 0}, {"top", 0}, {"right", 1}, {"bottom", 1}};
-  const v1::ImageRegion& region = started.image_regions(0);
+// Of the picture asked about, as older servers describe it: all of it, in the model's one grid.
+v1::ImageRegion RegionOf(const Explanation& explanation) {
+  v1::ImageRegion region;
+  region.set_right(1);
+  region.set_bottom(1);
+  if (!explanation.started.image_regions().empty()) region = explanation.started.image_regions(0);
+  if (region.rows() == 0) {
+    region.set_rows(explanation.model.vision_tower().rows());
+    region.set_columns(explanation.model.vision_tower().columns());
+  }
+  return region;
+}
+
+Json Region(const v1::ImageRegion& region) {
   return {
       {"left", region.left()}, {"top", region.top()}, {"right", region.right()}, {"bottom", region.bottom()}};
 }
@@ -132,6 +143,7 @@ Json Region(const v1::Started& started) {
 
 nlohmann::json ReportData(const ExplainRequest& request, const Explanation& explanation) {
   const v1::Model& model = explanation.model;
+  const v1::ImageRegion region = RegionOf(explanation);
   const v1::VarReport& report = explanation.on.var_report();
   Json totals = Shares(report);
   totals["rows"] = report.eligible_rows();
@@ -143,8 +155,8 @@ nlohmann::json ReportData(const ExplainRequest& request, const Explanation& expl
       {"image",
        absl::StrCat("data:", MediaType(request.image), ";base64,", absl::Base64Escape(request.image))},
       {"question", request.question},
-      {"grid", {{"rows", model.vision_tower().rows()}, {"columns", model.vision_tower().columns()}}},
-      {"region", Region(explanation.started)},
+      {"grid", {{"rows", region.rows()}, {"columns", region.columns()}}},
+      {"region", Region(region)},
       {"prompt_tokens", explanation.started.prompt_tokens()},
       {"visual_tokens", explanation.started.visual_tokens()},
       {"setting", Setting(report.effective())},

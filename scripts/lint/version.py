@@ -12,6 +12,7 @@ PLACES = {
     "deploy/helm/varserve/Chart.yaml": r"^(?:version|appVersion): (\S+)$",
     "deploy/helm/values/cpu.yaml": r"^ *tag: (\d\S*)-cpu$",
     "deploy/kserve/varserve.yaml": r"image: varserve:(\d\S*)-cuda$",
+    "docs/install.md": r"varserve(?:-server)?_(\d+\.\d+\.\d+)_amd64",
     "docs/deploy.md": r"\bvarserve:(\d\S*)-(?:cpu|cuda)\b",
 }
 

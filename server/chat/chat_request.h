@@ -23,7 +23,7 @@ struct ChatRequest {
     Digest digest{};
   };
   struct Setting {
-    std::string field;                         // its name in the request, for messages
+    std::string field;                         // the options' name in the request, for messages
     const google::protobuf::Message* options;  // an intervention's; belongs to the request
   };
   std::vector<text::Message> messages;
@@ -45,6 +45,10 @@ absl::StatusOr<ChatRequest> ReadChat(const v1::AnswerRequest& request);
 absl::StatusOr<ChatRequest> ReadChat(const v1::CaptionRequest& request);
 absl::StatusOr<ChatRequest> ReadChat(const v1::GenerateRequest& request);
 absl::StatusOr<ChatRequest> ReadChat(const v1::CompareRequest& request);
+
+// The options of the method that an intervention holds; `field`: the intervention's name in the request, for
+// messages. INVALID_ARGUMENT if it holds none. The intervention must outlive the result.
+absl::StatusOr<ChatRequest::Setting> MethodOf(absl::string_view field, const v1::Intervention& intervention);
 
 // An error of image/ or text/ about `messages` or `images`, with the names these have in the request.
 absl::Status InRequest(const ChatRequest& chat, const absl::Status& status);

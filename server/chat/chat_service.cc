@@ -45,6 +45,9 @@ absl::StatusOr<RequestOptions> ReadOptions(const ServingModel& model, const Chat
   }
   options.sampling = *std::move(sampling);
   for (const auto& [field, message] : chat.settings) {
+    if (const absl::Status status = interventions::CheckSupported(*message, model.intervention_defaults);
+        !status.ok())
+      return Prefixed(absl::StrCat(field, ": "), status);
     auto setting = interventions::ReadOptions(*message, model.intervention_defaults);
     if (!setting.ok()) return Prefixed(absl::StrCat(field, "."), setting.status());
     options.settings.push_back(*std::move(setting));

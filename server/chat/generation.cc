@@ -87,6 +87,8 @@ void Generation::OnStarted(const engine::StartedInfo& info) {
     region.set_top(image->region.top);
     region.set_right(image->region.right);
     region.set_bottom(image->region.bottom);
+    region.set_rows(static_cast<uint32_t>(image->layout->rows));
+    region.set_columns(static_cast<uint32_t>(image->layout->cols));
   }
   call_->stream().Send(spec_.setting, std::move(response));
 }

@@ -10,9 +10,15 @@
 
 namespace varserve::chat {
 
-// FAILED_PRECONDITION naming processor_config.json and its field if its image token, by default "<image>", is
-// not config.json's.
+// The image placeholder: config.json's, and what the family's processor writes if no file names another one.
+struct ImageToken {
+  int32_t id = 0;
+  const char* text = "";
+};
+
+// FAILED_PRECONDITION naming processor_config.json and its field if the processor's image token is not
+// config.json's.
 absl::Status CheckImageToken(const std::filesystem::path& model_dir, const text::Tokenizer& tokenizer,
-                             int32_t image_token_id);
+                             const ImageToken& image_token);
 
 }  // namespace varserve::chat

@@ -9,7 +9,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
-#include "server/chat/image_token.h"
 
 namespace varserve::chat {
 namespace {
@@ -20,14 +19,14 @@ constexpr int64_t kProbeTokens = 1 << 20;  // more than any
 
 absl::StatusOr<std::unique_ptr<const Preprocessor>> Preprocessor::Load(
     const std::filesystem::path& model_dir, std::unique_ptr<const image::ImageProcessor> image_processor,
-    int32_t image_token_id, int vocabulary) {
-  ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(model_dir, image_token_id));
+    const ImageToken& image_token, int vocabulary) {
+  ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(model_dir, image_token.id));
   ASSIGN_OR_RETURN(text::ChatTemplate chat_template,
                    text::ChatTemplate::Load(model_dir, tokenizer.named_tokens()));
-  RETURN_IF_ERROR(CheckImageToken(model_dir, tokenizer, image_token_id));
+  RETURN_IF_ERROR(CheckImageToken(model_dir, tokenizer, image_token));
   auto preprocessor =
       absl::WrapUnique(new const Preprocessor(std::move(tokenizer), std::move(chat_template),
-                                              std::move(image_processor), image_token_id, vocabulary));
+                                              std::move(image_processor), image_token.id, vocabulary));
   RETURN_IF_ERROR(preprocessor->TryPrompts());
   return preprocessor;
 }

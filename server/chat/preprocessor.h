@@ -9,6 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "server/base/prompt.h"
 #include "server/base/stop.h"
+#include "server/chat/image_token.h"
 #include "server/image/image_decoder.h"
 #include "server/image/image_processor.h"
 #include "server/text/chat_template.h"
@@ -19,12 +20,12 @@ namespace varserve::chat {
 
 class Preprocessor {
  public:
-  // `image_processor` is that of the directory, `image_token_id` and `vocabulary`, the number of tokens, the
+  // `image_processor` is that of the directory, `image_token` and `vocabulary`, the number of tokens, the
   // model's. Errors name the file that is missing or wrong. A chat template is wrong if it has no place for
   // an image or writes tokens the model does not know.
   static absl::StatusOr<std::unique_ptr<const Preprocessor>> Load(
       const std::filesystem::path& model_dir, std::unique_ptr<const image::ImageProcessor> image_processor,
-      int32_t image_token_id, int vocabulary);
+      const ImageToken& image_token, int vocabulary);
 
   struct ImageMemory {
     int64_t peak = 0;  // bytes that ProcessImage takes

@@ -8,7 +8,6 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "server/base/digest.h"
 #include "server/base/status_macros.h"
 
 namespace varserve::image {
@@ -18,13 +17,6 @@ namespace {
 // memory is no concern, but the time to find the weights is.
 constexpr int kMaxEdge = 1 << 17;
 constexpr int64_t kMaxResizedEdge = int64_t{1} << 23;
-
-Digest DigestOf(const ProcessedImage& image) {
-  const int32_t size[] = {image.height, image.width};
-  return Sha256({{reinterpret_cast<const char*>(size), sizeof(size)},
-                 {reinterpret_cast<const char*>(image.normalization->data()), sizeof(Normalization)},
-                 {reinterpret_cast<const char*>(image.rgb.data()), image.rgb.size()}});
-}
 
 // Along one axis: the part of the resized picture that is kept.
 struct Crop {
@@ -67,13 +59,11 @@ std::vector<uint8_t> FrameInBlack(const RgbImage& part, int width, int height) {
 ClipImageProcessor::ClipImageProcessor(const ClipImageProcessorConfig& config,
                                        std::shared_ptr<const ImageLayout> layout)
     : config_(config),
-      shape_{.height = config.height(), .width = config.width(), .layout = std::move(layout)} {
-  Normalization normalization;
+      shape_{.height = config.height(), .width = config.width(), .layout = std::move(layout)},
+      normalization_(std::make_shared<const Normalization>(config.normalization.Table())) {
   for (int c = 0; c < 3; ++c) {
-    padding_color_[c] = static_cast<uint8_t>(std::clamp(config.mean[c] * 255.0, 0.0, 255.0));
-    for (int value = 0; value < 256; ++value) normalization[c][value] = config.Normalize(c, value);
+    padding_color_[c] = static_cast<uint8_t>(std::clamp(config.normalization.mean[c] * 255.0, 0.0, 255.0));
   }
-  normalization_ = std::make_shared<const Normalization>(normalization);
 }
 
 ClipImageProcessor::Size ClipImageProcessor::ResizedSize(const Size& canvas) const {

@@ -5,34 +5,18 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "nlohmann/json.hpp"
 #include "server/base/json_fields.h"
-#include "server/base/model_files.h"
 #include "server/base/status_macros.h"
+#include "server/image/processor_file.h"
 
 namespace varserve::image {
 namespace {
 
 using Json = nlohmann::json;
 
-constexpr char kProcessorFile[] = "processor_config.json";
-constexpr char kNested[] = "image_processor";
-constexpr char kPreprocessorFile[] = "preprocessor_config.json";
-
 // Beyond this no vision tower goes; it keeps sizes far from overflow.
 constexpr int kMaxEdge = 1 << 14;
-// Means and deviations beyond are mistakes.
-constexpr double kMaxChannel = 1e6;
-constexpr double kLeastStd = 1e-6;
-// transformers' values of `resample`, from Pillow.
-constexpr int kPillowBilinear = 2;
-constexpr int kPillowBicubic = 3;
-
-// Null is false, whatever the default.
-bool Flag(JsonFields& fields, const char* key, bool fallback) {
-  return !fields.IsNull(key) && fields.Bool(key, fallback);
-}
 
 int ReadEdge(JsonFields& fields, const char* key) {
   return static_cast<int>(fields.Int(key, 1, 1, kMaxEdge));
@@ -89,56 +73,6 @@ void ReadCropSize(JsonFields& fields, ClipImageProcessorConfig& config) {
   }
 }
 
-ResizeFilter ReadFilter(JsonFields& fields) {
-  constexpr char kKey[] = "resample";
-  const int64_t filter = fields.Int(kKey, kPillowBicubic, INT64_MIN, INT64_MAX);
-  if (filter == kPillowBilinear) return ResizeFilter::kBilinear;
-  if (filter != kPillowBicubic) {
-    fields.FailWithValue(kKey, "which is not supported; supported: 2 (bilinear), 3 (bicubic)");
-  }
-  return ResizeFilter::kBicubic;
-}
-
-// One number for all channels, or three.
-std::array<double, 3> ReadChannels(JsonFields& fields, const char* key, double low,
-                                   std::array<double, 3> fallback) {
-  const Json* const value = fields.Find(key);
-  if (value == nullptr) return fallback;
-  const auto is_number = [](const Json& element) { return element.is_number(); };
-  std::array<double, 3> channels{};
-  if (value->is_number()) {
-    channels.fill(value->get<double>());
-  } else if (value->is_array() && value->size() == 3 &&
-             std::all_of(value->begin(), value->end(), is_number)) {
-    for (int c = 0; c < 3; ++c) channels[c] = value->at(c).get<double>();
-  } else {
-    fields.FailWithValue(key, "not three numbers");
-    return fallback;
-  }
-  for (const double channel : channels) {
-    if (!(channel >= low && channel <= kMaxChannel)) {
-      fields.FailWithValue(key, absl::StrCat("not in [", low, ", ", kMaxChannel, "]"));
-    }
-  }
-  return channels;
-}
-
-// The kind of processor, without the name of its implementation ("...Fast" in older versions, "...Pil" in
-// newer ones). Where there is none, LLaVA's own; older files name a feature extractor.
-std::string ReadType(JsonFields& fields) {
-  constexpr char kKey[] = "image_processor_type";
-  const bool old = !fields.Has(kKey) && fields.Has("feature_extractor_type");
-  const char* const key = old ? "feature_extractor_type" : kKey;
-  std::string type = fields.Has(key) ? fields.String(key, "") : "LlavaImageProcessor";
-  if (old) type = absl::StrCat(absl::StripSuffix(type, "FeatureExtractor"), "ImageProcessor");
-  type = std::string(absl::StripSuffix(absl::StripSuffix(type, "Fast"), "Pil"));
-  if (type != "CLIPImageProcessor" && type != "LlavaImageProcessor" && type != "BitImageProcessor") {
-    fields.FailWithValue(
-        key, "which is not supported; supported: CLIPImageProcessor, LlavaImageProcessor, BitImageProcessor");
-  }
-  return type;
-}
-
 void CheckThatPicturesComeOutInOneSize(JsonFields& fields, const ClipImageProcessorConfig& config) {
   const bool fixed = config.do_center_crop ||
                      (config.do_resize && (!config.shortest_edge.has_value() || config.pad_to_square));
@@ -150,7 +84,8 @@ void CheckThatPicturesComeOutInOneSize(JsonFields& fields, const ClipImageProces
 
 absl::StatusOr<ClipImageProcessorConfig> ReadConfig(JsonFields& fields) {
   ClipImageProcessorConfig config;
-  const std::string type = ReadType(fields);
+  const std::string type = ReadImageProcessorType(
+      fields, "LlavaImageProcessor", {"CLIPImageProcessor", "LlavaImageProcessor", "BitImageProcessor"});
   const bool do_pad = Flag(fields, "do_pad", false);
   // For the other processors, do_pad fills a batch of pictures that differ in size, which they never do here.
   config.pad_to_square = do_pad && type == "LlavaImageProcessor";
@@ -163,11 +98,7 @@ absl::StatusOr<ClipImageProcessorConfig> ReadConfig(JsonFields& fields) {
   ReadCropSize(fields, config);
   CheckThatPicturesComeOutInOneSize(fields, config);
 
-  config.do_rescale = Flag(fields, "do_rescale", true);
-  config.rescale_factor = fields.Number("rescale_factor", 1.0 / 255.0, 1e-12, 1e12);
-  config.do_normalize = Flag(fields, "do_normalize", true);
-  config.mean = ReadChannels(fields, "image_mean", -kMaxChannel, {0.48145466, 0.4578275, 0.40821073});
-  config.std = ReadChannels(fields, "image_std", kLeastStd, {0.26862954, 0.26130258, 0.27577711});
+  config.normalization = NormalizationConfig::Read(fields);
   if (!fields.status().ok()) return fields.status();
   return config;
 }
@@ -176,31 +107,14 @@ absl::StatusOr<ClipImageProcessorConfig> ReadConfig(JsonFields& fields) {
 
 absl::StatusOr<ClipImageProcessorConfig> ClipImageProcessorConfig::Load(
     const std::filesystem::path& model_dir) {
-  for (const char* file : {kProcessorFile, kPreprocessorFile}) {
-    const absl::StatusOr<Json> json = ReadModelJson(model_dir, file);
-    if (absl::IsNotFound(json.status())) continue;
-    if (!json.ok()) return json.status();
-    JsonFields fields(*json, file);
-    if (file == kPreprocessorFile) return ReadConfig(fields);
-    if (!fields.Has(kNested)) continue;
-    JsonFields nested = fields.Object(kNested);
-    return ReadConfig(nested);
-  }
-  return absl::NotFoundError(absl::StrCat("image processor: neither ", kPreprocessorFile, " nor an ", kNested,
-                                          " in ", kProcessorFile, " found in the model directory ",
-                                          model_dir.string()));
-}
-
-absl::StatusOr<ClipImageProcessorConfig> ClipImageProcessorConfig::Parse(const Json& config) {
-  JsonFields fields(config, kPreprocessorFile);
+  ASSIGN_OR_RETURN(const ProcessorFile file, ProcessorFile::Load(model_dir));
+  JsonFields fields = file.fields();
   return ReadConfig(fields);
 }
 
-float ClipImageProcessorConfig::Normalize(int c, int value) const {
-  const float unscaled = static_cast<float>(value);
-  if (!do_normalize) return do_rescale ? unscaled * static_cast<float>(rescale_factor) : unscaled;
-  const float scale = do_rescale ? static_cast<float>(1.0 / rescale_factor) : 1.0F;
-  return (unscaled - static_cast<float>(mean[c]) * scale) / (static_cast<float>(std[c]) * scale);
+absl::StatusOr<ClipImageProcessorConfig> ClipImageProcessorConfig::Parse(const Json& config) {
+  JsonFields fields(config, ProcessorFile::kPreprocessorFile);
+  return ReadConfig(fields);
 }
 
 }  // namespace varserve::image

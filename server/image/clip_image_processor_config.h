@@ -2,12 +2,12 @@
 // defaults for what is missing. Thread-safe.
 #pragma once
 
-#include <array>
 #include <filesystem>
 #include <optional>
 
 #include "absl/status/statusor.h"
 #include "nlohmann/json_fwd.hpp"
+#include "server/image/normalization_config.h"
 #include "server/image/resize_weights.h"
 
 namespace varserve::image {
@@ -22,11 +22,7 @@ struct ClipImageProcessorConfig {
   bool do_center_crop = true;
   int crop_height = 0;
   int crop_width = 0;
-  bool do_rescale = true;
-  double rescale_factor = 0.0;
-  bool do_normalize = true;
-  std::array<double, 3> mean{};
-  std::array<double, 3> std{};
+  NormalizationConfig normalization;
 
   // Reads processor_config.json (its image_processor), else preprocessor_config.json. FAILED_PRECONDITION
   // naming file and field for whatever is wrong or would change pixels in a way that is not supported, and
@@ -38,10 +34,6 @@ struct ClipImageProcessorConfig {
   // Pixels of every processed image.
   int height() const { return do_center_crop ? crop_height : shortest_edge.value_or(resize_height); }
   int width() const { return do_center_crop ? crop_width : shortest_edge.value_or(resize_width); }
-
-  // The float an 8 bit value of channel c becomes, rounded as transformers' fused rescaling and normalizing
-  // does.
-  float Normalize(int c, int value) const;
 };
 
 }  // namespace varserve::image

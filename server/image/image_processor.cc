@@ -2,9 +2,17 @@
 
 #include <cstddef>
 
+#include "server/base/digest.h"
 #include "server/base/status_macros.h"
 
 namespace varserve::image {
+
+Digest DigestOf(const ProcessedImage& image) {
+  const int32_t size[] = {image.height, image.width};
+  return Sha256({{reinterpret_cast<const char*>(size), sizeof(size)},
+                 {reinterpret_cast<const char*>(image.normalization->data()), sizeof(Normalization)},
+                 {reinterpret_cast<const char*>(image.rgb.data()), image.rgb.size()}});
+}
 
 absl::StatusOr<ProcessedImage> ImageProcessor::Process(const RgbImage& image) const {
   ASSIGN_OR_RETURN(const Plan plan, MakePlan(image.width, image.height, /*orientation=*/1));

@@ -21,6 +21,9 @@ struct ImageShape {
   std::shared_ptr<const ImageLayout> layout;
 };
 
+// What an image's visual tokens depend on: the value of ProcessedImage::digest.
+Digest DigestOf(const ProcessedImage& image);
+
 class ImageProcessor {
  public:
   virtual ~ImageProcessor() = default;

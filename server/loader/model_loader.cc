@@ -9,15 +9,14 @@ namespace varserve {
 absl::StatusOr<LoadedModel> LoadModel(const model::VisionLanguageModel::Options& options) {
   ASSIGN_OR_RETURN(model::ModelConfig config, model::ModelConfig::Load(options.model_dir));
   ASSIGN_OR_RETURN(std::unique_ptr<const image::ImageProcessor> image_processor,
-                   config.family->image_processor(config, options.model_dir));
-  const image::ImageShape shape = image_processor->largest();
+                   config.family->image_processor(config, options.model_dir, options.max_image_tokens));
   LoadedModel loaded;
   ASSIGN_OR_RETURN(loaded.model,
-                   model::VisionLanguageModel::Load(options, std::move(config), shape.height, shape.width));
+                   model::VisionLanguageModel::Load(options, std::move(config), image_processor->largest()));
   const model::ModelConfig& c = loaded.model->config();
   ASSIGN_OR_RETURN(loaded.preprocessor,
-                   chat::Preprocessor::Load(options.model_dir, std::move(image_processor), c.image_token_id,
-                                            c.decoder.vocab_size));
+                   chat::Preprocessor::Load(options.model_dir, std::move(image_processor),
+                                            {c.image_token_id, c.family->image_token}, c.decoder.vocab_size));
   return loaded;
 }
 

@@ -19,7 +19,7 @@ namespace varserve::model {
 // sampled.
 struct DecoderInput {
   at::Tensor token_ids;  // [N] int64
-  at::Tensor positions;  // [N] int64
+  at::Tensor positions;  // [A, N] int64, for rotary embedding: A axes (RopeConfig::num_axes)
   at::Tensor slots;      // [N] int64, where each token's K, V and phi go
   at::Tensor sampled;    // [S] int64, tokens whose logits are wanted
   std::unique_ptr<backend::PreparedRows> rows;

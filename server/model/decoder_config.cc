@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <iterator>
+#include <numeric>
 #include <string>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "server/model/dimensions.h"
 
@@ -19,15 +21,61 @@ double Required(JsonFields& fields, const char* key, double low, double high) {
   return fields.Number(key, low, low, high);
 }
 
+// What a decoder of this model_type has where config.json says nothing.
+struct Defaults {
+  absl::string_view model_type;
+  int hidden_size;
+  int intermediate_size;
+  int num_hidden_layers;
+  int num_attention_heads;
+  int num_key_value_heads;  // 0: as many as heads
+  int head_dim;             // 0: width over heads
+  int vocab_size;
+  int max_position_embeddings;
+  double rms_norm_eps;
+  double rope_theta;
+  int sliding_window;  // 0: none
+  bool qkv_bias;
+  bool qk_norm;
+  bool mrope;
+};
+constexpr Defaults kDecoders[] = {
+    {"llama", 4096, 11008, 32, 32, 0, 0, 32000, 2048, 1e-6, 1e4, 0, false, false, false},
+    {"mistral", 4096, 14336, 32, 32, 8, 0, 32000, 131072, 1e-6, 1e4, 4096, false, false, false},
+    {"qwen2", 4096, 22016, 32, 32, 32, 0, 151936, 32768, 1e-6, 1e4, 0, true, false, false},
+    {"qwen3", 4096, 22016, 32, 32, 32, 128, 151936, 32768, 1e-6, 1e4, 0, false, true, false},
+    {"qwen2_vl_text", 8192, 29568, 80, 64, 8, 0, 152064, 32768, 1e-5, 1e6, 0, true, false, true},
+    {"qwen2_5_vl_text", 8192, 29568, 80, 64, 8, 0, 152064, 32768, 1e-5, 1e6, 0, true, false, true},
+};
+
+std::vector<int> ReadMropeSection(JsonFields& rope, int head_dim) {
+  constexpr char kKey[] = "mrope_section";
+  const std::vector<int64_t> section = rope.Ints(kKey, {16, 24, 24});
+  const bool sizes = std::all_of(section.begin(), section.end(),
+                                 [](int64_t pairs) { return pairs >= 0 && pairs <= kMostOfAnything; });
+  if (section.size() != 3 || !sizes ||
+      std::accumulate(section.begin(), section.end(), int64_t{0}) != head_dim / 2) {
+    rope.Fail(kKey, absl::StrCat("is [", absl::StrJoin(section, ","),
+                                 "], not three sizes that add up to half a head, ", head_dim / 2));
+    return {};
+  }
+  return {section.begin(), section.end()};
+}
+
 // Newer files hold everything in rope_parameters, older ones have rope_theta and rope_scaling beside each
 // other; of both, rope_scaling counts.
-RopeConfig ReadRope(JsonFields& text, int max_position_embeddings) {
+RopeConfig ReadRope(JsonFields& text, const Defaults& defaults, const DecoderConfig& decoder) {
   const char* const key =
       text.Has("rope_scaling") && !text.Find("rope_scaling")->empty() ? "rope_scaling" : "rope_parameters";
   JsonFields rope = text.Object(key);
   RopeConfig c;
-  c.theta = rope.Number("rope_theta", text.Number("rope_theta", 10000.0, 1.0, 1e12), 1.0, 1e12);
+  c.theta = rope.Number("rope_theta", text.Number("rope_theta", defaults.rope_theta, 1.0, 1e12), 1.0, 1e12);
   const char* const type_key = rope.Has("rope_type") ? "rope_type" : "type";
+  if (defaults.mrope) {
+    rope.Choice(type_key, "mrope", {"mrope", "default"});
+    c.mrope_section = ReadMropeSection(rope, decoder.head_dim);
+    return c;
+  }
   const std::string type = rope.Choice(type_key, "default", {"default", "linear", "llama3"});
   if (type == "default") return c;
 
@@ -46,29 +94,11 @@ RopeConfig ReadRope(JsonFields& text, int max_position_embeddings) {
     rope.FailWithValue("high_freq_factor", "not greater than low_freq_factor");
   }
   constexpr char kOriginal[] = "original_max_position_embeddings";
-  c.original_max_position_embeddings = text.Int(
-      kOriginal, rope.Int(kOriginal, max_position_embeddings, 1, kMostOfAnything), 1, kMostOfAnything);
+  c.original_max_position_embeddings =
+      text.Int(kOriginal, rope.Int(kOriginal, decoder.max_position_embeddings, 1, kMostOfAnything), 1,
+               kMostOfAnything);
   return c;
 }
-
-// What a text_config of this model_type leaves out.
-struct Defaults {
-  absl::string_view model_type;
-  int intermediate_size;
-  int num_key_value_heads;  // 0: as many as heads
-  int head_dim;             // 0: width over heads
-  int vocab_size;
-  int max_position_embeddings;
-  int sliding_window;  // 0: none
-  bool qkv_bias;
-  bool qk_norm;
-};
-constexpr Defaults kDecoders[] = {
-    {"llama", 11008, 0, 0, 32000, 2048, 0, false, false},
-    {"mistral", 14336, 8, 0, 32000, 131072, 4096, false, false},
-    {"qwen2", 22016, 32, 0, 151936, 32768, 0, true, false},
-    {"qwen3", 22016, 32, 128, 151936, 32768, 0, false, true},
-};
 
 // Llama attends to everything before a token, but transformers' cache of it obeys these fields nevertheless.
 void RefuseWindows(JsonFields& fields, const DecoderConfig& c, const Defaults& defaults) {
@@ -93,19 +123,18 @@ void RefuseWindows(JsonFields& fields, const DecoderConfig& c, const Defaults& d
 
 }  // namespace
 
-DecoderConfig ReadDecoderConfig(JsonFields& config) {
-  JsonFields fields = config.Object("text_config");
-  const std::string type = fields.Choice("model_type", "llama", {"llama", "mistral", "qwen2", "qwen3"});
+DecoderConfig ReadDecoderConfig(JsonFields& config, JsonFields& fields, absl::string_view type) {
   const Defaults& defaults =
       *std::find_if(std::begin(kDecoders), std::end(kDecoders) - 1,
                     [&](const Defaults& decoder) { return decoder.model_type == type; });
   DecoderConfig c;
+  c.model_type = std::string(type);
   c.qkv_bias = defaults.qkv_bias;
   c.qk_norm = defaults.qk_norm;
-  c.hidden_size = Dimension(fields, "hidden_size", 4096);
+  c.hidden_size = Dimension(fields, "hidden_size", defaults.hidden_size);
   c.intermediate_size = Dimension(fields, "intermediate_size", defaults.intermediate_size);
-  c.num_hidden_layers = Layers(fields, 32);
-  c.num_attention_heads = Dimension(fields, "num_attention_heads", 32);
+  c.num_hidden_layers = Layers(fields, defaults.num_hidden_layers);
+  c.num_attention_heads = Dimension(fields, "num_attention_heads", defaults.num_attention_heads);
   c.num_key_value_heads = fields.Has("num_key_value_heads")   ? Dimension(fields, "num_key_value_heads", 1)
                           : defaults.num_key_value_heads == 0 ? c.num_attention_heads
                                                               : defaults.num_key_value_heads;
@@ -114,7 +143,7 @@ DecoderConfig ReadDecoderConfig(JsonFields& config) {
                                         : defaults.head_dim;
   c.vocab_size = Dimension(fields, "vocab_size", defaults.vocab_size);
   c.max_position_embeddings = Dimension(fields, "max_position_embeddings", defaults.max_position_embeddings);
-  c.rms_norm_eps = fields.Number("rms_norm_eps", 1e-6, 0.0, 1.0);
+  c.rms_norm_eps = fields.Number("rms_norm_eps", defaults.rms_norm_eps, 0.0, 1.0);
   const bool tied = fields.Bool("tie_word_embeddings", false);
   c.tie_word_embeddings = config.Bool("tie_word_embeddings", false) || tied;
   if (c.hidden_size % c.num_attention_heads != 0) {
@@ -133,8 +162,7 @@ DecoderConfig ReadDecoderConfig(JsonFields& config) {
   if (fields.Has("pad_token_id")) fields.Int("pad_token_id", 0, -c.vocab_size, c.vocab_size - 1);
   RefuseWindows(fields, c, defaults);
   RefuseWhatChangesLayers(fields);
-  RefuseQuantizedPart(fields);
-  c.rope = ReadRope(fields, c.max_position_embeddings);
+  c.rope = ReadRope(fields, defaults, c);
   return c;
 }
 

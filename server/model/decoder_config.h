@@ -1,9 +1,12 @@
-// config.json's text_config: the decoder. Fields and defaults are those of LlamaConfig, MistralConfig,
-// Qwen2Config and Qwen3Config. Plain data.
+// The decoder's part of config.json. Fields and defaults are those of LlamaConfig, MistralConfig,
+// Qwen2Config, Qwen3Config, Qwen2VLTextConfig and Qwen2_5_VLTextConfig. Plain data.
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
+#include "absl/strings/string_view.h"
 #include "server/base/json_fields.h"
 
 namespace varserve::model {
@@ -16,9 +19,16 @@ struct RopeConfig {
   double low_freq_factor = 1.0;                     // kLlama3
   double high_freq_factor = 4.0;                    // kLlama3
   int64_t original_max_position_embeddings = 8192;  // kLlama3
+  // M-RoPE: how many pairs of a head's dimensions turn by a token's position in time, height and width, in
+  // this order. Empty: all turn by the position in the sequence.
+  std::vector<int> mrope_section;
+
+  // Numbers that a token's position has.
+  int num_axes() const { return mrope_section.empty() ? 1 : static_cast<int>(mrope_section.size()); }
 };
 
 struct DecoderConfig {
+  std::string model_type;
   int hidden_size = 0;
   int intermediate_size = 0;
   int num_hidden_layers = 0;
@@ -34,7 +44,9 @@ struct DecoderConfig {
   RopeConfig rope;
 };
 
-// `config` is all of config.json, and records errors.
-DecoderConfig ReadDecoderConfig(JsonFields& config);
+// `config` is all of config.json, `text` the decoder's part: text_config, or the same object where the file
+// has no parts. `type` is the decoder's model_type: llama, mistral, qwen2, qwen3, qwen2_vl_text or
+// qwen2_5_vl_text. Both record errors.
+DecoderConfig ReadDecoderConfig(JsonFields& config, JsonFields& text, absl::string_view type);
 
 }  // namespace varserve::model

@@ -21,7 +21,10 @@ DeviceStep::DeviceStep(const VisionLanguageModel& model, const engine::ModelFact
     memory.Upload(values, at::kLong, {static_cast<int64_t>(values.size())}, place);
   };
   upload(input.token_ids, input_.token_ids);
-  upload(input.positions, input_.positions);
+  const int axes = model.config().decoder.rope.num_axes();
+  const std::vector<int64_t> positions = input.PositionsByAxis(axes);
+  memory.Upload(absl::MakeConstSpan(positions), at::kLong,
+                {axes, static_cast<int64_t>(input.positions.size())}, input_.positions);
   upload(input.slots, input_.slots);
   upload(input.sampled, input_.sampled);
   input_.rows = attention.Prepare(input.batch, KvCache::kBlockSize, memory);

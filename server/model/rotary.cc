@@ -35,11 +35,28 @@ RotaryTable::RotaryTable(const RopeConfig& config, int head_dim, int max_positio
   const at::Tensor angles = positions * InverseFrequencies(config, head_dim).unsqueeze(0);
   cos_ = angles.cos().to(device);
   sin_ = angles.sin().to(device);
+  int64_t begin = 0;
+  for (const int size : config.mrope_section) {
+    sections_.push_back({begin, size});
+    begin += size;
+  }
+  if (sections_.empty()) sections_.push_back({0, head_dim / 2});
 }
 
 void RotaryTable::At(const at::Tensor& positions, backend::Rotary& out) const {
-  at::index_select_out(out.cos, cos_, 0, positions);
-  at::index_select_out(out.sin, sin_, 0, positions);
+  if (sections_.size() == 1) {
+    at::index_select_out(out.cos, cos_, 0, positions[0]);
+    at::index_select_out(out.sin, sin_, 0, positions[0]);
+    return;
+  }
+  for (size_t axis = 0; axis < sections_.size(); ++axis) {
+    const auto [begin, size] = sections_[axis];
+    const at::Tensor at = positions[static_cast<int64_t>(axis)];
+    at::Tensor cos = out.cos.narrow(1, begin, size);
+    at::Tensor sin = out.sin.narrow(1, begin, size);
+    at::index_select_out(cos, cos_.narrow(1, begin, size), 0, at);
+    at::index_select_out(sin, sin_.narrow(1, begin, size), 0, at);
+  }
 }
 
 }  // namespace varserve::model

@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <vector>
+
 #include "server/backend/layer_ops.h"
 #include "server/model/model_config.h"
 
@@ -11,12 +13,19 @@ namespace varserve::model {
 class RotaryTable {
  public:
   RotaryTable(const RopeConfig& config, int head_dim, int max_positions, at::Device device);
-  // positions: [N] int64 on the device. Sets out's values.
+  // positions: [A, N] int64 on the device, one row for each of RopeConfig's axes. Sets out's values.
   void At(const at::Tensor& positions, backend::Rotary& out) const;
 
  private:
+  // Pairs of dimensions that turn by one axis.
+  struct Section {
+    int64_t begin;
+    int64_t size;
+  };
+
   at::Tensor cos_;  // [max_positions, D / 2] float32
   at::Tensor sin_;
+  std::vector<Section> sections_;  // one for each axis
 };
 
 }  // namespace varserve::model

@@ -1,6 +1,7 @@
 #include "server/model/step_input.h"
 
 #include "server/base/visual_tokens.h"
+#include "server/model/rope_positions.h"
 
 namespace varserve::model {
 namespace {
@@ -41,19 +42,20 @@ AttentionRow RowOf(const GenerationRequest& request, int position, const SlotLay
 
 }  // namespace
 
-StepInput::StepInput(const engine::StepPlan& plan, int num_layers, int64_t block_size,
-                     const Padding& padding) {
+StepInput::StepInput(const engine::StepPlan& plan, const Shape& shape, const Padding& padding) {
+  const int64_t block_size = shape.block_size;
   places.resize(plan.steps.size());
-  batch.map_flags.resize(num_layers);
+  batch.map_flags.resize(shape.num_layers);
   const auto layout_of = [&](const SequenceStep& step) {
     return SlotLayout(step.request->prompt->prefix_size(), static_cast<int>(block_size));
   };
   const auto add_tokens = [&](const SequenceStep& step, const SlotLayout& layout, Place& place) {
     place.first = static_cast<int64_t>(token_ids.size());
+    const RopePositions rope(*step.request->prompt, shape.mrope);
     for (int t = step.begin; t < step.end; ++t) {
       const int slot = layout.SlotOf(t);
       token_ids.push_back(step.request->prompt->TokenAt(t, step.generated));
-      positions.push_back(t);
+      positions.push_back(rope.At(t));
       slots.push_back(step.blocks[slot / block_size] * block_size + slot % block_size);
     }
     if (step.sample) {
@@ -95,12 +97,21 @@ StepInput::StepInput(const engine::StepPlan& plan, int num_layers, int64_t block
   }
 }
 
+std::vector<int64_t> StepInput::PositionsByAxis(int axes) const {
+  std::vector<int64_t> by_axis;
+  by_axis.reserve(positions.size() * axes);
+  for (int axis = 0; axis < axes; ++axis) {
+    for (const std::array<int64_t, 3>& position : positions) by_axis.push_back(position[axis]);
+  }
+  return by_axis;
+}
+
 void StepInput::FillUp(int64_t block_size, const Padding& padding) {
   batch.least_slots = padding.slots;
   while (static_cast<int64_t>(batch.sequences.size()) < padding.sequences) {
     sampled.push_back(static_cast<int64_t>(token_ids.size()));
     token_ids.push_back(0);
-    positions.push_back(0);
+    positions.push_back({});
     slots.push_back(padding.block * block_size);
     AttentionRow row;
     row.num_slots = 1;

@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
+#include <cstdint>
 #include <vector>
 
 #include "server/backend/attention.h"
@@ -27,16 +29,26 @@ struct StepInput {
     int32_t block = 0;
   };
 
-  StepInput(const engine::StepPlan& plan, int num_layers, int64_t block_size, const Padding& padding);
+  // Of the model: what decides how the input looks.
+  struct Shape {
+    int num_layers = 0;
+    int64_t block_size = 0;
+    bool mrope = false;
+  };
 
-  std::vector<Place> places;       // one per SequenceStep
-  std::vector<int64_t> token_ids;  // [N]
-  std::vector<int64_t> positions;  // [N]
-  std::vector<int64_t> slots;      // [N] in the KV pool
-  std::vector<int64_t> sampled;    // [S]
+  StepInput(const engine::StepPlan& plan, const Shape& shape, const Padding& padding);
+
+  std::vector<Place> places;                      // one per SequenceStep
+  std::vector<int64_t> token_ids;                 // [N]
+  std::vector<std::array<int64_t, 3>> positions;  // [N], see RopePositions
+  std::vector<int64_t> slots;                     // [N] in the KV pool
+  std::vector<int64_t> sampled;                   // [S]
   backend::RowBatch batch;
   std::vector<backend::PrefixChunk> prefix;  // blocks not set
   std::vector<std::vector<int64_t>> prefix_blocks;
+
+  // [A, N]: one axis after the other, 1 or 3 of them.
+  std::vector<int64_t> PositionsByAxis(int axes) const;
 
  private:
   void FillUp(int64_t block_size, const Padding& padding);

@@ -76,7 +76,11 @@ absl::Status StepRunner::ClearBlocks(absl::Span<const engine::BlockId> blocks) {
 StepOutput StepRunner::Run(const StepPlan& plan) {
   features_.Encode(*model_, plan);
   const StepInput::Padding padding = graphs_->PaddingOf(plan);
-  const StepInput input(plan, facts_.num_layers, KvCache::kBlockSize, padding);
+  const StepInput input(plan,
+                        {.num_layers = facts_.num_layers,
+                         .block_size = KvCache::kBlockSize,
+                         .mrope = model_->config().decoder.rope.num_axes() > 1},
+                        padding);
   const auto step = std::make_shared<DeviceStep>(*model_, facts_, *cache_, plan, input, memory_);
   if (padding.sequences > 0) {
     graphs_->Run(padding, memory_.layout(), [step] {

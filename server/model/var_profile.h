@@ -36,10 +36,11 @@ absl::StatusOr<std::optional<VarProfile>> FindVarProfile(const std::string& mode
 // The published one of this decoder.
 std::optional<VarProfile> PublishedVarProfile(const DecoderConfig& config);
 
-// A decoder with published sink dimensions, recognised by its shape and vocabulary.
+// A decoder with published sink dimensions, recognised by its type, shape and vocabulary.
 struct PublishedDecoder {
   static constexpr int kMaxAddedTokens = 256;
 
+  const char* model_type;
   int hidden_size, num_hidden_layers, num_attention_heads, num_key_value_heads, intermediate_size;
   int vocab_size;  // its own; LLaVA adds some tokens and pads, up to kMaxAddedTokens
   VarProfile profile;

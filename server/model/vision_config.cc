@@ -1,7 +1,9 @@
 #include "server/model/vision_config.h"
 
+#include <algorithm>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "server/model/dimensions.h"
 
 namespace varserve::model {
@@ -9,35 +11,105 @@ namespace {
 
 // What a CLIP tower has where config.json says nothing. A vision_config has the defaults of CLIPVisionConfig;
 // where there is none, LlavaConfig takes CLIP ViT-L/14 at 336 pixels.
-constexpr VisionConfig kClip = {.kind = VisionConfig::Kind::kClip,
-                                .hidden_size = 768,
-                                .intermediate_size = 3072,
-                                .num_hidden_layers = 12,
-                                .num_attention_heads = 12,
-                                .image_size = 224,
-                                .patch_size = 32,
-                                .layer_norm_eps = 1e-5,
-                                .quick_gelu = true};
-constexpr VisionConfig kLlava = {.kind = VisionConfig::Kind::kClip,
-                                 .hidden_size = 1024,
-                                 .intermediate_size = 4096,
-                                 .num_hidden_layers = 24,
-                                 .num_attention_heads = 16,
-                                 .image_size = 336,
-                                 .patch_size = 14,
-                                 .layer_norm_eps = 1e-5,
-                                 .quick_gelu = true};
-constexpr VisionConfig kDinov2 = {.kind = VisionConfig::Kind::kDinov2,
-                                  .hidden_size = 768,
-                                  .num_hidden_layers = 12,
-                                  .num_attention_heads = 12,
-                                  .image_size = 224,
-                                  .patch_size = 14,
-                                  .layer_norm_eps = 1e-6,
-                                  .quick_gelu = false};
+const VisionConfig kClip = {.kind = VisionConfig::Kind::kClip,
+                            .hidden_size = 768,
+                            .intermediate_size = 3072,
+                            .num_hidden_layers = 12,
+                            .num_attention_heads = 12,
+                            .image_size = 224,
+                            .patch_size = 32,
+                            .layer_norm_eps = 1e-5,
+                            .quick_gelu = true};
+const VisionConfig kLlava = {.kind = VisionConfig::Kind::kClip,
+                             .hidden_size = 1024,
+                             .intermediate_size = 4096,
+                             .num_hidden_layers = 24,
+                             .num_attention_heads = 16,
+                             .image_size = 336,
+                             .patch_size = 14,
+                             .layer_norm_eps = 1e-5,
+                             .quick_gelu = true};
+const VisionConfig kDinov2 = {.kind = VisionConfig::Kind::kDinov2,
+                              .hidden_size = 768,
+                              .num_hidden_layers = 12,
+                              .num_attention_heads = 12,
+                              .image_size = 224,
+                              .patch_size = 14,
+                              .layer_norm_eps = 1e-6,
+                              .quick_gelu = false};
 constexpr int kMaxMlpRatio = 64;
+constexpr int64_t kMostPatchPixels = 1 << 10;
+
+// The merger's and Qwen2-VL's norms, which no field describes.
+constexpr double kQwenNormEps = 1e-6;
+
+void ReadWindows(JsonFields& fields, VisionConfig& c) {
+  c.window_size = Dimension(fields, "window_size", 112);
+  const int64_t token_size = int64_t{c.patch_size} * c.merge_size;
+  if (c.window_size < token_size) {
+    fields.FailWithValue("window_size", absl::StrCat("less than a visual token, ", token_size, " pixels"));
+  }
+  constexpr char kKey[] = "fullatt_block_indexes";
+  for (const int64_t layer : fields.Ints(kKey, {7, 15, 23, 31})) {
+    if (layer < 0) fields.FailWithValue(kKey, "which has a negative layer");
+    c.full_attention_layers.push_back(static_cast<int>(std::clamp<int64_t>(layer, 0, kMostLayers)));
+  }
+}
 
 }  // namespace
+
+const char* VisionConfig::name() const {
+  switch (kind) {
+    case Kind::kClip:
+      return "clip";
+    case Kind::kDinov2:
+      return "dinov2";
+    case Kind::kQwen2Vl:
+      return "qwen2_vl";
+    case Kind::kQwen2_5Vl:
+      return "qwen2_5_vl";
+  }
+  return "";
+}
+
+VisionConfig ReadQwenVisionConfig(JsonFields& config, VisionConfig::Kind kind, int width) {
+  JsonFields fields = config.Object("vision_config");
+  const bool windows = kind == VisionConfig::Kind::kQwen2_5Vl;
+  VisionConfig c;
+  c.kind = kind;
+  // In Qwen2-VL, hidden_size is the visual tokens' width, and the tower's is embed_dim.
+  const char* const width_key = windows ? "hidden_size" : "embed_dim";
+  const char* const out_key = windows ? "out_hidden_size" : "hidden_size";
+  c.hidden_size = Dimension(fields, width_key, windows ? 3584 : 1280);
+  if (const int out = Dimension(fields, out_key, 3584); out != width) {
+    fields.Fail(out_key, absl::StrCat("is ", out, ", but the decoder's hidden_size is ", width));
+  }
+  c.num_hidden_layers = static_cast<int>(fields.Int("depth", 32, 1, kMostLayers));
+  c.num_attention_heads = Dimension(fields, "num_heads", 16);
+  c.patch_size = static_cast<int>(fields.Int("patch_size", 14, 1, kMostPatchPixels));
+  c.temporal_patch_size = static_cast<int>(fields.Int("temporal_patch_size", 2, 1, kMostPatchPixels));
+  c.merge_size = static_cast<int>(fields.Int("spatial_merge_size", 2, 1, kMostPatchPixels));
+  c.layer_norm_eps = kQwenNormEps;
+  if (windows) {
+    c.intermediate_size = Dimension(fields, "intermediate_size", 3420);
+    fields.Choice("hidden_act", "silu", {"silu"});
+    ReadWindows(fields, c);
+  } else {
+    c.intermediate_size = c.hidden_size * static_cast<int>(fields.Int("mlp_ratio", 4, 1, kMaxMlpRatio));
+    c.quick_gelu = fields.Choice("hidden_act", "quick_gelu", {"gelu", "quick_gelu"}) == "quick_gelu";
+  }
+  fields.Neutral("in_channels", 3);
+  JsonFields rope = fields.Object("rope_parameters");
+  rope.Choice("rope_type", "axial", {"axial"});
+  c.rope_theta = rope.Number("rope_theta", 10000.0, 1.0, 1e12);
+  RefuseWhatChangesLayers(fields);
+  RefuseQuantizedPart(fields);
+  if (c.hidden_size % c.num_attention_heads != 0 || c.hidden_size / c.num_attention_heads % 4 != 0) {
+    fields.Fail(width_key, absl::StrCat("is ", c.hidden_size, ", which does not give ", c.num_attention_heads,
+                                        " heads of a multiple of 4 dimensions"));
+  }
+  return c;
+}
 
 VisionConfig ReadVisionConfig(JsonFields& config) {
   if (!config.Has("vision_config")) return kLlava;

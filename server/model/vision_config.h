@@ -1,29 +1,39 @@
-// config.json's vision_config: the vision tower. Fields and defaults are those of CLIPVisionConfig and
-// Dinov2Config. Plain data.
+// config.json's vision_config: the vision tower. Fields and defaults are those of CLIPVisionConfig,
+// Dinov2Config, Qwen2VLVisionConfig and Qwen2_5_VLVisionConfig. Plain data.
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "server/base/json_fields.h"
 
 namespace varserve::model {
 
 struct VisionConfig {
-  enum class Kind : uint8_t { kClip, kDinov2 };
+  enum class Kind : uint8_t { kClip, kDinov2, kQwen2Vl, kQwen2_5Vl };
   Kind kind = Kind::kClip;
   int hidden_size = 0;
   int intermediate_size = 0;
   int num_hidden_layers = 0;
   int num_attention_heads = 0;
-  int image_size = 0;  // the position embeddings' own, in pixels
-  int patch_size = 0;
+  int image_size = 0;  // the position embeddings' own, in pixels; Qwen's towers have none
+  int patch_size = 0;  // pixels
   double layer_norm_eps = 0.0;
   bool quick_gelu = false;  // otherwise exact GELU
 
-  const char* name() const { return kind == Kind::kClip ? "clip" : "dinov2"; }
+  // Qwen's towers only.
+  int temporal_patch_size = 0;  // frames of a patch, all equal for a picture
+  int merge_size = 0;           // patches of a visual token, down and across
+  double rope_theta = 0.0;
+  int window_size = 0;                     // Qwen2.5-VL: pixels; 0: every layer attends to the whole picture
+  std::vector<int> full_attention_layers;  // Qwen2.5-VL: those that do
+
+  const char* name() const;
 };
 
-// `config` is all of config.json, and records errors.
+// `config` is all of config.json, and records errors. For CLIP and DINOv2.
 VisionConfig ReadVisionConfig(JsonFields& config);
+// For Qwen2-VL and Qwen2.5-VL; visual tokens have `width`, the decoder's.
+VisionConfig ReadQwenVisionConfig(JsonFields& config, VisionConfig::Kind kind, int width);
 
 }  // namespace varserve::model

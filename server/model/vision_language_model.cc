@@ -2,8 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <vector>
-
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
@@ -14,10 +12,8 @@
 
 namespace varserve::model {
 
-absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> VisionLanguageModel::Load(const Options& options,
-                                                                                     ModelConfig config,
-                                                                                     int image_height,
-                                                                                     int image_width) {
+absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> VisionLanguageModel::Load(
+    const Options& options, ModelConfig config, const image::ImageShape& largest) {
   ASSIGN_OR_RETURN(const at::Device device, OpenDevice(options.device));
   ASSIGN_OR_RETURN(std::optional<VarProfile> profile,
                    FindVarProfile(options.model_dir, config.decoder, options.var_profile));
@@ -54,9 +50,7 @@ absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> VisionLanguageModel::
     model->backend_ = std::make_unique<const backend::Backend>(std::move(backend));
     const backend::LayerOps& ops = model->backend_->ops();
     WeightLoader weights(checkpoint, c.quantization, ops, device, dtype, options.quantize_bits);
-    model->tower_ =
-        std::make_unique<VisionTower>(c, image_height, image_width, weights, ops, ops.ActivationDtype(dtype));
-    model->projector_ = std::make_unique<Projector>(c, weights, ops);
+    model->image_encoder_ = MakeImageEncoder(c, largest, weights, ops, ops.ActivationDtype(dtype));
     model->decoder_ = std::make_unique<Decoder>(
         c.decoder, model->var_profile_ ? model->var_profile_->sink_dimensions : std::vector<int32_t>{},
         weights, *model->backend_, device, dtype);
@@ -69,11 +63,6 @@ absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> VisionLanguageModel::
     return weights.status();
   }));
   return model;
-}
-
-at::Tensor VisionLanguageModel::EncodeImage(const ProcessedImage& image) const {
-  std::vector<float> pixels = image.Pixels();
-  return projector_->Forward(tower_->Forward(at::from_blob(pixels.data(), {3, image.height, image.width})));
 }
 
 }  // namespace varserve::model

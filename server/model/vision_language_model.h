@@ -1,4 +1,4 @@
-// A vision-language model in memory: vision tower, projector, decoder, and the backend they run on. Const
+// A vision-language model in memory: image encoder, decoder, and the backend they run on. Const
 // after Load.
 #pragma once
 
@@ -10,10 +10,9 @@
 #include "server/backend/table/backend_table.h"
 #include "server/base/prompt.h"
 #include "server/model/decoder.h"
+#include "server/model/image_encoder.h"
 #include "server/model/model_config.h"
-#include "server/model/projector.h"
 #include "server/model/var_profile.h"
-#include "server/model/vision_tower.h"
 
 namespace varserve::model {
 
@@ -21,6 +20,7 @@ class VisionLanguageModel {
  public:
   struct Options {
     std::string model_dir;
+    int max_image_tokens = 0;  // see Family::image_processor
     std::string device = "auto";
     std::string dtype = "auto";
     int quantize_bits = 0;  // of the decoder's weights: 8, 4, or 0: as they are stored
@@ -29,15 +29,14 @@ class VisionLanguageModel {
     std::shared_ptr<const backend::Kernels> kernels = nullptr;  // see BackendNeeds
   };
 
-  // Reads all weights. `config` is that of the directory; image_height x image_width pixels are the
-  // size of the largest image.
-  // Messages name the file and the field or tensor.
+  // Reads all weights. `config` is that of the directory; no image is larger than `largest`. Messages name
+  // the file and the field or tensor.
   static absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> Load(const Options& options,
-                                                                         ModelConfig config, int image_height,
-                                                                         int image_width);
+                                                                         ModelConfig config,
+                                                                         const image::ImageShape& largest);
 
   // The visual tokens of an image. => [P, C] in the activation dtype, one for each of its layout
-  at::Tensor EncodeImage(const ProcessedImage& image) const;
+  at::Tensor EncodeImage(const ProcessedImage& image) const { return image_encoder_->Encode(image); }
 
   const ModelConfig& config() const { return config_; }
   const Decoder& decoder() const { return *decoder_; }
@@ -49,7 +48,7 @@ class VisionLanguageModel {
   const std::string& quantization() const { return quantization_; }
   int64_t weight_bytes() const { return weight_bytes_; }
   // Bytes the vision tower takes at its peak, for the largest image.
-  int64_t image_workspace_bytes() const { return tower_->workspace_bytes(); }
+  int64_t image_workspace_bytes() const { return image_encoder_->workspace_bytes(); }
 
  private:
   VisionLanguageModel(ModelConfig config, at::Device device, at::ScalarType dtype)
@@ -62,8 +61,7 @@ class VisionLanguageModel {
   std::string quantization_;
   std::optional<VarProfile> var_profile_;
   std::unique_ptr<const backend::Backend> backend_;
-  std::unique_ptr<VisionTower> tower_;
-  std::unique_ptr<Projector> projector_;
+  std::unique_ptr<const ImageEncoder> image_encoder_;
   std::unique_ptr<Decoder> decoder_;
 };
 

@@ -21,6 +21,8 @@ from PIL import Image
 from varserve_client import Server, server
 
 HERE = pathlib.Path(__file__).resolve().parent
+# The script that makes a model's directory, and the side of a picture of 576 visual tokens.
+FAMILIES = {"qwen2.5-vl-3b": ("qwen2_5_vl_3b.py", 672)}
 QUESTION = "What do you see in the picture, and what is it good for? " * 4
 
 
@@ -76,7 +78,7 @@ def transformers_peer(args: argparse.Namespace) -> None:
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(args.threads)
     start = time.monotonic()
-    model = transformers.LlavaForConditionalGeneration.from_pretrained(args.peer, dtype="auto").eval()
+    model = transformers.AutoModelForImageTextToText.from_pretrained(args.peer, dtype="auto").eval()
     processor = transformers.AutoProcessor.from_pretrained(args.peer)
     load = time.monotonic() - start
     prefill, decode = [], []
@@ -117,7 +119,7 @@ def decoder_share(model: str) -> int:
     """Share of the weights that every decoded token reads:
     all but the vision tower, an untied input embedding, and the projector."""
     config = json.loads(pathlib.Path(model, "config.json").read_text())
-    text = config["text_config"]
+    text = config.get("text_config", config)
     c, inner, layers = text["hidden_size"], text["intermediate_size"], text["num_hidden_layers"]
     head = text.get("head_dim") or c // text["num_attention_heads"]
     kv = text["num_key_value_heads"] * head
@@ -160,6 +162,13 @@ def main() -> None:
     parser.add_argument(
         "--seven-billion", metavar="DIR", help="also measure a 7B with random weights; made at DIR if it is not there"
     )
+    parser.add_argument(
+        "--family",
+        nargs=2,
+        metavar=("NAME", "DIR"),
+        help=f"also measure a model of NAME's published shape with random weights, made at DIR if it is not there; "
+        f"NAME is one of: {', '.join(FAMILIES)}",
+    )
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     parser.add_argument("--tokens", type=int, default=64, help=argparse.SUPPRESS)
@@ -177,6 +186,15 @@ def main() -> None:
         results.append(
             compare(args, "LLaVA-1.5-7B shape, random weights", args.seven_billion, tokens=16, rounds=1, size=336)
         )
+    if args.family:
+        name, directory = args.family
+        if name not in FAMILIES:
+            parser.error(f"--family: {name} is not one of: {', '.join(FAMILIES)}")
+        script, size = FAMILIES[name]
+        if not pathlib.Path(directory).exists():
+            print(f"making the {name} directory", flush=True)
+            subprocess.run([sys.executable, HERE / script, args.embedded, directory], check=True)
+        results.append(compare(args, f"{name} shape, random weights", directory, tokens=16, rounds=1, size=size))
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(results, indent=1))
 

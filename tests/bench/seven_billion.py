@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 SHARD_BYTES = 2 << 30
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,11 @@ class Shape:
     tower_layers: int = 24
     tower_width: int = 1024
     tower_heads: int = 16
+    grouped_heads: int = 0  # of keys and values; 0: as many as heads
+
+    @property
+    def kv_heads(self) -> int:
+        return self.grouped_heads or self.heads
 
 
 def tensors(shape: Shape, vocabulary: int) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -35,8 +41,9 @@ def tensors(shape: Shape, vocabulary: int) -> Iterator[tuple[str, tuple[int, ...
     yield "language_model.model.embed_tokens.weight", (vocabulary, width)
     for i in range(shape.layers):
         at = f"language_model.model.layers.{i}."
-        for name in "qkvo":
-            yield f"{at}self_attn.{name}_proj.weight", (width, width)
+        kv_width = width // shape.heads * shape.kv_heads
+        for name, out in (("q", width), ("k", kv_width), ("v", kv_width), ("o", width)):
+            yield f"{at}self_attn.{name}_proj.weight", (out, width)
         for name, size in (("gate", (inner, width)), ("up", (inner, width)), ("down", (width, inner))):
             yield f"{at}mlp.{name}_proj.weight", size
         for name in ("input_layernorm", "post_attention_layernorm"):
@@ -119,7 +126,8 @@ def configuration(shape: Shape, source: dict) -> dict:
         "tie_word_embeddings": False,
         "text_config": {
             "model_type": "llama", "hidden_size": shape.width, "intermediate_size": shape.inner,
-            "num_hidden_layers": shape.layers, "num_attention_heads": shape.heads, "num_key_value_heads": shape.heads,
+            "num_hidden_layers": shape.layers, "num_attention_heads": shape.heads,
+            "num_key_value_heads": shape.kv_heads,
             "vocab_size": source["text_config"]["vocab_size"], "max_position_embeddings": 4096, "rms_norm_eps": 1e-5,
             "eos_token_id": 2, "bos_token_id": 1,
         },
@@ -146,17 +154,23 @@ PROCESSOR = {
 def make(tokenizer: str | pathlib.Path, out: str | pathlib.Path, shape: Shape = Shape()) -> None:
     """Writes the directory; `out` appears when it is complete."""
     tokenizer, out = pathlib.Path(tokenizer), pathlib.Path(out)
+    config = configuration(shape, json.loads((tokenizer / "config.json").read_text()))
+    files = {"config": config, "preprocessor_config": PREPROCESSOR, "processor_config": PROCESSOR}
+    texts = {f"{name}.json": json.dumps(content) for name, content in files.items()}
+    texts |= {name: (tokenizer / name).read_text() for name in TOKENIZER_FILES}
+    write_directory(out, texts, tensors(shape, config["text_config"]["vocab_size"]))
+
+
+def write_directory(out: pathlib.Path, texts: dict[str, str], weights: Iterable[tuple[str, tuple[int, ...]]]) -> None:
+    """Writes the text files, and random weights [(name, shape)] in shards; `out` appears when it is complete."""
     scratch = out.with_name(out.name + ".making")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    config = configuration(shape, json.loads((tokenizer / "config.json").read_text()))
-    for name, content in (("config", config), ("preprocessor_config", PREPROCESSOR), ("processor_config", PROCESSOR)):
-        (scratch / f"{name}.json").write_text(json.dumps(content))
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        shutil.copy(tokenizer / name, scratch / name)
+    for name, text in texts.items():
+        (scratch / name).write_text(text)
 
     shards, room = [], 0
-    for name, size in tensors(shape, config["text_config"]["vocab_size"]):
+    for name, size in weights:
         if room <= 0:
             shards.append([])
             room = SHARD_BYTES

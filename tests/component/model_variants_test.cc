@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "server/base/status_macros.h"
 #include "server/chat/preprocessor.h"
@@ -39,12 +40,30 @@ absl::StatusOr<Served> Load(const std::string& dir) {
   return served;
 }
 
-engine::GenerationRequest Request(const chat::Preprocessor& preprocessor) {
-  const auto picture = preprocessor.ProcessImage(
-      ReadFile(RepositoryPath(ModelVariants()["picture"].get<std::string>())), {}, NeverStop);
-  EXPECT_TRUE(picture.ok()) << picture.status();
-  absl::StatusOr<Prompt> prompt = preprocessor.prompt_builder().Build(
-      {{text::Role::kUser, {text::ImagePart(), ModelVariants()["question"].get<std::string>()}}}, {*picture});
+text::Role RoleOf(const std::string& name) {
+  return name == "system" ? text::Role::kSystem : name == "user" ? text::Role::kUser : text::Role::kAssistant;
+}
+
+// `conversation`: [[role, [file of a picture or text, ..]], ..]
+engine::GenerationRequest Request(const chat::Preprocessor& preprocessor, const json& conversation) {
+  const std::string pictures = RepositoryPath(ModelVariants()["pictures"].get<std::string>());
+  std::vector<text::Message> messages;
+  std::vector<std::shared_ptr<const ProcessedImage>> images;
+  for (const json& turn : conversation) {
+    text::Message& message = messages.emplace_back();
+    message.role = RoleOf(turn[0]);
+    for (const auto& part : turn[1].get<std::vector<std::string>>()) {
+      if (!absl::EndsWith(part, ".png")) {
+        message.parts.emplace_back(part);
+        continue;
+      }
+      message.parts.emplace_back(text::ImagePart());
+      const auto picture = preprocessor.ProcessImage(ReadFile(pictures + "/" + part), {}, NeverStop);
+      EXPECT_TRUE(picture.ok()) << picture.status();
+      images.push_back(*picture);
+    }
+  }
+  absl::StatusOr<Prompt> prompt = preprocessor.prompt_builder().Build(messages, images);
   EXPECT_TRUE(prompt.ok()) << prompt.status();
   engine::GenerationRequest request;
   request.prompt = std::make_shared<const Prompt>(*std::move(prompt));
@@ -53,7 +72,8 @@ engine::GenerationRequest Request(const chat::Preprocessor& preprocessor) {
 }
 
 void ExpectTokens(Served& served, const json& variant) {
-  RunnerDriver driver(*served.runner, Request(*served.preprocessor));
+  const json conversation = variant.value("conversation", ModelVariants()["conversation"]);
+  RunnerDriver driver(*served.runner, Request(*served.preprocessor, conversation));
   const std::vector<int32_t>& eos = served.runner->facts().eos_token_ids;
   const int prefix = driver.request().prompt->prefix_size();
   const int size = driver.request().prompt->size();

@@ -75,8 +75,7 @@ TEST(QuantizedModel, NeedsSixteenBits) {
   const testing::TinyModel tiny("clip_gqa");
   VisionLanguageModel::Options options = tiny.Options();
   options.quantize_bits = 4;
-  const auto model = VisionLanguageModel::Load(options, *ModelConfig::Load(tiny.dir()), tiny.image_size(),
-                                               tiny.image_size());
+  const auto model = VisionLanguageModel::Load(options, *ModelConfig::Load(tiny.dir()), tiny.LargestImage());
   EXPECT_EQ(model.status().message(),
             "--quantize: is for weights that are served in 16 bits; use it with --dtype bfloat16");
 }

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -15,12 +16,15 @@
 #include "absl/strings/string_view.h"
 #include "server/base/model_files.h"
 #include "server/image/clip_image_processor_config.h"
+#include "server/image/qwen2_vl_image_processor.h"
 #include "server/model/model_config.h"
 
 namespace {
 
 using varserve::ParseJsonObject;
 using varserve::image::ClipImageProcessorConfig;
+using varserve::image::Qwen2VlImageProcessor;
+using varserve::image::Qwen2VlImageProcessorConfig;
 using varserve::model::DecoderConfig;
 using varserve::model::ModelConfig;
 using varserve::model::VisionConfig;
@@ -45,10 +49,19 @@ void CheckConfig(const ModelConfig& c) {
   const VisionConfig& v = c.vision;
   CheckSizes({d.hidden_size, d.intermediate_size, d.num_hidden_layers, d.num_attention_heads,
               d.num_key_value_heads, d.head_dim, d.vocab_size, d.max_position_embeddings});
-  CheckSizes({v.hidden_size, v.num_hidden_layers, v.num_attention_heads, v.image_size, v.patch_size});
+  CheckSizes({v.hidden_size, v.num_hidden_layers, v.num_attention_heads, v.patch_size});
   Check(v.intermediate_size >= 1);
   Check(d.rope.theta >= 1.0 && d.rope.factor > 0.0);
-  Check(!c.vision_feature_layers.empty());
+  if (v.kind == VisionConfig::Kind::kQwen2Vl || v.kind == VisionConfig::Kind::kQwen2_5Vl) {
+    CheckSizes({v.temporal_patch_size, v.merge_size});
+    Check(v.hidden_size / v.num_attention_heads % 4 == 0);
+    Check(v.window_size == 0 || v.window_size >= v.patch_size * v.merge_size);
+    const std::vector<int>& section = d.rope.mrope_section;
+    Check(std::accumulate(section.begin(), section.end(), 0) == d.head_dim / 2);
+  } else {
+    CheckSizes({v.image_size});
+    Check(!c.vision_feature_layers.empty());
+  }
   for (const int layer : c.vision_feature_layers) Check(layer >= 0 && layer <= v.num_hidden_layers);
   Check(c.image_token_id >= 0 && c.image_token_id < d.vocab_size);
   Check(!c.eos_token_ids.empty());
@@ -82,6 +95,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Check(processor->height() >= 1 && processor->width() >= 1);
   } else {
     CheckRefusal(processor.status());
+  }
+  const auto qwen_config = Qwen2VlImageProcessorConfig::Parse(files[2]);
+  if (!qwen_config.ok()) {
+    CheckRefusal(qwen_config.status());
+    return 0;
+  }
+  const Qwen2VlImageProcessor qwen(*qwen_config, /*image_token=*/0, /*max_tokens=*/0);
+  for (const int width : {1, 27, 640, 100'000}) {
+    const auto plan = qwen.MakePlan(width, 480, /*orientation=*/1);
+    Check(!plan.ok() || (plan->resize.x.count >= 1 && plan->resize.y.count >= 1 && plan->bytes > 0));
   }
   return 0;
 }

@@ -34,6 +34,15 @@ def picture(width: int, height: int, seed: int = 0) -> np.ndarray:
     return np.clip(rgb * 235 + rng.integers(0, 20, rgb.shape), 0, 255).astype(np.uint8)
 
 
+def discs(width: int, height: int) -> np.ndarray:
+    """A large picture that makes a small file: [height, width, 3], 8 bit."""
+    y, x = np.mgrid[0:height, 0:width]
+    rgb = np.full((height, width, 3), 230, np.uint8)
+    for i, color in enumerate([(200, 30, 40), (20, 90, 180), (60, 160, 70)]):
+        rgb[(x - width * (i + 1) // 4) ** 2 + (y - height // 2) ** 2 < (height // 5) ** 2] = color
+    return rgb
+
+
 def png(
     pixels: np.ndarray,
     color_type: int,
@@ -110,6 +119,10 @@ def make_files() -> dict[str, bytes]:
         "3000x17.png": encode(rgb(3000, 17).quantize(64), "PNG", optimize=True),
         "17x3000.png": encode(rgb(17, 3000).quantize(64), "PNG", optimize=True),
         "1x10000.png": encode(rgb(1, 10000).quantize(16), "PNG", optimize=True),
+        "28x28.png": encode(rgb(28, 28), "PNG"),
+        "1000x40.png": encode(rgb(1000, 40).quantize(16), "PNG", optimize=True),
+        "40x1000.png": encode(rgb(40, 1000).quantize(16), "PNG", optimize=True),
+        "2000x1500.png": encode(Image.fromarray(discs(2000, 1500)).quantize(8), "PNG", optimize=True),
         "32x32.png": encode(rgb(32, 32), "PNG"),
         "31x33.png": encode(rgb(31, 33), "PNG"),
         "grey.png": encode(rgb(50, 41).convert("L"), "PNG"),
@@ -181,6 +194,36 @@ def process(config: dict, image: Image.Image, **changes: bool) -> np.ndarray:
     return kind.from_dict({**config, **changes})(image, return_tensors="np")["pixel_values"][0]
 
 
+QWEN2_VL = {"image_processor_type": "Qwen2VLImageProcessor", "min_pixels": 3136, "max_pixels": 12845056}
+QWEN2_VL_SMALL = {
+    "image_processor_type": "Qwen2VLImageProcessor",
+    "size": {"shortest_edge": 50176, "longest_edge": 200704},
+    "image_mean": [0.5, 0.4, 0.3],
+    "image_std": [0.2, 0.3, 0.4],
+}
+QWEN2_VL_FILES = [
+    "28x28.png",
+    "1000x40.png",
+    "40x1000.png",
+    "2000x1500.png",
+    "grey.png",
+    "1x1.png",
+    "3000x17.png",
+    "17x3000.png",
+    "exif6.png",
+]
+
+
+def qwen2_vl_pixels(config: dict, image: Image.Image) -> np.ndarray:
+    """[3, height, width], put together from the processor's patches, of which only the first frame counts."""
+    processor = transformers.Qwen2VLImageProcessor.from_dict(config)
+    output = processor(image, return_tensors="np")
+    _, rows, cols = output["image_grid_thw"][0]
+    patch, merge = processor.patch_size, processor.merge_size
+    patches = output["pixel_values"].reshape(rows // merge, cols // merge, merge, merge, 3, -1, patch, patch)
+    return patches[:, :, :, :, :, 0].transpose(4, 0, 2, 5, 1, 3, 6).reshape(3, rows * patch, cols * patch)
+
+
 def main() -> None:
     out = Path(sys.argv[1])
     (out / "files").mkdir(parents=True, exist_ok=True)
@@ -204,6 +247,11 @@ def main() -> None:
     for name, config in [("31x33.png", full), ("3000x17.png", full), ("31x33.png", CLIP)]:
         pixels = process(config, open_picture(name, files[name])).astype("<f4")
         hashes.append({"file": name, "config": config, "sha256": hashlib.sha256(pixels.tobytes()).hexdigest()})
+    for config in (QWEN2_VL, QWEN2_VL_SMALL):
+        for name in QWEN2_VL_FILES:
+            pixels = qwen2_vl_pixels(config, open_picture(name, files[name]).convert("RGB")).astype("<f4")
+            hashes.append({"file": name, "config": config, "sha256": hashlib.sha256(pixels.tobytes()).hexdigest()})
+            hashes[-1] |= {"height": pixels.shape[1], "width": pixels.shape[2]}
     goldens = {"configs": CONFIGS, "cases": cases, "hashes": hashes}
     (out / "cases.json").write_text(json.dumps(goldens, indent=1) + "\n")
 

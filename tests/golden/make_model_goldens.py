@@ -4,18 +4,21 @@ import argparse
 import json
 import pathlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
-from transformers.models.llava.modeling_llava import LlavaCausalLMOutputWithPast
+from transformers import Qwen2VLImageProcessor
+from transformers.modeling_outputs import ModelOutput
 
+import intervention_cases
 import model_specs
-from tiny_model import MODELS, build, load_spec, pixel_values
-from var_cases import ADJACENT_IMAGES, CASES, IMAGE_FIRST, ONE_IMAGE, Case, Layout
+from intervention_reference import ChangedDecoder
+from tiny_model import MODELS, build, image_size, load_spec, pixel_values
+from var_cases import ADJACENT_IMAGES, CASES, IMAGE_FIRST, ONE_IMAGE, SEPARATED_IMAGES, Case, Layout
 from var_reference import PAPER, Decoder, Prompt, VarSettings, generate
 from var_report import report_tensors
 
@@ -28,10 +31,13 @@ MODEL_LAYOUTS = {
     "mistral": ONE_IMAGE,
     "qwen2": ADJACENT_IMAGES,
     "qwen3": ONE_IMAGE,
+    "qwen2_vl": SEPARATED_IMAGES,
+    "qwen2_5_vl": SEPARATED_IMAGES,
 }
 MODEL_TOKENS = 32
 VAR_TOKENS = 16
 MIN_GAP = 2e-4  # of sink tests and head decisions
+MAX_GAP = 1e3  # written where nothing can turn
 MIN_GREEDY_GAP = 1e-3  # of logits
 MAX_SEEDS = 200
 TOLERANCE = 1e-4  # of --check: another processor rounds otherwise
@@ -49,8 +55,9 @@ class Golden:
 def make_prompt(layout: Layout, spec: dict, seed: int) -> Prompt:
     """Text tokens are drawn by `seed`; the layout's items are explained in var_cases.py."""
     rng = random.Random(seed)
-    side = spec["image_size"] // spec["config"]["vision_config"]["patch_size"]
-    num_visual = side * side + (spec["config"]["vision_feature_select_strategy"] == "full")
+    vision = spec["config"]["vision_config"]
+    token_size = vision["patch_size"] * vision.get("spatial_merge_size", 1)
+    class_token = spec["config"].get("vision_feature_select_strategy") == "full"
     input_ids, spans = [], []
     for item in layout:
         if item == "bos":
@@ -58,14 +65,16 @@ def make_prompt(layout: Layout, spec: dict, seed: int) -> Prompt:
         elif item == ".":
             input_ids.append(rng.choice(model_specs.SINK_TOKENS[1:]))
         elif item == "image":
-            spans.append([len(input_ids), len(input_ids) + num_visual, side, side])
+            rows, cols = (side // token_size for side in image_size(spec, len(spans)))
+            num_visual = rows * cols + class_token
+            spans.append([len(input_ids), len(input_ids) + num_visual, rows, cols])
             input_ids += [model_specs.IMAGE_TOKEN] * num_visual
         else:
             input_ids += [rng.randrange(3, model_specs.IMAGE_TOKEN) for _ in range(item)]
     return Prompt(input_ids, spans)
 
 
-class TinyLlava:
+class TinyModel:
     """One tiny model, in transformers and in the reference."""
 
     def __init__(self, name: str) -> None:
@@ -73,26 +82,40 @@ class TinyLlava:
         self.model = build(self.spec)
         self.decoder = Decoder(self.model, self.spec["profile"]["sink_dimensions"])
 
-    def pixel_values(self, prompt: Prompt) -> torch.Tensor:
-        return torch.from_numpy(pixel_values(len(prompt.spans), self.spec["image_size"]))
+    def image_inputs(self, prompt: Prompt) -> dict[str, torch.Tensor]:
+        """The pictures as the model takes them."""
+        pixels = [torch.from_numpy(p) for p in pixel_values(self.spec, len(prompt.spans))]
+        vision = self.spec["config"]["vision_config"]
+        if "spatial_merge_size" not in vision:
+            return {"pixel_values": torch.stack(pixels)}
+        sizes = {"patch_size": vision["patch_size"], "merge_size": vision["spatial_merge_size"]}
+        frames = vision["temporal_patch_size"]
+        patches, grids = [], []
+        for picture in pixels:
+            of_picture, rows, cols = Qwen2VLImageProcessor().patchify(
+                picture[None], **sizes, temporal_patch_size=frames
+            )
+            patches.append(of_picture[0])
+            grids.append([1, rows, cols])
+        return {"pixel_values": torch.cat(patches), "image_grid_thw": torch.tensor(grids)}
 
     @torch.no_grad()
-    def image_features(self, prompt: Prompt) -> np.ndarray:
-        """[n, P, C]"""
+    def image_features(self, prompt: Prompt) -> list[np.ndarray]:
+        """[P, C] of each image"""
         if not prompt.spans:
-            return np.zeros((0, 0, self.decoder.config.hidden_size))
-        output = self.model.get_image_features(self.pixel_values(prompt), return_dict=True)
-        return torch.stack(list(output.pooler_output)).numpy()
+            return []
+        output = self.model.get_image_features(**self.image_inputs(prompt), return_dict=True)
+        return [features.numpy() for features in output.pooler_output]
 
     @torch.no_grad()
-    def transformers_output(self, prompt: Prompt, tokens: list[int]) -> LlavaCausalLMOutputWithPast:
+    def transformers_output(self, prompt: Prompt, tokens: list[int]) -> ModelOutput:
         input_ids = torch.tensor([prompt.input_ids + tokens])
-        return self.model(
-            input_ids=input_ids,
-            pixel_values=self.pixel_values(prompt),
-            use_cache=False,
-            output_hidden_states=True,
-        )
+        inputs = self.image_inputs(prompt)
+        if "image_grid_thw" in inputs:
+            inputs["mm_token_type_ids"] = torch.zeros_like(input_ids)
+            for begin, end, _, _ in prompt.spans:
+                inputs["mm_token_type_ids"][0, begin:end] = 1
+        return self.model(input_ids=input_ids, use_cache=False, output_hidden_states=True, **inputs)
 
     def model_golden(self, prompt: Prompt) -> Golden:
         """What transformers says, greedily."""
@@ -107,14 +130,20 @@ class TinyLlava:
         tensors = {
             "input_ids": np.array(prompt.input_ids),
             "spans": np.array(prompt.spans),
-            "image_features": self.image_features(prompt),
+            "image_features": self.stacked(self.image_features(prompt)),
             "prompt_logits": output.logits[0, : len(prompt.input_ids)].numpy(),
             "tokens": np.array(tokens),
             "step_logits": np.stack(step_logits),
         }
         return Golden(prompt, {"greedy_gap": greedy_gap}, tensors, greedy_gap >= MIN_GREEDY_GAP)
 
-    def check_reference(self, prompt: Prompt, tokens: list[int], output: LlavaCausalLMOutputWithPast) -> None:
+    @staticmethod
+    def stacked(features: list[np.ndarray]) -> np.ndarray:
+        """[n, P, C], or [sum of P, C] where images differ in size."""
+        same = len({len(of_image) for of_image in features}) == 1
+        return np.stack(features) if same else np.concatenate(features)
+
+    def check_reference(self, prompt: Prompt, tokens: list[int], output: ModelOutput) -> None:
         """Without VAR the reference is the model, as far as float32 goes."""
         embeddings = self.decoder.embed(prompt, self.image_features(prompt), tokens)
         evidence = self.decoder.forward(embeddings, prompt, OFF)
@@ -149,49 +178,83 @@ class TinyLlava:
         )
         return Golden(prompt, facts, {f"{case.name}/{name}": t for name, t in tensors.items()}, serves)
 
+    def intervention_golden(self, case: intervention_cases.Case, prompt: Prompt) -> Golden:
+        """What the reference of PAI, VAF and SPIN says, greedily."""
+        method = case.method
+        decoder = ChangedDecoder(self.model, self.spec["profile"]["sink_dimensions"])
+        generation = generate(decoder, prompt, self.image_features(prompt), method, MODEL_TOKENS)
+        rows, num_layers = sorted({row for row, _ in generation.evidence.shares}), decoder.config.num_hidden_layers
+        shares = np.zeros((len(rows), num_layers, 3), np.float32)
+        for (row, layer), values in generation.evidence.shares.items():
+            shares[rows.index(row), layer] = values
+        facts = {
+            "name": case.name,
+            "input_ids": prompt.input_ids,
+            "spans": prompt.spans,
+            "method": type(method).__name__.lower(),
+            "settings": asdict(method),
+            "gap": min(float(generation.evidence.gap), MAX_GAP),
+            "greedy_gap": generation.greedy_gap,
+        }
+        tensors = {
+            "tokens": np.array(generation.tokens),
+            "step_logits": generation.step_logits.astype(np.float32),
+            "shares": shares,
+        }
+        serves = generation.evidence.gap >= MIN_GAP and generation.greedy_gap >= MIN_GREEDY_GAP
+        return Golden(prompt, facts, {f"{case.name}/{name}": t for name, t in tensors.items()}, serves)
+
     def first_that_serves(self, layout: Layout, make_golden: Callable[[Prompt], Golden]) -> Golden:
         goldens = (make_golden(make_prompt(layout, self.spec, seed)) for seed in range(MAX_SEEDS))
         return next(golden for golden in goldens if golden.serves)
 
 
-def cases_of(name: str) -> list[Case]:
-    return [case for case in CASES if case.model == name]
+def case_sets(tiny: TinyModel, name: str) -> Iterator[tuple[str, list, Callable]]:
+    """Of each kind: the ending of its files, the model's cases, and what makes their golden values."""
+    yield "var", [case for case in CASES if case.model == name], tiny.var_golden
+    cases = [case for case in intervention_cases.CASES if case.model == name]
+    if cases:
+        yield "interventions", cases, tiny.intervention_golden
 
 
 def write(name: str) -> None:
     (MODELS / f"{name}.json").write_text(model_specs.to_json(model_specs.specs()[name]))
-    llava = TinyLlava(name)
+    tiny = TinyModel(name)
 
-    golden = llava.first_that_serves(MODEL_LAYOUTS[name], llava.model_golden)
+    golden = tiny.first_that_serves(MODEL_LAYOUTS[name], tiny.model_golden)
     metadata = {key: str(value) for key, value in golden.facts.items()}
     save_file(golden.tensors, DATA / f"{name}.safetensors", metadata)
 
-    facts, tensors = [], {}
-    for case in cases_of(name):
-        golden = llava.first_that_serves(case.layout, lambda prompt, case=case: llava.var_golden(case, prompt))
-        facts.append(golden.facts)
-        tensors.update(golden.tensors)
-    save_file(tensors, DATA / f"{name}.var.safetensors")
-    lines = ",\n".join("  " + json.dumps(entry, allow_nan=False) for entry in facts)
-    (DATA / f"{name}.var.json").write_text(f"[\n{lines}\n]\n")
+    for kind, cases, make_golden in case_sets(tiny, name):
+        facts, tensors = [], {}
+        for case in cases:
+            golden = tiny.first_that_serves(
+                case.layout, lambda prompt, case=case, make_golden=make_golden: make_golden(case, prompt)
+            )
+            facts.append(golden.facts)
+            tensors.update(golden.tensors)
+        save_file(tensors, DATA / f"{name}.{kind}.safetensors")
+        lines = ",\n".join("  " + json.dumps(entry, allow_nan=False) for entry in facts)
+        (DATA / f"{name}.{kind}.json").write_text(f"[\n{lines}\n]\n")
 
 
 def check(name: str) -> None:
     if (MODELS / f"{name}.json").read_text() != model_specs.to_json(model_specs.specs()[name]):
         raise AssertionError(f"{name}: the stored spec is not what model_specs.py makes")
-    llava = TinyLlava(name)
+    tiny = TinyModel(name)
 
     stored = load_file(DATA / f"{name}.safetensors")
     with safe_open(DATA / f"{name}.safetensors", "np") as f:
         stored_facts = {key: float(value) for key, value in f.metadata().items()}
-    golden = llava.model_golden(Prompt(stored["input_ids"].tolist(), stored["spans"].tolist()))
+    golden = tiny.model_golden(Prompt(stored["input_ids"].tolist(), stored["spans"].tolist()))
     compare(name, golden, stored_facts, stored)
 
-    stored = load_file(DATA / f"{name}.var.safetensors")
-    stored_facts = json.loads((DATA / f"{name}.var.json").read_text())
-    for case, facts in zip(cases_of(name), stored_facts, strict=True):
-        of_case = {key: tensor for key, tensor in stored.items() if key.startswith(f"{case.name}/")}
-        compare(case.name, llava.var_golden(case, Prompt(facts["input_ids"], facts["spans"])), facts, of_case)
+    for kind, cases, make_golden in case_sets(tiny, name):
+        stored = load_file(DATA / f"{name}.{kind}.safetensors")
+        stored_facts = json.loads((DATA / f"{name}.{kind}.json").read_text())
+        for case, facts in zip(cases, stored_facts, strict=True):
+            of_case = {key: tensor for key, tensor in stored.items() if key.startswith(f"{case.name}/")}
+            compare(case.name, make_golden(case, Prompt(facts["input_ids"], facts["spans"])), facts, of_case)
 
 
 def compare(name: str, golden: Golden, facts: dict, tensors: dict[str, np.ndarray]) -> None:

@@ -4,52 +4,39 @@ Scales are powers of two: then the product in a tensor's formula is exact, and f
 changes no bit.
 """
 
+import copy
 import json
 import re
 import tempfile
-from collections.abc import Callable
 
 from safetensors import safe_open
-from transformers import LlavaConfig, LlavaForConditionalGeneration
+from transformers import AutoConfig, AutoModelForImageTextToText
 
-BOS = 1
-IMAGE_TOKEN = 159
+import qwen2_vl_specs as qwen
+from qwen2_vl_specs import BOS, IMAGE_TOKEN
+from weight_names import Naming, hub_names, module_names, own_names, qwen2_vl_names
+
 # Text tokens with huge values in the sink dimensions, as BOS and punctuation have them in trained decoders.
 SINK_TOKENS = (BOS, 13, 28, 47, 66, 85, 104, 123, 142)
 
 # (pattern of the name, scale, offset); the first match counts.
 SCALES = (
-    (r"norm\d*\.weight", 0.25, 1.0),
+    (r"(norm\d*|ln_q)\.weight", 0.25, 1.0),
     (r"lambda1", 0.25, 0.75),
     (r"bias", 0.125, 0.0),
     (r"embed_tokens", 0.5, 0.0),
     (r"lm_head", 0.5, 0.0),
     (r"class_embedding|cls_token|mask_token|position_embedding", 1.0, 0.0),
-    (r"patch_embedding", 0.125, 0.0),
+    (r"patch_embed", 0.125, 0.0),
     (r"language_model.*(o_proj|down_proj)", 0.125, 0.0),
     (r"", 0.25, 0.0),
 )
 
 
-Naming = Callable[[str], str]  # of a tensor in a checkpoint, from its name in transformers
-
-
-def hub_names(name: str) -> str:
-    """As llava-hf/llava-1.5-7b-hf was published (transformers before 4.52)."""
-    name = re.sub(r"^lm_head", "language_model.lm_head", name)
-    name = re.sub(r"^model\.language_model", "language_model.model", name)
-    name = re.sub(r"^model\.vision_tower", "vision_tower.vision_model", name)
-    return re.sub(r"^model\.", "", name)
-
-
-def module_names(name: str) -> str:
-    """The modules' own names in transformers 4.52 to 4.57, where a CLIP tower has an inner vision_model."""
-    return re.sub(r"^model\.vision_tower", "model.vision_tower.vision_model", name)
-
-
 def stored_tensors(config: dict, naming: Naming | None) -> dict[str, list[int]]:
     """Names and shapes of a checkpoint's tensors, in order; naming None: as this transformers writes them."""
-    model = LlavaForConditionalGeneration(LlavaConfig(**config))
+    own_config = copy.deepcopy(config)  # for_model changes it
+    model = AutoModelForImageTextToText.from_config(AutoConfig.for_model(**own_config))
     if naming:  # tied weights are listed once
         return {naming(name): list(p.shape) for name, p in model.named_parameters()}
     with tempfile.TemporaryDirectory() as directory:
@@ -59,9 +46,14 @@ def stored_tensors(config: dict, naming: Naming | None) -> dict[str, list[int]]:
 
 
 def make_spec(
-    config: dict, naming: Naming | None, image_size: int, sinks: dict[int, tuple[float, float]], tau: float
+    config: dict,
+    naming: Naming | None,
+    images: int | list[list[int]],
+    sinks: dict[int, tuple[float, float]],
+    tau: float,
 ) -> dict:
-    """`sinks`: {sink dimension: (value in the embeddings of SINK_TOKENS, gate)}.
+    """`images`: the side of all pictures, or height and width of each. `sinks`: {sink dimension: (value in the
+    embeddings of SINK_TOKENS, gate)}.
 
     The projector makes the visual sinks: the hidden unit of the same index drives a sink dimension, and its
     bias, `gate`, closes it for most visual tokens.
@@ -77,11 +69,11 @@ def make_spec(
                 for dimension, (value, _) in sinks.items()
                 for i, token in enumerate(SINK_TOKENS)
             ]
-        elif name.endswith("linear_1.weight"):
+        elif name.endswith(("linear_1.weight", "merger.mlp.0.weight")):
             tensor["rows"] = {str(dimension): 4.0 for dimension in sinks}
-        elif name.endswith("linear_1.bias"):
+        elif name.endswith(("linear_1.bias", "merger.mlp.0.bias")):
             tensor["cells"] = [[dimension, gate] for dimension, (_, gate) in sinks.items()]
-        elif name.endswith("linear_2.weight"):
+        elif name.endswith(("linear_2.weight", "merger.mlp.2.weight")):
             tensor["cells"] = [[dimension, dimension, 8.0] for dimension in sinks]
         elif re.search(r"(language_model|model)\.norm\.weight$", name):
             # Otherwise the sink dimensions alone would decide the next token.
@@ -91,7 +83,7 @@ def make_spec(
         "config": config,
         "tensors": tensors,
         "profile": {"sink_dimensions": list(sinks), "tau": tau},
-        "image_size": image_size,
+        "image_sizes" if isinstance(images, list) else "image_size": images,
     }
 
 
@@ -283,6 +275,8 @@ def specs() -> dict[str, dict]:
         "mistral": make_spec(mistral, hub_names, 28, {9: (32.0, -4.5), 42: (6.0, -6.0)}, 3.25),
         "qwen2": make_spec(qwen2, module_names, 28, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
         "qwen3": make_spec(qwen3, None, 28, {9: (32.0, -4.5), 42: (6.0, -6.0)}, 3.25),
+        "qwen2_vl": make_spec(qwen.qwen2_vl(), qwen2_vl_names, qwen.IMAGES, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
+        "qwen2_5_vl": make_spec(qwen.qwen2_5_vl(), own_names, qwen.IMAGES, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
     }
 
 

@@ -1,6 +1,6 @@
-"""Tiny LLaVA models without weights in the repository: every tensor comes from a hash of its name.
+"""Tiny models without weights in the repository: every tensor comes from a hash of its name.
 
-A spec (models/NAME.json) names the tensors of a Hugging Face LLaVA directory; README.md says how they are
+A spec (models/NAME.json) names the tensors of a Hugging Face directory; README.md says how they are
 filled, so that Python and C++ build the same model bit for bit.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from transformers import LlavaForConditionalGeneration
+from transformers import AutoModelForImageTextToText, PreTrainedModel
 
 MODELS = pathlib.Path(__file__).parent / "models"
 
@@ -48,11 +48,22 @@ def fill(
     return values
 
 
-def pixel_values(num_images: int, image_size: int) -> np.ndarray:
-    """[num_images, 3, image_size, image_size]; the first images are the same whatever their number."""
-    shape = (num_images, 3, image_size, image_size)
-    bytes_ = np.floor(256.0 * uniform("pixel_values", int(np.prod(shape))))
-    return (bytes_ / 64.0 - 2.0).astype(np.float32).reshape(shape)  # exact
+def image_size(spec: dict, image: int) -> tuple[int, int]:
+    """Height and width of the pictures' n-th, in pixels."""
+    if "image_size" in spec:
+        return spec["image_size"], spec["image_size"]
+    height, width = spec["image_sizes"][image]
+    return height, width
+
+
+def pixel_values(spec: dict, num_images: int) -> list[np.ndarray]:
+    """[3, height, width] of each image; the first images are the same whatever their number."""
+    shapes = [(3, *image_size(spec, image)) for image in range(num_images)]
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    bytes_ = np.floor(256.0 * uniform("pixel_values", sum(sizes)))
+    values = (bytes_ / 64.0 - 2.0).astype(np.float32)  # exact
+    parts = np.split(values, np.cumsum(sizes)[:-1]) if sizes else []
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def load_spec(name: str) -> dict:
@@ -67,11 +78,11 @@ def write_checkpoint(spec: dict, directory: str | pathlib.Path) -> None:
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
 
 
-def build(spec: dict) -> LlavaForConditionalGeneration:
+def build(spec: dict) -> PreTrainedModel:
     """The model as transformers reads it from such a directory: float32, eager attention."""
     with tempfile.TemporaryDirectory() as directory:
         write_checkpoint(spec, directory)
-        model, info = LlavaForConditionalGeneration.from_pretrained(
+        model, info = AutoModelForImageTextToText.from_pretrained(
             directory, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
         )
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):

@@ -45,7 +45,7 @@ class Case:
     shows: tuple = (mixed_heads,)  # conditions the prompt is chosen for
 
     def var_settings(self, spec: dict) -> VarSettings:
-        num_layers = spec["config"]["text_config"]["num_hidden_layers"]
+        num_layers = spec["config"].get("text_config", spec["config"])["num_hidden_layers"]
         paper = VarSettings(
             mode="ON",
             variant=PAPER,
@@ -108,6 +108,9 @@ CASES = (
     Case("biases", "qwen2", ADJACENT_IMAGES, {"rho": 0.5}, maps=True, shows=()),
     Case("head_norms", "qwen3", ONE_IMAGE, {"rho": 0.5}, maps=True, shows=()),
     Case("authors_head_norms", "qwen3", IMAGE_FIRST, {"first_layer": 0}, AUTHORS_CODE, shows=()),
+    Case("mrope", "qwen2_vl", SEPARATED_IMAGES, {"rho": 0.5}, maps=True),
+    Case("authors_mrope", "qwen2_vl", SEVERAL_TURNS, {"first_layer": 0}, AUTHORS_CODE, shows=()),
+    Case("windows", "qwen2_5_vl", SEPARATED_IMAGES, {"rho": 0.5}, maps=True),
     Case("two_images_p_one", "llama3_rope", SEPARATED_IMAGES, {"rho": 0.8, "p": 1.0}),
     Case("authors_adjacent_images", "llama3_rope", ADJACENT_IMAGES, {"rho": 0.8}, AUTHORS_CODE),
     Case(

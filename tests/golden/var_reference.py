@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from transformers import LlavaForConditionalGeneration, PretrainedConfig
+from transformers import PretrainedConfig, PreTrainedModel
 
 PAPER = "PAPER"
 AUTHORS_CODE = "AUTHORS_CODE"
@@ -90,6 +90,34 @@ def inverse_frequencies(config: PretrainedConfig) -> np.ndarray:
     return keep * frequencies + (1.0 - keep) * frequencies / rope["factor"]
 
 
+def rope_positions(prompt: Prompt, num_tokens: int) -> np.ndarray:
+    """[3, T]: M-RoPE's time, height and width of each token. Text counts on in all three; an image has one time,
+    and its rows and columns count from there; what follows goes on after the larger of them."""
+    positions, next_position = np.zeros((3, num_tokens), int), 0
+    starts = {begin: (end, cols) for begin, end, _, cols in prompt.spans}
+    token = 0
+    while token < num_tokens:
+        if token in starts:
+            end, cols = starts[token]
+            index = np.arange(end - token)
+            positions[:, token:end] = next_position + np.stack([index * 0, index // cols, index % cols])
+            next_position, token = positions[:, token:end].max() + 1, end
+        else:
+            positions[:, token] = next_position
+            next_position, token = next_position + 1, token + 1
+    return positions
+
+
+def rope_angles(config: PretrainedConfig, prompt: Prompt, num_tokens: int) -> np.ndarray:
+    """[T, D / 2]"""
+    frequencies = inverse_frequencies(config)
+    sections = config.rope_parameters.get("mrope_section")
+    if sections is None:
+        return np.arange(num_tokens)[:, None] * frequencies
+    axis_of_pair = np.repeat([0, 1, 2], sections)
+    return rope_positions(prompt, num_tokens)[axis_of_pair].T * frequencies
+
+
 def rotate(x: np.ndarray, angles: np.ndarray) -> np.ndarray:
     """x [T, H, D], angles [T, D / 2]; component c turns together with component c + D / 2."""
     first, second = np.split(x, 2, axis=-1)
@@ -147,9 +175,9 @@ def redistribute(
 
 
 class Decoder:
-    """A LLaVA model's language model."""
+    """A model's language model."""
 
-    def __init__(self, model: LlavaForConditionalGeneration, sink_dimensions: Sequence[int]) -> None:
+    def __init__(self, model: PreTrainedModel, sink_dimensions: Sequence[int]) -> None:
         self.config = model.config.text_config
         self.sink_dimensions = sink_dimensions
         state = {name: tensor.numpy().astype(np.float64) for name, tensor in model.state_dict().items()}
@@ -157,8 +185,8 @@ class Decoder:
         self.weights = {name[len(prefix) :]: w for name, w in state.items() if name.startswith(prefix)}
         self.lm_head = state["lm_head.weight"]
 
-    def embed(self, prompt: Prompt, image_features: np.ndarray, generated: Iterable[int] = ()) -> np.ndarray:
-        """[T, C]: image_features [n, P, C] stand where the prompt has visual tokens."""
+    def embed(self, prompt: Prompt, image_features: Sequence[np.ndarray], generated: Iterable[int] = ()) -> np.ndarray:
+        """[T, C]: each image's features [P, C] stand where the prompt has its visual tokens."""
         x = self.weights["embed_tokens.weight"][[*prompt.input_ids, *generated]]
         for (begin, end, _, _), features in zip(prompt.spans, image_features, strict=True):
             x[begin:end] = features
@@ -216,15 +244,7 @@ class Decoder:
         """[T, C]; leaves what VAR saw and did in `evidence`."""
         heads, kv_heads = self.config.num_attention_heads, self.config.num_key_value_heads
         head_dim, num_tokens = head_size(self.config), len(x)
-        attn = f"layers.{layer}.self_attn"
-        h = self.norm(f"layers.{layer}.input_layernorm", x)
-        q = self.linear(f"{attn}.q_proj", h).reshape(num_tokens, heads, head_dim)
-        k = self.linear(f"{attn}.k_proj", h).reshape(num_tokens, kv_heads, head_dim)
-        v = self.linear(f"{attn}.v_proj", h).reshape(num_tokens, kv_heads, head_dim)
-        if f"{attn}.q_norm.weight" in self.weights:
-            q, k = self.norm(f"{attn}.q_norm", q), self.norm(f"{attn}.k_norm", k)
-        angles = np.arange(num_tokens)[:, None] * inverse_frequencies(self.config)
-        q, k = rotate(q, angles), rotate(k, angles)
+        q, k, v = self.queries_keys_values(layer, x, prompt)
 
         out = np.zeros_like(q)  # [T, H, D]
         for row in range(num_tokens):
@@ -240,7 +260,23 @@ class Decoder:
                     evidence.attention.setdefault((row, layer), []).append((before, a))
                     evidence.gap = min(evidence.gap, gap)
                 out[row, head] = a @ v[seen, kv_head]
-        return self.linear(f"{attn}.o_proj", out.reshape(num_tokens, heads * head_dim))
+        return self.linear(f"layers.{layer}.self_attn.o_proj", out.reshape(num_tokens, heads * head_dim))
+
+    def queries_keys_values(
+        self, layer: int, x: np.ndarray, prompt: Prompt
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """[T, H or Hkv, D], rotated."""
+        heads, kv_heads = self.config.num_attention_heads, self.config.num_key_value_heads
+        head_dim, num_tokens = head_size(self.config), len(x)
+        attn = f"layers.{layer}.self_attn"
+        h = self.norm(f"layers.{layer}.input_layernorm", x)
+        q = self.linear(f"{attn}.q_proj", h).reshape(num_tokens, heads, head_dim)
+        k = self.linear(f"{attn}.k_proj", h).reshape(num_tokens, kv_heads, head_dim)
+        v = self.linear(f"{attn}.v_proj", h).reshape(num_tokens, kv_heads, head_dim)
+        if f"{attn}.q_norm.weight" in self.weights:
+            q, k = self.norm(f"{attn}.q_norm", q), self.norm(f"{attn}.k_norm", k)
+        angles = rope_angles(self.config, prompt, num_tokens)
+        return rotate(q, angles), rotate(k, angles), v
 
 
 @dataclass
@@ -252,7 +288,7 @@ class Generation:
 
 
 def generate(
-    decoder: Decoder, prompt: Prompt, image_features: np.ndarray, settings: VarSettings, num_tokens: int
+    decoder: Decoder, prompt: Prompt, image_features: Sequence[np.ndarray], settings: VarSettings, num_tokens: int
 ) -> Generation:
     """Greedy decoding that stops at nothing."""
     tokens, step_logits, greedy_gap = [], [], math.inf

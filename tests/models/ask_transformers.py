@@ -7,18 +7,24 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 TOKENS = 8
-QUESTION = "What do you see?"
-PICTURE = pathlib.Path(__file__).resolve().parents[1] / "golden" / "images" / "files" / "interlaced.png"
+PICTURES = pathlib.Path(__file__).resolve().parents[1] / "golden" / "images" / "files"
+# Parts with a picture's file are images, other parts are texts.
+CONVERSATION = [["user", ["interlaced.png", "What do you see?"]]]
+
+
+def content(part: str) -> dict:
+    if part.endswith(".png"):
+        return {"type": "image", "image": Image.open(PICTURES / part)}
+    return {"type": "text", "text": part}
 
 
 @torch.no_grad()
-def answer(directory: pathlib.Path) -> dict:
+def answer(directory: pathlib.Path, conversation: list) -> dict:
     """{"tokens", "logprobs", "gap"}: greedily, in float32. Raises what transformers raises."""
     processor = AutoProcessor.from_pretrained(directory)
     model = AutoModelForImageTextToText.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager")
-    content = [{"type": "image", "image": Image.open(PICTURE)}, {"type": "text", "text": QUESTION}]
     inputs = processor.apply_chat_template(
-        [{"role": "user", "content": content}],
+        [{"role": role, "content": [content(part) for part in parts]} for role, parts in conversation],
         add_generation_prompt=True,
         tokenize=True,
         return_dict=True,

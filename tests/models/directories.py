@@ -21,15 +21,38 @@ INDEX = "model.safetensors.index.json"
 
 IMAGE_TOKEN = 159
 CHAT_TEMPLATE = (GOLDEN / "text" / "byte_level" / "chat_template.jinja").read_text()
+# As Qwen2-VL's does: the default system message, and a picture between its two tokens.
+QWEN_CHAT_TEMPLATE = """{%- if messages[0]['role'] != 'system' -%}
+    {{- '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' -}}
+{%- endif -%}
+{%- for message in messages -%}
+    {{- '<|im_start|>' + message['role'] + '\\n' -}}
+    {%- if message['content'] is string -%}{{- message['content'] -}}{%- else -%}
+        {%- for part in message['content'] -%}
+            {%- if part['type'] == 'image' or 'image' in part or 'image_url' in part -%}
+                {{- '<|vision_start|><|image_pad|><|vision_end|>' -}}
+            {%- elif 'text' in part -%}{{- part['text'] -}}{%- endif -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{- '<|im_end|>\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif -%}
+"""
+QWEN_TOKENS = {150: "<|vision_start|>", 151: "<|vision_end|>", 158: "<|video_pad|>", IMAGE_TOKEN: "<|image_pad|>"}
 
 
-def tokenizer() -> dict:
+def is_qwen(spec: dict) -> bool:
+    return spec["config"]["model_type"].startswith("qwen2")
+
+
+def tokenizer(image_tokens: dict[int, str]) -> dict:
     """Of single bytes: newline, space and printable ASCII; the other ids are bytes of longer characters."""
     name = {byte: chr(byte) for byte in [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]}
     name |= {byte: chr(0x100 + i) for i, byte in enumerate(byte for byte in range(256) if byte not in name)}
     ids = [ord("\n"), *range(0x20, 0x7F), *range(0x80, 0x100)]
     vocabulary = {name[byte]: 3 + i for i, byte in enumerate(ids[: IMAGE_TOKEN - 3])}
-    special = {0: "<|endoftext|>", 1: "<|im_start|>", 2: "<|im_end|>", IMAGE_TOKEN: "<image>"}
+    vocabulary = {piece: i for piece, i in vocabulary.items() if i not in image_tokens}
+    special = {0: "<|endoftext|>", 1: "<|im_start|>", 2: "<|im_end|>", **image_tokens}
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     return {
@@ -42,13 +65,29 @@ def tokenizer() -> dict:
 
 
 def base_files(spec: dict) -> dict[str, dict | str]:
-    side, config = spec["image_size"], spec["config"]
-    return {
+    config = spec["config"]
+    shared = {
         "config.json": config,
         "generation_config.json": {"bos_token_id": 1, "eos_token_id": 2},
-        "tokenizer.json": tokenizer(),
+        "tokenizer.json": tokenizer(QWEN_TOKENS if is_qwen(spec) else {IMAGE_TOKEN: "<image>"}),
         "tokenizer_config.json": {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"},
-        "chat_template.jinja": CHAT_TEMPLATE,
+        "chat_template.jinja": QWEN_CHAT_TEMPLATE if is_qwen(spec) else CHAT_TEMPLATE,
+    }
+    if is_qwen(spec):
+        vision = config["vision_config"]
+        return shared | {
+            "preprocessor_config.json": {
+                "image_processor_type": "Qwen2VLImageProcessor",
+                "processor_class": "Qwen2VLProcessor" if config["model_type"] == "qwen2_vl" else "Qwen2_5_VLProcessor",
+                "min_pixels": 256,
+                "max_pixels": 4096,
+                "patch_size": vision["patch_size"],
+                "temporal_patch_size": vision["temporal_patch_size"],
+                "merge_size": vision["spatial_merge_size"],
+            },
+        }
+    side = spec["image_size"]
+    return shared | {
         "preprocessor_config.json": {
             "image_processor_type": "CLIPImageProcessor",
             "size": {"shortest_edge": side},

@@ -14,7 +14,7 @@ import tempfile
 import torch
 import transformers
 
-from ask_transformers import PICTURE, QUESTION, answer
+from ask_transformers import CONVERSATION, PICTURES, answer
 from directories import base_files, write_directory
 from tiny_model import load_spec
 from variant_parts import FIFTH, THIRD
@@ -33,7 +33,7 @@ def ask(variant: dict) -> dict:
         directory.mkdir(parents=True)
         write_directory(directory, variant)
         try:
-            result = answer(directory)
+            result = answer(directory, variant.get("conversation", CONVERSATION))
         except Exception as error:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}".replace(str(directory), "DIR")
             return {"refused": reason[:MAX_REASON]}
@@ -66,7 +66,7 @@ def outcome(variant: dict, result: dict, results: dict[str, dict]) -> str:
 
 def question(entry: dict) -> dict:
     """What transformers' answer depends on."""
-    return {key: entry.get(key) for key in ("spec", "files", "weights", "hub_cache")}
+    return {key: entry.get(key) for key in ("spec", "files", "weights", "hub_cache", "conversation")}
 
 
 def known_answers(head: dict) -> dict[str, tuple[dict, dict]]:
@@ -74,7 +74,7 @@ def known_answers(head: dict) -> dict[str, tuple[dict, dict]]:
     if not OUT.exists():
         return {}
     stored = json.loads(OUT.read_text())
-    if {key: stored[key] for key in head} != head:
+    if {key: stored.get(key) for key in head} != head:
         return {}
     answers = {}
     for entry in stored["variants"]:
@@ -112,8 +112,8 @@ def main() -> None:
     specs = sorted({variant["spec"] for variant in variants()})
     head = {
         "transformers": transformers.__version__,
-        "picture": str(PICTURE.relative_to(REPOSITORY)),
-        "question": QUESTION,
+        "pictures": str(PICTURES.relative_to(REPOSITORY)),
+        "conversation": CONVERSATION,
         "files": {spec: {k: v for k, v in base_files(load_spec(spec)).items() if k != "config.json"} for spec in specs},
     }
     results = find_answers(variants(), {} if arguments.anew else known_answers(head))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from config_variants import config_variants, rope_variants, text_config_variants, vision_variants
 from file_variants import generation_variants, image_processor_variants, processor_variants
+from qwen2_vl_variants import qwen2_vl_variants
 from variant_parts import INDEX, Removed
 from weight_variants import weight_variants
 
@@ -34,6 +35,7 @@ def variants() -> list[dict]:
         instead: str | None = None,
         weights: dict | None = None,
         hub_cache: bool = False,
+        conversation: list | None = None,
         **files: object,
     ) -> None:
         names = {
@@ -58,6 +60,7 @@ def variants() -> list[dict]:
         variant = {"name": name, "spec": spec, "files": changes}
         variant |= {"weights": weights} if weights else {}
         variant |= {"hub_cache": True} if hub_cache else {}
+        variant |= {"conversation": conversation} if conversation else {}
         variant |= {"says": [says] if isinstance(says, str) else list(says)} if says else {}
         variant |= {"instead": instead} if instead else {}
         found[name] = variant
@@ -70,4 +73,5 @@ def variants() -> list[dict]:
     image_processor_variants(add)
     processor_variants(add)
     weight_variants(add)
+    qwen2_vl_variants(add)
     return list(found.values())

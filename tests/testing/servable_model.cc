@@ -79,7 +79,7 @@ json Tokenizer() {
 }  // namespace
 
 ServableModel::ServableModel(const std::string& name) : tiny_(name) {
-  const int side = tiny_.image_size();
+  const int side = tiny_.image_size().height;
   Write("tokenizer.json", Tokenizer().dump());
   Write("tokenizer_config.json", json({{"bos_token", "<|im_start|>"}, {"eos_token", "<|im_end|>"}}).dump());
   Write("chat_template.jinja", kTemplate);

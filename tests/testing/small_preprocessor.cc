@@ -19,7 +19,7 @@ absl::StatusOr<std::unique_ptr<const chat::Preprocessor>> LoadPreprocessor(const
   return chat::Preprocessor::Load(dir,
                                   std::make_unique<const image::ClipImageProcessor>(
                                       config, MakeLayout(visual_tokens, 2, 2, image_token_id)),
-                                  image_token_id, vocabulary);
+                                  {image_token_id, "<image>"}, vocabulary);
 }
 
 std::unique_ptr<const chat::Preprocessor> LoadSmallPreprocessor() {

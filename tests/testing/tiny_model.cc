@@ -146,18 +146,48 @@ std::unique_ptr<const model::VisionLanguageModel> TinyModel::Load(backend::Backe
   options.quantize_bits = quantize_bits;
   auto config = model::ModelConfig::Load(dir());
   EXPECT_TRUE(config.ok()) << config.status();
-  auto model = model::VisionLanguageModel::Load(options, *std::move(config), image_size(), image_size());
+  auto model = model::VisionLanguageModel::Load(options, *std::move(config), LargestImage());
   EXPECT_TRUE(model.ok()) << model.status();
   return *std::move(model);
 }
 
+TinyModel::Size TinyModel::image_size(int n) const {
+  if (!spec_.contains("image_sizes")) {
+    const auto side = spec_["image_size"].get<int>();
+    return {side, side};
+  }
+  const json& size = spec_["image_sizes"].at(n);
+  return {size[0].get<int>(), size[1].get<int>()};
+}
+
+std::pair<int, int> TinyModel::image_grid(int n) const {
+  const json& vision = spec_["config"]["vision_config"];
+  const int side = vision["patch_size"].get<int>() * vision.value("spatial_merge_size", 1);
+  return {image_size(n).height / side, image_size(n).width / side};
+}
+
+image::ImageShape TinyModel::LargestImage() const {
+  Size largest;
+  const size_t sizes = spec_.contains("image_sizes") ? spec_["image_sizes"].size() : 1;
+  for (size_t n = 0; n < sizes; ++n) {
+    const Size size = image_size(static_cast<int>(n));
+    if (size.height * size.width > largest.height * largest.width) largest = size;
+  }
+  const int patches = largest.height * largest.width;  // more than there are
+  return {.height = largest.height, .width = largest.width, .layout = MakeLayout(patches, 1, patches)};
+}
+
 std::shared_ptr<const ProcessedImage> TinyModel::Picture(int n) const {
   auto image = std::make_shared<ProcessedImage>();
-  image->height = image->width = image_size();
+  image->height = image_size(n).height;
+  image->width = image_size(n).width;
   image->normalization = PictureNormalization();
-  const uint64_t size = static_cast<uint64_t>(image_size()) * image_size();  // of a channel
+  uint64_t begin = 0;  // of the picture in the numbers of all
+  for (int before = 0; before < n; ++before)
+    begin += uint64_t{3} * image_size(before).height * image_size(before).width;
+  const uint64_t size = static_cast<uint64_t>(image->height) * image->width;  // of a channel
   for (uint64_t i = 0; i < 3 * size; ++i) {
-    const uint64_t at = n * 3 * size + i % 3 * size + i / 3;  // the goldens have one channel after the other
+    const uint64_t at = begin + i % 3 * size + i / 3;  // the goldens have one channel after the other
     image->rgb.push_back(static_cast<uint8_t>(Hash("pixel_values", at) >> 56));
   }
   image->digest.fill(static_cast<uint8_t>(n + 1));

@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "server/base/prompt.h"
@@ -40,7 +41,14 @@ class TinyModel {
 
   const std::string& dir() const { return dir_.path(); }
   const nlohmann::json& spec() const { return spec_; }
-  int image_size() const { return spec_["image_size"].get<int>(); }
+  // Of the n-th picture, in pixels; they all are squares of one size, or differ.
+  struct Size {
+    int height = 0;
+    int width = 0;
+  };
+  Size image_size(int n = 0) const;
+  // Its visual tokens, down and across.
+  std::pair<int, int> image_grid(int n) const;
   const FileTensors& weights() const { return weights_; }
 
   // Runs on the device that the environment variable VARSERVE_TEST_DEVICE names ("cuda"), else on the CPU.
@@ -49,6 +57,8 @@ class TinyModel {
       backend::BackendKind backend = backend::BackendKind::kAuto, const std::string& dtype = "float32",
       int quantize_bits = 0) const;
 
+  // A shape that no picture exceeds.
+  image::ImageShape LargestImage() const;
   // The n-th of the model's made-up pictures.
   std::shared_ptr<const ProcessedImage> Picture(int n) const;
   // A prompt with pictures 0, 1, ... at `spans`, each [begin, end, rows, cols].

@@ -61,7 +61,11 @@ absl::Status ProbeLayers(const model::VisionLanguageModel& model, std::shared_pt
 
   return model::CatchTorchErrors([&] {
     const at::Device device = model.device();
-    model::StepInput input(plan, config.num_hidden_layers, KvCache::kBlockSize, /*padding=*/{});
+    model::StepInput input(plan,
+                           {.num_layers = config.num_hidden_layers,
+                            .block_size = KvCache::kBlockSize,
+                            .mrope = config.rope.num_axes() > 1},
+                           /*padding=*/{});
     // One map of attention for each row.
     const int64_t num_rows = input.batch.num_rows();
     for (int64_t r = 0; r < num_rows; ++r) input.batch.rows[r].map = static_cast<int32_t>(r);

@@ -18,19 +18,21 @@ struct ModelConfig;
 
 // Pure functions, thread-safe.
 struct Family {
-  const char* model_type;  // in config.json
-  const char* name;        // for messages
+  const char* model_type;   // in config.json
+  const char* name;         // for messages
+  const char* image_token;  // that its processor writes for a picture if no file names another one
   // Reads decoder, vision tower, projector and image token out of config.json. Records errors in
   // `fields`.
   void (*read_config)(JsonFields& fields, ModelConfig& config);
   // The name by which the model asks for a stored weight: language_model.{embed_tokens,layers.N...,norm},
-  // lm_head, vision_tower..., multi_modal_projector....
+  // lm_head, vision_tower..., multi_modal_projector.... Qwen's projector, the merger, is part of the tower.
   std::string (*canonical_weight_name)(const std::string& stored);
   // Preprocessing of pictures, and the tokens of an image in the prompt. Reads the directory's
   // preprocessor_config.json and processor_config.json. Errors name file and field, also if they disagree
-  // with config.json.
+  // with config.json. max_image_tokens: the most visual tokens of an image; 0: what the files say.
+  // INVALID_ARGUMENT if the family's images all have one size.
   absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> (*image_processor)(
-      const ModelConfig& config, const std::filesystem::path& model_dir);
+      const ModelConfig& config, const std::filesystem::path& model_dir, int max_image_tokens);
 };
 
 // nullptr if there is none.
@@ -38,6 +40,8 @@ const Family* FindFamily(absl::string_view model_type);
 // For messages: `LLaVA models, "llava"`.
 std::string KnownFamilies();
 
-extern const Family kLlava;  // llava.cc
+extern const Family kLlava;      // llava.cc
+extern const Family kQwen2Vl;    // qwen2_vl.cc
+extern const Family kQwen2_5Vl;  // qwen2_vl.cc
 
 }  // namespace varserve::model

@@ -48,7 +48,10 @@ int32_t ReadImageToken(JsonFields& fields, int vocab_size) {
 
 void ReadConfig(JsonFields& fields, ModelConfig& c) {
   c.vision = ReadVisionConfig(fields);
-  c.decoder = ReadDecoderConfig(fields);
+  JsonFields text = fields.Object("text_config");
+  c.decoder = ReadDecoderConfig(fields, text,
+                                text.Choice("model_type", "llama", {"llama", "mistral", "qwen2", "qwen3"}));
+  RefuseQuantizedPart(text);
   c.vision_feature_layers = ReadFeatureLayers(fields, c.vision.num_hidden_layers);
   c.drop_class_token =
       fields.Choice("vision_feature_select_strategy", "default", {"default", "full"}) == "default";
@@ -130,7 +133,11 @@ absl::Status CheckNumTokens(const std::filesystem::path& model_dir, int height, 
 }
 
 absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> MakeImageProcessor(
-    const ModelConfig& config, const std::filesystem::path& model_dir) {
+    const ModelConfig& config, const std::filesystem::path& model_dir, int max_image_tokens) {
+  if (max_image_tokens > 0) {
+    return absl::InvalidArgumentError(
+        "--max_image_tokens: all images of a LLaVA model have the same number of tokens; leave the flag out");
+  }
   ASSIGN_OR_RETURN(const auto processor, image::ClipImageProcessorConfig::Load(model_dir));
   ASSIGN_OR_RETURN(ImageLayout layout, LayoutOf(config, processor.height(), processor.width()));
   RETURN_IF_ERROR(CheckProcessorClass(model_dir));
@@ -143,6 +150,7 @@ absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> MakeImageProcessor(
 
 const Family kLlava = {.model_type = "llava",
                        .name = "LLaVA",
+                       .image_token = "<image>",
                        .read_config = ReadConfig,
                        .canonical_weight_name = CanonicalWeightName,
                        .image_processor = MakeImageProcessor};

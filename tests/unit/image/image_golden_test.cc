@@ -10,6 +10,7 @@
 #include "nlohmann/json.hpp"
 #include "server/base/status_macros.h"
 #include "server/image/image_decoder.h"
+#include "server/image/qwen2_vl_image_processor.h"
 #include "tests/testing/clip_image_processor.h"
 #include "tests/testing/files.h"
 
@@ -23,12 +24,21 @@ const Json& Goldens() {
   return goldens;
 }
 
+std::unique_ptr<const ImageProcessor> MakeProcessor(const Json& config) {
+  if (config["image_processor_type"] != "Qwen2VLImageProcessor") {
+    return std::make_unique<const ClipImageProcessor>(varserve::testing::MakeClipProcessor(config));
+  }
+  const auto parsed = Qwen2VlImageProcessorConfig::Parse(config);
+  EXPECT_TRUE(parsed.ok()) << parsed.status();
+  return std::make_unique<const Qwen2VlImageProcessor>(*parsed, /*image_token=*/9, /*max_tokens=*/0);
+}
+
 absl::StatusOr<ProcessedImage> Process(const std::string& file, const Json& config) {
-  const ClipImageProcessor processor = varserve::testing::MakeClipProcessor(config);
+  const std::unique_ptr<const ImageProcessor> processor = MakeProcessor(config);
   const std::string bytes = ReadFile(RepositoryPath("tests/golden/images/files") / file);
   ASSIGN_OR_RETURN(const ImageInfo info, ReadImageInfo(bytes, {}));
-  ASSIGN_OR_RETURN(const auto plan, processor.MakePlan(info.width, info.height, info.orientation));
-  return processor.Process(plan, [&](RowSink& rows) { return DecodeImage(bytes, rows, NeverStop); });
+  ASSIGN_OR_RETURN(const auto plan, processor->MakePlan(info.width, info.height, info.orientation));
+  return processor->Process(plan, [&](RowSink& rows) { return DecodeImage(bytes, rows, NeverStop); });
 }
 
 // The 8 bit pixels of a case. [height, width, 3]
@@ -76,6 +86,10 @@ TEST(ImageGoldenTest, FloatPixelsAreBitForBitTransformers) {
   for (const Json& golden : Goldens()["hashes"]) {
     const absl::StatusOr<ProcessedImage> image = Process(golden["file"], golden["config"]);
     ASSERT_TRUE(image.ok()) << image.status();
+    if (golden.contains("height")) {
+      EXPECT_EQ(image->height, golden["height"]) << golden["file"];
+      EXPECT_EQ(image->width, golden["width"]) << golden["file"];
+    }
     const std::vector<float> pixels = image->Pixels();
     const Digest digest =
         Sha256({{reinterpret_cast<const char*>(pixels.data()), pixels.size() * sizeof(float)}});

@@ -24,6 +24,31 @@ constexpr char kOldHub[] = R"({
                     "vocab_size": 32000},
   "vision_feature_layer": -2, "vision_feature_select_strategy": "default", "vocab_size": 32064})";
 
+// Fields and values as published for Qwen2.5-VL-3B and Qwen2-VL-2B: the decoder's are at the top.
+constexpr char kQwen2_5Vl[] = R"({
+  "architectures": ["Qwen2_5_VLForConditionalGeneration"], "model_type": "qwen2_5_vl", "attention_dropout": 0.0,
+  "bos_token_id": 151643, "eos_token_id": 151645, "vision_start_token_id": 151652, "vision_end_token_id": 151653,
+  "vision_token_id": 151654, "image_token_id": 151655, "video_token_id": 151656, "hidden_act": "silu",
+  "hidden_size": 2048, "initializer_range": 0.02, "intermediate_size": 11008, "max_position_embeddings": 128000,
+  "max_window_layers": 70, "num_attention_heads": 16, "num_hidden_layers": 36, "num_key_value_heads": 2,
+  "rms_norm_eps": 1e-06, "rope_theta": 1000000.0, "sliding_window": 32768, "tie_word_embeddings": true,
+  "torch_dtype": "bfloat16", "use_cache": true, "use_sliding_window": false, "vocab_size": 151936,
+  "vision_config": {"depth": 32, "hidden_act": "silu", "hidden_size": 1280, "intermediate_size": 3420,
+                    "num_heads": 16, "in_chans": 3, "out_hidden_size": 2048, "patch_size": 14,
+                    "spatial_merge_size": 2, "spatial_patch_size": 14, "window_size": 112,
+                    "fullatt_block_indexes": [7, 15, 23, 31], "tokens_per_second": 2, "temporal_patch_size": 2},
+  "rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]}})";
+constexpr char kQwen2Vl[] = R"({
+  "architectures": ["Qwen2VLForConditionalGeneration"], "model_type": "qwen2_vl", "image_token_id": 151655,
+  "hidden_act": "silu", "hidden_size": 1536, "intermediate_size": 8960, "max_position_embeddings": 32768,
+  "max_window_layers": 28, "num_attention_heads": 12, "num_hidden_layers": 28, "num_key_value_heads": 2,
+  "rms_norm_eps": 1e-06, "rope_theta": 1000000.0, "sliding_window": 32768, "tie_word_embeddings": true,
+  "use_sliding_window": false, "vocab_size": 151936,
+  "vision_config": {"depth": 32, "embed_dim": 1280, "mlp_ratio": 4, "num_heads": 16, "in_chans": 3,
+                    "hidden_size": 1536, "patch_size": 14, "spatial_merge_size": 2, "spatial_patch_size": 14,
+                    "temporal_patch_size": 2},
+  "rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]}})";
+
 absl::StatusOr<ModelConfig> Load(const std::string& config,
                                  const std::string& generation = R"({"eos_token_id": 2})") {
   const testing::TempDir dir;
@@ -105,8 +130,8 @@ TEST(ModelConfigTest, NamesFileAndField) {
   EXPECT_TRUE(absl::IsNotFound(ModelConfig::Load("/nowhere").status()));
   EXPECT_THAT(Problem("not json"),
               HasSubstr("config.json: not a JSON object: parse error at line 1, column 2"));
-  EXPECT_THAT(Problem(R"({"model_type": "qwen2_vl"})"),
-              HasSubstr("model_type is \"qwen2_vl\"; this server loads only LLaVA"));
+  EXPECT_THAT(Problem(R"({"model_type": "mllama"})"),
+              HasSubstr("model_type is \"mllama\"; this server loads only LLaVA"));
   const auto with = [](const std::string& vision, const std::string& text, const std::string& rest = "") {
     const auto config = Load(R"({"model_type": "llava", "vision_config": {)" + vision +
                              R"(}, "text_config": {)" + text + "}" + rest + "}");
@@ -153,6 +178,36 @@ TEST(ModelConfigTest, OddNumbersAreRefused) {
     const std::string generation = absl::StrCat(R"({"eos_token_id": )", number, "}");
     EXPECT_FALSE(Load(R"({"model_type": "llava", "image_token_index": 5})", generation).ok()) << generation;
   }
+}
+
+TEST(ModelConfigTest, Qwen2_5VlAsPublished) {
+  const auto c = Load(kQwen2_5Vl);
+  ASSERT_TRUE(c.ok()) << c.status();
+  EXPECT_EQ(c->decoder.model_type, "qwen2_5_vl_text");
+  EXPECT_EQ(c->decoder.head_dim, 128);
+  EXPECT_TRUE(c->decoder.qkv_bias);
+  EXPECT_TRUE(c->decoder.tie_word_embeddings);
+  EXPECT_EQ(c->decoder.rope.theta, 1e6);
+  EXPECT_THAT(c->decoder.rope.mrope_section, ElementsAre(16, 24, 24));
+  EXPECT_EQ(c->decoder.rope.num_axes(), 3);
+  EXPECT_EQ(c->vision.kind, VisionConfig::Kind::kQwen2_5Vl);
+  EXPECT_EQ(c->vision.hidden_size, 1280);
+  EXPECT_EQ(c->vision.intermediate_size, 3420);
+  EXPECT_EQ(c->vision.window_size, 112);
+  EXPECT_THAT(c->vision.full_attention_layers, ElementsAre(7, 15, 23, 31));
+  EXPECT_EQ(c->image_token_id, 151655);
+}
+
+TEST(ModelConfigTest, Qwen2VlAsPublished) {
+  const auto c = Load(kQwen2Vl);
+  ASSERT_TRUE(c.ok()) << c.status();
+  EXPECT_EQ(c->decoder.model_type, "qwen2_vl_text");
+  EXPECT_EQ(c->decoder.num_key_value_heads, 2);
+  EXPECT_EQ(c->vision.kind, VisionConfig::Kind::kQwen2Vl);
+  EXPECT_EQ(c->vision.hidden_size, 1280);
+  EXPECT_EQ(c->vision.intermediate_size, 5120);
+  EXPECT_EQ(c->vision.window_size, 0);
+  EXPECT_TRUE(c->vision.quick_gelu);
 }
 
 }  // namespace

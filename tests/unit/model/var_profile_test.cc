@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "nlohmann/json.hpp"
 #include "server/model/model_config.h"
 #include "tests/testing/temp_dir.h"
@@ -17,6 +18,7 @@ DecoderConfig Vicuna7B() {
   DecoderConfig c;
   c.hidden_size = 4096;
   c.intermediate_size = 11008;
+  c.model_type = "llama";
   c.num_hidden_layers = 32;
   c.num_attention_heads = 32;
   c.num_key_value_heads = 32;
@@ -48,17 +50,21 @@ TEST(VarProfileTest, OtherDecodersHaveNone) {
 absl::StatusOr<ModelConfig> Load(const PublishedDecoder& d, int vocab_size) {
   const testing::TempDir dir;
   dir.Write("generation_config.json", R"({"eos_token_id": 2})");
-  dir.Write("config.json", nlohmann::json{{"model_type", "llava"},
-                                          {"image_token_index", vocab_size - 1},
-                                          {"text_config",
-                                           {{"model_type", "llama"},
-                                            {"hidden_size", d.hidden_size},
-                                            {"num_hidden_layers", d.num_hidden_layers},
-                                            {"num_attention_heads", d.num_attention_heads},
-                                            {"num_key_value_heads", d.num_key_value_heads},
-                                            {"intermediate_size", d.intermediate_size},
-                                            {"vocab_size", vocab_size}}}}
-                               .dump());
+  const bool llava = d.model_type == std::string("llama");
+  const std::string family = llava ? "llava" : std::string(absl::StripSuffix(d.model_type, "_text"));
+  const char* const out_key = family == "qwen2_vl" ? "hidden_size" : "out_hidden_size";
+  nlohmann::json config = {{"model_type", family},
+                           {"image_token_id", vocab_size - 1},
+                           {"text_config",
+                            {{"model_type", d.model_type},
+                             {"hidden_size", d.hidden_size},
+                             {"num_hidden_layers", d.num_hidden_layers},
+                             {"num_attention_heads", d.num_attention_heads},
+                             {"num_key_value_heads", d.num_key_value_heads},
+                             {"intermediate_size", d.intermediate_size},
+                             {"vocab_size", vocab_size}}}};
+  if (!llava) config["vision_config"][out_key] = d.hidden_size;
+  dir.Write("config.json", config.dump());
   return ModelConfig::Load(dir.path());
 }
 

@@ -28,12 +28,13 @@ def report_data(question: PictureQuestion, evidence: Evidence) -> Json:
         "distinct_visual_sinks": report.distinct_visual_sinks,
     }
     image = base64.b64encode(question.image).decode()
+    region = _region(evidence)
     return {
         "model": {"name": model.name, "device": model.device, "dtype": model.dtype},
         "image": f"data:{media_type(question.image)};base64,{image}",
         "question": question.question,
-        "grid": {"rows": model.vision_tower.rows, "columns": model.vision_tower.columns},
-        "region": _region(evidence.started),
+        "grid": {"rows": region.rows, "columns": region.columns},
+        "region": {name: getattr(region, name) for name in ("left", "top", "right", "bottom")},
         "prompt_tokens": evidence.started.prompt_tokens,
         "visual_tokens": evidence.started.visual_tokens,
         "setting": _setting(report.effective),
@@ -72,9 +73,14 @@ def _setting(var: var_pb2.VarOptions) -> Json:
     } | {name: getattr(var, name) for name in _KNOBS}
 
 
-def _region(started: pb.Started) -> Json:
-    region = started.image_regions[0] if started.image_regions else pb.ImageRegion(right=1, bottom=1)
-    return {name: getattr(region, name) for name in ("left", "top", "right", "bottom")}
+def _region(evidence: Evidence) -> pb.ImageRegion:
+    """The picture's; from an older server, all of it in the model's one grid."""
+    regions = evidence.started.image_regions
+    region = regions[0] if regions else pb.ImageRegion(right=1, bottom=1)
+    if not region.rows:
+        tower = evidence.model.vision_tower
+        region.rows, region.columns = tower.rows, tower.columns
+    return region
 
 
 def _steps(evidence: Evidence) -> list[Json]:

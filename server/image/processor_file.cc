@@ -1,0 +1,70 @@
+#include "server/image/processor_file.h"
+
+#include <algorithm>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "server/base/model_files.h"
+
+namespace varserve::image {
+namespace {
+
+constexpr char kProcessorFile[] = "processor_config.json";
+constexpr char kNested[] = "image_processor";
+// transformers' values of `resample`, from Pillow.
+constexpr int kPillowBilinear = 2;
+constexpr int kPillowBicubic = 3;
+
+}  // namespace
+
+absl::StatusOr<ProcessorFile> ProcessorFile::Load(const std::filesystem::path& model_dir) {
+  for (const bool nested : {true, false}) {
+    const char* const name = nested ? kProcessorFile : kPreprocessorFile;
+    absl::StatusOr<nlohmann::json> json = ReadModelJson(model_dir, name);
+    if (absl::IsNotFound(json.status())) continue;
+    if (!json.ok()) return json.status();
+    if (nested && !JsonFields(*json, name).Has(kNested)) continue;
+    return ProcessorFile(nested, *std::move(json));
+  }
+  return absl::NotFoundError(absl::StrCat("image processor: neither ", kPreprocessorFile, " nor an ", kNested,
+                                          " in ", kProcessorFile, " found in the model directory ",
+                                          model_dir.string()));
+}
+
+JsonFields ProcessorFile::fields() const {
+  if (!nested_) return JsonFields(json_, kPreprocessorFile);
+  return JsonFields(json_, kProcessorFile).Object(kNested);
+}
+
+bool Flag(JsonFields& fields, const char* key, bool fallback) {
+  return !fields.IsNull(key) && fields.Bool(key, fallback);
+}
+
+ResizeFilter ReadFilter(JsonFields& fields) {
+  constexpr char kKey[] = "resample";
+  const int64_t filter = fields.Int(kKey, kPillowBicubic, INT64_MIN, INT64_MAX);
+  if (filter == kPillowBilinear) return ResizeFilter::kBilinear;
+  if (filter != kPillowBicubic) {
+    fields.FailWithValue(kKey, "which is not supported; supported: 2 (bilinear), 3 (bicubic)");
+  }
+  return ResizeFilter::kBicubic;
+}
+
+std::string ReadImageProcessorType(JsonFields& fields, const char* fallback,
+                                   std::initializer_list<absl::string_view> supported) {
+  constexpr char kKey[] = "image_processor_type";
+  const bool old = !fields.Has(kKey) && fields.Has("feature_extractor_type");
+  const char* const key = old ? "feature_extractor_type" : kKey;
+  std::string type = fields.Has(key) ? fields.String(key, "") : fallback;
+  if (old) type = absl::StrCat(absl::StripSuffix(type, "FeatureExtractor"), "ImageProcessor");
+  type = std::string(absl::StripSuffix(absl::StripSuffix(type, "Fast"), "Pil"));
+  if (std::find(supported.begin(), supported.end(), type) == supported.end()) {
+    fields.FailWithValue(key,
+                         absl::StrCat("which is not supported; supported: ", absl::StrJoin(supported, ", ")));
+  }
+  return type;
+}
+
+}  // namespace varserve::image

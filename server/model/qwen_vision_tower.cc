@@ -1,0 +1,199 @@
+#include "server/model/qwen_vision_tower.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace varserve::model {
+namespace {
+
+constexpr char kRoot[] = "vision_tower.";
+
+backend::LinearWeights LoadLinear(WeightLoader& weights, const backend::LayerOps& ops,
+                                  const std::string& name, int64_t outputs, int64_t inputs) {
+  return ops.Prepare(weights.Load(name + ".weight", {outputs, inputs}),
+                     weights.LoadFloat(name + ".bias", {outputs}));
+}
+
+// x * cos + rotate_half(x) * sin, in float32. x: [N, H, D]
+at::Tensor Rotated(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
+  const auto halves = x.to(at::kFloat).chunk(2, -1);
+  return at::cat({halves[0] * cos - halves[1] * sin, halves[1] * cos + halves[0] * sin}, -1)
+      .to(x.scalar_type());
+}
+
+}  // namespace
+
+QwenVisionTower::QwenVisionTower(const ModelConfig& config, const image::ImageShape& largest,
+                                 WeightLoader& weights, const backend::LayerOps& ops,
+                                 at::ScalarType activation_dtype)
+    : config_(config.vision),
+      largest_tokens_(largest.layout->size()),
+      decoder_width_(config.decoder.hidden_size),
+      ops_(ops),
+      dtype_(activation_dtype),
+      layers_(config.vision.num_hidden_layers) {
+  const int64_t width = config_.hidden_size;
+  const int64_t patch = config_.patch_size;
+  const int64_t merged = int64_t{config_.merge_size} * config_.merge_size * width;
+  const std::string root = kRoot;
+  const at::Tensor patches =
+      weights.Load(root + "patch_embed.proj.weight", {width, 3, config_.temporal_patch_size, patch, patch});
+  for (int i = 0; i < config_.num_hidden_layers; ++i) LoadLayer(i, weights);
+  merger_norm_.weight = weights.LoadFloat(root + "merger.ln_q.weight", {width});
+  if (config_.window_size == 0) merger_norm_.bias = weights.LoadFloat(root + "merger.ln_q.bias", {width});
+  merger_in_ = LoadLinear(weights, ops, root + "merger.mlp.0", merged, merged);
+  merger_out_ = LoadLinear(weights, ops, root + "merger.mlp.2", decoder_width_, merged);
+  if (patches.defined()) patch_embedding_ = ops.Prepare(patches.flatten(1));
+}
+
+void QwenVisionTower::LoadLayer(int i, WeightLoader& weights) {
+  const int64_t width = config_.hidden_size;
+  const int64_t inner = config_.intermediate_size;
+  const std::string at = absl::StrCat(kRoot, "blocks.", i, ".");
+  const bool gated = config_.window_size > 0;  // Qwen2.5-VL, which has RMS norms, too
+  Layer& layer = layers_[i];
+  layer.norm1.weight = weights.LoadFloat(at + "norm1.weight", {width});
+  layer.norm2.weight = weights.LoadFloat(at + "norm2.weight", {width});
+  layer.qkv = LoadLinear(weights, ops_, at + "attn.qkv", 3 * width, width);
+  layer.out = LoadLinear(weights, ops_, at + "attn.proj", width, width);
+  if (gated) {
+    const std::string gate = at + "mlp.gate_proj";
+    const std::string up = at + "mlp.up_proj";
+    layer.in =
+        ops_.Prepare(weights.LoadStacked({{gate + ".weight", inner}, {up + ".weight", inner}}, {width}),
+                     weights.LoadStackedFloat({{gate + ".bias", inner}, {up + ".bias", inner}}, {}));
+    layer.down = LoadLinear(weights, ops_, at + "mlp.down_proj", width, inner);
+    const std::vector<int>& full = config_.full_attention_layers;
+    layer.full = std::find(full.begin(), full.end(), i) != full.end();
+  } else {
+    layer.norm1.bias = weights.LoadFloat(at + "norm1.bias", {width});
+    layer.norm2.bias = weights.LoadFloat(at + "norm2.bias", {width});
+    layer.in = LoadLinear(weights, ops_, at + "mlp.fc1", inner, width);
+    layer.down = LoadLinear(weights, ops_, at + "mlp.fc2", width, inner);
+  }
+}
+
+QwenVisionTower::Grid QwenVisionTower::GridOf(int rows, int cols) const {
+  const int merge = config_.merge_size;
+  const int side =
+      config_.window_size > 0 ? config_.window_size / config_.patch_size / merge : std::max(rows, cols);
+  Grid grid{.order = OrderByWindows(rows, cols, side), .whole = {{1, int64_t{rows} * cols}}};
+  const int head_dim = config_.hidden_size / config_.num_attention_heads;
+  const at::Tensor frequencies =
+      at::pow(config_.rope_theta, at::arange(0, head_dim / 2, 2, at::kFloat) / (head_dim / 2)).reciprocal();
+  // Row and column of each patch, whose token's patches follow each other.
+  const at::Tensor tokens = at::tensor(grid.order.tokens, at::kLong).unsqueeze(1);  // [P, 1]
+  const at::Tensor patch = at::arange(merge * merge, at::kLong).unsqueeze(0);       // [1, M M]
+  const auto angles = [&](const at::Tensor& token, const at::Tensor& within) {
+    return (token * merge + within).flatten().to(at::kFloat).unsqueeze(1) * frequencies;  // [N, D / 4]
+  };
+  const at::Tensor all = at::cat({angles(tokens.div(cols, "floor"), patch.div(merge, "floor")),
+                                  angles(tokens.remainder(cols), patch.remainder(merge))},
+                                 -1)
+                             .unsqueeze(1);  // [N, 1, D / 2]
+  const at::Device device = patch_embedding_.weight.device();
+  grid.cos = all.cos().to(device);
+  grid.sin = all.sin().to(device);
+  return grid;
+}
+
+at::Tensor QwenVisionTower::Embed(const ProcessedImage& image, const Grid& grid) const {
+  const at::Device device = patch_embedding_.weight.device();
+  const int64_t patch = config_.patch_size;
+  const int64_t merge = config_.merge_size;
+  const int64_t rows = image.height / (patch * merge);
+  const int64_t cols = image.width / (patch * merge);
+  std::vector<float> values = image.Pixels();
+  const at::Tensor pixels = at::from_blob(values.data(), {3, image.height, image.width}).to(device);
+  const at::Tensor order = at::tensor(grid.order.tokens, at::kLong).to(device);
+  const at::Tensor patches =
+      pixels.view({3, rows, merge, patch, cols, merge, patch})
+          .permute({1, 4, 2, 5, 0, 3, 6})  // [rows, cols, M, M, 3, patch, patch]
+          .reshape({rows * cols, -1})
+          .index_select(0, order)
+          .view({rows * cols * merge * merge, 3, 1, patch, patch})
+          .to(dtype_)
+          .expand({-1, -1, config_.temporal_patch_size, -1, -1})  // a frame of a picture
+          .reshape({rows * cols * merge * merge, -1});
+  return ops_.Linear(patches, patch_embedding_);
+}
+
+at::Tensor QwenVisionTower::Normed(const Norm& norm, const at::Tensor& x) const {
+  if (norm.bias.defined()) {
+    return at::layer_norm(x, {x.size(-1)}, norm.weight.to(x.scalar_type()), norm.bias.to(x.scalar_type()),
+                          config_.layer_norm_eps);
+  }
+  at::Tensor out = at::empty_like(x);
+  ops_.RmsNorm(x, norm.weight, config_.layer_norm_eps, out);
+  return out;
+}
+
+at::Tensor QwenVisionTower::Attend(const Layer& layer, const Grid& grid, const at::Tensor& x) const {
+  const int64_t heads = config_.num_attention_heads;
+  const at::Tensor qkv = ops_.Linear(Normed(layer.norm1, x), layer.qkv).view({x.size(0), 3, heads, -1});
+  const at::Tensor q = Rotated(qkv.select(1, 0), grid.cos, grid.sin);  // [N, H, D]
+  const at::Tensor k = Rotated(qkv.select(1, 1), grid.cos, grid.sin);
+  const at::Tensor v = qkv.select(1, 2);
+  at::Tensor out = at::empty_like(x);  // [N, Cv]
+  int64_t first = 0;
+  for (const WindowGroup& group : layer.full ? grid.whole : grid.order.groups) {
+    const int64_t patches = group.tokens * config_.merge_size * config_.merge_size;
+    const int64_t count = group.windows * patches;
+    const auto windows = [&](const at::Tensor& part) {  // => [windows, H, patches, D]
+      return part.narrow(0, first, count).unflatten(0, {group.windows, patches}).transpose(1, 2);
+    };
+    const at::Tensor attended = at::scaled_dot_product_attention(windows(q), windows(k), windows(v));
+    out.narrow(0, first, count).view({group.windows, patches, heads, -1}).copy_(attended.transpose(1, 2));
+    first += count;
+  }
+  return ops_.Linear(out, layer.out);
+}
+
+at::Tensor QwenVisionTower::Mlp(const Layer& layer, const at::Tensor& x) const {
+  at::Tensor inner = ops_.Linear(Normed(layer.norm2, x), layer.in);
+  if (config_.window_size > 0) {
+    at::Tensor gated = at::empty({inner.size(0), config_.intermediate_size}, inner.options());
+    ops_.SiluMul(inner, gated);
+    inner = gated;
+  } else {
+    inner = config_.quick_gelu ? inner * at::sigmoid(1.702 * inner) : at::gelu(inner);
+  }
+  return ops_.Linear(inner, layer.down);
+}
+
+at::Tensor QwenVisionTower::Merge(const Grid& grid, const at::Tensor& x) const {
+  const auto tokens = static_cast<int64_t>(grid.order.tokens.size());
+  const at::Tensor merged = Normed(merger_norm_, x).view({tokens, -1});  // [P, M M Cv]
+  const at::Tensor visual = ops_.Linear(at::gelu(ops_.Linear(merged, merger_in_)), merger_out_);
+  at::Tensor in_place = at::empty_like(visual);
+  return in_place.index_copy_(0, at::tensor(grid.order.tokens, at::kLong).to(visual.device()), visual);
+}
+
+at::Tensor QwenVisionTower::Encode(const ProcessedImage& image) const {
+  const int token_size = config_.patch_size * config_.merge_size;
+  const Grid grid = GridOf(image.height / token_size, image.width / token_size);
+  at::Tensor x = Embed(image, grid);
+  for (const Layer& layer : layers_) {
+    x = x + Attend(layer, grid, x);
+    x = x + Mlp(layer, x);
+  }
+  return Merge(grid, x);
+}
+
+int64_t QwenVisionTower::workspace_bytes() const {
+  const int64_t patches = largest_tokens_ * config_.merge_size * config_.merge_size;
+  const int64_t pixels = int64_t{3} * config_.patch_size * config_.patch_size;
+  const int64_t width = config_.hidden_size;
+  // Attention's activations (x, its norm, q k v, rotated and as they were, the result) or the MLP's, and the
+  // patches' pixels, in every order they have.
+  const int64_t attention = 12 * width;
+  const int64_t mlp = 4 * width + (config_.window_size > 0 ? 3 : 4) * int64_t{config_.intermediate_size};
+  const int64_t embedding = (3 + 2 * config_.temporal_patch_size) * pixels + width;
+  return static_cast<int64_t>(sizeof(float)) * patches * std::max({attention, mlp, embedding});
+}
+
+}  // namespace varserve::model
