@@ -5,6 +5,7 @@
 #include <array>
 #include <memory>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 
 namespace varserve::client {
@@ -17,10 +18,12 @@ class Sha256 {
   }
   void Add(const v1::Image& image) {
     EVP_DigestUpdate(context_.get(), image.data().data(), image.data().size());
-    empty_ = false;
+    ++images_;
+    if (image.has_sha256()) named_ = absl::AsciiStrToLower(image.sha256());
   }
   std::string Hex() {
-    if (empty_) return "";
+    if (images_ == 0) return "";
+    if (!named_.empty()) return images_ == 1 ? named_ : "";
     std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
     unsigned size = 0;
     EVP_DigestFinal_ex(context_.get(), digest.data(), &size);
@@ -29,7 +32,8 @@ class Sha256 {
 
  private:
   std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
-  bool empty_ = true;
+  int images_ = 0;
+  std::string named_;  // the digest of an image that has no bytes
 };
 
 }  // namespace

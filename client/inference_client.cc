@@ -37,6 +37,9 @@ absl::Status CheckSize(const google::protobuf::Message& request) {
       absl::StrCat("request: has ", size, " bytes; the limit of gRPC is 2 GiB"));
 }
 
+const v1::Started& StartedOf(const v1::GenerateResponse& response) { return response.started(); }
+const v1::Started& StartedOf(const v1::CompareResponse& response) { return response.response().started(); }
+
 absl::Status NoFinished() { return absl::InternalError("stream: the server ended it without a result"); }
 
 }  // namespace
@@ -45,6 +48,7 @@ struct InferenceClient::Attempt {
   grpc::Status status;
   bool heard = false;    // a response came
   bool stopped = false;  // the callback ended the call
+  bool unnamed = false;  // the server lacks an image that was only named; the next try sends it
 };
 
 InferenceClient::InferenceClient(const std::shared_ptr<grpc::Channel>& channel, std::string token)
@@ -63,7 +67,8 @@ template <typename Try>
 absl::Status InferenceClient::Call(const CallOptions& options, const std::string& image_digest, Try attempt) {
   if (absl::Status status = CheckHeader("request_id", options.request_id); !status.ok()) return status;
   const absl::Time deadline = absl::Now() + options.timeout;
-  for (int retry = 0;; ++retry) {
+  int retries = 0;
+  while (true) {
     grpc::ClientContext context;
     if (deadline != absl::InfiniteFuture()) context.set_deadline(absl::ToChronoTime(deadline));
     if (!token_.empty()) context.AddMetadata("authorization", absl::StrCat("Bearer ", token_));
@@ -74,6 +79,7 @@ absl::Status InferenceClient::Call(const CallOptions& options, const std::string
       const Cancellation::Scope scope(options.cancellation, context);
       result = attempt(context);
     }
+    if (result.unnamed) continue;
     if (result.stopped) return absl::CancelledError("the call was stopped by its callback");
     const absl::Status status = FromGrpcStatus(result.status);
     const bool cancelled = options.cancellation != nullptr && options.cancellation->cancelled();
@@ -85,8 +91,8 @@ absl::Status InferenceClient::Call(const CallOptions& options, const std::string
                                                  : "the server cancelled the call: ",
                                              status.message()));
     }
-    if (result.heard || retry == options.max_retries) return status;
-    const std::optional<absl::Duration> wait = RetryWait(status, retry, Random());
+    if (result.heard || retries == options.max_retries) return status;
+    const std::optional<absl::Duration> wait = RetryWait(status, retries++, Random());
     if (!wait.has_value() || absl::Now() + *wait >= deadline) return status;
     if (options.cancellation == nullptr) {
       absl::SleepFor(*wait);
@@ -100,17 +106,28 @@ template <typename Request, typename Response, typename Open>
 absl::Status InferenceClient::Stream(const Request& request, const CallOptions& options, Open open,
                                      absl::FunctionRef<bool(const Response&)> on_response) {
   if (absl::Status status = CheckSize(request); !status.ok()) return status;
+  const std::vector<std::string> digests = DigestsOf(request);
+  std::vector<std::string> named = kept_images_.Among(digests);
+  Request naming;
+  if (!named.empty()) NameImages(named, naming = request);
   return Call(options, ImageDigest(request), [&](grpc::ClientContext& context) {
     Attempt attempt;
-    const std::unique_ptr<grpc::ClientReader<Response>> reader = open(&context, request);
+    const std::unique_ptr<grpc::ClientReader<Response>> reader =
+        open(&context, named.empty() ? request : naming);
     Response response;
     while (reader->Read(&response)) {
       attempt.heard = true;
+      if (StartedOf(response).images_kept()) kept_images_.Add(digests);
       if (attempt.stopped || on_response(response)) continue;
       attempt.stopped = true;  // and read on: Finish wants the stream's end
       context.TryCancel();
     }
     attempt.status = reader->Finish();
+    if (!named.empty() && attempt.status.error_code() == grpc::StatusCode::NOT_FOUND) {
+      kept_images_.Remove(named);
+      named.clear();
+      attempt.unnamed = true;
+    }
     return attempt;
   });
 }
@@ -153,7 +170,7 @@ absl::StatusOr<v1::Finished> InferenceClient::Generate(const v1::GenerateRequest
 absl::StatusOr<std::vector<v1::Finished>> InferenceClient::Compare(const v1::CompareRequest& request,
                                                                    const CallOptions& options,
                                                                    OnCompareResponse on_response) {
-  std::vector<std::optional<v1::Finished>> finished(request.settings_size());
+  std::vector<std::optional<v1::Finished>> finished(request.settings_size() + request.interventions_size());
   const absl::Status status = Stream<v1::CompareRequest, v1::CompareResponse>(
       request, options, [this](auto* context, const auto& r) { return stub_->Compare(context, r); },
       [&](const v1::CompareResponse& response) {

@@ -3,7 +3,9 @@
 // Thread-safe: any number of threads may call at the same time over the one connection. A call blocks its
 // thread until it has ended; callbacks run on that thread. Errors carry the server's code and message
 // (RetryDelay of rpc_status.h says when to retry); CANCELLED means that the callback or the Cancellation
-// ended the call, what the server cancels is ABORTED. Nothing is tried twice unless CallOptions say so.
+// ended the call, what the server cancels is ABORTED. Nothing is tried twice unless CallOptions say so, but
+// for this: an image that the server said it keeps is named by its digest instead of sent again, and sent
+// after all if the server does not have it any more.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -19,6 +21,7 @@
 #include "absl/time/time.h"
 #include "client/cancellation.h"
 #include "client/channel.h"
+#include "client/kept_images.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "varserve/v1/inference.grpc.pb.h"
 
@@ -77,6 +80,7 @@ class InferenceClient {
   const std::string token_;
   const std::unique_ptr<v1::VisionLanguage::Stub> stub_;
   const std::unique_ptr<grpc::health::v1::Health::Stub> health_;
+  KeptImages kept_images_;
 };
 
 }  // namespace varserve::client

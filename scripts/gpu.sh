@@ -35,7 +35,7 @@ make_gpu_bundle() {
   find "$bundle" -name __pycache__ -exec rm -r {} +
   mkdir "$bundle/stubs" "$bundle/model"
   protoc --proto_path="$ROOT/proto" --python_out="$bundle/stubs" --grpc_python_out="$bundle/stubs" \
-    --plugin=protoc-gen-grpc_python="$(command -v grpc_python_plugin)" varserve/v1/var.proto varserve/v1/inference.proto
+    --plugin=protoc-gen-grpc_python="$(command -v grpc_python_plugin)" varserve/v1/var.proto varserve/v1/intervention.proto varserve/v1/inference.proto
   # The embedded model without its weights: only their names and shapes.
   find "$MODEL" -maxdepth 1 -type f ! -name '*.safetensors' -exec cp -t "$bundle/model" {} +
   python3 "$ROOT/scripts/tensor_shapes.py" "$MODEL/model.safetensors" >"$bundle/model/tensors.json"

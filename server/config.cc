@@ -79,6 +79,10 @@ ABSL_FLAG(int64_t, max_image_pixels, 64'000'000,
 ABSL_FLAG(std::string, image_memory, "256M",
           "Memory to decode images and to hold them until their requests end; requests wait for it. An "
           "image that needs more is rejected");
+ABSL_FLAG(
+    std::string, image_cache, "64M",
+    "Memory for processed images that a caller can name by their SHA-256 instead of sending them again; 0 "
+    "disables that");
 ABSL_FLAG(std::string, max_message_bytes, "64M", "Maximum size of a request");
 ABSL_FLAG(std::string, receive_memory, "256M",
           "Memory for requests that arrive or wait to be parsed; at least --max_message_bytes");
@@ -171,6 +175,7 @@ absl::Status ReadLimitFlags(ServerConfig& c) {
   }
   ASSIGN_OR_RETURN(c.image_memory, FlagBytes("image_memory", absl::GetFlag(FLAGS_image_memory)));
   RETURN_IF_ERROR(FlagAtLeast("image_memory", c.image_memory, kLeastImageMemory));
+  ASSIGN_OR_RETURN(c.image_cache, FlagBytes("image_cache", absl::GetFlag(FLAGS_image_cache)));
   if (const std::string text = absl::GetFlag(FLAGS_prefix_cache); !text.empty()) {
     ASSIGN_OR_RETURN(c.prefix_cache_bytes, FlagBytes("prefix_cache", text));
   }

@@ -33,6 +33,7 @@ struct ServerConfig {
   int64_t receive_memory = 0;  // bytes
   absl::Duration read_timeout;
   int64_t image_memory = 256 << 20;  // bytes for decoding pictures and for those of all requests
+  int64_t image_cache = 64 << 20;    // bytes of pictures that callers can name, see ImageCache
   absl::Duration write_timeout;
   absl::Duration drain;
   absl::Duration watchdog;

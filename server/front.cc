@@ -24,6 +24,7 @@ absl::StatusOr<std::unique_ptr<Front>> Front::Start(const ServerConfig& config, 
   front->chat_ =
       std::make_unique<chat::ChatService>(chat::ChatOptions{.worker_threads = config.worker_threads,
                                                             .image_memory = image_memory,
+                                                            .image_cache = config.image_cache,
                                                             .metrics = metrics,
                                                             .logger = logger,
                                                             .clock = clock});

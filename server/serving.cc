@@ -88,6 +88,7 @@ absl::StatusOr<model::MemoryPlan> PlanMemory(const model::VisionLanguageModel& m
       .prefill_budget = scheduler.idle_prefill_budget.value_or(*scheduler.prefill_budget),
       .worker_threads = config.worker_threads,
       .image_memory = config.image_memory,
+      .image_cache = config.image_cache,
       .receive_memory = config.receive_memory,
       .max_message_bytes = static_cast<int64_t>(config.limits.max_message_bytes()),
       .max_map_bytes = static_cast<int64_t>(config.limits.max_map_bytes())};
@@ -130,6 +131,12 @@ absl::StatusOr<interventions::Defaults> DefaultsFor(const model::VisionLanguageM
                   .profile_tau = std::nullopt,
                   .num_layers = m.config().decoder.num_hidden_layers};
   if (m.var_profile().has_value()) defaults.var.profile_tau = m.var_profile()->tau;
+  defaults.attention.num_layers = m.config().decoder.num_hidden_layers;
+  defaults.attention.num_heads = m.config().decoder.num_attention_heads;
+  for (int change = 0; change < interventions::kRowChanges; ++change) {
+    defaults.attention.supported[change] =
+        m.backend().attention().Supports(static_cast<interventions::RowChange>(change));
+  }
   if (!DescribeDefaults(defaults, description).ok())
     return absl::FailedPreconditionError(
         "--var_mode: this model has no VAR profile, only off works; make one with varserve-calibrate --model "

@@ -58,13 +58,11 @@ void AnswerOutput::Finish(const v1::Finished& finished) {
   console_.Stream("\n");
   in_line_ = false;
   if (!logprobs_.empty()) console_.err << "\n" << FormatLogprobs(logprobs_);
-  if (finished.has_var_report()) {
-    console_.err << "\n" << FormatTotals(finished.var_report());
-    const std::string layers = FormatLayers(finished.var_report());
-    if (!layers.empty() && (console_.err_is_terminal || flags_.verbose)) console_.err << "\n" << layers;
-    const std::string tokens = FormatTokens(finished.var_report());  // none unless they were asked for
-    if (!tokens.empty()) console_.err << "\n" << tokens;
-  }
+  const ReportTables tables = FormatReport(finished);
+  if (!tables.totals.empty()) console_.err << "\n" << tables.totals;
+  if (!tables.layers.empty() && (console_.err_is_terminal || flags_.verbose))
+    console_.err << "\n" << tables.layers;
+  if (!tables.tokens.empty()) console_.err << "\n" << tables.tokens;  // none unless they were asked for
   if (flags_.verbose) console_.err << "\n" << FormatUsage(finished);
 }
 

@@ -7,6 +7,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "client/cli/message_fields.h"
@@ -60,6 +61,27 @@ absl::Status VarFlags::Check(bool json) const {
       absl::StrCat("--", absl::StrReplaceAll(field.first, {{"_", "-"}}), ":", field.second));
 }
 
+InterventionFlags::InterventionFlags(CLI::App& app) : var_(app, VarFlags::Mode::kFlag) {
+  app.add_option("--intervention", other_,
+                 absl::StrCat("Another method than VAR (", OtherMethods(),
+                              "), then fields of its options: pai,alpha=0.3,detail=tokens"))
+      ->type_name("METHOD,KEY=VALUE,...")
+      ->group("Other interventions");
+}
+
+absl::Status InterventionFlags::Read(bool json) {
+  if (other_.empty()) return var_.Check(json);
+  if (var_.options().ByteSizeLong() > 0)
+    return absl::InvalidArgumentError(
+        "--intervention: does not go with --var and its fields; give one of them");
+  absl::StatusOr<v1::Intervention> intervention = ParseSetting(other_);
+  if (!intervention.ok())
+    return absl::InvalidArgumentError(
+        absl::StrCat("--intervention ", other_, ": ", intervention.status().message()));
+  intervention_ = *std::move(intervention);
+  return absl::OkStatus();
+}
+
 absl::Status CheckEffect(const v1::VarOptions& options, absl::string_view modes, bool json) {
   const auto invalid = [](absl::string_view field, absl::string_view problem) {
     return absl::InvalidArgumentError(absl::StrCat(field, ": ", problem));
@@ -78,6 +100,35 @@ absl::Status CheckEffect(const v1::VarOptions& options, absl::string_view modes,
   }
   return json ? absl::OkStatus()
               : invalid("detail", "maps need --json; varserve explain draws them on a page");
+}
+
+std::string OtherMethods() {
+  std::vector<std::string> names;
+  const google::protobuf::Descriptor& methods = *v1::Intervention::descriptor();
+  for (int i = 0; i < methods.field_count(); ++i) {
+    if (methods.field(i)->number() != v1::Intervention::kVarFieldNumber)
+      names.push_back(methods.field(i)->name());
+  }
+  return absl::StrJoin(names, ", ");
+}
+
+absl::StatusOr<v1::Intervention> ParseSetting(absl::string_view text) {
+  v1::Intervention intervention;
+  const std::vector<absl::string_view> items = absl::StrSplit(text, ',');
+  const auto* method = v1::Intervention::descriptor()->FindFieldByName(std::string(items.front()));
+  if (method == nullptr || method->number() == v1::Intervention::kVarFieldNumber) {
+    absl::StatusOr<v1::VarOptions> var = ParseVarSetting(text);
+    if (!var.ok()) return var.status();
+    *intervention.mutable_var() = *std::move(var);
+    return intervention;
+  }
+  google::protobuf::Message& options = *intervention.GetReflection()->MutableMessage(&intervention, method);
+  for (size_t i = 1; i < items.size(); ++i) {
+    const std::pair<absl::string_view, absl::string_view> pair =
+        absl::StrSplit(items[i], absl::MaxSplits('=', 1));
+    if (absl::Status status = SetField(pair.first, pair.second, options); !status.ok()) return status;
+  }
+  return intervention;
 }
 
 absl::StatusOr<v1::VarOptions> ParseVarSetting(absl::string_view text) {

@@ -34,6 +34,29 @@ class VarFlags {
   v1::VarOptions options_;
 };
 
+// --var and its fields, or --intervention for another method.
+class InterventionFlags {
+ public:
+  explicit InterventionFlags(CLI::App& app);
+
+  // Checks and reads what the flags say. INVALID_ARGUMENT beginning with the flag.
+  absl::Status Read(bool json);
+  // After Read.
+  template <typename Request>
+  void SetIn(Request& request) const {
+    if (other_.empty()) {
+      *request.mutable_var() = var_.options();
+    } else {
+      *request.mutable_intervention() = intervention_;
+    }
+  }
+
+ private:
+  VarFlags var_;
+  std::string other_;
+  v1::Intervention intervention_;  // of it
+};
+
 // Refuses what would be ignored: fields without a mode that measures, layers of maps without maps, and maps
 // without the JSON that shows them. `modes`: how the caller writes those modes. INVALID_ARGUMENT beginning
 // with the field's name.
@@ -42,5 +65,11 @@ absl::Status CheckEffect(const v1::VarOptions& options, absl::string_view modes,
 // "on,rho=0.5,first_layer=4": a mode, and fields of VarOptions. INVALID_ARGUMENT beginning with the field's
 // name.
 absl::StatusOr<v1::VarOptions> ParseVarSetting(absl::string_view text);
+
+// The same, or "pai,alpha=0.3": another method of Intervention, and fields of its options.
+absl::StatusOr<v1::Intervention> ParseSetting(absl::string_view text);
+
+// What takes the place of METHOD in ParseSetting: "pai, vaf, spin".
+std::string OtherMethods();
 
 }  // namespace varserve::cli

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "client/cli/message_fields.h"
 #include "client/cli/text_layout.h"
 
@@ -22,8 +25,6 @@ std::string Difference(const ComparedAnswer& first, const ComparedAnswer& other)
   if (at == first.token_ids.end() && end == other.token_ids.end()) return "same";
   return absl::StrCat("from token ", at - first.token_ids.begin() + 1);
 }
-
-}  // namespace
 
 std::string FormatTotals(const v1::VarReport& report) {
   const v1::VarOptions& setting = report.effective();
@@ -67,8 +68,65 @@ std::string FormatTokens(const v1::VarReport& report) {
   return FormatTable(rows);
 }
 
+// "alpha 0.2, first layer 2, ..": all of a message's numbers.
+std::string Knobs(const google::protobuf::Message& options) {
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  options.GetReflection()->ListFields(options, &fields);
+  std::vector<std::string> knobs;
+  for (const google::protobuf::FieldDescriptor* field : fields) {
+    const std::string name = absl::StrReplaceAll(field->name(), {{"_", " "}});
+    if (field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_FLOAT)
+      knobs.push_back(absl::StrFormat("%s %g", name, options.GetReflection()->GetFloat(options, field)));
+    if (field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_UINT32)
+      knobs.push_back(absl::StrCat(name, " ", options.GetReflection()->GetUInt32(options, field)));
+  }
+  return absl::StrJoin(knobs, ", ");
+}
+
+ReportTables FormatIntervention(const v1::InterventionReport& report) {
+  ReportTables tables;
+  const google::protobuf::Reflection& reflection = *report.effective().GetReflection();
+  const auto* method =
+      reflection.GetOneofFieldDescriptor(report.effective(), v1::Intervention::descriptor()->oneof_decl(0));
+  if (method != nullptr) {
+    tables.totals = absl::StrCat(absl::AsciiStrToUpper(method->name()), ": ",
+                                 Knobs(reflection.GetMessage(report.effective(), method)), "\n");
+  }
+  absl::StrAppend(&tables.totals,
+                  FormatTable({{"rows per layer", absl::StrCat(report.rows())},
+                               {"changed heads", Percent(report.changed_head_ratio())},
+                               {"visual attention before", Percent(report.visual_attention_before())},
+                               {"visual attention after", Percent(report.visual_attention_after())}}));
+  std::vector<Row> layers = {{"layer", "changed heads", "visual before", "visual after"}};
+  for (const v1::LayerAttention& layer : report.layers()) {
+    layers.push_back({absl::StrCat(layer.layer()), Percent(layer.changed_head_ratio()),
+                      Percent(layer.visual_attention_before()), Percent(layer.visual_attention_after())});
+  }
+  if (layers.size() > 1) tables.layers = FormatTable(layers);
+  std::vector<Row> tokens = {{"position", "text", "changed heads", "visual before", "visual after"}};
+  for (const v1::TokenAttention& token : report.tokens()) {
+    tokens.push_back({absl::StrCat(token.position()), absl::StrCat("\"", PrintableLine(token.text()), "\""),
+                      Percent(token.changed_head_ratio()), Percent(token.visual_attention_before()),
+                      Percent(token.visual_attention_after())});
+  }
+  if (tokens.size() > 1) tables.tokens = FormatTable(tokens);
+  return tables;
+}
+
+}  // namespace
+
+ReportTables FormatReport(const v1::Finished& finished) {
+  if (finished.has_intervention_report()) return FormatIntervention(finished.intervention_report());
+  if (!finished.has_var_report()) return {};
+  const v1::VarReport& report = finished.var_report();
+  return {FormatTotals(report), FormatLayers(report), FormatTokens(report)};
+}
+
 std::string FormatComparison(const std::vector<ComparedAnswer>& answers) {
-  std::vector<Row> rows(11);
+  const bool others = std::any_of(answers.begin(), answers.end(), [](const ComparedAnswer& answer) {
+    return answer.finished.has_intervention_report();
+  });
+  std::vector<Row> rows(others ? 12 : 11);
   rows[0] = {"setting"};
   rows[1] = {"answer"};
   rows[2] = {"generated tokens"};
@@ -80,6 +138,7 @@ std::string FormatComparison(const std::vector<ComparedAnswer>& answers) {
   rows[8] = {"redistributed attention"};
   rows[9] = {"visual attention before"};
   rows[10] = {"visual attention after"};
+  if (others) rows[11] = {"changed heads"};
   for (const ComparedAnswer& answer : answers) {
     const v1::VarReport& report = answer.finished.var_report();
     const auto measured = [&](const std::string& text) {
@@ -94,8 +153,13 @@ std::string FormatComparison(const std::vector<ComparedAnswer>& answers) {
     rows[6].push_back(measured(absl::StrCat(report.distinct_visual_sinks())));
     rows[7].push_back(measured(Percent(report.image_centric_head_ratio())));
     rows[8].push_back(measured(Percent(report.redistributed_attention())));
-    rows[9].push_back(measured(Percent(report.visual_attention_before())));
-    rows[10].push_back(measured(Percent(report.visual_attention_after())));
+    const bool other = answer.finished.has_intervention_report();
+    const v1::InterventionReport& other_report = answer.finished.intervention_report();
+    rows[9].push_back(other ? Percent(other_report.visual_attention_before())
+                            : measured(Percent(report.visual_attention_before())));
+    rows[10].push_back(other ? Percent(other_report.visual_attention_after())
+                             : measured(Percent(report.visual_attention_after())));
+    if (others) rows[11].push_back(other ? Percent(other_report.changed_head_ratio()) : "-");
   }
   return FormatTable(rows);
 }

@@ -1,4 +1,4 @@
-// What VAR found and did, as tables for a terminal. Thread-safe.
+// What interventions found and did, as tables for a terminal. Thread-safe.
 #pragma once
 
 #include <string>
@@ -15,13 +15,14 @@ struct ComparedAnswer {
   v1::Finished finished;
 };
 
-// The setting and the totals.
-std::string FormatTotals(const v1::VarReport& report);
-// A row per layer; empty if the report has none.
-std::string FormatLayers(const v1::VarReport& report);
-// A row per token, with its position in the sequence; empty if the report has none.
-std::string FormatTokens(const v1::VarReport& report);
-// A column per answer: what VAR did, and where the answer leaves the first one's.
+// Each is empty if the report has nothing of the kind, or the answer has no report.
+struct ReportTables {
+  std::string totals;  // and the setting
+  std::string layers;  // a row per layer
+  std::string tokens;  // a row per token, with its position in the sequence
+};
+ReportTables FormatReport(const v1::Finished& finished);
+// A column per answer: what its intervention did, and where the answer leaves the first one's.
 std::string FormatComparison(const std::vector<ComparedAnswer>& answers);
 
 // Time and tokens: "23 tokens in 0.61 s, the first after 0.21 s; prompt 140 tokens, 100 visual, 112 cached".

@@ -8,13 +8,13 @@ AskCommand::AskCommand(CLI::App& program)
     : Command(program, "ask", "Answer a question about one or more pictures"),
       input_(app()),
       generate_(app()),
-      var_(app(), VarFlags::Mode::kFlag) {
+      intervention_(app()) {
   AddVerboseFlag();
   AddConnectionFlags();
 }
 
 absl::Status AskCommand::Prepare() {
-  if (absl::Status status = var_.Check(output().json); !status.ok()) return status;
+  if (absl::Status status = intervention_.Read(output().json); !status.ok()) return status;
   if (absl::Status status = input_.Read(); !status.ok()) return status;
   for (size_t i = 0; i < input_.images().size(); ++i) {
     request_.add_images()->set_data(input_.images()[i]);
@@ -22,7 +22,7 @@ absl::Status AskCommand::Prepare() {
   }
   request_.set_question(input_.question());
   *request_.mutable_options() = generate_.options();
-  *request_.mutable_var() = var_.options();
+  intervention_.SetIn(request_);
   return absl::OkStatus();
 }
 

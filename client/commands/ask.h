@@ -17,7 +17,7 @@ class AskCommand : public Command {
  private:
   PictureQuestion input_;
   GenerateFlags generate_;
-  VarFlags var_;
+  InterventionFlags intervention_;
   v1::AnswerRequest request_;
 };
 

@@ -8,9 +8,7 @@
 namespace varserve::cli {
 
 CaptionCommand::CaptionCommand(CLI::App& program)
-    : Command(program, "caption", "Describe a picture"),
-      generate_(app()),
-      var_(app(), VarFlags::Mode::kFlag) {
+    : Command(program, "caption", "Describe a picture"), generate_(app()), intervention_(app()) {
   app()
       .add_option("IMAGE", image_, "JPEG, PNG or WebP file, - for standard input")
       ->required()
@@ -21,13 +19,13 @@ CaptionCommand::CaptionCommand(CLI::App& program)
 }
 
 absl::Status CaptionCommand::Prepare() {
-  if (absl::Status status = var_.Check(output().json); !status.ok()) return status;
+  if (absl::Status status = intervention_.Read(output().json); !status.ok()) return status;
   absl::StatusOr<std::string> image = ReadInput(image_);
   if (!image.ok()) return image.status();
   request_.mutable_image()->set_data(*std::move(image));
   SetFile("image.data", image_);
   *request_.mutable_options() = generate_.options();
-  *request_.mutable_var() = var_.options();
+  intervention_.SetIn(request_);
   return absl::OkStatus();
 }
 

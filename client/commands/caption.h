@@ -18,7 +18,7 @@ class CaptionCommand : public Command {
  private:
   std::string image_;
   GenerateFlags generate_;
-  VarFlags var_;
+  InterventionFlags intervention_;
   v1::CaptionRequest request_;
 };
 

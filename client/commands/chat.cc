@@ -12,7 +12,7 @@ namespace varserve::cli {
 ChatCommand::ChatCommand(CLI::App& program)
     : Command(program, "chat", "Answer the last message of a conversation"),
       generate_(app()),
-      var_(app(), VarFlags::Mode::kFlag) {
+      intervention_(app()) {
   app().add_option("FILE", file_, "JSON array of messages, as below. Default: standard input")->type_name("");
   AddVerboseFlag();
   AddConnectionFlags();
@@ -24,7 +24,7 @@ ChatCommand::ChatCommand(CLI::App& program)
 }
 
 absl::Status ChatCommand::Prepare() {
-  if (absl::Status status = var_.Check(output().json); !status.ok()) return status;
+  if (absl::Status status = intervention_.Read(output().json); !status.ok()) return status;
   absl::StatusOr<std::string> json = ReadInput(file_);
   if (!json.ok()) return json.status();
   std::vector<std::string> paths;  // in the order of the pictures
@@ -43,7 +43,7 @@ absl::Status ChatCommand::Prepare() {
     }
   }
   *request_.mutable_options() = generate_.options();
-  *request_.mutable_var() = var_.options();
+  intervention_.SetIn(request_);
   return absl::OkStatus();
 }
 

@@ -18,7 +18,7 @@ class ChatCommand : public Command {
  private:
   std::string file_ = "-";
   GenerateFlags generate_;
-  VarFlags var_;
+  InterventionFlags intervention_;
   v1::GenerateRequest request_;
 };
 

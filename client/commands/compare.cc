@@ -1,5 +1,7 @@
 #include "client/commands/compare.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "client/cli/text_layout.h"
 #include "client/cli/var_tables.h"
@@ -7,28 +9,39 @@
 namespace varserve::cli {
 
 CompareCommand::CompareCommand(CLI::App& program)
-    : Command(program, "compare", "Answer a question under several VAR settings, side by side"),
+    : Command(program, "compare", "Answer a question under several settings, side by side"),
       input_(app()),
       generate_(app()) {
   app()
-      .add_option("--setting", settings_,
-                  "One VAR setting: off, observe or on, then fields of VarOptions: on,rho=0.5,first_layer=4. "
-                  "Can be given up to 8 times. Default: off and on")
+      .add_option(
+          "--setting", settings_,
+          absl::StrCat("VAR off, observe or on, then fields of VarOptions: on,rho=0.5,first_layer=4; or "
+                       "another method (",
+                       OtherMethods(),
+                       "), then its: pai,alpha=0.3. "
+                       "Can be given up to 8 times. Default: off and on"))
       ->type_name("MODE,KEY=VALUE,...")
       ->allow_extra_args(false)
-      ->group("Visual Attention Redistribution");
+      ->group("Interventions");
   AddVerboseFlag();
   AddConnectionFlags();
 }
 
 absl::Status CompareCommand::Prepare() {
   for (const std::string& setting : settings_) {
-    absl::StatusOr<v1::VarOptions> options = ParseVarSetting(setting);
+    absl::StatusOr<v1::Intervention> options = ParseSetting(setting);
     absl::Status status = options.status();
-    if (status.ok()) status = CheckEffect(*options, "on or observe", output().json);
+    if (status.ok() && options->has_var())
+      status = CheckEffect(options->var(), "on or observe", output().json);
     if (!status.ok())
       return absl::InvalidArgumentError(absl::StrCat("--setting ", setting, ": ", status.message()));
-    *request_.add_settings() = *std::move(options);
+    *request_.add_interventions() = *std::move(options);
+  }
+  const auto is_var = [](const v1::Intervention& setting) { return setting.has_var(); };
+  if (std::all_of(request_.interventions().begin(), request_.interventions().end(), is_var)) {
+    // The field that every server knows.
+    for (const v1::Intervention& setting : request_.interventions()) *request_.add_settings() = setting.var();
+    request_.clear_interventions();
   }
   if (absl::Status status = input_.Read(); !status.ok()) return status;
   *request_.mutable_request()->add_messages() = input_.message();
@@ -60,13 +73,11 @@ absl::Status CompareCommand::Run(client::InferenceClient& client, const client::
   }
   console.out << FormatColumns(settings_, texts, console.width) << "\n" << FormatComparison(answers);
   for (const ComparedAnswer& answer : answers) {
-    const v1::VarReport& report = answer.finished.var_report();
-    const std::string tokens = FormatTokens(report);  // none unless they were asked for
-    if (!output().verbose && tokens.empty()) continue;
+    const ReportTables tables = FormatReport(answer.finished);
+    if (!output().verbose && tables.tokens.empty()) continue;  // none unless they were asked for
     console.out << "\n" << answer.label << ": " << FormatUsage(answer.finished);
-    if (output().verbose && answer.finished.has_var_report())
-      console.out << FormatTotals(report) << FormatLayers(report);
-    console.out << tokens;
+    if (output().verbose) console.out << tables.totals << tables.layers;
+    console.out << tables.tokens;
   }
   return absl::OkStatus();
 }

@@ -1,4 +1,4 @@
-// varserve compare: one prompt under several VAR settings, side by side.
+// varserve compare: one prompt under several settings, side by side.
 #pragma once
 
 #include <string>

@@ -20,6 +20,16 @@ std::string FormatVarProfile(const v1::Model& model) {
                          profile.source());
 }
 
+std::string FormatInterventions(const v1::Model& model) {
+  std::vector<std::string> names;
+  for (const v1::Intervention& intervention : model.interventions()) {
+    const auto* method = intervention.GetReflection()->GetOneofFieldDescriptor(
+        intervention, v1::Intervention::descriptor()->oneof_decl(0));
+    if (method != nullptr) names.push_back(method->name());
+  }
+  return names.empty() ? "none" : absl::StrJoin(names, ", ");
+}
+
 std::string FormatModel(const v1::Model& model) {
   const v1::Model::Decoder& decoder = model.decoder();
   const v1::Model::VisionTower& tower = model.vision_tower();
@@ -34,10 +44,10 @@ std::string FormatModel(const v1::Model& model) {
                                   decoder.layers(), decoder.width(), decoder.heads(), decoder.kv_heads(),
                                   decoder.head_dim(), decoder.vocabulary())},
       {"context", absl::StrCat(decoder.context(), " tokens")},
-      {"vision tower", absl::StrFormat("%s, %d x %d pixels, %d x %d = %d visual tokens per image%s",
-                                       tower.kind(), tower.image_width(), tower.image_height(), tower.rows(),
-                                       tower.columns(), tower.visual_tokens(),
-                                       absl::StartsWith(tower.kind(), "qwen") ? " at most" : "")},
+      {"vision tower",
+       absl::StrFormat("%s, %d x %d pixels, %d x %d = %d visual tokens per image%s", tower.kind(),
+                       tower.image_width(), tower.image_height(), tower.rows(), tower.columns(),
+                       tower.visual_tokens(), absl::StartsWith(tower.kind(), "qwen") ? " at most" : "")},
       {"limits",
        absl::StrFormat(
            "%d images, %d bytes and %d pixels each, %d bytes per request, %d settings per comparison",
@@ -45,6 +55,7 @@ std::string FormatModel(const v1::Model& model) {
            limits.max_message_bytes(), limits.max_settings())},
       {"VAR profile", FormatVarProfile(model)},
       {"VAR default", EnumName(model.default_var().mode())},
+      {"interventions", FormatInterventions(model)},
   };
   std::string text;
   for (const auto& [name, value] : lines)

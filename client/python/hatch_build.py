@@ -9,7 +9,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-PROTOS = ("varserve/v1/var.proto", "varserve/v1/inference.proto")
+PROTOS = ("varserve/v1/var.proto", "varserve/v1/intervention.proto", "varserve/v1/inference.proto")
 PAGE = ("report.html", "report.css", "report.js", "pictures.js", "charts.js")
 
 

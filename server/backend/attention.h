@@ -1,9 +1,9 @@
-// The decoder's attention, for plain rows and for rows with VAR (docs/var.md).
+// The decoder's attention, for plain rows and for rows that an intervention changes (docs/interventions.md).
 //
-// VAR cannot change a sequence's prefix, everything up to the end of its image: AttendPrefix computes it with
-// plain causal attention. All other tokens, of all sequences of the step and with any VAR setting, are rows
-// of one AttendRows call. Their weights are computed explicitly in float32, and VAR parameters are data, row
-// by row.
+// Interventions cannot change a sequence's prefix, everything up to the end of its image: AttendPrefix
+// computes it with plain causal attention. All other tokens, of all sequences of the step and with any
+// setting, are rows of one AttendRows call. Their weights are computed explicitly in float32, and what is
+// changed is data, row by row.
 //
 // Letters: B sequences, R rows, Tq query tokens, Tk key tokens, H heads, Hkv KV heads, D head size, L layers.
 #pragma once
@@ -55,16 +55,18 @@ class Attention {
   virtual int64_t workspace_bytes(const RowLimits& limits) const = 0;
   // Whether AttendPrefix needs PrefixChunk::mask.
   virtual bool reads_prefix_masks() const { return false; }
+  // Whether rows may be changed in this way; else a batch must not have such rows.
+  virtual bool Supports(interventions::RowChange change) const = 0;
   // Number of groups into which this backend splits the heads' sums (RowEvidence).
   virtual int64_t evidence_groups(int64_t kv_heads) const = 0;
 
-  // out[r] = attention of row r over its slots, with VAR if the row's range includes `layer`. `kv` must
+  // out[r] = attention of row r over its slots, changed if the row's range includes `layer`. `kv` must
   // contain K, V and phi of every slot that a row attends to. Does not synchronize with the host.
   //   q, out: [R, H, D] float, rows may be strided, heads contiguous
   virtual void AttendRows(const PreparedRows& rows, int layer, const at::Tensor& q, const KvLayer& kv,
                           at::Tensor out, RowEvidence& evidence) const = 0;
 
-  // Token i of the chunk attends to prefix tokens [0, start + i], without VAR.
+  // Token i of the chunk attends to prefix tokens [0, start + i]; nothing is changed.
   //   q, out: [count, H, D] float, rows may be strided, heads contiguous
   virtual void AttendPrefix(const PrefixChunk& chunk, const at::Tensor& q, const KvLayer& kv,
                             at::Tensor out) const = 0;

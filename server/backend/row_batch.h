@@ -38,8 +38,8 @@ struct RowBatch {
   int64_t max_slots() const;
 };
 
-// What VAR did, on the device, filled layer by layer. `groups` splits the heads: a backend may write one
-// partial sum per KV head; Reduce() adds them up once at the end.
+// What interventions did, on the device, filled layer by layer. `groups` splits the heads: a backend may
+// write one partial sum per KV head; Reduce() adds them up once at the end.
 struct RowEvidence {
   // [L, R, groups, 4] float32; the last dimension is a RowSums.
   at::Tensor sums;

@@ -2,8 +2,13 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <memory>
 #include <new>
+#include <string>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 
 namespace varserve {
 
@@ -15,6 +20,15 @@ Digest Sha256(std::initializer_list<absl::string_view> pieces) {
   Digest digest;
   // These calls can fail only if memory runs out.
   if (!ok || EVP_DigestFinal_ex(context.get(), digest.data(), nullptr) != 1) throw std::bad_alloc();
+  return digest;
+}
+
+std::optional<Digest> DigestFromHex(absl::string_view hex) {
+  Digest digest;
+  const auto is_digit = [](unsigned char c) { return absl::ascii_isxdigit(c); };
+  if (hex.size() != 2 * digest.size() || !std::all_of(hex.begin(), hex.end(), is_digit)) return std::nullopt;
+  const std::string bytes = absl::HexStringToBytes(hex);
+  std::copy(bytes.begin(), bytes.end(), digest.begin());
   return digest;
 }
 

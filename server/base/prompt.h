@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "server/base/byte_budget.h"
 #include "server/base/digest.h"
 #include "server/base/image_layout.h"
 
@@ -37,7 +36,6 @@ struct ProcessedImage {
   std::shared_ptr<const ImageLayout> layout;
   // of height, width, rgb and normalization; equal digests mean equal visual tokens
   Digest digest{};
-  ByteBudget::Lease memory;  // this image's share of the memory for images
 
   // [3, height, width], rescaled and normalized
   std::vector<float> Pixels() const {

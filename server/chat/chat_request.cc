@@ -1,10 +1,12 @@
 #include "server/chat/chat_request.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "server/base/field_error.h"
 #include "server/base/status_macros.h"
@@ -18,9 +20,16 @@ using text::Role;
 
 absl::Status AddPicture(const std::string& field, const v1::Image& image, Message& message,
                         ChatRequest& chat) {
-  if (image.data().empty())
-    return Invalid(absl::StrCat(field, ".data"), "is empty; send the bytes of a JPEG, PNG or WebP");
-  chat.pictures.push_back({absl::StrCat(field, ".data"), &image.data()});
+  if (image.has_sha256()) {
+    const std::string name = absl::StrCat(field, ".sha256");
+    const std::optional<Digest> digest = DigestFromHex(image.sha256());
+    if (!digest.has_value()) return Invalid(name, "is not the 64 hexadecimal digits of a picture's SHA-256");
+    chat.pictures.push_back({name, nullptr, *digest});
+  } else {
+    if (image.data().empty())
+      return Invalid(absl::StrCat(field, ".data"), "is empty; send the bytes of a JPEG, PNG or WebP");
+    chat.pictures.push_back({absl::StrCat(field, ".data"), &image.data()});
+  }
   message.parts.emplace_back(ImagePart{});
   return absl::OkStatus();
 }
@@ -38,13 +47,33 @@ absl::StatusOr<Role> RoleOf(const std::string& field, v1::Role role) {
   }
 }
 
+// Of the request's two fields, `var` and `intervention`.
+template <typename Request>
+absl::StatusOr<ChatRequest::Setting> SettingOf(const Request& request) {
+  if (!request.has_intervention()) return ChatRequest::Setting{"var", &request.var()};
+  if (request.has_var())
+    return Invalid("intervention", "must not be set beside var; it can hold VAR as well");
+  return MethodOf("intervention", request.intervention());
+}
+
 }  // namespace
 
+absl::StatusOr<ChatRequest::Setting> MethodOf(absl::string_view field, const v1::Intervention& intervention) {
+  const google::protobuf::OneofDescriptor& methods = *v1::Intervention::descriptor()->oneof_decl(0);
+  const google::protobuf::Reflection& reflection = *intervention.GetReflection();
+  if (const auto* method = reflection.GetOneofFieldDescriptor(intervention, &methods)) {
+    return ChatRequest::Setting{absl::StrCat(field, ".", method->name()),
+                                &reflection.GetMessage(intervention, method)};
+  }
+  std::vector<absl::string_view> names;
+  for (int i = 0; i < methods.field_count(); ++i) names.push_back(methods.field(i)->name());
+  return Invalid(
+      field, absl::StrCat("has none of the methods that this server knows: ", absl::StrJoin(names, ", ")));
+}
+
 absl::StatusOr<ChatRequest> ReadChat(const v1::AnswerRequest& request) {
-  ChatRequest chat{.options = &request.options(),
-                   .settings = {{"var", &request.var()}},
-                   .text_field = "question",
-                   .images_field = "images"};
+  ChatRequest chat{.options = &request.options(), .text_field = "question", .images_field = "images"};
+  ASSIGN_OR_RETURN(chat.settings.emplace_back(), SettingOf(request));
   if (request.images().empty()) return Invalid("images", "at least one is needed");
   if (absl::StripAsciiWhitespace(request.question()).empty()) return Invalid("question", "is empty");
   Message message;
@@ -57,10 +86,8 @@ absl::StatusOr<ChatRequest> ReadChat(const v1::AnswerRequest& request) {
 }
 
 absl::StatusOr<ChatRequest> ReadChat(const v1::CaptionRequest& request) {
-  ChatRequest chat{.options = &request.options(),
-                   .settings = {{"var", &request.var()}},
-                   .text_field = "image",
-                   .images_field = "image"};
+  ChatRequest chat{.options = &request.options(), .text_field = "image", .images_field = "image"};
+  ASSIGN_OR_RETURN(chat.settings.emplace_back(), SettingOf(request));
   if (!request.has_image()) return Invalid("image", "is missing");
   Message message;
   RETURN_IF_ERROR(AddPicture("image", request.image(), message, chat));
@@ -83,10 +110,8 @@ absl::StatusOr<ChatRequest> ReadChat(const v1::CaptionRequest& request) {
 }
 
 absl::StatusOr<ChatRequest> ReadChat(const v1::GenerateRequest& request) {
-  ChatRequest chat{.options = &request.options(),
-                   .settings = {{"var", &request.var()}},
-                   .text_field = "messages",
-                   .images_field = "messages"};
+  ChatRequest chat{.options = &request.options(), .text_field = "messages", .images_field = "messages"};
+  ASSIGN_OR_RETURN(chat.settings.emplace_back(), SettingOf(request));
   if (request.messages().empty()) return Invalid("messages", "at least one is needed");
   for (int i = 0; i < request.messages_size(); ++i) {
     const v1::Message& from = request.messages(i);
@@ -126,14 +151,26 @@ absl::StatusOr<ChatRequest> ReadChat(const v1::CompareRequest& request) {
   if (!request.has_request()) return Invalid("request", "is missing");
   if (request.request().has_var())
     return Invalid("request.var", "must not be set; settings say how to run the prompt");
-  if (request.settings().empty() || request.settings_size() > kMaxSettings) {
-    return Invalid("settings", absl::StrCat(request.settings_size(), " of them, not 1 to ", kMaxSettings));
+  if (request.request().has_intervention()) {
+    return Invalid("request.intervention", "must not be set; interventions say how to run the prompt");
+  }
+  const bool any_methods = request.interventions_size() > 0;
+  if (any_methods && request.settings_size() > 0)
+    return Invalid("interventions", "must not be set beside settings; they can hold VAR as well");
+  const int number = any_methods ? request.interventions_size() : request.settings_size();
+  if (number < 1 || number > kMaxSettings) {
+    return Invalid(any_methods ? "interventions" : "settings",
+                   absl::StrCat(number, " of them, not 1 to ", kMaxSettings));
   }
   absl::StatusOr<ChatRequest> chat = ReadChat(request.request());
   if (!chat.ok()) return Prefixed("request.", chat.status());
   chat->settings.clear();
   for (int i = 0; i < request.settings_size(); ++i)
     chat->settings.push_back({absl::StrCat("settings[", i, "]"), &request.settings(i)});
+  for (int i = 0; i < request.interventions_size(); ++i) {
+    ASSIGN_OR_RETURN(chat->settings.emplace_back(),
+                     MethodOf(absl::StrCat("interventions[", i, "]"), request.interventions(i)));
+  }
   for (ChatRequest::Picture& picture : chat->pictures)
     picture.field = absl::StrCat("request.", picture.field);
   chat->options_field = "request.options";

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/base/digest.h"
 #include "server/text/message.h"
 #include "varserve/v1/inference.pb.h"
 
@@ -18,10 +19,11 @@ struct ChatRequest {
   std::shared_ptr<const void> source;  // the request, if this has to keep it
   struct Picture {
     std::string field;         // its name in the request, for messages
-    const std::string* bytes;  // encoded; belongs to the request
+    const std::string* bytes;  // encoded; belongs to the request. Null: `digest` names them
+    Digest digest{};
   };
   struct Setting {
-    std::string field;                         // its name in the request, for messages
+    std::string field;                         // the options' name in the request, for messages
     const google::protobuf::Message* options;  // an intervention's; belongs to the request
   };
   std::vector<text::Message> messages;
@@ -43,6 +45,10 @@ absl::StatusOr<ChatRequest> ReadChat(const v1::AnswerRequest& request);
 absl::StatusOr<ChatRequest> ReadChat(const v1::CaptionRequest& request);
 absl::StatusOr<ChatRequest> ReadChat(const v1::GenerateRequest& request);
 absl::StatusOr<ChatRequest> ReadChat(const v1::CompareRequest& request);
+
+// The options of the method that an intervention holds; `field`: the intervention's name in the request, for
+// messages. INVALID_ARGUMENT if it holds none. The intervention must outlive the result.
+absl::StatusOr<ChatRequest::Setting> MethodOf(absl::string_view field, const v1::Intervention& intervention);
 
 // An error of image/ or text/ about `messages` or `images`, with the names these have in the request.
 absl::Status InRequest(const ChatRequest& chat, const absl::Status& status);

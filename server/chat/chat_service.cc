@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/base/field_error.h"
 #include "server/base/status_macros.h"
-#include "server/chat/request_images.h"
+#include "server/chat/call_images.h"
 
 namespace varserve::chat {
 namespace {
@@ -45,6 +45,9 @@ absl::StatusOr<RequestOptions> ReadOptions(const ServingModel& model, const Chat
   }
   options.sampling = *std::move(sampling);
   for (const auto& [field, message] : chat.settings) {
+    if (const absl::Status status = interventions::CheckSupported(*message, model.intervention_defaults);
+        !status.ok())
+      return Prefixed(absl::StrCat(field, ": "), status);
     auto setting = interventions::ReadOptions(*message, model.intervention_defaults);
     if (!setting.ok()) return Prefixed(absl::StrCat(field, "."), setting.status());
     options.settings.push_back(*std::move(setting));
@@ -52,28 +55,11 @@ absl::StatusOr<RequestOptions> ReadOptions(const ServingModel& model, const Chat
   return options;
 }
 
-absl::StatusOr<std::vector<std::shared_ptr<const ProcessedImage>>> ProcessPictures(const ServingModel& model,
-                                                                                   const Call& call,
-                                                                                   const ChatRequest& chat,
-                                                                                   ByteBudget& memory) {
-  const v1::Model::Limits& limits = model.description.limits();
-  if (chat.pictures.size() > limits.max_images()) {
-    return Invalid(chat.pictures[limits.max_images()].field,
-                   absl::StrCat("at most ", limits.max_images(), " images per request (Limits.max_images)"));
-  }
-  std::vector<EncodedImage> images;
-  for (const ChatRequest::Picture& picture : chat.pictures) images.push_back({picture.field, *picture.bytes});
-  const image::ImageLimits image_limits{.max_bytes = limits.max_image_bytes(),
-                                        .max_pixels = static_cast<int64_t>(limits.max_image_pixels())};
-  return ProcessImages(*model.preprocessor, images, image_limits, memory,
-                       [&] { return StillWanted(call, *model.services.clock); });
-}
-
 // One generation for each setting, all of the same prompt.
 std::vector<engine::Submission> MakeGroup(const ServingModel& model, const std::shared_ptr<Call>& call,
                                           const RequestOptions& options, bool seed_per_setting,
                                           const std::shared_ptr<const Prompt>& prompt,
-                                          std::optional<absl::Duration> image_time) {
+                                          std::optional<absl::Duration> image_time, bool images_kept) {
   const auto context = static_cast<int>(model.description.decoder().context());
   const auto max_tokens = static_cast<int>(model.description.limits().max_tokens());
   std::vector<engine::Submission> group;
@@ -95,7 +81,8 @@ std::vector<engine::Submission> MakeGroup(const ServingModel& model, const std::
                         .stop = options.sampling.stop,
                         .intervention = setting,
                         .logprobs = options.sampling.params.logprobs >= 0,
-                        .image_time = image_time};
+                        .image_time = image_time,
+                        .images_kept = images_kept};
     group.push_back(
         {std::move(request), std::make_shared<Generation>(model.services, call, std::move(spec))});
   }
@@ -104,7 +91,8 @@ std::vector<engine::Submission> MakeGroup(const ServingModel& model, const std::
 
 }  // namespace
 
-ChatService::ChatService(const ChatOptions& options) : options_(options), workers_(options.worker_threads) {}
+ChatService::ChatService(const ChatOptions& options)
+    : options_(options), image_cache_(options.image_cache), workers_(options.worker_threads) {}
 
 void ChatService::Serve(ModelRef model) {
   absl::MutexLock lock(&mu_);
@@ -200,16 +188,20 @@ absl::Status ChatService::Submit(const ModelRef& model, const std::shared_ptr<Ca
 
   // 2. Pictures and prompt.
   const absl::Time start = model->services.clock->Now();
-  ASSIGN_OR_RETURN(const auto images, ProcessPictures(*model, *call, chat, *options_.image_memory));
+  ASSIGN_OR_RETURN(
+      const CallImages pictures,
+      ProcessCallImages(*model->preprocessor, chat, call->metadata().caller, model->description.limits(),
+                        {options_.image_memory, &image_cache_, options_.metrics},
+                        [&] { return StillWanted(*call, *options_.clock); }));
   std::optional<absl::Duration> image_time;
-  if (!images.empty()) image_time = model->services.clock->Now() - start;
-  absl::StatusOr<Prompt> built = prompts.Build(chat.messages, images, context);
+  if (!pictures.images.empty()) image_time = model->services.clock->Now() - start;
+  absl::StatusOr<Prompt> built = prompts.Build(chat.messages, pictures.images, context);
   if (!built.ok()) return InRequest(chat, built.status());
   const auto prompt = std::make_shared<const Prompt>(*std::move(built));
 
   // 3. To the engine, all settings or none.
   std::vector<engine::Submission> group =
-      MakeGroup(*model, call, options, chat.seed_per_setting, prompt, image_time);
+      MakeGroup(*model, call, options, chat.seed_per_setting, prompt, image_time, pictures.kept);
   call->Expect(static_cast<int>(group.size()));
   ASSIGN_OR_RETURN(std::vector<engine::SequenceId> ids,
                    model->engine->Submit(std::move(group), std::move(place)));

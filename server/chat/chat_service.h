@@ -16,6 +16,7 @@
 #include "server/chat/call.h"
 #include "server/chat/chat_request.h"
 #include "server/chat/generation.h"
+#include "server/chat/image_cache.h"
 #include "server/chat/preprocessor.h"
 #include "server/chat/request_options.h"
 #include "server/chat/request_scan.h"
@@ -40,6 +41,7 @@ struct ServingModel {
 struct ChatOptions {
   int worker_threads = 2;
   ByteBudget* image_memory = nullptr;  // of all pictures; required, outlives all requests
+  int64_t image_cache = 0;             // bytes of pictures that callers can name instead of sending again
   telemetry::Metrics* metrics = nullptr;
   telemetry::Logger* logger = nullptr;
   const Clock* clock = nullptr;  // the engine's
@@ -88,6 +90,7 @@ class ChatService {
                       engine::Engine::Place place, interventions::Mode& mode);
 
   const ChatOptions options_;
+  ImageCache image_cache_;
   mutable absl::Mutex mu_;
   ModelRef model_ ABSL_GUARDED_BY(mu_);
   std::string refusal_ ABSL_GUARDED_BY(mu_) = "the server is starting: the model is not loaded yet";

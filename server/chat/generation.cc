@@ -79,6 +79,7 @@ void Generation::OnStarted(const engine::StartedInfo& info) {
   started.set_prompt_tokens(static_cast<uint32_t>(spec_.prompt->size()));
   started.set_visual_tokens(static_cast<uint32_t>(num_visual_tokens()));
   started.set_cached_tokens(static_cast<uint32_t>(info.cached_tokens));
+  started.set_images_kept(spec_.images_kept);
   spec_.intervention->Describe(started);
   for (const std::shared_ptr<const ProcessedImage>& image : spec_.prompt->images) {
     v1::ImageRegion& region = *started.add_image_regions();

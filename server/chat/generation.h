@@ -37,6 +37,7 @@ struct GenerationSpec {
   std::shared_ptr<const interventions::Setting> intervention;
   bool logprobs = false;
   std::optional<absl::Duration> image_time;
+  bool images_kept = false;  // the caller can name them from now on
 };
 
 // Engine thread only, after construction and until it is finished.

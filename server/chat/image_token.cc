@@ -28,12 +28,11 @@ absl::Status CheckImageToken(const std::filesystem::path& model_dir, const text:
   const std::string& token = has_name ? named->second : own;
   const std::optional<int32_t> id = tokenizer.TokenToId(token);
   if (id != image_token.id) {
-    fields.Fail(
-        "image_token",
-        absl::StrCat("is \"", token, "\"", has_name ? " by tokenizer_config.json" : "",
-                     id.has_value() ? absl::StrCat(", token ", *id) : ", not a token of tokenizer.json",
-                     ", but config.json's image token is ", image_token.id, " (\"",
-                     tokenizer.IdToToken(image_token.id).value_or("no token"), "\")"));
+    fields.Fail("image_token", absl::StrCat("is \"", token, "\"", has_name ? " by tokenizer_config.json" : "",
+                                            id.has_value() ? absl::StrCat(", token ", *id)
+                                                           : ", not a token of tokenizer.json",
+                                            ", but config.json's image token is ", image_token.id, " (\"",
+                                            tokenizer.IdToToken(image_token.id).value_or("no token"), "\")"));
   }
   return fields.status();
 }

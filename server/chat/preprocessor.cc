@@ -82,14 +82,13 @@ absl::StatusOr<Preprocessor::ImageMemory> Preprocessor::MeasureImage(absl::strin
 }
 
 absl::StatusOr<std::shared_ptr<const ProcessedImage>> Preprocessor::ProcessImage(
-    absl::string_view bytes, const image::ImageLimits& limits, Stop stop, ByteBudget::Lease memory) const {
+    absl::string_view bytes, const image::ImageLimits& limits, Stop stop) const {
   ASSIGN_OR_RETURN(const image::ImageInfo info, image::ReadImageInfo(bytes, limits));
   ASSIGN_OR_RETURN(const image::ImageProcessor::Plan plan,
                    image_processor_->MakePlan(info.width, info.height, info.orientation));
   ASSIGN_OR_RETURN(ProcessedImage processed, image_processor_->Process(plan, [&](image::RowSink& rows) {
     return image::DecodeImage(bytes, rows, stop);
   }));
-  processed.memory = std::move(memory);
   return std::make_shared<const ProcessedImage>(std::move(processed));
 }
 

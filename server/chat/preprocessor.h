@@ -7,7 +7,6 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "server/base/byte_budget.h"
 #include "server/base/prompt.h"
 #include "server/base/stop.h"
 #include "server/chat/image_token.h"
@@ -35,12 +34,11 @@ class Preprocessor {
   // From the picture's header. INVALID_ARGUMENT beginning with "image".
   absl::StatusOr<ImageMemory> MeasureImage(absl::string_view bytes, const image::ImageLimits& limits) const;
 
-  // Decodes a picture and makes the vision tower's input from it, which keeps `memory`. INVALID_ARGUMENT
-  // beginning with "image", or what `stop` returns.
+  // Decodes a picture and makes the vision tower's input from it. INVALID_ARGUMENT beginning with "image", or
+  // what `stop` returns.
   absl::StatusOr<std::shared_ptr<const ProcessedImage>> ProcessImage(absl::string_view bytes,
                                                                      const image::ImageLimits& limits,
-                                                                     Stop stop,
-                                                                     ByteBudget::Lease memory = {}) const;
+                                                                     Stop stop) const;
 
   const text::Tokenizer& tokenizer() const { return tokenizer_; }
   const text::ChatTemplate& chat_template() const { return chat_template_; }

@@ -19,20 +19,39 @@ absl::Status Named(const EncodedImage& image, const absl::Status& status) {
       absl::StrCat(image.name, ": ", absl::StripPrefix(status.message(), "image: ")));
 }
 
+// The image with its share of the memory, which the last reference gives back.
+std::shared_ptr<const ProcessedImage> WithMemory(std::shared_ptr<const ProcessedImage> image,
+                                                 ByteBudget::Lease memory) {
+  struct Held {
+    std::shared_ptr<const ProcessedImage> image;
+    ByteBudget::Lease memory;
+  };
+  const auto held = std::make_shared<const Held>(Held{std::move(image), std::move(memory)});
+  return {held, held->image.get()};
+}
+
+absl::StatusOr<Preprocessor::ImageMemory> Measure(const Preprocessor& preprocessor, const EncodedImage& image,
+                                                  const image::ImageLimits& limits) {
+  if (image.kept != nullptr)
+    return Preprocessor::ImageMemory{.kept = static_cast<int64_t>(image.kept->rgb.size())};
+  const auto cost = preprocessor.MeasureImage(image.bytes, limits);
+  if (!cost.ok()) return Named(image, cost.status());
+  return cost;
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<std::shared_ptr<const ProcessedImage>>> ProcessImages(
     const Preprocessor& preprocessor, absl::Span<const EncodedImage> images, const image::ImageLimits& limits,
-    ByteBudget& memory, Stop stop) {
+    ByteBudget& memory, Stop stop,
+    absl::FunctionRef<void(size_t index, const std::shared_ptr<const ProcessedImage>& image)> on_decoded) {
   std::vector<std::shared_ptr<const ProcessedImage>> processed;
   if (images.empty()) return processed;
 
   // 1. What it takes, by the headers. Nothing is held yet.
   std::vector<Preprocessor::ImageMemory> costs;
   for (const EncodedImage& image : images) {
-    const auto cost = preprocessor.MeasureImage(image.bytes, limits);
-    if (!cost.ok()) return Named(image, cost.status());
-    costs.push_back(*cost);
+    ASSIGN_OR_RETURN(costs.emplace_back(), Measure(preprocessor, image, limits));
   }
   const auto needed_from = [&](size_t first) {
     int64_t kept = 0;
@@ -56,9 +75,14 @@ absl::StatusOr<std::vector<std::shared_ptr<const ProcessedImage>>> ProcessImages
   // 2. All at once: whoever waits holds nothing.
   ASSIGN_OR_RETURN(ByteBudget::Lease lease, memory.Acquire(needed_from(0), stop));
   for (size_t i = 0; i < images.size(); ++i) {
-    auto image = preprocessor.ProcessImage(images[i].bytes, limits, stop, lease.Split(costs[i].kept));
-    if (!image.ok()) return Named(images[i], image.status());
-    processed.push_back(*std::move(image));
+    std::shared_ptr<const ProcessedImage> image = images[i].kept;
+    if (image == nullptr) {
+      auto decoded = preprocessor.ProcessImage(images[i].bytes, limits, stop);
+      if (!decoded.ok()) return Named(images[i], decoded.status());
+      image = *std::move(decoded);
+      on_decoded(i, image);
+    }
+    processed.push_back(WithMemory(std::move(image), lease.Split(costs[i].kept)));
     lease.ShrinkTo(needed_from(i + 1));
   }
   return processed;

@@ -46,7 +46,8 @@ class Scanner {
                   "stop strings"},
                  {Field<v1::VarOptions>(v1::VarOptions::kMapLayersFieldNumber), limits.num_layers,
                   "layers; the model has no more, and counts them from 0"},
-                 {settings_, kMaxSettings, "settings (Limits.max_settings)"}}} {}
+                 {settings_, kMaxSettings, "settings (Limits.max_settings)"},
+                 {interventions_, kMaxSettings, "interventions (Limits.max_settings)"}}} {}
 
   // Everything up to the stream's limit.
   bool Scan(const Descriptor& type);
@@ -82,8 +83,10 @@ class Scanner {
 
   const FieldDescriptor* const settings_ =
       Field<v1::CompareRequest>(v1::CompareRequest::kSettingsFieldNumber);
+  const FieldDescriptor* const interventions_ =
+      Field<v1::CompareRequest>(v1::CompareRequest::kInterventionsFieldNumber);
   CodedInputStream& in_;
-  std::array<Count, 7> counts_;
+  std::array<Count, 8> counts_;
   int unknown_ = 0;
   // Of what is wrong; no problem where the bytes are no message at all.
   std::string path_;
@@ -121,7 +124,8 @@ bool Scanner::ScanField(const FieldDescriptor& field, uint32_t tag) {
   const int length = static_cast<int>(size);
   if (field.is_packable()) return ScanPacked(field, length);
   if (!CountElements(field, 1)) return false;
-  if (&field == settings_) counts_[kMapLayers].seen = 0;  // they count for one setting
+  if (&field == settings_ || &field == interventions_)
+    counts_[kMapLayers].seen = 0;  // they count for one setting
   switch (field.type()) {
     case FieldDescriptor::TYPE_MESSAGE:
       return ScanInner(*field.message_type(), length);

@@ -13,7 +13,6 @@ Evidence::Evidence(const ModelFacts& facts)
       blocks_(facts.num_kv_blocks) {}
 
 int64_t Evidence::BlockBytes(const ModelFacts& facts) {
-  if (facts.token_measures == 0) return 0;
   return int64_t{facts.block_size} * facts.num_layers *
          static_cast<int64_t>(facts.token_measures * sizeof(float) + sizeof(AttentionShares));
 }
@@ -30,7 +29,7 @@ void Evidence::Record(const SequenceStep& step, const SlotLayout& layout, const 
   const GenerationRequest& request = *step.request;
   // This evidence is never read: only requests with the same intervention share blocks after the prefix.
   if (step.begin >= layout.prefix_size() && request.intervention == nullptr) return;
-  if (result.measures.empty()) return;
+  if (result.measures.empty() && result.rows.empty()) return;
 
   const size_t block_size = layout.block_size();
   const size_t num_tokens = step.end - step.begin;

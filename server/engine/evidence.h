@@ -21,7 +21,7 @@ class Evidence {
   explicit Evidence(const ModelFacts& facts);
 
   // Maximum host memory per block, in bytes: for each slot and layer, the token's values and one row's
-  // shares. 0 if the model measures nothing.
+  // shares.
   static int64_t BlockBytes(const ModelFacts& facts);
   // Memory in use.
   int64_t bytes() const;

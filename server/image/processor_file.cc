@@ -61,8 +61,8 @@ std::string ReadImageProcessorType(JsonFields& fields, const char* fallback,
   if (old) type = absl::StrCat(absl::StripSuffix(type, "FeatureExtractor"), "ImageProcessor");
   type = std::string(absl::StripSuffix(absl::StripSuffix(type, "Fast"), "Pil"));
   if (std::find(supported.begin(), supported.end(), type) == supported.end()) {
-    fields.FailWithValue(
-        key, absl::StrCat("which is not supported; supported: ", absl::StrJoin(supported, ", ")));
+    fields.FailWithValue(key,
+                         absl::StrCat("which is not supported; supported: ", absl::StrJoin(supported, ", ")));
   }
   return type;
 }

@@ -39,7 +39,8 @@ absl::StatusOr<Qwen2VlImageProcessorConfig> ReadConfig(JsonFields& fields) {
   c.min_pixels = pixels("min_pixels", "shortest_edge", 56 * 56);
   c.max_pixels = pixels("max_pixels", "longest_edge", 28 * 28 * 1280);
   if (c.min_pixels > c.max_pixels) {
-    fields.Fail("size", absl::StrCat("asks for at least ", c.min_pixels, " pixels and at most ", c.max_pixels));
+    fields.Fail("size",
+                absl::StrCat("asks for at least ", c.min_pixels, " pixels and at most ", c.max_pixels));
   }
   if (c.max_pixels < int64_t{c.token_size()} * c.token_size()) {
     fields.Fail("size", absl::StrCat("allows at most ", c.max_pixels, " pixels, less than a visual token of ",
@@ -139,7 +140,8 @@ absl::StatusOr<ProcessedImage> Qwen2VlImageProcessor::Process(
       .rgb = std::move(resized.rgb),
       .normalization = normalization_,
       .region = plan.region,
-      .layout = ShapeOf({resized.height / config_.token_size(), resized.width / config_.token_size()}).layout};
+      .layout =
+          ShapeOf({resized.height / config_.token_size(), resized.width / config_.token_size()}).layout};
   processed.digest = DigestOf(processed);
   return processed;
 }
@@ -156,8 +158,10 @@ ImageShape Qwen2VlImageProcessor::largest() const {
   const int64_t token_pixels = int64_t{config_.token_size()} * config_.token_size();
   const int64_t most = std::max<int64_t>(config_.max_pixels / token_pixels, 1);
   // One row of tokens is as long as the aspect ratio allows, even if that are too many pixels.
-  const double row = std::sqrt(static_cast<double>(kMaxAspectRatio) * static_cast<double>(config_.max_pixels));
-  Grid largest{.rows = 1, .cols = std::clamp(static_cast<int>(row / config_.token_size()), 1, kMaxAspectRatio)};
+  const double row =
+      std::sqrt(static_cast<double>(kMaxAspectRatio) * static_cast<double>(config_.max_pixels));
+  Grid largest{.rows = 1,
+               .cols = std::clamp(static_cast<int>(row / config_.token_size()), 1, kMaxAspectRatio)};
   for (int64_t rows = 1; rows * rows <= most; ++rows) {
     // Sides are rounded, so that one visual token may stand for half as much more.
     const int64_t cols = std::min(most / rows, rows * kMaxAspectRatio * 3 / 2);

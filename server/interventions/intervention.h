@@ -2,8 +2,8 @@
 // without knowing which interventions exist or what they do. An intervention is a folder next to this file
 // and a row in table/table.cc. Immutable and shared by requests; thread-safe.
 //
-// Methods that change the attention of single rows (VAR; also PAI, VAF and SPIN) set parameters of the
-// attention operation in SetRow. Contrastive methods (VCD, ICD) need a *sibling row*: a second sequence with
+// Methods that change the attention of single rows (VAR, PAI, VAF, SPIN) set parameters of the attention
+// operation in SetRow. Contrastive methods (VCD, ICD) need a *sibling row*: a second sequence with
 // another prompt, whose logits are combined with the first's before sampling. This interface would get two
 // methods for that: one that makes the sibling's prompt from the request's, and one that combines two rows of
 // logits. The scheduler would plan the sibling's steps next to its sequence's; the runner's StepResults has
@@ -39,7 +39,7 @@ class Intervention {
  public:
   virtual ~Intervention() = default;
 
-  Mode mode() const { return mode_; }  // never kOff
+  Mode mode() const { return mode_; }  // of VAR; kOff for other interventions
   // Part of the key of every KV block after the prefix: name and setting. Equal keys mean equal K and V.
   const std::string& key() const { return key_; }
 
@@ -64,7 +64,7 @@ class Intervention {
   const std::string key_;
 };
 
-// The mode of a request's intervention; kOff for null.
+// The mode of VAR in a request; kOff without an intervention.
 inline Mode ModeOf(const Intervention* intervention) {
   return intervention == nullptr ? Mode::kOff : intervention->mode();
 }

@@ -13,9 +13,9 @@ namespace varserve::interventions {
 
 // For one row and one layer, or means over many: sums over heads divided by the number of heads.
 struct AttentionShares {
-  float image_centric_heads = 0.0F;  // share of heads that passed the row's test
-  float redistributed = 0.0F;        // attention that was moved from sinks
-  float visual_before = 0.0F;        // attention on visual tokens
+  float changed_heads = 0.0F;  // share of heads that passed the test of the row's change
+  float redistributed = 0.0F;  // attention that was moved from sinks
+  float visual_before = 0.0F;  // attention on visual tokens
   float visual_after = 0.0F;
 };
 

@@ -1,4 +1,4 @@
-// Whether an intervention runs for a request, and the name of the mode in flags, metrics and log lines.
+// Whether VAR runs for a request, and the name of the mode in flags, metrics and log lines.
 #pragma once
 
 #include <array>
@@ -7,7 +7,7 @@
 namespace varserve::interventions {
 
 enum class Mode : uint8_t {
-  kOff,      // plain attention, nothing is measured
+  kOff,      // plain attention, nothing is measured; or another intervention
   kObserve,  // measures but changes nothing: the same tokens as kOff
   kOn,
 };

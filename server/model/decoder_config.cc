@@ -94,8 +94,9 @@ RopeConfig ReadRope(JsonFields& text, const Defaults& defaults, const DecoderCon
     rope.FailWithValue("high_freq_factor", "not greater than low_freq_factor");
   }
   constexpr char kOriginal[] = "original_max_position_embeddings";
-  c.original_max_position_embeddings = text.Int(
-      kOriginal, rope.Int(kOriginal, decoder.max_position_embeddings, 1, kMostOfAnything), 1, kMostOfAnything);
+  c.original_max_position_embeddings =
+      text.Int(kOriginal, rope.Int(kOriginal, decoder.max_position_embeddings, 1, kMostOfAnything), 1,
+               kMostOfAnything);
   return c;
 }
 

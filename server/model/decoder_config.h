@@ -1,5 +1,5 @@
-// The decoder's part of config.json. Fields and defaults are those of LlamaConfig, MistralConfig, Qwen2Config,
-// Qwen3Config, Qwen2VLTextConfig and Qwen2_5_VLTextConfig. Plain data.
+// The decoder's part of config.json. Fields and defaults are those of LlamaConfig, MistralConfig,
+// Qwen2Config, Qwen3Config, Qwen2VLTextConfig and Qwen2_5_VLTextConfig. Plain data.
 #pragma once
 
 #include <cstdint>

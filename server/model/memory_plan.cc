@@ -53,7 +53,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const MemoryNeeds& needs) {
   const bool shared = !needs.host_budget.has_value();
   const int64_t others = needs.images + needs.requests + needs.replies;
   const std::string others_text =
-      absl::StrCat("images ", ToMebibytes(needs.images), " (--image_memory), requests ",
+      absl::StrCat("images ", ToMebibytes(needs.images), " (--image_memory, --image_cache), requests ",
                    ToMebibytes(needs.requests), " (--receive_memory, --worker_threads), replies ",
                    ToMebibytes(needs.replies), " (--max_running, --max_map_bytes)");
   const int64_t left = needs.budget - needs.weights - needs.vision_tower - needs.step - (shared ? others : 0);
@@ -139,7 +139,7 @@ MemoryNeeds MeasureNeeds(const VisionLanguageModel& model, const RequestLimits& 
                                static_cast<int64_t>(d.max_position_embeddings) / KvCache::kBlockSize + 2);
   needs.budget = budget > 0 ? budget : needs.weights + FreeBytes(model.device()) / 10 * 9;
 
-  needs.images = limits.image_memory;
+  needs.images = limits.image_memory + limits.image_cache;
   // A worker has a request twice while it parses it, and then its text many times over while it becomes
   // tokens.
   needs.requests =

@@ -19,7 +19,7 @@ struct MemoryNeeds {
   int64_t step = 0;            // peak of one step: activations, logits, explicit rows of VAR
   int64_t block = 0;           // one KV block
   int64_t most_blocks = 0;     // more could never be used
-  int64_t images = 0;          // decoded, until their requests end
+  int64_t images = 0;          // decoded, until their requests end, and those that are kept
   int64_t requests = 0;        // that arrive, wait for a worker, or are made prompts of
   int64_t replies = 0;         // attention maps of all that runs, and of as many replies on their way
   int64_t block_evidence = 0;  // what VAR saw in one KV block
@@ -50,6 +50,7 @@ struct RequestLimits {
   int prefill_budget = 0;    // prompt tokens beside them
   int worker_threads = 0;
   int64_t image_memory = 0;       // bytes of all
+  int64_t image_cache = 0;        // bytes of all
   int64_t receive_memory = 0;     // bytes of all
   int64_t max_message_bytes = 0;  // of each
   int64_t max_map_bytes = 0;      // of each

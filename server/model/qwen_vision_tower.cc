@@ -40,12 +40,11 @@ QwenVisionTower::QwenVisionTower(const ModelConfig& config, const image::ImageSh
   const int64_t patch = config_.patch_size;
   const int64_t merged = int64_t{config_.merge_size} * config_.merge_size * width;
   const std::string root = kRoot;
-  const at::Tensor patches = weights.Load(root + "patch_embed.proj.weight",
-                                          {width, 3, config_.temporal_patch_size, patch, patch});
+  const at::Tensor patches =
+      weights.Load(root + "patch_embed.proj.weight", {width, 3, config_.temporal_patch_size, patch, patch});
   for (int i = 0; i < config_.num_hidden_layers; ++i) LoadLayer(i, weights);
   merger_norm_.weight = weights.LoadFloat(root + "merger.ln_q.weight", {width});
-  if (config_.window_size == 0)
-    merger_norm_.bias = weights.LoadFloat(root + "merger.ln_q.bias", {width});
+  if (config_.window_size == 0) merger_norm_.bias = weights.LoadFloat(root + "merger.ln_q.bias", {width});
   merger_in_ = LoadLinear(weights, ops, root + "merger.mlp.0", merged, merged);
   merger_out_ = LoadLinear(weights, ops, root + "merger.mlp.2", decoder_width_, merged);
   if (patches.defined()) patch_embedding_ = ops.Prepare(patches.flatten(1));
@@ -64,9 +63,9 @@ void QwenVisionTower::LoadLayer(int i, WeightLoader& weights) {
   if (gated) {
     const std::string gate = at + "mlp.gate_proj";
     const std::string up = at + "mlp.up_proj";
-    layer.in = ops_.Prepare(
-        weights.LoadStacked({{gate + ".weight", inner}, {up + ".weight", inner}}, {width}),
-        weights.LoadStackedFloat({{gate + ".bias", inner}, {up + ".bias", inner}}, {}));
+    layer.in =
+        ops_.Prepare(weights.LoadStacked({{gate + ".weight", inner}, {up + ".weight", inner}}, {width}),
+                     weights.LoadStackedFloat({{gate + ".bias", inner}, {up + ".bias", inner}}, {}));
     layer.down = LoadLinear(weights, ops_, at + "mlp.down_proj", width, inner);
     const std::vector<int>& full = config_.full_attention_layers;
     layer.full = std::find(full.begin(), full.end(), i) != full.end();
@@ -92,11 +91,10 @@ QwenVisionTower::Grid QwenVisionTower::GridOf(int rows, int cols) const {
   const auto angles = [&](const at::Tensor& token, const at::Tensor& within) {
     return (token * merge + within).flatten().to(at::kFloat).unsqueeze(1) * frequencies;  // [N, D / 4]
   };
-  const at::Tensor all =
-      at::cat({angles(tokens.div(cols, "floor"), patch.div(merge, "floor")),
-               angles(tokens.remainder(cols), patch.remainder(merge))},
-              -1)
-          .unsqueeze(1);  // [N, 1, D / 2]
+  const at::Tensor all = at::cat({angles(tokens.div(cols, "floor"), patch.div(merge, "floor")),
+                                  angles(tokens.remainder(cols), patch.remainder(merge))},
+                                 -1)
+                             .unsqueeze(1);  // [N, 1, D / 2]
   const at::Device device = patch_embedding_.weight.device();
   grid.cos = all.cos().to(device);
   grid.sin = all.sin().to(device);
@@ -112,14 +110,15 @@ at::Tensor QwenVisionTower::Embed(const ProcessedImage& image, const Grid& grid)
   std::vector<float> values = image.Pixels();
   const at::Tensor pixels = at::from_blob(values.data(), {3, image.height, image.width}).to(device);
   const at::Tensor order = at::tensor(grid.order.tokens, at::kLong).to(device);
-  const at::Tensor patches = pixels.view({3, rows, merge, patch, cols, merge, patch})
-                                 .permute({1, 4, 2, 5, 0, 3, 6})  // [rows, cols, M, M, 3, patch, patch]
-                                 .reshape({rows * cols, -1})
-                                 .index_select(0, order)
-                                 .view({rows * cols * merge * merge, 3, 1, patch, patch})
-                                 .to(dtype_)
-                                 .expand({-1, -1, config_.temporal_patch_size, -1, -1})  // a frame of a picture
-                                 .reshape({rows * cols * merge * merge, -1});
+  const at::Tensor patches =
+      pixels.view({3, rows, merge, patch, cols, merge, patch})
+          .permute({1, 4, 2, 5, 0, 3, 6})  // [rows, cols, M, M, 3, patch, patch]
+          .reshape({rows * cols, -1})
+          .index_select(0, order)
+          .view({rows * cols * merge * merge, 3, 1, patch, patch})
+          .to(dtype_)
+          .expand({-1, -1, config_.temporal_patch_size, -1, -1})  // a frame of a picture
+          .reshape({rows * cols * merge * merge, -1});
   return ops_.Linear(patches, patch_embedding_);
 }
 

@@ -1,6 +1,6 @@
 // The vision transformer of Qwen2-VL and Qwen2.5-VL with its merger (transformers:
-// Qwen2VisionTransformerPretrainedModel, Qwen2_5_VisionTransformerPretrainedModel): any grid of patches, rotary
-// embedding by row and column, and in Qwen2.5-VL windows in most layers.
+// Qwen2VisionTransformerPretrainedModel, Qwen2_5_VisionTransformerPretrainedModel): any grid of patches,
+// rotary embedding by row and column, and in Qwen2.5-VL windows in most layers.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,8 +12,8 @@
 
 namespace varserve::model {
 
-// Letters: M x M patches of a visual token, P visual tokens, N = P M M patches, Cv width, D head size, I inner
-// width, C the decoder's width.
+// Letters: M x M patches of a visual token, P visual tokens, N = P M M patches, Cv width, D head size, I
+// inner width, C the decoder's width.
 class QwenVisionTower : public ImageEncoder {
  public:
   QwenVisionTower(const ModelConfig& config, const image::ImageShape& largest, WeightLoader& weights,

@@ -92,7 +92,7 @@ std::vector<interventions::AttentionShares> StepResults::RowsOf(const SequenceSt
     if (!step.request->intervention->ActsOn(*step.request->prompt, t)) continue;
     for (int64_t l = 0; l < facts_.num_layers; ++l) {
       const interventions::RowSums& sums = sums_[l * num_rows + place.first + t - step.begin];
-      rows.push_back({.image_centric_heads = sums.image_centric_heads / heads,
+      rows.push_back({.changed_heads = sums.changed_heads / heads,
                       .redistributed = sums.redistributed / heads,
                       .visual_before = sums.visual_before / heads,
                       .visual_after = sums.visual_after / heads});

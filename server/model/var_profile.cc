@@ -51,14 +51,7 @@ const std::vector<PublishedDecoder>& PublishedDecoders() {
       {"llama", 5120, 40, 40, 40, 13824, 32000, {{2100, 4743}, 20.0F, paper, "Llama-2-13B / Vicuna-13B"}},
       {"llama", 576, 30, 9, 3, 1536, 49152, {{507}, 22.0F, "measured for this project", "SmolLM2-135M"}},
       {"qwen2_vl_text", 3584, 28, 28, 4, 18944, 152064, {{458, 2570}, 20.0F, paper, "Qwen2-VL-7B"}},
-      {"qwen2_vl_text",
-       1536,
-       28,
-       12,
-       2,
-       8960,
-       151936,
-       {{534, 940, 1073}, 20.0F, look_twice, "Qwen2-VL-2B"}},
+      {"qwen2_vl_text", 1536, 28, 12, 2, 8960, 151936, {{534, 940, 1073}, 20.0F, look_twice, "Qwen2-VL-2B"}},
       {"qwen2_5_vl_text", 3584, 28, 28, 4, 18944, 152064, {{458, 2570}, 20.0F, look_twice, "Qwen2.5-VL-7B"}},
       {"qwen2_5_vl_text",
        2048,
@@ -73,10 +66,10 @@ const std::vector<PublishedDecoder>& PublishedDecoders() {
 }
 
 bool PublishedDecoder::Is(const DecoderConfig& c) const {
-  return model_type == c.model_type && hidden_size == c.hidden_size && num_hidden_layers == c.num_hidden_layers &&
-         num_attention_heads == c.num_attention_heads && num_key_value_heads == c.num_key_value_heads &&
-         intermediate_size == c.intermediate_size && vocab_size <= c.vocab_size &&
-         c.vocab_size <= vocab_size + kMaxAddedTokens;
+  return model_type == c.model_type && hidden_size == c.hidden_size &&
+         num_hidden_layers == c.num_hidden_layers && num_attention_heads == c.num_attention_heads &&
+         num_key_value_heads == c.num_key_value_heads && intermediate_size == c.intermediate_size &&
+         vocab_size <= c.vocab_size && c.vocab_size <= vocab_size + kMaxAddedTokens;
 }
 
 std::optional<VarProfile> PublishedVarProfile(const DecoderConfig& config) {

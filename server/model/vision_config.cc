@@ -12,31 +12,31 @@ namespace {
 // What a CLIP tower has where config.json says nothing. A vision_config has the defaults of CLIPVisionConfig;
 // where there is none, LlavaConfig takes CLIP ViT-L/14 at 336 pixels.
 const VisionConfig kClip = {.kind = VisionConfig::Kind::kClip,
-                                .hidden_size = 768,
-                                .intermediate_size = 3072,
-                                .num_hidden_layers = 12,
-                                .num_attention_heads = 12,
-                                .image_size = 224,
-                                .patch_size = 32,
-                                .layer_norm_eps = 1e-5,
-                                .quick_gelu = true};
+                            .hidden_size = 768,
+                            .intermediate_size = 3072,
+                            .num_hidden_layers = 12,
+                            .num_attention_heads = 12,
+                            .image_size = 224,
+                            .patch_size = 32,
+                            .layer_norm_eps = 1e-5,
+                            .quick_gelu = true};
 const VisionConfig kLlava = {.kind = VisionConfig::Kind::kClip,
-                                 .hidden_size = 1024,
-                                 .intermediate_size = 4096,
-                                 .num_hidden_layers = 24,
-                                 .num_attention_heads = 16,
-                                 .image_size = 336,
-                                 .patch_size = 14,
-                                 .layer_norm_eps = 1e-5,
-                                 .quick_gelu = true};
+                             .hidden_size = 1024,
+                             .intermediate_size = 4096,
+                             .num_hidden_layers = 24,
+                             .num_attention_heads = 16,
+                             .image_size = 336,
+                             .patch_size = 14,
+                             .layer_norm_eps = 1e-5,
+                             .quick_gelu = true};
 const VisionConfig kDinov2 = {.kind = VisionConfig::Kind::kDinov2,
-                                  .hidden_size = 768,
-                                  .num_hidden_layers = 12,
-                                  .num_attention_heads = 12,
-                                  .image_size = 224,
-                                  .patch_size = 14,
-                                  .layer_norm_eps = 1e-6,
-                                  .quick_gelu = false};
+                              .hidden_size = 768,
+                              .num_hidden_layers = 12,
+                              .num_attention_heads = 12,
+                              .image_size = 224,
+                              .patch_size = 14,
+                              .layer_norm_eps = 1e-6,
+                              .quick_gelu = false};
 constexpr int kMaxMlpRatio = 64;
 constexpr int64_t kMostPatchPixels = 1 << 10;
 

@@ -25,7 +25,7 @@ struct VisionConfig {
   int temporal_patch_size = 0;  // frames of a patch, all equal for a picture
   int merge_size = 0;           // patches of a visual token, down and across
   double rope_theta = 0.0;
-  int window_size = 0;  // Qwen2.5-VL: pixels; 0: every layer attends to the whole picture
+  int window_size = 0;                     // Qwen2.5-VL: pixels; 0: every layer attends to the whole picture
   std::vector<int> full_attention_layers;  // Qwen2.5-VL: those that do
 
   const char* name() const;

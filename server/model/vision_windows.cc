@@ -1,5 +1,7 @@
 #include "server/model/vision_windows.h"
 
+#include <cstddef>
+
 namespace varserve::model {
 namespace {
 

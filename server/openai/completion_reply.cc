@@ -20,12 +20,23 @@ std::string Text(const json& value) { return value.dump(-1, ' ', false, json::er
 std::string Event(absl::string_view data) { return absl::StrCat("data: ", data, "\n\n"); }
 
 // As JSON beside the others of `object`; the report may be megabytes, so it is not parsed for that.
-std::string WithReport(const json& object, absl::string_view var_report) {
+std::string WithReport(const json& object, absl::string_view report) {
   std::string text = Text(object);
-  if (var_report.empty()) return text;
+  if (report.empty()) return text;
   text.pop_back();
-  absl::StrAppend(&text, ",\"var_report\":", var_report, "}");
+  absl::StrAppend(&text, ",", report, "}");
   return text;
+}
+
+// "NAME":{..}
+std::string ReportMember(absl::string_view name, const google::protobuf::Message& report) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  options.always_print_primitive_fields = true;
+  std::string text;
+  // Fails for google.protobuf.Any of an unknown type only, which the API does not have.
+  (void)google::protobuf::util::MessageToJsonString(report, &text, options);
+  return absl::StrCat("\"", name, "\":", text);
 }
 
 json TokenJson(const std::string& text, float logprob) {
@@ -79,12 +90,9 @@ json CompletionReply::Usage() const {
 void CompletionReply::Finish(const v1::Finished& finished, Choice& choice) const {
   choice.finish_reason = ReasonOf(finished.finish_reason());
   choice.usage = finished.usage();
-  if (!finished.has_var_report()) return;
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  options.always_print_primitive_fields = true;
-  // Fails for google.protobuf.Any of an unknown type only, which the API does not have.
-  (void)google::protobuf::util::MessageToJsonString(finished.var_report(), &choice.var_report, options);
+  if (finished.has_var_report()) choice.report = ReportMember("var_report", finished.var_report());
+  if (finished.has_intervention_report())
+    choice.report = ReportMember("intervention_report", finished.intervention_report());
 }
 
 void CompletionReply::Add(const chat::Reply& reply) {
@@ -107,16 +115,16 @@ std::string CompletionReply::Whole() const {
         {"message", {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}}},
         {"logprobs", format_.logprobs ? json{{"content", choice.logprobs}, {"refusal", nullptr}} : json()},
         {"finish_reason", choice.finish_reason}};
-    absl::StrAppend(&list, i == 0 ? "" : ",", WithReport(one, choices_.size() > 1 ? choice.var_report : ""));
+    absl::StrAppend(&list, i == 0 ? "" : ",", WithReport(one, choices_.size() > 1 ? choice.report : ""));
   }
-  std::string text = WithReport(body, choices_.size() == 1 ? choices_.front().var_report : "");
+  std::string text = WithReport(body, choices_.size() == 1 ? choices_.front().report : "");
   text.pop_back();
   absl::StrAppend(&text, ",\"choices\":[", list, "]}");
   return text;
 }
 
 std::string CompletionReply::ChunkEvent(uint32_t choice, json delta, json logprobs, json finish_reason,
-                                        absl::string_view var_report) const {
+                                        absl::string_view report) const {
   json chunk = Frame("chat.completion.chunk");
   if (format_.include_usage) chunk["usage"] = nullptr;
   json one = {{"index", choice},
@@ -125,11 +133,11 @@ std::string CompletionReply::ChunkEvent(uint32_t choice, json delta, json logpro
               {"finish_reason", std::move(finish_reason)}};
   if (format_.choices == 1) {
     chunk["choices"] = json::array({std::move(one)});
-    return Event(WithReport(chunk, var_report));
+    return Event(WithReport(chunk, report));
   }
   std::string text = Text(chunk);
   text.pop_back();
-  return Event(absl::StrCat(text, ",\"choices\":[", WithReport(one, var_report), "]}"));
+  return Event(absl::StrCat(text, ",\"choices\":[", WithReport(one, report), "]}"));
 }
 
 std::string CompletionReply::Events(const chat::Reply& reply) {
@@ -146,8 +154,7 @@ std::string CompletionReply::Events(const chat::Reply& reply) {
   Finish(response.finished(), choice);
   // One answer's report comes with its usage.
   const bool later = format_.choices == 1 && format_.include_usage;
-  return ChunkEvent(reply.setting, json::object(), nullptr, choice.finish_reason,
-                    later ? "" : choice.var_report);
+  return ChunkEvent(reply.setting, json::object(), nullptr, choice.finish_reason, later ? "" : choice.report);
 }
 
 std::string CompletionReply::LastEvents() const {
@@ -156,7 +163,7 @@ std::string CompletionReply::LastEvents() const {
     json chunk = Frame("chat.completion.chunk");
     chunk["choices"] = json::array();
     chunk["usage"] = Usage();
-    events = Event(WithReport(chunk, format_.choices == 1 ? choices_.front().var_report : ""));
+    events = Event(WithReport(chunk, format_.choices == 1 ? choices_.front().report : ""));
   }
   return events + Event("[DONE]");
 }

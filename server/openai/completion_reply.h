@@ -42,14 +42,14 @@ class CompletionReply {
     nlohmann::json logprobs = nlohmann::json::array();
     std::string finish_reason;
     v1::Usage usage;
-    std::string var_report;  // JSON; empty without one
+    std::string report;  // of its intervention: a member of a JSON object; empty without one
   };
 
   nlohmann::json Frame(const char* object) const;
   nlohmann::json Logprobs(const v1::Delta& delta) const;
   nlohmann::json Usage() const;
   std::string ChunkEvent(uint32_t choice, nlohmann::json delta, nlohmann::json logprobs,
-                         nlohmann::json finish_reason, absl::string_view var_report) const;
+                         nlohmann::json finish_reason, absl::string_view report) const;
   void Finish(const v1::Finished& finished, Choice& choice) const;
 
   const CompletionFormat format_;

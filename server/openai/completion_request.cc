@@ -9,9 +9,9 @@
 #include "server/base/field_error.h"
 #include "server/base/status_macros.h"
 #include "server/openai/bounded_json.h"
+#include "server/openai/intervention_options.h"
 #include "server/openai/model_names.h"
 #include "server/openai/request_fields.h"
-#include "server/openai/var_options.h"
 
 namespace varserve::openai {
 namespace {
@@ -117,6 +117,29 @@ absl::Status ReadDelivery(const RequestFields& fields, CompletionRequest& reques
   return absl::OkStatus();
 }
 
+// "var" or "intervention", beside what the model's name says.
+absl::Status ReadInterventionFields(const RequestFields& fields, const chat::RequestLimits& limits,
+                                    CompletionRequest& request) {
+  v1::Intervention& intervention = request.intervention;
+  const v1::Intervention::MethodCase named = intervention.method_case();
+  const json* var = fields.Find("var");
+  const json* other = fields.Find("intervention");
+  if (var != nullptr && other != nullptr)
+    return Invalid("intervention", "must not be set beside var; it can hold VAR as well");
+  if (var != nullptr) RETURN_IF_ERROR(ReadOptions(*var, "var", *intervention.mutable_var()));
+  if (other != nullptr) RETURN_IF_ERROR(ReadIntervention(*other, intervention));
+  if (named != v1::Intervention::METHOD_NOT_SET && intervention.method_case() != named) {
+    return Invalid(var != nullptr ? "var" : "intervention",
+                   absl::StrCat("is another method than that of the model \"", request.model, "\""));
+  }
+  if (intervention.method_case() == v1::Intervention::METHOD_NOT_SET) intervention.mutable_var();
+  request.in_var = intervention.has_var() && other == nullptr;
+  if (intervention.var().map_layers_size() <= limits.num_layers) return absl::OkStatus();
+  return Invalid(
+      request.in_var ? "var.map_layers" : "intervention.var.map_layers",
+      absl::StrCat("at most ", limits.num_layers, " layers; the model has no more, and counts them from 0"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<CompletionRequest>> ReadCompletion(std::string body,
@@ -127,13 +150,8 @@ absl::StatusOr<std::unique_ptr<CompletionRequest>> ReadCompletion(std::string bo
   ASSIGN_OR_RETURN(const RequestFields fields, RequestFields::Of(object, ""));
   auto request = std::make_unique<CompletionRequest>();
   ASSIGN_OR_RETURN(request->model, fields.RequiredString("model"));
-  ASSIGN_OR_RETURN(request->var, SettingOf(request->model, model));
-  if (const json* var = fields.Find("var"); var != nullptr)
-    RETURN_IF_ERROR(ReadVarOptions(*var, request->var));
-  if (request->var.map_layers_size() > limits.num_layers) {
-    return Invalid("var.map_layers", absl::StrCat("at most ", limits.num_layers,
-                                                  " layers; the model has no more, and counts them from 0"));
-  }
+  ASSIGN_OR_RETURN(request->intervention, InterventionOf(request->model, model));
+  RETURN_IF_ERROR(ReadInterventionFields(fields, limits, *request));
   RETURN_IF_ERROR(RefuseUnsupported(fields));
   RETURN_IF_ERROR(ReadSampling(fields, request->options));
   RETURN_IF_ERROR(ReadLogprobs(fields, *request));
@@ -149,9 +167,13 @@ chat::ChatRequest ToChat(std::shared_ptr<CompletionRequest> request) {
                          .options_field = "",
                          .text_field = "messages",
                          .images_field = "messages"};
-  for (const Picture& picture : request->conversation.pictures)
-    chat.pictures.push_back({picture.field, &picture.bytes});
-  chat.settings.assign(request->choices, {"var", &request->var});
+  for (const Picture& picture : request->conversation.pictures) {
+    chat.pictures.push_back({picture.field, picture.digest.has_value() ? nullptr : &picture.bytes,
+                             picture.digest.value_or(Digest{})});
+  }
+  chat.settings.assign(request->choices, request->in_var
+                                             ? chat::ChatRequest::Setting{"var", &request->intervention.var()}
+                                             : *chat::MethodOf("intervention", request->intervention));
   chat.source = std::move(request);
   return chat;
 }

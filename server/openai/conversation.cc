@@ -5,7 +5,6 @@
 #include "absl/strings/str_cat.h"
 #include "server/base/field_error.h"
 #include "server/base/status_macros.h"
-#include "server/openai/data_url.h"
 #include "server/openai/request_fields.h"
 
 namespace varserve::openai {
@@ -98,10 +97,8 @@ absl::Status Reader::ReadPicture(RequestFields& part, const std::string& path, M
   if (image == nullptr) return Invalid(part.PathOf("image_url"), "is missing");
   ASSIGN_OR_RETURN(const RequestFields fields, RequestFields::Of(*image, part.PathOf("image_url")));
   ASSIGN_OR_RETURN(const std::string url, fields.RequiredString("url"));
-  const std::string field = fields.PathOf("url");
-  ASSIGN_OR_RETURN(std::string bytes, ReadDataUrl(field, url));
-  if (bytes.empty()) return Invalid(field, "is empty; send the bytes of a JPEG, PNG or WebP");
-  result_.pictures.push_back({field, std::move(bytes)});
+  ASSIGN_OR_RETURN(Picture picture, ReadImageUrl(fields.PathOf("url"), url));
+  result_.pictures.push_back(std::move(picture));
   message.parts.emplace_back(ImagePart{});
   return absl::OkStatus();
 }

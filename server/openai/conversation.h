@@ -7,14 +7,10 @@
 #include "absl/status/statusor.h"
 #include "nlohmann/json.hpp"
 #include "server/chat/request_scan.h"
+#include "server/openai/image_url.h"
 #include "server/text/message.h"
 
 namespace varserve::openai {
-
-struct Picture {
-  std::string field;  // its name in the request
-  std::string bytes;
-};
 
 struct Conversation {
   std::vector<text::Message> messages;

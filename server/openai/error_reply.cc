@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "nlohmann/json.hpp"
 #include "server/engine/retry_delay.h"
@@ -30,7 +31,8 @@ absl::string_view CodeOf(const absl::Status& status) {
     case 401:
       return "invalid_api_key";
     case 404:
-      return ParamOf(status) == "model" ? "model_not_found" : "";
+      if (ParamOf(status) == "model") return "model_not_found";
+      return absl::StartsWith(ParamOf(status), "messages[") ? "image_not_found" : "";
     case 413:
       return "request_too_large";
     case 429:

@@ -1,5 +1,6 @@
-// The names under which one model is offered. A name can choose VAR, since some clients can only choose a
-// name: NAME (the server's default), NAME+var, NAME+var-PRESET and NAME+observe. Thread-safe.
+// The names under which one model is offered. A name can choose an intervention, since some clients can only
+// choose a name: NAME (the server's default), NAME+var, NAME+var-PRESET, NAME+observe, and NAME+METHOD for
+// each other method that the server has. Thread-safe.
 #pragma once
 
 #include <string>
@@ -11,10 +12,10 @@
 
 namespace varserve::openai {
 
-// All names; only the first if the model has no VAR profile.
+// All names; those of VAR only if the model has a VAR profile.
 std::vector<std::string> NamesOf(const v1::Model& model);
 
-// The setting that a name chooses. NOT_FOUND if it is not a name of the model.
-absl::StatusOr<v1::VarOptions> SettingOf(absl::string_view name, const v1::Model& model);
+// The intervention that a name chooses; none for NAME. NOT_FOUND if it is not a name of the model.
+absl::StatusOr<v1::Intervention> InterventionOf(absl::string_view name, const v1::Model& model);
 
 }  // namespace varserve::openai

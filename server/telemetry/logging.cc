@@ -92,7 +92,9 @@ void Logger::Write(spdlog::level::level_enum level, absl::string_view message, c
 
 void Logger::Call(const absl::Status& status, const LogFields& fields) {
   if (status.ok()) return Info("request", fields);
-  const spdlog::level::level_enum level = absl::IsCancelled(status)  ? spdlog::level::info
+  // A caller who names a picture that is gone sends it then.
+  const bool ordinary = absl::IsCancelled(status) || absl::IsNotFound(status);
+  const spdlog::level::level_enum level = ordinary                   ? spdlog::level::info
                                           : absl::IsInternal(status) ? spdlog::level::err
                                                                      : spdlog::level::warn;
   Limited(level, absl::StatusCodeToString(status.code()), "request", fields);

@@ -78,13 +78,11 @@ void AddRequestSeries(Family<Counter>& requests) {
       for (const StatusCode code :
            {StatusCode::kInvalidArgument, StatusCode::kFailedPrecondition, StatusCode::kResourceExhausted,
             StatusCode::kDeadlineExceeded, StatusCode::kUnauthenticated, StatusCode::kUnavailable,
-            StatusCode::kInternal, StatusCode::kCancelled}) {
+            StatusCode::kInternal, StatusCode::kCancelled, StatusCode::kNotFound}) {
         RequestSeries(requests, transport, method, code, "none", var);
       }
     }
   }
-  RequestSeries(requests, "http", "ChatCompletions", StatusCode::kNotFound, "none",
-                Mode::kOff);  // another model
   for (const auto& [transport, method] : {std::pair{"grpc", "GetModel"}, std::pair{"http", "ListModels"}}) {
     for (const StatusCode code : {StatusCode::kOk, StatusCode::kUnauthenticated, StatusCode::kUnavailable}) {
       RequestSeries(requests, transport, method, code, "none", Mode::kOff);
@@ -111,6 +109,11 @@ Metrics::RequestMetrics::RequestMetrics(const MetricFamilies& families)
       prefill(AddLatency(families, "prefill_seconds", "From admission to the first token.")),
       image(
           AddHistogram(families, "image_seconds", "Decoding and resizing of a request's images.", kSeconds)),
+      images_named(AddCounter(families, "image_cache_queries_total",
+                              "Images that requests named by their digest instead of sending them.")),
+      images_found(AddCounter(families, "image_cache_hits_total",
+                              "Of those, the images that the server still had of the caller.")),
+      image_cache(AddGauge(families, "image_cache_bytes", "Images that callers can name by their digest.")),
       prompt_tokens(AddTokens(families, "prompt_tokens_total",
                               "Prompt tokens of admitted requests, including visual tokens.")),
       visual_tokens(AddTokens(families, "visual_tokens_total", "Visual tokens of admitted requests.")),
@@ -192,6 +195,13 @@ void Metrics::OnFirstToken(Mode var, absl::Duration since_arrival) {
 void Metrics::OnNextToken(Mode var, absl::Duration since_last) {
   requests_.inter_token[Index(var)]->Observe(absl::ToDoubleSeconds(since_last));
 }
+
+void Metrics::OnImagesNamed(int named, int found) {
+  requests_.images_named.Increment(named);
+  requests_.images_found.Increment(found);
+}
+
+void Metrics::OnImageCache(int64_t bytes) { requests_.image_cache.Set(static_cast<double>(bytes)); }
 
 void Metrics::OnHealth(const Health& health) {
   health_.ready.Set(health.ready ? 1 : 0);

@@ -73,6 +73,9 @@ class Metrics : public engine::EngineObserver {
     bool operator==(const Health&) const = default;
   };
   void OnHealth(const Health& health);
+  // Images that a request names instead of sending them, and how many of them the server still had.
+  void OnImagesNamed(int named, int found);
+  void OnImageCache(int64_t bytes);
   // Call before a scrape: requests come and go without a step.
   void OnQueue(const engine::Engine::Load& load);
   // `total`: log lines lost since the start.
@@ -97,6 +100,9 @@ class Metrics : public engine::EngineObserver {
     const PerMode<prometheus::Histogram> queue;
     const PerMode<prometheus::Histogram> prefill;
     prometheus::Histogram& image;
+    prometheus::Counter& images_named;
+    prometheus::Counter& images_found;
+    prometheus::Gauge& image_cache;
     const PerMode<prometheus::Counter> prompt_tokens;
     const PerMode<prometheus::Counter> visual_tokens;
     const PerMode<prometheus::Counter> generated_tokens;

@@ -161,9 +161,7 @@ def make(tokenizer: str | pathlib.Path, out: str | pathlib.Path, shape: Shape = 
     write_directory(out, texts, tensors(shape, config["text_config"]["vocab_size"]))
 
 
-def write_directory(
-    out: pathlib.Path, texts: dict[str, str], weights: Iterable[tuple[str, tuple[int, ...]]]
-) -> None:
+def write_directory(out: pathlib.Path, texts: dict[str, str], weights: Iterable[tuple[str, tuple[int, ...]]]) -> None:
     """Writes the text files, and random weights [(name, shape)] in shards; `out` appears when it is complete."""
     scratch = out.with_name(out.name + ".making")
     shutil.rmtree(scratch, ignore_errors=True)

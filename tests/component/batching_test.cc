@@ -3,6 +3,7 @@
 
 #include "server/base/clock.h"
 #include "server/engine/engine.h"
+#include "server/interventions/attention/row_intervention.h"
 #include "server/interventions/var/var_intervention.h"
 #include "server/model/step_runner.h"
 #include "tests/component/golden.h"
@@ -41,6 +42,37 @@ VarSettings MixedSettings(int i) {
           .last_layer = 2};
 }
 
+// VAR in its modes and variants, PAI, VAF and SPIN: eight settings.
+std::shared_ptr<const interventions::Intervention> MixedIntervention(int i) {
+  interventions::RowSetting other;
+  other.row.first_layer = i % 2;
+  other.row.last_layer = 2;
+  switch (i % 8) {
+    case 5:
+      other.method = "pai";
+      other.rows = interventions::ChangedRows::kAnswer;
+      other.row.change = interventions::RowChange::kReweigh;
+      other.row.visual_boost = 0.5F;
+      break;
+    case 6:
+      other.method = "vaf";
+      other.row.change = interventions::RowChange::kReweigh;
+      other.row.visual_scale = 1.5F;
+      other.row.text_scale = 0.5F;
+      break;
+    case 7:
+      other.method = "spin";
+      other.rows = interventions::ChangedRows::kAnswer;
+      other.row.change = interventions::RowChange::kSuppressHeads;
+      other.row.kept_heads = 4;
+      other.row.suppressed_gain = 0.1F;
+      break;
+    default:
+      return MakeVarIntervention(MixedSettings(i));
+  }
+  return MakeRowIntervention(other);
+}
+
 // Requests of all kinds: lengths, pictures, VAR settings, samplers.
 std::vector<GenerationRequest> MixedRequests(const TinyModel& tiny, int count) {
   std::mt19937 random(11);
@@ -69,7 +101,7 @@ std::vector<GenerationRequest> MixedRequests(const TinyModel& tiny, int count) {
                         .repetition_penalty = i % 7 == 0 ? 1.3F : 1.0F,
                         .seed = static_cast<uint64_t>(i),
                         .ignore_eos = true};
-    request.intervention = MakeVarIntervention(MixedSettings(i));
+    request.intervention = MixedIntervention(i);
     requests.push_back(std::move(request));
   }
   return requests;
@@ -149,6 +181,21 @@ std::vector<engine::Token> SideBySide(StepRunner& runner, const std::vector<Gene
   return LastTokens(drivers);
 }
 
+TEST_P(BatchingTest, AnInterventionOfOneRequestChangesNoBitOfAnother) {
+  const auto runner = Runner();
+  const std::vector<GenerationRequest> requests = MixedRequests(tiny_, 16);
+  const auto mixed = SideBySide(*runner, requests);
+  bool changed = false;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const auto alone = SideBySide(*runner, {requests[i]});
+    EXPECT_EQ(mixed[i].top, alone[0].top) << i;
+    GenerationRequest off = requests[i];
+    off.intervention = nullptr;
+    changed |= i % 8 >= 5 && SideBySide(*runner, {off})[0].top != alone[0].top;
+  }
+  EXPECT_TRUE(changed);  // by PAI, VAF or SPIN
+}
+
 TEST_P(BatchingTest, VarOfOneRequestChangesNoBitOfAnother) {
   for (const BackendKind backend : {BackendKind::kAuto, BackendKind::kTorch}) {
     const auto runner = Runner(GetParam().dtype == std::string("float32") ? backend : BackendKind::kAuto);
@@ -221,14 +268,11 @@ TEST_P(BatchingTest, TokensAfterThePictureMayBeCutAnyway) {
 }
 
 // Images of Qwen2.5-VL differ in size, and have positions by row and column.
-INSTANTIATE_TEST_SUITE_P(Dtypes, BatchingTest,
-                         ::testing::Values(ModelAndDtype{"clip_gqa", "float32"},
-                                           ModelAndDtype{"clip_gqa", "bfloat16"},
-                                           ModelAndDtype{"clip_gqa", "float16"},
-                                           ModelAndDtype{"qwen2_5_vl", "float32"}),
-                         [](const auto& info) {
-                           return absl::StrCat(info.param.model, "_", info.param.dtype);
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Dtypes, BatchingTest,
+    ::testing::Values(ModelAndDtype{"clip_gqa", "float32"}, ModelAndDtype{"clip_gqa", "bfloat16"},
+                      ModelAndDtype{"clip_gqa", "float16"}, ModelAndDtype{"qwen2_5_vl", "float32"}),
+    [](const auto& info) { return absl::StrCat(info.param.model, "_", info.param.dtype); });
 
 }  // namespace
 }  // namespace varserve::model

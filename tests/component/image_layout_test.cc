@@ -53,7 +53,8 @@ TEST(ImageLayoutTest, VisualTokensTakeTheirPlacesAmongSeparators) {
     if (begin == 0) step.encode_images = {0};
     const engine::StepPlan plan{.steps = {step}};
     image_features.Encode(*model, plan);
-    const StepInput input(plan, {.num_layers = facts.num_layers, .block_size = KvCache::kBlockSize}, /*padding=*/{});
+    const StepInput input(plan, {.num_layers = facts.num_layers, .block_size = KvCache::kBlockSize},
+                          /*padding=*/{});
     DeviceStep device_step(*model, facts, cache, plan, input, memory);
     device_step.Embed();
     device_step.Place(image_features, plan, input);

@@ -43,7 +43,7 @@ interventions::VarSettings Settings(const json& s) {
 
 void ExpectShares(const interventions::AttentionShares& shares, const at::Tensor& expected,
                   const std::string& where) {
-  EXPECT_NEAR(shares.image_centric_heads, expected[0].item<double>(), 1e-6) << where;
+  EXPECT_NEAR(shares.changed_heads, expected[0].item<double>(), 1e-6) << where;
   EXPECT_NEAR(shares.redistributed, expected[1].item<double>(), kReportTolerance) << where;
   EXPECT_NEAR(shares.visual_before, expected[2].item<double>(), kReportTolerance) << where;
   EXPECT_NEAR(shares.visual_after, expected[3].item<double>(), kReportTolerance) << where;

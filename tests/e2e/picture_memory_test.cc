@@ -28,7 +28,8 @@ TEST(PictureMemoryTest, LargePicturesAtOnceStayWithinTheirMemory) {
   constexpr int64_t kMemory = 64 << 10;  // kB
   constexpr int64_t kElse = 64 << 10;    // kB: messages, buffers of threads, what malloc keeps
   const ServableModel model;
-  ServerProcess server(model.dir(), {"--image_memory=64M", "--worker_threads=4", "--threads=2"});
+  ServerProcess server(model.dir(),
+                       {"--image_memory=64M", "--image_cache=0", "--worker_threads=4", "--threads=2"});
   ASSERT_TRUE(server.WaitUntilReady());
   ASSERT_TRUE(Ask(*server.Connect(), LongQuestion(2)).ok());
   const int64_t before = ProcessStatus(server.pid(), "VmHWM");

@@ -4,7 +4,7 @@ import argparse
 import json
 import pathlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -14,7 +14,9 @@ from safetensors.numpy import load_file, save_file
 from transformers import Qwen2VLImageProcessor
 from transformers.modeling_outputs import ModelOutput
 
+import intervention_cases
 import model_specs
+from intervention_reference import ChangedDecoder
 from tiny_model import MODELS, build, image_size, load_spec, pixel_values
 from var_cases import ADJACENT_IMAGES, CASES, IMAGE_FIRST, ONE_IMAGE, SEPARATED_IMAGES, Case, Layout
 from var_reference import PAPER, Decoder, Prompt, VarSettings, generate
@@ -35,6 +37,7 @@ MODEL_LAYOUTS = {
 MODEL_TOKENS = 32
 VAR_TOKENS = 16
 MIN_GAP = 2e-4  # of sink tests and head decisions
+MAX_GAP = 1e3  # written where nothing can turn
 MIN_GREEDY_GAP = 1e-3  # of logits
 MAX_SEEDS = 200
 TOLERANCE = 1e-4  # of --check: another processor rounds otherwise
@@ -175,13 +178,43 @@ class TinyModel:
         )
         return Golden(prompt, facts, {f"{case.name}/{name}": t for name, t in tensors.items()}, serves)
 
+    def intervention_golden(self, case: intervention_cases.Case, prompt: Prompt) -> Golden:
+        """What the reference of PAI, VAF and SPIN says, greedily."""
+        method = case.method
+        decoder = ChangedDecoder(self.model, self.spec["profile"]["sink_dimensions"])
+        generation = generate(decoder, prompt, self.image_features(prompt), method, MODEL_TOKENS)
+        rows, num_layers = sorted({row for row, _ in generation.evidence.shares}), decoder.config.num_hidden_layers
+        shares = np.zeros((len(rows), num_layers, 3), np.float32)
+        for (row, layer), values in generation.evidence.shares.items():
+            shares[rows.index(row), layer] = values
+        facts = {
+            "name": case.name,
+            "input_ids": prompt.input_ids,
+            "spans": prompt.spans,
+            "method": type(method).__name__.lower(),
+            "settings": asdict(method),
+            "gap": min(float(generation.evidence.gap), MAX_GAP),
+            "greedy_gap": generation.greedy_gap,
+        }
+        tensors = {
+            "tokens": np.array(generation.tokens),
+            "step_logits": generation.step_logits.astype(np.float32),
+            "shares": shares,
+        }
+        serves = generation.evidence.gap >= MIN_GAP and generation.greedy_gap >= MIN_GREEDY_GAP
+        return Golden(prompt, facts, {f"{case.name}/{name}": t for name, t in tensors.items()}, serves)
+
     def first_that_serves(self, layout: Layout, make_golden: Callable[[Prompt], Golden]) -> Golden:
         goldens = (make_golden(make_prompt(layout, self.spec, seed)) for seed in range(MAX_SEEDS))
         return next(golden for golden in goldens if golden.serves)
 
 
-def cases_of(name: str) -> list[Case]:
-    return [case for case in CASES if case.model == name]
+def case_sets(tiny: TinyModel, name: str) -> Iterator[tuple[str, list, Callable]]:
+    """Of each kind: the ending of its files, the model's cases, and what makes their golden values."""
+    yield "var", [case for case in CASES if case.model == name], tiny.var_golden
+    cases = [case for case in intervention_cases.CASES if case.model == name]
+    if cases:
+        yield "interventions", cases, tiny.intervention_golden
 
 
 def write(name: str) -> None:
@@ -192,14 +225,17 @@ def write(name: str) -> None:
     metadata = {key: str(value) for key, value in golden.facts.items()}
     save_file(golden.tensors, DATA / f"{name}.safetensors", metadata)
 
-    facts, tensors = [], {}
-    for case in cases_of(name):
-        golden = tiny.first_that_serves(case.layout, lambda prompt, case=case: tiny.var_golden(case, prompt))
-        facts.append(golden.facts)
-        tensors.update(golden.tensors)
-    save_file(tensors, DATA / f"{name}.var.safetensors")
-    lines = ",\n".join("  " + json.dumps(entry, allow_nan=False) for entry in facts)
-    (DATA / f"{name}.var.json").write_text(f"[\n{lines}\n]\n")
+    for kind, cases, make_golden in case_sets(tiny, name):
+        facts, tensors = [], {}
+        for case in cases:
+            golden = tiny.first_that_serves(
+                case.layout, lambda prompt, case=case, make_golden=make_golden: make_golden(case, prompt)
+            )
+            facts.append(golden.facts)
+            tensors.update(golden.tensors)
+        save_file(tensors, DATA / f"{name}.{kind}.safetensors")
+        lines = ",\n".join("  " + json.dumps(entry, allow_nan=False) for entry in facts)
+        (DATA / f"{name}.{kind}.json").write_text(f"[\n{lines}\n]\n")
 
 
 def check(name: str) -> None:
@@ -213,11 +249,12 @@ def check(name: str) -> None:
     golden = tiny.model_golden(Prompt(stored["input_ids"].tolist(), stored["spans"].tolist()))
     compare(name, golden, stored_facts, stored)
 
-    stored = load_file(DATA / f"{name}.var.safetensors")
-    stored_facts = json.loads((DATA / f"{name}.var.json").read_text())
-    for case, facts in zip(cases_of(name), stored_facts, strict=True):
-        of_case = {key: tensor for key, tensor in stored.items() if key.startswith(f"{case.name}/")}
-        compare(case.name, tiny.var_golden(case, Prompt(facts["input_ids"], facts["spans"])), facts, of_case)
+    for kind, cases, make_golden in case_sets(tiny, name):
+        stored = load_file(DATA / f"{name}.{kind}.safetensors")
+        stored_facts = json.loads((DATA / f"{name}.{kind}.json").read_text())
+        for case, facts in zip(cases, stored_facts, strict=True):
+            of_case = {key: tensor for key, tensor in stored.items() if key.startswith(f"{case.name}/")}
+            compare(case.name, make_golden(case, Prompt(facts["input_ids"], facts["spans"])), facts, of_case)
 
 
 def compare(name: str, golden: Golden, facts: dict, tensors: dict[str, np.ndarray]) -> None:

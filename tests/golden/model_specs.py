@@ -4,16 +4,18 @@ Scales are powers of two: then the product in a tensor's formula is exact, and f
 changes no bit.
 """
 
+import copy
 import json
 import re
 import tempfile
-from collections.abc import Callable
 
 from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForImageTextToText
 
-BOS = 1
-IMAGE_TOKEN = 159
+import qwen2_vl_specs as qwen
+from qwen2_vl_specs import BOS, IMAGE_TOKEN
+from weight_names import Naming, hub_names, module_names, own_names, qwen2_vl_names
+
 # Text tokens with huge values in the sink dimensions, as BOS and punctuation have them in trained decoders.
 SINK_TOKENS = (BOS, 13, 28, 47, 66, 85, 104, 123, 142)
 
@@ -31,42 +33,16 @@ SCALES = (
 )
 
 
-Naming = Callable[[str], str]  # of a tensor in a checkpoint, from its name in transformers
-
-
-def hub_names(name: str) -> str:
-    """As llava-hf/llava-1.5-7b-hf was published (transformers before 4.52)."""
-    name = re.sub(r"^lm_head", "language_model.lm_head", name)
-    name = re.sub(r"^model\.language_model", "language_model.model", name)
-    name = re.sub(r"^model\.vision_tower", "vision_tower.vision_model", name)
-    return re.sub(r"^model\.", "", name)
-
-
-def module_names(name: str) -> str:
-    """The modules' own names in transformers 4.52 to 4.57, where a CLIP tower has an inner vision_model."""
-    return re.sub(r"^model\.vision_tower", "model.vision_tower.vision_model", name)
-
-
 def stored_tensors(config: dict, naming: Naming | None) -> dict[str, list[int]]:
     """Names and shapes of a checkpoint's tensors, in order; naming None: as this transformers writes them."""
-    model = AutoModelForImageTextToText.from_config(AutoConfig.for_model(**config))
+    own_config = copy.deepcopy(config)  # for_model changes it
+    model = AutoModelForImageTextToText.from_config(AutoConfig.for_model(**own_config))
     if naming:  # tied weights are listed once
         return {naming(name): list(p.shape) for name, p in model.named_parameters()}
     with tempfile.TemporaryDirectory() as directory:
         model.save_pretrained(directory)
         with safe_open(f"{directory}/model.safetensors", "pt") as f:
             return {name: f.get_slice(name).get_shape() for name in f.keys()}  # noqa: SIM118 (not a dict)
-
-
-def own_names(name: str) -> str:
-    """The modules' own names in this transformers."""
-    return name
-
-
-def qwen2_vl_names(name: str) -> str:
-    """As Qwen/Qwen2-VL-2B-Instruct was published."""
-    name = re.sub(r"^model\.language_model", "model", name)
-    return re.sub(r"^model\.visual", "visual", name)
 
 
 def make_spec(
@@ -151,34 +127,6 @@ def llava(
         "vision_config": vision_config,
         "vision_feature_layer": vision_feature_layer,
         "vision_feature_select_strategy": vision_feature_select_strategy,
-    }
-
-
-def qwen2_vl_decoder(num_hidden_layers: int) -> dict:
-    return {
-        "bos_token_id": BOS,
-        "eos_token_id": 2,
-        "hidden_act": "silu",
-        "hidden_size": 96,
-        "intermediate_size": 112,
-        "max_position_embeddings": 512,
-        "max_window_layers": num_hidden_layers,
-        "num_attention_heads": 6,
-        "num_hidden_layers": num_hidden_layers,
-        "num_key_value_heads": 2,
-        "rms_norm_eps": 1e-06,
-        "sliding_window": 64,
-        "use_sliding_window": False,
-        "vocab_size": 160,
-    }
-
-
-def qwen2_vl_tokens() -> dict:
-    return {
-        "image_token_id": IMAGE_TOKEN,
-        "video_token_id": 158,
-        "vision_start_token_id": 150,
-        "vision_end_token_id": 151,
     }
 
 
@@ -319,57 +267,6 @@ def specs() -> dict[str, dict]:
         },
         vision_feature_layer=-2,
     )
-    # As on the hub: the decoder's fields in config.json itself.
-    qwen2_vl = {
-        "architectures": ["Qwen2VLForConditionalGeneration"],
-        "model_type": "qwen2_vl",
-        "rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]},
-        "rope_theta": 1000000.0,
-        "tie_word_embeddings": True,
-        "vision_config": {
-            "depth": 3,
-            "embed_dim": 32,
-            "hidden_size": 96,
-            "in_chans": 3,
-            "mlp_ratio": 2,
-            "num_heads": 2,
-            "patch_size": 4,
-            "spatial_merge_size": 2,
-            "spatial_patch_size": 4,
-            "temporal_patch_size": 2,
-        },
-        **qwen2_vl_decoder(3),
-        **qwen2_vl_tokens(),
-    }
-    # As newer transformers write it. Windows of 2 x 2 visual tokens in all layers but one.
-    qwen2_5_vl = {
-        "architectures": ["Qwen2_5_VLForConditionalGeneration"],
-        "model_type": "qwen2_5_vl",
-        "text_config": {
-            **qwen2_vl_decoder(3),
-            "model_type": "qwen2_5_vl_text",
-            "rope_parameters": {"mrope_section": [2, 3, 3], "rope_theta": 1000000.0, "rope_type": "default"},
-        },
-        "tie_word_embeddings": False,
-        "vision_config": {
-            "model_type": "qwen2_5_vl_vision",
-            "depth": 3,
-            "fullatt_block_indexes": [1],
-            "hidden_act": "silu",
-            "hidden_size": 32,
-            "in_channels": 3,
-            "intermediate_size": 52,
-            "num_heads": 2,
-            "out_hidden_size": 96,
-            "patch_size": 4,
-            "spatial_merge_size": 2,
-            "temporal_patch_size": 2,
-            "window_size": 16,
-        },
-        **qwen2_vl_tokens(),
-    }
-    # Grids of 3 x 5, 2 x 7 and 4 x 1 visual tokens.
-    qwen_images = [[24, 40], [16, 56], [32, 8]]
     return {
         "clip_mha": make_spec(clip_mha, hub_names, 28, {9: (32.0, -4.5), 42: (6.0, -6.0)}, 3.25),
         "clip_gqa": make_spec(clip_gqa, module_names, 28, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
@@ -378,8 +275,8 @@ def specs() -> dict[str, dict]:
         "mistral": make_spec(mistral, hub_names, 28, {9: (32.0, -4.5), 42: (6.0, -6.0)}, 3.25),
         "qwen2": make_spec(qwen2, module_names, 28, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
         "qwen3": make_spec(qwen3, None, 28, {9: (32.0, -4.5), 42: (6.0, -6.0)}, 3.25),
-        "qwen2_vl": make_spec(qwen2_vl, qwen2_vl_names, qwen_images, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
-        "qwen2_5_vl": make_spec(qwen2_5_vl, own_names, qwen_images, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
+        "qwen2_vl": make_spec(qwen.qwen2_vl(), qwen2_vl_names, qwen.IMAGES, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
+        "qwen2_5_vl": make_spec(qwen.qwen2_5_vl(), own_names, qwen.IMAGES, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
     }
 
 

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
+
+from rope_reference import head_size, rope_angles, rotate
 
 PAPER = "PAPER"
 AUTHORS_CODE = "AUTHORS_CODE"
@@ -69,60 +71,6 @@ class Evidence:
     shares: dict = field(default_factory=dict)  # {(row, layer): [HeadShares] * H}
     attention: dict = field(default_factory=dict)  # {(row, layer): [(before, after)] * H}, each [row + 1]
     gap: float = math.inf  # least distance of a sink test or head decision from where it would turn
-
-
-def head_size(config: PretrainedConfig) -> int:
-    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-
-
-def inverse_frequencies(config: PretrainedConfig) -> np.ndarray:
-    """Of rotary embedding, [D / 2]: default or llama3 rope scaling."""
-    rope = config.rope_parameters
-    frequencies = rope["rope_theta"] ** (-np.arange(0, head_size(config), 2) / head_size(config))
-    if rope["rope_type"] == "default":
-        return frequencies
-    if rope["rope_type"] != "llama3":
-        raise ValueError(f"rope_type: {rope['rope_type']} is not known")
-    # Turns over the context of the first training: many: keep; few: divide by the factor; between: blend.
-    turns = rope["original_max_position_embeddings"] * frequencies / (2 * math.pi)
-    low, high = rope["low_freq_factor"], rope["high_freq_factor"]
-    keep = np.clip((turns - low) / (high - low), 0.0, 1.0)
-    return keep * frequencies + (1.0 - keep) * frequencies / rope["factor"]
-
-
-def rope_positions(prompt: Prompt, num_tokens: int) -> np.ndarray:
-    """[3, T]: M-RoPE's time, height and width of each token. Text counts on in all three; an image has one time,
-    and its rows and columns count from there; what follows goes on after the larger of them."""
-    positions, next_position = np.zeros((3, num_tokens), int), 0
-    starts = {begin: (end, cols) for begin, end, _, cols in prompt.spans}
-    token = 0
-    while token < num_tokens:
-        if token in starts:
-            end, cols = starts[token]
-            index = np.arange(end - token)
-            positions[:, token:end] = next_position + np.stack([index * 0, index // cols, index % cols])
-            next_position, token = positions[:, token:end].max() + 1, end
-        else:
-            positions[:, token] = next_position
-            next_position, token = next_position + 1, token + 1
-    return positions
-
-
-def rope_angles(config: PretrainedConfig, prompt: Prompt, num_tokens: int) -> np.ndarray:
-    """[T, D / 2]"""
-    frequencies = inverse_frequencies(config)
-    sections = config.rope_parameters.get("mrope_section")
-    if sections is None:
-        return np.arange(num_tokens)[:, None] * frequencies
-    axis_of_pair = np.repeat([0, 1, 2], sections)
-    return rope_positions(prompt, num_tokens)[axis_of_pair].T * frequencies
-
-
-def rotate(x: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """x [T, H, D], angles [T, D / 2]; component c turns together with component c + D / 2."""
-    first, second = np.split(x, 2, axis=-1)
-    cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
-    return np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 
 
 def rms(x: np.ndarray, eps: float) -> np.ndarray:
@@ -185,9 +133,7 @@ class Decoder:
         self.weights = {name[len(prefix) :]: w for name, w in state.items() if name.startswith(prefix)}
         self.lm_head = state["lm_head.weight"]
 
-    def embed(
-        self, prompt: Prompt, image_features: Sequence[np.ndarray], generated: Iterable[int] = ()
-    ) -> np.ndarray:
+    def embed(self, prompt: Prompt, image_features: Sequence[np.ndarray], generated: Iterable[int] = ()) -> np.ndarray:
         """[T, C]: each image's features [P, C] stand where the prompt has its visual tokens."""
         x = self.weights["embed_tokens.weight"][[*prompt.input_ids, *generated]]
         for (begin, end, _, _), features in zip(prompt.spans, image_features, strict=True):
@@ -246,15 +192,7 @@ class Decoder:
         """[T, C]; leaves what VAR saw and did in `evidence`."""
         heads, kv_heads = self.config.num_attention_heads, self.config.num_key_value_heads
         head_dim, num_tokens = head_size(self.config), len(x)
-        attn = f"layers.{layer}.self_attn"
-        h = self.norm(f"layers.{layer}.input_layernorm", x)
-        q = self.linear(f"{attn}.q_proj", h).reshape(num_tokens, heads, head_dim)
-        k = self.linear(f"{attn}.k_proj", h).reshape(num_tokens, kv_heads, head_dim)
-        v = self.linear(f"{attn}.v_proj", h).reshape(num_tokens, kv_heads, head_dim)
-        if f"{attn}.q_norm.weight" in self.weights:
-            q, k = self.norm(f"{attn}.q_norm", q), self.norm(f"{attn}.k_norm", k)
-        angles = rope_angles(self.config, prompt, num_tokens)
-        q, k = rotate(q, angles), rotate(k, angles)
+        q, k, v = self.queries_keys_values(layer, x, prompt)
 
         out = np.zeros_like(q)  # [T, H, D]
         for row in range(num_tokens):
@@ -270,7 +208,23 @@ class Decoder:
                     evidence.attention.setdefault((row, layer), []).append((before, a))
                     evidence.gap = min(evidence.gap, gap)
                 out[row, head] = a @ v[seen, kv_head]
-        return self.linear(f"{attn}.o_proj", out.reshape(num_tokens, heads * head_dim))
+        return self.linear(f"layers.{layer}.self_attn.o_proj", out.reshape(num_tokens, heads * head_dim))
+
+    def queries_keys_values(
+        self, layer: int, x: np.ndarray, prompt: Prompt
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """[T, H or Hkv, D], rotated."""
+        heads, kv_heads = self.config.num_attention_heads, self.config.num_key_value_heads
+        head_dim, num_tokens = head_size(self.config), len(x)
+        attn = f"layers.{layer}.self_attn"
+        h = self.norm(f"layers.{layer}.input_layernorm", x)
+        q = self.linear(f"{attn}.q_proj", h).reshape(num_tokens, heads, head_dim)
+        k = self.linear(f"{attn}.k_proj", h).reshape(num_tokens, kv_heads, head_dim)
+        v = self.linear(f"{attn}.v_proj", h).reshape(num_tokens, kv_heads, head_dim)
+        if f"{attn}.q_norm.weight" in self.weights:
+            q, k = self.norm(f"{attn}.q_norm", q), self.norm(f"{attn}.k_norm", k)
+        angles = rope_angles(self.config, prompt.spans, num_tokens)
+        return rotate(q, angles), rotate(k, angles), v
 
 
 @dataclass

@@ -134,6 +134,17 @@ class OpenAiPackageTest(unittest.TestCase):
         self.assertEqual(observed.choices[0].message.content, self.ask().choices[0].message.content)
         self.assertEqual((observed.var_report["layers"], observed.var_report["redistributed_attention"]), ([], 0))
 
+    def test_another_intervention_by_body_and_by_name(self) -> None:
+        body = self.ask(extra_body={"intervention": {"pai": {"alpha": 0.2}}})
+        name = self.ask(model=f"{NAME}+pai")
+        self.assertEqual(name.intervention_report, body.intervention_report)
+        self.assertFalse(hasattr(name, "var_report"))
+        report = name.intervention_report
+        self.assertGreater(report["visual_attention_after"], report["visual_attention_before"])
+        neutral = self.ask(model=f"{NAME}+spin", extra_body={"intervention": {"spin": {"kept_head_ratio": 1}}})
+        self.assertEqual(neutral.choices[0].message.content, self.ask().choices[0].message.content)
+        self.assertEqual(neutral.intervention_report["changed_head_ratio"], 0)
+
     def test_the_last_chunk_has_the_report(self) -> None:
         whole = self.ask(model=f"{NAME}+var").var_report
         for options in ({}, {"stream_options": {"include_usage": True}}):
@@ -145,7 +156,17 @@ class OpenAiPackageTest(unittest.TestCase):
 
     def test_models(self) -> None:
         names = [model.id for model in self.client.models.list()]
-        suffixes = ("", "+var", "+var-general", "+var-hallucination", "+var-vision_centric", "+observe")
+        suffixes = (
+            "",
+            "+var",
+            "+var-general",
+            "+var-hallucination",
+            "+var-vision_centric",
+            "+observe",
+            "+pai",
+            "+vaf",
+            "+spin",
+        )
         self.assertEqual(names, [NAME + suffix for suffix in suffixes])
 
     def test_what_is_wrong_is_named(self) -> None:

@@ -76,7 +76,7 @@ class Alerts(unittest.TestCase):
             server.wait_until_ready()
         cls.prometheus.wait_for("count(count_over_time(varserve_ready[1m]) >= 2) == 2")
 
-    # One request at a time, two may wait; no cache; a step may take 1 ms; sink dimensions that are none.
+    # One request at a time, two may wait; no caches; a step may take 1 ms; sink dimensions that are none.
     SCARCITY = (
         "--max_running=1",
         "--max_waiting=2",
@@ -84,6 +84,7 @@ class Alerts(unittest.TestCase):
         "--max_image_pixels=400000000",
         "--prefill_budget=64",
         "--prefix_cache=0",
+        "--image_cache=0",
         "--watchdog=1ms",
         "--sink_dimensions=3",
         "--tau=1000",

@@ -33,24 +33,31 @@ PRESETS = {
 }
 
 
+OTHERS = ("pai", "vaf", "spin")  # interventions instead of VAR
+
 Message = pb.AnswerRequest | pb.CaptionRequest | pb.GenerateRequest | pb.CompareRequest
 
 
 @dataclasses.dataclass(frozen=True)
 class Ask:
     """One request. `settings`: mode and preset; several only of Compare. The preset "custom" is general with a rho of
-    its own."""
+    its own. `other`: an intervention instead of VAR, then off; only of Answer."""
 
     method: str
     picture: pathlib.Path
     question: str
     settings: tuple[tuple[str, str], ...]
     max_tokens: int
+    other: str = ""
 
     def message(self) -> Message:
         image = pb.Image(data=self.picture.read_bytes())
         options = pb.GenerateOptions(max_tokens=self.max_tokens)
         var = [_var_options(mode, preset) for mode, preset in self.settings]
+        if self.other:
+            request = pb.AnswerRequest(images=[image], question=self.question, options=options)
+            getattr(request.intervention, self.other).SetInParent()
+            return request
         if self.method == "Answer":
             return pb.AnswerRequest(images=[image], question=self.question, options=options, var=var[0])
         if self.method == "Caption":
@@ -85,9 +92,16 @@ def mixed(seed: int, max_tokens: int = 16) -> Iterator[Ask]:
     chance = random.Random(seed)
     presets = itertools.cycle((*PRESETS, "custom"))
     modes = itertools.cycle(("off", "on", "on", "observe"))
-    methods = itertools.cycle(("Answer", "Answer", "Caption", "Answer", "Generate", "Answer", "Compare", "Answer"))
+    methods = itertools.cycle(
+        ("Answer", "Answer", "Caption", "Other", "Answer", "Generate", "Answer", "Compare", "Answer")
+    )
+    others = itertools.cycle(OTHERS)
     while True:
         method = next(methods)
+        if method == "Other":
+            picture, question = chance.choice(PICTURES), chance.choice(QUESTIONS)
+            yield Ask("Answer", picture, question, (("off", "general"),), max_tokens, next(others))
+            continue
         if method == "Compare":
             preset = next(presets)
             settings = tuple((mode, preset) for mode in MODES)

@@ -241,7 +241,7 @@ SequenceResult FakeModelRunner::Result(const SequenceStep& step, const SequenceS
       AttentionShares& row = result.rows.emplace_back();
       if (layer < parameters.first_layer || layer > parameters.last_layer) continue;
       const uint64_t hash = Hash(state.contents[position], layer, HashOf(*intervention));
-      row.image_centric_heads = Unit(Hash(hash, 1));
+      row.changed_heads = Unit(Hash(hash, 1));
       row.redistributed = intervention->mode() == Mode::kOn ? Unit(Hash(hash, 2)) : 0.0F;
       row.visual_before = Unit(Hash(hash, 3));
       row.visual_after = Unit(Hash(hash, 4));

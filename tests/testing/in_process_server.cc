@@ -103,6 +103,9 @@ InProcessServer::InProcessServer(engine::ModelRunner* runner,
   model->preprocessor = preprocessor_.get();
   model->description = WithDefaults(std::move(options.description), runner->facts());
   model->intervention_defaults.var = {.profile_tau = 20.0F, .num_layers = runner->facts().num_layers};
+  model->intervention_defaults.attention = {.num_layers = runner->facts().num_layers,
+                                            .num_heads = runner->facts().num_heads,
+                                            .supported = {true, true, true}};
   model->services = {.tokenizer = &preprocessor_->tokenizer(),
                      .metrics = &metrics_,
                      .logger = logger_.get(),

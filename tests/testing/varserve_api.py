@@ -9,7 +9,7 @@ import tempfile
 from types import ModuleType
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROTOS = ("varserve/v1/var.proto", "varserve/v1/inference.proto")
+PROTOS = ("varserve/v1/var.proto", "varserve/v1/intervention.proto", "varserve/v1/inference.proto")
 
 
 def _compile(out: str) -> None:

@@ -26,7 +26,7 @@ def start() -> Iterator[Start]:
 
     def start_server(*flags: str, ready: bool = True, **options: str) -> ServerProcess:
         build, model = os.environ["VARSERVE_BUILD"], os.environ["VARSERVE_EMBEDDED_MODEL"]
-        server = ServerProcess(build, model, "--model_name=embedded", *flags, metrics="", **options)
+        server = ServerProcess(build, model, "--model_name=embedded", *flags, **{"metrics": "", **options})
         running.append(server)
         if ready:
             server.wait_until_ready()

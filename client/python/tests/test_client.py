@@ -1,5 +1,6 @@
 """The sync client and the real server."""
 
+import asyncio
 import threading
 import time
 from pathlib import Path
@@ -9,7 +10,16 @@ import PIL.Image
 import pytest
 from server_process import ServerProcess
 
-from varserve import CancelledError, Client, DeadlineExceededError, InvalidArgumentError, UnavailableError, Var
+from conftest import Start
+from varserve import (
+    AsyncClient,
+    CancelledError,
+    Client,
+    DeadlineExceededError,
+    InvalidArgumentError,
+    UnavailableError,
+    Var,
+)
 
 OBJECTS = "A rocket, a bucket, a castle and a handbag."
 
@@ -96,6 +106,29 @@ def test_errors_name_the_field(client: Client, castle: Path) -> None:
             call()
         assert caught.value.field == field
         assert field in str(caught.value)
+
+
+def test_a_picture_is_sent_once(start: Start, castle: Path, koala: Path) -> None:
+    server = start("--image_cache=160K", metrics="127.0.0.1:0")  # room for one picture
+
+    def counted(name: str) -> float:
+        return sum(float(line.split()[-1]) for line in server.scrape().splitlines() if line.startswith(name + "{"))
+
+    with Client(server.address) as client:
+        answers = [client.ask(castle, "What is in the image?").text for _ in range(3)]
+        assert len(set(answers)) == 1
+        assert counted("varserve_image_cache_hits_total") == 2
+        client.ask(koala, "What is in the image?")  # takes the room
+        assert client.ask(castle, "What is in the image?").text == answers[0]
+        assert counted("varserve_image_cache_queries_total") == 3
+        assert counted("varserve_image_cache_hits_total") == 2
+
+        async def ask_twice() -> list[str]:
+            async with AsyncClient(server.address) as asynchronous:
+                return [(await asynchronous.ask(castle, "What is in the image?")).text for _ in range(2)]
+
+        assert asyncio.run(ask_twice()) == answers[:2]
+        assert counted("varserve_image_cache_hits_total") == 3
 
 
 def test_a_timeout_ends_the_call(client: Client, castle: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from varserve import Client, Var
+from varserve import Client, Pai, Spin, Vaf, Var
 
 
 def test_the_report_adds_up(client: Client, castle: Path) -> None:
@@ -40,3 +40,24 @@ def test_maps_have_the_shape_of_each_picture(client: Client, castle: Path, koala
 
 def test_nothing_is_measured_with_var_off(client: Client, castle: Path) -> None:
     assert client.ask(castle, "What is in the image?", var=Var.off()).report is None
+
+
+def test_other_interventions_have_a_report_too(client: Client, castle: Path) -> None:
+    off, *replies = client.compare(
+        castle, "What is in the image?", [Var.off(), Pai(detail="maps"), Vaf(detail="tokens"), Spin(), Pai(alpha=0)]
+    )
+    for reply in replies:
+        assert reply.report is None
+        assert reply.started.var.mode == "off"
+        report = reply.intervention_report
+        assert report.effective.first_layer is not None
+        layers = report.layers_frame()
+        assert list(layers.index) == list(range(report.effective.first_layer, report.effective.last_layer + 1))
+        assert layers["visual_attention_after"].mean() == pytest.approx(report.visual_attention_after, rel=1e-4)
+    pai, vaf, spin, neutral = replies
+    assert pai.intervention_report.visual_attention_after > pai.intervention_report.visual_attention_before
+    assert pai.intervention_report.maps[0].change.sum() > 0
+    assert len(vaf.intervention_report.tokens_frame()) == vaf.intervention_report.rows > pai.intervention_report.rows
+    assert spin.intervention_report.changed_head_ratio == pytest.approx(1 / 9)  # 8 of 9 heads are kept
+    assert neutral.text == off.text
+    assert [kind.__name__ for kind in map(type, client.model().interventions)] == ["Var", "Pai", "Vaf", "Spin"]

@@ -7,11 +7,13 @@ import numpy as np
 import PIL.Image
 import pytest
 from varserve.v1 import inference_pb2 as pb
-from varserve.v1 import var_pb2
+from varserve.v1 import intervention_pb2, var_pb2
 
-from varserve import InvalidArgumentError, Var, requests
+from varserve import InvalidArgumentError, Pai, Spin, Vaf, Var, requests
 from varserve.generation import CallOptions, Options
 from varserve.images import encode
+from varserve.intervention import METHODS, from_proto, parse_setting
+from varserve.kept_images import MOST_IMAGES, KeptImages, digests_of, naming
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -47,6 +49,49 @@ def test_var_is_written_in_one_word_on_a_command_line() -> None:
         with pytest.raises(InvalidArgumentError) as caught:
             Var.parse(text)
         assert caught.value.field == field
+
+
+def test_other_interventions_become_their_messages_and_back() -> None:
+    message = Pai(alpha=0.5, first_layer=0, detail="maps").to_proto()
+    assert message == intervention_pb2.Intervention(
+        pai=intervention_pb2.PaiOptions(alpha=0.5, first_layer=0, detail=var_pb2.VAR_DETAIL_MAPS)
+    )
+    assert from_proto(message) == Pai(alpha=0.5, first_layer=0, detail="maps")
+    assert Vaf().to_proto().WhichOneof("method") == "vaf"  # all defaults are a choice too
+    assert from_proto(intervention_pb2.Intervention(var=var_pb2.VarOptions(p=0.5))) == Var(p=0.5)
+    assert from_proto(intervention_pb2.Intervention()) is None  # of a newer server
+
+
+def test_every_method_and_field_of_the_messages_is_known() -> None:
+    methods = {field.name: field.message_type for field in intervention_pb2.Intervention.DESCRIPTOR.fields}
+    assert methods.pop("var") is var_pb2.VarOptions.DESCRIPTOR
+    assert methods.keys() == METHODS.keys()
+    for name, options in methods.items():
+        assert {field.name for field in options.fields} == set(METHODS[name].__dataclass_fields__)
+
+
+def test_a_setting_is_written_in_one_word_on_a_command_line() -> None:
+    assert parse_setting("on:rho=0.5") == Var.on(rho=0.5)
+    assert parse_setting("vaf") == Vaf()
+    assert parse_setting("spin:kept_head_ratio=0.5,last_layer=7") == Spin(kept_head_ratio=0.5, last_layer=7)
+    for text, field in (("maybe", "mode"), ("pai:beta=1", "pai"), ("pai:alpha=x", "alpha")):
+        with pytest.raises(InvalidArgumentError) as caught:
+            parse_setting(text)
+        assert caught.value.field == field
+
+
+def test_a_request_has_var_or_another_intervention() -> None:
+    request = requests.ask(PNG, "why", requests.setting(None, Pai()), {}, {})
+    assert request.message.intervention.HasField("pai")
+    assert not request.message.HasField("var")
+    assert requests.explainable(request) is None
+    with pytest.raises(InvalidArgumentError, match="intervention"):
+        requests.setting(Var.on(), Pai())
+    turns = requests.question_turn(PNG, "why")
+    assert len(requests.compare(turns, [Var.off(), Var.on()], {}, {}).message.settings) == 2
+    compare = requests.compare(turns, [Var.off(), Spin()], {}, {}).message
+    assert not compare.settings
+    assert [one.WhichOneof("method") for one in compare.interventions] == ["var", "spin"]
 
 
 def test_options_are_the_fields_of_the_message() -> None:
@@ -110,3 +155,20 @@ def test_the_digest_is_over_all_pictures() -> None:
     turns = requests.question_turn([b"a", b"bc"], "why")
     assert requests.compare(turns, [Var.off()], {}, {}).image_digest == abc
     assert requests.chat([{"role": "user", "content": "Hello"}], None, {}, {}).image_digest == ""
+
+
+def test_images_are_named_by_their_digests() -> None:
+    turns = requests.question_turn([b"abc", b"d"], "why")
+    request = requests.compare(turns, [Var.off()], {}, {}).message
+    first, second = digests_of(request)
+    assert first == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    kept = KeptImages()
+    kept.add([first])
+    assert kept.among([first, second]) == {first}
+    parts = naming(request, {first}).request.messages[0].parts
+    assert [part.image for part in parts[:2]] == [pb.Image(sha256=first), pb.Image(data=b"d")]
+    assert request.request.messages[0].parts[0].image.data == b"abc"  # as it was
+    kept.remove([first])
+    assert kept.among([first]) == set()
+    kept.add(map(str, range(MOST_IMAGES + 1)))
+    assert kept.among(["0", "1"]) == {"1"}

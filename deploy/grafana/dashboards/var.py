@@ -1,4 +1,4 @@
-"""VARServe: VAR. Sinks, attention moved, and the effect on answers."""
+"""VARServe: VAR. Sinks, attention moved, and the effect on answers; other interventions beside it."""
 
 from grafana_foundation_sdk.builders import dashboard
 
@@ -40,6 +40,7 @@ def make(other: tuple[str, str]) -> dashboard.Dashboard:
             "Attention": _attention(),
             "Layers": _layers(),
             "ON compared with OFF": _on_compared_with_off(),
+            "Other interventions": _other_interventions(),
         },
     )
 
@@ -267,5 +268,33 @@ def _on_compared_with_off() -> list:
             [(tokens_shown, "tokens")],
             "var",
             width=8,
+        ),
+    ]
+
+
+def _other_interventions() -> list:
+    return [
+        timeline(
+            "Requests by method",
+            "Successful requests with PAI, VAF or SPIN instead of VAR.",
+            REQUESTS,
+            [(rate("intervention_changed_head_ratio_count", by="method") + " > 0", "{{method}}")],
+            stacked=True,
+        ),
+        timeline(
+            "Attention on the picture by method",
+            "Mean share of the changed rows, before and after. For SPIN, suppressed heads count by their factor.",
+            RATIO,
+            [
+                (mean("intervention_visual_attention_ratio", stage, by="method"), f"{{{{method}}}} {legend}")
+                for stage, legend in ((BEFORE, "before"), (AFTER, "after"))
+            ],
+            from_zero=False,
+        ),
+        timeline(
+            "Changed heads by method",
+            "Mean share of (row, head, layer). PAI and VAF change all heads of their rows.",
+            RATIO,
+            [(mean("intervention_changed_head_ratio", by="method"), "{{method}}")],
         ),
     ]

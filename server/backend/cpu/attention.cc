@@ -4,6 +4,7 @@
 
 #include "server/backend/cpu/cpu_backend.h"
 #include "server/backend/cpu/cpu_kernels.h"
+#include "server/backend/cpu/head_suppression.h"
 #include "server/backend/cpu/storage_type.h"
 
 namespace varserve::backend {
@@ -18,11 +19,15 @@ class CpuRows : public PreparedRows {
     for (const RowBatch::Sequence& s : batch.sequences) {
       sequences.push_back({s.blocks.data(), s.visual.data(), s.empty_begin, s.empty_end});
     }
-    for (const AttentionRow& row : batch.rows) most_slots = std::max(most_slots, row.num_slots);
+    for (const AttentionRow& row : batch.rows) {
+      most_slots = std::max(most_slots, row.num_slots);
+      suppresses_heads |= row.change == interventions::RowChange::kSuppressHeads;
+    }
   }
   const RowBatch& batch;
   std::vector<AttentionSequence> sequences;
   int32_t most_slots = 0;
+  bool suppresses_heads = false;  // of any row
 };
 
 class CpuAttention : public Attention {
@@ -32,6 +37,7 @@ class CpuAttention : public Attention {
     return std::make_unique<CpuRows>(batch);
   }
   int64_t workspace_bytes(const RowLimits& /*limits*/) const override { return 0; }  // a few rows' scores
+  bool Supports(interventions::RowChange /*change*/) const override { return true; }
   int64_t evidence_groups(int64_t kv_heads) const override { return kv_heads; }
 
   void AttendRows(const PreparedRows& prepared, int layer, const at::Tensor& q, const KvLayer& kv,
@@ -49,7 +55,11 @@ class CpuAttention : public Attention {
       args.map_flags = rows.batch.map_flags[layer].data();
       args.map_slots = evidence.maps.size(3);
     }
+    std::vector<cpu::HeadLook> looks;
+    if (rows.suppresses_heads) looks.resize(static_cast<size_t>(args.num_rows) * args.heads);
+    args.looks = looks.data();
     Run(args, rows.most_slots);
+    if (rows.suppresses_heads) cpu::SuppressHeads(args);
   }
 
   void AttendPrefix(const PrefixChunk& chunk, const at::Tensor& q, const KvLayer& kv,

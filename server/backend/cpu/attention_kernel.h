@@ -1,11 +1,14 @@
-// Rows of attention with Visual Attention Redistribution, over K and V in blocks. Included only by isa_*.cc.
+// Rows of attention, each changed in its way, over K and V in blocks. Included only by isa_*.cc.
 //
 // One piece is one query token with the heads that share a KV head. Pieces of adjacent rows that see the same
 // K and V are computed as one tile; the result is the same bit for bit.
 #pragma once
 
 #include "server/backend/cpu/cpu_kernels.h"
+#include "server/backend/cpu/head_looks_kernel.h"
 #include "server/backend/cpu/redistribution_kernel.h"
+#include "server/backend/cpu/reweigh_kernel.h"
+#include "server/backend/cpu/softmax_rows.h"
 #include "server/backend/cpu/vec.h"
 
 namespace varserve::backend::cpu::VARSERVE_ISA {
@@ -49,29 +52,6 @@ VARSERVE_INLINE void FetchAhead(const AttentionArgs& a, const AttentionTile& t, 
   };
   fetch(BlockOf<T>(a, t, a.v_pool, first));
   if (first + a.block_size < t.padded) fetch(BlockOf<T>(a, t, a.k_pool, first + a.block_size));
-}
-
-// Softmax over the slots that the row sees; all other slots get 0.
-VARSERVE_INLINE void Softmax(float* weights, float scale, int num_slots, int padded, int empty_begin,
-                             int empty_end) {
-  constexpr float kMasked = -3.0e38F;
-  for (int j = num_slots; j < padded; ++j) weights[j] = kMasked;
-  for (int j = empty_begin; j < Min(empty_end, padded); ++j) weights[j] = kMasked;
-  Vec largest = Splat(kMasked);
-  for (int j = 0; j < padded; j += kLanes) largest = Max(Load(weights + j), largest);
-  const float top = MaxLane(largest);
-  Vec total = {};
-  for (int j = 0; j < padded; j += kLanes) {
-    const Vec e = Exp((Load(weights + j) - top) * scale);
-    Store(weights + j, e);
-    total += e;
-  }
-  const float inverse = 1.0F / Sum(total);
-  for (int j = 0; j < padded; j += kLanes) Store(weights + j, Load(weights + j) * inverse);
-}
-
-VARSERVE_INLINE void AddTo(float* sum, const float* values, int count) {
-  for (int j = 0; j < count; j += kLanes) Store(sum + j, Load(sum + j) + Load(values + j));
 }
 
 // Adds weights[n, slot] v[slot, d] over slots [begin, end) to N vectors' outputs, VECS * kLanes columns of
@@ -145,37 +125,47 @@ VARSERVE_INLINE void WeightedSums(const AttentionArgs& a, const AttentionTile& t
     AddWeighted<T>(a, t, weights, common, a.rows[t.first_row + i].num_slots, i * t.group, (i + 1) * t.group);
 }
 
+// Scores to weights for the heads of one row of the tile. spare: [padded], scratch memory.
+VARSERVE_INLINE void WeighRow(const AttentionArgs& a, const AttentionTile& t, int r, float* scores,
+                              float* spare) {
+  using interventions::RowChange;
+  const AttentionRow& row = a.rows[r];
+  float* map = row.map < 0 || a.map_flags[row.map] == 0
+                   ? nullptr
+                   : a.maps + (static_cast<int64_t>(row.map) * a.kv_heads + t.kv_head) * 2 * a.map_slots;
+  const int64_t group_index = static_cast<int64_t>(r) * a.kv_heads + t.kv_head;
+  if (row.changes(RowChange::kReweigh, a.layer)) {
+    return ReweighGroup(a, t.sequence, row, t.group, t.padded, scores, spare, map, a.sums + group_index);
+  }
+  if (row.changes(RowChange::kSuppressHeads, a.layer)) {
+    LookGroup(a, t.sequence, row, t.group, t.padded, scores, a.looks + group_index * t.group);
+  } else {
+    for (int g = 0; g < t.group; ++g) {
+      Softmax(scores + g * t.padded, a.scale, row.num_slots, t.padded, t.sequence.empty_begin,
+              t.sequence.empty_end);
+    }
+  }
+  if (map != nullptr) {
+    for (int g = 0; g < t.group; ++g) AddTo(map, scores + g * t.padded, t.padded);
+  }
+  if (row.changes(RowChange::kRedistribute, a.layer))
+    RedistributeGroup(a, t.sequence, row, t.group, t.padded, scores, spare, a.sums + group_index);
+  if (map != nullptr) {
+    for (int g = 0; g < t.group; ++g) AddTo(map + a.map_slots, scores + g * t.padded, t.padded);
+  }
+}
+
 template <typename SCORES>
 VARSERVE_INLINE void AttendTile(const AttentionArgs& a, const AttentionTile& t, float* scratch) {
-  float* weights = scratch;                        // [vectors, padded]
-  float* sink = weights + t.vectors() * t.padded;  // [padded]
-  float* packed = sink + t.padded;                 // [vectors, PackedInputs(D)]
+  float* weights = scratch;                         // [vectors, padded]
+  float* spare = weights + t.vectors() * t.padded;  // [padded]
+  float* packed = spare + t.padded;                 // [vectors, PackedInputs(D)]
 
   for (int v = 0; v < t.vectors(); ++v)
     SCORES::Pack(a.q + VectorAt(a, t, v, a.q_stride), a.head_dim, packed + v * PackedInputs(a.head_dim));
   SCORES::Compute(a, t, packed, weights);
-  for (int i = 0; i < t.rows; ++i) {
-    const int r = t.first_row + i;
-    const AttentionRow& row = a.rows[r];
-    float* own = weights + static_cast<int64_t>(i) * t.group * t.padded;
-    for (int g = 0; g < t.group; ++g) {
-      Softmax(own + g * t.padded, a.scale, row.num_slots, t.padded, t.sequence.empty_begin,
-              t.sequence.empty_end);
-    }
-    float* map = row.map < 0 || a.map_flags[row.map] == 0
-                     ? nullptr
-                     : a.maps + (static_cast<int64_t>(row.map) * a.kv_heads + t.kv_head) * 2 * a.map_slots;
-    if (map != nullptr) {
-      for (int g = 0; g < t.group; ++g) AddTo(map, own + g * t.padded, t.padded);
-    }
-    if (a.layer >= row.first_layer && a.layer <= row.last_layer) {
-      RedistributeGroup(a, t.sequence, row, t.group, t.padded, own, sink,
-                        a.sums + static_cast<int64_t>(r) * a.kv_heads + t.kv_head);
-    }
-    if (map != nullptr) {
-      for (int g = 0; g < t.group; ++g) AddTo(map + a.map_slots, own + g * t.padded, t.padded);
-    }
-  }
+  for (int i = 0; i < t.rows; ++i)
+    WeighRow(a, t, t.first_row + i, weights + static_cast<int64_t>(i) * t.group * t.padded, spare);
   WeightedSums<typename SCORES::Key>(a, t, weights);
 }
 

@@ -98,6 +98,12 @@ struct AttentionSequence {
   int32_t empty_end = 0;
 };
 
+// What one head of a row sees of the picture.
+struct HeadLook {
+  float score = 0.0F;   // sum of its scores on visual tokens
+  float visual = 0.0F;  // its attention on them
+};
+
 struct AttentionArgs {
   const float* q = nullptr;  // [R, H, D], rows q_stride apart, rotated; rounded to bfloat16 if inputs are
   int64_t q_stride = 0;
@@ -117,9 +123,10 @@ struct AttentionArgs {
   const AttentionSequence* sequences = nullptr;
   float* out = nullptr;  // [R, H, D], rows out_stride apart
   int64_t out_stride = 0;
-  RowSums* sums = nullptr;  // [R, Hkv]; written only for rows whose VAR range includes the layer
-  // Attention before and after VAR, summed over the group's heads and added to maps[row.map][kv_head]: two
-  // runs of map_slots values. Only for maps with the flag set, which average this layer.
+  RowSums* sums = nullptr;    // [R, Hkv]; written only for rows that are changed in this layer
+  HeadLook* looks = nullptr;  // [R, H]; of rows whose heads are suppressed, instead of sums
+  // Attention before and after the change, summed over the group's heads and added to maps[row.map][kv_head]:
+  // two runs of map_slots values. Only for maps with the flag set, which average this layer.
   float* maps = nullptr;               // [maps, Hkv, 2, map_slots]
   const uint8_t* map_flags = nullptr;  // [maps]
   int64_t map_slots = 0;

@@ -87,7 +87,7 @@ VARSERVE_INLINE void RedistributeGroup(const AttentionArgs& a, const AttentionSe
       continue;
     }
     const float omega = row.p * (m.visual_sink + m.text_sink);
-    sums->image_centric_heads += 1.0F;
+    sums->changed_heads += 1.0F;
     sums->redistributed += omega;
     sums->visual_after += m.visual + omega - row.p * m.visual_sink;
     if (omega > 0.0F)

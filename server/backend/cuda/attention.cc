@@ -37,6 +37,9 @@ class CudaAttention : public Attention {
         splits * (3 * heads_.head_dim + kRowStats) + (limits.single_rows + limits.other_rows) * kRowFactors;
     return static_cast<int64_t>(sizeof(float)) * heads_.heads * values;
   }
+  bool Supports(interventions::RowChange change) const override {
+    return change == interventions::RowChange::kRedistribute;
+  }
   int64_t evidence_groups(int64_t kv_heads) const override { return kv_heads; }
 
   void AttendRows(const PreparedRows& prepared, int layer, const at::Tensor& q, const KvLayer& kv,

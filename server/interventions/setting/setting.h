@@ -30,7 +30,7 @@ class Setting {
  public:
   virtual ~Setting() = default;
 
-  Mode mode() const { return ModeOf(intervention_.get()); }
+  Mode mode() const { return ModeOf(intervention_.get()); }                                  // of VAR
   const std::shared_ptr<const Intervention>& intervention() const { return intervention_; }  // null: off
   const std::vector<int>& map_layers() const { return map_layers_; }  // see engine::GenerationRequest
 

@@ -3,6 +3,10 @@
 #include <algorithm>
 
 #include "server/base/status_macros.h"
+#include "server/interventions/attention/metrics.h"
+#include "server/interventions/pai/pai.h"
+#include "server/interventions/spin/spin.h"
+#include "server/interventions/vaf/vaf.h"
 #include "server/interventions/var/metrics.h"
 #include "server/interventions/var/var_setting.h"
 
@@ -20,12 +24,22 @@ template <typename Metrics>
 std::unique_ptr<telemetry::ReportMetrics> MakeMetrics(const telemetry::MetricFamilies& families) {
   return std::make_unique<Metrics>(families);
 }
+template <const char* METHOD>
+std::unique_ptr<telemetry::ReportMetrics> MakeMetricsOf(const telemetry::MetricFamilies& families) {
+  return std::make_unique<AttentionMetrics>(families, METHOD);
+}
 
-absl::StatusOr<std::shared_ptr<const Setting>> ReadVar(const Message& options, const Defaults& defaults) {
+absl::StatusOr<std::shared_ptr<const Setting>> ReadVarRow(const Message& options, const Defaults& defaults) {
   return ReadVarSetting(static_cast<const v1::VarOptions&>(options), defaults.var);
+}
+template <typename Options,
+          absl::StatusOr<std::shared_ptr<const Setting>> (*READ)(const Options&, const AttentionDefaults&)>
+absl::StatusOr<std::shared_ptr<const Setting>> ReadRow(const Message& options, const Defaults& defaults) {
+  return READ(static_cast<const Options&>(options), defaults.attention);
 }
 
 struct Row {
+  RowChange change;  // which the backend must support
   // The options message of the API.
   const Message& (*default_options)();
   // `options` has that type. Errors: see ReadOptions.
@@ -34,22 +48,49 @@ struct Row {
 };
 
 constexpr Row kTable[] = {
-    {.default_options = DefaultOptions<v1::VarOptions>,
-     .read = ReadVar,
+    {.change = RowChange::kRedistribute,
+     .default_options = DefaultOptions<v1::VarOptions>,
+     .read = ReadVarRow,
      .make_metrics = MakeMetrics<VarMetrics>},
+    {.change = RowChange::kReweigh,
+     .default_options = DefaultOptions<v1::PaiOptions>,
+     .read = ReadRow<v1::PaiOptions, ReadPai>,
+     .make_metrics = MakeMetricsOf<kPai>},
+    {.change = RowChange::kReweigh,
+     .default_options = DefaultOptions<v1::VafOptions>,
+     .read = ReadRow<v1::VafOptions, ReadVaf>,
+     .make_metrics = MakeMetricsOf<kVaf>},
+    {.change = RowChange::kSuppressHeads,
+     .default_options = DefaultOptions<v1::SpinOptions>,
+     .read = ReadRow<v1::SpinOptions, ReadSpin>,
+     .make_metrics = MakeMetricsOf<kSpin>},
 };
+
+const Row& RowOf(const Message& options) {
+  return *std::find_if(std::begin(kTable), std::end(kTable), [&](const Row& row) {
+    return row.default_options().GetDescriptor() == options.GetDescriptor();
+  });
+}
+
+bool IsSupported(const Row& row, const Defaults& defaults) {
+  return defaults.attention.supported[static_cast<size_t>(row.change)];
+}
 
 }  // namespace
 
+absl::Status CheckSupported(const Message& options, const Defaults& defaults) {
+  if (IsSupported(RowOf(options), defaults)) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      "this server's backend does not have it, see Model.interventions; --backend torch has it");
+}
+
 absl::StatusOr<std::shared_ptr<const Setting>> ReadOptions(const Message& options, const Defaults& defaults) {
-  const Row& row = *std::find_if(std::begin(kTable), std::end(kTable), [&](const Row& r) {
-    return r.default_options().GetDescriptor() == options.GetDescriptor();
-  });
-  return row.read(options, defaults);
+  return RowOf(options).read(options, defaults);
 }
 
 absl::Status DescribeDefaults(const Defaults& defaults, v1::Model& model) {
   for (const Row& row : kTable) {
+    if (!IsSupported(row, defaults)) continue;
     ASSIGN_OR_RETURN(const std::shared_ptr<const Setting> setting, row.read(row.default_options(), defaults));
     setting->Describe(model);
   }

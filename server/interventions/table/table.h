@@ -1,5 +1,5 @@
-// The interventions that this server offers, one row each. A new one is a folder next to var/, a row in
-// table.cc, and its server flags in Defaults.
+// The interventions that this server offers, one row each. A new one is a folder next to var/, its options in
+// the API's Intervention, and a row in table.cc.
 #pragma once
 
 #include <google/protobuf/message.h>
@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "server/interventions/attention/options.h"
 #include "server/interventions/setting/setting.h"
 #include "server/interventions/var/options.h"
 #include "server/telemetry/report_metrics.h"
@@ -18,14 +19,18 @@ namespace varserve::interventions {
 // What the model and the server's flags determine.
 struct Defaults {
   VarDefaults var;
+  AttentionDefaults attention;
 };
 
-// The setting for a request's options, by the row whose message this is. REQUIRES: there is such a row.
+// Whether the server has the method whose options these are. FAILED_PRECONDITION that names no field if its
+// backend cannot change rows like that. REQUIRES: there is a row with this message.
+absl::Status CheckSupported(const google::protobuf::Message& options, const Defaults& defaults);
+// The setting for a request's options, by the row whose message this is. REQUIRES: CheckSupported is ok.
 // INVALID_ARGUMENT beginning with the name of one of its fields, or FAILED_PRECONDITION if the model does not
 // support it.
 absl::StatusOr<std::shared_ptr<const Setting>> ReadOptions(const google::protobuf::Message& options,
                                                            const Defaults& defaults);
-// Describes the setting of requests without options. Errors: see ReadOptions.
+// Describes the supported methods, and the setting of requests without options. Errors: see ReadOptions.
 absl::Status DescribeDefaults(const Defaults& defaults, v1::Model& model);
 // Argument for the constructor of telemetry::Metrics.
 std::vector<telemetry::MakeReportMetrics> ReportMetricsMakers();

@@ -89,7 +89,7 @@ void VarMetrics::OnReport(const Report& any_report) {
 
   if (report.eligible_rows == 0) return;
   const auto rows = static_cast<double>(report.eligible_rows);
-  image_centric_.Add({{"var", var}, {"preset", preset}}, kRatios).Observe(report.totals.image_centric_heads);
+  image_centric_.Add({{"var", var}, {"preset", preset}}, kRatios).Observe(report.totals.changed_heads);
   visual_.Add({{"stage", "before"}, {"var", var}, {"preset", preset}}, kRatios)
       .Observe(report.totals.visual_before);
   for (const VarReport::Layer& layer : report.layers) layers[layer.layer].rows->Increment(rows);

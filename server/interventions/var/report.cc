@@ -5,36 +5,11 @@
 #include <utility>
 
 #include "server/base/visual_tokens.h"
+#include "server/interventions/shares_mean.h"
 #include "server/interventions/var/tokens.h"
 
 namespace varserve::interventions {
 namespace {
-
-// Sums in double, so that a mean over many rows does not depend on rounding.
-class SharesMean {
- public:
-  void Add(const AttentionShares& shares) {
-    image_centric_heads_ += shares.image_centric_heads;
-    redistributed_ += shares.redistributed;
-    visual_before_ += shares.visual_before;
-    visual_after_ += shares.visual_after;
-    ++count_;
-  }
-  AttentionShares Get() const {
-    const double n = count_ == 0 ? 1.0 : static_cast<double>(count_);
-    return {.image_centric_heads = static_cast<float>(image_centric_heads_ / n),
-            .redistributed = static_cast<float>(redistributed_ / n),
-            .visual_before = static_cast<float>(visual_before_ / n),
-            .visual_after = static_cast<float>(visual_after_ / n)};
-  }
-
- private:
-  double image_centric_heads_ = 0.0;
-  double redistributed_ = 0.0;
-  double visual_before_ = 0.0;
-  double visual_after_ = 0.0;
-  int64_t count_ = 0;
-};
 
 // Adds the token at `position` to the sinks of the report's layers.
 void CountSinks(const SequenceEvidence& evidence, int position, const SinkRule& rule, VarReport& report) {

@@ -1,39 +1,19 @@
 #include "server/interventions/var/report_proto.h"
 
 #include <algorithm>
-#include <string>
+
+#include "server/interventions/setting/report_parts.h"
 
 namespace varserve::interventions {
 namespace {
 
-constexpr size_t kFrameBytes = 6;        // maximum per message in a repeated field
-constexpr int64_t kMapFieldsBytes = 48;  // maximum for an AttentionMap without its values
-
-int32_t TokenAt(const ReportContext& context, int position) {
-  const int prompt_size = context.prompt.size();
-  return position < prompt_size ? context.prompt.token_ids[position]
-                                : context.generated[position - prompt_size];
-}
-
 // The messages for layers and tokens use the same names for the four shares.
 template <typename Message>
 void SetShares(const AttentionShares& shares, Message& message) {
-  message.set_image_centric_head_ratio(shares.image_centric_heads);
+  message.set_image_centric_head_ratio(shares.changed_heads);
   message.set_redistributed_attention(shares.redistributed);
   message.set_visual_attention_before(shares.visual_before);
   message.set_visual_attention_after(shares.visual_after);
-}
-
-// Removes the last element if it does not fit the remaining `bytes`, and returns false.
-template <typename Message>
-bool KeepLast(google::protobuf::RepeatedPtrField<Message>& messages, size_t& bytes) {
-  const size_t size = messages.rbegin()->ByteSizeLong() + kFrameBytes;
-  if (size > bytes) {
-    messages.RemoveLast();
-    return false;
-  }
-  bytes -= size;
-  return true;
 }
 
 void AddLayers(const VarReport& report, size_t& bytes, v1::VarReport& proto) {
@@ -59,45 +39,6 @@ void AddVisualSinks(const VarReport& report, size_t& bytes, v1::VarReport& proto
   }
 }
 
-void AddTokens(const VarReport& report, const ReportContext& context, size_t& bytes, v1::VarReport& proto) {
-  for (const VarReport::Row& row : report.rows) {
-    v1::TokenReport& token = *proto.add_tokens();
-    const int32_t id = TokenAt(context, row.position);
-    token.set_position(static_cast<uint32_t>(row.position));
-    token.set_token_id(static_cast<uint32_t>(id));
-    token.set_text(context.token_text(id));
-    token.set_generated(row.position >= context.prompt.size());
-    SetShares(row.shares, token);
-    if (!KeepLast(*proto.mutable_tokens(), bytes)) return proto.set_tokens_truncated(true);
-  }
-}
-
-void AddMaps(const VarReport& report, const ReportContext& context, v1::VarReport& proto) {
-  int64_t bytes = 0;
-  for (const AttentionMap& map : report.maps) {
-    size_t first = 0;  // index in the map of the image's first visual token
-    for (size_t i = 0; i < context.prompt.spans.size(); ++i) {
-      const ImageLayout& layout = *context.prompt.spans[i].layout;
-      const size_t grid = first + layout.grid_begin();
-      first += layout.num_visual_tokens();
-      bytes += MapBytes(layout) + kMapFieldsBytes;
-      if (bytes > context.max_map_bytes) {
-        proto.set_maps_truncated(true);
-        return;
-      }
-      v1::AttentionMap& message = *proto.add_maps();
-      message.set_position(static_cast<uint32_t>(map.position));
-      message.set_image(static_cast<uint32_t>(i));
-      message.set_rows(static_cast<uint32_t>(layout.rows));
-      message.set_columns(static_cast<uint32_t>(layout.cols));
-      message.mutable_before()->Add(map.before.begin() + static_cast<ptrdiff_t>(grid),
-                                    map.before.begin() + static_cast<ptrdiff_t>(first));
-      message.mutable_after()->Add(map.after.begin() + static_cast<ptrdiff_t>(grid),
-                                   map.after.begin() + static_cast<ptrdiff_t>(first));
-    }
-  }
-}
-
 }  // namespace
 
 v1::VarReport ToProto(const VarReport& report, const v1::VarOptions& effective,
@@ -115,8 +56,11 @@ v1::VarReport ToProto(const VarReport& report, const v1::VarOptions& effective,
     AddLayers(report, bytes, proto);
     AddVisualSinks(report, bytes, proto);
   }
-  if (detail >= v1::VAR_DETAIL_TOKENS) AddTokens(report, context, bytes, proto);
-  if (detail >= v1::VAR_DETAIL_MAPS) AddMaps(report, context, proto);
+  if (detail >= v1::VAR_DETAIL_TOKENS) {
+    AddTokens(report.rows, context, bytes, proto,
+              [](const AttentionShares& shares, v1::TokenReport& token) { SetShares(shares, token); });
+  }
+  if (detail >= v1::VAR_DETAIL_MAPS) AddMaps(report.maps, context, proto);
   return proto;
 }
 

@@ -1,22 +1,17 @@
-// Eligible rows and sinks (docs/var.md). Row parameters, evidence and block sharing all use these rules. Pure
-// functions, thread-safe.
+// Sinks (docs/var.md). Row parameters, evidence and block sharing all use these rules. Pure functions,
+// thread-safe.
 #pragma once
 
 #include <cmath>
 #include <limits>
 
-#include "server/base/visual_tokens.h"
+#include "server/interventions/eligible_rows.h"
 #include "server/interventions/var/settings.h"
 
 namespace varserve::interventions {
 
 // phi is measured in one plane per variant, because their epsilons differ. Indexed by VarVariant.
 inline constexpr int kNumPhiPlanes = 2;
-
-// A text token, prompt or generated, after an image.
-inline bool IsEligible(const Prompt& prompt, int position) {
-  return !prompt.spans.empty() && position >= prompt.spans.front().end && !FindImage(prompt, position);
-}
 
 // In the paper, each token is tested as it is processed and is a sink if phi >= tau. The authors' code finds
 // sinks once, in the prompt, with phi > tau.

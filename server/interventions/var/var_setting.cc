@@ -17,8 +17,14 @@ class VarSetting final : public Setting {
       : Setting(MakeVarIntervention(request.settings, request.preset), std::move(request.map_layers)),
         effective_(std::move(request.effective)) {}
 
-  void Describe(v1::Model& model) const override { *model.mutable_default_var() = effective_; }
-  void Describe(v1::Started& started) const override { *started.mutable_var() = effective_; }
+  void Describe(v1::Model& model) const override {
+    *model.mutable_default_var() = effective_;
+    if (model.has_var_profile()) *model.add_interventions()->mutable_var() = effective_;
+  }
+  void Describe(v1::Started& started) const override {
+    *started.mutable_var() = effective_;
+    *started.mutable_intervention()->mutable_var() = effective_;
+  }
   void Convert(const Report& report, const ReportContext& context, v1::Finished& finished) const override {
     *finished.mutable_var_report() = ToProto(static_cast<const VarReport&>(report), effective_, context);
   }
@@ -27,7 +33,7 @@ class VarSetting final : public Setting {
     return {{"preset", std::string(r.preset)},
             {"visual_sink_tokens", r.visual_sink_tokens},
             {"text_sink_tokens", r.text_sink_tokens},
-            {"image_centric_head_ratio", static_cast<double>(r.totals.image_centric_heads)},
+            {"image_centric_head_ratio", static_cast<double>(r.totals.changed_heads)},
             {"redistributed_attention", static_cast<double>(r.totals.redistributed)}};
   }
 

@@ -18,8 +18,8 @@ struct ModelConfig;
 
 // Pure functions, thread-safe.
 struct Family {
-  const char* model_type;  // in config.json
-  const char* name;        // for messages
+  const char* model_type;   // in config.json
+  const char* name;         // for messages
   const char* image_token;  // that its processor writes for a picture if no file names another one
   // Reads decoder, vision tower, projector and image token out of config.json. Records errors in
   // `fields`.

@@ -49,8 +49,8 @@ int32_t ReadImageToken(JsonFields& fields, int vocab_size) {
 void ReadConfig(JsonFields& fields, ModelConfig& c) {
   c.vision = ReadVisionConfig(fields);
   JsonFields text = fields.Object("text_config");
-  c.decoder = ReadDecoderConfig(
-      fields, text, text.Choice("model_type", "llama", {"llama", "mistral", "qwen2", "qwen3"}));
+  c.decoder = ReadDecoderConfig(fields, text,
+                                text.Choice("model_type", "llama", {"llama", "mistral", "qwen2", "qwen3"}));
   RefuseQuantizedPart(text);
   c.vision_feature_layers = ReadFeatureLayers(fields, c.vision.num_hidden_layers);
   c.drop_class_token =

@@ -1,6 +1,6 @@
 // Qwen2-VL and Qwen2.5-VL as transformers has them (Qwen2VLForConditionalGeneration,
-// Qwen2_5_VLForConditionalGeneration): a vision transformer without position embeddings that takes pictures of
-// any shape, visual tokens of 2 x 2 patches, and a Qwen2 decoder with M-RoPE.
+// Qwen2_5_VLForConditionalGeneration): a vision transformer without position embeddings that takes pictures
+// of any shape, visual tokens of 2 x 2 patches, and a Qwen2 decoder with M-RoPE.
 #include <string>
 
 #include "absl/strings/match.h"
@@ -61,9 +61,9 @@ absl::Status CheckAgreement(const image::Qwen2VlImageProcessorConfig& processor,
                {"merge_size", processor.merge_size, vision.merge_size, "spatial_merge_size"}};
   for (const auto& size : sizes) {
     if (size.processor == size.vision) continue;
-    return absl::FailedPreconditionError(
-        absl::StrCat("preprocessor_config.json: ", size.key, " is ", size.processor,
-                     ", but config.json: vision_config.", size.vision_key, " is ", size.vision));
+    return absl::FailedPreconditionError(absl::StrCat("preprocessor_config.json: ", size.key, " is ",
+                                                      size.processor, ", but config.json: vision_config.",
+                                                      size.vision_key, " is ", size.vision));
   }
   return absl::OkStatus();
 }

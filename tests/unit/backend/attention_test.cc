@@ -9,6 +9,7 @@
 #include "server/backend/cpu/cpu_backend.h"
 #include "server/backend/torch/torch_backend.h"
 #include "tests/unit/backend/attention_trial.h"
+#include "tests/unit/backend/cpu/changed_rows.h"
 
 namespace varserve::backend {
 namespace {
@@ -165,6 +166,50 @@ TEST_P(AttentionBackendTest, FiniteWhenEveryVisualTokenOrNoneIsASink) {
       });
       EXPECT_TRUE(Attend(*backend_, world).out.isfinite().all().item<bool>());
     }
+  }
+}
+
+TEST_P(AttentionBackendTest, EveryChangeEqualsTheSlowReference) {
+  int compared = 0;
+  for (int trial = 0; trial < 16; ++trial) {
+    const AttentionWorld world =
+        cpu::WithChanges(RandomWorld(Shapes()[trial % Shapes().size()], random_), random_);
+    const Output result = Attend(*backend_, world);
+    for (int r = 0; r < static_cast<int>(world.rows.size()); ++r) {
+      if (world.rows[r].change == interventions::RowChange::kRedistribute) continue;
+      const cpu::RowTruth truth = cpu::TruthOf(world, r);
+      if (truth.margin < 1e-4) continue;
+      ++compared;
+      EXPECT_TRUE(at::allclose(result.out[r].flatten(), at::tensor(truth.out).to(at::kFloat), 1e-4, 2e-5));
+      const at::Tensor sums = at::tensor({truth.sums.changed_heads, truth.sums.redistributed,
+                                          truth.sums.visual_before, truth.sums.visual_after});
+      EXPECT_TRUE(at::allclose(result.sums[r], sums, 1e-4, 2e-5)) << result.sums[r] << sums;
+      std::vector<double> maps = truth.before;
+      maps.resize(result.maps.size(2));
+      maps.insert(maps.end(), truth.after.begin(), truth.after.end());
+      maps.resize(2 * result.maps.size(2));
+      EXPECT_TRUE(at::allclose(result.maps[r].flatten(), at::tensor(maps).to(at::kFloat), 1e-4, 2e-5));
+    }
+  }
+  EXPECT_GT(compared, 80);
+}
+
+TEST_P(AttentionBackendTest, NeutralChangesChangeNoBit) {
+  for (const AttentionShape& shape : RandomShapes(random_)) {
+    const AttentionWorld world = RandomWorld(shape, random_);
+    EXPECT_TRUE(at::equal(Attend(*backend_, cpu::WithNeutralChanges(world, random_)).out,
+                          Attend(*backend_, With(world, TurnOff)).out));
+  }
+}
+
+TEST_P(AttentionBackendTest, ChangingOneRowChangesNoBitOfAnother) {
+  for (const AttentionShape& shape : RandomShapes(random_)) {
+    const AttentionWorld world = cpu::WithChanges(RandomWorld(shape, random_), random_);
+    AttentionWorld half = world;
+    for (size_t r = 0; r < half.rows.size(); r += 2) TurnOff(half.rows[r]);
+    const at::Tensor all = Attend(*backend_, world).out;
+    const at::Tensor some = Attend(*backend_, half).out;
+    for (int64_t r = 1; r < all.size(0); r += 2) EXPECT_TRUE(at::equal(all[r], some[r])) << r;
   }
 }
 

@@ -1,5 +1,6 @@
 #include "server/base/digest.h"
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "gtest/gtest.h"
 
@@ -17,6 +18,15 @@ TEST(DigestTest, IsTheStandards) {
 TEST(DigestTest, PiecesAreOneText) {
   EXPECT_EQ(Sha256({"a", "", "bc"}), Sha256({"abc"}));
   EXPECT_NE(Sha256({"a", "cb"}), Sha256({"abc"}));
+}
+
+TEST(DigestTest, ReadsHexadecimalDigits) {
+  const Digest digest = Sha256({"abc"});
+  const std::string hex = absl::BytesToHexString(BytesOf(digest));
+  EXPECT_EQ(DigestFromHex(hex), digest);
+  EXPECT_EQ(DigestFromHex(absl::AsciiStrToUpper(hex)), digest);
+  for (const std::string& wrong : {hex.substr(1), hex + "0", "g" + hex.substr(1), std::string()})
+    EXPECT_EQ(DigestFromHex(wrong), std::nullopt) << wrong;
 }
 
 }  // namespace

@@ -76,6 +76,33 @@ TEST(ChatRequestTest, AnswerPutsItsPicturesBeforeTheQuestion) {
   EXPECT_EQ(chat->options, &request.options());
 }
 
+TEST(ChatRequestTest, AnInterventionIsItsMethod) {
+  v1::AnswerRequest request = Question();
+  request.mutable_intervention()->mutable_vaf();
+  const auto chat = ReadChat(request);
+  ASSERT_TRUE(chat.ok()) << chat.status();
+  EXPECT_THAT(chat->settings, ElementsAre(FieldsAre("intervention.vaf", &request.intervention().vaf())));
+  request.mutable_var();
+  EXPECT_EQ(std::string(ReadChat(request).status().message()),
+            "intervention: must not be set beside var; it can hold VAR as well");
+  request.clear_var();
+  request.mutable_intervention()->clear_method();
+  EXPECT_EQ(std::string(ReadChat(request).status().message()),
+            "intervention: has none of the methods that this server knows: var, pai, vaf, spin");
+}
+
+TEST(ChatRequestTest, CompareTakesAnyMethods) {
+  v1::CompareRequest request = Comparison();
+  request.clear_settings();
+  request.add_interventions()->mutable_var();
+  request.add_interventions()->mutable_spin();
+  const auto chat = ReadChat(request);
+  ASSERT_TRUE(chat.ok()) << chat.status();
+  EXPECT_THAT(chat->settings,
+              ElementsAre(FieldsAre("interventions[0].var", &request.interventions(0).var()),
+                          FieldsAre("interventions[1].spin", &request.interventions(1).spin())));
+}
+
 TEST(ChatRequestTest, AnswerNamesWhatIsMissing) {
   using Request = v1::AnswerRequest;
   ExpectRefusal<Request>(
@@ -85,6 +112,20 @@ TEST(ChatRequestTest, AnswerNamesWhatIsMissing) {
   ExpectRefusal<Request>(
       Question(), [](Request& r) { r.add_images(); },
       "images[1].data: is empty; send the bytes of a JPEG, PNG or WebP");
+}
+
+TEST(ChatRequestTest, ADigestStandsInPlaceOfThePicture) {
+  v1::AnswerRequest request = Question();
+  request.add_images()->set_sha256("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  const auto chat = ReadChat(request);
+  ASSERT_TRUE(chat.ok());
+  EXPECT_THAT(Fields(*chat), ElementsAre("images[0].data", "images[1].sha256"));
+  EXPECT_EQ(chat->pictures[1].bytes, nullptr);
+  EXPECT_EQ(chat->pictures[1].digest, Sha256({"abc"}));
+  EXPECT_EQ(chat->messages[0].parts.size(), 3U);
+  ExpectRefusal<v1::AnswerRequest>(
+      request, [](v1::AnswerRequest& r) { r.mutable_images(1)->set_sha256("abc"); },
+      "images[1].sha256: is not the 64 hexadecimal digits of a picture's SHA-256");
 }
 
 TEST(ChatRequestTest, CaptionAsksByLength) {
@@ -186,6 +227,20 @@ TEST(ChatRequestTest, CompareNamesWhatIsWrong) {
       {[](Request& r) { r.clear_request(); }, "request: is missing"},
       {[](Request& r) { r.mutable_request()->mutable_var(); },
        "request.var: must not be set; settings say how to run the prompt"},
+      {[](Request& r) { r.mutable_request()->mutable_intervention()->mutable_pai(); },
+       "request.intervention: must not be set; interventions say how to run the prompt"},
+      {[](Request& r) { r.add_interventions()->mutable_pai(); },
+       "interventions: must not be set beside settings; they can hold VAR as well"},
+      {[](Request& r) {
+         r.clear_settings();
+         r.add_interventions();
+       },
+       "interventions[0]: has none of the methods that this server knows: var, pai, vaf, spin"},
+      {[](Request& r) {
+         r.clear_settings();
+         while (r.interventions_size() < 9) r.add_interventions()->mutable_pai();
+       },
+       "interventions: 9 of them, not 1 to 8"},
       {[](Request& r) { r.clear_settings(); }, "settings: 0 of them, not 1 to 8"},
       {[](Request& r) {
          while (r.settings_size() < 9) r.add_settings();

@@ -26,7 +26,7 @@ class RequestImagesTest : public ::testing::Test {
   int64_t Cost(const std::string& file) const { return preprocessor_->MeasureImage(file, {})->peak; }
   int64_t kept() const { return preprocessor_->MeasureImage(cheap_, {})->kept; }
   auto Process(const std::vector<EncodedImage>& images, ByteBudget& memory, Stop stop = NeverStop) const {
-    return ProcessImages(*preprocessor_, images, {}, memory, stop);
+    return ProcessImages(*preprocessor_, images, {}, memory, stop, [](size_t, const auto&) {});
   }
 
   const std::unique_ptr<const Preprocessor> preprocessor_ = varserve::testing::LoadSmallPreprocessor();
@@ -45,7 +45,20 @@ TEST_F(RequestImagesTest, ResultsKeepTheirPartUntilTheLastReference) {
   const std::shared_ptr<const ProcessedImage> last = (*images)[1];
   images->clear();
   EXPECT_EQ(memory.free(), memory.size() - kept());
-  EXPECT_EQ(last->memory.bytes(), kept());
+}
+
+TEST_F(RequestImagesTest, KnownResultsAreNotMadeAgain) {
+  ByteBudget memory(1 << 20);
+  std::vector<size_t> decoded;
+  const std::shared_ptr<const ProcessedImage> known = *preprocessor_->ProcessImage(cheap_, {}, NeverStop);
+  const auto images = ProcessImages(
+      *preprocessor_, std::vector<EncodedImage>{{"one", cheap_, nullptr}, {"two", "not read", known}}, {},
+      memory, NeverStop, [&](size_t index, const auto& /*image*/) { decoded.push_back(index); });
+  ASSERT_TRUE(images.ok()) << images.status();
+  EXPECT_EQ((*images)[1]->digest, (*images)[0]->digest);
+  EXPECT_EQ(decoded, std::vector<size_t>({0}));
+  // It has its part of the memory like any other, which whoever else knows it does not hold.
+  EXPECT_EQ(memory.free(), memory.size() - 2 * kept());
 }
 
 TEST_F(RequestImagesTest, NoPicturesWaitForNothing) {

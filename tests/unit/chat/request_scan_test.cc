@@ -90,6 +90,17 @@ TEST(RequestScanTest, SettingsAndTheLayersOfEach) {
   ExpectInvalid(Scan(compare(9, 0)), "settings[8]: at most 8 settings (Limits.max_settings)");
   ExpectInvalid(Scan(compare(2, 6)),
                 "settings[0].map_layers: at most 5 layers; the model has no more, and counts them from 0");
+  const auto any = [](int interventions, int layers) {
+    return Repeated<v1::CompareRequest>(interventions, [=](auto& r) {
+      v1::VarOptions* var = r.add_interventions()->mutable_var();
+      for (int i = 0; i < layers; ++i) var->add_map_layers(300);
+    });
+  };
+  EXPECT_TRUE(Scan(any(8, 5)).ok());
+  ExpectInvalid(Scan(any(9, 0)), "interventions[8]: at most 8 interventions (Limits.max_settings)");
+  ExpectInvalid(
+      Scan(any(2, 6)),
+      "interventions[0].var.map_layers: at most 5 layers; the model has no more, and counts them from 0");
   // One by one, not packed, and in several occurrences of one message.
   v1::AnswerRequest request;
   const std::string one = {0x22, 0x02, 0x58, 0x01};  // var { map_layers: 1 }
@@ -130,10 +141,13 @@ TEST(RequestScanTest, WhatIsNoMessage) {
 // What the scan takes for granted about the schema.
 TEST(RequestScanTest, TheSchemaIsAsTheScanKnowsIt) {
   std::set<const Descriptor*> seen;
-  const std::set<std::string> limited = {
-      "varserve.v1.AnswerRequest.images",  "varserve.v1.GenerateRequest.messages",
-      "varserve.v1.Message.parts",         "varserve.v1.GenerateOptions.stop",
-      "varserve.v1.VarOptions.map_layers", "varserve.v1.CompareRequest.settings"};
+  const std::set<std::string> limited = {"varserve.v1.AnswerRequest.images",
+                                         "varserve.v1.GenerateRequest.messages",
+                                         "varserve.v1.Message.parts",
+                                         "varserve.v1.GenerateOptions.stop",
+                                         "varserve.v1.VarOptions.map_layers",
+                                         "varserve.v1.CompareRequest.settings",
+                                         "varserve.v1.CompareRequest.interventions"};
   std::set<std::string> repeated;
   const std::function<void(const Descriptor*)> look = [&](const Descriptor* type) {
     if (!seen.insert(type).second) return;

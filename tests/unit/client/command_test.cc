@@ -150,6 +150,52 @@ TEST_F(CommandTest, CompareShowsAnswersSideBySide) {
   EXPECT_EQ(request.request().messages(0).parts(1).text(), "?");
 }
 
+TEST_F(CommandTest, CompareTakesOtherInterventionsBesideVar) {
+  v1::GenerateResponse pai = Finished("A dog.");
+  v1::InterventionReport& report = *pai.mutable_finished()->mutable_intervention_report();
+  report.set_changed_head_ratio(1);
+  report.set_visual_attention_before(0.25F);
+  report.set_visual_attention_after(0.5F);
+  server_.Expect({.compare_responses = {OfSetting(0, Finished("A cat.")), OfSetting(1, pai)}});
+  EXPECT_EQ(Run<CompareCommand>({"compare", picture_, "?", "--setting", "off", "--setting", "pai,alpha=0.5"}),
+            kExitOk)
+      << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("visual attention after      -        50.00 %\n"));
+  EXPECT_THAT(out_.str(), HasSubstr("changed heads               -       100.00 %\n"));
+  const v1::CompareRequest request = server_.compare_requests().at(0);
+  EXPECT_EQ(request.settings_size(), 0);
+  EXPECT_EQ(request.interventions(0).var().mode(), v1::VAR_MODE_OFF);
+  EXPECT_EQ(request.interventions(1).pai().alpha(), 0.5F);
+}
+
+TEST_F(CommandTest, AskTakesAnotherIntervention) {
+  v1::GenerateResponse finished = Finished("A cat.");
+  v1::InterventionReport& report = *finished.mutable_finished()->mutable_intervention_report();
+  report.mutable_effective()->mutable_spin()->set_kept_head_ratio(0.5F);
+  report.set_rows(7);
+  v1::TokenAttention& token = *report.add_tokens();
+  token.set_text(" cat");
+  token.set_visual_attention_after(0.125F);
+  server_.Expect({.responses = {Delta("A cat.", 1), finished}});
+  EXPECT_EQ(
+      Run<AskCommand>({"ask", picture_, "?", "--intervention", "spin,kept-head-ratio=0.5,detail=tokens"}),
+      kExitOk)
+      << err_.str();
+  EXPECT_THAT(err_.str(), AllOf(HasSubstr("SPIN: kept head ratio 0.5\n"), HasSubstr("rows per layer"),
+                                HasSubstr("\" cat\""), HasSubstr("12.50 %")));
+  const v1::AnswerRequest request = server_.answer_requests().at(0);
+  EXPECT_FALSE(request.has_var());
+  EXPECT_EQ(request.intervention().spin().kept_head_ratio(), 0.5F);
+  EXPECT_EQ(request.intervention().spin().detail(), v1::VAR_DETAIL_TOKENS);
+}
+
+TEST_F(CommandTest, AnInterventionIsOneMethodWithItsFields) {
+  EXPECT_EQ(Run<AskCommand>({"ask", picture_, "?", "--intervention", "pai", "--var", "on"}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("--intervention: does not go with --var"));
+  EXPECT_EQ(Run<AskCommand>({"ask", picture_, "?", "--intervention", "pai,beta=1"}), kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("--intervention pai,beta=1: beta: is not one of alpha, first_layer"));
+}
+
 TEST_F(CommandTest, CompareIsOffAndOnByDefault) {
   server_.Expect(
       {.compare_responses = {OfSetting(0, Finished("A cat.")), OfSetting(1, FinishedWithReport("A cat."))}});

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "absl/strings/ascii.h"
+
 namespace varserve::client {
 namespace {
 
@@ -30,6 +32,14 @@ TEST(ImageDigest, IsTheSameForEveryKindOfRequest) {
   }
   EXPECT_EQ(ImageDigest(compare.request()), kAbc);
   EXPECT_EQ(ImageDigest(compare), kAbc);
+}
+
+TEST(ImageDigest, IsThatOfTheOnlyImageIfThatIsNamed) {
+  v1::AnswerRequest request;
+  request.add_images()->set_sha256(absl::AsciiStrToUpper(kAbc));
+  EXPECT_EQ(ImageDigest(request), kAbc);
+  request.add_images()->set_data("abc");
+  EXPECT_EQ(ImageDigest(request), "") << "of both together it is not known";
 }
 
 TEST(ImageDigest, IsEmptyWithoutImages) {

@@ -13,7 +13,7 @@ namespace {
 std::string ToText(float value) { return absl::StrCat(absl::Hex(std::bit_cast<uint32_t>(value)), " "); }
 
 std::string ToText(const AttentionShares& shares) {
-  return ToText(shares.image_centric_heads) + ToText(shares.redistributed) + ToText(shares.visual_before) +
+  return ToText(shares.changed_heads) + ToText(shares.redistributed) + ToText(shares.visual_before) +
          ToText(shares.visual_after);
 }
 

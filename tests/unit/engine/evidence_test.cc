@@ -63,13 +63,29 @@ TEST_F(EvidenceTest, TakesMemoryForTheBlocksInUseAndNoMore) {
   EXPECT_EQ(Evidence::BlockBytes(Facts()), 4 * kLayers * (2 * 4 + 16));
   ModelFacts no_profile = Facts();
   no_profile.token_measures = 0;
-  EXPECT_EQ(Evidence::BlockBytes(no_profile), 0);
+  EXPECT_EQ(Evidence::BlockBytes(no_profile), 4 * kLayers * 16);
   EXPECT_EQ(evidence_.bytes(), 0);
   for (int i = 0; i < 3; ++i) {
     RecordAll();
     EXPECT_GT(evidence_.bytes(), 0);
     EXPECT_LE(evidence_.bytes(), 3 * Evidence::BlockBytes(Facts()));
   }
+}
+
+// Interventions other than VAR need no measurements.
+TEST_F(EvidenceTest, KeepsSharesOfModelsThatMeasureNothing) {
+  ModelFacts no_profile = Facts();
+  no_profile.token_measures = 0;
+  Evidence evidence(no_profile);
+  SequenceResult result;
+  result.rows = {{.visual_after = 0.5F}, {.visual_after = 0.25F}, {}};
+  evidence.Record(
+      {.sequence = 1, .request = &request_, .generated = {}, .begin = 5, .end = 6, .blocks = blocks_},
+      layout_, result);
+  const auto tokens = evidence.Of(layout_, blocks_, 6);
+  ASSERT_NE(tokens[5].shares, nullptr);
+  EXPECT_EQ(tokens[5].shares[1].visual_after, 0.25F);
+  EXPECT_EQ(tokens[0].shares, nullptr);
 }
 
 TEST_F(EvidenceTest, CountsSinksOfEachLayerFromTauOn) {
@@ -124,7 +140,7 @@ TEST_F(EvidenceTest, MeansRunOverRowsAndVarLayers) {
   RecordAll();
   const VarReport report = Report({.mode = Mode::kOn, .tau = 20, .first_layer = 0, .last_layer = 1});
   EXPECT_EQ(report.eligible_rows, 2);
-  EXPECT_FLOAT_EQ(report.totals.image_centric_heads, 0.5F);
+  EXPECT_FLOAT_EQ(report.totals.changed_heads, 0.5F);
   EXPECT_FLOAT_EQ(report.totals.redistributed, 0.15F);
   EXPECT_FLOAT_EQ(report.totals.visual_before, 0.3F);
   EXPECT_FLOAT_EQ(report.totals.visual_after, 0.4F);

@@ -4,9 +4,11 @@
 
 #include <thread>
 
+#include "absl/strings/escaping.h"
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/base/digest.h"
 #include "tests/testing/fake_model_runner.h"
 #include "tests/testing/files.h"
 #include "tests/testing/gate.h"
@@ -35,7 +37,7 @@ v1::AnswerRequest Question(int pictures) {
 
 class PicturesTest : public ::testing::Test {
  protected:
-  void Start(int64_t image_memory) {
+  void Start(int64_t image_memory, int64_t image_cache = 0) {
     memory_ = std::make_unique<ByteBudget>(image_memory);
     runner_.fault = [this](const engine::StepPlan&) {
       gate_.Pass();
@@ -43,7 +45,8 @@ class PicturesTest : public ::testing::Test {
     };
     server_ = std::make_unique<InProcessServer>(
         &runner_, testing::LoadSmallPreprocessor(),
-        testing::InProcessOptions{.chat = {.worker_threads = 1, .image_memory = memory_.get()}});
+        testing::InProcessOptions{
+            .chat = {.worker_threads = 1, .image_memory = memory_.get(), .image_cache = image_cache}});
     client_ = server_->Connect();
   }
   absl::Status Ask(int pictures, absl::Duration timeout = absl::InfiniteDuration()) {
@@ -78,6 +81,70 @@ TEST_F(PicturesTest, AreHeldUntilTheirRequestEnds) {
   caller.join();
   server_->Stop();
   EXPECT_EQ(memory_->free(), memory_->size());
+}
+
+// By hand: the client sends by itself what the server does not have.
+TEST_F(PicturesTest, AreNamedOnceTheyWereSent) {
+  Start(64 << 20, /*image_cache=*/1 << 20);
+  const auto stub = v1::VisionLanguage::NewStub(
+      grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials()));
+  const auto ask = [&](const v1::AnswerRequest& request, std::string& text) {
+    grpc::ClientContext context;
+    const auto reader = stub->Answer(&context, request);
+    v1::GenerateResponse response;
+    bool kept = false;
+    while (reader->Read(&response)) {
+      kept |= response.started().images_kept();
+      text = response.finished().text();
+    }
+    const grpc::Status status = reader->Finish();
+    EXPECT_EQ(kept, status.ok());
+    return status;
+  };
+  v1::AnswerRequest naming = Question(2);
+  for (v1::Image& image : *naming.mutable_images())
+    image.set_sha256(absl::BytesToHexString(BytesOf(Sha256({image.data()}))));
+  std::string text;
+  const grpc::Status missing = ask(naming, text);
+  EXPECT_EQ(missing.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_THAT(missing.error_message(), StartsWith("images[0].sha256: "));
+  EXPECT_EQ(server_->Metric("image_cache_queries_total"), 2);
+  EXPECT_EQ(server_->Metric("image_cache_hits_total"), 0);
+
+  std::string sent_text;
+  ASSERT_TRUE(ask(Question(2), sent_text).ok());
+  const grpc::Status found = ask(naming, text);
+  EXPECT_TRUE(found.ok()) << found.error_message();
+  EXPECT_EQ(text, sent_text);
+  EXPECT_EQ(server_->Metric("image_cache_hits_total"), 2);
+  EXPECT_GT(server_->Metric("image_cache_bytes"), 0);
+}
+
+TEST_F(PicturesTest, AreSentAgainWhereTheServerKeepsNone) {
+  Start(64 << 20);
+  ASSERT_TRUE(Ask(1).ok());
+  ASSERT_TRUE(Ask(1).ok());
+  EXPECT_EQ(server_->Metric("image_cache_queries_total"), 0);
+  v1::AnswerRequest naming = Question(0);
+  naming.add_images()->set_sha256(std::string(64, '0'));
+  const absl::Status refused = client_->Answer(naming, {}, [](const auto&) { return true; }).status();
+  EXPECT_TRUE(absl::IsNotFound(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("--image_cache"));
+}
+
+// What the client does by itself: the second question names the picture, and one that is gone is sent.
+TEST_F(PicturesTest, AreSentOnceByTheClient) {
+  Start(64 << 20, /*image_cache=*/4 << 10);
+  ASSERT_TRUE(Ask(1).ok());
+  ASSERT_TRUE(Ask(1).ok());
+  EXPECT_EQ(server_->Metric("image_cache_hits_total"), 1);
+  v1::AnswerRequest other = Question(0);
+  other.add_images()->set_data(ReadFile(RepositoryPath("tests/golden/images/files/rgb.jpg")));
+  ASSERT_TRUE(client_->Answer(other, {}, [](const auto&) { return true; }).ok());  // pushes out the first
+  ASSERT_TRUE(Ask(1).ok());
+  EXPECT_EQ(server_->Metric("image_cache_queries_total"), 2);
+  EXPECT_EQ(server_->Metric("image_cache_hits_total"), 1);
+  EXPECT_EQ(server_->Metric("requests_total", "NOT_FOUND"), 1);
 }
 
 TEST_F(PicturesTest, WaitForMemoryNoLongerThanTheirCall) {

@@ -3,13 +3,16 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "server/base/digest.h"
 #include "tests/testing/fake_model_runner.h"
+#include "tests/testing/files.h"
 #include "tests/testing/gate.h"
 #include "tests/testing/in_process_server.h"
 #include "tests/testing/tcp_peer.h"
@@ -74,6 +77,28 @@ TEST_F(HttpServerTest, AnswersWholeAndInPieces) {
   EXPECT_THAT(stream, HasSubstr("\"finish_reason\":\"length\""));
   EXPECT_TRUE(absl::EndsWith(stream, "data: [DONE]\n\n\r\n0\r\n\r\n")) << stream;
   EXPECT_EQ(server_->Metric("requests_total", "ChatCompletions"), 2);
+}
+
+TEST_F(HttpServerTest, APictureIsNamedOnceItWasSent) {
+  Start({.chat = {.image_cache = 1 << 20}});
+  const std::string picture = ReadFile(RepositoryPath("tests/golden/images/files/photo.jpg"));
+  const auto post = [](const std::string& url) {
+    const json content = {{{"type", "image_url"}, {"image_url", {{"url", url}}}},
+                          {{"type", "text"}, {"text", "What?"}}};
+    return Post({{"messages", {{{"role", "user"}, {"content", content}}}}});
+  };
+  const std::string name = absl::StrCat("sha256:", absl::BytesToHexString(BytesOf(Sha256({picture}))));
+  const std::string missing = Ask(post(name));
+  EXPECT_THAT(missing, StartsWith("HTTP/1.1 404 "));
+  EXPECT_THAT(missing, HasSubstr("\"code\":\"image_not_found\""));
+  EXPECT_THAT(missing, HasSubstr("\"param\":\"messages[0].content[0].image_url.url\""));
+  const auto answer = [&](const std::string& url) {
+    const std::string reply = Ask(post(url));
+    EXPECT_THAT(reply, StartsWith("HTTP/1.1 200 OK\r\n"));
+    return json::parse(reply.substr(reply.find("\r\n\r\n") + 4))["choices"];
+  };
+  EXPECT_EQ(answer(absl::StrCat("data:image/jpeg;base64,", absl::Base64Escape(picture))), answer(name));
+  EXPECT_EQ(server_->Metric("image_cache_hits_total"), 1);
 }
 
 TEST_F(HttpServerTest, ManyAtOnce) {

@@ -66,7 +66,7 @@ TEST(Qwen2VlImageProcessorTest, ImagesHaveAGridOfTheirShape) {
   const struct {
     int width, height, rows, cols;
   } cases[] = {
-      {28, 28, 2, 2},    {1, 1, 2, 2},  // as small as it gets
+      {28, 28, 2, 2},    {1, 1, 2, 2},     // as small as it gets
       {70, 42, 2, 2},    {126, 98, 4, 4},  // halves to even
       {1000, 40, 1, 36}, {40, 1000, 36, 1}, {4000, 3000, 30, 41},
   };

@@ -21,7 +21,7 @@ class VarMetricsTest : public testing::Test {
     report.visual_sink_tokens = 2.5;
     report.text_sink_tokens = 1;
     report.totals = {
-        .image_centric_heads = 0.5F, .redistributed = 0.25F, .visual_before = 0.5F, .visual_after = 0.75F};
+        .changed_heads = 0.5F, .redistributed = 0.25F, .visual_before = 0.5F, .visual_after = 0.75F};
     report.layers = {{.layer = 1, .visual_sinks = 2, .text_sinks = 1, .shares = {.redistributed = 0.125F}},
                      {.layer = 2, .visual_sinks = 3, .text_sinks = 1, .shares = {.redistributed = 0.375F}}};
     return report;

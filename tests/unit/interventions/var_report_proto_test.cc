@@ -22,7 +22,7 @@ class ReportConversionTest : public ::testing::Test {
     report_.visual_sink_tokens = 1.5;
     report_.text_sink_tokens = 0.25;
     report_.totals = {
-        .image_centric_heads = 0.1F, .redistributed = 0.2F, .visual_before = 0.3F, .visual_after = 0.4F};
+        .changed_heads = 0.1F, .redistributed = 0.2F, .visual_before = 0.3F, .visual_after = 0.4F};
     report_.layers = {{.layer = 2, .visual_sinks = 3, .text_sinks = 1, .shares = {.redistributed = 0.5F}}};
     report_.visual_sinks = {{.image = 1, .row = 0, .col = 1, .layers = 4, .max_phi = 23.5F}};
     report_.rows = {{.position = 9, .shares = {.visual_before = 0.6F}}, {.position = 10, .shares = {}}};

@@ -56,10 +56,10 @@ TEST(MemoryPlanTest, RequestsShareTheBudgetOfAModelOnTheHost) {
   EXPECT_THAT(plan.ToTable(), HasSubstr("total                100 MiB\n"));
   MemoryNeeds needs = WithRequests();
   needs.images += 30 * kMiB;
-  EXPECT_THAT(
-      PlanMemory(needs).status().message(),
-      HasSubstr("images 40 (--image_memory), requests 15 (--receive_memory, --worker_threads), replies 5 "
-                "(--max_running, --max_map_bytes) and no room"));
+  EXPECT_THAT(PlanMemory(needs).status().message(),
+              HasSubstr("images 40 (--image_memory, --image_cache), requests 15 (--receive_memory, "
+                        "--worker_threads), replies 5 "
+                        "(--max_running, --max_map_bytes) and no room"));
 }
 
 TEST(MemoryPlanTest, RequestsTakeTheHostsMemoryBesideADevice) {

@@ -130,8 +130,8 @@ TEST(ModelConfigTest, NamesFileAndField) {
   EXPECT_TRUE(absl::IsNotFound(ModelConfig::Load("/nowhere").status()));
   EXPECT_THAT(Problem("not json"),
               HasSubstr("config.json: not a JSON object: parse error at line 1, column 2"));
-  EXPECT_THAT(Problem(R"({"model_type": "qwen2_vl"})"),
-              HasSubstr("model_type is \"qwen2_vl\"; this server loads only LLaVA"));
+  EXPECT_THAT(Problem(R"({"model_type": "mllama"})"),
+              HasSubstr("model_type is \"mllama\"; this server loads only LLaVA"));
   const auto with = [](const std::string& vision, const std::string& text, const std::string& rest = "") {
     const auto config = Load(R"({"model_type": "llava", "vision_config": {)" + vision +
                              R"(}, "text_config": {)" + text + "}" + rest + "}");

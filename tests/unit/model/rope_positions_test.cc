@@ -20,10 +20,10 @@ Prompt TwoImages() {
 TEST(RopePositionsTest, ImagesCountByRowAndColumnAndTextGoesOnAfterTheLongerSide) {
   const Prompt prompt = TwoImages();
   const RopePositions positions(prompt, /*mrope=*/true);
-  const Position expected[] = {{0, 0, 0}, {1, 1, 1},                                   // text
-                               {2, 2, 2}, {2, 2, 3}, {2, 2, 4},                        // image 0
-                               {2, 3, 2}, {2, 3, 3}, {2, 3, 4}, {5, 5, 5},             // text
-                               {6, 6, 6}, {6, 7, 6}, {6, 8, 6}, {6, 9, 6},             // image 1
+  const Position expected[] = {{0, 0, 0},    {1, 1, 1},                             // text
+                               {2, 2, 2},    {2, 2, 3},    {2, 2, 4},               // image 0
+                               {2, 3, 2},    {2, 3, 3},    {2, 3, 4},   {5, 5, 5},  // text
+                               {6, 6, 6},    {6, 7, 6},    {6, 8, 6},   {6, 9, 6},  // image 1
                                {10, 10, 10}, {11, 11, 11}, {12, 12, 12}};  // text, two of it generated
   for (int token = 0; token < 16; ++token) EXPECT_EQ(positions.At(token), expected[token]) << token;
 }

@@ -83,6 +83,15 @@ TEST(CompletionReplyTest, WholeHasTheJoinedTextAndTheUsage) {
   EXPECT_FALSE(reply.contains("var_report"));
 }
 
+TEST(CompletionReplyTest, OtherInterventionsHaveAReportOfTheirOwn) {
+  chat::Reply finished = Finished(0);
+  finished.response.mutable_finished()->mutable_intervention_report()->set_rows(3);
+  const json reply = Whole(Format(), {Started(0), finished});
+  EXPECT_EQ(reply["intervention_report"]["rows"], "3");  // 64 bit in protobuf's JSON
+  EXPECT_EQ(reply["intervention_report"]["changed_head_ratio"], 0);
+  EXPECT_FALSE(reply.contains("var_report"));
+}
+
 TEST(CompletionReplyTest, TheReportLiesBesideTheUsageOfOneAnswer) {
   const json one = Whole(Format(), {Started(0), Finished(0, v1::FINISH_REASON_LENGTH, true)});
   EXPECT_EQ(one["choices"][0]["finish_reason"], "length");

@@ -20,6 +20,7 @@ v1::Model Model() {
   v1::Model model;
   model.set_name("m");
   model.mutable_var_profile();
+  model.add_interventions()->mutable_pai();
   return model;
 }
 
@@ -45,7 +46,7 @@ TEST(CompletionRequestTest, DefaultsAreThoseOfTheApi) {
   const auto request = Read(Request());
   ASSERT_TRUE(request.ok()) << request.status();
   EXPECT_EQ((*request)->options.ByteSizeLong(), 0U);
-  EXPECT_EQ((*request)->var.ByteSizeLong(), 0U);
+  EXPECT_EQ((*request)->intervention.var().ByteSizeLong(), 0U);
   EXPECT_EQ((*request)->choices, 1);
   EXPECT_FALSE((*request)->stream || (*request)->include_usage || (*request)->logprobs);
 }
@@ -115,14 +116,59 @@ TEST(CompletionRequestTest, AConversationOfTextsAndPictures) {
   EXPECT_TRUE(chat.seed_per_setting);
 }
 
+TEST(CompletionRequestTest, ADigestStandsInPlaceOfThePicture) {
+  const std::string hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+  auto request = Read(Request({{"messages", {User(json::array({Picture("sha256:" + hex), Text("a")}))}}}));
+  ASSERT_TRUE(request.ok()) << request.status();
+  const chat::ChatRequest chat = ToChat(*std::move(request));
+  ASSERT_EQ(chat.pictures.size(), 1U);
+  EXPECT_EQ(chat.pictures[0].bytes, nullptr);
+  EXPECT_EQ(chat.pictures[0].digest, Sha256({"abc"}));
+  EXPECT_EQ(chat.pictures[0].field, "messages[0].content[0].image_url.url");
+}
+
 TEST(CompletionRequestTest, TheNameAndTheBodyChooseVar) {
   const auto request = Read(Request({{"model", "m+var-hallucination"}, {"var", {{"rho", 0.25}}}}));
   ASSERT_TRUE(request.ok()) << request.status();
-  EXPECT_EQ((*request)->var.mode(), v1::VAR_MODE_ON);
-  EXPECT_EQ((*request)->var.preset(), v1::VAR_PRESET_HALLUCINATION);
-  EXPECT_EQ((*request)->var.rho(), 0.25F);
-  EXPECT_EQ((*Read(Request({{"model", "m+var"}, {"var", {{"mode", "observe"}}}})))->var.mode(),
+  EXPECT_EQ((*request)->intervention.var().mode(), v1::VAR_MODE_ON);
+  EXPECT_EQ((*request)->intervention.var().preset(), v1::VAR_PRESET_HALLUCINATION);
+  EXPECT_EQ((*request)->intervention.var().rho(), 0.25F);
+  EXPECT_EQ((*Read(Request({{"model", "m+var"}, {"var", {{"mode", "observe"}}}})))->intervention.var().mode(),
             v1::VAR_MODE_OBSERVE);
+}
+
+TEST(CompletionRequestTest, TheNameAndTheBodyChooseAnotherIntervention) {
+  auto named = Read(Request({{"model", "m+pai"}}));
+  ASSERT_TRUE(named.ok()) << named.status();
+  const chat::ChatRequest::Setting setting = ToChat(*std::move(named)).settings.at(0);
+  EXPECT_EQ(setting.field, "intervention.pai");
+  EXPECT_EQ(setting.options->GetDescriptor(), v1::PaiOptions::descriptor());
+  for (const char* model : {"m", "m+pai"}) {
+    const auto request = Read(Request({{"model", model}, {"intervention", {{"pai", {{"alpha", 0.5}}}}}}));
+    ASSERT_TRUE(request.ok()) << request.status();
+    EXPECT_EQ((*request)->intervention.pai().alpha(), 0.5F);
+  }
+  const auto var = Read(Request({{"intervention", {{"var", {{"mode", "on"}, {"rho", 0.25}}}}}}));
+  ASSERT_TRUE(var.ok()) << var.status();
+  EXPECT_EQ((*var)->intervention.var().rho(), 0.25F);
+}
+
+TEST(CompletionRequestTest, ProblemsOfAnInterventionNameTheField) {
+  const json pai = {{"pai", json::object()}};
+  EXPECT_EQ(Problem(Request({{"var", json::object()}, {"intervention", pai}})),
+            "intervention: must not be set beside var; it can hold VAR as well");
+  EXPECT_EQ(Problem(Request({{"model", "m+var"}, {"intervention", pai}})),
+            "intervention: is another method than that of the model \"m+var\"");
+  EXPECT_EQ(Problem(Request({{"model", "m+pai"}, {"var", json::object()}})),
+            "var: is another method than that of the model \"m+pai\"");
+  EXPECT_EQ(Problem(Request({{"intervention", json::object()}})),
+            "intervention: has 0 methods, not one of var, pai, vaf, spin");
+  EXPECT_EQ(Problem(Request({{"intervention", {{"vcd", json::object()}}}})),
+            "intervention.vcd: is not known; there is var, pai, vaf, spin");
+  EXPECT_EQ(Problem(Request({{"intervention", {{"pai", {{"alpha", "high"}}}}}})),
+            "intervention.pai.alpha: is \"high\", not a number");
+  EXPECT_EQ(Problem(Request({{"intervention", {{"var", {{"map_layers", {0, 1, 2, 3, 4, 5, 6}}}}}}})),
+            "intervention.var.map_layers: at most 6 layers; the model has no more, and counts them from 0");
 }
 
 TEST(CompletionRequestTest, WhatChangesNoAnswerIsIgnored) {
@@ -161,6 +207,10 @@ TEST(CompletionRequestTest, ProblemsBeginWithTheField) {
       {{{"messages", {User(json::array({Picture("ftp://a")}))}}},
        "messages[0].content[0].image_url.url: is not a data: URL; send the picture itself: "
        "data:image/jpeg;base64,..."},
+      {{{"messages", {User(json::array({Picture("sha256:abc")}))}}},
+       "messages[0].content[0].image_url.url: sha256: is not followed by the 64 hexadecimal digits of a "
+       "picture's "
+       "SHA-256"},
       {{{"messages", {User(json::array({Picture("data:image/png;base64,?")}))}}},
        "messages[0].content[0].image_url.url: its data is not valid base64"},
       {{{"messages", {User(json::array({Picture("data:image/png;base64,")}))}}},

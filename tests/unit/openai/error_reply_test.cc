@@ -42,6 +42,8 @@ TEST(ErrorReplyTest, TheFieldIsItsParam) {
   EXPECT_EQ(error["code"], nullptr);
   EXPECT_EQ(Error(absl::InvalidArgumentError("something is wrong: yes"))["param"], nullptr);
   EXPECT_EQ(Error(absl::NotFoundError("model: no"))["code"], "model_not_found");
+  EXPECT_EQ(Error(absl::NotFoundError("messages[0].content[1].image_url.url: no"))["code"],
+            "image_not_found");
   EXPECT_EQ(Error(absl::NotFoundError("there is no /x"))["code"], nullptr);
   EXPECT_EQ(Error(absl::UnauthenticatedError("authorization: no"))["code"], "invalid_api_key");
   EXPECT_EQ(Error(absl::InternalError("x: y"))["type"], "server_error");

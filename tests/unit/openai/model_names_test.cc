@@ -20,21 +20,32 @@ TEST(ModelNamesTest, EachNameIsASetting) {
   EXPECT_THAT(NamesOf(Model(true)),
               ElementsAre("llava", "llava+var", "llava+var-general", "llava+var-hallucination",
                           "llava+var-vision_centric", "llava+observe"));
-  EXPECT_EQ(SettingOf("llava", Model(true))->ByteSizeLong(), 0U);
-  EXPECT_EQ(SettingOf("llava+var", Model(true))->mode(), v1::VAR_MODE_ON);
-  EXPECT_EQ(SettingOf("llava+var", Model(true))->preset(), v1::VAR_PRESET_UNSPECIFIED);
-  EXPECT_EQ(SettingOf("llava+var-vision_centric", Model(true))->preset(), v1::VAR_PRESET_VISION_CENTRIC);
-  EXPECT_EQ(SettingOf("llava+observe", Model(true))->mode(), v1::VAR_MODE_OBSERVE);
+  const auto var_of = [](absl::string_view name) { return InterventionOf(name, Model(true))->var(); };
+  EXPECT_EQ(InterventionOf("llava", Model(true))->ByteSizeLong(), 0U);
+  EXPECT_EQ(var_of("llava+var").mode(), v1::VAR_MODE_ON);
+  EXPECT_EQ(var_of("llava+var").preset(), v1::VAR_PRESET_UNSPECIFIED);
+  EXPECT_EQ(var_of("llava+var-vision_centric").preset(), v1::VAR_PRESET_VISION_CENTRIC);
+  EXPECT_EQ(var_of("llava+observe").mode(), v1::VAR_MODE_OBSERVE);
+}
+
+TEST(ModelNamesTest, OtherMethodsAreThoseThatTheServerHas) {
+  v1::Model model = Model(false);
+  model.add_interventions()->mutable_pai()->set_alpha(0.2F);
+  model.add_interventions()->mutable_spin();
+  EXPECT_THAT(NamesOf(model), ElementsAre("llava", "llava+pai", "llava+spin"));
+  EXPECT_TRUE(InterventionOf("llava+pai", model)->has_pai());
+  EXPECT_FALSE(InterventionOf("llava+pai", model)->pai().has_alpha());
+  EXPECT_TRUE(absl::IsNotFound(InterventionOf("llava+vaf", model).status()));
 }
 
 TEST(ModelNamesTest, AModelWithoutProfileHasOneName) {
   EXPECT_THAT(NamesOf(Model(false)), ElementsAre("llava"));
-  EXPECT_TRUE(absl::IsNotFound(SettingOf("llava+var", Model(false)).status()));
+  EXPECT_TRUE(absl::IsNotFound(InterventionOf("llava+var", Model(false)).status()));
 }
 
 TEST(ModelNamesTest, OtherNamesAreNotServed) {
   for (const char* name : {"", "gpt-4o", "llava+", "llava+var-", "llava+var-loud", "LLAVA"}) {
-    const absl::Status status = SettingOf(name, Model(true)).status();
+    const absl::Status status = InterventionOf(name, Model(true)).status();
     EXPECT_TRUE(absl::IsNotFound(status)) << name;
     EXPECT_THAT(std::string(status.message()), HasSubstr("llava+observe"));
   }

@@ -11,6 +11,7 @@ from varserve.errors import (
     FailedPreconditionError,
     InternalError,
     InvalidArgumentError,
+    NotFoundError,
     ResourceExhaustedError,
     UnauthenticatedError,
     UnavailableError,
@@ -18,9 +19,19 @@ from varserve.errors import (
 )
 from varserve.explain.explanation import Explanation
 from varserve.images import ImageLike
+from varserve.intervention import Intervention, Pai, Spin, Vaf
 from varserve.model import Model
 from varserve.reply import Alternative, Chunk, Reply, Started, Timing, Token, Usage
-from varserve.report import ImageMaps, LayerReport, Report, TokenReport, VisualSink
+from varserve.report import (
+    ImageMaps,
+    InterventionReport,
+    LayerAttention,
+    LayerReport,
+    Report,
+    TokenAttention,
+    TokenReport,
+    VisualSink,
+)
 from varserve.requests import Turn
 from varserve.stream import CompareStream, Stream
 from varserve.var import Var
@@ -41,22 +52,30 @@ __all__ = [
     "ImageLike",
     "ImageMaps",
     "InternalError",
+    "Intervention",
+    "InterventionReport",
     "InvalidArgumentError",
+    "LayerAttention",
     "LayerReport",
     "Model",
+    "NotFoundError",
+    "Pai",
     "Reply",
     "Report",
     "ResourceExhaustedError",
+    "Spin",
     "Started",
     "Stream",
     "Timing",
     "Tls",
     "Token",
+    "TokenAttention",
     "TokenReport",
     "Turn",
     "UnauthenticatedError",
     "UnavailableError",
     "Usage",
+    "Vaf",
     "Var",
     "VarserveError",
     "VisualSink",

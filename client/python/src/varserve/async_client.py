@@ -16,6 +16,8 @@ from varserve.channel import Connection, Tls
 from varserve.explain.explanation import Explanation, explain_steps
 from varserve.generation import CallOptions
 from varserve.images import ImageLike
+from varserve.intervention import Intervention
+from varserve.kept_images import KeptImages
 from varserve.model import Model
 from varserve.reply import Reply, ReplyBuilder
 from varserve.requests import Images, Length, PictureQuestion, Request, Turn
@@ -49,6 +51,7 @@ class AsyncClient:
         self._channel: grpc.aio.Channel | None = None  # opened by the first call, which knows the event loop
         self._closed = asyncio.Event()
         self._token = token
+        self._kept = KeptImages()
         self._defaults: CallOptions = {"max_retries": max_retries}
         if timeout is not None:
             self._defaults["timeout"] = timeout
@@ -68,61 +71,99 @@ class AsyncClient:
         await self.close()
 
     async def ask(
-        self, images: Images, question: str, *, var: Var | None = None, **options: Unpack[Options]
+        self,
+        images: Images,
+        question: str,
+        *,
+        var: Var | None = None,
+        intervention: Intervention | None = None,
+        **options: Unpack[Options],
     ) -> Reply[Explaining]:
         """Answers a question about one or more pictures."""
-        return await self.ask_stream(images, question, var=var, **options).reply()
+        return await self.ask_stream(images, question, var=var, intervention=intervention, **options).reply()
 
     def ask_stream(
-        self, images: Images, question: str, *, var: Var | None = None, **options: Unpack[Options]
+        self,
+        images: Images,
+        question: str,
+        *,
+        var: Var | None = None,
+        intervention: Intervention | None = None,
+        **options: Unpack[Options],
     ) -> AsyncStream[Explaining]:
         """The same, as it is made."""
-        return self._stream(requests.ask(images, question, var, options, self._defaults))
+        return self._stream(
+            requests.ask(images, question, requests.setting(var, intervention), options, self._defaults)
+        )
 
     async def caption(
-        self, image: ImageLike, length: Length = "medium", *, var: Var | None = None, **options: Unpack[Options]
+        self,
+        image: ImageLike,
+        length: Length = "medium",
+        *,
+        var: Var | None = None,
+        intervention: Intervention | None = None,
+        **options: Unpack[Options],
     ) -> Reply[Explaining]:
         """Describes a picture."""
-        return await self.caption_stream(image, length, var=var, **options).reply()
+        return await self.caption_stream(image, length, var=var, intervention=intervention, **options).reply()
 
     def caption_stream(
-        self, image: ImageLike, length: Length = "medium", *, var: Var | None = None, **options: Unpack[Options]
+        self,
+        image: ImageLike,
+        length: Length = "medium",
+        *,
+        var: Var | None = None,
+        intervention: Intervention | None = None,
+        **options: Unpack[Options],
     ) -> AsyncStream[Explaining]:
         """The same, as it is made."""
-        return self._stream(requests.caption(image, length, var, options, self._defaults))
+        return self._stream(
+            requests.caption(image, length, requests.setting(var, intervention), options, self._defaults)
+        )
 
     async def chat(
-        self, turns: Sequence[Turn], *, var: Var | None = None, **options: Unpack[Options]
+        self,
+        turns: Sequence[Turn],
+        *,
+        var: Var | None = None,
+        intervention: Intervention | None = None,
+        **options: Unpack[Options],
     ) -> Reply[Explaining]:
         """Answers the last message of a conversation, see Turn."""
-        return await self.chat_stream(turns, var=var, **options).reply()
+        return await self.chat_stream(turns, var=var, intervention=intervention, **options).reply()
 
     def chat_stream(
-        self, turns: Sequence[Turn], *, var: Var | None = None, **options: Unpack[Options]
+        self,
+        turns: Sequence[Turn],
+        *,
+        var: Var | None = None,
+        intervention: Intervention | None = None,
+        **options: Unpack[Options],
     ) -> AsyncStream[Explaining]:
         """The same, as it is made."""
-        return self._stream(requests.chat(turns, var, options, self._defaults))
+        return self._stream(requests.chat(turns, requests.setting(var, intervention), options, self._defaults))
 
     async def compare(
-        self, images: Images, question: str, settings: Sequence[Var], **options: Unpack[Options]
+        self, images: Images, question: str, settings: Sequence[Var | Intervention], **options: Unpack[Options]
     ) -> list[Reply[Explaining]]:
         """Answers a question under several settings at once: the picture is computed once. One reply for each."""
         return await self.compare_stream(images, question, settings, **options).replies()
 
     def compare_stream(
-        self, images: Images, question: str, settings: Sequence[Var], **options: Unpack[Options]
+        self, images: Images, question: str, settings: Sequence[Var | Intervention], **options: Unpack[Options]
     ) -> AsyncCompareStream[Explaining]:
         """The same, as they are made."""
         return self.compare_chat_stream(requests.question_turn(images, question), settings, **options)
 
     async def compare_chat(
-        self, turns: Sequence[Turn], settings: Sequence[Var], **options: Unpack[Options]
+        self, turns: Sequence[Turn], settings: Sequence[Var | Intervention], **options: Unpack[Options]
     ) -> list[Reply[Explaining]]:
         """Answers the last message of a conversation under several settings at once."""
         return await self.compare_chat_stream(turns, settings, **options).replies()
 
     def compare_chat_stream(
-        self, turns: Sequence[Turn], settings: Sequence[Var], **options: Unpack[Options]
+        self, turns: Sequence[Turn], settings: Sequence[Var | Intervention], **options: Unpack[Options]
     ) -> AsyncCompareStream[Explaining]:
         """The same, as they are made."""
         request = requests.compare(turns, settings, options, self._defaults)
@@ -160,4 +201,4 @@ class AsyncClient:
             raise ValueError("the client is closed")
         if self._channel is None:
             self._channel = self._connection.open_async()
-        return AsyncResponses(self._channel, request, self._token, self._closed)
+        return AsyncResponses(self._channel, request, self._token, self._closed, self._kept)

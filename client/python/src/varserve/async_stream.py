@@ -13,6 +13,7 @@ import grpc.aio
 
 from varserve.attempts import Attempts, method
 from varserve.errors import CancelledError
+from varserve.kept_images import KeptImages
 from varserve.reply import Chunk, Explained, Reply, ReplyBuilder, Started
 from varserve.requests import Request
 
@@ -22,10 +23,13 @@ S = TypeVar("S", bound="_Cancellable")
 class AsyncResponses:
     """The messages of one call, which is made, and made again, when they are read."""
 
-    def __init__(self, channel: grpc.aio.Channel, request: Request, token: str, closed: asyncio.Event) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, request: Request, token: str, closed: asyncio.Event, kept: KeptImages
+    ) -> None:
         self._make = method(channel, request.method)
         self._request = request
         self._token = token
+        self._kept = kept
         self._closed = closed  # the client
         self._cancelled = asyncio.Event()
         self._call: Any = None
@@ -45,7 +49,7 @@ class AsyncResponses:
         await self._messages.aclose()
 
     async def _read(self) -> AsyncGenerator[Any, None]:
-        attempts = Attempts(self._request, self._token)
+        attempts = Attempts(self._request, self._token, self._kept)
         while not self._cancelled.is_set():
             try:
                 async for response in self._try(attempts):
@@ -61,14 +65,14 @@ class AsyncResponses:
         raise CancelledError("the call was cancelled")
 
     async def _try(self, attempts: Attempts) -> AsyncIterator[Any]:
-        call = self._make(self._request.message, timeout=attempts.timeout(), metadata=attempts.metadata)
+        call = self._make(attempts.message, timeout=attempts.timeout(), metadata=attempts.metadata)
         self._call = call
         try:
             if self._request.method == "GetModel":
                 yield await call
                 return
             async for response in call:
-                attempts.heard = True
+                attempts.got(response)
                 yield response
         finally:
             call.cancel()  # no effect once it has ended

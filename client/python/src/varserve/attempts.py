@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
 from varserve.errors import InvalidArgumentError, VarserveError, from_rpc
+from varserve.kept_images import KeptImages, digests_of, naming
 from varserve.requests import LONGEST_REQUEST, Request
 from varserve.retry import retry_wait
 from varserve.v1 import inference_pb2 as pb
@@ -37,12 +39,17 @@ def method(channel: Any, name: str) -> Any:  # noqa: ANN401 (of a sync or an asy
 class Attempts:
     """What to send with each try, and what to do when it failed."""
 
-    def __init__(self, request: Request, token: str) -> None:
+    def __init__(self, request: Request, token: str, kept: KeptImages) -> None:
         timeout = request.call.get("timeout")
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._max_retries = request.call.get("max_retries", 0)
         self._retries = 0
-        self.heard = False  # a response came
+        self._heard = False  # a response came
+        self._request = request
+        self._kept = kept
+        self._digests = digests_of(request.message)
+        self._named = kept.among(self._digests)
+        self.message = naming(request.message, self._named) if self._named else request.message
         self.metadata = _metadata(request, token)
         if request.message.ByteSize() > LONGEST_REQUEST:
             raise InvalidArgumentError(f"request: has {request.message.ByteSize()} bytes; the limit of gRPC is 2 GiB")
@@ -51,10 +58,22 @@ class Attempts:
         """Seconds that are left."""
         return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
 
+    def got(self, response: Message) -> None:
+        """Each response, as it comes."""
+        self._heard = True
+        event = response.response if isinstance(response, pb.CompareResponse) else response
+        if isinstance(event, pb.GenerateResponse) and event.started.images_kept:
+            self._kept.add(self._digests)
+
     def failed(self, error: grpc.RpcError, cancelled: bool = False) -> float:
         """Seconds to wait before the next try; raises if there is none."""
-        failure = from_rpc(error, heard=self.heard, cancelled=cancelled)
-        wait = None if self.heard or self._retries >= self._max_retries else self._wait(failure)
+        if self._named and error.code() is grpc.StatusCode.NOT_FOUND:  # an image is not kept any more: send it
+            self._kept.remove(self._named)
+            self._named = set()
+            self.message = self._request.message
+            return 0.0
+        failure = from_rpc(error, heard=self._heard, cancelled=cancelled)
+        wait = None if self._heard or self._retries >= self._max_retries else self._wait(failure)
         if wait is None:
             raise failure from None
         self._retries += 1

@@ -13,6 +13,8 @@ from varserve.channel import Connection, Tls
 from varserve.explain.explanation import Explanation, explain_steps
 from varserve.generation import CallOptions
 from varserve.images import ImageLike
+from varserve.intervention import Intervention
+from varserve.kept_images import KeptImages
 from varserve.model import Model
 from varserve.reply import Reply, ReplyBuilder
 from varserve.requests import Images, Length, PictureQuestion, Request, Turn
@@ -29,7 +31,8 @@ class Client:
     """Calls of a VARServe server over one connection; any number of threads may use it. An image is a path, the bytes
     of a file, a PIL image or a numpy array; `images` is one or a list. Keyword arguments of every call are the fields
     of GenerateOptions (max_tokens, temperature, seed, stop, logprobs, ...), `timeout` in seconds, `request_id` and
-    `max_retries`; `timeout` and `max_retries` given here hold for calls without their own. Errors are VarserveError.
+    `max_retries`; `timeout` and `max_retries` given here hold for calls without their own. `intervention` is another
+    method than VAR: Pai, Vaf or Spin, instead of `var`. Errors are VarserveError.
 
         with Client("localhost:50051") as client:
             print(client.ask("picture.jpg", "Is there a dog?", var=Var.on(preset="hallucination")))
@@ -47,6 +50,7 @@ class Client:
         self._channel = Connection(address, tls).open()
         self._closed = threading.Event()
         self._token = token
+        self._kept = KeptImages()
         self._defaults: CallOptions = {"max_retries": max_retries}
         if timeout is not None:
             self._defaults["timeout"] = timeout
@@ -65,59 +69,99 @@ class Client:
         self.close()
 
     def ask(
-        self, images: Images, question: str, *, var: Var | None = None, **options: Unpack[Options]
+        self,
+        images: Images,
+        question: str,
+        *,
+        var: Var | None = None,
+        intervention: Intervention | None = None,
+        **options: Unpack[Options],
     ) -> Reply[Explanation]:
         """Answers a question about one or more pictures."""
-        return self.ask_stream(images, question, var=var, **options).reply()
+        return self.ask_stream(images, question, var=var, intervention=intervention, **options).reply()
 
     def ask_stream(
-        self, images: Images, question: str, *, var: Var | None = None, **options: Unpack[Options]
+        self,
+        images: Images,
+        question: str,
+        *,
+        var: Var | None = None,
+        intervention: Intervention | None = None,
+        **options: Unpack[Options],
     ) -> Stream[Explanation]:
         """The same, as it is made."""
-        return self._stream(requests.ask(images, question, var, options, self._defaults))
+        return self._stream(
+            requests.ask(images, question, requests.setting(var, intervention), options, self._defaults)
+        )
 
     def caption(
-        self, image: ImageLike, length: Length = "medium", *, var: Var | None = None, **options: Unpack[Options]
+        self,
+        image: ImageLike,
+        length: Length = "medium",
+        *,
+        var: Var | None = None,
+        intervention: Intervention | None = None,
+        **options: Unpack[Options],
     ) -> Reply[Explanation]:
         """Describes a picture."""
-        return self.caption_stream(image, length, var=var, **options).reply()
+        return self.caption_stream(image, length, var=var, intervention=intervention, **options).reply()
 
     def caption_stream(
-        self, image: ImageLike, length: Length = "medium", *, var: Var | None = None, **options: Unpack[Options]
+        self,
+        image: ImageLike,
+        length: Length = "medium",
+        *,
+        var: Var | None = None,
+        intervention: Intervention | None = None,
+        **options: Unpack[Options],
     ) -> Stream[Explanation]:
         """The same, as it is made."""
-        return self._stream(requests.caption(image, length, var, options, self._defaults))
+        return self._stream(
+            requests.caption(image, length, requests.setting(var, intervention), options, self._defaults)
+        )
 
-    def chat(self, turns: Sequence[Turn], *, var: Var | None = None, **options: Unpack[Options]) -> Reply[Explanation]:
+    def chat(
+        self,
+        turns: Sequence[Turn],
+        *,
+        var: Var | None = None,
+        intervention: Intervention | None = None,
+        **options: Unpack[Options],
+    ) -> Reply[Explanation]:
         """Answers the last message of a conversation, see Turn."""
-        return self.chat_stream(turns, var=var, **options).reply()
+        return self.chat_stream(turns, var=var, intervention=intervention, **options).reply()
 
     def chat_stream(
-        self, turns: Sequence[Turn], *, var: Var | None = None, **options: Unpack[Options]
+        self,
+        turns: Sequence[Turn],
+        *,
+        var: Var | None = None,
+        intervention: Intervention | None = None,
+        **options: Unpack[Options],
     ) -> Stream[Explanation]:
         """The same, as it is made."""
-        return self._stream(requests.chat(turns, var, options, self._defaults))
+        return self._stream(requests.chat(turns, requests.setting(var, intervention), options, self._defaults))
 
     def compare(
-        self, images: Images, question: str, settings: Sequence[Var], **options: Unpack[Options]
+        self, images: Images, question: str, settings: Sequence[Var | Intervention], **options: Unpack[Options]
     ) -> list[Reply[Explanation]]:
         """Answers a question under several settings at once: the picture is computed once. One reply for each."""
         return self.compare_stream(images, question, settings, **options).replies()
 
     def compare_stream(
-        self, images: Images, question: str, settings: Sequence[Var], **options: Unpack[Options]
+        self, images: Images, question: str, settings: Sequence[Var | Intervention], **options: Unpack[Options]
     ) -> CompareStream[Explanation]:
         """The same, as they are made."""
         return self.compare_chat_stream(requests.question_turn(images, question), settings, **options)
 
     def compare_chat(
-        self, turns: Sequence[Turn], settings: Sequence[Var], **options: Unpack[Options]
+        self, turns: Sequence[Turn], settings: Sequence[Var | Intervention], **options: Unpack[Options]
     ) -> list[Reply[Explanation]]:
         """Answers the last message of a conversation under several settings at once."""
         return self.compare_chat_stream(turns, settings, **options).replies()
 
     def compare_chat_stream(
-        self, turns: Sequence[Turn], settings: Sequence[Var], **options: Unpack[Options]
+        self, turns: Sequence[Turn], settings: Sequence[Var | Intervention], **options: Unpack[Options]
     ) -> CompareStream[Explanation]:
         """The same, as they are made."""
         request = requests.compare(turns, settings, options, self._defaults)
@@ -153,4 +197,4 @@ class Client:
     def _responses(self, request: Request) -> Responses:
         if self._closed.is_set():
             raise ValueError("the client is closed")
-        return Responses(self._channel, request, self._token, self._closed)
+        return Responses(self._channel, request, self._token, self._closed, self._kept)

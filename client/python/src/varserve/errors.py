@@ -33,6 +33,12 @@ class InvalidArgumentError(VarserveError, ValueError):
     code = "INVALID_ARGUMENT"
 
 
+class NotFoundError(VarserveError):
+    """The server does not have an image that was named by its digest."""
+
+    code = "NOT_FOUND"
+
+
 class FailedPreconditionError(VarserveError):
     """The model cannot do this, such as VAR without a profile."""
 
@@ -81,11 +87,12 @@ class InternalError(VarserveError):
     code = "INTERNAL"
 
 
-_CODES_WITH_FIELDS = {"INVALID_ARGUMENT", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"}
+_CODES_WITH_FIELDS = {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"}
 _ERRORS: Mapping[str, type[VarserveError]] = {
     error.code: error
     for error in (
         InvalidArgumentError,
+        NotFoundError,
         FailedPreconditionError,
         ResourceExhaustedError,
         DeadlineExceededError,

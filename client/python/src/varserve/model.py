@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
+from varserve.intervention import Intervention, from_proto
 from varserve.v1 import inference_pb2 as pb
 from varserve.var import Var
 
@@ -71,6 +72,7 @@ class Model:
     limits: Limits
     var_profile: VarProfile | None
     default_var: Var
+    interventions: Sequence[Var | Intervention]  # what the server has for the model, with defaults
 
     @classmethod
     def from_proto(cls, message: pb.Model) -> Model:
@@ -88,6 +90,7 @@ class Model:
             if message.HasField("var_profile")
             else None,
             default_var=Var.from_proto(message.default_var),
+            interventions=tuple(one for one in map(from_proto, message.interventions) if one is not None),
         )
 
 

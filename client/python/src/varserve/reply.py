@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from varserve.errors import InternalError, InvalidArgumentError
-from varserve.report import Report
+from varserve.intervention import Intervention, from_proto
+from varserve.report import InterventionReport, Report
 from varserve.v1 import inference_pb2 as pb
 from varserve.var import Var
 
@@ -61,7 +62,8 @@ class Started:
     prompt_tokens: int
     visual_tokens: int
     cached_tokens: int
-    var: Var  # the effective setting
+    var: Var  # the effective setting; off with another intervention
+    intervention: Var | Intervention | None  # the effective setting of any method; None: only a newer server knows it
     image_regions: Sequence[ImageRegion]
 
 
@@ -86,7 +88,7 @@ class Timing:
 
 @dataclass(frozen=True, eq=False)
 class Reply(Generic[Explained]):
-    """An answer. `report` is None with VAR off."""
+    """An answer. `report` is VAR's, and None with VAR off."""
 
     text: str
     finish_reason: str  # "stop", "stop_string" or "length"
@@ -95,6 +97,7 @@ class Reply(Generic[Explained]):
     usage: Usage
     timing: Timing
     report: Report | None
+    intervention_report: InterventionReport | None  # of another intervention than VAR
     text_truncated: bool
     _explain: Callable[[], Explained] | None = field(default=None, repr=False)
 
@@ -141,6 +144,9 @@ class ReplyBuilder(Generic[Explained]):
             usage=Usage(**_values(finished.usage)),
             timing=Timing(**_values(finished.timing)),
             report=Report.from_proto(finished.var_report) if finished.HasField("var_report") else None,
+            intervention_report=InterventionReport.from_proto(finished.intervention_report)
+            if finished.HasField("intervention_report")
+            else None,
             text_truncated=finished.text_truncated,
             _explain=self._explain,
         )
@@ -163,6 +169,7 @@ def _started(message: pb.Started) -> Started:
         visual_tokens=message.visual_tokens,
         cached_tokens=message.cached_tokens,
         var=Var.from_proto(message.var),
+        intervention=from_proto(message.intervention),
         image_regions=tuple(
             ImageRegion(one.left, one.top, one.right, one.bottom, one.rows, one.columns)
             for one in message.image_regions

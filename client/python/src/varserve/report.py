@@ -1,4 +1,5 @@
-"""What VAR found and did in one request: the message VarReport of proto/varserve/v1/var.proto."""
+"""What interventions found and did in one request: the messages VarReport of proto/varserve/v1/var.proto, and
+InterventionReport of intervention.proto."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from varserve.v1 import var_pb2
+from varserve.intervention import Intervention, from_proto
+from varserve.v1 import intervention_pb2, var_pb2
 from varserve.var import Var
 
 if TYPE_CHECKING:
@@ -117,6 +119,68 @@ class Report:
     def tokens_frame(self) -> pd.DataFrame:
         """One row for each eligible token, by its position."""
         return _frame(TokenReport, self.tokens, "position")
+
+
+@dataclass(frozen=True)
+class LayerAttention:
+    """One decoder layer, means over rows and heads."""
+
+    layer: int
+    changed_head_ratio: float
+    visual_attention_before: float
+    visual_attention_after: float
+
+
+@dataclass(frozen=True)
+class TokenAttention:
+    """One token whose attention was changed, means over layers and heads."""
+
+    position: int
+    token_id: int
+    text: str
+    generated: bool
+    changed_head_ratio: float
+    visual_attention_before: float
+    visual_attention_after: float
+
+
+@dataclass(frozen=True, eq=False)
+class InterventionReport:
+    """Of PAI, VAF or SPIN. Means are over the rows that were changed and the layers of the effective setting."""
+
+    effective: Var | Intervention | None  # None: only a newer server knows the method
+    rows: int
+    changed_head_ratio: float
+    visual_attention_before: float
+    visual_attention_after: float
+    layers: Sequence[LayerAttention]
+    tokens: Sequence[TokenAttention]
+    maps: Sequence[ImageMaps]  # one for each image, with detail "maps"
+    tokens_truncated: bool
+    maps_truncated: bool
+
+    @classmethod
+    def from_proto(cls, message: intervention_pb2.InterventionReport) -> InterventionReport:
+        return cls(
+            effective=from_proto(message.effective),
+            rows=message.rows,
+            changed_head_ratio=message.changed_head_ratio,
+            visual_attention_before=message.visual_attention_before,
+            visual_attention_after=message.visual_attention_after,
+            layers=_rows(LayerAttention, message.layers),
+            tokens=_rows(TokenAttention, message.tokens),
+            maps=_maps(message.maps),
+            tokens_truncated=message.tokens_truncated,
+            maps_truncated=message.maps_truncated,
+        )
+
+    def layers_frame(self) -> pd.DataFrame:
+        """One row for each decoder layer, by its number."""
+        return _frame(LayerAttention, self.layers, "layer")
+
+    def tokens_frame(self) -> pd.DataFrame:
+        """One row for each changed token, by its position."""
+        return _frame(TokenAttention, self.tokens, "position")
 
 
 def _rows(kind: type[Any], messages: Iterable[Any]) -> tuple[Any, ...]:

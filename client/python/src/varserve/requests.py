@@ -13,11 +13,14 @@ from google.protobuf.message import Message
 from varserve.errors import InvalidArgumentError
 from varserve.generation import CallOptions, call_options, generate_options
 from varserve.images import ImageLike, encode
+from varserve.intervention import Intervention
 from varserve.v1 import inference_pb2 as pb
+from varserve.v1 import intervention_pb2
 from varserve.var import Var
 
 Length = Literal["short", "medium", "long"]
 Images = ImageLike | Sequence[ImageLike]
+Setting = Var | Intervention
 LONGEST_REQUEST = 2**31 - 1  # to protobuf and gRPC a size is an int
 
 
@@ -52,19 +55,21 @@ class PictureQuestion:
     call: CallOptions
 
 
-def ask(images: Images, question: str, var: Var | None, options: Mapping[str, Any], defaults: CallOptions) -> Request:
+def ask(
+    images: Images, question: str, setting: Setting | None, options: Mapping[str, Any], defaults: CallOptions
+) -> Request:
     encoded = [encode(image) for image in _list(images)]
     message = pb.AnswerRequest(
         images=[pb.Image(data=data) for data in encoded],
         question=question,
         options=generate_options(options),
-        var=_var(var),
+        **_fields(setting),
     )
     return Request("Answer", message, call_options(options, defaults), image_digest(encoded))
 
 
 def caption(
-    image: ImageLike, length: Length, var: Var | None, options: Mapping[str, Any], defaults: CallOptions
+    image: ImageLike, length: Length, setting: Setting | None, options: Mapping[str, Any], defaults: CallOptions
 ) -> Request:
     if length not in ("short", "medium", "long"):
         raise InvalidArgumentError(f'length: must be short, medium or long, not "{length}"')
@@ -73,21 +78,26 @@ def caption(
         image=pb.Image(data=data),
         length=f"CAPTION_LENGTH_{length.upper()}",
         options=generate_options(options),
-        var=_var(var),
+        **_fields(setting),
     )
     return Request("Caption", message, call_options(options, defaults), image_digest([data]))
 
 
-def chat(turns: Sequence[Turn], var: Var | None, options: Mapping[str, Any], defaults: CallOptions) -> Request:
-    message = pb.GenerateRequest(messages=_messages(turns), options=generate_options(options), var=_var(var))
+def chat(turns: Sequence[Turn], setting: Setting | None, options: Mapping[str, Any], defaults: CallOptions) -> Request:
+    message = pb.GenerateRequest(messages=_messages(turns), options=generate_options(options), **_fields(setting))
     return Request("Generate", message, call_options(options, defaults), image_digest(_pictures(message)))
 
 
 def compare(
-    turns: Sequence[Turn], settings: Sequence[Var], options: Mapping[str, Any], defaults: CallOptions
+    turns: Sequence[Turn], settings: Sequence[Setting], options: Mapping[str, Any], defaults: CallOptions
 ) -> Request:
     request = pb.GenerateRequest(messages=_messages(turns), options=generate_options(options))
-    message = pb.CompareRequest(request=request, settings=[setting.to_proto() for setting in settings])
+    message = pb.CompareRequest(request=request)
+    var = [setting for setting in settings if isinstance(setting, Var)]
+    if len(var) == len(settings):  # the field that every server knows
+        message.settings.extend(setting.to_proto() for setting in var)
+    else:
+        message.interventions.extend(_intervention(setting) for setting in settings)
     return Request("Compare", message, call_options(options, defaults), image_digest(_pictures(request)))
 
 
@@ -109,8 +119,10 @@ def question_turn(images: Images, question: str) -> list[Turn]:
 
 
 def explainable(request: Request) -> PictureQuestion | None:
-    """None if it is anything else than one question about one picture."""
+    """None if it is anything else than one question about one picture, without another intervention than VAR."""
     message = request.message
+    if isinstance(message, pb.AnswerRequest | pb.GenerateRequest) and message.HasField("intervention"):
+        return None
     if isinstance(message, pb.AnswerRequest):
         images, texts = [image.data for image in message.images], [message.question]
     elif isinstance(message, pb.GenerateRequest) and len(message.messages) == 1:
@@ -129,8 +141,24 @@ def image_digest(images: Iterable[bytes]) -> str:
     return hashlib.sha256(b"".join(images)).hexdigest() if images else ""
 
 
-def _var(var: Var | None) -> Any:  # noqa: ANN401 (a message, or nothing)
-    return None if var is None else var.to_proto()
+def setting(var: Var | None, intervention: Intervention | None) -> Setting | None:
+    """The one that is given."""
+    if var is not None and intervention is not None:
+        raise InvalidArgumentError("intervention: does not go with var; give one of the two")
+    return var if intervention is None else intervention
+
+
+def _fields(setting: Setting | None) -> dict[str, Any]:
+    """Of a request."""
+    if setting is None:
+        return {}
+    return {"intervention" if isinstance(setting, Intervention) else "var": setting.to_proto()}
+
+
+def _intervention(setting: Setting) -> intervention_pb2.Intervention:
+    if isinstance(setting, Intervention):
+        return setting.to_proto()
+    return intervention_pb2.Intervention(var=setting.to_proto())
 
 
 def _list(images: Images) -> list[ImageLike]:

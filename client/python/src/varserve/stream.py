@@ -11,6 +11,7 @@ import grpc
 
 from varserve.attempts import Attempts, method
 from varserve.errors import CancelledError
+from varserve.kept_images import KeptImages
 from varserve.reply import Chunk, Explained, Reply, ReplyBuilder, Started
 from varserve.requests import Request
 
@@ -20,10 +21,13 @@ S = TypeVar("S", bound="_Cancellable")
 class Responses:
     """The messages of one call, which is made, and made again, when they are read."""
 
-    def __init__(self, channel: grpc.Channel, request: Request, token: str, closed: threading.Event) -> None:
+    def __init__(
+        self, channel: grpc.Channel, request: Request, token: str, closed: threading.Event, kept: KeptImages
+    ) -> None:
         self._make = method(channel, request.method)
         self._request = request
         self._token = token
+        self._kept = kept
         self._closed = closed  # the client
         self._cancelled = threading.Event()
         self._call: Any = None
@@ -39,7 +43,7 @@ class Responses:
             call.cancel()
 
     def _read(self) -> Iterator[Any]:
-        attempts = Attempts(self._request, self._token)
+        attempts = Attempts(self._request, self._token, self._kept)
         while not self._cancelled.is_set():
             try:
                 yield from self._try(attempts)
@@ -52,15 +56,15 @@ class Responses:
     def _try(self, attempts: Attempts) -> Iterator[Any]:
         arguments = {"timeout": attempts.timeout(), "metadata": attempts.metadata}
         if self._request.method == "GetModel":
-            yield self._make(self._request.message, **arguments)
+            yield self._make(attempts.message, **arguments)
             return
-        call = self._make(self._request.message, **arguments)
+        call = self._make(attempts.message, **arguments)
         self._call = call
         if self._cancelled.is_set():  # meanwhile
             call.cancel()
         try:
             for response in call:
-                attempts.heard = True
+                attempts.got(response)
                 yield response
         finally:
             call.cancel()  # no effect once it has ended

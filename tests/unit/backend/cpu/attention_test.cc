@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "tests/unit/backend/cpu/attention_world.h"
+#include "tests/unit/backend/cpu/changed_rows.h"
 
 namespace varserve::backend::cpu {
 namespace {
@@ -44,7 +45,7 @@ TEST_P(AttentionTest, EqualsTheSlowReference) {
               ASSERT_NEAR(result.out[(r * s.heads + head) * s.head_dim + d], truth.out[d], 1e-5);
             }
           }
-          expected.image_centric_heads += truth.image_centric ? 1.0F : 0.0F;
+          expected.changed_heads += truth.image_centric ? 1.0F : 0.0F;
           expected.redistributed += static_cast<float>(truth.omega);
           expected.visual_before += static_cast<float>(truth.visual_before);
           const auto& visual = world.sequences[row.sequence].is_visual;
@@ -57,11 +58,11 @@ TEST_P(AttentionTest, EqualsTheSlowReference) {
         if (margin <= 1e-4) continue;  // a head so near its threshold may fall either way
         if (measured) {
           const RowSums& sums = result.sums[r * s.kv_heads + kv];
-          ASSERT_EQ(sums.image_centric_heads, expected.image_centric_heads);
+          ASSERT_EQ(sums.changed_heads, expected.changed_heads);
           ASSERT_NEAR(sums.redistributed, expected.redistributed, 1e-5);
           ASSERT_NEAR(sums.visual_before, expected.visual_before, 1e-5);
           ASSERT_NEAR(sums.visual_after, expected.visual_after, 1e-5);
-          (expected.image_centric_heads > 0 ? image_centric : not_image_centric) += 1;
+          (expected.changed_heads > 0 ? image_centric : not_image_centric) += 1;
         }
         const float* map =
             result.maps.data() + (static_cast<size_t>(r) * s.kv_heads + kv) * 2 * result.map_slots;
@@ -169,6 +170,68 @@ TEST_P(AttentionTest, NoNanWhenEveryVisualTokenOrNoneIsASink) {
       EXPECT_TRUE(
           std::all_of(result.out.begin(), result.out.end(), [](float x) { return std::isfinite(x); }));
     }
+  }
+}
+
+TEST_P(AttentionTest, EveryChangeEqualsTheSlowReference) {
+  int compared = 0;
+  for (int trial = 0; trial < 20; ++trial) {
+    const AttentionWorld world =
+        WithChanges(AttentionWorld(Shapes()[trial % Shapes().size()], random_, 3, 12), random_);
+    const AttentionWorld::Output result = world.Run(kernels(), kLayer);
+    const AttentionShape& s = world.shape;
+    for (int r = 0; r < 12; ++r) {
+      if (world.rows[r].change == RowChange::kRedistribute) continue;
+      const RowTruth truth = TruthOf(world, r);
+      if (truth.margin < 1e-4) continue;
+      ++compared;
+      for (size_t i = 0; i < truth.out.size(); ++i)
+        ASSERT_NEAR(result.out[r * truth.out.size() + i], truth.out[i], 2e-5);
+      RowSums sums;
+      for (int kv = 0; kv < s.kv_heads; ++kv) {
+        const RowSums& part = result.sums[r * s.kv_heads + kv];
+        sums.changed_heads += part.changed_heads;
+        sums.visual_before += part.visual_before;
+        sums.visual_after += part.visual_after;
+      }
+      ASSERT_EQ(sums.changed_heads, truth.sums.changed_heads);
+      ASSERT_NEAR(sums.visual_before, truth.sums.visual_before, 1e-5);
+      ASSERT_NEAR(sums.visual_after, truth.sums.visual_after, 1e-5);
+      for (int slot = 0; slot < static_cast<int>(truth.before.size()); ++slot) {
+        double before = 0.0;
+        double after = 0.0;
+        for (int kv = 0; kv < s.kv_heads; ++kv) {
+          const float* map =
+              result.maps.data() + (static_cast<size_t>(r) * s.kv_heads + kv) * 2 * result.map_slots;
+          before += map[slot];
+          after += map[result.map_slots + slot];
+        }
+        ASSERT_NEAR(before, truth.before[slot], 1e-5);
+        ASSERT_NEAR(after, truth.after[slot], 1e-5);
+      }
+    }
+  }
+  EXPECT_GT(compared, 100);
+}
+
+TEST_P(AttentionTest, NeutralChangesAreTheIdentityBitForBit) {
+  for (const AttentionShape& shape : Shapes()) {
+    const AttentionWorld world(shape, random_, 3, 12);
+    const auto off = WithLayers(world, 1, 0).Run(kernels(), kLayer);
+    const auto neutral = WithNeutralChanges(world, random_).Run(kernels(), kLayer);
+    EXPECT_TRUE(SameBits(off.out.data(), neutral.out.data(), off.out.size()));
+  }
+}
+
+TEST_P(AttentionTest, ARowThatIsChangedChangesNoBitOfAnother) {
+  for (const AttentionShape& shape : Shapes()) {
+    const AttentionWorld world = WithChanges(AttentionWorld(shape, random_, 3, 12), random_);
+    AttentionWorld half = world;
+    for (int r = 0; r < 12; r += 2) half.rows[r].first_layer = 9;
+    const auto all = world.Run(kernels(), kLayer);
+    const auto some = half.Run(kernels(), kLayer);
+    const size_t size = static_cast<size_t>(shape.heads) * shape.head_dim;
+    for (int r = 1; r < 12; r += 2) EXPECT_TRUE(SameBits(&all.out[r * size], &some.out[r * size], size)) << r;
   }
 }
 

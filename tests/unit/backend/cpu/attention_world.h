@@ -9,6 +9,7 @@
 #include <random>
 #include <vector>
 
+#include "server/backend/cpu/head_suppression.h"
 #include "tests/unit/backend/cpu/kernel_sets.h"
 
 namespace varserve::backend::cpu {
@@ -39,9 +40,9 @@ struct AttentionWorld {
     const auto pick = [&](int low, int high) {
       return std::uniform_int_distribution<int>(low, high)(random);
     };
-    std::vector<Sequence> made(num_sequences);
+    sequences.resize(num_sequences);
     int num_blocks = 3;
-    for (Sequence& q : made) {
+    for (Sequence& q : sequences) {
       q.text_before = pick(0, 5);
       q.visual = pick(0, 5) == 0 ? 0 : pick(1, 40);
       q.text_after = pick(1, 30);
@@ -55,7 +56,7 @@ struct AttentionWorld {
     std::vector<int32_t> free(num_blocks);
     std::iota(free.begin(), free.end(), 0);
     std::shuffle(free.begin(), free.end(), random);
-    for (Sequence& q : made) {
+    for (Sequence& q : sequences) {
       for (int first = 0; first < q.slots; first += kBlockSize) {
         q.blocks.push_back(free.back());
         free.pop_back();
@@ -64,24 +65,21 @@ struct AttentionWorld {
       std::fill_n(q.is_visual.begin() + q.text_before, q.visual, 1.0F);
       std::fill_n(q.is_visual.begin() + q.empty_end + q.text_after / 2, q.more_visual, 1.0F);
     }
-    sequences = std::move(made);
 
     std::normal_distribution<float> normal;
-    const auto fill = [&](std::vector<float>& values, size_t n) {
-      values.resize(n);
-      for (float& v : values) v = normal(random);
+    const auto filled = [&](size_t n) {
+      std::vector<float> values(n);
+      for (float& value : values) value = normal(random);
+      return values;
     };
-    std::vector<float> k;
-    std::vector<float> v;
     const size_t pool = static_cast<size_t>(num_blocks) * s.kv_heads * kBlockSize * s.head_dim;
-    fill(k, pool);
-    fill(v, pool);
+    std::vector<float> k = filled(pool);
+    std::vector<float> v = filled(pool);
     // What a slot without a token holds must not matter.
-    for (const Sequence& sequence : sequences) {
-      for (int slot = sequence.empty_begin; slot < sequence.empty_end; ++slot) {
-        const int64_t row =
-            sequence.blocks[slot / kBlockSize] * static_cast<int64_t>(s.kv_heads) * kBlockSize +
-            slot % kBlockSize;
+    for (const Sequence& one : sequences) {
+      for (int slot = one.empty_begin; slot < one.empty_end; ++slot) {
+        const int64_t block = one.blocks[slot / kBlockSize];
+        const int64_t row = block * s.kv_heads * kBlockSize + slot % kBlockSize;
         for (int head = 0; head < s.kv_heads; ++head) {
           for (std::vector<float>* values : {&k, &v})
             std::fill_n(values->begin() + (row + head * kBlockSize) * s.head_dim, s.head_dim, NAN);
@@ -99,7 +97,7 @@ struct AttentionWorld {
     }
     k_pool = Store(k, s.type);
     v_pool = Store(v, s.type);
-    fill(q, static_cast<size_t>(num_rows) * s.heads * s.head_dim);
+    q = filled(static_cast<size_t>(num_rows) * s.heads * s.head_dim);
     for (float& value : q) value *= 2.0F;
     // Kernels may round queries to the type of bfloat16 keys.
     if (s.type == StorageType::kBFloat16) q = Store(q, s.type).values;
@@ -172,10 +170,13 @@ struct AttentionWorld {
                        .maps = result.maps.data(),
                        .map_flags = flags.data(),
                        .map_slots = result.map_slots};
+    std::vector<HeadLook> looks(rows.size() * shape.heads);
+    args.looks = looks.data();
     const auto scratch = std::make_unique<float[]>(AttentionScratch(args, result.map_slots));
     const int pieces = static_cast<int>(rows.size()) * shape.kv_heads;
     for (int piece = 0; piece < pieces; piece += 5)
       kernels.attention(args, scratch.get(), piece, std::min(piece + 5, pieces));
+    SuppressHeads(args);
     return result;
   }
 
@@ -191,38 +192,55 @@ struct AttentionWorld {
     double margin = 1e9;  // distance of the head test from its threshold
   };
 
+  // The slots that a row sees.
+  std::vector<int> Tokens(int r) const {
+    const Sequence& sequence = sequences[rows[r].sequence];
+    std::vector<int> tokens(rows[r].num_slots);
+    std::iota(tokens.begin(), tokens.end(), 0);
+    std::erase_if(tokens, [&](int s) { return s >= sequence.empty_begin && s < sequence.empty_end; });
+    return tokens;
+  }
+
+  // Queries times keys divided by the square root of the head size, per slot; of Tokens(r) only.
+  std::vector<double> Scores(int r, int head) const {
+    std::vector<double> scores(sequences[rows[r].sequence].is_visual.size());
+    const float* query = &q[static_cast<size_t>(r * shape.heads + head) * shape.head_dim];
+    for (const int slot : Tokens(r)) {
+      for (int d = 0; d < shape.head_dim; ++d)
+        scores[slot] += static_cast<double>(query[d]) * k_pool.values[PoolIndex(r, head, slot, d)];
+      scores[slot] /= std::sqrt(static_cast<double>(shape.head_dim));
+    }
+    return scores;
+  }
+
+  // Attention per slot.
+  std::vector<double> Softmax(int r, const std::vector<double>& scores) const {
+    std::vector<double> weights(scores.size());
+    double largest = -1e300;
+    double total = 0.0;
+    for (const int slot : Tokens(r)) largest = std::max(largest, scores[slot]);
+    for (const int slot : Tokens(r)) total += weights[slot] = std::exp(scores[slot] - largest);
+    for (double& weight : weights) weight /= total;
+    return weights;
+  }
+
+  // sum of weights times values => [D]
+  std::vector<double> Weighted(int r, int head, const std::vector<double>& weights) const {
+    std::vector<double> sums(shape.head_dim);
+    for (const int slot : Tokens(r)) {
+      for (int d = 0; d < shape.head_dim; ++d)
+        sums[d] += weights[slot] * v_pool.values[PoolIndex(r, head, slot, d)];
+    }
+    return sums;
+  }
+
+  // Of a row that redistributes, or of one that is not changed in the layer.
   HeadTruth Truth(int r, int head, int layer) const {
     const AttentionRow& row = rows[r];
     const Sequence& sequence = sequences[row.sequence];
-    const int kv_head = head / (shape.heads / shape.kv_heads);
-    const auto at = [&](int slot, int d) {
-      return ((static_cast<int64_t>(sequence.blocks[slot / kBlockSize]) * shape.kv_heads + kv_head) *
-                  kBlockSize +
-              slot % kBlockSize) *
-                 shape.head_dim +
-             d;
-    };
     HeadTruth truth;
-    truth.before.assign(sequence.is_visual.size(), 0.0);
-    std::vector<int> tokens;
-    for (int slot = 0; slot < row.num_slots; ++slot) {
-      if (slot < sequence.empty_begin || slot >= sequence.empty_end) tokens.push_back(slot);
-    }
-    double total = 0.0;
-    double largest = -1e300;
-    std::vector<double> scores(truth.before.size());
-    for (const int slot : tokens) {
-      for (int d = 0; d < shape.head_dim; ++d) {
-        scores[slot] += static_cast<double>(q[(r * shape.heads + head) * shape.head_dim + d]) *
-                        k_pool.values[at(slot, d)];
-      }
-      scores[slot] /= std::sqrt(static_cast<double>(shape.head_dim));
-      largest = std::max(largest, scores[slot]);
-    }
-    for (const int slot : tokens) total += std::exp(scores[slot] - largest);
-    for (const int slot : tokens) truth.before[slot] = std::exp(scores[slot] - largest) / total;
-    truth.after = truth.before;
-
+    const std::vector<int> tokens = Tokens(r);
+    truth.before = truth.after = Softmax(r, Scores(r, head));
     double m_vs = 0.0;
     double m_vn = 0.0;
     double m_ts = 0.0;
@@ -258,11 +276,15 @@ struct AttentionWorld {
         }
       }
     }
-    truth.out.assign(shape.head_dim, 0.0);
-    for (const int slot : tokens) {
-      for (int d = 0; d < shape.head_dim; ++d) truth.out[d] += truth.after[slot] * v_pool.values[at(slot, d)];
-    }
+    truth.out = Weighted(r, head, truth.after);
     return truth;
+  }
+
+  size_t PoolIndex(int r, int head, int slot, int d) const {
+    const int64_t block = sequences[rows[r].sequence].blocks[slot / kBlockSize];
+    const int kv_head = head / (shape.heads / shape.kv_heads);
+    return static_cast<size_t>(
+        ((block * shape.kv_heads + kv_head) * kBlockSize + slot % kBlockSize) * shape.head_dim + d);
   }
 
   AttentionShape shape;

@@ -26,7 +26,8 @@ class Header:
 
 @dataclass(frozen=True)
 class Answer:
-    """Of one setting. `layers`: attention on the picture before and after, and attention moved; None with VAR off."""
+    """Of one setting. `layers`: attention on the picture before and after, and attention moved to it; None without an
+    intervention."""
 
     text: str
     tokens: int
@@ -40,6 +41,15 @@ def answer_of(reply: Reply[Any]) -> Answer:
         layers = {
             layer.layer: (layer.visual_attention_before, layer.visual_attention_after, layer.redistributed_attention)
             for layer in reply.report.layers
+        }
+    if (other := reply.intervention_report) is not None and other.rows > 0:
+        layers = {
+            layer.layer: (
+                layer.visual_attention_before,
+                layer.visual_attention_after,
+                layer.visual_attention_after - layer.visual_attention_before,
+            )
+            for layer in other.layers
         }
     return Answer(reply.text, reply.usage.generated_tokens, reply.finish_reason, layers)
 

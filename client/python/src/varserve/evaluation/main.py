@@ -19,7 +19,7 @@ from varserve.evaluation.errors import EvaluationError
 from varserve.evaluation.results import evaluate, read_results, write_results
 from varserve.evaluation.run import ask_all, choose
 from varserve.evaluation.tables import comma_separated, markdown, paper
-from varserve.var import Var
+from varserve.intervention import METHODS, parse_setting
 
 DEFAULT_SETTINGS = ["off", "on:preset=hallucination"]
 RESULTS_ENDING = ".results.json"
@@ -42,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="varserve-eval", description="Measure what Visual Attention Redistribution does, on benchmarks."
+        prog="varserve-eval",
+        description="Measure what Visual Attention Redistribution and other interventions do, on benchmarks.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     listing = commands.add_parser("list", help="the benchmarks, and which files they read")
@@ -64,13 +65,14 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--settings",
         nargs="+",
-        metavar="VAR",
+        metavar="SETTING",
         default=DEFAULT_SETTINGS,
-        help="off, observe or on, with fields of VarOptions: on:preset=hallucination,rho=0.4 (default: {})".format(
-            " ".join(DEFAULT_SETTINGS)
-        ),
+        help="VAR off, observe or on, with fields of VarOptions: on:preset=hallucination,rho=0.4; or another method "
+        "({}), with its fields: pai:alpha=0.3 (default: {})".format(", ".join(METHODS), " ".join(DEFAULT_SETTINGS)),
     )
-    run.add_argument("--baseline", metavar="VAR", help="the setting that others are compared with (default: the first)")
+    run.add_argument(
+        "--baseline", metavar="SETTING", help="the setting that others are compared with (default: the first)"
+    )
     run.add_argument("--protocol", metavar="NAME", help="whose prompts and reading of answers: official or lmms-eval")
     run.add_argument("--subsets", nargs="+", metavar="NAME", default=[], help="only these (default: all)")
     run.add_argument("--limit", type=_positive, metavar="N", help="only N pictures, drawn the same way each time")
@@ -109,7 +111,7 @@ def _list(_: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     benchmark = BENCHMARKS[args.benchmark]
     baseline = args.baseline or args.settings[0]
-    settings = [Var.parse(setting) for setting in args.settings]
+    settings = [parse_setting(setting) for setting in args.settings]
     if baseline not in args.settings:
         raise EvaluationError(f"--baseline: {baseline} is not among --settings {' '.join(args.settings)}")
     try:

@@ -13,8 +13,7 @@ from varserve.errors import InvalidArgumentError
 from varserve.evaluation.answers_file import Answer, AnswersFile, answer_of
 from varserve.evaluation.benchmark import Question
 from varserve.evaluation.errors import EvaluationError
-from varserve.requests import Turn, question_turn
-from varserve.var import Var
+from varserve.requests import Setting, Turn, question_turn
 
 PATIENCE = 100  # tries: a full server says when it has room, a restarted one is back soon
 
@@ -32,7 +31,7 @@ def choose(questions: Sequence[Question], subsets: Sequence[str], limit: int | N
 def ask_all(
     client: Client,
     questions: Sequence[Question],
-    settings: Sequence[Var],
+    settings: Sequence[Setting],
     max_tokens: int,
     answers: AnswersFile,
     concurrency: int,
@@ -57,7 +56,7 @@ def ask_all(
 
 
 def _ask(
-    client: Client, question: Question, settings: Sequence[Var], max_settings: int, max_tokens: int
+    client: Client, question: Question, settings: Sequence[Setting], max_settings: int, max_tokens: int
 ) -> list[Answer]:
     turns: list[Turn] = question_turn(list(question.images), question.text)
     answers: list[Answer] = []

@@ -1,4 +1,4 @@
-#include "server/openai/var_options.h"
+#include "server/openai/intervention_options.h"
 
 #include <string>
 #include <utility>
@@ -14,12 +14,12 @@ using ::testing::ElementsAre;
 
 v1::VarOptions Read(const json& object) {
   v1::VarOptions options;
-  const absl::Status status = ReadVarOptions(object, options);
+  const absl::Status status = ReadOptions(object, "var", options);
   EXPECT_TRUE(status.ok()) << status;
   return options;
 }
 
-TEST(VarOptionsTest, EveryFieldByItsName) {
+TEST(InterventionOptionsTest, EveryFieldByItsName) {
   const v1::VarOptions options = Read({{"mode", "on"},
                                        {"variant", "authors_code"},
                                        {"preset", "vision_centric"},
@@ -43,7 +43,7 @@ TEST(VarOptionsTest, EveryFieldByItsName) {
   EXPECT_THAT(options.map_layers(), ElementsAre(1, 2));
 }
 
-TEST(VarOptionsTest, ProtobufsOwnNamesToo) {
+TEST(InterventionOptionsTest, ProtobufsOwnNamesToo) {
   const v1::VarOptions options =
       Read({{"mode", "VAR_MODE_OBSERVE"}, {"minVisualAttention", 0.5}, {"tau", nullptr}});
   EXPECT_EQ(options.mode(), v1::VAR_MODE_OBSERVE);
@@ -51,16 +51,16 @@ TEST(VarOptionsTest, ProtobufsOwnNamesToo) {
   EXPECT_FALSE(options.has_tau());
 }
 
-TEST(VarOptionsTest, TheRestStays) {
+TEST(InterventionOptionsTest, TheRestStays) {
   v1::VarOptions options;
   options.set_mode(v1::VAR_MODE_ON);
   options.add_map_layers(7);
-  ASSERT_TRUE(ReadVarOptions({{"p", 0.5}, {"map_layers", {1}}}, options).ok());
+  ASSERT_TRUE(ReadOptions({{"p", 0.5}, {"map_layers", {1}}}, "var", options).ok());
   EXPECT_EQ(options.mode(), v1::VAR_MODE_ON);
   EXPECT_THAT(options.map_layers(), ElementsAre(1));
 }
 
-TEST(VarOptionsTest, ProblemsNameTheField) {
+TEST(InterventionOptionsTest, ProblemsNameTheField) {
   for (const auto& [object, problem] : std::vector<std::pair<json, std::string>>{
            {1, "var: is a number, not an object"},
            {{{"mode", "sometimes"}}, "var.mode: is not one of off, observe, on"},
@@ -73,7 +73,7 @@ TEST(VarOptionsTest, ProblemsNameTheField) {
             "first_layer, "
             "last_layer, detail, map_layers"}}) {
     v1::VarOptions options;
-    EXPECT_EQ(std::string(ReadVarOptions(object, options).message()), problem);
+    EXPECT_EQ(std::string(ReadOptions(object, "var", options).message()), problem);
   }
 }
 

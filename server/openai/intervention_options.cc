@@ -1,8 +1,9 @@
-#include "server/openai/var_options.h"
+#include "server/openai/intervention_options.h"
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/util/json_util.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,18 +21,17 @@ namespace {
 using google::protobuf::Descriptor;
 using google::protobuf::EnumDescriptor;
 using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
 using nlohmann::json;
 
-const FieldDescriptor* FieldOf(const std::string& name) {
-  const Descriptor& type = *v1::VarOptions::descriptor();
+const FieldDescriptor* FieldOf(const Descriptor& type, const std::string& name) {
   const FieldDescriptor* field = type.FindFieldByName(name);
   return field != nullptr ? field : type.FindFieldByCamelcaseName(name);
 }
 
-std::string FieldNames() {
+std::string FieldNames(const Descriptor& type) {
   std::vector<std::string> names;
-  for (int i = 0; i < v1::VarOptions::descriptor()->field_count(); ++i)
-    names.push_back(v1::VarOptions::descriptor()->field(i)->name());
+  for (int i = 0; i < type.field_count(); ++i) names.push_back(type.field(i)->name());
   return absl::StrJoin(names, ", ");
 }
 
@@ -41,7 +41,7 @@ std::string PrefixOf(const EnumDescriptor& type) {
 }
 
 absl::Status ReadEnum(const std::string& path, const FieldDescriptor& field, const json& value,
-                      v1::VarOptions& options) {
+                      Message& options) {
   const EnumDescriptor& type = *field.enum_type();
   const std::string prefix = PrefixOf(type);
   if (value.is_string()) {
@@ -68,25 +68,42 @@ absl::string_view KindOf(const FieldDescriptor& field) {
 
 }  // namespace
 
-absl::Status ReadVarOptions(const json& object, v1::VarOptions& options) {
-  if (!object.is_object()) return Invalid("var", absl::StrCat("is ", KindOf(object), ", not an object"));
+absl::Status ReadOptions(const json& object, const std::string& path, Message& options) {
+  if (!object.is_object()) return Invalid(path, absl::StrCat("is ", KindOf(object), ", not an object"));
+  const Descriptor& type = *options.GetDescriptor();
   for (const auto& [name, value] : object.items()) {
-    const std::string path = absl::StrCat("var.", name.substr(0, 64));
-    const FieldDescriptor* field = FieldOf(name);
-    if (field == nullptr) return Invalid(path, absl::StrCat("is not known; there is ", FieldNames()));
+    const std::string inner = absl::StrCat(path, ".", name.substr(0, 64));
+    const FieldDescriptor* field = FieldOf(type, name);
+    if (field == nullptr) return Invalid(inner, absl::StrCat("is not known; there is ", FieldNames(type)));
     if (value.is_null()) continue;
     if (field->type() == FieldDescriptor::TYPE_ENUM) {
-      if (absl::Status status = ReadEnum(path, *field, value, options); !status.ok()) return status;
+      if (absl::Status status = ReadEnum(inner, *field, value, options); !status.ok()) return status;
       continue;
     }
-    v1::VarOptions one;
+    const std::unique_ptr<Message> one(options.New());
     const std::string text = json{{name, value}}.dump();
-    if (!google::protobuf::util::JsonStringToMessage(text, &one).ok())
-      return Invalid(path, absl::StrCat("is ", ShortText(value), ", not ", KindOf(*field)));
+    if (!google::protobuf::util::JsonStringToMessage(text, one.get()).ok())
+      return Invalid(inner, absl::StrCat("is ", ShortText(value), ", not ", KindOf(*field)));
     if (field->is_repeated()) options.GetReflection()->ClearField(&options, field);
-    options.MergeFrom(one);
+    options.MergeFrom(*one);
   }
   return absl::OkStatus();
+}
+
+absl::Status ReadIntervention(const json& object, v1::Intervention& intervention) {
+  if (!object.is_object())
+    return Invalid("intervention", absl::StrCat("is ", KindOf(object), ", not an object"));
+  const std::string methods = FieldNames(*v1::Intervention::descriptor());
+  if (object.size() != 1)
+    return Invalid("intervention", absl::StrCat("has ", object.size(), " methods, not one of ", methods));
+  const std::string& name = object.begin().key();
+  const FieldDescriptor* method = v1::Intervention::descriptor()->FindFieldByName(name);
+  if (method == nullptr) {
+    return Invalid(absl::StrCat("intervention.", name.substr(0, 64)),
+                   absl::StrCat("is not known; there is ", methods));
+  }
+  return ReadOptions(object.begin().value(), absl::StrCat("intervention.", name),
+                     *intervention.GetReflection()->MutableMessage(&intervention, method));
 }
 
 }  // namespace varserve::openai

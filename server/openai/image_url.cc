@@ -1,12 +1,17 @@
-#include "server/openai/data_url.h"
+#include "server/openai/image_url.h"
+
+#include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "server/base/field_error.h"
+#include "server/base/status_macros.h"
 
 namespace varserve::openai {
+namespace {
+
+constexpr absl::string_view kDigestScheme = "sha256:";
 
 absl::StatusOr<std::string> ReadDataUrl(absl::string_view field, absl::string_view url) {
   constexpr absl::string_view kExample = "send the picture itself: data:image/jpeg;base64,...";
@@ -21,7 +26,23 @@ absl::StatusOr<std::string> ReadDataUrl(absl::string_view field, absl::string_vi
   std::string bytes;
   if (!absl::Base64Unescape(url.substr(comma + 1), &bytes))
     return Invalid(field, "its data is not valid base64");
+  if (bytes.empty()) return Invalid(field, "is empty; send the bytes of a JPEG, PNG or WebP");
   return bytes;
+}
+
+}  // namespace
+
+absl::StatusOr<Picture> ReadImageUrl(std::string field, absl::string_view url) {
+  Picture picture{.field = std::move(field), .bytes = "", .digest = std::nullopt};
+  if (absl::StartsWithIgnoreCase(url, kDigestScheme)) {
+    picture.digest = DigestFromHex(url.substr(kDigestScheme.size()));
+    if (!picture.digest.has_value())
+      return Invalid(picture.field,
+                     "sha256: is not followed by the 64 hexadecimal digits of a picture's SHA-256");
+    return picture;
+  }
+  ASSIGN_OR_RETURN(picture.bytes, ReadDataUrl(picture.field, url));
+  return picture;
 }
 
 }  // namespace varserve::openai

@@ -1,0 +1,30 @@
+#include "server/interventions/pai/pai.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "server/interventions/attention/attention_setting.h"
+
+namespace varserve::interventions {
+
+absl::StatusOr<std::shared_ptr<const Setting>> ReadPai(const v1::PaiOptions& options,
+                                                       const AttentionDefaults& defaults) {
+  const float alpha = options.has_alpha() ? options.alpha() : 0.2F;
+  RETURN_IF_ERROR(CheckRange("alpha", alpha, 0, 10));
+  RowSetting setting{.method = kPai, .rows = ChangedRows::kAnswer, .row = {}};
+  setting.row.change = RowChange::kReweigh;
+  setting.row.visual_boost = alpha;
+  setting.row.first_layer = std::min(2, defaults.num_layers - 1);
+  setting.row.last_layer = defaults.num_layers - 1;
+  RETURN_IF_ERROR(ReadLayers(options, defaults.num_layers, setting.row));
+
+  v1::Intervention effective;
+  v1::PaiOptions& pai = *effective.mutable_pai();
+  pai.set_alpha(alpha);
+  SetLayers(setting.row, pai);
+  RETURN_IF_ERROR(ReadDetail(options, pai));
+  const v1::VarDetail detail = pai.detail();
+  return MakeAttentionSetting(setting, detail, std::move(effective));
+}
+
+}  // namespace varserve::interventions
