@@ -22,12 +22,25 @@ prepare_peers() {
   local lock="$ROOT/tests/bench/peers"
   # The folder is named after what makes its content.
   PEERS=(--folder "$CACHE/peers/models-$(cat "$lock/peer_models.py" "$lock"/*.lock "$lock/../seven_billion.py" | sha256sum | cut -c1-12)")
-  install_peer openvino ensure_torch_venv openvino "$lock/openvino.lock"
-  PEERS+=(--openvino "$PEER")
-  install_peer vllm ensure_torch_venv vllm "$lock/vllm.lock"
-  PEERS+=(--vllm "$PEER")
-  install_peer llama.cpp ensure_llama_cpp "$lock/llama_cpp.lock"
-  PEERS+=(--llama_cpp "$PEER")
+  local argument listed="" without=" "
+  for argument; do
+    case $argument in
+      --without) listed=yes ;;
+      -*) listed="" ;;
+      *) [[ -z $listed ]] || without+="$argument " ;;
+    esac
+  done
+  add_peer openvino ensure_torch_venv openvino "$lock/openvino.lock"
+  add_peer vllm ensure_torch_venv vllm "$lock/vllm.lock"
+  add_peer llama.cpp ensure_llama_cpp "$lock/llama_cpp.lock"
+}
+
+# add_peer NAME COMMAND...: installs it unless it is one of those `without`, and adds its flag to PEERS.
+add_peer() {
+  PEER="left out"
+  # shellcheck disable=SC2154
+  [[ $without == *" $1 "* ]] || install_peer "$@"
+  PEERS+=("--${1//./_}" "$PEER")
 }
 
 # install_peer NAME COMMAND...: in a shell of its own, so that a failure ends that and not the benchmark. Sets PEER to the path the

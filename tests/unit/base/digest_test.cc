@@ -2,6 +2,8 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
 
 namespace varserve {
@@ -25,8 +27,11 @@ TEST(DigestTest, ReadsHexadecimalDigits) {
   const std::string hex = absl::BytesToHexString(BytesOf(digest));
   EXPECT_EQ(DigestFromHex(hex), digest);
   EXPECT_EQ(DigestFromHex(absl::AsciiStrToUpper(hex)), digest);
-  for (const std::string& wrong : {hex.substr(1), hex + "0", "g" + hex.substr(1), std::string()})
-    EXPECT_EQ(DigestFromHex(wrong), std::nullopt) << wrong;
+  const absl::string_view shorter = absl::string_view(hex).substr(1);
+  EXPECT_EQ(DigestFromHex(shorter), std::nullopt);
+  EXPECT_EQ(DigestFromHex(absl::StrCat(hex, "0")), std::nullopt);
+  EXPECT_EQ(DigestFromHex(absl::StrCat("g", shorter)), std::nullopt);
+  EXPECT_EQ(DigestFromHex(""), std::nullopt);
 }
 
 }  // namespace
