@@ -186,7 +186,7 @@ TEST_F(ReflectionTest, TellsWhatThereIsToCall) {
   for (const auto& service : responses[0].list_services_response().service()) names.push_back(service.name());
   EXPECT_THAT(names, ElementsAre("grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection",
                                  "varserve.v1.VisionLanguage"));
-  EXPECT_EQ(responses[1].file_descriptor_response().file_descriptor_proto_size(), 2)
+  EXPECT_EQ(responses[1].file_descriptor_response().file_descriptor_proto_size(), 3)
       << "with what it imports";
   EXPECT_EQ(responses[2].file_descriptor_response().file_descriptor_proto_size(), 1);
   EXPECT_EQ(responses[3].error_response().error_code(), grpc::StatusCode::NOT_FOUND);

@@ -97,7 +97,8 @@ TEST_F(HttpServerTest, APictureIsNamedOnceItWasSent) {
     EXPECT_THAT(reply, StartsWith("HTTP/1.1 200 OK\r\n"));
     return json::parse(reply.substr(reply.find("\r\n\r\n") + 4))["choices"];
   };
-  EXPECT_EQ(answer(absl::StrCat("data:image/jpeg;base64,", absl::Base64Escape(picture))), answer(name));
+  const json sent = answer(absl::StrCat("data:image/jpeg;base64,", absl::Base64Escape(picture)));
+  EXPECT_EQ(answer(name), sent);
   EXPECT_EQ(server_->Metric("image_cache_hits_total"), 1);
 }
 
