@@ -160,8 +160,9 @@ ImageShape Qwen2VlImageProcessor::largest() const {
   // One row of tokens is as long as the aspect ratio allows, even if that are too many pixels.
   const double row =
       std::sqrt(static_cast<double>(kMaxAspectRatio) * static_cast<double>(config_.max_pixels));
-  Grid largest{.rows = 1,
-               .cols = std::clamp(static_cast<int>(row / config_.token_size()), 1, kMaxAspectRatio)};
+  Grid largest{
+      .rows = 1,
+      .cols = std::clamp(static_cast<int>(std::ceil(row / config_.token_size())), 1, kMaxAspectRatio)};
   for (int64_t rows = 1; rows * rows <= most; ++rows) {
     // Sides are rounded, so that one visual token may stand for half as much more.
     const int64_t cols = std::min(most / rows, rows * kMaxAspectRatio * 3 / 2);

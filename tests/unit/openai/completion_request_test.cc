@@ -140,7 +140,8 @@ TEST(CompletionRequestTest, TheNameAndTheBodyChooseVar) {
 TEST(CompletionRequestTest, TheNameAndTheBodyChooseAnotherIntervention) {
   auto named = Read(Request({{"model", "m+pai"}}));
   ASSERT_TRUE(named.ok()) << named.status();
-  const chat::ChatRequest::Setting setting = ToChat(*std::move(named)).settings.at(0);
+  const chat::ChatRequest chat = ToChat(*std::move(named));  // owns what the setting points to
+  const chat::ChatRequest::Setting& setting = chat.settings.at(0);
   EXPECT_EQ(setting.field, "intervention.pai");
   EXPECT_EQ(setting.options->GetDescriptor(), v1::PaiOptions::descriptor());
   for (const char* model : {"m", "m+pai"}) {
