@@ -7,8 +7,9 @@ import re
 import shutil
 import struct
 
-LARGEST_BFLOAT16 = b"\x7f\x7f"  # 3.4e38
-LARGEST_NEGATIVE_BFLOAT16 = b"\x7f\xff"
+# 2^127 and -2^127 in bfloat16: products with them are exact, so that they cancel, fused or not.
+HUGE_BFLOAT16 = b"\x00\x7f"
+HUGE_NEGATIVE_BFLOAT16 = b"\x00\xff"
 
 
 def break_patches(model: str, copy: pathlib.Path) -> None:
@@ -28,7 +29,7 @@ def break_patches(model: str, copy: pathlib.Path) -> None:
             raise RuntimeError(f"{name} is {tensors[name]['dtype']}, not BF16")
         begin, _ = tensors[name]["data_offsets"]
         file.seek(8 + size + begin)
-        file.write(LARGEST_BFLOAT16 + LARGEST_NEGATIVE_BFLOAT16)  # for the first two pixels' red
+        file.write(HUGE_BFLOAT16 + HUGE_NEGATIVE_BFLOAT16)  # for the first two pixels' red
 
 
 def break_memory(pid: int, model: str) -> None:

@@ -15,6 +15,7 @@ TAG = "varserve"
 
 # Grafana's unit names.
 SECONDS = "s"
+BYTES = "bytes"
 RATIO = "percentunit"
 REQUESTS = "reqps"
 COUNT = "short"

@@ -3,6 +3,7 @@
 from grafana_foundation_sdk.builders import dashboard
 
 from dashboards.panels import (
+    BYTES,
     COUNT,
     RATIO,
     REQUESTS,
@@ -199,6 +200,19 @@ def _engine() -> list:
             "Share of prompt tokens found in the prefix cache.",
             RATIO,
             [(f"{rate('prefix_cache_hits_total')} / {rate('prefix_cache_queries_total')}", "cached")],
+        ),
+        timeline(
+            "Pictures named instead of sent",
+            "Share of the pictures named by their digest that the server still had. "
+            "Low when callers come back after --image_cache has no more room for them.",
+            RATIO,
+            [(f"{rate('image_cache_hits_total')} / {rate('image_cache_queries_total')}", "found")],
+        ),
+        timeline(
+            "Pictures kept",
+            "Processed pictures that callers can name, at most --image_cache.",
+            BYTES,
+            [(series("image_cache_bytes"), "{{instance}}")],
         ),
         timeline(
             "Tokens",
