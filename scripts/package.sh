@@ -1,5 +1,5 @@
 # Sourced by ../dev: Debian packages, built, and tried on a bare system.
-# Functions: package_usage, build_packages, test_packages; the others are their parts.
+# Functions: cmd_package; the others are its parts.
 # Reads: ROOT, CACHE. Sets: BUILD, MODEL, LIBTORCH, WHEELS, and an EXIT trap while the bare system exists.
 
 package_usage() {
@@ -97,4 +97,14 @@ in_bare_system_alone() {
 remove_bare_system() {
   trap - EXIT
   rm -rf --one-file-system "$BARE"
+}
+
+cmd_package() {
+  if wants_help "$@"; then
+    package_usage
+    return
+  fi
+  [[ $# -eq 0 || $* == --test ]] || die "./dev package: unexpected argument \"$1\"; see ./dev package --help"
+  build_packages
+  [[ $# -eq 0 ]] || test_packages
 }

@@ -1,6 +1,17 @@
 # Sourced by ../dev: runs the tests of a build.
-# Functions: test_preset, test_beyond_ctest; test_dev is its part.
+# Functions: test_usage, test_preset, test_beyond_ctest; test_dev is its part.
 # Reads: ROOT. Sets: BUILD, MODEL, PYTHON and VARSERVE_KERNEL_INTERPRETER, by what it calls.
+
+test_usage() {
+  cat <<'TEXT'
+usage: ./dev test [--envoy | --harness] [CTEST ARGUMENT...]
+Builds everything and runs all tests: of the release build, the GPU kernels, this script, the embedded model's recipe, the
+demo, an installation and a program built against it, the Python package, the openai package over HTTP, metrics with alerts
+and dashboards, and what hostile callers can do. --envoy runs two servers behind a real Envoy instead, --harness lmms-eval,
+LangChain and LiteLLM against a server (their Python environment takes 3 GB). With arguments for ctest only its tests run.
+./dev sanitize runs the tests under sanitizers.
+TEXT
+}
 
 # test_preset PRESET [CTEST ARGUMENT...]: builds everything and runs it, under a sanitizer where the preset has one.
 test_preset() {
