@@ -10,9 +10,7 @@ Projector::Projector(const ModelConfig& config, WeightLoader& weights, const bac
   const int64_t width = config.decoder.hidden_size;
   const std::string root = "multi_modal_projector.";
   const auto load = [&](const std::string& name, int64_t inputs) {
-    return ops.Prepare(
-        weights.Load(root + name + ".weight", {width, inputs}),
-        config.projector_bias ? weights.LoadFloat(root + name + ".bias", {width}) : at::Tensor());
+    return weights.LoadUnquantized({root + name}, width, inputs, config.projector_bias);
   };
   linear_1_ = load("linear_1", in);
   linear_2_ = load("linear_2", width);

@@ -12,12 +12,6 @@ namespace {
 
 constexpr char kRoot[] = "vision_tower.";
 
-backend::LinearWeights LoadLinear(WeightLoader& weights, const backend::LayerOps& ops,
-                                  const std::string& name, int64_t outputs, int64_t inputs) {
-  return ops.Prepare(weights.Load(name + ".weight", {outputs, inputs}),
-                     weights.LoadFloat(name + ".bias", {outputs}));
-}
-
 // x * cos + rotate_half(x) * sin, in float32. x: [N, H, D]
 at::Tensor Rotated(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
   const auto halves = x.to(at::kFloat).chunk(2, -1);
@@ -33,6 +27,7 @@ QwenVisionTower::QwenVisionTower(const ModelConfig& config, const image::ImageSh
     : config_(config.vision),
       largest_tokens_(largest.layout->size()),
       decoder_width_(config.decoder.hidden_size),
+      is_2_5_(config.vision.kind == VisionConfig::Kind::kQwen2_5Vl),
       ops_(ops),
       dtype_(activation_dtype),
       layers_(config.vision.num_hidden_layers) {
@@ -44,9 +39,9 @@ QwenVisionTower::QwenVisionTower(const ModelConfig& config, const image::ImageSh
       weights.Load(root + "patch_embed.proj.weight", {width, 3, config_.temporal_patch_size, patch, patch});
   for (int i = 0; i < config_.num_hidden_layers; ++i) LoadLayer(i, weights);
   merger_norm_.weight = weights.LoadFloat(root + "merger.ln_q.weight", {width});
-  if (config_.window_size == 0) merger_norm_.bias = weights.LoadFloat(root + "merger.ln_q.bias", {width});
-  merger_in_ = LoadLinear(weights, ops, root + "merger.mlp.0", merged, merged);
-  merger_out_ = LoadLinear(weights, ops, root + "merger.mlp.2", decoder_width_, merged);
+  if (!is_2_5_) merger_norm_.bias = weights.LoadFloat(root + "merger.ln_q.bias", {width});
+  merger_in_ = weights.LoadUnquantized({root + "merger.mlp.0"}, merged, merged);
+  merger_out_ = weights.LoadUnquantized({root + "merger.mlp.2"}, decoder_width_, merged);
   if (patches.defined()) patch_embedding_ = ops.Prepare(patches.flatten(1));
 }
 
@@ -54,40 +49,35 @@ void QwenVisionTower::LoadLayer(int i, WeightLoader& weights) {
   const int64_t width = config_.hidden_size;
   const int64_t inner = config_.intermediate_size;
   const std::string at = absl::StrCat(kRoot, "blocks.", i, ".");
-  const bool gated = config_.window_size > 0;  // Qwen2.5-VL, which has RMS norms, too
   Layer& layer = layers_[i];
   layer.norm1.weight = weights.LoadFloat(at + "norm1.weight", {width});
   layer.norm2.weight = weights.LoadFloat(at + "norm2.weight", {width});
-  layer.qkv = LoadLinear(weights, ops_, at + "attn.qkv", 3 * width, width);
-  layer.out = LoadLinear(weights, ops_, at + "attn.proj", width, width);
-  if (gated) {
-    const std::string gate = at + "mlp.gate_proj";
-    const std::string up = at + "mlp.up_proj";
-    layer.in =
-        ops_.Prepare(weights.LoadStacked({{gate + ".weight", inner}, {up + ".weight", inner}}, {width}),
-                     weights.LoadStackedFloat({{gate + ".bias", inner}, {up + ".bias", inner}}, {}));
-    layer.down = LoadLinear(weights, ops_, at + "mlp.down_proj", width, inner);
+  layer.qkv = weights.LoadUnquantized({at + "attn.qkv"}, 3 * width, width);
+  layer.out = weights.LoadUnquantized({at + "attn.proj"}, width, width);
+  if (is_2_5_) {
+    layer.in = weights.LoadUnquantized({at + "mlp.gate_proj", at + "mlp.up_proj"}, inner, width);
+    layer.down = weights.LoadUnquantized({at + "mlp.down_proj"}, width, inner);
     const std::vector<int>& full = config_.full_attention_layers;
     layer.full = std::find(full.begin(), full.end(), i) != full.end();
   } else {
     layer.norm1.bias = weights.LoadFloat(at + "norm1.bias", {width});
     layer.norm2.bias = weights.LoadFloat(at + "norm2.bias", {width});
-    layer.in = LoadLinear(weights, ops_, at + "mlp.fc1", inner, width);
-    layer.down = LoadLinear(weights, ops_, at + "mlp.fc2", width, inner);
+    layer.in = weights.LoadUnquantized({at + "mlp.fc1"}, inner, width);
+    layer.down = weights.LoadUnquantized({at + "mlp.fc2"}, width, inner);
   }
 }
 
 QwenVisionTower::Grid QwenVisionTower::GridOf(int rows, int cols) const {
   const int merge = config_.merge_size;
-  const int side =
-      config_.window_size > 0 ? config_.window_size / config_.patch_size / merge : std::max(rows, cols);
-  Grid grid{.order = OrderByWindows(rows, cols, side), .whole = {{1, int64_t{rows} * cols}}};
+  const int side = is_2_5_ ? config_.window_size / config_.patch_size / merge : std::max(rows, cols);
+  WindowOrder order = OrderByWindows(rows, cols, side);
+  Grid grid{.rows = rows, .cols = cols, .windows = std::move(order.groups), .whole = {{1, rows * cols}}};
   const int head_dim = config_.hidden_size / config_.num_attention_heads;
   const at::Tensor frequencies =
       at::pow(config_.rope_theta, at::arange(0, head_dim / 2, 2, at::kFloat) / (head_dim / 2)).reciprocal();
   // Row and column of each patch, whose token's patches follow each other.
-  const at::Tensor tokens = at::tensor(grid.order.tokens, at::kLong).unsqueeze(1);  // [P, 1]
-  const at::Tensor patch = at::arange(merge * merge, at::kLong).unsqueeze(0);       // [1, M M]
+  const at::Tensor tokens = at::tensor(order.tokens, at::kLong).unsqueeze(1);  // [P, 1]
+  const at::Tensor patch = at::arange(merge * merge, at::kLong).unsqueeze(0);  // [1, M M]
   const auto angles = [&](const at::Tensor& token, const at::Tensor& within) {
     return (token * merge + within).flatten().to(at::kFloat).unsqueeze(1) * frequencies;  // [N, D / 4]
   };
@@ -96,6 +86,7 @@ QwenVisionTower::Grid QwenVisionTower::GridOf(int rows, int cols) const {
                                  -1)
                              .unsqueeze(1);  // [N, 1, D / 2]
   const at::Device device = patch_embedding_.weight.device();
+  grid.order = tokens.squeeze(1).to(device);
   grid.cos = all.cos().to(device);
   grid.sin = all.sin().to(device);
   return grid;
@@ -105,16 +96,15 @@ at::Tensor QwenVisionTower::Embed(const ProcessedImage& image, const Grid& grid)
   const at::Device device = patch_embedding_.weight.device();
   const int64_t patch = config_.patch_size;
   const int64_t merge = config_.merge_size;
-  const int64_t rows = image.height / (patch * merge);
-  const int64_t cols = image.width / (patch * merge);
+  const int64_t rows = grid.rows;
+  const int64_t cols = grid.cols;
   std::vector<float> values = image.Pixels();
   const at::Tensor pixels = at::from_blob(values.data(), {3, image.height, image.width}).to(device);
-  const at::Tensor order = at::tensor(grid.order.tokens, at::kLong).to(device);
   const at::Tensor patches =
       pixels.view({3, rows, merge, patch, cols, merge, patch})
           .permute({1, 4, 2, 5, 0, 3, 6})  // [rows, cols, M, M, 3, patch, patch]
           .reshape({rows * cols, -1})
-          .index_select(0, order)
+          .index_select(0, grid.order)
           .view({rows * cols * merge * merge, 3, 1, patch, patch})
           .to(dtype_)
           .expand({-1, -1, config_.temporal_patch_size, -1, -1})  // a frame of a picture
@@ -140,7 +130,7 @@ at::Tensor QwenVisionTower::Attend(const Layer& layer, const Grid& grid, const a
   const at::Tensor v = qkv.select(1, 2);
   at::Tensor out = at::empty_like(x);  // [N, Cv]
   int64_t first = 0;
-  for (const WindowGroup& group : layer.full ? grid.whole : grid.order.groups) {
+  for (const WindowGroup& group : layer.full ? grid.whole : grid.windows) {
     const int64_t patches = group.tokens * config_.merge_size * config_.merge_size;
     const int64_t count = group.windows * patches;
     const auto windows = [&](const at::Tensor& part) {  // => [windows, H, patches, D]
@@ -155,7 +145,7 @@ at::Tensor QwenVisionTower::Attend(const Layer& layer, const Grid& grid, const a
 
 at::Tensor QwenVisionTower::Mlp(const Layer& layer, const at::Tensor& x) const {
   at::Tensor inner = ops_.Linear(Normed(layer.norm2, x), layer.in);
-  if (config_.window_size > 0) {
+  if (is_2_5_) {
     at::Tensor gated = at::empty({inner.size(0), config_.intermediate_size}, inner.options());
     ops_.SiluMul(inner, gated);
     inner = gated;
@@ -166,11 +156,10 @@ at::Tensor QwenVisionTower::Mlp(const Layer& layer, const at::Tensor& x) const {
 }
 
 at::Tensor QwenVisionTower::Merge(const Grid& grid, const at::Tensor& x) const {
-  const auto tokens = static_cast<int64_t>(grid.order.tokens.size());
-  const at::Tensor merged = Normed(merger_norm_, x).view({tokens, -1});  // [P, M M Cv]
+  const at::Tensor merged = Normed(merger_norm_, x).view({grid.order.numel(), -1});  // [P, M M Cv]
   const at::Tensor visual = ops_.Linear(at::gelu(ops_.Linear(merged, merger_in_)), merger_out_);
   at::Tensor in_place = at::empty_like(visual);
-  return in_place.index_copy_(0, at::tensor(grid.order.tokens, at::kLong).to(visual.device()), visual);
+  return in_place.index_copy_(0, grid.order, visual);
 }
 
 at::Tensor QwenVisionTower::Encode(const ProcessedImage& image) const {
@@ -191,7 +180,7 @@ int64_t QwenVisionTower::workspace_bytes() const {
   // Attention's activations (x, its norm, q k v, rotated and as they were, the result) or the MLP's, and the
   // patches' pixels, in every order they have.
   const int64_t attention = 12 * width;
-  const int64_t mlp = 4 * width + (config_.window_size > 0 ? 3 : 4) * int64_t{config_.intermediate_size};
+  const int64_t mlp = 4 * width + (is_2_5_ ? 3 : 4) * int64_t{config_.intermediate_size};
   const int64_t embedding = (3 + 2 * config_.temporal_patch_size) * pixels + width;
   return static_cast<int64_t>(sizeof(float)) * patches * std::max({attention, mlp, embedding});
 }

@@ -37,8 +37,11 @@ class QwenVisionTower : public ImageEncoder {
   };
   // Of one image.
   struct Grid {
-    WindowOrder order;
+    int rows = 0;  // of visual tokens
+    int cols = 0;
+    std::vector<WindowGroup> windows;
     std::vector<WindowGroup> whole;  // one window
+    at::Tensor order;                // [P] int64, WindowOrder::tokens
     at::Tensor cos, sin;             // [N, 1, D / 2] float32
   };
 
@@ -56,6 +59,7 @@ class QwenVisionTower : public ImageEncoder {
   const VisionConfig config_;
   const int64_t largest_tokens_;  // P
   const int64_t decoder_width_;
+  const bool is_2_5_;  // Qwen2.5-VL: windows, RMS norms and a gated MLP
   const backend::LayerOps& ops_;
   const at::ScalarType dtype_;
 

@@ -7,24 +7,6 @@
 #include "absl/strings/str_cat.h"
 
 namespace varserve::model {
-namespace {
-
-backend::LinearWeights LoadLinear(WeightLoader& weights, const backend::LayerOps& ops,
-                                  const std::string& name, int64_t outputs, int64_t inputs) {
-  return ops.Prepare(weights.Load(name + ".weight", {outputs, inputs}),
-                     weights.LoadFloat(name + ".bias", {outputs}));
-}
-
-// q, k and v, each [Cv, Cv], as one.
-backend::LinearWeights LoadQkv(WeightLoader& weights, const backend::LayerOps& ops, const std::string& q,
-                               const std::string& k, const std::string& v, int64_t width) {
-  return ops.Prepare(
-      weights.LoadStacked({{q + ".weight", width}, {k + ".weight", width}, {v + ".weight", width}}, {width}),
-      weights.LoadStackedFloat({{q + ".bias", width}, {k + ".bias", width}, {v + ".bias", width}}, {}));
-}
-
-}  // namespace
-
 VisionTower::VisionTower(const ModelConfig& config, int image_height, int image_width, WeightLoader& weights,
                          const backend::LayerOps& ops, at::ScalarType activation_dtype)
     : config_(config.vision),
@@ -63,11 +45,11 @@ void VisionTower::LoadClip(WeightLoader& weights) {
     layer.norm2_weight = weights.LoadFloat(at + "layer_norm2.weight", {width});
     layer.norm2_bias = weights.LoadFloat(at + "layer_norm2.bias", {width});
     const std::string attention = at + "self_attn.";
-    layer.qkv =
-        LoadQkv(weights, ops_, attention + "q_proj", attention + "k_proj", attention + "v_proj", width);
-    layer.out = LoadLinear(weights, ops_, attention + "out_proj", width, width);
-    layer.fc1 = LoadLinear(weights, ops_, at + "mlp.fc1", inner, width);
-    layer.fc2 = LoadLinear(weights, ops_, at + "mlp.fc2", width, inner);
+    layer.qkv = weights.LoadUnquantized({attention + "q_proj", attention + "k_proj", attention + "v_proj"},
+                                        width, width);
+    layer.out = weights.LoadUnquantized({attention + "out_proj"}, width, width);
+    layer.fc1 = weights.LoadUnquantized({at + "mlp.fc1"}, inner, width);
+    layer.fc2 = weights.LoadUnquantized({at + "mlp.fc2"}, width, inner);
   }
   if (!weights.status().ok()) return;
   patch_embedding_ = ops_.Prepare(patches.flatten(1));
@@ -95,10 +77,11 @@ void VisionTower::LoadDinov2(WeightLoader& weights) {
     layer.norm2_weight = weights.LoadFloat(at + "norm2.weight", {width});
     layer.norm2_bias = weights.LoadFloat(at + "norm2.bias", {width});
     const std::string attention = at + "attention.attention.";
-    layer.qkv = LoadQkv(weights, ops_, attention + "query", attention + "key", attention + "value", width);
-    layer.out = LoadLinear(weights, ops_, at + "attention.output.dense", width, width);
-    layer.fc1 = LoadLinear(weights, ops_, at + "mlp.fc1", inner, width);
-    layer.fc2 = LoadLinear(weights, ops_, at + "mlp.fc2", width, inner);
+    layer.qkv =
+        weights.LoadUnquantized({attention + "query", attention + "key", attention + "value"}, width, width);
+    layer.out = weights.LoadUnquantized({at + "attention.output.dense"}, width, width);
+    layer.fc1 = weights.LoadUnquantized({at + "mlp.fc1"}, inner, width);
+    layer.fc2 = weights.LoadUnquantized({at + "mlp.fc2"}, width, inner);
     layer.scale1 = weights.LoadFloat(at + "layer_scale1.lambda1", {width});
     layer.scale2 = weights.LoadFloat(at + "layer_scale2.lambda1", {width});
   }

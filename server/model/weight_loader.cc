@@ -66,6 +66,14 @@ backend::LinearWeights WeightLoader::LoadLinear(const Parts& parts, int64_t inpu
   return Prepare(backend::Quantize(whole, bits, group), std::move(bias));
 }
 
+backend::LinearWeights WeightLoader::LoadUnquantized(const std::vector<std::string>& names, int64_t outputs,
+                                                     int64_t inputs, bool has_bias) {
+  Parts parts;
+  for (const std::string& name : names) parts.emplace_back(absl::StrCat(name, ".weight"), outputs);
+  at::Tensor bias = has_bias ? LoadBiases(parts) : at::Tensor();
+  return ops_.Prepare(LoadStacked(parts, {inputs}), std::move(bias));
+}
+
 backend::LinearWeights WeightLoader::LoadQuantized(const Parts& parts, int64_t inputs, at::Tensor bias) {
   if (!status_.ok()) return {};
   std::vector<backend::QuantizedMatrix> matrices;

@@ -53,6 +53,11 @@ class WeightLoader {
   // bias: whether each part has one, named NAME.bias for NAME.weight.
   backend::LinearWeights LoadLinear(const Parts& parts, int64_t inputs, Role role, bool bias = false);
 
+  // Matrices of an image encoder below each other, each [outputs, inputs], named NAME.weight and NAME.bias:
+  // never quantized.
+  backend::LinearWeights LoadUnquantized(const std::vector<std::string>& names, int64_t outputs,
+                                         int64_t inputs, bool bias = true);
+
   // Matrices that were quantized in the checkpoint.
   int num_quantized() const { return num_quantized_; }
 
