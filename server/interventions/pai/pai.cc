@@ -16,14 +16,14 @@ absl::StatusOr<std::shared_ptr<const Setting>> ReadPai(const v1::PaiOptions& opt
   setting.row.visual_boost = alpha;
   setting.row.first_layer = std::min(2, defaults.num_layers - 1);
   setting.row.last_layer = defaults.num_layers - 1;
-  RETURN_IF_ERROR(ReadLayers(options, defaults.num_layers, setting.row));
+  RETURN_IF_ERROR(ReadLayers(options, defaults.num_layers, setting.row.first_layer, setting.row.last_layer));
 
   v1::Intervention effective;
   v1::PaiOptions& pai = *effective.mutable_pai();
   pai.set_alpha(alpha);
   SetLayers(setting.row, pai);
-  RETURN_IF_ERROR(ReadDetail(options, pai));
-  const v1::VarDetail detail = pai.detail();
+  ASSIGN_OR_RETURN(const v1::VarDetail detail, ReadDetail(options.detail()));
+  pai.set_detail(detail);
   return MakeAttentionSetting(setting, detail, std::move(effective));
 }
 

@@ -19,20 +19,20 @@ absl::StatusOr<std::shared_ptr<const Setting>> ReadSpin(const v1::SpinOptions& o
   setting.row.suppressed_gain = suppressed_gain;
   setting.row.first_layer = 0;
   setting.row.last_layer = defaults.num_layers - 1;
-  RETURN_IF_ERROR(ReadLayers(options, defaults.num_layers, setting.row));
+  RETURN_IF_ERROR(ReadLayers(options, defaults.num_layers, setting.row.first_layer, setting.row.last_layer));
 
   v1::Intervention effective;
   v1::SpinOptions& spin = *effective.mutable_spin();
   spin.set_kept_head_ratio(kept_head_ratio);
   spin.set_suppressed_gain(suppressed_gain);
   SetLayers(setting.row, spin);
-  RETURN_IF_ERROR(ReadDetail(options, spin));
-  if (spin.detail() == v1::VAR_DETAIL_MAPS) {
+  ASSIGN_OR_RETURN(const v1::VarDetail detail, ReadDetail(options.detail()));
+  spin.set_detail(detail);
+  if (detail == v1::VAR_DETAIL_MAPS) {
     return absl::InvalidArgumentError(
         "detail: SPIN scales heads and leaves their attention as it is, so there is no map of a change; use "
         "TOKENS");
   }
-  const v1::VarDetail detail = spin.detail();
   return MakeAttentionSetting(setting, detail, std::move(effective));
 }
 

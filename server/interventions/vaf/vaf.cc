@@ -26,15 +26,15 @@ absl::StatusOr<std::shared_ptr<const Setting>> ReadVaf(const v1::VafOptions& opt
   setting.row.text_scale = text_scale;
   setting.row.first_layer = kAuthorsFirst * defaults.num_layers / kAuthorsLayers;
   setting.row.last_layer = kAuthorsLast * defaults.num_layers / kAuthorsLayers;
-  RETURN_IF_ERROR(ReadLayers(options, defaults.num_layers, setting.row));
+  RETURN_IF_ERROR(ReadLayers(options, defaults.num_layers, setting.row.first_layer, setting.row.last_layer));
 
   v1::Intervention effective;
   v1::VafOptions& vaf = *effective.mutable_vaf();
   vaf.set_visual_scale(visual_scale);
   vaf.set_text_scale(text_scale);
   SetLayers(setting.row, vaf);
-  RETURN_IF_ERROR(ReadDetail(options, vaf));
-  const v1::VarDetail detail = vaf.detail();
+  ASSIGN_OR_RETURN(const v1::VarDetail detail, ReadDetail(options.detail()));
+  vaf.set_detail(detail);
   return MakeAttentionSetting(setting, detail, std::move(effective));
 }
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/base/field_range.h"
 #include "server/base/status_macros.h"
+#include "server/interventions/setting/layer_options.h"
 
 namespace varserve::interventions {
 namespace {
@@ -40,11 +41,6 @@ absl::string_view PresetName(const v1::VarOptions& o, VarPreset preset) {
   return kVarPresets[static_cast<size_t>(preset)].name;
 }
 
-absl::StatusOr<int> LayerOf(absl::string_view field, uint32_t value, int num_layers) {
-  RETURN_IF_ERROR(CheckRange(field, value, 0, num_layers - 1));
-  return static_cast<int>(value);
-}
-
 // Applies the fields that the request sets to the defaults in `s`.
 absl::Status ReadKnobs(const v1::VarOptions& o, int num_layers, VarSettings& s) {
   if (o.has_tau()) {
@@ -63,30 +59,15 @@ absl::Status ReadKnobs(const v1::VarOptions& o, int num_layers, VarSettings& s) 
     RETURN_IF_ERROR(CheckRange("min_visual_attention", o.min_visual_attention(), 0, 1));
     s.min_visual_attention = o.min_visual_attention();
   }
-  if (o.has_first_layer()) {
-    ASSIGN_OR_RETURN(s.first_layer, LayerOf("first_layer", o.first_layer(), num_layers));
-  }
-  if (o.has_last_layer()) {
-    ASSIGN_OR_RETURN(s.last_layer, LayerOf("last_layer", o.last_layer(), num_layers));
-  }
-  if (s.first_layer > s.last_layer) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("first_layer: ", s.first_layer, " is above last_layer ", s.last_layer));
-  }
-  return absl::OkStatus();
+  return ReadLayers(o, num_layers, s.first_layer, s.last_layer);
 }
 
-absl::Status ReadDetail(const v1::VarOptions& o, int num_layers, VarRequest& request) {
-  if (o.detail() < v1::VAR_DETAIL_UNSPECIFIED || o.detail() > v1::VAR_DETAIL_MAPS) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("detail: ", static_cast<int>(o.detail()), " is not a VarDetail"));
-  }
-  request.detail = o.detail() == v1::VAR_DETAIL_UNSPECIFIED ? v1::VAR_DETAIL_LAYERS : o.detail();
+absl::Status ReadEvidenceFields(const v1::VarOptions& o, int num_layers, VarRequest& request) {
+  ASSIGN_OR_RETURN(request.detail, ReadDetail(o.detail()));
   std::vector<int>& layers = request.map_layers;
   for (int i = 0; i < o.map_layers_size(); ++i) {
-    ASSIGN_OR_RETURN(const int layer,
-                     LayerOf(absl::StrCat("map_layers[", i, "]"), o.map_layers(i), num_layers));
-    layers.push_back(layer);
+    RETURN_IF_ERROR(CheckRange(absl::StrCat("map_layers[", i, "]"), o.map_layers(i), 0, num_layers - 1));
+    layers.push_back(static_cast<int>(o.map_layers(i)));
   }
   std::sort(layers.begin(), layers.end());
   layers.erase(std::unique(layers.begin(), layers.end()), layers.end());
@@ -139,7 +120,7 @@ absl::StatusOr<VarRequest> ReadVarOptions(const v1::VarOptions& o, const VarDefa
     s.rho = kVarPresets[static_cast<size_t>(preset)].rho;
   }
   RETURN_IF_ERROR(ReadKnobs(o, defaults.num_layers, s));
-  RETURN_IF_ERROR(ReadDetail(o, defaults.num_layers, request));
+  RETURN_IF_ERROR(ReadEvidenceFields(o, defaults.num_layers, request));
   request.preset = PresetName(o, preset);
   request.effective = EffectiveOptions(request, preset);
   return request;
