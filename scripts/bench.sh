@@ -12,6 +12,7 @@ run_bench() {
     prepare_peers "$@"
     set -- "${PEERS[@]}" "$@"
   fi
+  python_package
   ensure_torch_venv bench "$ROOT/tests/bench/requirements.lock"
   exec "$PYTHON" "$script" --build "$BUILD" --embedded "$MODEL" "$@"
 }

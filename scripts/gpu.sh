@@ -33,9 +33,8 @@ make_gpu_bundle() {
   bundle_programs "$bundle" varserve-server varserve backend_test component_test
   (cd "$ROOT" && cp --parents --recursive tests/gpu tests/bench tests/testing/*.py tests/golden/data tests/golden/models models/embedded/samples "$bundle")
   find "$bundle" -name __pycache__ -exec rm -r {} +
-  mkdir "$bundle/stubs" "$bundle/model"
-  protoc --proto_path="$ROOT/proto" --python_out="$bundle/stubs" --grpc_python_out="$bundle/stubs" \
-    --plugin=protoc-gen-grpc_python="$(command -v grpc_python_plugin)" varserve/v1/var.proto varserve/v1/intervention.proto varserve/v1/inference.proto
+  bundle_python_package "$bundle/python"
+  mkdir "$bundle/model"
   # The embedded model without its weights: only their names and shapes.
   find "$MODEL" -maxdepth 1 -type f ! -name '*.safetensors' -exec cp -t "$bundle/model" {} +
   python3 "$ROOT/scripts/tensor_shapes.py" "$MODEL/model.safetensors" >"$bundle/model/tensors.json"
@@ -43,6 +42,20 @@ make_gpu_bundle() {
   tar --directory "$bundle" --owner 0 --group 0 --create --file - . | xz --threads 0 >"$out/varserve-gpu.tar.xz"
   rm -r "$bundle"
   say "$out/varserve-gpu.tar.xz: $(du --apparent-size --human-readable "$out/varserve-gpu.tar.xz" | cut -f1); ./dev gpu --help says how to run it"
+}
+
+# bundle_python_package FOLDER: the package, with messages as Debian's protoc compiles them: any protobuf library of the other machine
+# runs them.
+bundle_python_package() {
+  local proto site
+  python_package
+  site=$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+  mkdir "$1"
+  cp --recursive "$PYTHONPATH/varserve" "$1"
+  for proto in "$ROOT"/proto/varserve/v1/*.proto; do
+    protoc --proto_path="$ROOT/proto" --python_out="$1" "$proto"
+  done
+  protoc --proto_path="$site" --python_out="$1" google/rpc/status.proto google/rpc/error_details.proto
 }
 
 # bundle_programs BUNDLE NAME...: stripped, in libexec, with their libraries in lib; those of the C library, of the compiler and of

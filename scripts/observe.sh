@@ -12,7 +12,10 @@ docs/metrics.md and the dashboards; --render draws the dashboards' panels from r
 TEXT
 }
 
-ensure_observe_venv() { ensure_venv observe "$ROOT/tests/observe/requirements.lock"; }
+ensure_observe_venv() {
+  python_package
+  ensure_venv observe "$ROOT/tests/observe/requirements.lock"
+}
 
 # The tables of docs/metrics.md out of the server's registry, and the dashboards.
 write_observe_files() {

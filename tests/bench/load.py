@@ -10,6 +10,7 @@ and without the peer, which computes the picture again for each and would take h
 import argparse
 import concurrent.futures
 import io
+import itertools
 import json
 import os
 import pathlib
@@ -21,7 +22,7 @@ import time
 from PIL import Image
 
 from model import picture
-from varserve_client import Server, pb, server
+from varserve_client import Answer, Server, server
 
 HERE = pathlib.Path(__file__).resolve().parent
 QUESTIONS = (
@@ -34,39 +35,31 @@ QUESTIONS = (
 Request = tuple[bytes, str]  # picture, question
 
 
-def ask(s: Server, image: bytes, question: str, tokens: int) -> tuple[list[float], pb.Finished]:
-    """(seconds between the tokens, Finished)"""
-    request = pb.AnswerRequest(
-        images=[pb.Image(data=image)], question=question, options=pb.GenerateOptions(max_tokens=tokens, ignore_eos=True)
-    )
-    gaps, last = [], None
-    for response in s.stub.Answer(request):
-        kind = response.WhichOneof("event")
-        if kind == "delta":
-            now, count = time.monotonic(), len(response.delta.token_ids)
-            if last is not None:
-                gaps += [(now - last) / count] * count
-            last = now
-        elif kind == "finished":
-            finished = response.finished
-    return gaps, finished
+def gaps_between_tokens(answer: Answer) -> list[float]:
+    """Seconds; those of one chunk come evenly."""
+    pairs = itertools.pairwise(answer.chunks)
+    return [(now - last) / tokens for (last, _), (now, tokens) in pairs for _ in range(tokens)]
+
+
+def first_token_seconds(answer: Answer) -> float:
+    return answer.reply.timing.first_token_seconds
 
 
 def at_concurrency(s: Server, callers: int, requests: list[Request], tokens: int) -> dict[str, float]:
     """Every request of the list once, by so many callers."""
     start = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(callers) as pool:
-        answers = list(pool.map(lambda request: ask(s, *request, tokens), requests))
+        answers = list(pool.map(lambda request: s.answer(*request, tokens), requests))
     seconds = time.monotonic() - start
-    gaps = sorted(gap for answer in answers for gap in answer[0])
+    gaps = sorted(gap for answer in answers for gap in gaps_between_tokens(answer))
     return {
         "concurrency": callers,
         "requests": len(requests),
-        "tokens_per_second": sum(finished.usage.generated_tokens for _, finished in answers) / seconds,
-        "first_token_seconds": statistics.median(finished.timing.first_token_seconds for _, finished in answers),
+        "tokens_per_second": sum(answer.reply.usage.generated_tokens for answer in answers) / seconds,
+        "first_token_seconds": statistics.median(first_token_seconds(answer) for answer in answers),
         "inter_token_median_seconds": statistics.median(gaps),
         "inter_token_p99_seconds": gaps[int(0.99 * (len(gaps) - 1))],
-        "prompt_tokens": answers[0][1].usage.prompt_tokens,
+        "prompt_tokens": answers[0].reply.usage.prompt_tokens,
     }
 
 
@@ -74,8 +67,8 @@ def second_question(s: Server, images: list[bytes]) -> dict[str, float]:
     """First token of a first and of a second question on the same picture, nobody else asking."""
     first, second = [], []
     for image in images:
-        first.append(ask(s, image, QUESTIONS[0], 1)[1].timing.first_token_seconds)
-        second.append(ask(s, image, QUESTIONS[1], 1)[1].timing.first_token_seconds)
+        first.append(first_token_seconds(s.answer(image, QUESTIONS[0], 1)))
+        second.append(first_token_seconds(s.answer(image, QUESTIONS[1], 1)))
     return {"first_seconds": statistics.median(first), "second_seconds": statistics.median(second)}
 
 

@@ -51,11 +51,11 @@ def one_sequence(s: Server, tokens: int, rounds: int, size: int) -> dict[str, fl
     """Speeds of one question at a time, each about a picture of its own."""
     prefill, decode = [], []
     for seed in range(rounds):
-        first, rest, count, finished = s.answer(picture(seed, size), QUESTION, tokens)
-        prefill.append(finished.usage.prompt_tokens / first)
-        decode.append((count - 1) / rest)
+        answer = s.answer(picture(seed, size), QUESTION, tokens)
+        prefill.append(answer.reply.usage.prompt_tokens / answer.reply.timing.first_token_seconds)
+        decode.append((len(answer.token_times) - 1) / answer.seconds_after_first)
     return {
-        "prompt_tokens": finished.usage.prompt_tokens,
+        "prompt_tokens": answer.reply.usage.prompt_tokens,
         "prefill_tokens_per_second": statistics.median(prefill),
         "decode_tokens_per_second": statistics.median(decode),
     }

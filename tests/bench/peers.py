@@ -19,10 +19,9 @@ import sys
 import time
 from collections.abc import Callable
 
-import grpc
+from varserve import Var, VarserveError
 
 import model
-from varserve_client import var_pb
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent / "peers"))
 import peer_models
@@ -106,7 +105,7 @@ class Bench:
                 start = time.monotonic()
                 try:
                     speed = participants[name].one(seed, self._args.tokens, self._size(group))
-                except (NotRun, grpc.RpcError) as reason:
+                except (NotRun, VarserveError) as reason:
                     self._results.miss(group, name, reason)
                     del found[name]
                     continue
@@ -135,11 +134,11 @@ class Bench:
                 print(
                     f"{CALLERS} at once: {name}: {self._results.many[name].tokens_per_second:.2f} tokens/s", flush=True
                 )
-            except (NotRun, grpc.RpcError) as reason:
+            except (NotRun, VarserveError) as reason:
                 self._results.miss("many", name, reason)
 
     def _var(self, server: Varserve) -> None:
-        settings = {"off": var_pb.VarOptions(mode=var_pb.VAR_MODE_OFF), "on": EVERY_HEAD}
+        settings = {"off": Var.off(), "on": EVERY_HEAD}
         found: dict[str, list[Speeds]] = {name: [] for name in settings}
         for round_ in range(self._args.rounds):
             seed = next(self._seeds)
@@ -200,7 +199,7 @@ class Bench:
 
 PROMPT_TOKENS = 646  # 576 of the picture and 70 of text: what the others have
 # In random weights no head qualifies by itself; this is the most work there can be.
-EVERY_HEAD = var_pb.VarOptions(mode=var_pb.VAR_MODE_ON, rho=0, min_visual_attention=0)
+EVERY_HEAD = Var.on(rho=0, min_visual_attention=0)
 
 
 def versions() -> dict[str, str]:

@@ -8,6 +8,7 @@ random weights (14 GB of disk, 20 GB of memory, an hour on a CPU, half of it tra
 """
 
 import argparse
+import concurrent.futures
 import functools
 import io
 import json
@@ -16,13 +17,12 @@ import pathlib
 import statistics
 import subprocess
 import sys
-import threading
-import time
 
 from PIL import Image
+from varserve import Var
 
 from model import QUESTION
-from varserve_client import Server, pb, server, var_pb
+from varserve_client import Server, server
 
 HERE = pathlib.Path(__file__).resolve().parent
 BATCH = 8
@@ -39,41 +39,17 @@ def picture(number: int) -> bytes:
     return data.getvalue()
 
 
-def setting(on: bool, tau: float | None) -> "var_pb.VarOptions":
-    if not on:
-        return var_pb.VarOptions(mode=var_pb.VAR_MODE_OFF)
-    return var_pb.VarOptions(mode=var_pb.VAR_MODE_ON, rho=0, min_visual_attention=0, tau=tau)
+def setting(on: bool, tau: float | None) -> Var:
+    return Var.on(rho=0, min_visual_attention=0, tau=tau) if on else Var.off()
 
 
-class Stream(threading.Thread):
-    """One request; when its tokens came."""
-
-    def __init__(self, running: Server, tokens: int, var: var_pb.VarOptions) -> None:
-        super().__init__()
-        self._call = running.stub.Answer(
-            pb.AnswerRequest(
-                images=[pb.Image(data=picture(0))],
-                question=QUESTION,
-                options=pb.GenerateOptions(max_tokens=tokens, ignore_eos=True),
-                var=var,
-            )
-        )
-        self.times: list[float] = []  # one per token
-        self.start()
-
-    def run(self) -> None:
-        for response in self._call:
-            if response.WhichOneof("event") == "delta":
-                self.times += [time.monotonic()] * len(response.delta.token_ids)
-
-
-def batch_step_seconds(running: Server, tokens: int, settings: list) -> float:
+def batch_step_seconds(running: Server, tokens: int, settings: list[Var]) -> float:
     """Time of a step while all of them decode."""
-    streams = [Stream(running, tokens, var) for var in settings]
-    for stream in streams:
-        stream.join()
-    begin, end = max(s.times[0] for s in streams), min(s.times[-1] for s in streams)
-    steps = [sum(begin < t <= end for t in s.times) for s in streams]
+    with concurrent.futures.ThreadPoolExecutor(len(settings)) as pool:
+        answers = list(pool.map(lambda var: running.answer(picture(0), QUESTION, tokens, var), settings))
+    times = [answer.token_times for answer in answers]
+    begin, end = max(one[0] for one in times), min(one[-1] for one in times)
+    steps = [sum(begin < t <= end for t in one) for one in times]
     if min(steps) < tokens // 3:
         raise RuntimeError("the streams did not run together; give more --tokens")
     return (end - begin) / statistics.mean(steps)
@@ -103,12 +79,12 @@ def measure(running: Server, tokens: int, rounds: int, tau: float | None) -> dic
     for round_ in range(rounds):
         for on in (False, True) if round_ % 2 else (True, False):
             own = picture(1 + 2 * round_ + on)
-            _, rest, count, finished = running.answer(own, QUESTION, tokens, var=setting(on, tau))
-            prefill.add(on, finished.timing.prefill_seconds)
-            alone.add(on, rest / (count - 1))
+            answer = running.answer(own, QUESTION, tokens, setting(on, tau))
+            prefill.add(on, answer.reply.timing.prefill_seconds)
+            alone.add(on, answer.seconds_after_first / (len(answer.token_times) - 1))
             half = [setting(on and i % 2 == 0, tau) for i in range(BATCH)]
             batch.add(on, batch_step_seconds(running, tokens, half))
-    prompt = finished.usage.prompt_tokens
+    prompt = answer.reply.usage.prompt_tokens
     return {"prompt_tokens": prompt, "prefill": prefill.summary(), "decode": alone.summary(), "batch": batch.summary()}
 
 
@@ -193,7 +169,7 @@ def compare(
 
 def profile_of(args: argparse.Namespace, model: str) -> dict:
     with server(args.build, model, "--threads", str(args.threads)) as running:
-        profile = running.stub.GetModel(pb.GetModelRequest()).var_profile
+        profile = running.client.model().var_profile
     return {"sink_dimensions": list(profile.sink_dimensions), "tau": profile.tau}
 
 

@@ -4,7 +4,7 @@ always the same: pictures and conversations, VAR's modes, variants, presets and 
 import random
 
 from step import ROOT
-from varserve_client import pb, var_pb
+from varserve_api import pb, var_pb
 
 PICTURES = sorted((ROOT / "models" / "embedded" / "samples").glob("*.jpg"))
 QUESTIONS = (

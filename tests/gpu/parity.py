@@ -5,9 +5,12 @@ import concurrent.futures
 import dataclasses
 from collections.abc import Callable
 
+import grpc
+
 from mixed_requests import mixed_requests
 from step import ROOT, Settings, detail, row, settings
-from varserve_client import Server, pb, services, var_pb
+from varserve_api import VisionLanguageStub, pb, var_pb
+from varserve_client import Server
 
 CALLERS = 8
 PORTION = 25  # requests after which the table is brought up to date
@@ -20,7 +23,7 @@ class Answer:
     report: "var_pb.VarReport"
 
 
-def ask(stub: services.VisionLanguageStub, request: pb.GenerateRequest) -> Answer:
+def ask(stub: VisionLanguageStub, request: pb.GenerateRequest) -> Answer:
     answer = Answer([], [], var_pb.VarReport())
     for response in stub.Generate(request):
         kind = response.WhichOneof("event")
@@ -97,11 +100,12 @@ def main() -> None:
     with concurrent.futures.ThreadPoolExecutor(2 * CALLERS) as pool:
         servers = list(pool.map(lambda device: start(s, device), (s.device, "cpu")))
         for server, name in zip(servers, ("one server", "the other"), strict=True):
-            row(name, server.stub.GetModel(pb.GetModelRequest()).device)
+            row(name, server.client.model().device)
+        stubs = [VisionLanguageStub(grpc.insecure_channel(server.address)) for server in servers]
         pairs: list[tuple[Answer, Answer]] = []
         for first in range(0, len(requests), PORTION):
             portion = requests[first : first + PORTION]
-            ours, reference = ([pool.submit(ask, server.stub, request) for request in portion] for server in servers)
+            ours, reference = ([pool.submit(ask, stub, request) for request in portion] for stub in stubs)
             pairs += [(a.result(), b.result()) for a, b in zip(ours, reference, strict=True)]
             compare(s, pairs)
     for server in servers:

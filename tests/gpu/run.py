@@ -53,14 +53,15 @@ LEAST_SECONDS = 10  # a step for which less is left does not begin
 
 
 def environment() -> dict[str, str]:
-    """For the steps' programs: the benchmarks' modules, gRPC's stubs, LibTorch for the server."""
+    """For the steps' programs: the Python package, the benchmarks' modules, LibTorch for the server."""
     # Importing torch would take seconds.
     spec = importlib.util.find_spec("torch")
     if spec is None:
         sys.exit(f"{sys.executable} has no torch")
     lib = pathlib.Path(spec.submodule_search_locations[0], "lib")
-    path = os.pathsep.join([str(ROOT / "tests" / "bench"), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return os.environ | {"PYTHONPATH": path, "VARSERVE_STUBS": str(ROOT / "stubs"), "VARSERVE_TORCH_LIB": str(lib)}
+    folders = [ROOT / "python", *(ROOT / "tests" / name for name in ("bench", "testing")), os.environ.get("PYTHONPATH")]
+    path = os.pathsep.join(str(folder) for folder in folders if folder)
+    return os.environ | {"PYTHONPATH": path, "VARSERVE_TORCH_LIB": str(lib)}
 
 
 def roomy_folder() -> str | None:

@@ -8,7 +8,7 @@ import load
 import model
 import var
 from step import ROOT, Settings, detail, row, settings
-from varserve_client import Server, pb, server
+from varserve_client import Server, server
 
 BATCHES = (8, 32)
 
@@ -52,7 +52,7 @@ def main() -> None:
     with server(ROOT, directory, *flags) as running:
         row("load, from start to ready", running.load_seconds, "s")
         row("weights", model.weight_bytes(directory) / 1e9, "GB")
-        found = running.stub.GetModel(pb.GetModelRequest())
+        found = running.client.model()
         row("device, dtype", f"{found.device}, {found.dtype}")
         for on in (False, True):  # to warm up
             running.answer(model.picture(77, side), model.QUESTION, 4, var=var.setting(on, None))

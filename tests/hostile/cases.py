@@ -16,9 +16,9 @@ import grpc
 import numpy as np
 from PIL import Image
 
-from harness import METHOD, MIB, PICTURE, Caller, ServerProcess, call_raw, pb, services, together
+from harness import METHOD, MIB, PICTURE, Caller, ServerProcess, call_raw, together
 from processes import blocked_log, failed_start, in_container
-from traffic import var_pb
+from varserve_api import VisionLanguageStub, pb, var_pb
 
 HONEST, HOSTILE = "honest-caller-token", "hostile-caller-token"  # bearer tokens
 
@@ -167,7 +167,7 @@ def maps(server: ServerProcess, size: Size) -> str:
     with grpc.insecure_channel(server.address) as channel:  # which takes messages of 4 MiB
         largest = 0
         try:
-            for reply in services.VisionLanguageStub(channel).Compare(compare_maps(size.tokens)):
+            for reply in VisionLanguageStub(channel).Compare(compare_maps(size.tokens)):
                 largest = max(largest, reply.ByteSize())
         except grpc.RpcError as error:
             return f"{error.code().name}: {error.details()}"

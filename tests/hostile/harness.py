@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator
 
 import grpc
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "observe"))
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "testing"))
 from server_process import ServerProcess, memory_bytes
-from traffic import pb, services
+from varserve_api import VisionLanguageStub, pb
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -55,7 +54,7 @@ class Caller:
 
     def __init__(self, address: str, token: str = "", picture: bytes = PICTURE) -> None:
         self.channel = grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
-        self.stub = services.VisionLanguageStub(self.channel)
+        self.stub = VisionLanguageStub(self.channel)
         self.metadata = [("authorization", f"Bearer {token}")] if token else None
         self._picture = picture
 

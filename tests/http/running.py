@@ -18,9 +18,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / "tests" / folder) for folder in ("testing", "deploy")]
 from certificates import certificate  # noqa: E402
 from server_process import ServerProcess, memory_bytes  # noqa: E402
-from varserve_api import pb, services, var_pb  # noqa: E402
+from varserve_api import VisionLanguageStub, pb, var_pb  # noqa: E402
 
-__all__ = ["ServerProcess", "certificate", "memory_bytes", "pb", "services", "var_pb"]
+__all__ = ["ServerProcess", "VisionLanguageStub", "certificate", "memory_bytes", "pb", "var_pb"]
 
 NAME = "embedded"
 PICTURES = [ROOT / "models/embedded/demo" / name for name in ("koala.jpg", "castle.jpg")]
@@ -42,8 +42,8 @@ def client(server: ServerProcess, key: str = "none", **options: object) -> opena
     return openai.OpenAI(base_url=f"http://{server.http_address}/v1", api_key=key, **{"max_retries": 0, **options})
 
 
-def stub(server: ServerProcess) -> services.VisionLanguageStub:
-    return services.VisionLanguageStub(grpc.insecure_channel(server.address))
+def stub(server: ServerProcess) -> VisionLanguageStub:
+    return VisionLanguageStub(grpc.insecure_channel(server.address))
 
 
 def data_url(picture: pathlib.Path) -> str:

@@ -15,12 +15,12 @@ import unittest
 import zlib
 from typing import ClassVar
 
-import grpc
+from varserve import Client, Var, VarserveError
 
 from faulty_model import break_memory, break_patches
 from queries import alerts
 from stack import Prometheus, ServerProcess, a_week_of, stopping
-from traffic import PICTURES, QUESTIONS, Answer, Ask, Client, send_all
+from traffic import PICTURES, QUESTIONS, Answer, Ask, send, send_all
 
 TOKEN = "a-token"
 
@@ -93,9 +93,8 @@ class Alerts(unittest.TestCase):
 
     @classmethod
     def ask_broken(cls, token: str) -> Answer:
-        client = Client(cls.broken.address)
-        (answer,) = client.send(question(), metadata=(("authorization", f"Bearer {token}"),))
-        client.close()
+        with Client(cls.broken.address, token=token) as client:
+            (answer,) = send(client, question())
         return answer
 
     def assertFires(self, alert: str, **labels: str) -> None:
@@ -175,19 +174,18 @@ class Alerts(unittest.TestCase):
         # An answer that takes the whole KV cache, and does not end by itself.
         blocks = int(re.search(r"KV cache .* (\d+) blocks of 16", self.scarce.log())[1])
         prompt_blocks = 18  # 256 visual tokens and a short question
-        long = question(max_tokens=16 * (blocks - prompt_blocks)).message()
-        long.options.ignore_eos = True
+        length = 16 * (blocks - prompt_blocks)
         client = Client(self.scarce.address)
         started = time.monotonic()
-        call = client.stub.Answer(long)
-        self.assertEqual(next(call).WhichOneof("event"), "started")
+        long = client.ask_stream(PICTURES[0], QUESTIONS[0], var=Var.off(), max_tokens=length, ignore_eos=True)
+        next(long)
 
         # One that waits shows what the next would wait at least, and that is longer than these have.
         first = threading.Thread(target=lambda: self.ask_many(1))
         first.start()
         self.prometheus.wait_for('varserve_requests_waiting{model="scarce"} == 1')
         for number in range(10):
-            client.send(question(number=number), timeout=0.1)
+            send(client, question(number=number), timeout=0.1)
         self.assertFires("VarserveMissedDeadlines", model="scarce")
 
         answers = []
@@ -201,7 +199,7 @@ class Alerts(unittest.TestCase):
         self.assertFires("VarserveNotReady", model="scarce")
 
         time.sleep(max(0, started + 8 - time.monotonic()))  # those that wait are to have waited long
-        call.cancel()
+        long.cancel()
         waiting.join()
         first.join()
         client.close()
@@ -210,16 +208,14 @@ class Alerts(unittest.TestCase):
         self.assertFires("VarserveSlowFirstToken", model="scarce")
 
     def send_large_pictures(self) -> None:
-        request = question().message()
-        request.images[0].data = flat_png(20_000, 20_000)
+        picture = flat_png(20_000, 20_000)
         fired = threading.Event()
 
         def keep_asking() -> None:
-            client = Client(self.scarce.address)
-            while not fired.is_set():
-                with contextlib.suppress(grpc.RpcError):  # two of the three may find the queue full
-                    list(client.stub.Answer(request))
-            client.close()
+            with Client(self.scarce.address) as client:
+                while not fired.is_set():
+                    with contextlib.suppress(VarserveError):  # two of the three may find the queue full
+                        client.ask(picture, QUESTIONS[0], max_tokens=1)
 
         callers = [threading.Thread(target=keep_asking) for _ in range(3)]
         for caller in callers:

@@ -11,9 +11,12 @@ import subprocess
 import time
 import unittest
 
+import grpc
+
 from queries import METRIC, SELECTOR, Panel, Query, panels, rules
 from stack import Prometheus, ServerProcess, a_week_of, stopping
-from traffic import PICTURES, QUESTIONS, Answer, Ask, Client, mixed, send_all
+from traffic import PICTURES, QUESTIONS, Answer, Ask, mixed, send_all
+from varserve_api import VisionLanguageStub, pb
 
 MODEL = "embedded"
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -94,6 +97,8 @@ class Live(unittest.TestCase):
                     self.assertTrue(all(name.endswith("_tokens_total") for name in names), names)
                 elif panel.unit == "suffix: tok":
                     self.assertIn("tokens", query.expression)
+                elif panel.unit == "bytes":
+                    self.assertTrue(all(name.endswith("_bytes") for name in names), names)
                 else:
                     self.assertEqual(panel.unit, "short")
 
@@ -151,27 +156,26 @@ class Live(unittest.TestCase):
 
     def test_all_requests_are_counted(self) -> None:
         self.assertEqual({answer.code for answer in self.answers}, {"OK"})
-        reasons = {1: "stop", 2: "stop_string", 3: "length"}
-        expected = collections.Counter(("OK", reasons[a.finished.finish_reason], a.ask.method, a.mode) for a in self.ok)
+        expected = collections.Counter(("OK", a.reply.finish_reason, a.ask.method, a.mode) for a in self.ok)
         counted = self.value('sum by (code, finish_reason, method, var) (varserve_requests_total{code="OK"}) > 0')
         self.assertEqual(counted, dict(expected))
         self.assertEqual(self.figure("serving", "Requests"), {(): len(self.answers)})
         self.assertEqual(self.figure("var", "Requests with VAR on"), {(): len(self.on) / len(self.ok)})
 
     def test_all_tokens_are_counted(self) -> None:
-        usage = [answer.finished.usage for answer in self.ok]
+        usage = [answer.reply.usage for answer in self.ok]
         for name in ("prompt", "visual", "generated"):
             total = sum(getattr(u, f"{name}_tokens") for u in usage)
             self.assertEqual(self.value(f"sum(varserve_{name}_tokens_total)"), {(): total})
         cached = sum(u.cached_tokens for u in usage) / sum(u.prompt_tokens for u in usage)
         self.assertAlmostEqual(self.figure("serving", "Prompt tokens cached")[()], cached)
         for mode, length in self.figure("var", "Length of answers by mode").items():
-            tokens = [a.finished.usage.generated_tokens for a in self.ok if a.mode == mode[0]]
+            tokens = [a.reply.usage.generated_tokens for a in self.ok if a.mode == mode[0]]
             self.assertAlmostEqual(length, sum(tokens) / len(tokens))
 
     def test_figures_of_var_are_the_reports_means(self) -> None:
-        reports = [answer.finished.var_report for answer in self.measured]
-        on = [answer.finished.var_report for answer in self.on]
+        reports = [answer.reply.report for answer in self.measured]
+        on = [answer.reply.report for answer in self.on]
         self.assertMean(self.figure("var", "Visual sinks per request"), [r.visual_sink_tokens for r in reports])
         self.assertMean(self.figure("var", "Text sinks per request"), [r.text_sink_tokens for r in reports])
         self.assertMean(self.figure("var", "Image-centric heads"), [r.image_centric_head_ratio for r in reports])
@@ -184,7 +188,7 @@ class Live(unittest.TestCase):
         counted = self.value('varserve_var_redistributed_attention_total{var="on"}')
         moved: dict[str, float] = collections.defaultdict(float)
         for answer in self.on:
-            report = answer.finished.var_report
+            report = answer.reply.report
             moved[answer.preset] += sum(layer.redistributed_attention * report.eligible_rows for layer in report.layers)
         by_preset = {labels[-2]: value for labels, value in counted.items()}
         self.assertEqual(set(by_preset), set(moved))
@@ -196,7 +200,7 @@ class Live(unittest.TestCase):
         moved: dict[str, float] = collections.defaultdict(float)
         rows: dict[str, int] = collections.Counter()
         for answer in self.measured:
-            report = answer.finished.var_report
+            report = answer.reply.report
             for layer in report.layers:
                 sinks[f"{layer.layer:02}"] += layer.visual_sink_tokens
                 if answer.mode == "on":
@@ -215,7 +219,7 @@ class Live(unittest.TestCase):
         page = self.server.scrape()
         bounds = sorted({float(b) for b in re.findall(r'first_token_seconds_bucket\{.*le="([^"]*)"', page)})
         for (mode,), shown in self.figure("serving", "First token by VAR mode, p95").items():
-            times = sorted(a.finished.timing.first_token_seconds for a in self.ok if a.mode == mode)
+            times = sorted(a.reply.timing.first_token_seconds for a in self.ok if a.mode == mode)
             true = times[math.ceil(0.95 * len(times)) - 1]
             upper = next(bound for bound in bounds if true <= bound)
             lower = max((bound for bound in bounds if bound < upper), default=0)
@@ -231,7 +235,7 @@ class Live(unittest.TestCase):
         lines = [line for line in self.lines() if not line["request_id"].startswith("trace-")]
         self.assertEqual(len(lines), len(self.answers))
         moved = sorted(line["redistributed_attention"] for line in lines if line["var"] == "on")
-        expected = sorted(answer.finished.var_report.redistributed_attention for answer in self.on)
+        expected = sorted(answer.reply.report.redistributed_attention for answer in self.on)
         for a, b in zip(moved, expected, strict=True):
             self.assertAlmostEqual(a, b, places=6)
         for line in lines:
@@ -240,16 +244,20 @@ class Live(unittest.TestCase):
             self.assertEqual("preset" in line, line["var"] != "off")
 
     def test_trace_goes_through(self) -> None:
-        client = Client(self.server.address)
-        request = Ask("Answer", PICTURES[0], QUESTIONS[0], (("off", "general"),), 1).message()
+        channel = grpc.insecure_channel(self.server.address)
+        request = pb.AnswerRequest(
+            images=[pb.Image(data=PICTURES[0].read_bytes())],
+            question=QUESTIONS[0],
+            options=pb.GenerateOptions(max_tokens=1),
+        )
         for sent, returned in ((TRACE, TRACE), ("00-nonsense", None)):
             metadata = (("x-request-id", f"trace-{returned}"), ("traceparent", sent))
-            call = client.stub.Answer(request, metadata=metadata)
+            call = VisionLanguageStub(channel).Answer(request, metadata=metadata)
             list(call)
             initial = dict(call.initial_metadata())
             self.assertEqual(initial["x-request-id"], f"trace-{returned}")
             self.assertEqual(initial.get("traceparent"), returned)
-        client.close()
+        channel.close()
         logged = {line["request_id"]: line.get("traceparent") for line in self.lines()}
         self.assertEqual(logged[f"trace-{TRACE}"], TRACE)
         self.assertIsNone(logged["trace-None"])

@@ -7,14 +7,10 @@ import dataclasses
 import itertools
 import pathlib
 import random
-import sys
 import threading
 from collections.abc import Iterator
 
-import grpc
-
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "testing"))
-from varserve_api import pb, services, var_pb
+from varserve import Client, Pai, Reply, Spin, Vaf, Var, VarserveError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -25,17 +21,9 @@ QUESTIONS = (
     "How many objects are there?",
     "Is there a person in the image?",
 )
-MODES = {"off": var_pb.VAR_MODE_OFF, "observe": var_pb.VAR_MODE_OBSERVE, "on": var_pb.VAR_MODE_ON}
-PRESETS = {
-    "general": var_pb.VAR_PRESET_GENERAL,
-    "hallucination": var_pb.VAR_PRESET_HALLUCINATION,
-    "vision_centric": var_pb.VAR_PRESET_VISION_CENTRIC,
-}
-
-
-OTHERS = ("pai", "vaf", "spin")  # interventions instead of VAR
-
-Message = pb.AnswerRequest | pb.CaptionRequest | pb.GenerateRequest | pb.CompareRequest
+MODES = ("off", "observe", "on")
+PRESETS = ("general", "hallucination", "vision_centric")
+OTHERS = {"pai": Pai(), "vaf": Vaf(), "spin": Spin()}  # interventions instead of VAR
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,41 +38,35 @@ class Ask:
     max_tokens: int
     other: str = ""
 
-    def message(self) -> Message:
-        image = pb.Image(data=self.picture.read_bytes())
-        options = pb.GenerateOptions(max_tokens=self.max_tokens)
-        var = [_var_options(mode, preset) for mode, preset in self.settings]
+    def send(self, client: Client, **call_options: float | str) -> list[Reply]:
+        """One reply for each setting."""
+        var = [_var(mode, preset) for mode, preset in self.settings]
+        options = {"max_tokens": self.max_tokens, **call_options}
         if self.other:
-            request = pb.AnswerRequest(images=[image], question=self.question, options=options)
-            getattr(request.intervention, self.other).SetInParent()
-            return request
+            return [client.ask(self.picture, self.question, intervention=OTHERS[self.other], **options)]
         if self.method == "Answer":
-            return pb.AnswerRequest(images=[image], question=self.question, options=options, var=var[0])
+            return [client.ask(self.picture, self.question, var=var[0], **options)]
         if self.method == "Caption":
-            return pb.CaptionRequest(image=image, options=options, var=var[0])
-        parts = [pb.Part(image=image), pb.Part(text=self.question)]
-        chat = pb.GenerateRequest(messages=[pb.Message(role=pb.ROLE_USER, parts=parts)], options=options)
-        if self.method == "Generate":
-            chat.var.CopyFrom(var[0])
-            return chat
-        return pb.CompareRequest(request=chat, settings=var)
+            return [client.caption(self.picture, var=var[0], **options)]
+        if self.method == "Compare":
+            return client.compare(self.picture, self.question, var, **options)
+        parts = [{"type": "image", "image": self.picture}, {"type": "text", "text": self.question}]
+        return [client.chat([{"role": "user", "content": parts}], var=var[0], **options)]
 
 
-def _var_options(mode: str, preset: str) -> var_pb.VarOptions:
-    if preset == "custom":
-        return var_pb.VarOptions(mode=MODES[mode], rho=0.3)
-    return var_pb.VarOptions(mode=MODES[mode], preset=PRESETS[preset])
+def _var(mode: str, preset: str) -> Var:
+    return Var(mode=mode, rho=0.3) if preset == "custom" else Var(mode=mode, preset=preset)
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What one setting of a request came to. `finished` where the code is OK."""
+    """What one setting of a request came to. `reply` where the code is OK."""
 
     ask: Ask
     mode: str
     preset: str
     code: str
-    finished: pb.Finished | None = None
+    reply: Reply | None = None
 
 
 def mixed(seed: int, max_tokens: int = 16) -> Iterator[Ask]:
@@ -110,25 +92,13 @@ def mixed(seed: int, max_tokens: int = 16) -> Iterator[Ask]:
         yield Ask(method, chance.choice(PICTURES), chance.choice(QUESTIONS), settings, max_tokens)
 
 
-class Client:
-    def __init__(self, address: str) -> None:
-        self._channel = grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)])
-        self.stub = services.VisionLanguageStub(self._channel)
-
-    def send(self, ask: Ask, **call_options: object) -> list[Answer]:
-        """One answer for each setting."""
-        finished: dict[int, pb.Finished] = {}
-        try:
-            for reply in getattr(self.stub, ask.method)(ask.message(), **call_options):
-                response = reply.response if ask.method == "Compare" else reply
-                if response.WhichOneof("event") == "finished":
-                    finished[reply.setting if ask.method == "Compare" else 0] = response.finished
-        except grpc.RpcError as error:
-            return [Answer(ask, mode, preset, error.code().name) for mode, preset in ask.settings]
-        return [Answer(ask, mode, preset, "OK", finished[i]) for i, (mode, preset) in enumerate(ask.settings)]
-
-    def close(self) -> None:
-        self._channel.close()
+def send(client: Client, ask: Ask, **call_options: float | str) -> list[Answer]:
+    """One answer for each setting."""
+    try:
+        replies = ask.send(client, **call_options)
+    except VarserveError as error:
+        return [Answer(ask, mode, preset, error.code) for mode, preset in ask.settings]
+    return [Answer(ask, mode, preset, "OK", reply) for (mode, preset), reply in zip(ask.settings, replies, strict=True)]
 
 
 def send_all(address: str, asks: Iterator[Ask], workers: int, stop: threading.Event | None = None) -> list[Answer]:
@@ -138,16 +108,15 @@ def send_all(address: str, asks: Iterator[Ask], workers: int, stop: threading.Ev
     asks = iter(asks)
 
     def work() -> None:
-        client = Client(address)
-        while stop is None or not stop.is_set():
-            with lock:
-                ask = next(asks, None)
-            if ask is None:
-                break
-            answered = client.send(ask)
-            with lock:
-                answers.extend(answered)
-        client.close()
+        with Client(address) as client:
+            while stop is None or not stop.is_set():
+                with lock:
+                    ask = next(asks, None)
+                if ask is None:
+                    break
+                answered = send(client, ask)
+                with lock:
+                    answers.extend(answered)
 
     threads = [threading.Thread(target=work) for _ in range(workers)]
     for thread in threads:

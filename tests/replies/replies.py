@@ -10,11 +10,12 @@ import sys
 from typing import TYPE_CHECKING
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("bench", "gpu")]
+sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("bench", "gpu", "testing")]
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
-    from varserve.v1.inference_pb2_grpc import VisionLanguageStub
+
+    from varserve_api import VisionLanguageStub
 
 CALLERS = 8
 # What differs from run to run: names, times, and how far others had come.
@@ -48,8 +49,11 @@ def reply(stub: "VisionLanguageStub", request: "Message") -> dict:
 
 
 def record(build: pathlib.Path, model: pathlib.Path, flags: list[str]) -> list[dict]:
+    import grpc
+
     from mixed_requests import mixed_requests
-    from varserve_client import Server, pb
+    from varserve_api import VisionLanguageStub, pb
+    from varserve_client import Server
 
     requests = mixed_requests(200)
     for number, request in enumerate(requests):
@@ -61,8 +65,9 @@ def record(build: pathlib.Path, model: pathlib.Path, flags: list[str]) -> list[d
             )
     server = Server(build, model, "--max_map_bytes", "16000000", *flags)
     with concurrent.futures.ThreadPoolExecutor(CALLERS) as pool:
-        replies = [steady(server.stub.GetModel(pb.GetModelRequest()))]
-        replies += pool.map(lambda request: reply(server.stub, request), requests)
+        stub = VisionLanguageStub(grpc.insecure_channel(server.address))
+        replies = [steady(stub.GetModel(pb.GetModelRequest()))]
+        replies += pool.map(lambda request: reply(stub, request), requests)
     server.stop()
     return replies
 

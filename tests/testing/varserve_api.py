@@ -1,37 +1,21 @@
-"""The messages and services of proto/, compiled when this is imported. VARSERVE_STUBS names a folder where they are
-compiled already, for a machine without grpc_tools."""
+"""The messages of proto/, and calls without the client of the Python package, for tests of what goes over the wire.
+./dev puts the package on Python's path."""
 
-import importlib
-import os
-import pathlib
-import sys
-import tempfile
-from types import ModuleType
+from collections.abc import Callable
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROTOS = ("varserve/v1/var.proto", "varserve/v1/intervention.proto", "varserve/v1/inference.proto")
+import grpc
+from varserve.attempts import method
+from varserve.v1 import inference_pb2 as pb
+from varserve.v1 import var_pb2 as var_pb
 
-
-def _compile(out: str) -> None:
-    from grpc_tools import protoc
-
-    if protoc.main(["protoc", f"-I{ROOT}/proto", f"--python_out={out}", f"--grpc_python_out={out}", *PROTOS]) != 0:
-        raise RuntimeError("the protos do not compile")
+__all__ = ["VisionLanguageStub", "pb", "var_pb"]
 
 
-def _import(folder: str) -> list[ModuleType]:
-    sys.path.insert(0, folder)
-    return [
-        importlib.import_module(f"varserve.v1.{name}") for name in ("inference_pb2", "inference_pb2_grpc", "var_pb2")
-    ]
+class VisionLanguageStub:
+    """A callable of each method's name."""
 
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._channel = channel
 
-def _load() -> list[ModuleType]:
-    if (compiled := os.environ.get("VARSERVE_STUBS")) is not None:
-        return _import(compiled)
-    with tempfile.TemporaryDirectory() as folder:
-        _compile(folder)
-        return _import(folder)
-
-
-pb, services, var_pb = _load()
+    def __getattr__(self, name: str) -> Callable:
+        return method(self._channel, name)

@@ -1,6 +1,7 @@
 """The sync client and the real server."""
 
 import asyncio
+import dataclasses
 import threading
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import PIL.Image
 import pytest
 from server_process import ServerProcess
+from varserve.v1 import inference_pb2 as pb
 
 from conftest import Start
 from varserve import (
@@ -20,6 +22,7 @@ from varserve import (
     UnavailableError,
     Var,
 )
+from varserve.model import Decoder, Limits, Model, VisionTower
 
 OBJECTS = "A rocket, a bucket, a castle and a handbag."
 
@@ -91,6 +94,17 @@ def test_the_model_is_described(client: Client) -> None:
     assert model.var_profile is not None
     assert model.default_var.mode == "off"
     assert model.limits.max_settings >= 2
+    assert model.instruction_set in {"baseline", "avx2", "avx512_bf16", "amx_bf16"}
+
+
+def test_descriptions_have_every_field_of_their_messages() -> None:
+    for kind, message in (
+        (Model, pb.Model),
+        (Decoder, pb.Model.Decoder),
+        (VisionTower, pb.Model.VisionTower),
+        (Limits, pb.Model.Limits),
+    ):
+        assert {field.name for field in dataclasses.fields(kind)} == set(message.DESCRIPTOR.fields_by_name)
 
 
 def test_errors_name_the_field(client: Client, castle: Path) -> None:

@@ -13,8 +13,10 @@ import subprocess
 import tempfile
 import time
 
+from varserve import Var
+
 import model
-from varserve_client import Server, pb, var_pb
+from varserve_client import Server
 
 HERE = pathlib.Path(__file__).resolve().parent
 LOAD_SECONDS = 900  # vLLM compiles, the first time for minutes
@@ -117,24 +119,15 @@ class Varserve:
         self._server = Server(build, directory, *flags, "--dtype", "bfloat16", "--quantize", quantize)
 
     def instruction_set(self) -> str:
-        return self._server.stub.GetModel(pb.GetModelRequest()).instruction_set
+        return self._server.client.model().instruction_set
 
-    def ask(self, seed: int, tokens: int, size: int, var: var_pb.VarOptions | None = None) -> tuple[int, list[float]]:
-        request = pb.AnswerRequest(
-            images=[pb.Image(data=model.picture(seed, size))],
-            question=model.QUESTION,
-            options=pb.GenerateOptions(max_tokens=tokens, ignore_eos=True),
-            var=var,
-        )
-        start, times = time.monotonic(), []
-        for response in self._server.stub.Answer(request):
-            if response.WhichOneof("event") == "delta":
-                times += [time.monotonic() - start] * len(response.delta.token_ids)
-            elif response.WhichOneof("event") == "finished":
-                prompt_tokens = response.finished.usage.prompt_tokens
-        return prompt_tokens, times
+    def ask(self, seed: int, tokens: int, size: int, var: Var | None = None) -> tuple[int, list[float]]:
+        picture = model.picture(seed, size)
+        start = time.monotonic()
+        answer = self._server.answer(picture, model.QUESTION, tokens, var)
+        return answer.reply.usage.prompt_tokens, [when - start for when in answer.token_times]
 
-    def one(self, seed: int, tokens: int, size: int, var: var_pb.VarOptions | None = None) -> Speeds:
+    def one(self, seed: int, tokens: int, size: int, var: Var | None = None) -> Speeds:
         return speeds(*self.ask(seed, tokens, size, var))
 
     def many(self, seeds: list[int], tokens: int, size: int) -> Many:

@@ -72,6 +72,8 @@ class Model:
     limits: Limits
     var_profile: VarProfile | None
     default_var: Var
+    instruction_set: str  # of the CPU; empty on other devices
+    quantization: str  # of the decoder's weights: int8, int4, int4 (awq), ..; empty if they are of `dtype`
     interventions: Sequence[Var | Intervention]  # what the server has for the model, with defaults
 
     @classmethod
@@ -90,6 +92,8 @@ class Model:
             if message.HasField("var_profile")
             else None,
             default_var=Var.from_proto(message.default_var),
+            instruction_set=message.instruction_set,
+            quantization=message.quantization,
             interventions=tuple(one for one in map(from_proto, message.interventions) if one is not None),
         )
 
