@@ -31,12 +31,17 @@ CLIENT = str(BUILD / "bin/varserve")
 class Server(ServerProcess):
     """varserve-server with the embedded model under a name of its own, which its replies carry."""
 
-    def __init__(self, name: str, port: int = 0, flags: tuple[str, ...] = ()) -> None:
+    def __init__(self, name: str, port: int = 0, http_port: int = 0, flags: tuple[str, ...] = ()) -> None:
         own = (f"--model_name={name}", "--threads=1", "--memory_budget=1400M", *flags)
-        super().__init__(BUILD, MODEL, *own, listen=f"127.0.0.1:{port}", metrics="")
+        super().__init__(BUILD, MODEL, *own, listen=f"127.0.0.1:{port}", http=f"127.0.0.1:{http_port}", metrics="")
         self.name = name
         self.port = int(self.address.split(":")[1])
+        self.http_port = int(self.http_address.split(":")[1])
         self.wait_until_ready()
+
+    def again(self) -> "Server":
+        """A new one in its place."""
+        return Server(self.name, self.port, self.http_port)
 
     def end(self) -> int:
         """Drained, and what it ended with."""
@@ -56,19 +61,10 @@ class Proxy:
         config["admin"]["address"]["socket_address"]["port_value"] = 0
         config["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] = 0
         self.memory = config["overload_manager"]["resource_monitors"][0]["typed_config"]["max_heap_size_bytes"]
-        config["static_resources"]["clusters"][0]["load_assignment"]["endpoints"] = [
-            {
-                "lb_endpoints": [
-                    {
-                        "endpoint": {
-                            "address": {"socket_address": {"address": "127.0.0.1", "port_value": server.port}}
-                        },
-                        "metadata": {"filter_metadata": {"envoy.lb": {"hash_key": server.name}}},
-                    }
-                    for server in servers
-                ]
-            }
-        ]
+        clusters = {cluster["name"]: cluster for cluster in config["static_resources"]["clusters"]}
+        for name, ports in (("varserve", "port"), ("openai", "http_port")):
+            endpoints = [_endpoint(server.name, getattr(server, ports)) for server in servers]
+            clusters[name]["load_assignment"]["endpoints"] = [{"lb_endpoints": endpoints}]
         (folder / "envoy.yaml").write_text(yaml.safe_dump(config))
         with (folder / "log").open("w") as log:
             self.process = subprocess.Popen(
@@ -107,7 +103,8 @@ class Proxy:
         return memory_bytes(self.process.pid, "VmHWM")
 
     def _healthy(self) -> int:
-        return self.stat("cluster.varserve.membership_healthy")
+        """Servers that are, both over gRPC and over HTTP."""
+        return min(self.stat(f"cluster.{name}.membership_healthy") for name in ("varserve", "openai"))
 
     def wait_healthy(self, count: int) -> None:
         wait(lambda: self._healthy() == count, f"Envoy to find {count} servers healthy")
@@ -116,6 +113,14 @@ class Proxy:
         self.process.terminate()
         self.process.wait(timeout=30)
         self._folder.cleanup()
+
+
+def _endpoint(name: str, port: int) -> dict:
+    """With a fixed place on the ring."""
+    return {
+        "endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}},
+        "metadata": {"filter_metadata": {"envoy.lb": {"hash_key": name}}},
+    }
 
 
 def wait(condition: Callable[[], object], what: str, seconds: float = 120) -> None:

@@ -3,6 +3,7 @@ does for two servers: affinity, drain, a killed replica, retries, JSON, TLS."""
 
 import base64
 import collections
+import hashlib
 import json
 import pathlib
 import subprocess
@@ -32,7 +33,7 @@ class EnvoyTest(unittest.TestCase):
     def setUp(self) -> None:
         for name, server in self.servers.items():
             if server.process.poll() is not None:
-                self.servers[name] = Server(name, server.port)
+                self.servers[name] = server.again()
         self.proxy.wait_healthy(2)
 
     def ask(self, picture: str, tokens: int = 1) -> Call:
@@ -127,6 +128,62 @@ class EnvoyTest(unittest.TestCase):
         self.assertEqual(error["code"], 3)  # INVALID_ARGUMENT
         self.assertTrue(error["message"].startswith("images"), error)
 
+    def complete(self, picture: str, model: str, **fields: object) -> tuple[int, str]:
+        """A chat completion about a picture, as OpenAI's clients ask for it: HTTP status and body."""
+        data = pathlib.Path(picture).read_bytes()
+        url = "data:image/jpeg;base64," + base64.b64encode(data).decode()
+        content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "What is it?"}]
+        body = {"model": model, "messages": [{"role": "user", "content": content}], "max_tokens": 3, **fields}
+        digest = hashlib.sha256(data).hexdigest()
+        return self.send("chat/completions", json.dumps(body).encode(), {"x-image-digest": digest})
+
+    def send(self, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, str]:
+        request = urllib.request.Request(
+            f"http://{self.proxy.address}/v1/{path}", body, {"content-type": "application/json", **headers}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=120) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def test_openai_requests_reach_the_replica_of_their_picture(self) -> None:
+        # Each server knows its own model's name alone, so the status shows which one it was.
+        found = {picture: {self.complete(picture, "a")[0] for _ in range(3)} for picture in PICTURES}
+        self.assertTrue(all(len(statuses) == 1 for statuses in found.values()), found)
+        self.assertEqual(set.union(*found.values()), {200, 404}, "every picture went to one server")
+        # The digest leads to the same place over gRPC.
+        for picture, statuses in found.items():
+            self.assertEqual(self.ask(picture).model, "a" if statuses == {200} else "b")
+
+    def test_openai_streams(self) -> None:
+        model = self.ask(PICTURES[0]).model
+        status, text = self.complete(PICTURES[0], model, stream=True)
+        self.assertEqual(status, 200)
+        events = [line.removeprefix("data: ") for line in text.splitlines() if line]
+        self.assertEqual(events[-1], "[DONE]")
+        pieces = [
+            choice["delta"].get("content") or "" for event in events[:-1] for choice in json.loads(event)["choices"]
+        ]
+        whole = json.loads(self.complete(PICTURES[0], model)[1])
+        self.assertEqual("".join(pieces), whole["choices"][0]["message"]["content"])
+
+    def test_openai_errors_are_openais(self) -> None:
+        status, text = self.send("chat/completions", b" " * 70_000_000, {})
+        error = json.loads(text)["error"]
+        self.assertEqual((status, error["type"]), (413, "invalid_request_error"))
+        self.assertIn("max_message_bytes", error["message"])
+
+    def test_openai_request_is_tried_again_elsewhere(self) -> None:
+        picture = next(picture for picture in PICTURES if self.ask(picture).model == "a")
+        with Load(CLIENT, f"127.0.0.1:{self.servers['a'].port}", PICTURES, 200, width=1) as load:
+            load.wait_for(lambda: load.running("a"))
+            self.servers["a"].process.terminate()  # drains for as long as the stream runs
+            wait(lambda: " draining" in self.servers["a"].log(), "the server to drain")
+            status, _ = self.complete(picture, "b")
+        self.servers["a"].end()
+        self.assertEqual(status, 200)
+
     def test_tls_on_both_sides(self) -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
@@ -154,3 +211,14 @@ class EnvoyTest(unittest.TestCase):
                 self.assertEqual(
                     json.loads(subprocess.run(curl, capture_output=True, check=True).stdout)["name"], "tls"
                 )
+            curl = [
+                "curl",
+                "--silent",
+                "--fail",
+                "--cacert",
+                folder / "ca.crt",
+                *to[:2],
+                "https://varserve.example/v1/models",
+            ]
+            models = json.loads(subprocess.run(curl, capture_output=True, check=True).stdout)
+            self.assertEqual(models["data"][0]["id"], "tls")

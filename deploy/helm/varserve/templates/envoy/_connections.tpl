@@ -15,6 +15,9 @@ typed_config:
     initial_connection_window_size: 16777216
   local_reply_config:
     mappers:
+      {{- if $envoy.json }}
+      {{- include "varserve.envoyOpenAiErrors" . | trim | nindent 6 }}
+      {{- end }}
       - filter:
           status_code_filter: {comparison: {op: EQ, value: {default_value: 413, runtime_key: too_large}}}
         headers_to_add:
@@ -48,19 +51,21 @@ typed_config:
                 "@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute
                 disabled: true
           {{- if $envoy.json }}
-          # In JSON, pictures are base64.
+          # In JSON, pictures are base64. OpenAI's API counts them in its limit as they are.
+          - match: {prefix: /v1/}
+            {{- include "varserve.envoyRoute" "openai" | nindent 12 }}
           - match:
               prefix: /
               headers:
                 - {name: content-type, string_match: {prefix: application/json}}
-            {{- include "varserve.envoyRoute" . | nindent 12 }}
+            {{- include "varserve.envoyRoute" "varserve" | nindent 12 }}
             typed_per_filter_config:
               envoy.filters.http.buffer:
                 "@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute
                 buffer: {max_request_bytes: {{ .limits.json | int64 }}}
           {{- end }}
           - match: {prefix: /}
-            {{- include "varserve.envoyRoute" . | nindent 12 }}
+            {{- include "varserve.envoyRoute" "varserve" | nindent 12 }}
   http_filters:
     # For a replica that rejects a request before the whole picture has arrived: only whole requests can be retried.
     - name: envoy.filters.http.buffer
@@ -84,16 +89,37 @@ typed_config:
         "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
 {{- end }}
 
+{{- /* Envoy's own errors for clients of OpenAI's API, as the servers write theirs. */}}
+{{- define "varserve.envoyOpenAiErrors" -}}
+{{- $large := printf "request: is larger than max_message_bytes, %d" (.limits.message | int64) -}}
+{{- $slow := printf "request: did not arrive within %d seconds" (.root.Values.envoy.uploadSeconds | int64) -}}
+{{- range list (list 413 $large "invalid_request_error") (list 408 $slow "invalid_request_error") (list 0 "%LOCAL_REPLY_BODY%" "server_error") }}
+- filter:
+    and_filter:
+      filters:
+        - header_filter: {header: {name: ":path", string_match: {prefix: /v1/}}}
+        - status_code_filter: {comparison: {op: {{ ternary "EQ" "GE" (gt (index . 0) 0) }}, value: {default_value: {{ index . 0 }}, runtime_key: openai_{{ index . 0 }}}}}
+  body_format_override:
+    json_format: {error: {message: {{ index . 1 | quote }}, type: {{ index . 2 }}}}
+{{- end }}
+{{- end }}
+
+{{- /* To the servers over gRPC or as OpenAI's API: the cluster's name. */}}
 {{- define "varserve.envoyRoute" -}}
 route:
-  cluster: varserve
+  cluster: {{ . }}
   timeout: 0s
   max_stream_duration: {grpc_timeout_header_max: 0s}
   hash_policy:
     - header: {header_name: x-image-digest}
   # Only if no replica has begun to answer: UNAVAILABLE (starting, draining), or no connection.
   retry_policy:
+    {{- if eq . "openai" }}
+    retry_on: retriable-status-codes,connect-failure,refused-stream
+    retriable_status_codes: [503]
+    {{- else }}
     retry_on: unavailable,connect-failure,refused-stream
+    {{- end }}
     num_retries: 3
     retry_back_off: {base_interval: 0.05s, max_interval: 1s}
     # Each retry looks one place further along the ring, which may be the same replica again.
