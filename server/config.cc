@@ -16,6 +16,7 @@
 #include "server/base/status_macros.h"
 #include "server/chat/request_scan.h"
 #include "server/model_flags.h"
+#include "server/url_image_flags.h"
 #include "server/version.h"
 
 ABSL_FLAG(int, threads, 0, "Compute threads. Default: the container's CPU quota");
@@ -221,18 +222,20 @@ absl::Status ReadConnectionFlags(ServerConfig& c) {
 }  // namespace
 
 absl::StatusOr<ServerConfig> ReadCommandLine(int argc, char** argv) {
-  RETURN_IF_ERROR(ReadFlags({.name = "varserve-server",
-                             .version = kVersion,
-                             .usage = "Serves a LLaVA model over gRPC and HTTP with Visual Attention "
-                                      "Redistribution switched per request.\n"
-                                      "  varserve-server --model DIR [FLAG...]",
-                             .flags_files = {"server/config.cc", "server/model_flags.cc"}},
-                            argc, argv));
+  RETURN_IF_ERROR(
+      ReadFlags({.name = "varserve-server",
+                 .version = kVersion,
+                 .usage = "Serves a LLaVA model over gRPC and HTTP with Visual Attention "
+                          "Redistribution switched per request.\n"
+                          "  varserve-server --model DIR [FLAG...]",
+                 .flags_files = {"server/config.cc", "server/model_flags.cc", "server/url_image_flags.cc"}},
+                argc, argv));
   ServerConfig c;
   RETURN_IF_ERROR(ReadModelFlags(c));
   RETURN_IF_ERROR(ReadVarFlags(c));
   RETURN_IF_ERROR(ReadLimitFlags(c));
   RETURN_IF_ERROR(ReadConnectionFlags(c));
+  RETURN_IF_ERROR(ReadUrlImageFlags(c));
   RETURN_IF_ERROR(FlagInRange("threads", absl::GetFlag(FLAGS_threads), 0, kMostThreads));
   RETURN_IF_ERROR(FlagInRange("worker_threads", absl::GetFlag(FLAGS_worker_threads), 0, kMostThreads));
   c.threads = absl::GetFlag(FLAGS_threads) > 0 ? absl::GetFlag(FLAGS_threads) : UsableCpus();

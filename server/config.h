@@ -34,6 +34,7 @@ struct ServerConfig {
   absl::Duration read_timeout;
   int64_t image_memory = 256 << 20;  // bytes for decoding pictures and for those of all requests
   int64_t image_cache = 64 << 20;    // bytes of pictures that callers can name, see ImageCache
+  chat::UrlImages::Options url_images;
   absl::Duration write_timeout;
   absl::Duration drain;
   absl::Duration watchdog;

@@ -25,6 +25,7 @@ absl::StatusOr<std::unique_ptr<Front>> Front::Start(const ServerConfig& config, 
       std::make_unique<chat::ChatService>(chat::ChatOptions{.worker_threads = config.worker_threads,
                                                             .image_memory = image_memory,
                                                             .image_cache = config.image_cache,
+                                                            .url_images = config.url_images,
                                                             .metrics = metrics,
                                                             .logger = logger,
                                                             .clock = clock});

@@ -89,7 +89,7 @@ absl::StatusOr<model::MemoryPlan> PlanMemory(const model::VisionLanguageModel& m
       .worker_threads = config.worker_threads,
       .image_memory = config.image_memory,
       .image_cache = config.image_cache,
-      .receive_memory = config.receive_memory,
+      .receive_memory = config.receive_memory + config.url_images.memory,
       .max_message_bytes = static_cast<int64_t>(config.limits.max_message_bytes()),
       .max_map_bytes = static_cast<int64_t>(config.limits.max_map_bytes())};
   return model::PlanMemory(model::MeasureNeeds(m, limits, config.memory_budget));

@@ -10,6 +10,7 @@ from sources import ROOT, report, sources
 # those that begin with "tools/".
 ALLOWED = {
     "base": {"base"},
+    "fetch": {"fetch", "base"},
     "image": {"image", "base"},
     "text": {"text", "base"},
     "interventions": {"interventions", "base"},
@@ -56,6 +57,7 @@ ALLOWED = {
     },
     "chat": {
         "chat",
+        "fetch",
         "telemetry",
         "engine",
         "interventions",

@@ -19,8 +19,9 @@ struct ChatRequest {
   std::shared_ptr<const void> source;  // the request, if this has to keep it
   struct Picture {
     std::string field;         // its name in the request, for messages
-    const std::string* bytes;  // encoded; belongs to the request. Null: `digest` names them
+    const std::string* bytes;  // encoded; belongs to the request. Null: the url or the digest names them
     Digest digest{};
+    std::string url{};  // where they have yet to be fetched, see url_images.h
   };
   struct Setting {
     std::string field;                         // the options' name in the request, for messages

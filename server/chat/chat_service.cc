@@ -92,7 +92,10 @@ std::vector<engine::Submission> MakeGroup(const ServingModel& model, const std::
 }  // namespace
 
 ChatService::ChatService(const ChatOptions& options)
-    : options_(options), image_cache_(options.image_cache), workers_(options.worker_threads) {}
+    : options_(options),
+      image_cache_(options.image_cache),
+      workers_(options.worker_threads),
+      url_images_(options.url_images) {}
 
 void ChatService::Serve(ModelRef model) {
   absl::MutexLock lock(&mu_);
@@ -136,8 +139,9 @@ void ChatService::Answer(const ModelRef& model, const std::shared_ptr<Call>& cal
       Enqueue(model, call,
               [this, model, call, read = std::move(read)](engine::Engine::Place place,
                                                           Mode& mode) mutable -> absl::Status {
-                ASSIGN_OR_RETURN(const ChatRequest chat, std::move(read)(LimitsOf(model->description)));
+                ASSIGN_OR_RETURN(ChatRequest chat, std::move(read)(LimitsOf(model->description)));
                 read = nullptr;  // with the request's bytes
+                if (HasUrls(chat)) return FetchAndSubmit(model, call, std::move(chat), std::move(place));
                 return Submit(model, call, chat, std::move(place), mode);
               });
   if (!status.ok()) Refuse(*call, status);
@@ -175,6 +179,25 @@ void ChatService::Refuse(Call& call, const absl::Status& status, Mode mode) {
   AccountRefusal(*options_.metrics, *options_.logger, call, mode, departure.ok() ? status : departure,
                  options_.clock->Now());
   call.Fail(status);
+}
+
+absl::Status ChatService::FetchAndSubmit(const ModelRef& model, const std::shared_ptr<Call>& call,
+                                         ChatRequest chat, engine::Engine::Place place) {
+  model->engine->GiveUp(std::move(place));
+  RETURN_IF_ERROR(ReadOptions(*model, chat).status());
+  RETURN_IF_ERROR(url_images_.Check(chat));
+  return url_images_.Submit(call->metadata().caller, [this, model, call, chat = std::move(chat)]() mutable {
+    absl::Status status = url_images_.Fetch(
+        static_cast<int64_t>(model->description.limits().max_image_bytes()),
+        [&] { return StillWanted(*call, *options_.clock); }, chat);
+    if (status.ok()) {
+      status = Enqueue(model, call,
+                       [this, model, call, chat = std::move(chat)](engine::Engine::Place next, Mode& mode) {
+                         return Submit(model, call, chat, std::move(next), mode);
+                       });
+    }
+    if (!status.ok()) Refuse(*call, status);
+  });
 }
 
 absl::Status ChatService::Submit(const ModelRef& model, const std::shared_ptr<Call>& call,

@@ -20,6 +20,7 @@
 #include "server/chat/preprocessor.h"
 #include "server/chat/request_options.h"
 #include "server/chat/request_scan.h"
+#include "server/chat/url_images.h"
 #include "server/chat/worker_pool.h"
 #include "server/engine/engine.h"
 #include "server/interventions/table/table.h"
@@ -42,6 +43,7 @@ struct ChatOptions {
   int worker_threads = 2;
   ByteBudget* image_memory = nullptr;  // of all pictures; required, outlives all requests
   int64_t image_cache = 0;             // bytes of pictures that callers can name instead of sending again
+  UrlImages::Options url_images;       // none are fetched
   telemetry::Metrics* metrics = nullptr;
   telemetry::Logger* logger = nullptr;
   const Clock* clock = nullptr;  // the engine's
@@ -85,6 +87,10 @@ class ChatService {
 
   // Reserves a place in the queue and passes the rest to a worker.
   absl::Status Enqueue(const ModelRef& model, const std::shared_ptr<Call>& call, Work work);
+  // On a worker: has the request's pictures fetched, then submits it with a new place in the queue, so that
+  // nobody holds one while a slow host sends.
+  absl::Status FetchAndSubmit(const ModelRef& model, const std::shared_ptr<Call>& call, ChatRequest chat,
+                              engine::Engine::Place place);
   // On a worker: everything from the request to the engine.
   absl::Status Submit(const ModelRef& model, const std::shared_ptr<Call>& call, const ChatRequest& chat,
                       engine::Engine::Place place, interventions::Mode& mode);
@@ -94,7 +100,9 @@ class ChatService {
   mutable absl::Mutex mu_;
   ModelRef model_ ABSL_GUARDED_BY(mu_);
   std::string refusal_ ABSL_GUARDED_BY(mu_) = "the server is starting: the model is not loaded yet";
-  WorkerPool workers_;  // last: its threads end before what they use
+  // Last, as their threads end before what they use: fetched pictures go to the workers.
+  WorkerPool workers_;
+  UrlImages url_images_;
 };
 
 }  // namespace varserve::chat

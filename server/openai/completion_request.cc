@@ -168,8 +168,9 @@ chat::ChatRequest ToChat(std::shared_ptr<CompletionRequest> request) {
                          .text_field = "messages",
                          .images_field = "messages"};
   for (const Picture& picture : request->conversation.pictures) {
-    chat.pictures.push_back({picture.field, picture.digest.has_value() ? nullptr : &picture.bytes,
-                             picture.digest.value_or(Digest{})});
+    const bool has_bytes = !picture.digest.has_value() && picture.url.empty();
+    chat.pictures.push_back({picture.field, has_bytes ? &picture.bytes : nullptr,
+                             picture.digest.value_or(Digest{}), picture.url});
   }
   chat.settings.assign(request->choices, request->in_var
                                              ? chat::ChatRequest::Setting{"var", &request->intervention.var()}

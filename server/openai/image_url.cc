@@ -13,12 +13,14 @@ namespace {
 
 constexpr absl::string_view kDigestScheme = "sha256:";
 
+bool IsHttp(absl::string_view url) {
+  return absl::StartsWithIgnoreCase(url, "http://") || absl::StartsWithIgnoreCase(url, "https://");
+}
+
 absl::StatusOr<std::string> ReadDataUrl(absl::string_view field, absl::string_view url) {
   constexpr absl::string_view kExample = "send the picture itself: data:image/jpeg;base64,...";
-  if (absl::StartsWithIgnoreCase(url, "http://") || absl::StartsWithIgnoreCase(url, "https://"))
-    return Invalid(field, absl::StrCat("this server fetches no pictures from other servers; ", kExample));
   if (!absl::StartsWithIgnoreCase(url, "data:"))
-    return Invalid(field, absl::StrCat("is not a data: URL; ", kExample));
+    return Invalid(field, absl::StrCat("is not a data:, http: or https: URL; ", kExample));
   const size_t comma = url.find(',');
   if (comma == url.npos) return Invalid(field, absl::StrCat("has no comma before its data; ", kExample));
   if (!absl::EndsWithIgnoreCase(url.substr(0, comma), ";base64"))
@@ -33,7 +35,11 @@ absl::StatusOr<std::string> ReadDataUrl(absl::string_view field, absl::string_vi
 }  // namespace
 
 absl::StatusOr<Picture> ReadImageUrl(std::string field, absl::string_view url) {
-  Picture picture{.field = std::move(field), .bytes = "", .digest = std::nullopt};
+  Picture picture{.field = std::move(field), .bytes = "", .digest = std::nullopt, .url = ""};
+  if (IsHttp(url)) {
+    picture.url = std::string(url);
+    return picture;
+  }
   if (absl::StartsWithIgnoreCase(url, kDigestScheme)) {
     picture.digest = DigestFromHex(url.substr(kDigestScheme.size()));
     if (!picture.digest.has_value())

@@ -206,7 +206,7 @@ TEST(CompletionRequestTest, ProblemsBeginWithTheField) {
        "messages[0].content[0].type: \"input_audio\" is not text or image_url"},
       {{{"messages", {User({{{"type", "text"}}})}}}, "messages[0].content[0].text: is missing"},
       {{{"messages", {User(json::array({Picture("ftp://a")}))}}},
-       "messages[0].content[0].image_url.url: is not a data: URL; send the picture itself: "
+       "messages[0].content[0].image_url.url: is not a data:, http: or https: URL; send the picture itself: "
        "data:image/jpeg;base64,..."},
       {{{"messages", {User(json::array({Picture("sha256:abc")}))}}},
        "messages[0].content[0].image_url.url: sha256: is not followed by the 64 hexadecimal digits of a "
