@@ -30,6 +30,19 @@ std::string FormatInterventions(const v1::Model& model) {
   return names.empty() ? "none" : absl::StrJoin(names, ", ");
 }
 
+// Images of these towers differ in size: what the model says of them is of the largest.
+bool HasLargestImage(const v1::Model::VisionTower& tower) {
+  return absl::StartsWith(tower.kind(), "qwen") || tower.kind() == "intern_vit";
+}
+
+std::string FormatVisualTokens(const v1::Model::VisionTower& tower) {
+  const uint32_t cells = tower.rows() * tower.columns();
+  return absl::StrCat(
+      tower.rows(), " x ", tower.columns(),
+      cells == tower.visual_tokens() ? "" : absl::StrCat(" + ", tower.visual_tokens() - cells), " = ",
+      tower.visual_tokens(), " visual tokens per image", HasLargestImage(tower) ? " at most" : "");
+}
+
 std::string FormatModel(const v1::Model& model) {
   const v1::Model::Decoder& decoder = model.decoder();
   const v1::Model::VisionTower& tower = model.vision_tower();
@@ -44,10 +57,8 @@ std::string FormatModel(const v1::Model& model) {
                                   decoder.layers(), decoder.width(), decoder.heads(), decoder.kv_heads(),
                                   decoder.head_dim(), decoder.vocabulary())},
       {"context", absl::StrCat(decoder.context(), " tokens")},
-      {"vision tower",
-       absl::StrFormat("%s, %d x %d pixels, %d x %d = %d visual tokens per image%s", tower.kind(),
-                       tower.image_width(), tower.image_height(), tower.rows(), tower.columns(),
-                       tower.visual_tokens(), absl::StartsWith(tower.kind(), "qwen") ? " at most" : "")},
+      {"vision tower", absl::StrFormat("%s, %d x %d pixels, %s", tower.kind(), tower.image_width(),
+                                       tower.image_height(), FormatVisualTokens(tower))},
       {"limits",
        absl::StrFormat(
            "%d images, %d bytes and %d pixels each, %d bytes per request, %d settings per comparison",

@@ -73,6 +73,6 @@ function drawCharts() {
 showAnswers();
 showControls();
 showTables();
-PICTURES.forEach(addPicture);
+showPictures();
 if (data.layers.length > 0) CHARTS.forEach(addChart);
 draw();

@@ -9,7 +9,7 @@ const PICTURES = [
 const stages = [];
 
 function addPicture(picture) {
-  const {region, grid} = data;
+  const {region} = data, grid = chosenGrid();
   // The stage shows picture and grid, whichever reaches farther, in fractions of the picture.
   const left = Math.min(0, region.left), right = Math.max(1, region.right);
   const top = Math.min(0, region.top), bottom = Math.max(1, region.bottom);
@@ -46,7 +46,14 @@ function addPicture(picture) {
   stages.push({...picture, svg, cells, marks, low, ramp, high});
 }
 
-const place = (cell) => `row ${Math.floor(cell / data.grid.columns) + 1}, column ${cell % data.grid.columns + 1}`;
+// Anew for each grid.
+function showPictures() {
+  byId("pictures").replaceChildren();
+  stages.length = 0;
+  PICTURES.forEach(addPicture);
+}
+
+const place = (cell) => `row ${Math.floor(cell / chosenGrid().columns) + 1}, column ${cell % chosenGrid().columns + 1}`;
 const colour = (hue, opacity) => `rgb(var(--${hue}) / ${(0.92 * Math.min(1, opacity)).toFixed(3)})`;
 
 function drawPictures() {

@@ -1,6 +1,6 @@
 "use strict";
-// The page's state is the chosen answer token (0: the whole answer) and the chosen band of layers; everything is drawn from
-// these and the data (report_data.cc writes it).
+// The page's state is the chosen answer token (0: the whole answer), the chosen band of layers, and whether the picture's grid
+// or its thumbnail is shown; everything is drawn from these and the data (report_data.cc writes it).
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const percent = (share, digits = 2) => `${(100 * share).toFixed(digits)} %`;
@@ -66,14 +66,18 @@ function showAnswers() {
 
 // ---- State --------------------------------------------------------------------------------------------------------------
 
-const state = {step: 0, band: 0};
+const state = {step: 0, band: 0, view: "grid"};
 const steps = data.bands[0].before.length;
+
+// The chosen grid, and what the names of its data begin with.
+const chosenGrid = () => data[state.view];
+const prefix = () => state.view === "thumbnail" ? "thumbnail_" : "";
 
 // Attention of the chosen token, or the mean over the answer; in millionths, one number per cell.
 function chosenMap(kind) {
-  const maps = data.bands[state.band][kind];
+  const maps = data.bands[state.band][prefix() + kind];
   if (state.step > 0) return maps[state.step - 1];
-  const mean = new Array(data.grid.rows * data.grid.columns).fill(0);
+  const mean = new Array(chosenGrid().rows * chosenGrid().columns).fill(0);
   for (const map of maps) map.forEach((value, cell) => { mean[cell] += value / maps.length; });
   return mean;
 }
@@ -84,8 +88,8 @@ function chosenSinks() {
   const sinks = new Map();
   for (const layer of data.layers) {
     if (layer.layer < first || layer.layer > last) continue;
-    for (const [row, column, phi] of layer.cells) {
-      const cell = row * data.grid.columns + column;
+    for (const [row, column, phi] of layer[`${prefix()}cells`]) {
+      const cell = row * chosenGrid().columns + column;
       const known = sinks.get(cell) ?? {layers: 0, phi: 0};
       sinks.set(cell, {layers: known.layers + 1, phi: Math.max(known.phi, phi)});
     }
@@ -101,6 +105,7 @@ function choose(change) {
   Object.assign(state, change);
   byId("step").value = state.step;
   byId("band").value = state.band;
+  if (change.view !== undefined) showPictures();
   draw();
 }
 
@@ -113,6 +118,8 @@ function showControls() {
     select.append(element("option", {value: i}, i === 0 ? `All: ${bandName(band)}` : bandName(band)));
   });
   select.addEventListener("change", () => choose({band: Number(select.value)}));
+  byId("views").hidden = data.thumbnail.rows === 0;
+  byId("view").addEventListener("change", () => choose({view: byId("view").value}));
   for (const id of ["show-sinks", "scale-others"]) byId(id).addEventListener("change", draw);
   byId("truncated").hidden = !data.maps_truncated;
 

@@ -86,16 +86,16 @@ Json Steps(const Explanation& explanation) {
 Json Bands(const Explanation& explanation) {
   Json bands = Json::array();
   for (const Explanation::Band& band : explanation.bands) {
-    Json before = Json::array();
-    Json after = Json::array();
+    Json of_band = {{"first", band.first_layer}, {"last", band.last_layer}};
+    for (const char* key : {"before", "after", "thumbnail_before", "thumbnail_after"})
+      of_band[key] = Json::array();
     for (const v1::AttentionMap& map : band.maps) {
-      before.push_back(Millionths(map.before()));
-      after.push_back(Millionths(map.after()));
+      of_band["before"].push_back(Millionths(map.before()));
+      of_band["after"].push_back(Millionths(map.after()));
+      of_band["thumbnail_before"].push_back(Millionths(map.thumbnail_before()));
+      of_band["thumbnail_after"].push_back(Millionths(map.thumbnail_after()));
     }
-    bands.push_back({{"first", band.first_layer},
-                     {"last", band.last_layer},
-                     {"before", std::move(before)},
-                     {"after", std::move(after)}});
+    bands.push_back(std::move(of_band));
   }
   return bands;
 }
@@ -108,12 +108,14 @@ Json Layers(const Explanation& explanation) {
     layer["visual_sinks"] = report.visual_sink_tokens();
     layer["text_sinks"] = report.text_sink_tokens();
     layer["cells"] = Json::array();  // [row, column, phi] of each visual sink
+    layer["thumbnail_cells"] = Json::array();
     const auto sinks =
         std::find_if(explanation.sinks.begin(), explanation.sinks.end(),
                      [&](const Explanation::LayerSinks& s) { return s.layer == report.layer(); });
     if (sinks != explanation.sinks.end()) {
       for (const v1::VisualSink& sink : sinks->sinks) {
-        layer["cells"].push_back({sink.row(), sink.column(), sink.max_phi()});
+        layer[sink.in_thumbnail() ? "thumbnail_cells" : "cells"].push_back(
+            {sink.row(), sink.column(), sink.max_phi()});
       }
     }
     layers.push_back(std::move(layer));
@@ -156,6 +158,7 @@ nlohmann::json ReportData(const ExplainRequest& request, const Explanation& expl
        absl::StrCat("data:", MediaType(request.image), ";base64,", absl::Base64Escape(request.image))},
       {"question", request.question},
       {"grid", {{"rows", region.rows()}, {"columns", region.columns()}}},
+      {"thumbnail", {{"rows", region.thumbnail_rows()}, {"columns", region.thumbnail_columns()}}},
       {"region", Region(region)},
       {"prompt_tokens", explanation.started.prompt_tokens()},
       {"visual_tokens", explanation.started.visual_tokens()},

@@ -26,9 +26,9 @@ struct ImageRegion {
 using Normalization = std::array<std::array<float, 256>, 3>;
 
 // An image after resizing and cropping. The vision tower's input, Pixels(), is four times as large and is
-// created only when needed.
+// created only when needed. Where the tower sees images in tiles, these are one below the other.
 struct ProcessedImage {
-  int height = 0;            // pixels
+  int height = 0;            // pixels, of all tiles
   int width = 0;             // pixels
   std::vector<uint8_t> rgb;  // [height, width, 3]
   std::shared_ptr<const Normalization> normalization;

@@ -89,6 +89,8 @@ void Generation::OnStarted(const engine::StartedInfo& info) {
     region.set_bottom(image->region.bottom);
     region.set_rows(static_cast<uint32_t>(image->layout->rows));
     region.set_columns(static_cast<uint32_t>(image->layout->cols));
+    region.set_thumbnail_rows(static_cast<uint32_t>(image->layout->thumbnail_rows));
+    region.set_thumbnail_columns(static_cast<uint32_t>(image->layout->thumbnail_cols));
   }
   call_->stream().Send(spec_.setting, std::move(response));
 }

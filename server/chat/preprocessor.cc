@@ -23,24 +23,22 @@ absl::StatusOr<std::unique_ptr<const Preprocessor>> Preprocessor::Load(
   ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(model_dir, image_token.id));
   ASSIGN_OR_RETURN(text::ChatTemplate chat_template,
                    text::ChatTemplate::Load(model_dir, tokenizer.named_tokens()));
-  RETURN_IF_ERROR(CheckImageToken(model_dir, tokenizer, image_token));
-  auto preprocessor =
-      absl::WrapUnique(new const Preprocessor(std::move(tokenizer), std::move(chat_template),
-                                              std::move(image_processor), image_token.id, vocabulary));
+  ASSIGN_OR_RETURN(text::ImagePlaceholder placeholder,
+                   FindImagePlaceholder(model_dir, tokenizer, image_token));
+  placeholder.least_tokens = image_processor->smallest().layout->size();
+  auto preprocessor = absl::WrapUnique(new const Preprocessor(
+      std::move(tokenizer), std::move(chat_template), std::move(image_processor), placeholder, vocabulary));
   RETURN_IF_ERROR(preprocessor->TryPrompts());
   return preprocessor;
 }
 
 Preprocessor::Preprocessor(text::Tokenizer tokenizer, text::ChatTemplate chat_template,
                            std::unique_ptr<const image::ImageProcessor> image_processor,
-                           int32_t image_token_id, int vocabulary)
+                           const text::ImagePlaceholder& placeholder, int vocabulary)
     : tokenizer_(std::move(tokenizer)),
       chat_template_(std::move(chat_template)),
       image_processor_(std::move(image_processor)),
-      prompt_builder_(
-          &tokenizer_, &chat_template_,
-          {.token_id = image_token_id, .least_tokens = image_processor_->smallest().layout->size()},
-          vocabulary) {}
+      prompt_builder_(&tokenizer_, &chat_template_, placeholder, vocabulary) {}
 
 absl::Status Preprocessor::TryPrompts() const {
   const auto unusable = [](absl::string_view use, absl::string_view problem) {

@@ -47,8 +47,8 @@ class Preprocessor {
 
  private:
   Preprocessor(text::Tokenizer tokenizer, text::ChatTemplate chat_template,
-               std::unique_ptr<const image::ImageProcessor> image_processor, int32_t image_token_id,
-               int vocabulary);
+               std::unique_ptr<const image::ImageProcessor> image_processor,
+               const text::ImagePlaceholder& placeholder, int vocabulary);
 
   // A template shows its errors only when it is used: find them at startup, not at a request.
   absl::Status TryPrompts() const;

@@ -15,34 +15,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Beyond this no vision tower goes; it keeps sizes far from overflow.
-constexpr int kMaxEdge = 1 << 14;
-
-int ReadEdge(JsonFields& fields, const char* key) {
-  return static_cast<int>(fields.Int(key, 1, 1, kMaxEdge));
-}
-
-// {"height": .., "width": ..} or [height, width].
-void ReadHeightAndWidth(JsonFields& fields, const char* key, int& height, int& width) {
-  const Json& value = *fields.Find(key);
-  if (value.is_array() && value.size() == 2) {
-    const std::vector<int64_t> edges = fields.Ints(key, {1, 1});
-    for (const int64_t edge : edges) {
-      if (edge < 1 || edge > kMaxEdge) fields.FailWithValue(key, absl::StrCat("not in [1, ", kMaxEdge, "]"));
-    }
-    height = static_cast<int>(edges[0]);
-    width = static_cast<int>(edges[1]);
-    return;
-  }
-  if (!value.is_object() || value.size() != 2 || !value.contains("height") || !value.contains("width")) {
-    fields.FailWithValue(key, "which is not supported; supported are height and width");
-    return;
-  }
-  JsonFields edges = fields.Object(key);
-  height = ReadEdge(edges, "height");
-  width = ReadEdge(edges, "width");
-}
-
 void ReadSize(JsonFields& fields, ClipImageProcessorConfig& config) {
   constexpr char kKey[] = "size";
   const Json* const value = fields.Find(kKey);

@@ -16,8 +16,9 @@ namespace varserve::image {
 
 // A size that processed images have.
 struct ImageShape {
-  int height = 0;  // pixels
+  int height = 0;  // pixels; of a tile, where the vision tower sees images in tiles
   int width = 0;   // pixels
+  int tiles = 1;
   std::shared_ptr<const ImageLayout> layout;
 };
 

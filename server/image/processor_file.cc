@@ -1,6 +1,7 @@
 #include "server/image/processor_file.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -16,6 +17,8 @@ constexpr char kNested[] = "image_processor";
 // transformers' values of `resample`, from Pillow.
 constexpr int kPillowBilinear = 2;
 constexpr int kPillowBicubic = 3;
+// Beyond this no vision tower goes; it keeps sizes far from overflow.
+constexpr int kMaxEdge = 1 << 14;
 
 }  // namespace
 
@@ -40,6 +43,30 @@ JsonFields ProcessorFile::fields() const {
 
 bool Flag(JsonFields& fields, const char* key, bool fallback) {
   return !fields.IsNull(key) && fields.Bool(key, fallback);
+}
+
+int ReadEdge(JsonFields& fields, const char* key) {
+  return static_cast<int>(fields.Int(key, 1, 1, kMaxEdge));
+}
+
+void ReadHeightAndWidth(JsonFields& fields, const char* key, int& height, int& width) {
+  const nlohmann::json& value = *fields.Find(key);
+  if (value.is_array() && value.size() == 2) {
+    const std::vector<int64_t> edges = fields.Ints(key, {1, 1});
+    for (const int64_t edge : edges) {
+      if (edge < 1 || edge > kMaxEdge) fields.FailWithValue(key, absl::StrCat("not in [1, ", kMaxEdge, "]"));
+    }
+    height = static_cast<int>(edges[0]);
+    width = static_cast<int>(edges[1]);
+    return;
+  }
+  if (!value.is_object() || value.size() != 2 || !value.contains("height") || !value.contains("width")) {
+    fields.FailWithValue(key, "which is not supported; supported are height and width");
+    return;
+  }
+  JsonFields edges = fields.Object(key);
+  height = ReadEdge(edges, "height");
+  width = ReadEdge(edges, "width");
 }
 
 ResizeFilter ReadFilter(JsonFields& fields) {

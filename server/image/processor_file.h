@@ -34,6 +34,10 @@ class ProcessorFile {
 
 // Null is false, whatever the default.
 bool Flag(JsonFields& fields, const char* key, bool fallback);
+// A side of a picture in pixels, 1 if there is none.
+int ReadEdge(JsonFields& fields, const char* key);
+// {"height": .., "width": ..} or [height, width], in pixels; the field must be there.
+void ReadHeightAndWidth(JsonFields& fields, const char* key, int& height, int& width);
 // `resample`, bicubic if there is none.
 ResizeFilter ReadFilter(JsonFields& fields);
 // One of the `supported` kinds of processors. Their implementations' names ("...Fast" in older versions,

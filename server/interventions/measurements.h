@@ -26,9 +26,9 @@ struct AttentionMap {
   std::vector<float> after;
 };
 
-// Bytes of a map's values over one image's grid, before and after.
+// Bytes of a map's values over one image's grid and thumbnail, before and after.
 inline int64_t MapBytes(const ImageLayout& image) {
-  return 2 * static_cast<int64_t>(sizeof(float)) * image.rows * image.cols;
+  return 2 * static_cast<int64_t>(sizeof(float)) * image.num_cells();
 }
 
 struct TokenEvidence {

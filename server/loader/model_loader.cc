@@ -16,7 +16,12 @@ absl::StatusOr<LoadedModel> LoadModel(const model::VisionLanguageModel::Options&
   const model::ModelConfig& c = loaded.model->config();
   ASSIGN_OR_RETURN(loaded.preprocessor,
                    chat::Preprocessor::Load(options.model_dir, std::move(image_processor),
-                                            {c.image_token_id, c.family->image_token}, c.decoder.vocab_size));
+                                            {.id = c.image_token_id,
+                                             .text = c.family->image_token,
+                                             .name = c.family->image_token_name,
+                                             .start_name = c.family->image_start_name,
+                                             .end_name = c.family->image_end_name},
+                                            c.decoder.vocab_size));
   return loaded;
 }
 

@@ -76,13 +76,14 @@ RopeConfig ReadRope(JsonFields& text, const Defaults& defaults, const DecoderCon
     c.mrope_section = ReadMropeSection(rope, decoder.head_dim);
     return c;
   }
-  const std::string type = rope.Choice(type_key, "default", {"default", "linear", "llama3"});
+  const std::string type = rope.Choice(type_key, "default", {"default", "dynamic", "linear", "llama3"});
   if (type == "default") return c;
 
   c.factor = Required(rope, "factor", 1e-6, 1e6);
   for (JsonFields* fields : {&rope, &text}) {
     if (fields->Has("partial_rotary_factor")) fields->Neutral("partial_rotary_factor", 1.0);
   }
+  if (type == "dynamic") return c;  // nothing changes up to max_position_embeddings, where the context ends
   if (type == "linear") {
     c.type = RopeConfig::Type::kLinear;
     return c;

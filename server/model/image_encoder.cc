@@ -11,21 +11,55 @@
 namespace varserve::model {
 namespace {
 
-class LlavaImageEncoder : public ImageEncoder {
+// A tower and a projector that see an image tile by tile; one tile is the whole image of most families.
+class TileEncoder : public ImageEncoder {
  public:
-  LlavaImageEncoder(const ModelConfig& config, const image::ImageShape& shape, WeightLoader& weights,
-                    const backend::LayerOps& ops, at::ScalarType dtype)
-      : tower_(config, shape.height, shape.width, weights, ops, dtype), projector_(config, weights, ops) {}
+  TileEncoder(const ModelConfig& config, const image::ImageShape& largest, WeightLoader& weights,
+              const backend::LayerOps& ops, at::ScalarType dtype)
+      : tower_(config, largest.height, largest.width, weights, ops, dtype),
+        projector_(config, weights, ops),
+        tile_(largest),
+        patch_size_(config.vision.patch_size),
+        merge_size_(config.vision.merge_size),
+        width_(config.decoder.hidden_size) {}
 
   at::Tensor Encode(const ProcessedImage& image) const override {
-    std::vector<float> pixels = image.Pixels();
-    return projector_.Forward(tower_.Forward(at::from_blob(pixels.data(), {3, image.height, image.width})));
+    std::vector<float> values = image.Pixels();
+    const at::Tensor pixels = at::from_blob(values.data(), {3, image.height, image.width});
+    std::vector<at::Tensor> tiles;
+    for (int64_t top = 0; top < image.height; top += tile_.height) {
+      const at::Tensor features = tower_.Forward(pixels.narrow(1, top, tile_.height));
+      tiles.push_back(projector_.Forward(Merged(features)));
+    }
+    return tiles.size() == 1 ? tiles.front() : at::cat(tiles);
   }
-  int64_t workspace_bytes() const override { return tower_.workspace_bytes(); }
+
+  int64_t workspace_bytes() const override {
+    // The tower works on one tile; before it there are all pixels, behind it all visual tokens, twice while
+    // they are put together.
+    const int64_t pixels = int64_t{3} * tile_.height * tile_.width;
+    const int64_t tokens = tile_.layout->num_visual_tokens();
+    const int64_t others = tile_.tiles > 1 ? tile_.tiles * pixels + 2 * tokens * width_ : 0;
+    return tower_.workspace_bytes() + static_cast<int64_t>(sizeof(float)) * others;
+  }
 
  private:
+  // The patches of each visual token beside each other, row by row. [patches, Cv] => [P, M M Cv]
+  at::Tensor Merged(const at::Tensor& features) const {
+    if (merge_size_ == 1) return features;
+    const int64_t rows = tile_.height / patch_size_ / merge_size_;
+    const int64_t cols = tile_.width / patch_size_ / merge_size_;
+    return features.view({rows, merge_size_, cols, merge_size_, -1})
+        .permute({0, 2, 1, 3, 4})
+        .reshape({rows * cols, -1});
+  }
+
   const VisionTower tower_;
   const Projector projector_;
+  const image::ImageShape tile_;
+  const int patch_size_;  // pixels
+  const int merge_size_;
+  const int64_t width_;  // of the decoder
 };
 
 }  // namespace
@@ -37,7 +71,8 @@ std::unique_ptr<const ImageEncoder> MakeImageEncoder(const ModelConfig& config,
   switch (config.vision.kind) {
     case VisionConfig::Kind::kClip:
     case VisionConfig::Kind::kDinov2:
-      return std::make_unique<const LlavaImageEncoder>(config, largest, weights, ops, activation_dtype);
+    case VisionConfig::Kind::kInternVit:
+      return std::make_unique<const TileEncoder>(config, largest, weights, ops, activation_dtype);
     case VisionConfig::Kind::kQwen2Vl:
     case VisionConfig::Kind::kQwen2_5Vl:
       return std::make_unique<const QwenVisionTower>(config, largest, weights, ops, activation_dtype);

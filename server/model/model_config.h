@@ -23,6 +23,7 @@ struct ModelConfig {
   std::vector<int> vision_feature_layers;
   bool drop_class_token = true;  // vision_feature_select_strategy "default"
   bool projector_bias = true;
+  bool projector_norm = false;  // a layer norm of the projector's input
   int32_t image_token_id = 0;
   std::string dtype;  // float32, float16, bfloat16; empty: that of the weights
   std::vector<int32_t> eos_token_ids;

@@ -1,4 +1,5 @@
-// multi_modal_projector: two linear layers with GELU between, from the vision tower's width to the decoder's.
+// multi_modal_projector: two linear layers with GELU between, from the width of the vision tower's features
+// to the decoder's. InternVL's norms the features first.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -17,8 +18,9 @@ class Projector {
 
  private:
   const backend::LayerOps& ops_;
-  backend::LinearWeights linear_1_;  // [C, Cv]
-  backend::LinearWeights linear_2_;  // [C, C]
+  at::Tensor norm_weight_, norm_bias_;  // [Cv] float32; undefined: none
+  backend::LinearWeights linear_1_;     // [C, Cv]
+  backend::LinearWeights linear_2_;     // [C, C]
 };
 
 }  // namespace varserve::model

@@ -61,6 +61,9 @@ const std::vector<PublishedDecoder>& PublishedDecoders() {
        11008,
        151936,
        {{318, 1819, 1874}, 20.0F, look_twice, "Qwen2.5-VL-3B"}},
+      {"qwen3", 4096, 36, 32, 8, 12288, 151936, {{233, 2276}, 20.0F, look_twice, "InternVL3.5-8B"}},
+      {"qwen3", 2560, 36, 32, 8, 9728, 151936, {{0, 4, 396}, 20.0F, look_twice, "InternVL3.5-4B"}},
+      {"qwen3", 1024, 28, 16, 8, 3072, 151936, {{13, 35}, 20.0F, look_twice, "InternVL3.5-1B"}},
   };
   return decoders;
 }

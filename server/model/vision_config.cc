@@ -37,11 +37,31 @@ const VisionConfig kDinov2 = {.kind = VisionConfig::Kind::kDinov2,
                               .patch_size = 14,
                               .layer_norm_eps = 1e-6,
                               .quick_gelu = false};
+const VisionConfig kInternVit = {.kind = VisionConfig::Kind::kInternVit,
+                                 .hidden_size = 1024,
+                                 .intermediate_size = 4096,
+                                 .num_hidden_layers = 24,
+                                 .num_attention_heads = 16,
+                                 .image_size = 448,
+                                 .patch_size = 14,
+                                 .layer_norm_eps = 1e-6,
+                                 .merge_size = 2};
 constexpr int kMaxMlpRatio = 64;
 constexpr int64_t kMostPatchPixels = 1 << 10;
 
 // The merger's and Qwen2-VL's norms, which no field describes.
 constexpr double kQwenNormEps = 1e-6;
+
+// One number, or two equal ones: height and width.
+int ReadSide(JsonFields& fields, const char* key, int fallback) {
+  const std::vector<int64_t> sides = fields.Ints(key, {fallback});
+  const bool square = sides.size() == 1 || (sides.size() == 2 && sides[0] == sides[1]);
+  if (!square || sides[0] < 1 || sides[0] > kMostOfAnything) {
+    fields.FailWithValue(key, "not one side, or height and width of a square");
+    return fallback;
+  }
+  return static_cast<int>(sides[0]);
+}
 
 void ReadWindows(JsonFields& fields, VisionConfig& c) {
   c.window_size = Dimension(fields, "window_size", 112);
@@ -64,6 +84,8 @@ const char* VisionConfig::name() const {
       return "clip";
     case Kind::kDinov2:
       return "dinov2";
+    case Kind::kInternVit:
+      return "intern_vit";
     case Kind::kQwen2Vl:
       return "qwen2_vl";
     case Kind::kQwen2_5Vl:
@@ -107,6 +129,37 @@ VisionConfig ReadQwenVisionConfig(JsonFields& config, VisionConfig::Kind kind, i
   if (c.hidden_size % c.num_attention_heads != 0 || c.hidden_size / c.num_attention_heads % 4 != 0) {
     fields.Fail(width_key, absl::StrCat("is ", c.hidden_size, ", which does not give ", c.num_attention_heads,
                                         " heads of a multiple of 4 dimensions"));
+  }
+  return c;
+}
+
+VisionConfig ReadInternVitConfig(JsonFields& config) {
+  JsonFields fields = config.Object("vision_config");
+  fields.Choice("model_type", "internvl_vision", {"internvl_vision"});
+  VisionConfig c = kInternVit;
+  c.hidden_size = Dimension(fields, "hidden_size", c.hidden_size);
+  c.intermediate_size = Dimension(fields, "intermediate_size", c.intermediate_size);
+  c.num_hidden_layers = Layers(fields, c.num_hidden_layers);
+  c.num_attention_heads = Dimension(fields, "num_attention_heads", c.num_attention_heads);
+  c.image_size = ReadSide(fields, "image_size", c.image_size);
+  c.patch_size = ReadSide(fields, "patch_size", c.patch_size);
+  c.layer_norm_eps = fields.Number("layer_norm_eps", c.layer_norm_eps, 0.0, 1.0);
+  c.quick_gelu = fields.Choice("hidden_act", "gelu", {"gelu", "quick_gelu"}) == "quick_gelu";
+  c.qkv_bias = fields.Bool("attention_bias", false);
+  c.qk_norm = fields.Bool("use_qk_norm", false);
+  c.rms_norm = fields.Choice("norm_type", "layer_norm", {"layer_norm", "rms_norm"}) == "rms_norm";
+  fields.Neutral("num_channels", 3);
+  fields.Neutral("use_absolute_position_embeddings", true);
+  fields.Neutral("use_mean_pooling", true);  // otherwise there is a last norm
+  RefuseWhatChangesLayers(fields);
+  RefuseQuantizedPart(fields);
+  config.Neutral("downsample_ratio", 1.0 / c.merge_size);
+  if (c.hidden_size % c.num_attention_heads != 0) {
+    fields.FailWithValue("hidden_size", "not a multiple of num_attention_heads");
+  }
+  if (c.image_size % (c.patch_size * c.merge_size) != 0) {
+    fields.FailWithValue("image_size", absl::StrCat("not a multiple of a visual token, ", c.merge_size, " x ",
+                                                    c.merge_size, " patches of ", c.patch_size, " pixels"));
   }
   return c;
 }

@@ -1,5 +1,5 @@
 // config.json's vision_config: the vision tower. Fields and defaults are those of CLIPVisionConfig,
-// Dinov2Config, Qwen2VLVisionConfig and Qwen2_5_VLVisionConfig. Plain data.
+// Dinov2Config, InternVLVisionConfig, Qwen2VLVisionConfig and Qwen2_5_VLVisionConfig. Plain data.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 namespace varserve::model {
 
 struct VisionConfig {
-  enum class Kind : uint8_t { kClip, kDinov2, kQwen2Vl, kQwen2_5Vl };
+  enum class Kind : uint8_t { kClip, kDinov2, kInternVit, kQwen2Vl, kQwen2_5Vl };
   Kind kind = Kind::kClip;
   int hidden_size = 0;
   int intermediate_size = 0;
@@ -20,10 +20,15 @@ struct VisionConfig {
   int patch_size = 0;  // pixels
   double layer_norm_eps = 0.0;
   bool quick_gelu = false;  // otherwise exact GELU
+  int merge_size = 1;       // patches of a visual token, down and across
+
+  // InternViT only.
+  bool qkv_bias = true;
+  bool qk_norm = false;   // RMS norms of q and k, over all heads together
+  bool rms_norm = false;  // otherwise layer norms
 
   // Qwen's towers only.
   int temporal_patch_size = 0;  // frames of a patch, all equal for a picture
-  int merge_size = 0;           // patches of a visual token, down and across
   double rope_theta = 0.0;
   int window_size = 0;                     // Qwen2.5-VL: pixels; 0: every layer attends to the whole picture
   std::vector<int> full_attention_layers;  // Qwen2.5-VL: those that do
@@ -33,6 +38,8 @@ struct VisionConfig {
 
 // `config` is all of config.json, and records errors. For CLIP and DINOv2.
 VisionConfig ReadVisionConfig(JsonFields& config);
+// For InternVL, with what all of config.json says about its visual tokens.
+VisionConfig ReadInternVitConfig(JsonFields& config);
 // For Qwen2-VL and Qwen2.5-VL; visual tokens have `width`, the decoder's.
 VisionConfig ReadQwenVisionConfig(JsonFields& config, VisionConfig::Kind kind, int width);
 

@@ -7,6 +7,12 @@
 #include "absl/strings/str_cat.h"
 
 namespace varserve::model {
+namespace {
+
+constexpr double kQkNormEps = 1e-6;  // which no field describes
+
+}  // namespace
+
 VisionTower::VisionTower(const ModelConfig& config, int image_height, int image_width, WeightLoader& weights,
                          const backend::LayerOps& ops, at::ScalarType activation_dtype)
     : config_(config.vision),
@@ -19,8 +25,10 @@ VisionTower::VisionTower(const ModelConfig& config, int image_height, int image_
   layers_.resize(*std::max_element(feature_layers_.begin(), feature_layers_.end()));
   if (config_.kind == VisionConfig::Kind::kClip) {
     LoadClip(weights);
-  } else {
+  } else if (config_.kind == VisionConfig::Kind::kDinov2) {
     LoadDinov2(weights);
+  } else {
+    LoadInternVit(weights);
   }
 }
 
@@ -99,6 +107,46 @@ void VisionTower::LoadDinov2(WeightLoader& weights) {
   position_embedding_ = positions.contiguous();
 }
 
+void VisionTower::LoadInternVit(WeightLoader& weights) {
+  const int64_t width = config_.hidden_size;
+  const int64_t inner = config_.intermediate_size;
+  const int64_t patch = config_.patch_size;
+  const int64_t positions = static_cast<int64_t>(rows_) * cols_ + 1;
+  const std::string root = "vision_tower.";
+  const at::Tensor patches =
+      weights.Load(root + "embeddings.patch_embeddings.projection.weight", {width, 3, patch, patch});
+  const at::Tensor patches_bias =
+      weights.LoadFloat(root + "embeddings.patch_embeddings.projection.bias", {width});
+  class_embedding_ = weights.LoadFloat(root + "embeddings.cls_token", {1, 1, width});
+  position_embedding_ = weights.LoadFloat(root + "embeddings.position_embeddings", {1, positions, width});
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const std::string at = absl::StrCat(root, "encoder.layer.", i, ".");
+    Layer& layer = layers_[i];
+    layer.norm1_weight = weights.LoadFloat(at + "layernorm_before.weight", {width});
+    layer.norm2_weight = weights.LoadFloat(at + "layernorm_after.weight", {width});
+    if (!config_.rms_norm) {
+      layer.norm1_bias = weights.LoadFloat(at + "layernorm_before.bias", {width});
+      layer.norm2_bias = weights.LoadFloat(at + "layernorm_after.bias", {width});
+    }
+    const std::string attention = at + "attention.";
+    layer.qkv = weights.LoadUnquantized({attention + "q_proj", attention + "k_proj", attention + "v_proj"},
+                                        width, width, config_.qkv_bias);
+    if (config_.qk_norm) {
+      layer.q_norm = weights.LoadFloat(attention + "q_norm.weight", {width});
+      layer.k_norm = weights.LoadFloat(attention + "k_norm.weight", {width});
+    }
+    layer.out = weights.LoadUnquantized({attention + "projection_layer"}, width, width);
+    layer.fc1 = weights.LoadUnquantized({at + "mlp.fc1"}, inner, width);
+    layer.fc2 = weights.LoadUnquantized({at + "mlp.fc2"}, width, inner);
+    layer.scale1 = weights.LoadFloat(at + "lambda_1", {width});
+    layer.scale2 = weights.LoadFloat(at + "lambda_2", {width});
+  }
+  if (!weights.status().ok()) return;
+  patch_embedding_ = ops_.Prepare(patches.flatten(1), patches_bias);
+  class_embedding_ = class_embedding_.view({1, width});
+  position_embedding_ = position_embedding_.squeeze(0);
+}
+
 at::Tensor VisionTower::Embed(const at::Tensor& pixels) const {
   const int64_t patch = config_.patch_size;
   const at::Tensor patches = pixels.to(patch_embedding_.weight.device(), /*non_blocking=*/true)
@@ -112,24 +160,43 @@ at::Tensor VisionTower::Embed(const at::Tensor& pixels) const {
 }
 
 at::Tensor VisionTower::Norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const {
+  if (!bias.defined()) return RmsNorm(x, weight, config_.layer_norm_eps);
   return at::layer_norm(x, {x.size(-1)}, weight.to(x.scalar_type()), bias.to(x.scalar_type()),
                         config_.layer_norm_eps);
+}
+
+at::Tensor VisionTower::RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) const {
+  at::Tensor out = at::empty_like(x);
+  ops_.RmsNorm(x, weight, eps, out);
+  return out;
 }
 
 at::Tensor VisionTower::Attend(const Layer& layer, const at::Tensor& x) const {
   const int64_t tokens = x.size(0);
   const int64_t heads = config_.num_attention_heads;
-  const at::Tensor qkv =
-      ops_.Linear(x, layer.qkv).view({tokens, 3, heads, -1}).permute({1, 2, 0, 3});  // [3, heads, T, D]
-  const at::Tensor out = at::scaled_dot_product_attention(qkv[0].unsqueeze(0), qkv[1].unsqueeze(0),
-                                                          qkv[2].unsqueeze(0));  // [1, heads, T, D]
+  const at::Tensor qkv = ops_.Linear(x, layer.qkv).view({tokens, 3, -1});  // [T, 3, Cv]
+  const auto of_heads = [&](int64_t part, const at::Tensor& norm) {        // => [1, heads, T, D]
+    at::Tensor all = qkv.select(1, part);
+    if (norm.defined()) all = RmsNorm(all.contiguous(), norm, kQkNormEps);
+    return all.view({1, tokens, heads, -1}).transpose(1, 2);
+  };
+  const at::Tensor out = at::scaled_dot_product_attention(
+      of_heads(0, layer.q_norm), of_heads(1, layer.k_norm), of_heads(2, at::Tensor()));  // [1, heads, T, D]
   return ops_.Linear(out.squeeze(0).transpose(0, 1).reshape({tokens, -1}), layer.out);
 }
 
 at::Tensor VisionTower::Forward(const at::Tensor& pixels) const {
   at::Tensor x = Embed(pixels);  // [T, Cv]
-  std::vector<at::Tensor> states = {x};
-  for (const Layer& layer : layers_) {
+  std::vector<at::Tensor> features(feature_layers_.size());
+  const auto keep = [&](size_t state) {  // a hidden state, where it is a feature
+    for (size_t i = 0; i < features.size(); ++i) {
+      if (static_cast<size_t>(feature_layers_[i]) != state) continue;
+      features[i] = drop_class_token_ ? x.narrow(0, 1, x.size(0) - 1) : x;
+    }
+  };
+  keep(0);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& layer = layers_[i];
     at::Tensor attended = Attend(layer, Norm(x, layer.norm1_weight, layer.norm1_bias));
     if (layer.scale1.defined()) attended = attended * layer.scale1.to(dtype_);
     x = x + attended;
@@ -138,21 +205,17 @@ at::Tensor VisionTower::Forward(const at::Tensor& pixels) const {
     at::Tensor outer = ops_.Linear(inner, layer.fc2);
     if (layer.scale2.defined()) outer = outer * layer.scale2.to(dtype_);
     x = x + outer;
-    states.push_back(x);
-  }
-  std::vector<at::Tensor> features;
-  for (const int index : feature_layers_) {
-    features.push_back(drop_class_token_ ? states[index].narrow(0, 1, states[index].size(0) - 1)
-                                         : states[index]);
+    keep(i + 1);
   }
   return at::cat(features, -1);
 }
 
 int64_t VisionTower::workspace_bytes() const {
-  // Hidden states of every layer are kept until the features are taken, and one layer's inner activations.
+  // The hidden states that are features, these beside each other, and one layer's activations.
   const int64_t tokens = static_cast<int64_t>(rows_) * cols_ + 1;
   return static_cast<int64_t>(sizeof(float)) * tokens *
-         (static_cast<int64_t>(config_.hidden_size) * (config_.num_hidden_layers + 8) +
+         (static_cast<int64_t>(config_.hidden_size) *
+              (2 * static_cast<int64_t>(feature_layers_.size()) + 10) +
           2 * static_cast<int64_t>(config_.intermediate_size));
 }
 

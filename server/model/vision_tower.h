@@ -1,5 +1,5 @@
-// The vision tower: a vision transformer, CLIP's or DINOv2's, up to the hidden states LLaVA takes its
-// features from.
+// The vision tower: a vision transformer, CLIP's, DINOv2's or InternViT, up to the hidden states that visual
+// tokens are made of.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -17,8 +17,9 @@ namespace varserve::model {
 // width.
 class VisionTower {
  public:
-  // For images of image_height x image_width pixels, both multiples of the patch size. CLIP needs its own
-  // image size; DINOv2's position embeddings are interpolated. Errors show in the loader's status.
+  // For images, or tiles of them, of image_height x image_width pixels, both multiples of the patch size.
+  // CLIP and InternViT need their own image size; DINOv2's position embeddings are interpolated. Errors show
+  // in the loader's status.
   VisionTower(const ModelConfig& config, int image_height, int image_width, WeightLoader& weights,
               const backend::LayerOps& ops, at::ScalarType activation_dtype);
 
@@ -32,17 +33,20 @@ class VisionTower {
 
  private:
   struct Layer {
-    at::Tensor norm1_weight, norm1_bias, norm2_weight, norm2_bias;  // [Cv] float32
+    at::Tensor norm1_weight, norm1_bias, norm2_weight, norm2_bias;  // [Cv] float32; no bias: RMS norms
     backend::LinearWeights qkv;                                     // [3 Cv, Cv]
+    at::Tensor q_norm, k_norm;                                      // [Cv] float32, some InternViT only
     backend::LinearWeights out, fc1, fc2;
-    at::Tensor scale1, scale2;  // [Cv] float32, DINOv2's layer scale; undefined for CLIP
+    at::Tensor scale1, scale2;  // [Cv] float32, layer scale; undefined for CLIP
   };
 
   void LoadClip(WeightLoader& weights);
   void LoadDinov2(WeightLoader& weights);
+  void LoadInternVit(WeightLoader& weights);
   at::Tensor Embed(const at::Tensor& pixels) const;                  // => [T, Cv]
   at::Tensor Attend(const Layer& layer, const at::Tensor& x) const;  // [T, Cv] => [T, Cv]
   at::Tensor Norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const;
+  at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) const;
 
   const VisionConfig config_;
   const std::vector<int> feature_layers_;

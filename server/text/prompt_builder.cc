@@ -55,16 +55,20 @@ bool StartsWithBos(const Tokenizer& tokenizer, const UnmarkedText& prompt_text) 
 }
 
 // Tokens that a prompt has in addition to those with placeholders.
-int64_t AddedTokens(absl::Span<const std::shared_ptr<const ProcessedImage>> images) {
+int64_t AddedTokens(const ImagePlaceholder& placeholder,
+                    absl::Span<const std::shared_ptr<const ProcessedImage>> images) {
   int64_t added = 0;
-  for (const std::shared_ptr<const ProcessedImage>& image : images) added += image->layout->size() - 1;
+  for (const std::shared_ptr<const ProcessedImage>& image : images) {
+    added += image->layout->size() + placeholder.num_tokens_around() - 1;
+  }
   return added;
 }
 
-// Replaces each placeholder by the tokens of an image's layout.
-absl::StatusOr<Prompt> PlaceImages(const std::vector<int32_t>& token_ids, int32_t placeholder,
+// Replaces each placeholder by the tokens of an image.
+absl::StatusOr<Prompt> PlaceImages(const std::vector<int32_t>& token_ids, const ImagePlaceholder& placeholder,
                                    absl::Span<const std::shared_ptr<const ProcessedImage>> images) {
-  const auto placed = static_cast<size_t>(std::count(token_ids.begin(), token_ids.end(), placeholder));
+  const auto placed =
+      static_cast<size_t>(std::count(token_ids.begin(), token_ids.end(), placeholder.token_id));
   if (placed != images.size()) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "images: the model's chat template places %d of the %d images of this conversation; send "
@@ -73,16 +77,18 @@ absl::StatusOr<Prompt> PlaceImages(const std::vector<int32_t>& token_ids, int32_
   }
   Prompt prompt;
   prompt.images.assign(images.begin(), images.end());
-  prompt.token_ids.reserve(token_ids.size() + AddedTokens(images));
+  prompt.token_ids.reserve(token_ids.size() + AddedTokens(placeholder, images));
   for (const int32_t id : token_ids) {
-    const int begin = prompt.size();
-    if (id != placeholder) {
+    if (id != placeholder.token_id) {
       prompt.token_ids.push_back(id);
       continue;
     }
+    if (placeholder.start_token) prompt.token_ids.push_back(*placeholder.start_token);
+    const int begin = prompt.size();
     const std::shared_ptr<const ImageLayout>& layout = images[prompt.spans.size()]->layout;
     prompt.token_ids.insert(prompt.token_ids.end(), layout->token_ids.begin(), layout->token_ids.end());
     prompt.spans.push_back({begin, prompt.size(), layout});
+    if (placeholder.end_token) prompt.token_ids.push_back(*placeholder.end_token);
   }
   return prompt;
 }
@@ -98,7 +104,7 @@ absl::Status TooLarge(absl::string_view field, size_t size, absl::string_view un
 
 absl::Status PromptBuilder::CheckText(absl::Span<const Message> messages, size_t num_images,
                                       int context) const {
-  const size_t image_tokens = num_images * placeholder_.least_tokens;
+  const size_t image_tokens = num_images * (placeholder_.least_tokens + placeholder_.num_tokens_around());
   const auto room = static_cast<size_t>(context);
   if (image_tokens >= room) return TooLarge("images", image_tokens, "visual tokens", room - 1, context);
 
@@ -125,13 +131,13 @@ absl::StatusOr<Prompt> PromptBuilder::Build(absl::Span<const Message> messages,
                                             absl::Span<const std::shared_ptr<const ProcessedImage>> images,
                                             int context) const {
   // Tokens before placeholders become images; one must be left to be generated.
-  const int64_t most_tokens = int64_t{context} - 1 - AddedTokens(images);
+  const int64_t most_tokens = int64_t{context} - 1 - AddedTokens(placeholder_, images);
   ASSIGN_OR_RETURN(const std::vector<int32_t> token_ids, TokenIds(messages, most_tokens));
   if (static_cast<int64_t>(token_ids.size()) > most_tokens) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "messages: the prompt leaves no room for an answer in the model's context of %d tokens", context));
   }
-  return PlaceImages(token_ids, placeholder_.token_id, images);
+  return PlaceImages(token_ids, placeholder_, images);
 }
 
 absl::StatusOr<std::vector<int32_t>> PromptBuilder::TokenIds(absl::Span<const Message> messages,

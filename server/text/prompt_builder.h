@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -18,10 +19,15 @@
 
 namespace varserve::text {
 
-// What the chat template writes for an image, and the fewest tokens that an image has in the prompt.
+// What the chat template writes for an image, and what the prompt has in its place: the tokens of the image's
+// layout, and text tokens before and after them, if there are such.
 struct ImagePlaceholder {
   int32_t token_id = 0;
-  int least_tokens = 0;
+  int least_tokens = 0;  // of a layout
+  std::optional<int32_t> start_token;
+  std::optional<int32_t> end_token;
+
+  int num_tokens_around() const { return (start_token ? 1 : 0) + (end_token ? 1 : 0); }
 };
 
 class PromptBuilder {

@@ -16,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "server/base/model_files.h"
 #include "server/image/clip_image_processor_config.h"
+#include "server/image/got_ocr2_image_processor.h"
 #include "server/image/qwen2_vl_image_processor.h"
 #include "server/model/model_config.h"
 
@@ -23,6 +24,8 @@ namespace {
 
 using varserve::ParseJsonObject;
 using varserve::image::ClipImageProcessorConfig;
+using varserve::image::GotOcr2ImageProcessor;
+using varserve::image::GotOcr2ImageProcessorConfig;
 using varserve::image::Qwen2VlImageProcessor;
 using varserve::image::Qwen2VlImageProcessorConfig;
 using varserve::model::DecoderConfig;
@@ -59,7 +62,7 @@ void CheckConfig(const ModelConfig& c) {
     const std::vector<int>& section = d.rope.mrope_section;
     Check(std::accumulate(section.begin(), section.end(), 0) == d.head_dim / 2);
   } else {
-    CheckSizes({v.image_size});
+    CheckSizes({v.image_size, v.merge_size});
     Check(!c.vision_feature_layers.empty());
   }
   for (const int layer : c.vision_feature_layers) Check(layer >= 0 && layer <= v.num_hidden_layers);
@@ -95,6 +98,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Check(processor->height() >= 1 && processor->width() >= 1);
   } else {
     CheckRefusal(processor.status());
+  }
+  if (const auto tiles = GotOcr2ImageProcessorConfig::Parse(files[2]); tiles.ok()) {
+    const GotOcr2ImageProcessor got_ocr2(*tiles, {.image_token = 0, .rows = 2, .cols = 2});
+    for (const int width : {1, 640, 100'000}) {
+      const auto plan = got_ocr2.MakePlan(width, 480, /*orientation=*/6);
+      Check(plan.ok() && plan->image_bytes > 0 && plan->bytes > plan->image_bytes);
+    }
+  } else {
+    CheckRefusal(tiles.status());
   }
   const auto qwen_config = Qwen2VlImageProcessorConfig::Parse(files[2]);
   if (!qwen_config.ok()) {

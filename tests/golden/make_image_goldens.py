@@ -20,6 +20,8 @@ import numpy as np
 import transformers
 from PIL import Image, ImageOps
 
+import tile_goldens
+
 ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
 
 
@@ -252,7 +254,12 @@ def main() -> None:
             pixels = qwen2_vl_pixels(config, open_picture(name, files[name]).convert("RGB")).astype("<f4")
             hashes.append({"file": name, "config": config, "sha256": hashlib.sha256(pixels.tobytes()).hexdigest()})
             hashes[-1] |= {"height": pixels.shape[1], "width": pixels.shape[2]}
-    goldens = {"configs": CONFIGS, "cases": cases, "hashes": hashes}
+    for config in tile_goldens.CONFIGS:
+        for name in [*QWEN2_VL_FILES, *tile_goldens.MORE_FILES]:
+            pixels = tile_goldens.pixels_of(config, open_picture(name, files[name])).astype("<f4")
+            hashes.append({"file": name, "config": config, "sha256": hashlib.sha256(pixels.tobytes()).hexdigest()})
+            hashes[-1] |= {"height": pixels.shape[1], "width": pixels.shape[2]}
+    goldens = {"configs": CONFIGS, "cases": cases, "hashes": hashes, "arrangements": tile_goldens.arrangements()}
     (out / "cases.json").write_text(json.dumps(goldens, indent=1) + "\n")
 
 

@@ -17,7 +17,7 @@ from transformers.modeling_outputs import ModelOutput
 import intervention_cases
 import model_specs
 from intervention_reference import ChangedDecoder
-from tiny_model import MODELS, build, image_size, load_spec, pixel_values
+from tiny_model import MODELS, build, image_size, load_spec, pixel_values, token_size
 from var_cases import ADJACENT_IMAGES, CASES, IMAGE_FIRST, ONE_IMAGE, SEPARATED_IMAGES, Case, Layout
 from var_reference import PAPER, Decoder, Prompt, VarSettings, generate
 from var_report import report_tensors
@@ -33,6 +33,8 @@ MODEL_LAYOUTS = {
     "qwen3": ONE_IMAGE,
     "qwen2_vl": SEPARATED_IMAGES,
     "qwen2_5_vl": SEPARATED_IMAGES,
+    "internvl": SEPARATED_IMAGES,
+    "internvl3_5": ADJACENT_IMAGES,
 }
 MODEL_TOKENS = 32
 VAR_TOKENS = 16
@@ -55,8 +57,7 @@ class Golden:
 def make_prompt(layout: Layout, spec: dict, seed: int) -> Prompt:
     """Text tokens are drawn by `seed`; the layout's items are explained in var_cases.py."""
     rng = random.Random(seed)
-    vision = spec["config"]["vision_config"]
-    token_size = vision["patch_size"] * vision.get("spatial_merge_size", 1)
+    side = token_size(spec["config"])
     class_token = spec["config"].get("vision_feature_select_strategy") == "full"
     input_ids, spans = [], []
     for item in layout:
@@ -65,7 +66,7 @@ def make_prompt(layout: Layout, spec: dict, seed: int) -> Prompt:
         elif item == ".":
             input_ids.append(rng.choice(model_specs.SINK_TOKENS[1:]))
         elif item == "image":
-            rows, cols = (side // token_size for side in image_size(spec, len(spans)))
+            rows, cols = (pixels // side for pixels in image_size(spec, len(spans)))
             num_visual = rows * cols + class_token
             spans.append([len(input_ids), len(input_ids) + num_visual, rows, cols])
             input_ids += [model_specs.IMAGE_TOKEN] * num_visual
@@ -86,6 +87,9 @@ class TinyModel:
         """The pictures as the model takes them."""
         pixels = [torch.from_numpy(p) for p in pixel_values(self.spec, len(prompt.spans))]
         vision = self.spec["config"]["vision_config"]
+        if self.spec["config"]["model_type"] == "internvl":
+            tiles = [picture.unflatten(1, (-1, picture.shape[2])).transpose(0, 1) for picture in pixels]
+            return {"pixel_values": torch.cat(tiles)}
         if "spatial_merge_size" not in vision:
             return {"pixel_values": torch.stack(pixels)}
         sizes = {"patch_size": vision["patch_size"], "merge_size": vision["spatial_merge_size"]}
@@ -105,6 +109,9 @@ class TinyModel:
         if not prompt.spans:
             return []
         output = self.model.get_image_features(**self.image_inputs(prompt), return_dict=True)
+        if self.spec["config"]["model_type"] == "internvl":  # of each tile
+            features = output.pooler_output.flatten(0, 1)
+            return [of_image.numpy() for of_image in features.split([end - begin for begin, end, *_ in prompt.spans])]
         return [features.numpy() for features in output.pooler_output]
 
     @torch.no_grad()

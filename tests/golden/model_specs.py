@@ -12,17 +12,18 @@ import tempfile
 from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForImageTextToText
 
+import internvl_specs
 import qwen2_vl_specs as qwen
 from qwen2_vl_specs import BOS, IMAGE_TOKEN
-from weight_names import Naming, hub_names, module_names, own_names, qwen2_vl_names
+from weight_names import Naming, hub_names, internvl_names, module_names, own_names, qwen2_vl_names
 
 # Text tokens with huge values in the sink dimensions, as BOS and punctuation have them in trained decoders.
 SINK_TOKENS = (BOS, 13, 28, 47, 66, 85, 104, 123, 142)
 
 # (pattern of the name, scale, offset); the first match counts.
 SCALES = (
-    (r"(norm\d*|ln_q)\.weight", 0.25, 1.0),
-    (r"lambda1", 0.25, 0.75),
+    (r"(norm\d*|ln_q|layernorm_before|layernorm_after)\.weight", 0.25, 1.0),
+    (r"lambda_?[12]", 0.25, 0.75),
     (r"bias", 0.125, 0.0),
     (r"embed_tokens", 0.5, 0.0),
     (r"lm_head", 0.5, 0.0),
@@ -277,6 +278,12 @@ def specs() -> dict[str, dict]:
         "qwen3": make_spec(qwen3, None, 28, {9: (32.0, -4.5), 42: (6.0, -6.0)}, 3.25),
         "qwen2_vl": make_spec(qwen.qwen2_vl(), qwen2_vl_names, qwen.IMAGES, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
         "qwen2_5_vl": make_spec(qwen.qwen2_5_vl(), own_names, qwen.IMAGES, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
+        "internvl": make_spec(
+            internvl_specs.internvl3(), internvl_names, internvl_specs.IMAGES, {17: (32.0, -8.0), 70: (6.0, -8.0)}, 4.0
+        ),
+        "internvl3_5": make_spec(
+            internvl_specs.internvl3_5(), own_names, internvl_specs.IMAGES, {17: (32.0, -8.0), 70: (6.0, -8.0)}, 4.0
+        ),
     }
 
 

@@ -18,7 +18,7 @@ def inverse_frequencies(config: PretrainedConfig) -> np.ndarray:
     """Of rotary embedding, [D / 2]: default or llama3 rope scaling."""
     rope = config.rope_parameters
     frequencies = rope["rope_theta"] ** (-np.arange(0, head_size(config), 2) / head_size(config))
-    if rope["rope_type"] == "default":
+    if rope["rope_type"] in ("default", "dynamic"):  # the second differs only beyond the context
         return frequencies
     if rope["rope_type"] != "llama3":
         raise ValueError(f"rope_type: {rope['rope_type']} is not known")

@@ -56,6 +56,14 @@ def image_size(spec: dict, image: int) -> tuple[int, int]:
     return height, width
 
 
+def token_size(config: dict) -> int:
+    """Pixels of a visual token, down and across."""
+    vision = config["vision_config"]
+    patch = vision["patch_size"]
+    merged = vision.get("spatial_merge_size", 1) / config.get("downsample_ratio", 1)
+    return int((patch[0] if isinstance(patch, list) else patch) * merged)
+
+
 def pixel_values(spec: dict, num_images: int) -> list[np.ndarray]:
     """[3, height, width] of each image; the first images are the same whatever their number."""
     shapes = [(3, *image_size(spec, image)) for image in range(num_images)]

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from var_reference import AUTHORS_CODE, PAPER, Generation, Prompt, VarSettings
 
 # "bos", "image", ".": a text token that is a sink, a number: so many text tokens.
@@ -32,6 +34,12 @@ def sinks_in_second_image_only(prompt: Prompt, settings: VarSettings, generation
     """In some layer, rows between the images see no visual sink though the prompt has one."""
     first, second = (generation.evidence.sinks[:, begin:end].any(axis=1) for begin, end, _, _ in prompt.spans)
     return (second & ~first).any()
+
+
+def sinks_in_two_images(prompt: Prompt, settings: VarSettings, generation: Generation) -> bool:
+    """In some layer, two images have sinks."""
+    found = [generation.evidence.sinks[:, begin:end].any(axis=1) for begin, end, _, _ in prompt.spans]
+    return (np.sum(found, axis=0) >= 2).any()
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,10 @@ CASES = (
     Case("mrope", "qwen2_vl", SEPARATED_IMAGES, {"rho": 0.5}, maps=True),
     Case("authors_mrope", "qwen2_vl", SEVERAL_TURNS, {"first_layer": 0}, AUTHORS_CODE, shows=()),
     Case("windows", "qwen2_5_vl", SEPARATED_IMAGES, {"rho": 0.5}, maps=True),
+    Case("tiles", "internvl", SEPARATED_IMAGES, {"rho": 0.5}, maps=True, shows=(mixed_heads, sinks_in_two_images)),
+    Case("authors_tiles", "internvl", SEPARATED_IMAGES, {"first_layer": 0}, AUTHORS_CODE, shows=(sinks_in_two_images,)),
+    Case("tiles_and_head_norms", "internvl3_5", ADJACENT_IMAGES, {"rho": 0.5}, maps=True, shows=()),
+    Case("authors_tiles_and_head_norms", "internvl3_5", SEVERAL_TURNS, {"first_layer": 0}, AUTHORS_CODE, shows=()),
     Case("two_images_p_one", "llama3_rope", SEPARATED_IMAGES, {"rho": 0.8, "p": 1.0}),
     Case("authors_adjacent_images", "llama3_rope", ADJACENT_IMAGES, {"rho": 0.8}, AUTHORS_CODE),
     Case(

@@ -24,6 +24,13 @@ def own_names(name: str) -> str:
     return name
 
 
+def internvl_names(name: str) -> str:
+    """As OpenGVLab/InternVL3-1B-hf was published."""
+    name = re.sub(r"^lm_head", "language_model.lm_head", name)
+    name = re.sub(r"^model\.language_model", "language_model.model", name)
+    return re.sub(r"^model\.", "", name)
+
+
 def qwen2_vl_names(name: str) -> str:
     """As Qwen/Qwen2-VL-2B-Instruct was published."""
     name = re.sub(r"^model\.language_model", "model", name)

@@ -192,7 +192,7 @@ def rope_variants(add: Add) -> None:
     rope("linear, part of each head", ["partial_rotary_factor"], rope_scaling={**LINEAR, "partial_rotary_factor": 0.5})
     rope("default, part of each head", partial_rotary_factor=0.5)
     rope("default with a factor", rope_scaling={"rope_type": "default", "factor": 2.0})
-    rope("dynamic", ["rope_scaling.type", "dynamic"], rope_scaling={"type": "dynamic", "factor": 2.0})
+    rope("dynamic", rope_scaling={"type": "dynamic", "factor": 2.0})
     rope("yarn", ["rope_scaling.rope_type", "yarn"], rope_scaling={"rope_type": "yarn", "factor": 2.0})
     short = {"short_factor": [1.0] * 8, "long_factor": [2.0] * 8, "original_max_position_embeddings": 64}
     rope("longrope", ["rope_scaling.type", "longrope"], rope_scaling={"type": "longrope", **short})

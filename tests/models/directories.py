@@ -39,10 +39,34 @@ QWEN_CHAT_TEMPLATE = """{%- if messages[0]['role'] != 'system' -%}
 {%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif -%}
 """
 QWEN_TOKENS = {150: "<|vision_start|>", 151: "<|vision_end|>", 158: "<|video_pad|>", IMAGE_TOKEN: "<|image_pad|>"}
+# As InternVL3's: the processor writes what is around a picture.
+INTERNVL_CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}{{ '<IMG_CONTEXT>\\n' }}"
+    "{% elif part['type'] == 'video' %}{{ '<video>\\n' }}"
+    "{% elif part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}"
+    "{{ '<|im_end|>\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+INTERNVL_NAMES = {
+    "start_image_token": "<img>",
+    "end_image_token": "</img>",
+    "video_token": "<video>",
+    "context_image_token": "<IMG_CONTEXT>",
+}
+INTERNVL_TOKENS = dict(zip((150, 151, 158, IMAGE_TOKEN), INTERNVL_NAMES.values(), strict=True))
 
 
-def is_qwen(spec: dict) -> bool:
-    return spec["config"]["model_type"].startswith("qwen2")
+def family(spec: dict) -> str:
+    """llava, qwen or internvl"""
+    model_type = spec["config"]["model_type"]
+    return "qwen" if model_type.startswith("qwen2") else model_type
+
+
+IMAGE_TOKENS = {"llava": {IMAGE_TOKEN: "<image>"}, "qwen": QWEN_TOKENS, "internvl": INTERNVL_TOKENS}
+CHAT_TEMPLATES = {"llava": CHAT_TEMPLATE, "qwen": QWEN_CHAT_TEMPLATE, "internvl": INTERNVL_CHAT_TEMPLATE}
 
 
 def tokenizer(image_tokens: dict[int, str]) -> dict:
@@ -64,16 +88,59 @@ def tokenizer(image_tokens: dict[int, str]) -> dict:
     }
 
 
+def internvl_files(config: dict) -> dict[str, dict]:
+    """As on the hub, with what says nothing."""
+    height, width = config["vision_config"]["image_size"]
+    return {
+        "preprocessor_config.json": {
+            "crop_size": None,
+            "crop_to_patches": False,
+            "data_format": "channels_first",
+            "default_to_square": True,
+            "do_center_crop": None,
+            "do_convert_rgb": True,
+            "do_normalize": True,
+            "do_rescale": True,
+            "do_resize": True,
+            "image_mean": [0.485, 0.456, 0.406],
+            "image_processor_type": "GotOcr2ImageProcessorFast",
+            "image_std": [0.229, 0.224, 0.225],
+            "max_patches": 6,
+            "min_patches": 1,
+            "processor_class": "InternVLProcessor",
+            "resample": 3,
+            "rescale_factor": 0.00392156862745098,
+            "size": {"height": height, "width": width},
+        },
+        "processor_config.json": {
+            "image_seq_length": config["image_seq_length"],
+            "processor_class": "InternVLProcessor",
+        },
+        "tokenizer_config.json": {
+            "bos_token": "<|im_start|>",
+            "eos_token": "<|im_end|>",
+            "extra_special_tokens": INTERNVL_NAMES,
+            **INTERNVL_NAMES,
+        },
+        "video_preprocessor_config.json": {
+            "size": {"height": height, "width": width},
+            "video_processor_type": "InternVLVideoProcessor",
+        },
+    }
+
+
 def base_files(spec: dict) -> dict[str, dict | str]:
     config = spec["config"]
     shared = {
         "config.json": config,
         "generation_config.json": {"bos_token_id": 1, "eos_token_id": 2},
-        "tokenizer.json": tokenizer(QWEN_TOKENS if is_qwen(spec) else {IMAGE_TOKEN: "<image>"}),
+        "tokenizer.json": tokenizer(IMAGE_TOKENS[family(spec)]),
         "tokenizer_config.json": {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"},
-        "chat_template.jinja": QWEN_CHAT_TEMPLATE if is_qwen(spec) else CHAT_TEMPLATE,
+        "chat_template.jinja": CHAT_TEMPLATES[family(spec)],
     }
-    if is_qwen(spec):
+    if family(spec) == "internvl":
+        return shared | internvl_files(config)
+    if family(spec) == "qwen":
         vision = config["vision_config"]
         return shared | {
             "preprocessor_config.json": {

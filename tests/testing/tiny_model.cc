@@ -162,7 +162,10 @@ TinyModel::Size TinyModel::image_size(int n) const {
 
 std::pair<int, int> TinyModel::image_grid(int n) const {
   const json& vision = spec_["config"]["vision_config"];
-  const int side = vision["patch_size"].get<int>() * vision.value("spatial_merge_size", 1);
+  const json& patch = vision["patch_size"];
+  const double merged =
+      vision.value("spatial_merge_size", 1) / spec_["config"].value("downsample_ratio", 1.0);
+  const int side = static_cast<int>((patch.is_array() ? patch[0] : patch).get<int>() * merged);
   return {image_size(n).height / side, image_size(n).width / side};
 }
 
@@ -173,8 +176,12 @@ image::ImageShape TinyModel::LargestImage() const {
     const Size size = image_size(static_cast<int>(n));
     if (size.height * size.width > largest.height * largest.width) largest = size;
   }
-  const int patches = largest.height * largest.width;  // more than there are
-  return {.height = largest.height, .width = largest.width, .layout = MakeLayout(patches, 1, patches)};
+  const int patches = largest.height * largest.width;                  // more than there are
+  const int tiles = has_tiles() ? largest.height / largest.width : 1;  // squares
+  return {.height = largest.height / tiles,
+          .width = largest.width,
+          .tiles = tiles,
+          .layout = MakeLayout(patches, 1, patches)};
 }
 
 std::shared_ptr<const ProcessedImage> TinyModel::Picture(int n) const {

@@ -41,7 +41,8 @@ class TinyModel {
 
   const std::string& dir() const { return dir_.path(); }
   const nlohmann::json& spec() const { return spec_; }
-  // Of the n-th picture, in pixels; they all are squares of one size, or differ.
+  // Of the n-th picture, in pixels; they all are squares of one size, or differ. InternVL's have square tiles
+  // below each other.
   struct Size {
     int height = 0;
     int width = 0;
@@ -66,6 +67,8 @@ class TinyModel {
                                            const std::vector<std::vector<int>>& spans) const;
 
  private:
+  bool has_tiles() const { return spec_["config"]["model_type"] == "internvl"; }
+
   const TempDir dir_;
   const nlohmann::json spec_;
   FileTensors weights_;

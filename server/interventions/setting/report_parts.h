@@ -7,13 +7,14 @@
 #include <cstdint>
 #include <vector>
 
+#include "server/base/image_layout.h"
 #include "server/interventions/measurements.h"
 #include "server/interventions/setting/setting.h"
 
 namespace varserve::interventions {
 
 inline constexpr size_t kFrameBytes = 6;        // maximum per message in a repeated field
-inline constexpr int64_t kMapFieldsBytes = 48;  // maximum for an AttentionMap without its values
+inline constexpr int64_t kMapFieldsBytes = 64;  // maximum for an AttentionMap without its values
 
 // Removes the last element if it does not fit the remaining `bytes`, and returns false.
 template <typename Message>
@@ -45,6 +46,20 @@ void AddTokens(const std::vector<Row>& rows, const ReportContext& context, size_
   }
 }
 
+// Writes the values of an image's visual tokens into the cells of its grid and of its thumbnail.
+inline void PlaceInCells(const float* values, const ImageLayout& layout,
+                         google::protobuf::RepeatedField<float>& grid,
+                         google::protobuf::RepeatedField<float>& thumbnail) {
+  grid.Resize(layout.num_grid_cells(), 0.0F);
+  thumbnail.Resize(layout.num_cells() - layout.num_grid_cells(), 0.0F);
+  for (int i = 0; i < layout.num_visual_tokens(); ++i) {
+    const int cell = layout.cells[i];
+    if (cell < 0) continue;
+    const bool in_grid = cell < layout.num_grid_cells();
+    (in_grid ? grid[cell] : thumbnail[cell - layout.num_grid_cells()]) = values[i];
+  }
+}
+
 // Adds the maps of each image, as many as fit the server's limit.
 template <typename Message>
 void AddMaps(const std::vector<AttentionMap>& maps, const ReportContext& context, Message& report) {
@@ -53,8 +68,6 @@ void AddMaps(const std::vector<AttentionMap>& maps, const ReportContext& context
     size_t first = 0;  // index in the map of the image's first visual token
     for (size_t i = 0; i < context.prompt.spans.size(); ++i) {
       const ImageLayout& layout = *context.prompt.spans[i].layout;
-      const size_t grid = first + layout.grid_begin();
-      first += layout.num_visual_tokens();
       bytes += MapBytes(layout) + kMapFieldsBytes;
       if (bytes > context.max_map_bytes) {
         report.set_maps_truncated(true);
@@ -65,10 +78,13 @@ void AddMaps(const std::vector<AttentionMap>& maps, const ReportContext& context
       message.set_image(static_cast<uint32_t>(i));
       message.set_rows(static_cast<uint32_t>(layout.rows));
       message.set_columns(static_cast<uint32_t>(layout.cols));
-      message.mutable_before()->Add(map.before.begin() + static_cast<ptrdiff_t>(grid),
-                                    map.before.begin() + static_cast<ptrdiff_t>(first));
-      message.mutable_after()->Add(map.after.begin() + static_cast<ptrdiff_t>(grid),
-                                   map.after.begin() + static_cast<ptrdiff_t>(first));
+      message.set_thumbnail_rows(static_cast<uint32_t>(layout.thumbnail_rows));
+      message.set_thumbnail_columns(static_cast<uint32_t>(layout.thumbnail_cols));
+      PlaceInCells(map.before.data() + first, layout, *message.mutable_before(),
+                   *message.mutable_thumbnail_before());
+      PlaceInCells(map.after.data() + first, layout, *message.mutable_after(),
+                   *message.mutable_thumbnail_after());
+      first += layout.num_visual_tokens();
     }
   }
 }

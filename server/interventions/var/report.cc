@@ -26,11 +26,15 @@ void CountSinks(const SequenceEvidence& evidence, int position, const SinkRule& 
   }
   if (!visual || sink.layers == 0) return;
   const ImageLayout& layout = *prompt.spans[visual->image].layout;
-  const int place = visual->index - layout.grid_begin();
+  int cell = layout.cells[visual->index];
+  if (cell < 0) return;  // a class token has no place in the image
   sink.image = visual->image;
-  sink.row = place / layout.cols;
-  sink.col = place % layout.cols;
-  if (place >= 0) report.visual_sinks.push_back(sink);  // a class token has no position in the grid
+  sink.in_thumbnail = cell >= layout.num_grid_cells();
+  if (sink.in_thumbnail) cell -= layout.num_grid_cells();
+  const int cols = sink.in_thumbnail ? layout.thumbnail_cols : layout.cols;
+  sink.row = cell / cols;
+  sink.col = cell % cols;
+  report.visual_sinks.push_back(sink);
 }
 
 }  // namespace

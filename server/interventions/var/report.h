@@ -22,6 +22,7 @@ struct VarReport final : Report {
   };
   struct VisualSink {
     int image = 0;
+    bool in_thumbnail = false;  // row and col are those of the thumbnail's grid
     int row = 0;
     int col = 0;
     int layers = 0;

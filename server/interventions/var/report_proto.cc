@@ -35,6 +35,7 @@ void AddVisualSinks(const VarReport& report, size_t& bytes, v1::VarReport& proto
     message.set_column(static_cast<uint32_t>(sink.col));
     message.set_layers(static_cast<uint32_t>(sink.layers));
     message.set_max_phi(sink.max_phi);
+    message.set_in_thumbnail(sink.in_thumbnail);
     if (!KeepLast(*proto.mutable_visual_sinks(), bytes)) return proto.set_visual_sinks_truncated(true);
   }
 }

@@ -18,9 +18,15 @@ struct ModelConfig;
 
 // Pure functions, thread-safe.
 struct Family {
-  const char* model_type;   // in config.json
-  const char* name;         // for messages
-  const char* image_token;  // that its processor writes for a picture if no file names another one
+  const char* model_type;  // in config.json
+  const char* name;        // for messages
+  const char*
+      image_token;  // that its processor writes for a picture if no file names another one; "": one must
+  // The image token's name in tokenizer_config.json, and those of the tokens that the processor writes around
+  // an image, "" where the chat template writes them itself.
+  const char* image_token_name = "image_token";
+  const char* image_start_name = "";
+  const char* image_end_name = "";
   // Reads decoder, vision tower, projector and image token out of config.json. Records errors in
   // `fields`.
   void (*read_config)(JsonFields& fields, ModelConfig& config);
@@ -43,5 +49,6 @@ std::string KnownFamilies();
 extern const Family kLlava;      // llava.cc
 extern const Family kQwen2Vl;    // qwen2_vl.cc
 extern const Family kQwen2_5Vl;  // qwen2_vl.cc
+extern const Family kInternVl;   // internvl.cc
 
 }  // namespace varserve::model

@@ -4,21 +4,18 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "nlohmann/json.hpp"
 #include "server/base/model_files.h"
 #include "server/base/status_macros.h"
 #include "server/image/clip_image_processor.h"
 #include "server/model/dimensions.h"
 #include "server/model/families/family.h"
+#include "server/model/families/llava_conventions.h"
 #include "server/model/model_config.h"
 
 namespace varserve::model {
 namespace {
-
-constexpr char kProcessorFile[] = "processor_config.json";
 
 std::vector<int> ReadFeatureLayers(JsonFields& fields, int num_hidden_layers) {
   constexpr char kKey[] = "vision_feature_layer";
@@ -60,22 +57,6 @@ void ReadConfig(JsonFields& fields, ModelConfig& c) {
   c.image_token_id = ReadImageToken(fields, c.decoder.vocab_size);
 }
 
-// Both generations of names: with "model." in front of everything, and with it inside language_model.
-std::string CanonicalWeightName(const std::string& stored) {
-  absl::string_view name = stored;
-  absl::ConsumePrefix(&name, "model.");
-  if (absl::ConsumePrefix(&name, "language_model.")) {
-    if (absl::StartsWith(name, "lm_head.")) return std::string(name);
-    absl::ConsumePrefix(&name, "model.");
-    return absl::StrCat("language_model.", name);
-  }
-  if (absl::ConsumePrefix(&name, "vision_tower.")) {
-    absl::ConsumePrefix(&name, "vision_model.");
-    return absl::StrCat("vision_tower.", name);
-  }
-  return std::string(name);
-}
-
 absl::StatusOr<ImageLayout> LayoutOf(const ModelConfig& config, int height, int width) {
   const VisionConfig& vision = config.vision;
   const std::string pictures = absl::StrCat("size, crop_size: the image processor makes pictures of ", height,
@@ -93,21 +74,6 @@ absl::StatusOr<ImageLayout> LayoutOf(const ModelConfig& config, int height, int 
   const int cols = width / vision.patch_size;
   const int tokens = rows * cols + (config.drop_class_token ? 0 : 1);
   return ImageLayout(std::vector<int32_t>(tokens, config.image_token_id), config.image_token_id, rows, cols);
-}
-
-// The first file that names a processor decides, as in transformers.
-absl::Status CheckProcessorClass(const std::filesystem::path& model_dir) {
-  constexpr char kKey[] = "processor_class";
-  for (const char* file : {kProcessorFile, "preprocessor_config.json", "tokenizer_config.json"}) {
-    const absl::StatusOr<nlohmann::json> json = ReadModelJson(model_dir, file);
-    if (absl::IsNotFound(json.status())) continue;
-    if (!json.ok()) return json.status();
-    JsonFields fields(*json, file, JsonFields::Null::kAbsent);
-    if (!fields.Has(kKey)) continue;
-    fields.Choice(kKey, "", {"LlavaProcessor"});
-    return fields.status();
-  }
-  return absl::OkStatus();
 }
 
 // transformers refuses every request with a picture if its processor makes another number of tokens.
@@ -140,7 +106,7 @@ absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> MakeImageProcessor(
   }
   ASSIGN_OR_RETURN(const auto processor, image::ClipImageProcessorConfig::Load(model_dir));
   ASSIGN_OR_RETURN(ImageLayout layout, LayoutOf(config, processor.height(), processor.width()));
-  RETURN_IF_ERROR(CheckProcessorClass(model_dir));
+  RETURN_IF_ERROR(CheckProcessorClass(model_dir, "LlavaProcessor"));
   RETURN_IF_ERROR(CheckNumTokens(model_dir, processor.height(), processor.width(), layout));
   return std::make_unique<const image::ClipImageProcessor>(
       processor, std::make_shared<const ImageLayout>(std::move(layout)));
@@ -152,7 +118,7 @@ const Family kLlava = {.model_type = "llava",
                        .name = "LLaVA",
                        .image_token = "<image>",
                        .read_config = ReadConfig,
-                       .canonical_weight_name = CanonicalWeightName,
+                       .canonical_weight_name = LlavaWeightName,
                        .image_processor = MakeImageProcessor};
 
 }  // namespace varserve::model

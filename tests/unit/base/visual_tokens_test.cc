@@ -21,14 +21,33 @@ TEST(ImageLayoutTest, CountsVisualTokensAcrossSeparators) {
   const auto layout = MakeSeparatedLayout(2, 3);
   EXPECT_EQ(layout->size(), 8);
   EXPECT_EQ(layout->num_visual_tokens(), 6);
-  EXPECT_EQ(layout->grid_begin(), 0);
+  EXPECT_THAT(layout->cells, ElementsAre(0, 1, 2, 3, 4, 5));
   ASSERT_EQ(layout->runs.size(), 2u);
   EXPECT_EQ(std::tuple(layout->runs[1].begin, layout->runs[1].end, layout->runs[1].index),
             std::tuple(4, 7, 3));
-  EXPECT_EQ(MakeLayout(5, 2, 2)->grid_begin(), 1) << "a class token comes before the grid";
+  EXPECT_THAT(MakeLayout(5, 2, 2)->cells, ElementsAre(-1, 0, 1, 2, 3))
+      << "a class token comes before the grid";
   const ImageLayout none({1, 2}, kImagePlaceholder, 0, 0);
   EXPECT_EQ(none.num_visual_tokens(), 0);
   EXPECT_THAT(none.runs, IsEmpty());
+}
+
+// 1 x 2 tiles of 2 x 2 visual tokens, and the thumbnail.
+TEST(ImageLayoutTest, TilesLieInTheirPlaces) {
+  const ImageLayout layout(std::vector<int32_t>(12, kImagePlaceholder), kImagePlaceholder,
+                           TileGrid{.down = 1, .across = 2, .rows = 2, .cols = 2, .thumbnail = true});
+  EXPECT_EQ(std::tuple(layout.rows, layout.cols, layout.thumbnail_rows, layout.thumbnail_cols),
+            std::tuple(2, 4, 2, 2));
+  EXPECT_THAT(layout.cells, ElementsAre(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 10, 11));
+  EXPECT_EQ(layout.num_cells(), 12);
+}
+
+// 2 x 1 tiles of 1 x 3, without a thumbnail.
+TEST(ImageLayoutTest, TilesBelowEachOtherAreOneGrid) {
+  const ImageLayout layout(std::vector<int32_t>(6, kImagePlaceholder), kImagePlaceholder,
+                           TileGrid{.down = 2, .across = 1, .rows = 1, .cols = 3});
+  EXPECT_EQ(std::tuple(layout.rows, layout.cols, layout.thumbnail_rows), std::tuple(2, 3, 0));
+  EXPECT_THAT(layout.cells, ElementsAre(0, 1, 2, 3, 4, 5));
 }
 
 // Text 0 and 1; an image at 2..9 with separators at 5 and 9; text 10; an image at 11..14; text 15.

@@ -197,6 +197,20 @@ TEST(ReportData, IsWhatThePageReads) {
   EXPECT_EQ(data["layers"][1]["cells"][0][1], 1);
 }
 
+TEST(ReportData, TheThumbnailHasItsOwnGrid) {
+  Explanation e = Sample();
+  e.started.mutable_image_regions(0)->set_thumbnail_rows(1);
+  e.started.mutable_image_regions(0)->set_thumbnail_columns(1);
+  e.bands[0].maps.Mutable(0)->add_thumbnail_before(0.125F);
+  e.sinks[0].sinks.Mutable(0)->set_in_thumbnail(true);
+  const nlohmann::json data = ReportData({}, e);
+  EXPECT_EQ(data["thumbnail"], nlohmann::json({{"rows", 1}, {"columns", 1}}));
+  EXPECT_EQ(data["bands"][0]["thumbnail_before"][0], (std::vector<int>{125000}));
+  EXPECT_TRUE(data["bands"][0]["thumbnail_after"][0].empty());
+  EXPECT_TRUE(data["layers"][1]["cells"].empty());
+  EXPECT_EQ(data["layers"][1]["thumbnail_cells"][0][1], 1);
+}
+
 TEST(ReportData, TheLastTokensTextComesFromTheStream) {
   Explanation e = Sample();
   e.on.mutable_usage()->set_generated_tokens(3);  // cut off: the third token was made, and has no row

@@ -1,7 +1,9 @@
 // Pictures of every odd kind against what transformers' image processors make of them (tests/golden).
 
+#include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
@@ -9,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "server/base/status_macros.h"
+#include "server/image/got_ocr2_image_processor.h"
 #include "server/image/image_decoder.h"
 #include "server/image/qwen2_vl_image_processor.h"
 #include "tests/testing/clip_image_processor.h"
@@ -25,6 +28,12 @@ const Json& Goldens() {
 }
 
 std::unique_ptr<const ImageProcessor> MakeProcessor(const Json& config) {
+  if (config["image_processor_type"] == "GotOcr2ImageProcessor") {
+    const auto parsed = GotOcr2ImageProcessorConfig::Parse(config);
+    EXPECT_TRUE(parsed.ok()) << parsed.status();
+    return std::make_unique<const GotOcr2ImageProcessor>(
+        *parsed, GotOcr2ImageProcessor::TileTokens{.image_token = 9, .rows = 2, .cols = 2});
+  }
   if (config["image_processor_type"] != "Qwen2VLImageProcessor") {
     return std::make_unique<const ClipImageProcessor>(varserve::testing::MakeClipProcessor(config));
   }
@@ -94,6 +103,19 @@ TEST(ImageGoldenTest, FloatPixelsAreBitForBitTransformers) {
     const Digest digest =
         Sha256({{reinterpret_cast<const char*>(pixels.data()), pixels.size() * sizeof(float)}});
     EXPECT_EQ(absl::BytesToHexString(BytesOf(digest)), golden["sha256"]) << golden["file"];
+  }
+}
+
+TEST(ImageGoldenTest, ArrangementsOfTilesAreTransformers) {
+  ASSERT_GE(Goldens()["arrangements"].size(), 100U);
+  for (const Json& golden : Goldens()["arrangements"]) {
+    const auto text = golden.get<std::string>();
+    int width, height, least, most, tile_width, tile_height, across, down;
+    ASSERT_EQ(std::sscanf(text.c_str(), "%dx%d in %d-%d of %dx%d: %dx%d", &width, &height, &least, &most,
+                          &tile_width, &tile_height, &across, &down),
+              8);
+    const TileArrangement tiles = ClosestTiles(width, height, tile_width, tile_height, least, most);
+    EXPECT_EQ(std::pair(tiles.across, tiles.down), std::pair(across, down)) << text;
   }
 }
 

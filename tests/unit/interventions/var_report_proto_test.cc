@@ -64,6 +64,26 @@ TEST_F(ReportConversionTest, TotalsAreAlwaysThere) {
   EXPECT_THAT(report.maps(), IsEmpty());
 }
 
+// Of an image of 1 x 2 tiles, each a token, the second image has none.
+TEST_F(ReportConversionTest, ThumbnailsHaveMapsOfTheirOwn) {
+  const std::vector<int32_t> tokens(3, testing::kImagePlaceholder);
+  const TileGrid tiles{.down = 2, .across = 1, .rows = 1, .cols = 1, .thumbnail = true};
+  const auto layout = std::make_shared<const ImageLayout>(tokens, testing::kImagePlaceholder, tiles);
+  prompt_.spans = {{.begin = 1, .end = 4, .layout = layout}, testing::MakeSpan(6, 7, 1, 1)};
+  report_.maps = {{.position = 9, .before = {1, 2, 3, 4}, .after = {11, 12, 13, 14}}};
+  report_.visual_sinks = {{.image = 0, .in_thumbnail = true, .layers = 1, .max_phi = 30.0F}};
+  const v1::VarReport report = Convert(v1::VAR_DETAIL_MAPS);
+  ASSERT_THAT(report.maps(), SizeIs(2));
+  EXPECT_EQ(report.maps(0).rows(), 2U);
+  EXPECT_THAT(report.maps(0).before(), ElementsAre(1, 2));
+  EXPECT_THAT(report.maps(0).after(), ElementsAre(11, 12));
+  EXPECT_THAT(report.maps(0).thumbnail_before(), ElementsAre(3));
+  EXPECT_THAT(report.maps(0).thumbnail_after(), ElementsAre(13));
+  EXPECT_THAT(report.maps(1).before(), ElementsAre(4));
+  EXPECT_THAT(report.maps(1).thumbnail_before(), IsEmpty());
+  EXPECT_TRUE(report.visual_sinks(0).in_thumbnail());
+}
+
 TEST_F(ReportConversionTest, LayersComeWithTheSinksPlaces) {
   const v1::VarReport report = Convert(v1::VAR_DETAIL_LAYERS);
   ASSERT_THAT(report.layers(), SizeIs(1));

@@ -38,6 +38,23 @@ constexpr char kQwen2_5Vl[] = R"({
                     "spatial_merge_size": 2, "spatial_patch_size": 14, "window_size": 112,
                     "fullatt_block_indexes": [7, 15, 23, 31], "tokens_per_second": 2, "temporal_patch_size": 2},
   "rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]}})";
+// As published for InternVL3-1B-hf.
+constexpr char kInternVl[] = R"({
+  "architectures": ["InternVLForConditionalGeneration"], "downsample_ratio": 0.5, "image_seq_length": 256,
+  "image_token_id": 151667, "model_type": "internvl", "projector_hidden_act": "gelu", "torch_dtype": "bfloat16",
+  "text_config": {"architectures": ["Qwen2ForCausalLM"], "bos_token_id": 151643, "eos_token_id": 151645,
+                  "hidden_act": "silu", "hidden_size": 896, "intermediate_size": 4864,
+                  "max_position_embeddings": 32768, "max_window_layers": 70, "model_type": "qwen2",
+                  "num_attention_heads": 14, "num_hidden_layers": 24, "num_key_value_heads": 2, "rms_norm_eps": 1e-06,
+                  "rope_scaling": {"factor": 2.0, "rope_type": "dynamic", "type": "dynamic"}, "rope_theta": 1000000.0,
+                  "sliding_window": null, "use_sliding_window": false, "vocab_size": 151674},
+  "vision_config": {"architectures": ["InternVisionModel"], "attention_bias": true, "hidden_act": "gelu",
+                    "hidden_size": 1024, "image_size": [448, 448], "intermediate_size": 4096,
+                    "layer_norm_eps": 1e-06, "layer_scale_init_value": 0.1, "model_type": "internvl_vision",
+                    "norm_type": "layer_norm", "num_attention_heads": 16, "num_channels": 3, "num_hidden_layers": 24,
+                    "patch_size": [14, 14], "use_absolute_position_embeddings": true, "use_mask_token": false,
+                    "use_mean_pooling": true, "use_qk_norm": false},
+  "vision_feature_layer": -1, "vision_feature_select_strategy": "default"})";
 constexpr char kQwen2Vl[] = R"({
   "architectures": ["Qwen2VLForConditionalGeneration"], "model_type": "qwen2_vl", "image_token_id": 151655,
   "hidden_act": "silu", "hidden_size": 1536, "intermediate_size": 8960, "max_position_embeddings": 32768,
@@ -208,6 +225,26 @@ TEST(ModelConfigTest, Qwen2VlAsPublished) {
   EXPECT_EQ(c->vision.intermediate_size, 5120);
   EXPECT_EQ(c->vision.window_size, 0);
   EXPECT_TRUE(c->vision.quick_gelu);
+}
+
+TEST(ModelConfigTest, InternVlAsPublished) {
+  const auto c = Load(kInternVl);
+  ASSERT_TRUE(c.ok()) << c.status();
+  EXPECT_EQ(c->decoder.model_type, "qwen2");
+  EXPECT_EQ(c->decoder.head_dim, 64);
+  EXPECT_EQ(c->decoder.rope.type, RopeConfig::Type::kDefault);  // dynamic, which changes nothing here
+  EXPECT_EQ(c->decoder.rope.theta, 1e6);
+  EXPECT_TRUE(c->decoder.tie_word_embeddings);  // unless another lm_head is stored
+  EXPECT_EQ(c->vision.kind, VisionConfig::Kind::kInternVit);
+  EXPECT_EQ(c->vision.image_size, 448);
+  EXPECT_EQ(c->vision.patch_size, 14);
+  EXPECT_EQ(c->vision.merge_size, 2);
+  EXPECT_TRUE(c->vision.qkv_bias);
+  EXPECT_FALSE(c->vision.qk_norm);
+  EXPECT_FALSE(c->vision.quick_gelu);
+  EXPECT_THAT(c->vision_feature_layers, ElementsAre(24));
+  EXPECT_TRUE(c->projector_norm);
+  EXPECT_EQ(c->image_token_id, 151667);
 }
 
 }  // namespace

@@ -50,8 +50,10 @@ TEST(VarProfileTest, OtherDecodersHaveNone) {
 absl::StatusOr<ModelConfig> Load(const PublishedDecoder& d, int vocab_size) {
   const testing::TempDir dir;
   dir.Write("generation_config.json", R"({"eos_token_id": 2})");
-  const bool llava = d.model_type == std::string("llama");
-  const std::string family = llava ? "llava" : std::string(absl::StripSuffix(d.model_type, "_text"));
+  const std::string type(d.model_type);
+  const std::string family = type == "llama"   ? "llava"
+                             : type == "qwen3" ? "internvl"
+                                               : std::string(absl::StripSuffix(type, "_text"));
   const char* const out_key = family == "qwen2_vl" ? "hidden_size" : "out_hidden_size";
   nlohmann::json config = {{"model_type", family},
                            {"image_token_id", vocab_size - 1},
@@ -63,7 +65,7 @@ absl::StatusOr<ModelConfig> Load(const PublishedDecoder& d, int vocab_size) {
                              {"num_key_value_heads", d.num_key_value_heads},
                              {"intermediate_size", d.intermediate_size},
                              {"vocab_size", vocab_size}}}};
-  if (!llava) config["vision_config"][out_key] = d.hidden_size;
+  if (family != type && absl::StartsWith(family, "qwen")) config["vision_config"][out_key] = d.hidden_size;
   dir.Write("config.json", config.dump());
   return ModelConfig::Load(dir.path());
 }

@@ -66,6 +66,27 @@ TEST_P(PromptBuilderTest, GivesEveryImageItsVisualTokens) {
   EXPECT_EQ(std::count(prompt->token_ids.begin(), prompt->token_ids.end(), image_token_id_), 21);
 }
 
+// Of families whose template writes only the placeholder.
+TEST_P(PromptBuilderTest, PutsTokensAroundImages) {
+  builder_ = std::make_unique<PromptBuilder>(
+      &tokenizer_, template_.back().get(),
+      ImagePlaceholder{.token_id = image_token_id_, .least_tokens = 7, .start_token = 10, .end_token = 11},
+      vocabulary_);
+  const std::vector<Message> messages = {{Role::kUser, {ImagePart(), "one", ImagePart()}}};
+  const absl::StatusOr<Prompt> prompt = Build(messages, 2);
+  ASSERT_TRUE(prompt.ok()) << prompt.status();
+  ASSERT_EQ(prompt->spans.size(), 2u);
+  for (const ImageSpan& span : prompt->spans) {
+    EXPECT_EQ(span.end - span.begin, 7);
+    EXPECT_EQ(prompt->token_ids[span.begin - 1], 10);
+    EXPECT_EQ(prompt->token_ids[span.end], 11);
+  }
+  EXPECT_TRUE(Build(messages, 2, prompt->size() + 1).ok());
+  EXPECT_FALSE(Build(messages, 2, prompt->size()).ok());  // no room for an answer
+  EXPECT_TRUE(builder_->CheckText(messages, 2, 20).ok());
+  EXPECT_FALSE(builder_->CheckText(messages, 2, 18).ok());  // two images of nine tokens
+}
+
 TEST_P(PromptBuilderTest, PlaceholdersMustMatchImages) {
   const std::vector<Message> messages = {{Role::kUser, {ImagePart(), "text"}}};
   EXPECT_TRUE(Build(messages, 1).ok());

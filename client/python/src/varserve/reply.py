@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Generic, TypeVar
 
 from varserve.errors import InternalError, InvalidArgumentError
@@ -51,6 +51,8 @@ class ImageRegion:
     bottom: float
     rows: int
     columns: int
+    thumbnail_rows: int = 0  # of the second grid that an image of several tiles has
+    thumbnail_columns: int = 0
 
 
 @dataclass(frozen=True)
@@ -171,8 +173,7 @@ def _started(message: pb.Started) -> Started:
         var=Var.from_proto(message.var),
         intervention=from_proto(message.intervention),
         image_regions=tuple(
-            ImageRegion(one.left, one.top, one.right, one.bottom, one.rows, one.columns)
-            for one in message.image_regions
+            ImageRegion(*(getattr(one, field.name) for field in fields(ImageRegion))) for one in message.image_regions
         ),
     )
 

@@ -41,6 +41,7 @@ class VisualSink:
     column: int
     layers: int  # number of layers in which it is a sink
     max_phi: float
+    in_thumbnail: bool = False  # row and column are those of the image's thumbnail
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,9 @@ class ImageMaps:
     positions: npt.NDArray[np.int64]  # [T]: the tokens, as in TokenReport
     before: npt.NDArray[np.float32]  # [T, rows, columns]
     after: npt.NDArray[np.float32]  # [T, rows, columns]
+    # The same over the image's thumbnail, [T, thumbnail rows, thumbnail columns]; [T, 0, 0] without one.
+    thumbnail_before: npt.NDArray[np.float32]
+    thumbnail_after: npt.NDArray[np.float32]
 
     @property
     def change(self) -> npt.NDArray[np.float32]:
@@ -196,11 +200,17 @@ def _maps(messages: Iterable[var_pb2.AttentionMap]) -> tuple[ImageMaps, ...]:
         ImageMaps(
             image,
             np.array([one.position for one in maps]),
-            np.array([one.before for one in maps], np.float32).reshape(-1, maps[0].rows, maps[0].columns),
-            np.array([one.after for one in maps], np.float32).reshape(-1, maps[0].rows, maps[0].columns),
+            _grids([one.before for one in maps], maps[0].rows, maps[0].columns),
+            _grids([one.after for one in maps], maps[0].rows, maps[0].columns),
+            _grids([one.thumbnail_before for one in maps], maps[0].thumbnail_rows, maps[0].thumbnail_columns),
+            _grids([one.thumbnail_after for one in maps], maps[0].thumbnail_rows, maps[0].thumbnail_columns),
         )
         for image, maps in sorted(by_image.items())
     )
+
+
+def _grids(values: Sequence[Any], rows: int, columns: int) -> npt.NDArray[np.float32]:
+    return np.array(values, np.float32).reshape(len(values), rows, columns)
 
 
 def _frame(kind: type[Any], rows: Sequence[Any], index: str | None = None) -> pd.DataFrame:

@@ -34,6 +34,7 @@ def report_data(question: PictureQuestion, evidence: Evidence) -> Json:
         "image": f"data:{media_type(question.image)};base64,{image}",
         "question": question.question,
         "grid": {"rows": region.rows, "columns": region.columns},
+        "thumbnail": {"rows": region.thumbnail_rows, "columns": region.thumbnail_columns},
         "region": {name: getattr(region, name) for name in ("left", "top", "right", "bottom")},
         "prompt_tokens": evidence.started.prompt_tokens,
         "visual_tokens": evidence.started.visual_tokens,
@@ -103,8 +104,9 @@ def _band(band: Any) -> Json:  # noqa: ANN401
     return {
         "first": band.first_layer,
         "last": band.last_layer,
-        "before": [_millionths(one.before) for one in band.maps],
-        "after": [_millionths(one.after) for one in band.maps],
+    } | {
+        name: [_millionths(getattr(one, name)) for one in band.maps]
+        for name in ("before", "after", "thumbnail_before", "thumbnail_after")
     }
 
 
@@ -118,5 +120,10 @@ def _layer(report: var_pb2.LayerReport, sinks: Iterable[var_pb2.VisualSink]) -> 
         "layer": report.layer,
         "visual_sinks": report.visual_sink_tokens,
         "text_sinks": report.text_sink_tokens,
-        "cells": [[sink.row, sink.column, sink.max_phi] for sink in sinks],
+        "cells": _cells(sinks, in_thumbnail=False),
+        "thumbnail_cells": _cells(sinks, in_thumbnail=True),
     }
+
+
+def _cells(sinks: Iterable[var_pb2.VisualSink], *, in_thumbnail: bool) -> list[list[float]]:
+    return [[sink.row, sink.column, sink.max_phi] for sink in sinks if sink.in_thumbnail == in_thumbnail]
