@@ -33,7 +33,7 @@ PRESETS = {
 }
 
 
-OTHERS = ("pai", "vaf", "spin")  # interventions instead of VAR
+OTHERS = ("pai", "vaf", "spin", "vcd", "icd", "m3id")  # interventions instead of VAR
 
 Message = pb.AnswerRequest | pb.CaptionRequest | pb.GenerateRequest | pb.CompareRequest
 
