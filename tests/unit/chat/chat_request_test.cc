@@ -71,7 +71,8 @@ TEST(ChatRequestTest, AnswerPutsItsPicturesBeforeTheQuestion) {
   ASSERT_EQ(chat->messages[0].parts.size(), 3U);
   EXPECT_TRUE(std::holds_alternative<ImagePart>(chat->messages[0].parts[1]));
   EXPECT_EQ(std::get<std::string>(chat->messages[0].parts[2]), "What?");
-  EXPECT_THAT(chat->settings, ElementsAre(FieldsAre("var", &request.var())));
+  EXPECT_THAT(chat->settings,
+              ElementsAre(FieldsAre(FieldsAre("var", &request.var()), FieldsAre("", nullptr))));
   EXPECT_EQ(chat->options_field, "options");
   EXPECT_EQ(chat->options, &request.options());
 }

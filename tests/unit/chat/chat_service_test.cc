@@ -105,7 +105,11 @@ class ChatServiceTest : public ::testing::Test {
     auto model = std::make_shared<ServingModel>();
     model->engine = &engine_;
     model->preprocessor = preprocessor_.get();
-    model->description.mutable_limits()->set_max_tokens(100);
+    v1::Model::Limits& limits = *model->description.mutable_limits();
+    limits.set_max_tokens(100);
+    limits.set_max_images(1);
+    limits.set_max_image_bytes(1 << 20);
+    limits.set_max_image_pixels(1 << 20);
     model->description.mutable_decoder()->set_context(static_cast<uint32_t>(runner_.facts().context));
     model->description.mutable_decoder()->set_vocabulary(64);
     model->intervention_defaults.var = {.profile_tau = 20.0F, .num_layers = runner_.facts().num_layers};
