@@ -133,7 +133,11 @@ absl::Status SetField(absl::string_view name, absl::string_view text, Message& m
     }
     case FieldDescriptor::CPPTYPE_STRING:
       if (!IsUtf8(text)) return Invalid(name, Printable(text), "UTF-8");
-      reflection.AddString(&message, field, std::string(text));  // the one string option, stop, is repeated
+      if (field->is_repeated()) {
+        reflection.AddString(&message, field, std::string(text));
+      } else {
+        reflection.SetString(&message, field, std::string(text));
+      }
       return absl::OkStatus();
     default:
       return absl::InvalidArgumentError(absl::StrCat(name, ": cannot be set from text"));

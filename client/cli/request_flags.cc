@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -64,7 +65,8 @@ absl::Status VarFlags::Check(bool json) const {
 InterventionFlags::InterventionFlags(CLI::App& app) : var_(app, VarFlags::Mode::kFlag) {
   app.add_option("--intervention", other_,
                  absl::StrCat("Another method than VAR (", OtherMethods(),
-                              "), then fields of its options: pai,alpha=0.3,detail=tokens"))
+                              "), then fields of its options: pai,alpha=0.3,detail=tokens; a contrast (",
+                              ContrastMethods(), ") may follow after a plus: on,rho=0.5+vcd"))
       ->type_name("METHOD,KEY=VALUE,...")
       ->group("Other interventions");
 }
@@ -102,6 +104,14 @@ absl::Status CheckEffect(const v1::VarOptions& options, absl::string_view modes,
               : invalid("detail", "maps need --json; varserve explain draws them on a page");
 }
 
+std::string ContrastMethods() {
+  std::vector<std::string> names;
+  const google::protobuf::OneofDescriptor& contrasts =
+      *v1::Intervention::descriptor()->FindOneofByName("contrast");
+  for (int i = 0; i < contrasts.field_count(); ++i) names.push_back(contrasts.field(i)->name());
+  return absl::StrJoin(names, ", ");
+}
+
 std::string OtherMethods() {
   std::vector<std::string> names;
   const google::protobuf::Descriptor& methods = *v1::Intervention::descriptor();
@@ -112,7 +122,9 @@ std::string OtherMethods() {
   return absl::StrJoin(names, ", ");
 }
 
-absl::StatusOr<v1::Intervention> ParseSetting(absl::string_view text) {
+namespace {
+
+absl::StatusOr<v1::Intervention> ParseMethod(absl::string_view text) {
   v1::Intervention intervention;
   const std::vector<absl::string_view> items = absl::StrSplit(text, ',');
   const auto* method = v1::Intervention::descriptor()->FindFieldByName(std::string(items.front()));
@@ -128,6 +140,27 @@ absl::StatusOr<v1::Intervention> ParseSetting(absl::string_view text) {
         absl::StrSplit(items[i], absl::MaxSplits('=', 1));
     if (absl::Status status = SetField(pair.first, pair.second, options); !status.ok()) return status;
   }
+  return intervention;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::Intervention> ParseSetting(absl::string_view text) {
+  // A number may have a plus, but not before a letter.
+  size_t plus = text.find('+');
+  while (plus != absl::string_view::npos &&
+         (plus + 1 == text.size() || !absl::ascii_isalpha(static_cast<unsigned char>(text[plus + 1]))))
+    plus = text.find('+', plus + 1);
+  absl::StatusOr<v1::Intervention> intervention = ParseMethod(text.substr(0, plus));
+  if (!intervention.ok() || plus == absl::string_view::npos) return intervention;
+  absl::StatusOr<v1::Intervention> contrast = ParseMethod(text.substr(plus + 1));
+  if (!contrast.ok()) return contrast;
+  if (contrast->contrast_case() == v1::Intervention::CONTRAST_NOT_SET ||
+      intervention->contrast_case() != v1::Intervention::CONTRAST_NOT_SET) {
+    return absl::InvalidArgumentError(absl::StrCat("a plus: goes before a contrast (", ContrastMethods(),
+                                                   "), and after a method that changes attention"));
+  }
+  intervention->MergeFrom(*contrast);
   return intervention;
 }
 

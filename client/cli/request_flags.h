@@ -66,10 +66,13 @@ absl::Status CheckEffect(const v1::VarOptions& options, absl::string_view modes,
 // name.
 absl::StatusOr<v1::VarOptions> ParseVarSetting(absl::string_view text);
 
-// The same, or "pai,alpha=0.3": another method of Intervention, and fields of its options.
+// The same, or "pai,alpha=0.3": another method of Intervention, and fields of its options. A contrast may
+// follow one that changes attention: "on,rho=0.5+vcd,alpha=1".
 absl::StatusOr<v1::Intervention> ParseSetting(absl::string_view text);
 
-// What takes the place of METHOD in ParseSetting: "pai, vaf, spin".
+// What takes the place of METHOD in ParseSetting: "pai, vaf, spin, vcd, icd, m3id"; and those of them that
+// may follow after a plus.
 std::string OtherMethods();
+std::string ContrastMethods();
 
 }  // namespace varserve::cli

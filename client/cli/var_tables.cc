@@ -113,20 +113,39 @@ ReportTables FormatIntervention(const v1::InterventionReport& report) {
   return tables;
 }
 
-}  // namespace
+std::string FormatContrast(const v1::ContrastReport& report) {
+  return FormatTable(
+      {{"sibling's prompt", absl::StrFormat("%d tokens, %d cached", report.sibling_prompt_tokens(),
+                                            report.sibling_cached_tokens())},
+       {"contrasted tokens", absl::StrCat(report.contrasted_tokens(), " of ", report.tokens())},
+       {"changed tokens", absl::StrCat(report.changed_tokens())},
+       {"plausible tokens", Number(report.plausible_tokens())}});
+}
 
-ReportTables FormatReport(const v1::Finished& finished) {
+ReportTables FormatAttention(const v1::Finished& finished) {
   if (finished.has_intervention_report()) return FormatIntervention(finished.intervention_report());
   if (!finished.has_var_report()) return {};
   const v1::VarReport& report = finished.var_report();
   return {FormatTotals(report), FormatLayers(report), FormatTokens(report)};
 }
 
+}  // namespace
+
+ReportTables FormatReport(const v1::Finished& finished) {
+  ReportTables tables = FormatAttention(finished);
+  if (finished.has_contrast_report())
+    absl::StrAppend(&tables.totals, FormatContrast(finished.contrast_report()));
+  return tables;
+}
+
 std::string FormatComparison(const std::vector<ComparedAnswer>& answers) {
   const bool others = std::any_of(answers.begin(), answers.end(), [](const ComparedAnswer& answer) {
     return answer.finished.has_intervention_report();
   });
-  std::vector<Row> rows(others ? 12 : 11);
+  const bool contrasts = std::any_of(answers.begin(), answers.end(), [](const ComparedAnswer& answer) {
+    return answer.finished.has_contrast_report();
+  });
+  std::vector<Row> rows(11);
   rows[0] = {"setting"};
   rows[1] = {"answer"};
   rows[2] = {"generated tokens"};
@@ -138,7 +157,8 @@ std::string FormatComparison(const std::vector<ComparedAnswer>& answers) {
   rows[8] = {"redistributed attention"};
   rows[9] = {"visual attention before"};
   rows[10] = {"visual attention after"};
-  if (others) rows[11] = {"changed heads"};
+  Row changed_heads = {"changed heads"};
+  Row changed_tokens = {"changed tokens"};
   for (const ComparedAnswer& answer : answers) {
     const v1::VarReport& report = answer.finished.var_report();
     const auto measured = [&](const std::string& text) {
@@ -159,8 +179,13 @@ std::string FormatComparison(const std::vector<ComparedAnswer>& answers) {
                             : measured(Percent(report.visual_attention_before())));
     rows[10].push_back(other ? Percent(other_report.visual_attention_after())
                              : measured(Percent(report.visual_attention_after())));
-    if (others) rows[11].push_back(other ? Percent(other_report.changed_head_ratio()) : "-");
+    changed_heads.push_back(other ? Percent(other_report.changed_head_ratio()) : "-");
+    changed_tokens.push_back(answer.finished.has_contrast_report()
+                                 ? absl::StrCat(answer.finished.contrast_report().changed_tokens())
+                                 : "-");
   }
+  if (others) rows.push_back(changed_heads);
+  if (contrasts) rows.push_back(changed_tokens);
   return FormatTable(rows);
 }
 

@@ -18,7 +18,7 @@ CompareCommand::CompareCommand(CLI::App& program)
           absl::StrCat("VAR off, observe or on, then fields of VarOptions: on,rho=0.5,first_layer=4; or "
                        "another method (",
                        OtherMethods(),
-                       "), then its: pai,alpha=0.3. "
+                       "), then its: pai,alpha=0.3; or both: on+vcd,alpha=0.5. "
                        "Can be given up to 8 times. Default: off and on"))
       ->type_name("MODE,KEY=VALUE,...")
       ->allow_extra_args(false)
@@ -37,7 +37,9 @@ absl::Status CompareCommand::Prepare() {
       return absl::InvalidArgumentError(absl::StrCat("--setting ", setting, ": ", status.message()));
     *request_.add_interventions() = *std::move(options);
   }
-  const auto is_var = [](const v1::Intervention& setting) { return setting.has_var(); };
+  const auto is_var = [](const v1::Intervention& setting) {
+    return setting.has_var() && setting.contrast_case() == v1::Intervention::CONTRAST_NOT_SET;
+  };
   if (std::all_of(request_.interventions().begin(), request_.interventions().end(), is_var)) {
     // The field that every server knows.
     for (const v1::Intervention& setting : request_.interventions()) *request_.add_settings() = setting.var();

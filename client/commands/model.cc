@@ -23,9 +23,9 @@ std::string FormatVarProfile(const v1::Model& model) {
 std::string FormatInterventions(const v1::Model& model) {
   std::vector<std::string> names;
   for (const v1::Intervention& intervention : model.interventions()) {
-    const auto* method = intervention.GetReflection()->GetOneofFieldDescriptor(
-        intervention, v1::Intervention::descriptor()->oneof_decl(0));
-    if (method != nullptr) names.push_back(method->name());
+    std::vector<const google::protobuf::FieldDescriptor*> methods;
+    intervention.GetReflection()->ListFields(intervention, &methods);
+    for (const google::protobuf::FieldDescriptor* method : methods) names.push_back(method->name());
   }
   return names.empty() ? "none" : absl::StrJoin(names, ", ");
 }

@@ -10,6 +10,7 @@
 #include "absl/types/span.h"
 #include "server/base/digest.h"
 #include "server/base/image_layout.h"
+#include "server/base/pixel_noise.h"
 
 namespace varserve {
 
@@ -34,11 +35,20 @@ struct ProcessedImage {
   std::shared_ptr<const Normalization> normalization;
   ImageRegion region;
   std::shared_ptr<const ImageLayout> layout;
-  // of height, width, rgb and normalization; equal digests mean equal visual tokens
+  // of height, width, rgb and normalization, or of the original and the noise; equal digests mean equal
+  // visual tokens
   Digest digest{};
+  // Set for an image with noise, which has no rgb of its own.
+  std::shared_ptr<const ProcessedImage> original;
+  PixelNoise noise;
 
-  // [3, height, width], rescaled and normalized
+  // [3, height, width], rescaled and normalized, then with noise
   std::vector<float> Pixels() const {
+    if (original != nullptr) {
+      std::vector<float> pixels = original->Pixels();
+      AddNoise(noise, absl::MakeSpan(pixels));
+      return pixels;
+    }
     const size_t size = static_cast<size_t>(height) * width;
     std::vector<float> pixels(3 * size);
     for (size_t c = 0; c < 3; ++c) {

@@ -50,23 +50,31 @@ absl::StatusOr<Role> RoleOf(const std::string& field, v1::Role role) {
 // Of the request's two fields, `var` and `intervention`.
 template <typename Request>
 absl::StatusOr<ChatRequest::Setting> SettingOf(const Request& request) {
-  if (!request.has_intervention()) return ChatRequest::Setting{"var", &request.var()};
+  if (!request.has_intervention()) return ChatRequest::Setting{.attention = {"var", &request.var()}};
   if (request.has_var())
     return Invalid("intervention", "must not be set beside var; it can hold VAR as well");
-  return MethodOf("intervention", request.intervention());
+  return MethodsOf("intervention", request.intervention());
+}
+
+// The member of a oneof that is set.
+ChatRequest::Method MemberOf(absl::string_view field, const v1::Intervention& intervention,
+                             const google::protobuf::OneofDescriptor& oneof) {
+  const google::protobuf::Reflection& reflection = *intervention.GetReflection();
+  const auto* method = reflection.GetOneofFieldDescriptor(intervention, &oneof);
+  if (method == nullptr) return {};
+  return {absl::StrCat(field, ".", method->name()), &reflection.GetMessage(intervention, method)};
 }
 
 }  // namespace
 
-absl::StatusOr<ChatRequest::Setting> MethodOf(absl::string_view field, const v1::Intervention& intervention) {
-  const google::protobuf::OneofDescriptor& methods = *v1::Intervention::descriptor()->oneof_decl(0);
-  const google::protobuf::Reflection& reflection = *intervention.GetReflection();
-  if (const auto* method = reflection.GetOneofFieldDescriptor(intervention, &methods)) {
-    return ChatRequest::Setting{absl::StrCat(field, ".", method->name()),
-                                &reflection.GetMessage(intervention, method)};
-  }
+absl::StatusOr<ChatRequest::Setting> MethodsOf(absl::string_view field,
+                                               const v1::Intervention& intervention) {
+  const google::protobuf::Descriptor& type = *v1::Intervention::descriptor();
+  ChatRequest::Setting setting{.attention = MemberOf(field, intervention, *type.FindOneofByName("method")),
+                               .contrast = MemberOf(field, intervention, *type.FindOneofByName("contrast"))};
+  if (setting.attention.options != nullptr || setting.contrast.options != nullptr) return setting;
   std::vector<absl::string_view> names;
-  for (int i = 0; i < methods.field_count(); ++i) names.push_back(methods.field(i)->name());
+  for (int i = 0; i < type.field_count(); ++i) names.push_back(type.field(i)->name());
   return Invalid(
       field, absl::StrCat("has none of the methods that this server knows: ", absl::StrJoin(names, ", ")));
 }
@@ -166,10 +174,10 @@ absl::StatusOr<ChatRequest> ReadChat(const v1::CompareRequest& request) {
   if (!chat.ok()) return Prefixed("request.", chat.status());
   chat->settings.clear();
   for (int i = 0; i < request.settings_size(); ++i)
-    chat->settings.push_back({absl::StrCat("settings[", i, "]"), &request.settings(i)});
+    chat->settings.push_back({.attention = {absl::StrCat("settings[", i, "]"), &request.settings(i)}});
   for (int i = 0; i < request.interventions_size(); ++i) {
     ASSIGN_OR_RETURN(chat->settings.emplace_back(),
-                     MethodOf(absl::StrCat("interventions[", i, "]"), request.interventions(i)));
+                     MethodsOf(absl::StrCat("interventions[", i, "]"), request.interventions(i)));
   }
   for (ChatRequest::Picture& picture : chat->pictures)
     picture.field = absl::StrCat("request.", picture.field);

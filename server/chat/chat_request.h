@@ -23,9 +23,14 @@ struct ChatRequest {
     Digest digest{};
     std::string url{};  // where they have yet to be fetched, see url_images.h
   };
+  // The options of one method; they belong to the request.
+  struct Method {
+    std::string field;                                   // the options' name in the request, for messages
+    const google::protobuf::Message* options = nullptr;  // null: no method
+  };
   struct Setting {
-    std::string field;                         // the options' name in the request, for messages
-    const google::protobuf::Message* options;  // an intervention's; belongs to the request
+    Method attention;
+    Method contrast;
   };
   std::vector<text::Message> messages;
   std::vector<Picture> pictures;       // of the ImageParts, in order
@@ -47,9 +52,9 @@ absl::StatusOr<ChatRequest> ReadChat(const v1::CaptionRequest& request);
 absl::StatusOr<ChatRequest> ReadChat(const v1::GenerateRequest& request);
 absl::StatusOr<ChatRequest> ReadChat(const v1::CompareRequest& request);
 
-// The options of the method that an intervention holds; `field`: the intervention's name in the request, for
-// messages. INVALID_ARGUMENT if it holds none. The intervention must outlive the result.
-absl::StatusOr<ChatRequest::Setting> MethodOf(absl::string_view field, const v1::Intervention& intervention);
+// The methods that an intervention holds; `field`: its name in the request, for messages. INVALID_ARGUMENT if
+// it holds none. The intervention must outlive the result.
+absl::StatusOr<ChatRequest::Setting> MethodsOf(absl::string_view field, const v1::Intervention& intervention);
 
 // An error of image/ or text/ about `messages` or `images`, with the names these have in the request.
 absl::Status InRequest(const ChatRequest& chat, const absl::Status& status);

@@ -10,6 +10,8 @@
 #include "server/base/field_error.h"
 #include "server/base/status_macros.h"
 #include "server/chat/call_images.h"
+#include "server/chat/method_settings.h"
+#include "server/chat/sibling_prompt.h"
 
 namespace varserve::chat {
 namespace {
@@ -32,7 +34,7 @@ absl::Status StillWanted(const Call& call, const Clock& clock) {
 
 struct RequestOptions {
   SamplingRequest sampling;
-  std::vector<std::shared_ptr<const interventions::Setting>> settings;
+  std::vector<MethodSettings> settings;
 };
 
 absl::StatusOr<RequestOptions> ReadOptions(const ServingModel& model, const ChatRequest& chat) {
@@ -44,42 +46,68 @@ absl::StatusOr<RequestOptions> ReadOptions(const ServingModel& model, const Chat
                                       : Prefixed(absl::StrCat(chat.options_field, "."), sampling.status());
   }
   options.sampling = *std::move(sampling);
-  for (const auto& [field, message] : chat.settings) {
-    if (const absl::Status status = interventions::CheckSupported(*message, model.intervention_defaults);
-        !status.ok())
-      return Prefixed(absl::StrCat(field, ": "), status);
-    auto setting = interventions::ReadOptions(*message, model.intervention_defaults);
-    if (!setting.ok()) return Prefixed(absl::StrCat(field, "."), setting.status());
-    options.settings.push_back(*std::move(setting));
+  for (const ChatRequest::Setting& setting : chat.settings) {
+    ASSIGN_OR_RETURN(options.settings.emplace_back(), ReadMethods(setting, model.intervention_defaults));
   }
   return options;
+}
+
+// The prompts of one call: its own, and those of its settings' siblings.
+struct Prompts {
+  std::shared_ptr<const Prompt> own;
+  std::vector<std::shared_ptr<const engine::Contrast>> contrasts;  // one per setting; null: no sibling
+};
+
+absl::StatusOr<Prompts> BuildPrompts(const ServingModel& model, const ChatRequest& chat,
+                                     const RequestOptions& options, const CallImages& pictures) {
+  const text::PromptBuilder& builder = model.preprocessor->prompt_builder();
+  const auto context = static_cast<int>(model.description.decoder().context());
+  absl::StatusOr<Prompt> built = builder.Build(chat.messages, pictures.images, context);
+  if (!built.ok()) return InRequest(chat, built.status());
+  Prompts prompts{.own = std::make_shared<const Prompt>(*std::move(built)), .contrasts = {}};
+  for (size_t i = 0; i < options.settings.size(); ++i) {
+    std::shared_ptr<const engine::Contrast>& contrast = prompts.contrasts.emplace_back();
+    const interventions::ContrastSetting* const setting = options.settings[i].contrast.get();
+    if (setting == nullptr) continue;
+    absl::StatusOr<std::shared_ptr<const Prompt>> sibling =
+        MakeSiblingPrompt(builder, chat.messages, *prompts.own, setting->sibling, context);
+    if (!sibling.ok())
+      return Prefixed(absl::StrCat(options.settings[i].contrast_field, ": "), sibling.status());
+    if (*sibling == nullptr) continue;
+    contrast = std::make_shared<const engine::Contrast>(
+        engine::Contrast{.prompt = *std::move(sibling), .rule = setting->rule});
+  }
+  return prompts;
 }
 
 // One generation for each setting, all of the same prompt.
 std::vector<engine::Submission> MakeGroup(const ServingModel& model, const std::shared_ptr<Call>& call,
                                           const RequestOptions& options, bool seed_per_setting,
-                                          const std::shared_ptr<const Prompt>& prompt,
-                                          std::optional<absl::Duration> image_time, bool images_kept) {
+                                          const Prompts& prompts, std::optional<absl::Duration> image_time,
+                                          bool images_kept) {
   const auto context = static_cast<int>(model.description.decoder().context());
   const auto max_tokens = static_cast<int>(model.description.limits().max_tokens());
   std::vector<engine::Submission> group;
   for (size_t i = 0; i < options.settings.size(); ++i) {
-    const std::shared_ptr<const interventions::Setting>& setting = options.settings[i];
+    const std::shared_ptr<const interventions::Setting>& setting = options.settings[i].attention;
     engine::GenerationRequest request{.id = call->metadata().request_id,
                                       .caller = call->metadata().caller,
-                                      .prompt = prompt,
+                                      .prompt = prompts.own,
                                       .sampling = options.sampling.params,
                                       .intervention = setting->intervention(),
+                                      .contrast = prompts.contrasts[i],
                                       .map_layers = setting->map_layers(),
                                       .max_map_bytes = model.services.max_map_bytes,
                                       .deadline = call->metadata().deadline};
     request.sampling.max_tokens =
-        std::min({request.sampling.max_tokens, context - prompt->size(), max_tokens});
+        std::min({request.sampling.max_tokens, context - prompts.own->size(), max_tokens});
     if (seed_per_setting) request.sampling.seed += i;
     GenerationSpec spec{.setting = static_cast<uint32_t>(i),
-                        .prompt = prompt,
+                        .prompt = prompts.own,
                         .stop = options.sampling.stop,
                         .intervention = setting,
+                        .contrast = options.settings[i].contrast,
+                        .sibling_prompt = request.contrast == nullptr ? nullptr : request.contrast->prompt,
                         .logprobs = options.sampling.params.logprobs >= 0,
                         .image_time = image_time,
                         .images_kept = images_kept};
@@ -204,7 +232,7 @@ absl::Status ChatService::Submit(const ModelRef& model, const std::shared_ptr<Ca
                                  const ChatRequest& chat, engine::Engine::Place place, Mode& mode) {
   // 1. What costs nothing to check.
   ASSIGN_OR_RETURN(const RequestOptions options, ReadOptions(*model, chat));
-  mode = options.settings.front()->mode();
+  mode = options.settings.front().attention->mode();
   const text::PromptBuilder& prompts = model->preprocessor->prompt_builder();
   const auto context = static_cast<int>(model->description.decoder().context());
   RETURN_IF_ERROR(InRequest(chat, prompts.CheckText(chat.messages, chat.pictures.size(), context)));
@@ -218,13 +246,11 @@ absl::Status ChatService::Submit(const ModelRef& model, const std::shared_ptr<Ca
                         [&] { return StillWanted(*call, *options_.clock); }));
   std::optional<absl::Duration> image_time;
   if (!pictures.images.empty()) image_time = model->services.clock->Now() - start;
-  absl::StatusOr<Prompt> built = prompts.Build(chat.messages, pictures.images, context);
-  if (!built.ok()) return InRequest(chat, built.status());
-  const auto prompt = std::make_shared<const Prompt>(*std::move(built));
+  ASSIGN_OR_RETURN(const Prompts built, BuildPrompts(*model, chat, options, pictures));
 
   // 3. To the engine, all settings or none.
   std::vector<engine::Submission> group =
-      MakeGroup(*model, call, options, chat.seed_per_setting, prompt, image_time, pictures.kept);
+      MakeGroup(*model, call, options, chat.seed_per_setting, built, image_time, pictures.kept);
   call->Expect(static_cast<int>(group.size()));
   ASSIGN_OR_RETURN(std::vector<engine::SequenceId> ids,
                    model->engine->Submit(std::move(group), std::move(place)));

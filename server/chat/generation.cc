@@ -63,6 +63,14 @@ Generation::Generation(const GenerationServices& services, std::shared_ptr<Call>
       detokenizer_(services.tokenizer),
       stop_(spec_.stop) {}
 
+void Generation::Describe(v1::Started& started) const {
+  spec_.intervention->Describe(started);
+  if (spec_.contrast == nullptr) return;
+  if (spec_.intervention->intervention() == nullptr)
+    started.clear_intervention();  // of attention that is OFF
+  started.mutable_intervention()->MergeFrom(spec_.contrast->effective);
+}
+
 int Generation::num_visual_tokens() const {
   int count = 0;
   for (const ImageSpan& span : spec_.prompt->spans) count += span.layout->num_visual_tokens();
@@ -71,6 +79,11 @@ int Generation::num_visual_tokens() const {
 
 void Generation::OnStarted(const engine::StartedInfo& info) {
   started_ = info;
+  if (spec_.sibling_prompt != nullptr) {
+    contrast_report_.method = spec_.contrast->method;
+    contrast_report_.sibling_prompt_tokens = spec_.sibling_prompt->size();
+    contrast_report_.sibling_cached_tokens = info.sibling_cached_tokens;
+  }
   admitted_ = services_.clock->Now();
   v1::GenerateResponse response;
   v1::Started& started = *response.mutable_started();
@@ -80,7 +93,7 @@ void Generation::OnStarted(const engine::StartedInfo& info) {
   started.set_visual_tokens(static_cast<uint32_t>(num_visual_tokens()));
   started.set_cached_tokens(static_cast<uint32_t>(info.cached_tokens));
   started.set_images_kept(spec_.images_kept);
-  spec_.intervention->Describe(started);
+  Describe(started);
   for (const std::shared_ptr<const ProcessedImage>& image : spec_.prompt->images) {
     v1::ImageRegion& region = *started.add_image_regions();
     region.set_left(image->region.left);
@@ -106,6 +119,7 @@ SinkVerdict Generation::OnToken(const engine::Token& token) {
   last_token_ = now;
 
   generated_.push_back(token.id);
+  if (spec_.sibling_prompt != nullptr) contrast_report_.Add(token.contrast);
   AddUnsent(token);
   absl::StatusOr<std::string> text = detokenizer_.Add(token.id);
   if (!text.ok()) {
@@ -185,6 +199,11 @@ void Generation::SetFinished(FinishReason reason, const interventions::Report* r
   finished.mutable_usage()->set_visual_tokens(static_cast<uint32_t>(num_visual_tokens()));
   finished.mutable_usage()->set_cached_tokens(static_cast<uint32_t>(started_.cached_tokens));
   finished.mutable_usage()->set_generated_tokens(static_cast<uint32_t>(generated_.size()));
+  if (spec_.sibling_prompt != nullptr) {
+    finished.mutable_usage()->set_sibling_tokens(
+        static_cast<uint32_t>(spec_.sibling_prompt->size() + generated_.size()));
+    *finished.mutable_contrast_report() = spec_.contrast->ToProto(contrast_report_);
+  }
   v1::Timing& timing = *finished.mutable_timing();
   timing.set_image_seconds(Seconds(spec_.image_time));
   timing.set_queue_seconds(absl::ToDoubleSeconds(started_.queue_time));
@@ -224,7 +243,8 @@ void Generation::Account(const absl::Status& status, absl::string_view reason,
                                   .prompt_tokens = spec_.prompt->size(),
                                   .visual_tokens = num_visual_tokens(),
                                   .generated_tokens = static_cast<int64_t>(generated_.size()),
-                                  .report = report};
+                                  .report = report,
+                                  .contrast = spec_.sibling_prompt == nullptr ? nullptr : &contrast_report_};
   if (spec_.setting == 0) record.image = spec_.image_time;  // once, for all settings
   record.admitted = admitted_.has_value();
   if (first_token_.has_value()) record.prefill = *first_token_ - *admitted_;
@@ -240,11 +260,13 @@ void Generation::Account(const absl::Status& status, absl::string_view reason,
     fields.push_back(
         {"first_token_seconds", absl::ToDoubleSeconds(*first_token_ - call_->metadata().arrival)});
   }
-  if (report != nullptr) {
-    for (telemetry::LogField& field : spec_.intervention->LogFieldsOf(*report)) {
-      fields.push_back(std::move(field));
-    }
+  LogFields evidence;
+  if (report != nullptr) evidence = spec_.intervention->LogFieldsOf(*report);
+  if (spec_.sibling_prompt != nullptr) {
+    for (telemetry::LogField& field : spec_.contrast->LogFieldsOf(contrast_report_))
+      evidence.push_back(std::move(field));
   }
+  fields.insert(fields.end(), evidence.begin(), evidence.end());
   services_.logger->Call(status, fields);
 }
 

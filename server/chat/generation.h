@@ -11,6 +11,7 @@
 #include "server/base/clock.h"
 #include "server/chat/call.h"
 #include "server/engine/request.h"
+#include "server/interventions/contrast/contrast_setting.h"
 #include "server/interventions/setting/setting.h"
 #include "server/telemetry/logging.h"
 #include "server/telemetry/metrics.h"
@@ -35,6 +36,8 @@ struct GenerationSpec {
   std::shared_ptr<const Prompt> prompt;
   std::vector<std::string> stop;
   std::shared_ptr<const interventions::Setting> intervention;
+  std::shared_ptr<const interventions::ContrastSetting> contrast;  // null: none
+  std::shared_ptr<const Prompt> sibling_prompt;                    // null: no sibling
   bool logprobs = false;
   std::optional<absl::Duration> image_time;
   bool images_kept = false;  // the caller can name them from now on
@@ -60,6 +63,7 @@ class Generation : public engine::OutputSink, public std::enable_shared_from_thi
                    v1::Finished& finished) const;
   void Account(const absl::Status& status, absl::string_view reason, const interventions::Report* report,
                absl::Time now) const;
+  void Describe(v1::Started& started) const;
   int num_visual_tokens() const;
 
   const GenerationServices& services_;
@@ -69,6 +73,7 @@ class Generation : public engine::OutputSink, public std::enable_shared_from_thi
   text::StopMatcher stop_;
   absl::Status text_error_;  // of the detokenizer
   std::vector<int32_t> generated_;
+  interventions::ContrastReport contrast_report_;
   std::string text_;         // sent so far
   v1::Delta unsent_;         // tokens whose text is not sent yet
   size_t unsent_bytes_ = 0;  // approximately

@@ -29,8 +29,12 @@ std::vector<const Sequence*> DecodeTurns::Next(absl::Span<Sequence* const> runni
   for (auto& [caller, sequences] : callers) {
     std::stable_sort(sequences.begin(), sequences.end(),
                      [&](const Sequence* a, const Sequence* b) { return last_turn(a) < last_turn(b); });
-    for (size_t i = 0; i < sequences.size(); ++i)
-      turns[sequences[i]->id] = i < part ? step_ : last_turn(sequences[i]);
+    size_t rows = 0;
+    for (const Sequence* sequence : sequences) {
+      const bool first = rows == 0;
+      rows += sequence->num_rows();
+      turns[sequence->id] = first || rows <= part ? step_ : last_turn(sequence);
+    }
   }
   last_turn_ = std::move(turns);
   std::erase_if(decoding, [this](const Sequence* sequence) { return last_turn_.at(sequence->id) != step_; });

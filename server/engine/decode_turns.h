@@ -1,9 +1,9 @@
 // Which running sequences decode in a step. Pure policy over plain data. Engine thread only.
 //
 // All of them, if they belong to one caller. Otherwise each caller gets at most an equal share of a full
-// step's rows, and at least one; of its sequences, those whose last turn was longest ago go first. Unused
-// shares are not given to other callers; the step is just shorter. So a caller with few running sequences
-// decodes nearly as fast as if no caller had many.
+// step's rows, and at least one sequence; of its sequences, those whose last turn was longest ago go first.
+// Unused shares are not given to other callers; the step is just shorter. So a caller with few running
+// sequences decodes nearly as fast as if no caller had many.
 #pragma once
 
 #include <cstdint>

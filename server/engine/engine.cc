@@ -52,8 +52,21 @@ absl::Status Engine::Validate(const GenerationRequest& request) const {
   if (request.sampling.max_tokens < 1) {
     return absl::InvalidArgumentError("max_tokens: is less than 1; ask for at least one token");
   }
+  if (request.contrast != nullptr) RETURN_IF_ERROR(ValidateContrast(*request.contrast));
   if (request.intervention == nullptr) return absl::OkStatus();
   return request.intervention->Check(facts_.num_layers, facts_.token_measures);
+}
+
+absl::Status Engine::ValidateContrast(const Contrast& contrast) const {
+  if (contrast.prompt->size() == 0 || contrast.prompt->size() >= facts_.context) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("intervention: the sibling's prompt has ", contrast.prompt->size(),
+                     " tokens, which leave no room for an answer in the context of ", facts_.context,
+                     "; send less text or another intervention"));
+  }
+  if (max_running_ >= 2) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      "intervention: a contrast runs two sequences, the server's --max_running allows one");
 }
 
 absl::Status Engine::CheckServing() const {
@@ -96,10 +109,11 @@ absl::StatusOr<std::vector<SequenceId>> Engine::Submit(std::vector<Submission> g
     auto sequence = std::make_unique<Sequence>(std::move(submission.request), facts_, root);
     sequence->arrival = now;
     sequence->waited = waited;
-    if (sequence->num_blocks() > facts_.num_kv_blocks) {
+    if (sequence->num_request_blocks() > facts_.num_kv_blocks) {
       return absl::ResourceExhaustedError(absl::StrCat(
-          "max_tokens: prompt and answer take ", sequence->num_blocks(), " KV blocks of ", facts_.block_size,
-          " tokens, the server has ", facts_.num_kv_blocks, "; ask for fewer tokens"));
+          "max_tokens: prompt and answer", sequence->sibling != nullptr ? ", with a sibling," : "", " take ",
+          sequence->num_request_blocks(), " KV blocks of ", facts_.block_size, " tokens, the server has ",
+          facts_.num_kv_blocks, "; ask for fewer tokens"));
     }
     queued.push_back(sequence->queued());
     accepted.push_back({.sequence = std::move(sequence), .sink = std::move(submission.sink)});
@@ -113,7 +127,8 @@ absl::StatusOr<std::vector<SequenceId>> Engine::Submit(std::vector<Submission> g
   if (requests_ == 0) last_progress_ = now;
   requests_ += static_cast<int>(accepted.size());
   for (Accepted& a : accepted) {
-    a.sequence->id = next_id_++;
+    a.sequence->SetIds(next_id_, next_id_ + 1);
+    next_id_ += a.sequence->num_rows();
     ids.push_back(a.sequence->id);
     inbox_.push_back(std::move(a));
   }
@@ -225,7 +240,7 @@ void Engine::Break(const absl::Status& why, std::vector<Accepted> taken) {
 
 int Engine::RoomInBatch() const {
   const Scheduler& scheduler = core_.scheduler();
-  const int room = max_running_ - static_cast<int>(scheduler.running().size());
+  const int room = max_running_ - scheduler.NumRows();
   return scheduler.waiting().empty() ? std::max(room, 0) : 0;
 }
 

@@ -131,6 +131,7 @@ class Engine {
   enum class State { kServing, kDraining, kStopping };
 
   absl::Status Validate(const GenerationRequest& request) const;
+  absl::Status ValidateContrast(const Contrast& contrast) const;
   absl::Status CheckServing() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Run() ABSL_LOCKS_EXCLUDED(mu_);
   int RoomInBatch() const;

@@ -12,11 +12,12 @@ namespace {
 
 constexpr int kClearAttempts = 3;
 
-// One plan per sequence. The steps of a sequence stay in order.
-std::vector<StepPlan> SplitBySequence(const StepPlan& plan) {
+// One plan per request. The steps of a request stay in order.
+std::vector<StepPlan> SplitByRequest(const StepPlan& plan) {
   std::vector<StepPlan> plans;
   for (const SequenceStep& step : plan.steps) {
-    if (plans.empty() || plans.back().steps.front().sequence != step.sequence) plans.emplace_back();
+    if (plans.empty() || plans.back().steps.front().request_sequence() != step.request_sequence())
+      plans.emplace_back();
     plans.back().steps.push_back(step);
   }
   return plans;
@@ -86,9 +87,13 @@ void EngineCore::Admit(Round& round) {
     round.stats.cached_tokens += sequence->num_cached;
     observer_->OnLeftQueue(ModeOf(sequence->request.intervention.get()), queue_time, /*admitted=*/true);
     observer_->OnPrefixLookup(sequence->prompt_size(), sequence->num_cached);
-    const absl::Status started = CatchExceptions([&] {
-      sinks_.at(sequence->id)->OnStarted({.cached_tokens = sequence->num_cached, .queue_time = queue_time});
-    });
+    StartedInfo info{.cached_tokens = sequence->num_cached, .queue_time = queue_time};
+    if (const Sequence* sibling = sequence->sibling.get()) {
+      info.sibling_cached_tokens = sibling->num_cached;
+      round.stats.cached_tokens += sibling->num_cached;
+      observer_->OnPrefixLookup(sibling->prompt_size(), sibling->num_cached);
+    }
+    const absl::Status started = CatchExceptions([&] { sinks_.at(sequence->id)->OnStarted(info); });
     if (!started.ok()) End(*sequence, Scheduler::BlockContent::kValid, started, round);
   }
 }
@@ -116,7 +121,8 @@ void EngineCore::Step(Round& round) {
                             .used_blocks = pool.num_held(),
                             .cached_blocks = pool.num_cached(),
                             .total_blocks = pool.num_blocks()};
-  for (const Sequence* sequence : scheduler_.waiting()) load.waiting_tokens += sequence->prompt_size();
+  for (const Sequence* sequence : scheduler_.waiting()) load.waiting_tokens += sequence->queued().tokens();
+  for (const Sequence* sequence : scheduler_.running()) load.siblings += sequence->num_rows() - 1;
   observer_->OnLoad(load);
 }
 
@@ -124,9 +130,9 @@ void EngineCore::Execute(const StepPlan& plan, Round& round) {
   absl::StatusOr<StepOutput> output = TimedExecute(plan, round);
   if (output.ok()) return Apply(plan, *std::move(output), round);
 
-  const std::vector<StepPlan> plans = SplitBySequence(plan);
+  const std::vector<StepPlan> plans = SplitByRequest(plan);
   if (plans.size() == 1) {
-    const Sequence& sequence = *scheduler_.Find(plan.steps.front().sequence);
+    const Sequence& sequence = *scheduler_.Find(plan.steps.front().request_sequence());
     round.step_succeeded = round.step_succeeded.value_or(false);
     End(sequence, Scheduler::BlockContent::kSuspect, FaultOf(output.status()), round);
     return;
@@ -159,8 +165,9 @@ absl::StatusOr<StepOutput> EngineCore::TimedExecute(const StepPlan& plan, Round&
 
 void EngineCore::Apply(const StepPlan& plan, StepOutput output, Round& round) {
   for (size_t i = 0; i < plan.steps.size(); ++i) {
-    const Sequence* sequence = scheduler_.Find(plan.steps[i].sequence);
-    if (sequence == nullptr) continue;  // an earlier chunk of it failed
+    const Sequence* sequence = scheduler_.Find(plan.steps[i].request_sequence());
+    // An earlier chunk of it failed, or its sibling is left over after its last token.
+    if (sequence == nullptr) continue;
     absl::StatusOr<Progress> progress;
     const absl::Status applied =
         CatchExceptions([&] { progress = scheduler_.Apply(plan.steps[i], std::move(output.results[i])); });
@@ -209,6 +216,7 @@ std::shared_ptr<OutputSink> EngineCore::Remove(const Sequence& sequence, Schedul
                            /*admitted=*/false);
   } else {
     runner_->Release(id);
+    if (sequence.sibling != nullptr) runner_->Release(sequence.sibling->id);
   }
   ++round.ended;
   scheduler_.Remove(id, content);

@@ -1,8 +1,8 @@
 // The engine without its thread. Holds the accepted requests and works in rounds: admit, plan, execute,
 // apply, observe. Calls the sinks, the runner and the observer. Engine thread only.
 //
-// If a step of several sequences fails, it is executed again for each sequence alone. Only sequences that
-// fail alone end, with INTERNAL, or RESOURCE_EXHAUSTED if the runner returns that. An exception from a sink,
+// If a step of several requests fails, it is executed again for each request alone. Only requests that fail
+// alone end, with INTERNAL, or RESOURCE_EXHAUSTED if the runner returns that. An exception from a sink,
 // or a lack of memory for a result, ends only that request. After any other exception the core's state is
 // undefined, and only Abandon may be called.
 #pragma once

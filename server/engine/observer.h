@@ -16,6 +16,7 @@ class EngineObserver {
   // State after a step or a change of the queue.
   struct Load {
     int running = 0;
+    int siblings = 0;  // of the running requests
     int waiting = 0;
     int64_t waiting_tokens = 0;
     int used_blocks = 0;    // held by running sequences
@@ -28,7 +29,7 @@ class EngineObserver {
   // for preparation, then for admission.
   virtual void OnLeftQueue(interventions::Mode /*mode*/, absl::Duration /*queue_time*/, bool /*admitted*/) {}
 
-  // A request looked up its prompt in the prefix cache.
+  // A request looked up its prompt, or its sibling's, in the prefix cache.
   virtual void OnPrefixLookup(int64_t queried_tokens, int64_t hit_tokens) = 0;
 
   // A step ended.

@@ -15,11 +15,24 @@ namespace {
 struct Unfinished {
   const Sequence* sequence = nullptr;
   int begin = 0;  // of the next chunk
+  int chunk_size = 0;
   bool held_up = false;
+  // Of a sequence with a sibling, and of the sibling: the other one's.
+  Unfinished* partner = nullptr;
   std::vector<SequenceStep> chunks;
 
   int left() const { return sequence->prompt_size() - begin; }
-  bool waits() const { return !held_up && left() > 0; }
+  int chunk_end() const { return sequence->ChunkEnd(begin, chunk_size); }
+  bool at_last_chunk() const { return chunk_end() == sequence->prompt_size(); }
+  bool may_go_on() const {
+    const bool is_sibling = sequence->sibling_of.has_value();
+    return !held_up && left() > 0 && (!is_sibling || partner->sequence->num_computed >= sequence->num_shared);
+  }
+  // The last chunks of a sequence and its sibling go together.
+  bool takes_both() const { return partner != nullptr && at_last_chunk(); }
+  bool waits() const {
+    return may_go_on() && (!takes_both() || (partner->may_go_on() && partner->at_last_chunk()));
+  }
 };
 
 // Number of budget tokens that a step uses.
@@ -52,6 +65,12 @@ Unfinished* ShortestOfLeastLoaded(std::vector<Unfinished>& prompts) {
   return best;
 }
 
+// The chunks that go next if it is this prompt's turn.
+std::vector<Unfinished*> Unit(Unfinished& prompt) {
+  if (!prompt.takes_both()) return {&prompt};
+  return {&prompt, prompt.partner};
+}
+
 }  // namespace
 
 void PrefillTurns::PayDebts(const StepPlan& plan) {
@@ -78,34 +97,50 @@ void PrefillTurns::Plan(absl::Span<Sequence* const> running, const absl::flat_ha
         return s->request.caller != running.front()->request.caller;
       });
   std::vector<Unfinished> prompts;
+  prompts.reserve(2 * running.size());  // partners point at each other
   for (const Sequence* sequence : running) {
-    if (sequence->prefilling()) {
-      prompts.push_back(
-          {.sequence = sequence,
-           .begin = sequence->num_computed,
-           .held_up = contended && !awaited.contains(sequence->id) && !MayGoOn(sequence->request.caller),
-           .chunks = {}});
+    if (!sequence->prefilling()) continue;
+    const Sequence* const sibling = sequence->sibling.get();
+    const bool is_awaited =
+        awaited.contains(sequence->id) || (sibling != nullptr && awaited.contains(sibling->id));
+    const bool held_up = contended && !is_awaited && !MayGoOn(sequence->request.caller);
+    for (const Sequence* part : {sequence, sibling}) {
+      if (part == nullptr) continue;
+      prompts.push_back({.sequence = part,
+                         .begin = part->num_computed,
+                         .chunk_size = chunk_,
+                         .held_up = held_up,
+                         .chunks = {}});
     }
+    if (sibling == nullptr) continue;
+    prompts.back().partner = &prompts.end()[-2];
+    prompts.end()[-2].partner = &prompts.back();
   }
   if (prompts.empty()) return;
   bool oldest = std::exchange(oldest_begins_, !oldest_begins_);
   bool first_chunk = true;
   bool encodes_images = false;
   while (Unfinished* prompt = oldest ? Oldest(prompts) : ShortestOfLeastLoaded(prompts)) {
-    const Sequence& sequence = *prompt->sequence;
-    SequenceStep step = sequence.StepOver(prompt->begin, sequence.ChunkEnd(prompt->begin, chunk_));
-    const int cost = Cost(step);
-    const bool second_image = encodes_images && !step.encode_images.empty();
-    if (!first_chunk && (cost > budget || second_image)) {
+    const std::vector<Unfinished*> unit = Unit(*prompt);
+    int cost = 0;
+    bool needs_images = false;
+    for (const Unfinished* part : unit) {
+      const SequenceStep step = part->sequence->StepOver(part->begin, part->chunk_end());
+      cost += Cost(step);
+      needs_images |= !step.encode_images.empty();
+    }
+    if (!first_chunk && (cost > budget || (encodes_images && needs_images))) {
       prompt->held_up = true;
       continue;
     }
     first_chunk = false;
-    encodes_images |= !step.encode_images.empty();
+    encodes_images |= needs_images;
     budget -= cost;
-    if (contended) debts_[sequence.request.caller] += cost;
-    prompt->begin = step.end;
-    prompt->chunks.push_back(std::move(step));
+    if (contended) debts_[prompt->sequence->request.caller] += cost;
+    for (Unfinished* part : unit) {
+      part->chunks.push_back(part->sequence->StepOver(part->begin, part->chunk_end()));
+      part->begin = part->chunks.back().end;
+    }
     oldest = !oldest;
   }
   for (Unfinished& prompt : prompts) {

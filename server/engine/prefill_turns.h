@@ -9,6 +9,9 @@
 // time: beyond kBurst tokens it advances only as fast as they decode, token for token. Prompts whose prefix
 // others wait for are exempt.
 //
+// A sibling begins once its sequence has computed what both share. The last chunks of the two go in one step,
+// because a token is chosen from both; until then the one that is ahead waits.
+//
 // An image costs its visual tokens a second time, for the vision tower, and a chunk that needs images runs
 // only if no other chunk in the step does. The first chunk of a step runs whatever it costs. If the rest of
 // the budget is too small for a chunk, smaller chunks may pass it. The boundaries of chunks do not depend on

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "server/base/prompt.h"
+#include "server/interventions/contrast_rule.h"
 #include "server/interventions/intervention.h"
 
 namespace varserve::engine {
@@ -27,6 +28,13 @@ struct SamplingParams {
   bool ignore_eos = false;
 };
 
+// Contrast decoding: a *sibling*, a second sequence with another prompt, gets the same answer token by token,
+// and the rule combines both sequences' logits before a token is chosen. The sibling's attention is plain.
+struct Contrast {
+  std::shared_ptr<const Prompt> prompt;  // the sibling's
+  interventions::ContrastRule rule;
+};
+
 struct GenerationRequest {
   std::string id;
   // Limits and turns are per caller. Empty: an unnamed caller, which has no limits.
@@ -34,6 +42,7 @@ struct GenerationRequest {
   std::shared_ptr<const Prompt> prompt;
   SamplingParams sampling;
   std::shared_ptr<const interventions::Intervention> intervention;  // null: plain attention
+  std::shared_ptr<const Contrast> contrast;                         // null: no sibling
   std::vector<int> map_layers;  // layers averaged in attention maps; empty: no maps
   // No more maps are made once they exceed this, counted as float32 values over the grids: a report exceeds
   // it by at most one map.
@@ -47,10 +56,13 @@ struct Token {
   int32_t id = 0;
   float logprob = 0.0F;                        // only if requested
   std::vector<std::pair<int32_t, float>> top;  // alternatives, most probable first
+  interventions::ContrastEvidence contrast;    // only with a contrast
 };
 
 struct StartedInfo {
-  int cached_tokens = 0;      // leading prompt tokens taken from the prefix cache
+  int cached_tokens = 0;  // leading prompt tokens taken from the prefix cache
+  // Leading tokens of the sibling's prompt from the prefix cache, or from the request's own sequence.
+  int sibling_cached_tokens = 0;
   absl::Duration queue_time;  // see EngineObserver::OnLeftQueue
 };
 

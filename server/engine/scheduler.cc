@@ -41,11 +41,16 @@ std::vector<const Sequence*> Scheduler::Admit() {
   std::vector<const Sequence*> admitted;
   AdmissionQueue::Round round(&queue_);
   while (true) {
-    const auto running = static_cast<int>(running_.size());
-    if (running >= max_running_ + reserved_running_) break;
-    if (running >= max_running_) round.OnlyCallersWithNoneRunning();
+    const int rows = NumRows();
+    if (rows >= max_running_ + reserved_running_) break;
+    if (rows >= max_running_) round.OnlyCallersWithNoneRunning();
     Sequence* const next = round.Next();
     if (next == nullptr) break;
+    const int most_rows = max_running_ + (queue_.num_running(*next) == 0 ? reserved_running_ : 0);
+    if (rows + next->num_rows() > most_rows) {
+      round.Block();
+      continue;
+    }
     switch (TryAdmit(*next)) {
       case Admission::kAdmitted:
         running_.push_back(next);
@@ -63,35 +68,72 @@ std::vector<const Sequence*> Scheduler::Admit() {
   return admitted;
 }
 
-Scheduler::Admission Scheduler::TryAdmit(Sequence& sequence) {
-  if (sequence.awaited && pool_.IsPending(*sequence.awaited)) return Admission::kPrefixPending;
-  std::vector<BlockId> hits;
-  int hits_to_revive = 0;  // hits that no sequence holds
-  for (int block = 0; block < sequence.num_shareable_blocks(); ++block) {
+int Scheduler::NumRows() const {
+  int rows = 0;
+  for (const Sequence* sequence : running_) rows += sequence->num_rows();
+  return rows;
+}
+
+Scheduler::KnownBlocks Scheduler::FindBlocks(const Sequence& sequence, int first) const {
+  KnownBlocks known;
+  for (int block = first; block < sequence.num_shareable_blocks(); ++block) {
     const Digest& key = sequence.block_keys[block];
     const std::optional<BlockId> hit = pool_.Find(key);
     if (!hit) {
-      if (block >= sequence.num_prefix_blocks() || !pool_.IsPending(key)) break;
-      sequence.awaited = key;
-      return Admission::kPrefixPending;
+      if (block < sequence.num_prefix_blocks() && pool_.IsPending(key)) known.pending = key;
+      break;
     }
-    hits.push_back(*hit);
-    if (pool_.num_holders(*hit) == 0) ++hits_to_revive;
+    known.blocks.push_back(*hit);
+    if (pool_.num_holders(*hit) == 0) ++known.to_revive;
   }
-  const int num_hits = static_cast<int>(hits.size());
-  const int reserved = queue_.num_running(sequence) == 0 ? 0 : reserved_blocks_;
-  if (sequence.num_blocks() - num_hits > pool_.num_available() - hits_to_revive - reserved)
-    return Admission::kNoMemory;
+  return known;
+}
 
-  for (const BlockId hit : hits) pool_.Hold(hit);
-  sequence.blocks = std::move(hits);
+void Scheduler::GiveBlocks(Sequence& sequence, std::vector<BlockId> leading) {
+  const int num_leading = static_cast<int>(leading.size());
+  for (const BlockId block : leading) pool_.Hold(block);
+  sequence.blocks = std::move(leading);
   while (static_cast<int>(sequence.blocks.size()) < sequence.num_blocks())
     sequence.blocks.push_back(pool_.Allocate());
-  for (int block = num_hits; block < sequence.num_prefix_blocks(); ++block) {
+  for (int block = num_leading; block < sequence.num_prefix_blocks(); ++block) {
     pool_.Announce(sequence.block_keys[block], sequence.id);
   }
-  sequence.num_published = num_hits;
-  sequence.num_cached = sequence.num_computed = sequence.layout.FirstToken(num_hits);
+  sequence.num_published = num_leading;
+  sequence.num_cached = sequence.num_computed = sequence.layout.FirstToken(num_leading);
+}
+
+Scheduler::Admission Scheduler::TryAdmit(Sequence& sequence) {
+  if (sequence.awaited && pool_.IsPending(*sequence.awaited)) return Admission::kPrefixPending;
+  KnownBlocks own = FindBlocks(sequence, 0);
+  const int num_hits = static_cast<int>(own.blocks.size());
+  Sequence* const sibling = sequence.sibling.get();
+  int num_shared = 0;  // blocks that the sibling takes from the sequence
+  KnownBlocks others;
+  if (sibling != nullptr && !own.pending) {
+    const int cached = sequence.layout.FirstToken(num_hits);
+    num_shared = sequence.NumBlocksSharedWithSibling(cached, facts_.prefill_chunk);
+    others = FindBlocks(*sibling, num_shared);
+  }
+  if (own.pending || others.pending) {
+    sequence.awaited = own.pending ? own.pending : others.pending;
+    return Admission::kPrefixPending;
+  }
+  const int num_known = num_hits + num_shared + static_cast<int>(others.blocks.size());
+  const int reserved = queue_.num_running(sequence) == 0 ? 0 : reserved_blocks_;
+  if (sequence.num_request_blocks() - num_known >
+      pool_.num_available() - own.to_revive - others.to_revive - reserved)
+    return Admission::kNoMemory;
+
+  // The known ones first, before any of them is allocated for something else.
+  for (const BlockId block : others.blocks) pool_.Hold(block);
+  GiveBlocks(sequence, std::move(own.blocks));
+  if (sibling != nullptr) {
+    std::vector<BlockId> leading(sequence.blocks.begin(), sequence.blocks.begin() + num_shared);
+    leading.insert(leading.end(), others.blocks.begin(), others.blocks.end());
+    GiveBlocks(*sibling, std::move(leading));
+    sibling->num_shared = sibling->layout.FirstToken(num_shared);
+  }
+  for (const BlockId block : others.blocks) pool_.Release(block);
   return Admission::kAdmitted;
 }
 
@@ -99,6 +141,8 @@ StepPlan Scheduler::Plan() {
   StepPlan plan;
   for (const Sequence* sequence : decode_.Next(running_)) {
     plan.steps.push_back(sequence->StepOver(sequence->num_computed, sequence->num_tokens()));
+    if (const Sequence* sibling = sequence->sibling.get())
+      plan.steps.push_back(sibling->StepOver(sibling->num_computed, sibling->num_tokens()));
   }
   absl::flat_hash_set<SequenceId> awaited;
   for (const Sequence* sequence : queue_.waiting()) {
@@ -111,7 +155,8 @@ StepPlan Scheduler::Plan() {
 
 absl::StatusOr<Progress> Scheduler::Apply(const SequenceStep& step, SequenceResult result) {
   RETURN_IF_ERROR(CheckResult(step, result));
-  Sequence& sequence = *sequences_.at(step.sequence);
+  const std::unique_ptr<Sequence>& of_request = sequences_.at(step.request_sequence());
+  Sequence& sequence = step.sibling_of ? *of_request->sibling : *of_request;
   evidence_.Record(step, sequence.layout, result);
   sequence.num_computed = step.end;
   PublishCompleteBlocks(sequence);
@@ -122,6 +167,7 @@ absl::StatusOr<Progress> Scheduler::Apply(const SequenceStep& step, SequenceResu
   const bool is_eos = std::find(eos.begin(), eos.end(), result.token->id) != eos.end();
   if (is_eos && !sequence.request.sampling.ignore_eos) return Progress{.finish = FinishReason::kStop};
   sequence.generated.push_back(result.token->id);
+  if (sequence.sibling != nullptr) sequence.sibling->generated.push_back(result.token->id);
   const bool is_last = sequence.num_tokens() == sequence.max_size;
   return Progress{.token = std::move(result.token),
                   .finish = is_last ? std::optional(FinishReason::kLength) : std::nullopt};
@@ -180,13 +226,18 @@ void Scheduler::Remove(SequenceId id, BlockContent content) {
     queue_.RemoveRunning(sequence);
     std::erase(running_, &sequence);
   }
-  for (const Digest& key : sequence.block_keys) pool_.Withdraw(key, id);
+  if (sequence.sibling != nullptr) ReleaseBlocks(*sequence.sibling, content);
+  ReleaseBlocks(sequence, content);
+  sequences_.erase(it);
+}
+
+void Scheduler::ReleaseBlocks(const Sequence& sequence, BlockContent content) {
+  for (const Digest& key : sequence.block_keys) pool_.Withdraw(key, sequence.id);
   // Last block first: a chain is useful only from its first block on, so its end should be reused first.
   for (auto block = sequence.blocks.rbegin(); block != sequence.blocks.rend(); ++block) {
     if (content == BlockContent::kSuspect) pool_.Taint(*block);
     pool_.Release(*block);
   }
-  sequences_.erase(it);
 }
 
 const Sequence* Scheduler::Find(SequenceId id) const {

@@ -6,6 +6,9 @@
 // it for a while. If another sequence is computing the next prefix block that it needs, it steps aside until
 // the block is ready or given up.
 //
+// A request's sequence and its sibling are admitted together, choose their tokens in the same steps, and end
+// together. They count as two rows. The lists below have the requests' sequences, not their siblings.
+//
 // A step decodes running sequences that have finished prefill, with a share for each caller (decode_turns.h).
 // It also spends `prefill_budget` tokens, or `idle_prefill_budget` if nothing decodes, on chunks of prefill
 // (prefill_turns.h).
@@ -31,7 +34,7 @@
 namespace varserve::engine {
 
 struct SchedulerOptions {
-  int max_running = 64;            // sequences, at least 1
+  int max_running = 64;            // sequences, siblings included; at least 1
   int max_running_per_caller = 0;  // for a named caller; 0: no separate limit
   // Sequences beyond max_running, and blocks of the pool, that are reserved for callers with none running, so
   // that one caller cannot take everything.
@@ -53,7 +56,8 @@ class Scheduler {
   // `facts` must outlive the scheduler.
   Scheduler(const SchedulerOptions& options, const ModelFacts& facts);
 
-  // Appends to the queue. REQUIRES: num_blocks() of the sequence does not exceed the pool.
+  // Appends to the queue. REQUIRES: num_request_blocks() of the sequence does not exceed the pool, nor
+  // num_rows() max_running.
   void Add(std::unique_ptr<Sequence> sequence);
 
   // Admits sequences from the queue and returns them in order. Never leaves sequences waiting while nothing
@@ -63,7 +67,7 @@ class Scheduler {
   // The next step; valid until the next call of a non-const method.
   StepPlan Plan();
 
-  // Processes the result of one step of the last plan. Steps of one sequence must be applied in order. After
+  // Processes the result of one step of the last plan. Steps of one request must be applied in order. After
   // an error, nothing of the sequence may be used.
   absl::StatusOr<Progress> Apply(const SequenceStep& step, SequenceResult result);
 
@@ -79,15 +83,29 @@ class Scheduler {
   const std::vector<BlockId>& tainted() const { return pool_.tainted(); }
   void OnCleared() { pool_.OnCleared(); }
 
-  // Null if there is no such sequence.
+  // Null if there is no such sequence. Finds no siblings.
   const Sequence* Find(SequenceId id) const;
   const std::deque<Sequence*>& waiting() const { return queue_.waiting(); }  // in order of arrival
   const std::vector<Sequence*>& running() const { return running_; }         // in order of admission
   const KvBlockPool& pool() const { return pool_; }
+  // Running sequences, siblings included.
+  int NumRows() const;
 
  private:
   enum class Admission { kAdmitted, kPrefixPending, kNoMemory };
+  // Published blocks that a sequence can take over.
+  struct KnownBlocks {
+    std::vector<BlockId> blocks;
+    int to_revive = 0;              // those that no sequence holds
+    std::optional<Digest> pending;  // key of the prefix block after them, if another sequence computes it
+  };
+
   Admission TryAdmit(Sequence& sequence);
+  // From block `first` on.
+  KnownBlocks FindBlocks(const Sequence& sequence, int first) const;
+  // Gives a sequence these leading blocks and as many free ones as it can need.
+  void GiveBlocks(Sequence& sequence, std::vector<BlockId> leading);
+  void ReleaseBlocks(const Sequence& sequence, BlockContent content);
   void PublishCompleteBlocks(Sequence& sequence);
   absl::Status CheckResult(const SequenceStep& step, const SequenceResult& result) const;
 

@@ -28,13 +28,22 @@ struct SequenceStep {
   std::vector<int>
       encode_images;    // indices of prompt images to run through the vision tower before this chunk
   bool sample = false;  // token end - 1 is the last known one; its logits give the next token
+  // Of a sibling's step: the request's sequence.
+  std::optional<SequenceId> sibling_of;
+  // Of a sibling's step: token end - 1 is the last known one; its logits are combined with those of the step
+  // of its request's sequence that samples, in the same plan.
+  bool contrasts = false;
   // An attention map of the last token is requested: over the prompt's visual tokens, averaged over
   // map_layers. Never for a token of the prefix.
   bool map = false;
+
+  bool needs_logits() const { return sample || contrasts; }
+  SequenceId request_sequence() const { return sibling_of.value_or(sequence); }
 };
 
 struct StepPlan {
-  std::vector<SequenceStep> steps;  // decoding sequences first, then prefill chunks
+  // Decoding sequences first, then prefill chunks. All steps of a request are adjacent among each of these.
+  std::vector<SequenceStep> steps;
   int num_tokens() const {
     int n = 0;
     for (const SequenceStep& step : steps) n += step.end - step.begin;
@@ -43,7 +52,7 @@ struct StepPlan {
 };
 
 struct SequenceResult {
-  absl::Status status;         // INTERNAL if this sequence's logits are not finite
+  absl::Status status;         // INTERNAL if this sequence's or its sibling's logits are not finite
   std::optional<Token> token;  // if the step samples
   // Measurements of the step's tokens: [ModelFacts::token_measures, layers, end - begin].
   std::vector<float> measures;

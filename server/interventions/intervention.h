@@ -3,11 +3,8 @@
 // and a row in table/table.cc. Immutable and shared by requests; thread-safe.
 //
 // Methods that change the attention of single rows (VAR, PAI, VAF, SPIN) set parameters of the attention
-// operation in SetRow. Contrastive methods (VCD, ICD) need a *sibling row*: a second sequence with
-// another prompt, whose logits are combined with the first's before sampling. This interface would get two
-// methods for that: one that makes the sibling's prompt from the request's, and one that combines two rows of
-// logits. The scheduler would plan the sibling's steps next to its sequence's; the runner's StepResults has
-// both rows.
+// operation in SetRow. Contrasts (VCD, ICD, M3ID) are none of these: they are data of the request, a
+// sibling's prompt and a rule for the logits (contrast_rule.h).
 #pragma once
 
 #include <memory>

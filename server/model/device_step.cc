@@ -12,7 +12,8 @@ DeviceStep::DeviceStep(const VisionLanguageModel& model, const engine::ModelFact
   const backend::Attention& attention = model.backend().attention();
   if (!model.device().is_cpu()) {
     for (size_t i = 0; i < plan.steps.size(); ++i) {
-      if (plan.steps[i].sample && NeedsLogits(plan.steps[i].request->sampling))
+      const engine::SequenceStep& step = plan.steps[i];
+      if (step.contrasts || (step.sample && NeedsLogits(*step.request)))
         whole_rows_.push_back(input.places[i].sampled);
     }
   }

@@ -56,8 +56,10 @@ double LeastInNucleus(absl::Span<const double> weights, double total, double top
 
 }  // namespace
 
-bool NeedsLogits(const engine::SamplingParams& params) {
-  return params.temperature > 0.0F || params.repetition_penalty != 1.0F || params.logprobs >= 0;
+bool NeedsLogits(const engine::GenerationRequest& request) {
+  const engine::SamplingParams& params = request.sampling;
+  return request.contrast != nullptr || params.temperature > 0.0F || params.repetition_penalty != 1.0F ||
+         params.logprobs >= 0;
 }
 
 engine::Token Sampler::Sample(absl::Span<const float> logits, const engine::SamplingParams& params,
@@ -191,7 +193,7 @@ void Sampler::AddLogprobs(absl::Span<const float> logits, int count, engine::Tok
   std::partial_sort(top.begin(), end, top.end(), [&logits](int32_t a, int32_t b) {
     return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
   });
-  for (auto it = top.begin(); it != end; ++it)
+  for (auto it = top.begin(); it != end && std::isfinite(logits[*it]); ++it)
     token.top.emplace_back(*it, static_cast<float>(logits[*it] - log_sum));
 }
 

@@ -16,7 +16,7 @@
 namespace varserve::model {
 
 // Whether a request needs all logits; otherwise the index of the largest is enough.
-bool NeedsLogits(const engine::SamplingParams& params);
+bool NeedsLogits(const engine::GenerationRequest& request);
 
 // Keeps its memory, about 30 bytes per token of the vocabulary, between calls.
 // Thread-compatible.
@@ -24,7 +24,7 @@ class Sampler {
  public:
   // logits: [V], finite but for -infinity. `prompt` and `generated` are the sequence so far, for the
   // repetition penalty. The order of steps is Hugging Face's: penalty, temperature, top_k, top_p.
-  // Log-probabilities are those of the logits as given.
+  // Log-probabilities are those of the logits as given; -infinity is no alternative.
   engine::Token Sample(absl::Span<const float> logits, const engine::SamplingParams& params,
                        absl::Span<const int32_t> prompt, absl::Span<const int32_t> generated);
 

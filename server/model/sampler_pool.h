@@ -1,4 +1,4 @@
-// Samplers for all compute threads. Engine thread only.
+// Samplers for all compute threads, and what combines two sequences' logits before them. Engine thread only.
 #pragma once
 
 #include <vector>
@@ -14,7 +14,8 @@ class SamplerPool {
   // A token to be chosen from all logits.
   struct Job {
     const engine::SequenceStep* step = nullptr;
-    absl::Span<const float> logits;  // [V]
+    absl::Span<const float> logits;   // [V]
+    absl::Span<const float> sibling;  // [V], only with a contrast
     engine::SequenceResult* result = nullptr;
   };
   // Runs on the threads that have just computed the step: with a flat distribution over a large vocabulary, a
@@ -22,7 +23,14 @@ class SamplerPool {
   void Run(absl::Span<const Job> jobs);
 
  private:
-  std::vector<Sampler> samplers_;  // one for each compute thread
+  // Of a compute thread.
+  struct Worker {
+    Sampler sampler;
+    std::vector<float> combined;  // [V]
+  };
+  static void Choose(const Job& job, Worker& worker);
+
+  std::vector<Worker> workers_;  // one for each compute thread
 };
 
 }  // namespace varserve::model

@@ -20,7 +20,7 @@ StepInput::Padding StepGraphs::PaddingOf(const engine::StepPlan& plan) const {
   int64_t slots = kLeastSlots;
   for (const engine::SequenceStep& step : plan.steps) {
     const engine::SlotLayout layout(step.request->prompt->prefix_size(), KvCache::kBlockSize);
-    if (step.begin < layout.prefix_size() || step.end - step.begin != 1 || !step.sample || step.map)
+    if (step.begin < layout.prefix_size() || step.end - step.begin != 1 || !step.needs_logits() || step.map)
       return {};
     slots = std::max<int64_t>(slots, layout.NumBlocks(step.end) * KvCache::kBlockSize);
   }

@@ -58,7 +58,7 @@ StepInput::StepInput(const engine::StepPlan& plan, const Shape& shape, const Pad
       positions.push_back(rope.At(t));
       slots.push_back(step.blocks[slot / block_size] * block_size + slot % block_size);
     }
-    if (step.sample) {
+    if (step.needs_logits()) {
       place.sampled = static_cast<int64_t>(sampled.size());
       sampled.push_back(static_cast<int64_t>(token_ids.size()) - 1);
     }

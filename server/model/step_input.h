@@ -42,7 +42,7 @@ struct StepInput {
   std::vector<int64_t> token_ids;                 // [N]
   std::vector<std::array<int64_t, 3>> positions;  // [N], see RopePositions
   std::vector<int64_t> slots;                     // [N] in the KV pool
-  std::vector<int64_t> sampled;                   // [S]
+  std::vector<int64_t> sampled;                   // [S], of the steps that need logits
   backend::RowBatch batch;
   std::vector<backend::PrefixChunk> prefix;  // blocks not set
   std::vector<std::vector<int64_t>> prefix_blocks;

@@ -43,13 +43,21 @@ engine::StepOutput StepResults::Take(SamplerPool& samplers) const {
   return output;
 }
 
-const float* StepResults::LogitsOf(const SequenceStep& step, int64_t sampled) const {
-  if (!NeedsLogits(step.request->sampling)) return nullptr;
+absl::Span<const float> StepResults::LogitsOf(int64_t sampled) const {
   const at::Tensor& logits = step_.logits();
-  if (logits.is_cpu()) return logits.const_data_ptr<float>() + sampled * logits.stride(0);
+  const auto vocabulary = static_cast<size_t>(logits.size(1));
+  if (logits.is_cpu()) return {logits.const_data_ptr<float>() + sampled * logits.stride(0), vocabulary};
   const std::vector<int64_t>& rows = step_.whole_rows();
   const auto row = std::find(rows.begin(), rows.end(), sampled) - rows.begin();
-  return whole_logits_ + row * logits.size(1);
+  return {whole_logits_ + row * logits.size(1), vocabulary};
+}
+
+int StepResults::SiblingOf(const SequenceStep& step) const {
+  if (step.request->contrast == nullptr) return -1;
+  const auto sibling = std::find_if(plan_.steps.begin(), plan_.steps.end(), [&](const SequenceStep& other) {
+    return other.contrasts && other.sibling_of == step.sequence;
+  });
+  return static_cast<int>(sibling - plan_.steps.begin());
 }
 
 void StepResults::ChooseTokens(SamplerPool& samplers, engine::StepOutput& output) const {
@@ -58,12 +66,14 @@ void StepResults::ChooseTokens(SamplerPool& samplers, engine::StepOutput& output
     const SequenceStep& step = plan_.steps[i];
     if (!step.sample) continue;
     const int64_t sampled = input_.places[i].sampled;
+    const int sibling = SiblingOf(step);
+    const int64_t siblings = sibling < 0 ? sampled : input_.places[sibling].sampled;
     SequenceResult& result = output.results[i];
-    if (!std::isfinite(largest_[2 * sampled])) {
+    if (!std::isfinite(largest_[2 * sampled]) || !std::isfinite(largest_[2 * siblings])) {
       result.status = absl::InternalError("model: the logits are not finite");
-    } else if (const float* logits = LogitsOf(step, sampled)) {
-      const auto vocabulary = static_cast<size_t>(step_.logits().size(1));
-      jobs.push_back({.step = &step, .logits = {logits, vocabulary}, .result = &result});
+    } else if (NeedsLogits(*step.request)) {
+      jobs.push_back(
+          {.step = &step, .logits = LogitsOf(sampled), .sibling = LogitsOf(siblings), .result = &result});
     } else {
       result.token = engine::Token{.id = static_cast<int32_t>(largest_[2 * sampled + 1]), .top = {}};
     }

@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "absl/types/span.h"
 #include "server/engine/model_runner.h"
 #include "server/interventions/attention_row.h"
 #include "server/model/device_step.h"
@@ -23,8 +24,10 @@ class StepResults {
   engine::StepOutput Take(SamplerPool& samplers) const;
 
  private:
-  // All logits of sampled token `sampled`, if its request needs them; else null. [V]
-  const float* LogitsOf(const engine::SequenceStep& step, int64_t sampled) const;
+  // All logits of a step's last token. [V]
+  absl::Span<const float> LogitsOf(int64_t sampled) const;
+  // Index in the plan of the sibling's step whose logits are combined with this step's; -1 if there is none.
+  int SiblingOf(const engine::SequenceStep& step) const;
   void ChooseTokens(SamplerPool& samplers, engine::StepOutput& output) const;
   std::vector<float> PhiOf(const engine::SequenceStep& step, const StepInput::Place& place) const;
   std::vector<interventions::AttentionShares> RowsOf(const engine::SequenceStep& step,

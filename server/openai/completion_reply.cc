@@ -3,9 +3,11 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "server/openai/error_reply.h"
 
 namespace varserve::openai {
@@ -80,19 +82,27 @@ json CompletionReply::Usage() const {
   const v1::Usage& prompt = choices_.front().usage;  // the same for all
   int64_t generated = 0;
   for (const Choice& choice : choices_) generated += choice.usage.generated_tokens();
-  return {{"prompt_tokens", prompt.prompt_tokens()},
-          {"completion_tokens", generated},
-          {"total_tokens", prompt.prompt_tokens() + generated},
-          {"prompt_tokens_details",
-           {{"cached_tokens", prompt.cached_tokens()}, {"visual_tokens", prompt.visual_tokens()}}}};
+  json usage = {{"prompt_tokens", prompt.prompt_tokens()},
+                {"completion_tokens", generated},
+                {"total_tokens", prompt.prompt_tokens() + generated},
+                {"prompt_tokens_details",
+                 {{"cached_tokens", prompt.cached_tokens()}, {"visual_tokens", prompt.visual_tokens()}}}};
+  int64_t siblings = 0;
+  for (const Choice& choice : choices_) siblings += choice.usage.sibling_tokens();
+  if (siblings > 0) usage["sibling_tokens"] = siblings;
+  return usage;
 }
 
 void CompletionReply::Finish(const v1::Finished& finished, Choice& choice) const {
   choice.finish_reason = ReasonOf(finished.finish_reason());
   choice.usage = finished.usage();
-  if (finished.has_var_report()) choice.report = ReportMember("var_report", finished.var_report());
+  std::vector<std::string> members;
+  if (finished.has_var_report()) members.push_back(ReportMember("var_report", finished.var_report()));
   if (finished.has_intervention_report())
-    choice.report = ReportMember("intervention_report", finished.intervention_report());
+    members.push_back(ReportMember("intervention_report", finished.intervention_report()));
+  if (finished.has_contrast_report())
+    members.push_back(ReportMember("contrast_report", finished.contrast_report()));
+  choice.report = absl::StrJoin(members, ",");
 }
 
 void CompletionReply::Add(const chat::Reply& reply) {

@@ -42,7 +42,7 @@ class CompletionReply {
     nlohmann::json logprobs = nlohmann::json::array();
     std::string finish_reason;
     v1::Usage usage;
-    std::string report;  // of its intervention: a member of a JSON object; empty without one
+    std::string report;  // of its intervention: members of a JSON object; empty without one
   };
 
   nlohmann::json Frame(const char* object) const;

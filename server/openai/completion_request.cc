@@ -122,17 +122,22 @@ absl::Status ReadInterventionFields(const RequestFields& fields, const chat::Req
                                     CompletionRequest& request) {
   v1::Intervention& intervention = request.intervention;
   const v1::Intervention::MethodCase named = intervention.method_case();
+  const v1::Intervention::ContrastCase named_contrast = intervention.contrast_case();
   const json* var = fields.Find("var");
   const json* other = fields.Find("intervention");
   if (var != nullptr && other != nullptr)
     return Invalid("intervention", "must not be set beside var; it can hold VAR as well");
   if (var != nullptr) RETURN_IF_ERROR(ReadOptions(*var, "var", *intervention.mutable_var()));
   if (other != nullptr) RETURN_IF_ERROR(ReadIntervention(*other, intervention));
-  if (named != v1::Intervention::METHOD_NOT_SET && intervention.method_case() != named) {
+  if ((named != v1::Intervention::METHOD_NOT_SET && intervention.method_case() != named) ||
+      (named_contrast != v1::Intervention::CONTRAST_NOT_SET &&
+       intervention.contrast_case() != named_contrast)) {
     return Invalid(var != nullptr ? "var" : "intervention",
                    absl::StrCat("is another method than that of the model \"", request.model, "\""));
   }
-  if (intervention.method_case() == v1::Intervention::METHOD_NOT_SET) intervention.mutable_var();
+  const bool has_contrast = intervention.contrast_case() != v1::Intervention::CONTRAST_NOT_SET;
+  if (intervention.method_case() == v1::Intervention::METHOD_NOT_SET && !has_contrast)
+    intervention.mutable_var();
   request.in_var = intervention.has_var() && other == nullptr;
   if (intervention.var().map_layers_size() <= limits.num_layers) return absl::OkStatus();
   return Invalid(
@@ -172,9 +177,9 @@ chat::ChatRequest ToChat(std::shared_ptr<CompletionRequest> request) {
     chat.pictures.push_back({picture.field, has_bytes ? &picture.bytes : nullptr,
                              picture.digest.value_or(Digest{}), picture.url});
   }
-  chat.settings.assign(request->choices, request->in_var
-                                             ? chat::ChatRequest::Setting{"var", &request->intervention.var()}
-                                             : *chat::MethodOf("intervention", request->intervention));
+  chat::ChatRequest::Setting setting = *chat::MethodsOf("intervention", request->intervention);
+  if (request->in_var) setting.attention.field = "var";
+  chat.settings.assign(request->choices, setting);
   chat.source = std::move(request);
   return chat;
 }

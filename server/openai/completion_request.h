@@ -17,7 +17,7 @@ struct CompletionRequest {
   std::string model;  // as asked for
   Conversation conversation;
   v1::GenerateOptions options;
-  v1::Intervention intervention;  // always with a method
+  v1::Intervention intervention;  // always with a method or a contrast
   bool in_var = true;             // its options are the body's "var", not in "intervention"
   int choices = 1;
   bool logprobs = false;

@@ -63,6 +63,7 @@ absl::Status ReadEnum(const std::string& path, const FieldDescriptor& field, con
 
 absl::string_view KindOf(const FieldDescriptor& field) {
   if (field.is_repeated()) return "a list of integers";
+  if (field.type() == FieldDescriptor::TYPE_STRING) return "a text";
   return field.type() == FieldDescriptor::TYPE_FLOAT ? "a number" : "an integer";
 }
 
@@ -93,17 +94,24 @@ absl::Status ReadOptions(const json& object, const std::string& path, Message& o
 absl::Status ReadIntervention(const json& object, v1::Intervention& intervention) {
   if (!object.is_object())
     return Invalid("intervention", absl::StrCat("is ", KindOf(object), ", not an object"));
-  const std::string methods = FieldNames(*v1::Intervention::descriptor());
-  if (object.size() != 1)
-    return Invalid("intervention", absl::StrCat("has ", object.size(), " methods, not one of ", methods));
-  const std::string& name = object.begin().key();
-  const FieldDescriptor* method = v1::Intervention::descriptor()->FindFieldByName(name);
-  if (method == nullptr) {
-    return Invalid(absl::StrCat("intervention.", name.substr(0, 64)),
-                   absl::StrCat("is not known; there is ", methods));
+  const Descriptor& type = *v1::Intervention::descriptor();
+  if (object.empty())
+    return Invalid("intervention", absl::StrCat("has 0 methods, not one of ", FieldNames(type)));
+  std::vector<const FieldDescriptor*> methods;
+  for (const auto& [name, options] : object.items()) {
+    const std::string path = absl::StrCat("intervention.", name.substr(0, 64));
+    const FieldDescriptor* method = type.FindFieldByName(name);
+    if (method == nullptr) return Invalid(path, absl::StrCat("is not known; there is ", FieldNames(type)));
+    for (const FieldDescriptor* other : methods) {
+      if (other->containing_oneof() == method->containing_oneof())
+        return Invalid(path, absl::StrCat("does not go with ", other->name()));
+    }
+    methods.push_back(method);
+    absl::Status status =
+        ReadOptions(options, path, *intervention.GetReflection()->MutableMessage(&intervention, method));
+    if (!status.ok()) return status;
   }
-  return ReadOptions(object.begin().value(), absl::StrCat("intervention.", name),
-                     *intervention.GetReflection()->MutableMessage(&intervention, method));
+  return absl::OkStatus();
 }
 
 }  // namespace varserve::openai

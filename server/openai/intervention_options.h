@@ -17,8 +17,9 @@ namespace varserve::openai {
 absl::Status ReadOptions(const nlohmann::json& object, const std::string& path,
                          google::protobuf::Message& options);
 
-// Of {"pai": {"alpha": 0.3}}, the request's "intervention". Keeps what `intervention` has of the same method.
-// Errors: see ReadOptions, or there is not one method.
+// Of {"pai": {"alpha": 0.3}, "vcd": {}}, the request's "intervention": a method that changes attention, a
+// contrast, or one of each. Keeps what `intervention` has of the same methods. Errors: see ReadOptions, or
+// there is no method, or one too many.
 absl::Status ReadIntervention(const nlohmann::json& object, v1::Intervention& intervention);
 
 }  // namespace varserve::openai

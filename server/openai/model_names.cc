@@ -1,5 +1,6 @@
 #include "server/openai/model_names.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -32,16 +33,37 @@ void AddVar(const std::string& model_name, std::vector<NamedIntervention>& named
 std::vector<NamedIntervention> Named(const v1::Model& model) {
   std::vector<NamedIntervention> named = {{model.name(), {}}};
   if (model.has_var_profile()) AddVar(model.name(), named);
-  const google::protobuf::OneofDescriptor& methods = *v1::Intervention::descriptor()->oneof_decl(0);
   for (const v1::Intervention& available : model.interventions()) {
     if (available.has_var()) continue;
     const google::protobuf::Reflection& reflection = *available.GetReflection();
-    const auto* method = reflection.GetOneofFieldDescriptor(available, &methods);
-    v1::Intervention with_defaults;
-    reflection.MutableMessage(&with_defaults, method);
-    named.emplace_back(absl::StrCat(model.name(), "+", method->name()), with_defaults);
+    std::vector<const google::protobuf::FieldDescriptor*> methods;  // one
+    reflection.ListFields(available, &methods);
+    for (const auto* method : methods) {
+      v1::Intervention with_defaults;
+      reflection.MutableMessage(&with_defaults, method);
+      named.emplace_back(absl::StrCat(model.name(), "+", method->name()), with_defaults);
+    }
   }
   return named;
+}
+
+// A name of a method that changes attention, and then that of a contrast: NAME+pai+vcd. Not listed.
+std::optional<v1::Intervention> CombinedOf(absl::string_view name, const v1::Model& model,
+                                           const std::vector<NamedIntervention>& named) {
+  for (const auto& [method_name, method] : named) {
+    absl::string_view rest = name;
+    if (!absl::ConsumePrefix(&rest, method_name) || method.method_case() == v1::Intervention::METHOD_NOT_SET)
+      continue;
+    for (const auto& [contrast_name, contrast] : named) {
+      if (contrast.contrast_case() == v1::Intervention::CONTRAST_NOT_SET ||
+          absl::StrCat(model.name(), rest) != contrast_name)
+        continue;
+      v1::Intervention combined = method;
+      combined.MergeFrom(contrast);
+      return combined;
+    }
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -53,9 +75,11 @@ std::vector<std::string> NamesOf(const v1::Model& model) {
 }
 
 absl::StatusOr<v1::Intervention> InterventionOf(absl::string_view name, const v1::Model& model) {
-  for (const auto& [known, intervention] : Named(model)) {
+  const std::vector<NamedIntervention> named = Named(model);
+  for (const auto& [known, intervention] : named) {
     if (known == name) return intervention;
   }
+  if (std::optional<v1::Intervention> combined = CombinedOf(name, model, named)) return *combined;
   return absl::NotFoundError(absl::StrCat("model: \"", name.substr(0, 128),
                                           "\" is not served here; there is ",
                                           absl::StrJoin(NamesOf(model), ", ")));

@@ -1,6 +1,7 @@
 // The names under which one model is offered. A name can choose an intervention, since some clients can only
 // choose a name: NAME (the server's default), NAME+var, NAME+var-PRESET, NAME+observe, and NAME+METHOD for
-// each other method that the server has. Thread-safe.
+// each other method that the server has. The name of a contrast may follow that of a method that changes
+// attention: NAME+var+vcd. Thread-safe.
 #pragma once
 
 #include <string>

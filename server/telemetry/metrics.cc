@@ -124,6 +124,8 @@ Metrics::RequestMetrics::RequestMetrics(const MetricFamilies& families)
 
 Metrics::LoadMetrics::LoadMetrics(const MetricFamilies& families)
     : running(AddGauge(families, "requests_running", "Requests in the batch.")),
+      siblings(AddGauge(families, "siblings_running",
+                        "Sequences that contrasts run beside those of the requests in the batch.")),
       waiting(AddGauge(families, "requests_waiting", "Accepted requests that are not running yet.")),
       preparing(AddGauge(families, "requests_preparing",
                          "Waiting requests whose pictures and prompt are not prepared yet.")),
@@ -184,8 +186,10 @@ void Metrics::OnRequestEnd(const RequestRecord& r) {
   }
   Observe(requests_.image, r.image);
   Observe(*requests_.prefill[mode], r.prefill);
-  if (r.report == nullptr) return;
-  for (const auto& metrics : reports_) metrics->OnReport(*r.report);
+  for (const interventions::Report* report : {r.report, r.contrast}) {
+    if (report == nullptr) continue;
+    for (const auto& metrics : reports_) metrics->OnReport(*report);
+  }
 }
 
 void Metrics::OnFirstToken(Mode var, absl::Duration since_arrival) {
@@ -216,6 +220,7 @@ void Metrics::OnLogLinesDropped(int64_t total) {
 
 void Metrics::OnLoad(const Load& load) {
   load_.running.Set(load.running);
+  load_.siblings.Set(load.siblings);
   load_.kv_usage.Set(load.total_blocks == 0 ? 0.0
                                             : static_cast<double>(load.used_blocks) / load.total_blocks);
 }

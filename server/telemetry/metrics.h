@@ -48,7 +48,8 @@ struct RequestRecord {
   int64_t prompt_tokens = 0;
   int64_t visual_tokens = 0;
   int64_t generated_tokens = 0;
-  const interventions::Report* report = nullptr;  // null for OFF
+  const interventions::Report* report = nullptr;    // null for OFF
+  const interventions::Report* contrast = nullptr;  // of a contrast beside it; null if there is none
 };
 
 class Metrics : public engine::EngineObserver {
@@ -111,6 +112,7 @@ class Metrics : public engine::EngineObserver {
     explicit LoadMetrics(const MetricFamilies& families);
 
     prometheus::Gauge& running;
+    prometheus::Gauge& siblings;
     prometheus::Gauge& waiting;
     prometheus::Gauge& preparing;
     prometheus::Gauge& oldest_waiting;

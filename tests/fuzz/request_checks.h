@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "server/chat/chat_request.h"
+#include "server/chat/method_settings.h"
 #include "server/chat/request_options.h"
 #include "server/interventions/table/table.h"
 #include "varserve/v1/inference.pb.h"
@@ -53,10 +54,11 @@ inline void CheckChat(const ChatRequest& chat) {
   Check(images == chat.pictures.size());
   const auto sampling = ReadGenerateOptions(*chat.options, kVocabulary, 1);
   sampling.ok() ? CheckSampling(*sampling) : CheckRefusal(sampling.status());
-  for (const auto& [field, options] : chat.settings) {
-    const auto setting =
-        interventions::ReadOptions(*options, {.var = {.profile_tau = 20.0F, .num_layers = kLayers}});
-    setting.ok() ? CheckSetting(**setting) : CheckRefusal(setting.status());
+  for (const ChatRequest::Setting& setting : chat.settings) {
+    const auto methods = ReadMethods(
+        setting, {.var = {.profile_tau = 20.0F, .num_layers = kLayers},
+                  .attention = {.num_layers = kLayers, .num_heads = 4, .supported = {true, true, true}}});
+    methods.ok() ? CheckSetting(*methods->attention) : CheckRefusal(methods.status());
   }
 }
 

@@ -14,6 +14,8 @@ from safetensors.numpy import load_file, save_file
 from transformers import Qwen2VLImageProcessor
 from transformers.modeling_outputs import ModelOutput
 
+import contrast_cases
+import contrast_reference
 import intervention_cases
 import model_specs
 from intervention_reference import ChangedDecoder
@@ -83,9 +85,12 @@ class TinyModel:
         self.model = build(self.spec)
         self.decoder = Decoder(self.model, self.spec["profile"]["sink_dimensions"])
 
-    def image_inputs(self, prompt: Prompt) -> dict[str, torch.Tensor]:
-        """The pictures as the model takes them."""
-        pixels = [torch.from_numpy(p) for p in pixel_values(self.spec, len(prompt.spans))]
+    def image_inputs(self, prompt: Prompt, noisy: Callable | None = None) -> dict[str, torch.Tensor]:
+        """The pictures as the model takes them, after what `noisy` does to each."""
+        if not prompt.spans:
+            return {}
+        values = enumerate(pixel_values(self.spec, len(prompt.spans)))
+        pixels = [torch.from_numpy(noisy(i, p) if noisy else p) for i, p in values]
         vision = self.spec["config"]["vision_config"]
         if self.spec["config"]["model_type"] == "internvl":
             tiles = [picture.unflatten(1, (-1, picture.shape[2])).transpose(0, 1) for picture in pixels]
@@ -115,9 +120,9 @@ class TinyModel:
         return [features.numpy() for features in output.pooler_output]
 
     @torch.no_grad()
-    def transformers_output(self, prompt: Prompt, tokens: list[int]) -> ModelOutput:
+    def transformers_output(self, prompt: Prompt, tokens: list[int], noisy: Callable | None = None) -> ModelOutput:
         input_ids = torch.tensor([prompt.input_ids + tokens])
-        inputs = self.image_inputs(prompt)
+        inputs = self.image_inputs(prompt, noisy)
         if "image_grid_thw" in inputs:
             inputs["mm_token_type_ids"] = torch.zeros_like(input_ids)
             for begin, end, _, _ in prompt.spans:
@@ -211,6 +216,12 @@ class TinyModel:
         serves = generation.evidence.gap >= MIN_GAP and generation.greedy_gap >= MIN_GREEDY_GAP
         return Golden(prompt, facts, {f"{case.name}/{name}": t for name, t in tensors.items()}, serves)
 
+    def contrast_golden(self, case: contrast_cases.Case, prompt: Prompt) -> Golden:
+        """What the reference of contrast decoding says, greedily."""
+        facts, tensors = contrast_reference.decode(self, case.name, case.method, prompt, MODEL_TOKENS)
+        clear = min(facts["gap"], facts["greedy_gap"]) >= MIN_GREEDY_GAP
+        return Golden(prompt, facts, tensors, clear and len(set(tensors[f"{case.name}/tokens"])) > 2)
+
     def first_that_serves(self, layout: Layout, make_golden: Callable[[Prompt], Golden]) -> Golden:
         goldens = (make_golden(make_prompt(layout, self.spec, seed)) for seed in range(MAX_SEEDS))
         return next(golden for golden in goldens if golden.serves)
@@ -222,6 +233,9 @@ def case_sets(tiny: TinyModel, name: str) -> Iterator[tuple[str, list, Callable]
     cases = [case for case in intervention_cases.CASES if case.model == name]
     if cases:
         yield "interventions", cases, tiny.intervention_golden
+    contrasts = [case for case in contrast_cases.CASES if case.model == name]
+    if contrasts:
+        yield "contrasts", contrasts, tiny.contrast_golden
 
 
 def write(name: str) -> None:

@@ -145,6 +145,19 @@ class OpenAiPackageTest(unittest.TestCase):
         self.assertEqual(neutral.choices[0].message.content, self.ask().choices[0].message.content)
         self.assertEqual(neutral.intervention_report["changed_head_ratio"], 0)
 
+    def test_a_contrast_by_body_and_by_name(self) -> None:
+        body = self.ask(extra_body={"intervention": {"vcd": {"alpha": 1}, "var": {"mode": "on"}}})
+        name = self.ask(model=f"{NAME}+var+vcd")
+        self.assertEqual(name.choices[0].message.content, body.choices[0].message.content)
+        self.assertEqual(name.contrast_report["changed_tokens"], body.contrast_report["changed_tokens"])
+        self.assertGreater(name.var_report["redistributed_attention"], 0)
+        self.assertGreater(name.usage.sibling_tokens, name.usage.prompt_tokens)
+        neutral = self.ask(model=f"{NAME}+icd", extra_body={"intervention": {"icd": {"alpha": 0, "beta": 0}}})
+        self.assertEqual(neutral.choices[0].message.content, self.ask().choices[0].message.content)
+        self.assertEqual(neutral.contrast_report["contrasted_tokens"], 0)
+        with self.assertRaisesRegex(openai.BadRequestError, "intervention.pai.gamma: is a contrast"):
+            self.ask(extra_body={"intervention": {"pai": {"gamma": 1.1}, "m3id": {}}})
+
     def test_the_last_chunk_has_the_report(self) -> None:
         whole = self.ask(model=f"{NAME}+var").var_report
         for options in ({}, {"stream_options": {"include_usage": True}}):
@@ -166,6 +179,9 @@ class OpenAiPackageTest(unittest.TestCase):
             "+pai",
             "+vaf",
             "+spin",
+            "+vcd",
+            "+icd",
+            "+m3id",
         )
         self.assertEqual(names, [NAME + suffix for suffix in suffixes])
 

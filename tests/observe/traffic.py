@@ -10,7 +10,7 @@ import random
 import threading
 from collections.abc import Iterator
 
-from varserve import Client, Pai, Reply, Spin, Vaf, Var, VarserveError
+from varserve import Client, Icd, M3id, Pai, Reply, Spin, Vaf, Var, Vcd, VarserveError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -23,7 +23,7 @@ QUESTIONS = (
 )
 MODES = ("off", "observe", "on")
 PRESETS = ("general", "hallucination", "vision_centric")
-OTHERS = {"pai": Pai(), "vaf": Vaf(), "spin": Spin()}  # interventions instead of VAR
+OTHERS = {"pai": Pai(), "vaf": Vaf(), "spin": Spin(), "vcd": Vcd(), "icd": Icd(), "m3id": M3id()}  # interventions instead of VAR
 
 
 @dataclasses.dataclass(frozen=True)

@@ -137,6 +137,7 @@ absl::StatusOr<StepOutput> FakeModelRunner::Execute(const StepPlan& plan) {
       output.results.back().status = absl::InternalError("logits are not finite");
     }
   }
+  Contrast(plan, output);
   for (size_t i = 0; i < plan.steps.size(); ++i) {
     if (status.ok() && output.results[i].status.ok()) continue;
     Write(plan.steps[i], StateOf(plan.steps[i]), /*garbage=*/true);
@@ -144,6 +145,20 @@ absl::StatusOr<StepOutput> FakeModelRunner::Execute(const StepPlan& plan) {
   if (!status.ok()) return status;
   if (edit_output) edit_output(output);
   return output;
+}
+
+void FakeModelRunner::Contrast(const StepPlan& plan, StepOutput& output) {
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const SequenceStep& step = plan.steps[i];
+    for (size_t j = 0; j < plan.steps.size(); ++j) {
+      const SequenceStep& other = plan.steps[j];
+      if (!step.sample || other.sibling_of != step.sequence) continue;
+      output.results[i].status.Update(output.results[j].status);
+      if (!other.contrasts) continue;
+      int32_t& id = output.results[i].token->id;
+      id = static_cast<int32_t>(Hash(id, StateOf(other).contents[other.end - 1]) % kVocabulary);
+    }
+  }
 }
 
 void FakeModelRunner::CheckPlan(const StepPlan& plan) const {
@@ -155,7 +170,7 @@ void FakeModelRunner::CheckPlan(const StepPlan& plan) const {
     const int known = prompt.size() + static_cast<int>(step.generated.size());
     EXPECT_LT(step.begin, step.end);
     EXPECT_LE(step.end, known);
-    EXPECT_EQ(step.sample, step.end == known);
+    EXPECT_EQ(step.sibling_of ? step.contrasts : step.sample, step.end == known);
     EXPECT_EQ(step.begin < prompt.prefix_size(), step.end <= prompt.prefix_size())
         << "chunk straddles the prefix";
     if (step.begin >= prompt.size()) {

@@ -66,6 +66,9 @@ class FakeModelRunner final : public engine::ModelRunner {
   void EncodeImages(const engine::SequenceStep& step, SequenceState& state);
   void Write(const engine::SequenceStep& step, const SequenceState& state, bool garbage);
   engine::SequenceResult Result(const engine::SequenceStep& step, const SequenceState& state) const;
+  // Makes sampled tokens ones of the sibling's context, too; a sibling's values that are not finite are in
+  // them.
+  void Contrast(const engine::StepPlan& plan, engine::StepOutput& output);
   SequenceState& StateOf(const engine::SequenceStep& step);
   size_t IndexOf(const engine::SequenceStep& step, int slot) const;  // into slots_
 

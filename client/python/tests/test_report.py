@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from varserve import Client, Pai, Spin, Vaf, Var
+from varserve import Client, Icd, Pai, Spin, Vaf, Var, Vcd
 
 
 def test_the_report_adds_up(client: Client, castle: Path) -> None:
@@ -60,4 +60,25 @@ def test_other_interventions_have_a_report_too(client: Client, castle: Path) -> 
     assert len(vaf.intervention_report.tokens_frame()) == vaf.intervention_report.rows > pai.intervention_report.rows
     assert spin.intervention_report.changed_head_ratio == pytest.approx(1 / 9)  # 8 of 9 heads are kept
     assert neutral.text == off.text
-    assert [kind.__name__ for kind in map(type, client.model().interventions)] == ["Var", "Pai", "Vaf", "Spin"]
+    known = [kind.__name__ for kind in map(type, client.model().interventions)]
+    assert known == ["Var", "Pai", "Vaf", "Spin", "Vcd", "Icd", "M3id"]
+
+
+def test_contrasts_have_a_report_too(client: Client, castle: Path) -> None:
+    off, vcd, icd, gamma, neutral = client.compare(
+        castle,
+        "What is in the image?",
+        [Var.off(), Vcd(attention=Var.on()), Icd(alpha=2), Pai(alpha=0, gamma=2), Icd(alpha=0, beta=0)],
+    )
+    assert off.contrast_report is None
+    assert off.usage.sibling_tokens == 0
+    assert vcd.report is not None
+    assert vcd.started.intervention.attention.mode == "on"
+    for reply in (vcd, icd, gamma, neutral):
+        report = reply.contrast_report
+        assert reply.usage.sibling_tokens == report.sibling_prompt_tokens + reply.usage.generated_tokens
+        assert report.tokens == reply.usage.generated_tokens
+    assert icd.contrast_report.sibling_cached_tokens > 0.8 * off.usage.visual_tokens  # the picture
+    assert gamma.contrast_report.sibling_prompt_tokens < off.usage.visual_tokens
+    assert 1 <= icd.contrast_report.plausible_tokens < 100
+    assert neutral.text == off.text

@@ -9,7 +9,7 @@ import pytest
 from varserve.v1 import inference_pb2 as pb
 from varserve.v1 import intervention_pb2, var_pb2
 
-from varserve import InvalidArgumentError, Pai, Spin, Vaf, Var, requests
+from varserve import Icd, InvalidArgumentError, M3id, Pai, Spin, Vaf, Var, Vcd, requests
 from varserve.generation import CallOptions, Options
 from varserve.images import encode
 from varserve.intervention import METHODS, from_proto, parse_setting
@@ -67,7 +67,24 @@ def test_every_method_and_field_of_the_messages_is_known() -> None:
     assert methods.pop("var") is var_pb2.VarOptions.DESCRIPTOR
     assert methods.keys() == METHODS.keys()
     for name, options in methods.items():
-        assert {field.name for field in options.fields} == set(METHODS[name].__dataclass_fields__)
+        assert {field.name for field in options.fields} == set(METHODS[name].__dataclass_fields__) - {"attention"}
+
+
+def test_a_contrast_goes_beside_a_method_that_changes_attention() -> None:
+    message = Vcd(alpha=0.5, noise_seed=3, attention=Var.on(rho=0.25)).to_proto()
+    assert message == intervention_pb2.Intervention(
+        vcd=intervention_pb2.VcdOptions(alpha=0.5, noise_seed=3),
+        var=var_pb2.VarOptions(mode=var_pb2.VAR_MODE_ON, rho=0.25),
+    )
+    assert from_proto(message) == Vcd(alpha=0.5, noise_seed=3, attention=Var.on(rho=0.25))
+    assert from_proto(Icd(disturbance="Guess.").to_proto()) == Icd(disturbance="Guess.")
+    assert requests.setting(Var.on(), Vcd()) == Vcd(attention=Var.on())
+    assert parse_setting("m3id:confidence=1+pai:alpha=0.3") == M3id(confidence=1, attention=Pai(alpha=0.3))
+    assert parse_setting("on:rho=1e+0+icd") == Icd(attention=Var.on(rho=1))
+    for text in ("vcd+icd", "pai+spin", "vcd+on+pai"):
+        with pytest.raises(InvalidArgumentError) as caught:
+            parse_setting(text)
+        assert caught.value.field == "intervention"
 
 
 def test_a_setting_is_written_in_one_word_on_a_command_line() -> None:

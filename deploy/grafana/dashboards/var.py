@@ -273,6 +273,7 @@ def _on_compared_with_off() -> list:
 
 
 def _other_interventions() -> list:
+    changed = " / ".join(rate(f"contrast_{which}_total", by="method") for which in ("changed_tokens", "tokens"))
     return [
         timeline(
             "Requests by method",
@@ -296,5 +297,24 @@ def _other_interventions() -> list:
             "Mean share of (row, head, layer). PAI and VAF change all heads of their rows.",
             RATIO,
             [(mean("intervention_changed_head_ratio", by="method"), "{{method}}")],
+        ),
+        timeline(
+            "Tokens with a contrast by method",
+            "Tokens of answers, chosen from the logits of a request and its sibling.",
+            TOKENS,
+            [(rate("contrast_tokens_total", by="method") + " > 0", "{{method}}")],
+            stacked=True,
+        ),
+        timeline(
+            "Tokens that a contrast changed by method",
+            "Share of those whose most probable choice is another than without the contrast.",
+            RATIO,
+            [(changed, "{{method}}")],
+        ),
+        timeline(
+            "Prompt tokens of siblings",
+            "Of contrasts: all, and those that were not computed because they were known.",
+            TOKENS,
+            [(rate("sibling_prompt_tokens_total"), "all"), (rate("sibling_cached_tokens_total"), "known")],
         ),
     ]

@@ -6,11 +6,19 @@
 #include "server/interventions/attention/attention_setting.h"
 
 namespace varserve::interventions {
+namespace {
+
+constexpr float kBeta = 0.1F;  // of the authors' code (CFG.py), where it is no option
+
+float GammaOf(const v1::PaiOptions& options) { return options.has_gamma() ? options.gamma() : 1.0F; }
+
+}  // namespace
 
 absl::StatusOr<std::shared_ptr<const Setting>> ReadPai(const v1::PaiOptions& options,
                                                        const AttentionDefaults& defaults) {
   const float alpha = options.has_alpha() ? options.alpha() : 0.2F;
   RETURN_IF_ERROR(CheckRange("alpha", alpha, 0, 10));
+  RETURN_IF_ERROR(CheckRange("gamma", GammaOf(options), 1, 10));
   RowSetting setting{.method = kPai, .rows = ChangedRows::kAnswer, .row = {}};
   setting.row.change = RowChange::kReweigh;
   setting.row.visual_boost = alpha;
@@ -24,7 +32,17 @@ absl::StatusOr<std::shared_ptr<const Setting>> ReadPai(const v1::PaiOptions& opt
   SetLayers(setting.row, pai);
   ASSIGN_OR_RETURN(const v1::VarDetail detail, ReadDetail(options.detail()));
   pai.set_detail(detail);
+  pai.set_gamma(GammaOf(options));
   return MakeAttentionSetting(setting, detail, std::move(effective));
+}
+
+std::shared_ptr<const ContrastSetting> PaiContrast(const v1::PaiOptions& options) {
+  if (GammaOf(options) == 1.0F) return nullptr;
+  auto setting = std::make_shared<ContrastSetting>();
+  setting->method = kPai;
+  setting->rule = {.weight = GammaOf(options) - 1.0F, .beta = kBeta};
+  setting->sibling = NoPictures{};
+  return setting;
 }
 
 }  // namespace varserve::interventions

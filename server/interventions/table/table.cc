@@ -6,6 +6,7 @@
 #include "server/interventions/attention/metrics.h"
 #include "server/interventions/pai/pai.h"
 #include "server/interventions/spin/spin.h"
+#include "server/interventions/table/contrast_table.h"
 #include "server/interventions/vaf/vaf.h"
 #include "server/interventions/var/metrics.h"
 #include "server/interventions/var/var_setting.h"
@@ -88,18 +89,26 @@ absl::StatusOr<std::shared_ptr<const Setting>> ReadOptions(const Message& option
   return RowOf(options).read(options, defaults);
 }
 
+absl::StatusOr<std::shared_ptr<const Setting>> OffSetting(const Defaults& defaults) {
+  v1::VarOptions off;
+  off.set_mode(v1::VAR_MODE_OFF);
+  return ReadVarSetting(off, defaults.var);
+}
+
 absl::Status DescribeDefaults(const Defaults& defaults, v1::Model& model) {
   for (const Row& row : kTable) {
     if (!IsSupported(row, defaults)) continue;
     ASSIGN_OR_RETURN(const std::shared_ptr<const Setting> setting, row.read(row.default_options(), defaults));
     setting->Describe(model);
   }
+  DescribeContrasts(model);
   return absl::OkStatus();
 }
 
 std::vector<telemetry::MakeReportMetrics> ReportMetricsMakers() {
   std::vector<telemetry::MakeReportMetrics> makers;
   for (const Row& row : kTable) makers.push_back(row.make_metrics);
+  for (const telemetry::MakeReportMetrics make : ContrastMetricsMakers()) makers.push_back(make);
   return makers;
 }
 

@@ -30,6 +30,8 @@ absl::Status CheckSupported(const google::protobuf::Message& options, const Defa
 // support it.
 absl::StatusOr<std::shared_ptr<const Setting>> ReadOptions(const google::protobuf::Message& options,
                                                            const Defaults& defaults);
+// The setting of a request whose intervention changes no attention.
+absl::StatusOr<std::shared_ptr<const Setting>> OffSetting(const Defaults& defaults);
 // Describes the supported methods, and the setting of requests without options. Errors: see ReadOptions.
 absl::Status DescribeDefaults(const Defaults& defaults, v1::Model& model);
 // Argument for the constructor of telemetry::Metrics.

@@ -71,7 +71,8 @@ TEST(ChatRequestTest, AnswerPutsItsPicturesBeforeTheQuestion) {
   ASSERT_EQ(chat->messages[0].parts.size(), 3U);
   EXPECT_TRUE(std::holds_alternative<ImagePart>(chat->messages[0].parts[1]));
   EXPECT_EQ(std::get<std::string>(chat->messages[0].parts[2]), "What?");
-  EXPECT_THAT(chat->settings, ElementsAre(FieldsAre("var", &request.var())));
+  EXPECT_THAT(chat->settings,
+              ElementsAre(FieldsAre(FieldsAre("var", &request.var()), FieldsAre("", nullptr))));
   EXPECT_EQ(chat->options_field, "options");
   EXPECT_EQ(chat->options, &request.options());
 }
@@ -81,26 +82,38 @@ TEST(ChatRequestTest, AnInterventionIsItsMethod) {
   request.mutable_intervention()->mutable_vaf();
   const auto chat = ReadChat(request);
   ASSERT_TRUE(chat.ok()) << chat.status();
-  EXPECT_THAT(chat->settings, ElementsAre(FieldsAre("intervention.vaf", &request.intervention().vaf())));
+  EXPECT_THAT(chat->settings,
+              ElementsAre(FieldsAre(FieldsAre("intervention.vaf", &request.intervention().vaf()),
+                                    FieldsAre("", nullptr))));
+  request.mutable_intervention()->mutable_icd();
+  const auto both = ReadChat(request);
+  ASSERT_TRUE(both.ok()) << both.status();
+  EXPECT_THAT(both->settings,
+              ElementsAre(FieldsAre(FieldsAre("intervention.vaf", &request.intervention().vaf()),
+                                    FieldsAre("intervention.icd", &request.intervention().icd()))));
+  request.mutable_intervention()->clear_contrast();
   request.mutable_var();
   EXPECT_EQ(std::string(ReadChat(request).status().message()),
             "intervention: must not be set beside var; it can hold VAR as well");
   request.clear_var();
   request.mutable_intervention()->clear_method();
-  EXPECT_EQ(std::string(ReadChat(request).status().message()),
-            "intervention: has none of the methods that this server knows: var, pai, vaf, spin");
+  EXPECT_EQ(
+      std::string(ReadChat(request).status().message()),
+      "intervention: has none of the methods that this server knows: var, pai, vaf, spin, vcd, icd, m3id");
 }
 
 TEST(ChatRequestTest, CompareTakesAnyMethods) {
   v1::CompareRequest request = Comparison();
   request.clear_settings();
   request.add_interventions()->mutable_var();
-  request.add_interventions()->mutable_spin();
+  request.add_interventions()->mutable_vcd();
   const auto chat = ReadChat(request);
   ASSERT_TRUE(chat.ok()) << chat.status();
   EXPECT_THAT(chat->settings,
-              ElementsAre(FieldsAre("interventions[0].var", &request.interventions(0).var()),
-                          FieldsAre("interventions[1].spin", &request.interventions(1).spin())));
+              ElementsAre(FieldsAre(FieldsAre("interventions[0].var", &request.interventions(0).var()),
+                                    FieldsAre("", nullptr)),
+                          FieldsAre(FieldsAre("", nullptr),
+                                    FieldsAre("interventions[1].vcd", &request.interventions(1).vcd()))));
 }
 
 TEST(ChatRequestTest, AnswerNamesWhatIsMissing) {
@@ -187,8 +200,9 @@ TEST(ChatRequestTest, CompareTakesOnePromptAndItsSettings) {
   const v1::CompareRequest request = Comparison();
   const auto chat = ReadChat(request);
   ASSERT_TRUE(chat.ok());
-  EXPECT_THAT(chat->settings, ElementsAre(FieldsAre("settings[0]", &request.settings(0)),
-                                          FieldsAre("settings[1]", &request.settings(1))));
+  EXPECT_THAT(chat->settings,
+              ElementsAre(FieldsAre(FieldsAre("settings[0]", &request.settings(0)), FieldsAre("", nullptr)),
+                          FieldsAre(FieldsAre("settings[1]", &request.settings(1)), FieldsAre("", nullptr))));
   EXPECT_EQ(chat->options_field, "request.options");
   EXPECT_EQ(Fields(*chat)[0], "request.messages[1].parts[1].image.data");
   EXPECT_EQ(chat->options, &request.request().options());
@@ -235,7 +249,8 @@ TEST(ChatRequestTest, CompareNamesWhatIsWrong) {
          r.clear_settings();
          r.add_interventions();
        },
-       "interventions[0]: has none of the methods that this server knows: var, pai, vaf, spin"},
+       "interventions[0]: has none of the methods that this server knows: var, pai, vaf, spin, vcd, icd, "
+       "m3id"},
       {[](Request& r) {
          r.clear_settings();
          while (r.interventions_size() < 9) r.add_interventions()->mutable_pai();

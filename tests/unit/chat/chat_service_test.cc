@@ -12,6 +12,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/fake_model_runner.h"
+#include "tests/testing/picture_files.h"
 #include "tests/testing/small_preprocessor.h"
 
 namespace varserve::chat {
@@ -64,6 +65,21 @@ class KeptStream final : public ResponseStream {
     }
     return text;
   }
+  // The first and the last reply of a setting.
+  v1::Started Started(uint32_t setting) {
+    const absl::MutexLock lock(&mu_);
+    for (const auto& [of, response] : sent_) {
+      if (of == setting) return response.started();
+    }
+    return {};
+  }
+  v1::Finished Finished(uint32_t setting) {
+    const absl::MutexLock lock(&mu_);
+    for (const auto& [of, response] : sent_) {
+      if (of == setting && response.has_finished()) return response.finished();
+    }
+    return {};
+  }
 
  private:
   absl::Notification ended_;
@@ -89,7 +105,11 @@ class ChatServiceTest : public ::testing::Test {
     auto model = std::make_shared<ServingModel>();
     model->engine = &engine_;
     model->preprocessor = preprocessor_.get();
-    model->description.mutable_limits()->set_max_tokens(100);
+    v1::Model::Limits& limits = *model->description.mutable_limits();
+    limits.set_max_tokens(100);
+    limits.set_max_images(1);
+    limits.set_max_image_bytes(1 << 20);
+    limits.set_max_image_pixels(1 << 20);
     model->description.mutable_decoder()->set_context(static_cast<uint32_t>(runner_.facts().context));
     model->description.mutable_decoder()->set_vocabulary(64);
     model->intervention_defaults.var = {.profile_tau = 20.0F, .num_layers = runner_.facts().num_layers};
@@ -150,6 +170,43 @@ TEST_F(ChatServiceTest, AnswersThroughAnyStream) {
   EXPECT_TRUE(both->Wait().ok()) << both->Wait();
   EXPECT_EQ(both->Text(0), alone->Text(0));
   EXPECT_EQ(both->Text(1), alone->Text(0));
+}
+
+TEST_F(ChatServiceTest, AContrastReportsItsSibling) {
+  chat_.Serve(model_);
+  v1::CompareRequest compare;
+  *compare.mutable_request() = Question();
+  const std::string picture = testing::JpegKinds()[0].make(60, 40, 1);
+  compare.mutable_request()->mutable_messages(0)->add_parts()->mutable_image()->set_data(picture);
+  compare.add_interventions()->mutable_var()->set_mode(v1::VAR_MODE_OFF);
+  compare.add_interventions()->mutable_vcd();
+  compare.add_interventions()->mutable_m3id()->set_beta(0.5F);
+  compare.mutable_interventions(2)->mutable_pai();
+  const auto stream = Ask(compare);
+  ASSERT_TRUE(stream->Wait().ok()) << stream->Wait();
+  EXPECT_EQ(stream->Finished(0).usage().sibling_tokens(), 0U);
+  EXPECT_FALSE(stream->Finished(0).has_contrast_report());
+
+  const v1::Started vcd = stream->Started(1);
+  EXPECT_EQ(vcd.intervention().method_case(), v1::Intervention::METHOD_NOT_SET);
+  EXPECT_EQ(vcd.intervention().vcd().noise_step(), 500U);
+  EXPECT_EQ(vcd.var().mode(), v1::VAR_MODE_OFF);
+  const v1::Finished finished = stream->Finished(1);
+  EXPECT_EQ(finished.contrast_report().sibling_prompt_tokens(), finished.usage().prompt_tokens());
+  EXPECT_EQ(finished.contrast_report().tokens(), 8U);
+  EXPECT_EQ(finished.usage().sibling_tokens(), finished.usage().prompt_tokens() + 8);
+
+  const v1::Started both = stream->Started(2);
+  EXPECT_TRUE(both.intervention().has_pai() && both.intervention().has_m3id());
+  EXPECT_LT(stream->Finished(2).contrast_report().sibling_prompt_tokens(), finished.usage().prompt_tokens());
+  EXPECT_TRUE(stream->Finished(2).has_intervention_report());
+  EXPECT_THAT(metrics_.Text(), HasSubstr("varserve_siblings_running"));
+
+  v1::GenerateRequest without_picture = Question();
+  without_picture.mutable_intervention()->mutable_vcd();
+  const auto text = Ask(without_picture);
+  ASSERT_TRUE(text->Wait().ok()) << text->Wait();
+  EXPECT_FALSE(text->Finished(0).has_contrast_report());
 }
 
 TEST_F(ChatServiceTest, RefusesWithTheReason) {

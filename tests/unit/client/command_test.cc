@@ -189,9 +189,39 @@ TEST_F(CommandTest, AskTakesAnotherIntervention) {
   EXPECT_EQ(request.intervention().spin().detail(), v1::VAR_DETAIL_TOKENS);
 }
 
+TEST_F(CommandTest, AContrastMayFollowAnotherMethod) {
+  v1::GenerateResponse finished = Finished("A cat.");
+  v1::ContrastReport& report = *finished.mutable_finished()->mutable_contrast_report();
+  report.set_tokens(9);
+  report.set_contrasted_tokens(7);
+  server_.Expect({.responses = {Delta("A cat.", 1), finished}});
+  EXPECT_EQ(Run<AskCommand>(
+                {"ask", picture_, "?", "--intervention", "on,rho=1e+0+icd,disturbance=Guess it.,alpha=0.5"}),
+            kExitOk)
+      << err_.str();
+  EXPECT_THAT(err_.str(), HasSubstr("contrasted tokens  7 of 9\n"));
+  const v1::Intervention intervention = server_.answer_requests().at(0).intervention();
+  EXPECT_EQ(intervention.var().mode(), v1::VAR_MODE_ON);
+  EXPECT_EQ(intervention.icd().disturbance(), "Guess it.");
+  EXPECT_EQ(intervention.icd().alpha(), 0.5F);
+
+  server_.Expect({.compare_responses = {OfSetting(0, Finished("A cat.")), OfSetting(1, finished)}});
+  EXPECT_EQ(Run<CompareCommand>({"compare", picture_, "?", "--setting", "off", "--setting", "on+vcd"}),
+            kExitOk)
+      << err_.str();
+  const v1::CompareRequest request = server_.compare_requests().back();
+  EXPECT_EQ(request.settings_size(), 0);
+  EXPECT_TRUE(request.interventions(1).has_var() && request.interventions(1).has_vcd());
+  EXPECT_THAT(out_.str(), HasSubstr("changed tokens              -       0\n"));
+}
+
 TEST_F(CommandTest, AnInterventionIsOneMethodWithItsFields) {
   EXPECT_EQ(Run<AskCommand>({"ask", picture_, "?", "--intervention", "pai", "--var", "on"}), kExitUsage);
   EXPECT_THAT(err_.str(), HasSubstr("--intervention: does not go with --var"));
+  for (const char* wrong : {"vcd+icd", "pai+spin", "vcd+on"}) {
+    EXPECT_EQ(Run<AskCommand>({"ask", picture_, "?", "--intervention", wrong}), kExitUsage) << wrong;
+    EXPECT_THAT(err_.str(), HasSubstr("a plus: goes before a contrast (vcd, icd, m3id)"));
+  }
   EXPECT_EQ(Run<AskCommand>({"ask", picture_, "?", "--intervention", "pai,beta=1"}), kExitUsage);
   EXPECT_THAT(err_.str(), HasSubstr("--intervention pai,beta=1: beta: is not one of alpha, first_layer"));
 }

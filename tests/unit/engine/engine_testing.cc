@@ -36,9 +36,15 @@ GenerationRequest MakeRequest(std::shared_ptr<const Prompt> prompt, int max_toke
   return request;
 }
 
+GenerationRequest WithSibling(GenerationRequest request, std::shared_ptr<const Prompt> prompt) {
+  request.contrast =
+      std::make_shared<const Contrast>(Contrast{.prompt = std::move(prompt), .rule = {.weight = 1.0F}});
+  return request;
+}
+
 std::unique_ptr<Sequence> MakeSequence(SequenceId id, GenerationRequest request, const ModelFacts& facts) {
   auto sequence = std::make_unique<Sequence>(std::move(request), facts, Digest{});
-  sequence->id = id;
+  sequence->SetIds(id, kSiblings + id);
   return sequence;
 }
 
@@ -76,7 +82,7 @@ std::string ToText(const VarReport& report) {
 
 void CheckInvariants(const Scheduler& scheduler, const SchedulerOptions& options, const ModelFacts& facts) {
   const KvBlockPool& pool = scheduler.pool();
-  EXPECT_LE(scheduler.running().size(), static_cast<size_t>(options.max_running + options.reserved_running));
+  EXPECT_LE(scheduler.NumRows(), options.max_running + options.reserved_running);
   EXPECT_LE(pool.num_cached(), options.prefix_cache_blocks.value_or(facts.num_kv_blocks));
   std::map<std::string, int> running_of;
   for (const Sequence* sequence : scheduler.running()) ++running_of[sequence->request.caller];
@@ -94,7 +100,15 @@ void CheckInvariants(const Scheduler& scheduler, const SchedulerOptions& options
   };
   std::map<BlockId, Holder> held;
   int unpublished_prefix_blocks = 0;
+  std::vector<const Sequence*> sequences(scheduler.running().begin(), scheduler.running().end());
   for (const Sequence* sequence : scheduler.running()) {
+    const Sequence* const sibling = sequence->sibling.get();
+    if (sibling == nullptr) continue;
+    EXPECT_EQ(sibling->generated, sequence->generated);
+    EXPECT_EQ(sibling->prefilling(), sequence->prefilling());
+    sequences.push_back(sibling);
+  }
+  for (const Sequence* sequence : sequences) {
     EXPECT_EQ(static_cast<int>(sequence->blocks.size()), sequence->num_blocks());
     EXPECT_LT(sequence->num_tokens(), sequence->max_size) << "should have ended";
     EXPECT_LT(sequence->num_computed, sequence->num_tokens());
@@ -106,7 +120,9 @@ void CheckInvariants(const Scheduler& scheduler, const SchedulerOptions& options
       Holder& holder = held[sequence->blocks[place]];
       if (holder.count++ > 0) {
         EXPECT_EQ(holder.place, place);
-        ASSERT_LT(place, std::min(sequence->num_published, holder.sequence->num_published));
+        const bool of_one_request = sequence->sibling_of == holder.sequence->id;
+        ASSERT_LT(place, of_one_request ? sequence->num_published
+                                        : std::min(sequence->num_published, holder.sequence->num_published));
         EXPECT_EQ(holder.sequence->block_keys[place], sequence->block_keys[place])
             << "shared, but not by content";
       }

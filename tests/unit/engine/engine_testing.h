@@ -49,6 +49,12 @@ std::shared_ptr<const Prompt> PicturePrompt(uint8_t picture, int question = 0);
 GenerationRequest MakeRequest(std::shared_ptr<const Prompt> prompt, int max_tokens,
                               const VarSettings& var = kOff);
 
+// The same with a sibling, which has the sibling's prompt.
+GenerationRequest WithSibling(GenerationRequest request, std::shared_ptr<const Prompt> prompt);
+
+// Ids of siblings in these tests.
+inline constexpr SequenceId kSiblings = 1000;
+// A sibling's id is kSiblings + id.
 std::unique_ptr<Sequence> MakeSequence(SequenceId id, GenerationRequest request, const ModelFacts& facts);
 
 // What a plan computes, as text: "1[20,21) 2[0,8)+image0" is a step of decode and a chunk that encodes an

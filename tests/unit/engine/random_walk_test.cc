@@ -76,8 +76,21 @@ class RandomWalk {
     request.caller = kCallers[Pick(0, 3)];
     request.sampling.ignore_eos = Pick(0, 1) == 0;
     if (Pick(0, 9) == 0) request.deadline = harness_.clock.Now() + absl::Milliseconds(Pick(0, 500));
+    if (harness_.options.max_running > 1 && Pick(0, 2) == 0) AddSibling(request);
     requests_.push_back(request);
     harness_.Add(request);
+  }
+
+  // With other text, and often with the same picture, another one or none.
+  void AddSibling(GenerationRequest& request) {
+    PromptBuilder prompt;
+    prompt.Text(Pick(1, 2) * 3, 1);
+    if (Pick(0, 3) > 0) prompt.Image(static_cast<uint8_t>(Pick(1, 3)), 3, 3);
+    prompt.Text(Pick(1, 20), Pick(0, 2));
+    GenerationRequest with_sibling = WithSibling(request, prompt.Build());
+    const ModelFacts facts = Facts();
+    if (Sequence(with_sibling, facts, {}).num_request_blocks() <= facts.num_kv_blocks)
+      request = std::move(with_sibling);
   }
 
   void Cancel() {
@@ -110,6 +123,7 @@ class RandomWalk {
     for (const SequenceStep& step : plan.steps) {
       planned.insert(step.sequence);
       if (step.begin >= step.request->prompt->size()) continue;
+      if (step.contrasts) continue;  // goes with its sequence's last chunk, whatever it costs
       ++chunks;
       cost += step.end - step.begin;
       images += step.encode_images.empty() ? 0 : 1;
@@ -127,6 +141,8 @@ class RandomWalk {
     const Sequence* oldest_prefill = nullptr;
     for (const Sequence* sequence : scheduler.running()) {
       const bool is_planned = planned.contains(sequence->id);
+      EXPECT_TRUE(sequence->sibling == nullptr || sequence->prefilling() ||
+                  planned.contains(sequence->sibling->id) == is_planned);
       alone &= sequence->request.caller == scheduler.running().front()->request.caller;
       if (!sequence->prefilling()) {
         int& waited = waited_[sequence->id];
@@ -138,7 +154,9 @@ class RandomWalk {
     }
     if (oldest_prefill != nullptr && alone) {
       EXPECT_GT(chunks, 0);
-      const bool is_planned = planned.contains(oldest_prefill->id);
+      const Sequence* const sibling = oldest_prefill->sibling.get();
+      const bool is_planned =
+          planned.contains(oldest_prefill->id) || (sibling != nullptr && planned.contains(sibling->id));
       EXPECT_TRUE(is_planned || oldest_prefill->id != left_out_) << "prefill was starved for two steps";
       left_out_ = is_planned ? 0 : oldest_prefill->id;
     } else {

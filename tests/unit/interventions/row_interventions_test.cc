@@ -165,16 +165,20 @@ TEST(RowInterventionsTest, TheTableOffersWhatTheBackendHas) {
   v1::Model all;
   all.mutable_var_profile();
   ASSERT_TRUE(DescribeDefaults(defaults, all).ok());
-  ASSERT_EQ(all.interventions_size(), 4);
+  ASSERT_EQ(all.interventions_size(), 7);
   EXPECT_TRUE(all.interventions(0).has_var());
   EXPECT_EQ(all.interventions(1).pai().alpha(), 0.2F);
   EXPECT_EQ(all.interventions(3).spin().detail(), v1::VAR_DETAIL_LAYERS);
+  EXPECT_EQ(all.interventions(4).vcd().noise_step(), 500U);
+  EXPECT_TRUE(all.interventions(5).has_icd());
+  EXPECT_TRUE(all.interventions(6).has_m3id());
 
   defaults.attention.supported = {true, false, false};
   v1::Model some;
   ASSERT_TRUE(DescribeDefaults(defaults, some).ok());
   EXPECT_EQ(some.default_var().mode(), v1::VAR_MODE_OFF);
-  EXPECT_EQ(some.interventions_size(), 0);  // VAR needs a profile
+  ASSERT_EQ(some.interventions_size(), 3);  // VAR needs a profile
+  EXPECT_TRUE(some.interventions(0).has_vcd());
   EXPECT_TRUE(CheckSupported(v1::VarOptions(), defaults).ok());
   EXPECT_TRUE(absl::IsFailedPrecondition(CheckSupported(v1::SpinOptions(), defaults)));
 }

@@ -21,6 +21,7 @@ v1::Model Model() {
   model.set_name("m");
   model.mutable_var_profile();
   model.add_interventions()->mutable_pai();
+  model.add_interventions()->mutable_vcd();
   return model;
 }
 
@@ -142,8 +143,9 @@ TEST(CompletionRequestTest, TheNameAndTheBodyChooseAnotherIntervention) {
   ASSERT_TRUE(named.ok()) << named.status();
   const chat::ChatRequest chat = ToChat(*std::move(named));  // owns what the setting points to
   const chat::ChatRequest::Setting& setting = chat.settings.at(0);
-  EXPECT_EQ(setting.field, "intervention.pai");
-  EXPECT_EQ(setting.options->GetDescriptor(), v1::PaiOptions::descriptor());
+  EXPECT_EQ(setting.attention.field, "intervention.pai");
+  EXPECT_EQ(setting.attention.options->GetDescriptor(), v1::PaiOptions::descriptor());
+  EXPECT_EQ(setting.contrast.options, nullptr);
   for (const char* model : {"m", "m+pai"}) {
     const auto request = Read(Request({{"model", model}, {"intervention", {{"pai", {{"alpha", 0.5}}}}}}));
     ASSERT_TRUE(request.ok()) << request.status();
@@ -152,6 +154,28 @@ TEST(CompletionRequestTest, TheNameAndTheBodyChooseAnotherIntervention) {
   const auto var = Read(Request({{"intervention", {{"var", {{"mode", "on"}, {"rho", 0.25}}}}}}));
   ASSERT_TRUE(var.ok()) << var.status();
   EXPECT_EQ((*var)->intervention.var().rho(), 0.25F);
+}
+
+TEST(CompletionRequestTest, AContrastGoesBesideAnotherMethod) {
+  for (const json& fields :
+       {json{{"model", "m+vcd"}, {"var", {{"mode", "on"}}}}, json{{"model", "m+var+vcd"}},
+        json{{"intervention", {{"var", {{"mode", "on"}}}, {"vcd", json::object()}}}}}) {
+    auto request = Read(Request(fields));
+    ASSERT_TRUE(request.ok()) << request.status();
+    EXPECT_EQ((*request)->intervention.var().mode(), v1::VAR_MODE_ON);
+    const chat::ChatRequest chat = ToChat(*std::move(request));
+    EXPECT_EQ(chat.settings.at(0).contrast.field, "intervention.vcd");
+  }
+  const auto alone = Read(Request({{"intervention", {{"vcd", {{"alpha", 0.5}, {"noise_seed", 7}}}}}}));
+  ASSERT_TRUE(alone.ok()) << alone.status();
+  EXPECT_FALSE((*alone)->intervention.has_var());
+  EXPECT_EQ((*alone)->intervention.vcd().alpha(), 0.5F);
+  EXPECT_EQ((*alone)->intervention.vcd().noise_seed(), 7U);
+  const auto text = Read(Request({{"intervention", {{"icd", {{"disturbance", "Guess."}}}}}}));
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_EQ((*text)->intervention.icd().disturbance(), "Guess.");
+  EXPECT_EQ(Problem(Request({{"intervention", {{"icd", {{"disturbance", 1}}}}}})),
+            "intervention.icd.disturbance: is 1, not a text");
 }
 
 TEST(CompletionRequestTest, ProblemsOfAnInterventionNameTheField) {
@@ -163,9 +187,15 @@ TEST(CompletionRequestTest, ProblemsOfAnInterventionNameTheField) {
   EXPECT_EQ(Problem(Request({{"model", "m+pai"}, {"var", json::object()}})),
             "var: is another method than that of the model \"m+pai\"");
   EXPECT_EQ(Problem(Request({{"intervention", json::object()}})),
-            "intervention: has 0 methods, not one of var, pai, vaf, spin");
-  EXPECT_EQ(Problem(Request({{"intervention", {{"vcd", json::object()}}}})),
-            "intervention.vcd: is not known; there is var, pai, vaf, spin");
+            "intervention: has 0 methods, not one of var, pai, vaf, spin, vcd, icd, m3id");
+  EXPECT_EQ(Problem(Request({{"intervention", {{"opera", json::object()}}}})),
+            "intervention.opera: is not known; there is var, pai, vaf, spin, vcd, icd, m3id");
+  EXPECT_EQ(Problem(Request({{"intervention", {{"pai", json::object()}, {"spin", json::object()}}}})),
+            "intervention.spin: does not go with pai");
+  EXPECT_EQ(Problem(Request({{"intervention", {{"icd", json::object()}, {"vcd", json::object()}}}})),
+            "intervention.vcd: does not go with icd");
+  EXPECT_EQ(Problem(Request({{"model", "m+vcd"}, {"intervention", {{"icd", json::object()}}}})),
+            "intervention: is another method than that of the model \"m+vcd\"");
   EXPECT_EQ(Problem(Request({{"intervention", {{"pai", {{"alpha", "high"}}}}}})),
             "intervention.pai.alpha: is \"high\", not a number");
   EXPECT_EQ(Problem(Request({{"intervention", {{"var", {{"map_layers", {0, 1, 2, 3, 4, 5, 6}}}}}}})),

@@ -38,6 +38,23 @@ TEST(ModelNamesTest, OtherMethodsAreThoseThatTheServerHas) {
   EXPECT_TRUE(absl::IsNotFound(InterventionOf("llava+vaf", model).status()));
 }
 
+TEST(ModelNamesTest, TheNameOfAContrastMayFollowAnother) {
+  v1::Model model = Model(true);
+  model.add_interventions()->mutable_pai();
+  model.add_interventions()->mutable_vcd()->set_alpha(1);
+  model.add_interventions()->mutable_icd();
+  EXPECT_THAT(NamesOf(model), ::testing::IsSupersetOf({"llava+pai", "llava+vcd", "llava+icd"}));
+  EXPECT_TRUE(InterventionOf("llava+vcd", model)->has_vcd());
+  EXPECT_FALSE(InterventionOf("llava+vcd", model)->vcd().has_alpha());
+  const auto combined = InterventionOf("llava+var-hallucination+icd", model);
+  ASSERT_TRUE(combined.ok()) << combined.status();
+  EXPECT_EQ(combined->var().preset(), v1::VAR_PRESET_HALLUCINATION);
+  EXPECT_TRUE(combined->has_icd());
+  EXPECT_TRUE(InterventionOf("llava+pai+vcd", model)->has_pai());
+  for (const char* name : {"llava+vcd+pai", "llava+vcd+icd", "llava+pai+var", "llava+pai+vcd+icd"})
+    EXPECT_TRUE(absl::IsNotFound(InterventionOf(name, model).status())) << name;
+}
+
 TEST(ModelNamesTest, AModelWithoutProfileHasOneName) {
   EXPECT_THAT(NamesOf(Model(false)), ElementsAre("llava"));
   EXPECT_TRUE(absl::IsNotFound(InterventionOf("llava+var", Model(false)).status()));

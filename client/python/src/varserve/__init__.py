@@ -19,10 +19,11 @@ from varserve.errors import (
 )
 from varserve.explain.explanation import Explanation
 from varserve.images import ImageLike
-from varserve.intervention import Intervention, Pai, Spin, Vaf
+from varserve.intervention import AttentionIntervention, Contrast, Icd, Intervention, M3id, Pai, Spin, Vaf, Vcd
 from varserve.model import Model
 from varserve.reply import Alternative, Chunk, Reply, Started, Timing, Token, Usage
 from varserve.report import (
+    ContrastReport,
     ImageMaps,
     InterventionReport,
     LayerAttention,
@@ -42,13 +43,17 @@ __all__ = [
     "AsyncClient",
     "AsyncCompareStream",
     "AsyncStream",
+    "AttentionIntervention",
     "CancelledError",
     "Chunk",
     "Client",
     "CompareStream",
+    "Contrast",
+    "ContrastReport",
     "DeadlineExceededError",
     "Explanation",
     "FailedPreconditionError",
+    "Icd",
     "ImageLike",
     "ImageMaps",
     "InternalError",
@@ -57,6 +62,7 @@ __all__ = [
     "InvalidArgumentError",
     "LayerAttention",
     "LayerReport",
+    "M3id",
     "Model",
     "NotFoundError",
     "Pai",
@@ -78,5 +84,6 @@ __all__ = [
     "Vaf",
     "Var",
     "VarserveError",
+    "Vcd",
     "VisualSink",
 ]

@@ -4,6 +4,7 @@ each computes."""
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -15,14 +16,10 @@ from varserve.var import Detail, Var
 
 @dataclass(frozen=True, kw_only=True)
 class Intervention:
-    """What is None takes its default. Layers count from 0, inclusive."""
-
-    first_layer: int | None = None
-    last_layer: int | None = None
-    detail: Detail | None = None  # how much evidence the reply contains
+    """What is None takes its default."""
 
     def to_proto(self) -> pb.Intervention:
-        values = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        values = {name: getattr(self, name) for name in _knobs(type(self)) if getattr(self, name) is not None}
         if "detail" in values:
             values["detail"] = f"VAR_DETAIL_{values['detail'].upper()}"
         message = pb.Intervention()
@@ -33,14 +30,40 @@ class Intervention:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pai(Intervention):
-    """Pay Attention to Image: amplifies attention to the picture."""
+class AttentionIntervention(Intervention):
+    """Changes attention. Layers count from 0, inclusive."""
 
-    alpha: float | None = None
+    first_layer: int | None = None
+    last_layer: int | None = None
+    detail: Detail | None = None  # how much evidence the reply contains
 
 
 @dataclass(frozen=True, kw_only=True)
-class Vaf(Intervention):
+class Contrast(Intervention):
+    """Contrasts with a sibling, which answers another prompt. `attention`: what changes the attention of the request
+    itself, if anything does."""
+
+    attention: Var | AttentionIntervention | None = None
+
+    def to_proto(self) -> pb.Intervention:
+        message = super().to_proto()
+        if isinstance(self.attention, Var):
+            message.var.CopyFrom(self.attention.to_proto())
+        elif self.attention is not None:
+            message.MergeFrom(self.attention.to_proto())
+        return message
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pai(AttentionIntervention):
+    """Pay Attention to Image: amplifies attention to the picture; with gamma, also contrasts with no picture."""
+
+    alpha: float | None = None
+    gamma: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vaf(AttentionIntervention):
     """Visual Amplification Fusion: weighs the picture, and the text before it, anew in middle layers."""
 
     visual_scale: float | None = None
@@ -48,23 +71,73 @@ class Vaf(Intervention):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spin(Intervention):
+class Spin(AttentionIntervention):
     """Image-guided head suppression: weakens the heads that look at the picture least. It has no maps."""
 
     kept_head_ratio: float | None = None
     suppressed_gain: float | None = None
 
 
-METHODS: dict[str, type[Intervention]] = {"pai": Pai, "vaf": Vaf, "spin": Spin}
+@dataclass(frozen=True, kw_only=True)
+class Vcd(Contrast):
+    """Visual contrastive decoding: the sibling sees noisy pictures."""
+
+    alpha: float | None = None
+    beta: float | None = None
+    noise_step: int | None = None
+    noise_seed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Icd(Contrast):
+    """Instruction contrastive decoding: the sibling's question begins with a disturbance."""
+
+    alpha: float | None = None
+    beta: float | None = None
+    disturbance: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class M3id(Contrast):
+    """Multi-modal mutual-information decoding: the sibling sees no pictures."""
+
+    forgetting_rate: float | None = None
+    confidence: float | None = None
+    beta: float | None = None
+
+
+METHODS: dict[str, type[Intervention]] = {"pai": Pai, "vaf": Vaf, "spin": Spin, "vcd": Vcd, "icd": Icd, "m3id": M3id}
+
+
+def _knobs(kind: type[Intervention]) -> dict[str, str]:
+    """Names and types of what the method's message has."""
+    return {field.name: str(field.type) for field in dataclasses.fields(kind) if field.name != "attention"}
+
+
+def combine(attention: Var | Intervention, contrast: Var | Intervention) -> Contrast:
+    """Both on one request, in either order."""
+    for first, second in ((attention, contrast), (contrast, attention)):
+        if isinstance(second, Contrast) and second.attention is None and isinstance(first, Var | AttentionIntervention):
+            return dataclasses.replace(second, attention=first)
+    raise InvalidArgumentError(
+        "intervention: a contrast (Vcd, Icd, M3id) goes with one method that changes attention, other methods with none"
+    )
 
 
 def parse_setting(text: str) -> Var | Intervention:
-    """ "pai", "spin:kept_head_ratio=0.8,detail=tokens", or as Var.parse."""
+    """ "pai", "spin:kept_head_ratio=0.8,detail=tokens", or as Var.parse; also "vcd:alpha=0.5+pai"."""
+    first, *others = (_parse_one(part) for part in re.split(r"\+(?=[a-z])", text))
+    for other in others:
+        first = combine(first, other)
+    return first
+
+
+def _parse_one(text: str) -> Var | Intervention:
     method, _, rest = text.partition(":")
     if method not in METHODS:
         return Var.parse(text)
     kind = METHODS[method]
-    types = {field.name: str(field.type) for field in dataclasses.fields(kind)}
+    types = _knobs(kind)
     values: dict[str, Any] = {}
     for knob in filter(None, rest.split(",")):
         name, equals, value = knob.partition("=")
@@ -81,7 +154,14 @@ def parse_setting(text: str) -> Var | Intervention:
 
 def from_proto(message: pb.Intervention) -> Var | Intervention | None:
     """None for a method that only a newer server knows."""
-    method = message.WhichOneof("method")
+    attention = _one_from_proto(message, message.WhichOneof("method"))
+    contrast = _one_from_proto(message, message.WhichOneof("contrast"))
+    if attention is None or contrast is None:
+        return attention or contrast
+    return combine(attention, contrast)
+
+
+def _one_from_proto(message: pb.Intervention, method: str | None) -> Var | Intervention | None:
     if method == "var":
         return Var.from_proto(message.var)
     if method not in METHODS:
@@ -89,7 +169,7 @@ def from_proto(message: pb.Intervention) -> Var | Intervention | None:
     values = {field.name: value for field, value in getattr(message, method).ListFields()}
     if "detail" in values:
         values["detail"] = _detail(values["detail"])
-    names = {field.name for field in dataclasses.fields(METHODS[method])}
+    names = _knobs(METHODS[method])
     return METHODS[method](**{name: value for name, value in values.items() if name in names})
 
 

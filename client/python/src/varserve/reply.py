@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from varserve.errors import InternalError, InvalidArgumentError
 from varserve.intervention import Intervention, from_proto
-from varserve.report import InterventionReport, Report
+from varserve.report import ContrastReport, InterventionReport, Report
 from varserve.v1 import inference_pb2 as pb
 from varserve.var import Var
 
@@ -75,6 +75,7 @@ class Usage:
     visual_tokens: int
     cached_tokens: int
     generated_tokens: int
+    sibling_tokens: int  # of a contrast's sibling: its prompt, and the answer's tokens
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ class Reply(Generic[Explained]):
     usage: Usage
     timing: Timing
     report: Report | None
-    intervention_report: InterventionReport | None  # of another intervention than VAR
+    intervention_report: InterventionReport | None  # of PAI, VAF or SPIN
+    contrast_report: ContrastReport | None  # of a contrast; None without a picture in the prompt
     text_truncated: bool
     _explain: Callable[[], Explained] | None = field(default=None, repr=False)
 
@@ -148,6 +150,9 @@ class ReplyBuilder(Generic[Explained]):
             report=Report.from_proto(finished.var_report) if finished.HasField("var_report") else None,
             intervention_report=InterventionReport.from_proto(finished.intervention_report)
             if finished.HasField("intervention_report")
+            else None,
+            contrast_report=ContrastReport(**_values(finished.contrast_report))
+            if finished.HasField("contrast_report")
             else None,
             text_truncated=finished.text_truncated,
             _explain=self._explain,

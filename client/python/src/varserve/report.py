@@ -1,5 +1,5 @@
 """What interventions found and did in one request: the messages VarReport of proto/varserve/v1/var.proto, and
-InterventionReport of intervention.proto."""
+InterventionReport and ContrastReport of intervention.proto."""
 
 from __future__ import annotations
 
@@ -185,6 +185,18 @@ class InterventionReport:
     def tokens_frame(self) -> pd.DataFrame:
         """One row for each changed token, by its position."""
         return _frame(TokenAttention, self.tokens, "position")
+
+
+@dataclass(frozen=True)
+class ContrastReport:
+    """Of VCD, ICD, M3ID, or PAI with gamma."""
+
+    sibling_prompt_tokens: int
+    sibling_cached_tokens: int  # that the sibling did not compute
+    tokens: int  # of the answer
+    contrasted_tokens: int  # chosen from other logits than the request's own
+    changed_tokens: int  # for which the contrast changed which logit is the largest
+    plausible_tokens: float  # of the vocabulary, mean over tokens
 
 
 def _rows(kind: type[Any], messages: Iterable[Any]) -> tuple[Any, ...]:

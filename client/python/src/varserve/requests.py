@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from varserve.errors import InvalidArgumentError
 from varserve.generation import CallOptions, call_options, generate_options
 from varserve.images import ImageLike, encode
-from varserve.intervention import Intervention
+from varserve.intervention import Intervention, combine
 from varserve.v1 import inference_pb2 as pb
 from varserve.v1 import intervention_pb2
 from varserve.var import Var
@@ -142,9 +142,9 @@ def image_digest(images: Iterable[bytes]) -> str:
 
 
 def setting(var: Var | None, intervention: Intervention | None) -> Setting | None:
-    """The one that is given."""
+    """The one that is given, or both together."""
     if var is not None and intervention is not None:
-        raise InvalidArgumentError("intervention: does not go with var; give one of the two")
+        return combine(var, intervention)
     return var if intervention is None else intervention
 
 

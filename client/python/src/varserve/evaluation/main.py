@@ -68,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SETTING",
         default=DEFAULT_SETTINGS,
         help="VAR off, observe or on, with fields of VarOptions: on:preset=hallucination,rho=0.4; or another method "
-        "({}), with its fields: pai:alpha=0.3 (default: {})".format(", ".join(METHODS), " ".join(DEFAULT_SETTINGS)),
+        "({}), with its fields: pai:alpha=0.3; or a contrast with one of them: vcd:alpha=0.5+on (default: {})".format(
+            ", ".join(METHODS), " ".join(DEFAULT_SETTINGS)
+        ),
     )
     run.add_argument(
         "--baseline", metavar="SETTING", help="the setting that others are compared with (default: the first)"
