@@ -9,82 +9,43 @@ import json
 import os
 import pathlib
 import statistics
-import threading
-import time
 
-from google.protobuf import json_format
+from varserve import Icd, Intervention, M3id, Pai, Spin, Vaf, Var, Vcd
 
 from model import QUESTION
-from var import BATCH, picture
-from varserve_client import Server, pb, server
+from var import BATCH, batch_step_seconds, picture
+from varserve_client import Server, server
 
-# Interventions as the API has them, by the name under which they are printed.
-METHODS = {
-    "var": {"var": {"mode": "VAR_MODE_ON"}},
-    "pai": {"pai": {}},
-    "vaf": {"vaf": {}},
-    "spin": {"spin": {}},
-    "vcd": {"vcd": {}},
-    "icd": {"icd": {}},
-    "m3id": {"m3id": {}},
-    "pai,gamma=1.1": {"pai": {"gamma": 1.1}},
-    "var+vcd": {"var": {"mode": "VAR_MODE_ON"}, "vcd": {}},
+# By the name under which they are printed.
+METHODS: dict[str, Var | Intervention] = {
+    "var": Var.on(),
+    "pai": Pai(),
+    "vaf": Vaf(),
+    "spin": Spin(),
+    "vcd": Vcd(),
+    "icd": Icd(),
+    "m3id": M3id(),
+    "pai,gamma=1.1": Pai(gamma=1.1),
+    "var+vcd": Vcd(attention=Var.on()),
 }
-OFF = {"var": {"mode": "VAR_MODE_OFF"}}
 FEW_TOKENS = 4
 
 
-class Stream(threading.Thread):
-    """One request; when its tokens came, and its last message."""
-
-    def __init__(self, running: Server, image: bytes, tokens: int, intervention: dict) -> None:
-        super().__init__()
-        request = pb.AnswerRequest(
-            images=[pb.Image(data=image)],
-            question=QUESTION,
-            options=pb.GenerateOptions(max_tokens=tokens, ignore_eos=True),
-        )
-        json_format.ParseDict(intervention, request.intervention)
-        self._call = running.stub.Answer(request)
-        self.times: list[float] = []  # one per token
-        self.finished: pb.Finished | None = None
-        self.start()
-
-    def run(self) -> None:
-        for response in self._call:
-            if response.WhichOneof("event") == "delta":
-                self.times += [time.monotonic()] * len(response.delta.token_ids)
-            elif response.WhichOneof("event") == "finished":
-                self.finished = response.finished
+def question_seconds(running: Server, number: int, setting: Var | Intervention) -> float:
+    return running.answer(picture(number), QUESTION, FEW_TOKENS, setting).reply.timing.total_seconds
 
 
-def question_seconds(running: Server, number: int, intervention: dict) -> float:
-    stream = Stream(running, picture(number), FEW_TOKENS, intervention)
-    stream.join()
-    return stream.finished.timing.total_seconds
-
-
-def step_seconds(running: Server, tokens: int, intervention: dict) -> float:
-    """Time of a step while all of them decode; they share a picture."""
-    streams = [Stream(running, picture(0), tokens, intervention) for _ in range(BATCH)]
-    for stream in streams:
-        stream.join()
-    begin, end = max(s.times[0] for s in streams), min(s.times[-1] for s in streams)
-    steps = [sum(begin < t <= end for t in s.times) for s in streams]
-    if min(steps) < tokens // 3:
-        raise RuntimeError("the streams did not run together; give more --tokens")
-    return (end - begin) / statistics.mean(steps)
-
-
-def measure(running: Server, rounds: int, tokens: int, first_picture: int, intervention: dict) -> dict[str, float]:
+def measure(
+    running: Server, rounds: int, tokens: int, first_picture: int, intervention: Var | Intervention
+) -> dict[str, float]:
     """Medians, in seconds, and their ratios."""
     seconds: dict[str, list[float]] = {"question off": [], "question": [], "step off": [], "step": []}
-    step_seconds(running, tokens, intervention)  # the siblings' prefixes, too
+    batch_step_seconds(running, tokens, [intervention] * BATCH)  # the siblings' prefixes, too
     for round_ in range(rounds):
         for on in (False, True) if round_ % 2 else (True, False):
-            setting, name = (intervention, "") if on else (OFF, " off")
+            setting, name = (intervention, "") if on else (Var.off(), " off")
             seconds["question" + name].append(question_seconds(running, first_picture + 2 * round_ + on, setting))
-            seconds["step" + name].append(step_seconds(running, tokens, setting))
+            seconds["step" + name].append(batch_step_seconds(running, tokens, [setting] * BATCH))
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     return medians | {f"{name} ratio": medians[name] / medians[f"{name} off"] for name in ("question", "step")}
 

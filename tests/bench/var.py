@@ -19,7 +19,7 @@ import subprocess
 import sys
 
 from PIL import Image
-from varserve import Var
+from varserve import Intervention, Var
 
 from model import QUESTION
 from varserve_client import Server, server
@@ -43,10 +43,10 @@ def setting(on: bool, tau: float | None) -> Var:
     return Var.on(rho=0, min_visual_attention=0, tau=tau) if on else Var.off()
 
 
-def batch_step_seconds(running: Server, tokens: int, settings: list[Var]) -> float:
+def batch_step_seconds(running: Server, tokens: int, settings: list[Var | Intervention]) -> float:
     """Time of a step while all of them decode."""
     with concurrent.futures.ThreadPoolExecutor(len(settings)) as pool:
-        answers = list(pool.map(lambda var: running.answer(picture(0), QUESTION, tokens, var), settings))
+        answers = list(pool.map(lambda setting: running.answer(picture(0), QUESTION, tokens, setting), settings))
     times = [answer.token_times for answer in answers]
     begin, end = max(one[0] for one in times), min(one[-1] for one in times)
     steps = [sum(begin < t <= end for t in one) for one in times]

@@ -40,9 +40,17 @@ class Server(ServerProcess):
     def peak_bytes(self) -> int:
         return memory_bytes(self.process.pid, "VmHWM")
 
-    def answer(self, image: bytes, question: str, max_tokens: int, var: varserve.Var | None = None) -> Answer:
+    def answer(
+        self,
+        image: bytes,
+        question: str,
+        max_tokens: int,
+        setting: varserve.Var | varserve.Intervention | None = None,
+    ) -> Answer:
         """As long as asked for, whatever the model says."""
-        stream = self.client.ask_stream(image, question, var=var, max_tokens=max_tokens, ignore_eos=True)
+        kind = "var" if isinstance(setting, varserve.Var) else "intervention"
+        options = {"max_tokens": max_tokens, "ignore_eos": True, kind: setting}
+        stream = self.client.ask_stream(image, question, **options)
         chunks = [(time.monotonic(), len(chunk.tokens)) for chunk in stream]
         return Answer(chunks, stream.reply())
 

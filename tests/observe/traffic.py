@@ -23,7 +23,14 @@ QUESTIONS = (
 )
 MODES = ("off", "observe", "on")
 PRESETS = ("general", "hallucination", "vision_centric")
-OTHERS = {"pai": Pai(), "vaf": Vaf(), "spin": Spin(), "vcd": Vcd(), "icd": Icd(), "m3id": M3id()}  # interventions instead of VAR
+OTHERS = {
+    "pai": Pai(),
+    "vaf": Vaf(),
+    "spin": Spin(),
+    "vcd": Vcd(),
+    "icd": Icd(),
+    "m3id": M3id(),
+}  # interventions instead of VAR
 
 
 @dataclasses.dataclass(frozen=True)
