@@ -10,7 +10,7 @@ import random
 import threading
 from collections.abc import Iterator
 
-from varserve import Client, Icd, M3id, Pai, Reply, Spin, Vaf, Var, Vcd, VarserveError
+from varserve import Client, Icd, M3id, Pai, Reply, Spin, Vaf, Var, VarserveError, Vcd
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
