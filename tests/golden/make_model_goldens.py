@@ -5,7 +5,7 @@ import json
 import pathlib
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ import contrast_cases
 import contrast_reference
 import intervention_cases
 import model_specs
+from golden import Golden, compare
 from intervention_reference import ChangedDecoder
 from tiny_model import MODELS, build, image_size, load_spec, pixel_values, token_size
 from var_cases import ADJACENT_IMAGES, CASES, IMAGE_FIRST, ONE_IMAGE, SEPARATED_IMAGES, Case, Layout
@@ -44,16 +45,7 @@ MIN_GAP = 2e-4  # of sink tests and head decisions
 MAX_GAP = 1e3  # written where nothing can turn
 MIN_GREEDY_GAP = 1e-3  # of logits
 MAX_SEEDS = 200
-TOLERANCE = 1e-4  # of --check: another processor rounds otherwise
 OFF = VarSettings("OFF", PAPER, 0.0, 0.0, 0.0, 0.0, 0, 0)
-
-
-@dataclass
-class Golden:
-    prompt: Prompt
-    facts: dict  # for JSON
-    tensors: dict  # float32 and int64
-    serves: bool  # every decision in it is clear, and it shows what it has to show
 
 
 def make_prompt(layout: Layout, spec: dict, seed: int) -> Prompt:
@@ -276,24 +268,6 @@ def check(name: str) -> None:
         for case, facts in zip(cases, stored_facts, strict=True):
             of_case = {key: tensor for key, tensor in stored.items() if key.startswith(f"{case.name}/")}
             compare(case.name, make_golden(case, Prompt(facts["input_ids"], facts["spans"])), facts, of_case)
-
-
-def compare(name: str, golden: Golden, facts: dict, tensors: dict[str, np.ndarray]) -> None:
-    if not golden.serves:
-        raise AssertionError(f"{name}: the prompt does not serve any more")
-    if golden.facts.keys() != facts.keys() or golden.tensors.keys() != tensors.keys():
-        raise AssertionError(f"{name}: other contents are stored")
-    for key, value in facts.items():
-        if key.endswith("gap"):
-            np.testing.assert_allclose(golden.facts[key], value, rtol=0, atol=TOLERANCE, err_msg=f"{name}: {key}")
-        elif golden.facts[key] != value:
-            raise AssertionError(f"{name}: another {key} is stored")
-    for key, tensor in tensors.items():
-        computed = golden.tensors[key]
-        if (computed.dtype, computed.shape) != (tensor.dtype, tensor.shape):
-            raise AssertionError(f"{name}: {key} is {tensor.dtype} {tensor.shape}")
-        atol = 0 if tensor.dtype == np.int64 else TOLERANCE
-        np.testing.assert_allclose(computed, tensor, rtol=0, atol=atol, err_msg=f"{name}: {key}")
 
 
 if __name__ == "__main__":
