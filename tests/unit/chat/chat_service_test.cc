@@ -181,7 +181,7 @@ TEST_F(ChatServiceTest, AContrastReportsItsSibling) {
   compare.add_interventions()->mutable_var()->set_mode(v1::VAR_MODE_OFF);
   compare.add_interventions()->mutable_vcd();
   compare.add_interventions()->mutable_m3id()->set_beta(0.5F);
-  compare.mutable_interventions(2)->mutable_pai();
+  compare.mutable_interventions(2)->mutable_var()->set_mode(v1::VAR_MODE_ON);
   const auto stream = Ask(compare);
   ASSERT_TRUE(stream->Wait().ok()) << stream->Wait();
   EXPECT_EQ(stream->Finished(0).usage().sibling_tokens(), 0U);
@@ -197,9 +197,9 @@ TEST_F(ChatServiceTest, AContrastReportsItsSibling) {
   EXPECT_EQ(finished.usage().sibling_tokens(), finished.usage().prompt_tokens() + 8);
 
   const v1::Started both = stream->Started(2);
-  EXPECT_TRUE(both.intervention().has_pai() && both.intervention().has_m3id());
+  EXPECT_TRUE(both.intervention().has_var() && both.intervention().has_m3id());
   EXPECT_LT(stream->Finished(2).contrast_report().sibling_prompt_tokens(), finished.usage().prompt_tokens());
-  EXPECT_TRUE(stream->Finished(2).has_intervention_report());
+  EXPECT_TRUE(stream->Finished(2).has_var_report());
   EXPECT_THAT(metrics_.Text(), HasSubstr("varserve_siblings_running"));
 
   v1::GenerateRequest without_picture = Question();
