@@ -199,7 +199,7 @@ TEST_F(CommandTest, AContrastMayFollowAnotherMethod) {
                 {"ask", picture_, "?", "--intervention", "on,rho=1e+0+icd,disturbance=Guess it.,alpha=0.5"}),
             kExitOk)
       << err_.str();
-  EXPECT_THAT(err_.str(), HasSubstr("contrasted tokens  7 of 9\n"));
+  EXPECT_THAT(err_.str(), HasSubstr("contrasted tokens              7 of 9\n"));
   const v1::Intervention intervention = server_.answer_requests().at(0).intervention();
   EXPECT_EQ(intervention.var().mode(), v1::VAR_MODE_ON);
   EXPECT_EQ(intervention.icd().disturbance(), "Guess it.");
