@@ -167,8 +167,11 @@ class Live(unittest.TestCase):
         for name in ("prompt", "visual", "generated"):
             total = sum(getattr(u, f"{name}_tokens") for u in usage)
             self.assertEqual(self.value(f"sum(varserve_{name}_tokens_total)"), {(): total})
-        cached = sum(u.cached_tokens for u in usage) / sum(u.prompt_tokens for u in usage)
-        self.assertAlmostEqual(self.figure("serving", "Prompt tokens cached")[()], cached)
+        siblings = [a.reply.contrast_report for a in self.ok if a.reply.contrast_report is not None]
+        self.assertTrue(siblings)
+        cached = sum(u.cached_tokens for u in usage) + sum(s.sibling_cached_tokens for s in siblings)
+        prompts = sum(u.prompt_tokens for u in usage) + sum(s.sibling_prompt_tokens for s in siblings)
+        self.assertAlmostEqual(self.figure("serving", "Prompt tokens cached")[()], cached / prompts)
         for mode, length in self.figure("var", "Length of answers by mode").items():
             tokens = [a.reply.usage.generated_tokens for a in self.ok if a.mode == mode[0]]
             self.assertAlmostEqual(length, sum(tokens) / len(tokens))

@@ -23,14 +23,8 @@ QUESTIONS = (
 )
 MODES = ("off", "observe", "on")
 PRESETS = ("general", "hallucination", "vision_centric")
-OTHERS = {
-    "pai": Pai(),
-    "vaf": Vaf(),
-    "spin": Spin(),
-    "vcd": Vcd(),
-    "icd": Icd(),
-    "m3id": M3id(),
-}  # interventions instead of VAR
+# Interventions instead of VAR.
+OTHERS = {"pai": Pai(), "vcd": Vcd(), "vaf": Vaf(), "icd": Icd(), "spin": Spin(), "m3id": M3id()}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -177,6 +177,7 @@ def _engine() -> list:
             COUNT,
             [
                 (f"sum({series('requests_running')})", "running"),
+                (f"sum({series('siblings_running')})", "siblings of running contrasts"),
                 (f"sum({series('requests_waiting')})", "waiting"),
                 (f"sum({series('requests_preparing')})", "of these preparing"),
             ],
