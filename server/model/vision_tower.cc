@@ -7,9 +7,50 @@
 #include "absl/strings/str_cat.h"
 
 namespace varserve::model {
+
+// What the weights of a layer are called.
+struct VisionLayerNames {
+  const char* layers;  // followed by the layer's number
+  const char* norm1;
+  const char* q;
+  const char* k;
+  const char* v;
+  const char* out;
+  const char* norm2;
+  const char* scale1 = nullptr;  // null: no layer scale
+  const char* scale2 = nullptr;
+};
+
 namespace {
 
+constexpr char kRoot[] = "vision_tower.";
 constexpr double kQkNormEps = 1e-6;  // which no field describes
+
+constexpr VisionLayerNames kClipNames = {.layers = "encoder.layers.",
+                                         .norm1 = "layer_norm1",
+                                         .q = "self_attn.q_proj",
+                                         .k = "self_attn.k_proj",
+                                         .v = "self_attn.v_proj",
+                                         .out = "self_attn.out_proj",
+                                         .norm2 = "layer_norm2"};
+constexpr VisionLayerNames kDinov2Names = {.layers = "encoder.layer.",
+                                           .norm1 = "norm1",
+                                           .q = "attention.attention.query",
+                                           .k = "attention.attention.key",
+                                           .v = "attention.attention.value",
+                                           .out = "attention.output.dense",
+                                           .norm2 = "norm2",
+                                           .scale1 = "layer_scale1.lambda1",
+                                           .scale2 = "layer_scale2.lambda1"};
+constexpr VisionLayerNames kInternVitNames = {.layers = "encoder.layer.",
+                                              .norm1 = "layernorm_before",
+                                              .q = "attention.q_proj",
+                                              .k = "attention.k_proj",
+                                              .v = "attention.v_proj",
+                                              .out = "attention.projection_layer",
+                                              .norm2 = "layernorm_after",
+                                              .scale1 = "lambda_1",
+                                              .scale2 = "lambda_2"};
 
 }  // namespace
 
@@ -24,20 +65,19 @@ VisionTower::VisionTower(const ModelConfig& config, int image_height, int image_
       dtype_(activation_dtype) {
   layers_.resize(*std::max_element(feature_layers_.begin(), feature_layers_.end()));
   if (config_.kind == VisionConfig::Kind::kClip) {
-    LoadClip(weights);
-  } else if (config_.kind == VisionConfig::Kind::kDinov2) {
-    LoadDinov2(weights);
+    LoadClipEmbeddings(weights);
+    LoadLayers(kClipNames, weights);
   } else {
-    LoadInternVit(weights);
+    LoadEmbeddings(weights);
+    LoadLayers(config_.kind == VisionConfig::Kind::kDinov2 ? kDinov2Names : kInternVitNames, weights);
   }
 }
 
-void VisionTower::LoadClip(WeightLoader& weights) {
+void VisionTower::LoadClipEmbeddings(WeightLoader& weights) {
   const int64_t width = config_.hidden_size;
-  const int64_t inner = config_.intermediate_size;
   const int64_t patch = config_.patch_size;
   const int64_t positions = static_cast<int64_t>(rows_) * cols_ + 1;
-  const std::string root = "vision_tower.";
+  const std::string root = kRoot;
   const at::Tensor patches =
       weights.Load(root + "embeddings.patch_embedding.weight", {width, 3, patch, patch});
   class_embedding_ = weights.LoadFloat(root + "embeddings.class_embedding", {width});
@@ -45,31 +85,16 @@ void VisionTower::LoadClip(WeightLoader& weights) {
   pre_norm_weight_ =
       weights.LoadFloat(root + "pre_layrnorm.weight", {width});  // the name is misspelt in the original
   pre_norm_bias_ = weights.LoadFloat(root + "pre_layrnorm.bias", {width});
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    const std::string at = absl::StrCat(root, "encoder.layers.", i, ".");
-    Layer& layer = layers_[i];
-    layer.norm1_weight = weights.LoadFloat(at + "layer_norm1.weight", {width});
-    layer.norm1_bias = weights.LoadFloat(at + "layer_norm1.bias", {width});
-    layer.norm2_weight = weights.LoadFloat(at + "layer_norm2.weight", {width});
-    layer.norm2_bias = weights.LoadFloat(at + "layer_norm2.bias", {width});
-    const std::string attention = at + "self_attn.";
-    layer.qkv = weights.LoadUnquantized({attention + "q_proj", attention + "k_proj", attention + "v_proj"},
-                                        width, width);
-    layer.out = weights.LoadUnquantized({attention + "out_proj"}, width, width);
-    layer.fc1 = weights.LoadUnquantized({at + "mlp.fc1"}, inner, width);
-    layer.fc2 = weights.LoadUnquantized({at + "mlp.fc2"}, width, inner);
-  }
   if (!weights.status().ok()) return;
   patch_embedding_ = ops_.Prepare(patches.flatten(1));
   class_embedding_ = class_embedding_.unsqueeze(0);
 }
 
-void VisionTower::LoadDinov2(WeightLoader& weights) {
+void VisionTower::LoadEmbeddings(WeightLoader& weights) {
   const int64_t width = config_.hidden_size;
-  const int64_t inner = config_.intermediate_size;
   const int64_t patch = config_.patch_size;
   const int64_t side = config_.image_size / patch;
-  const std::string root = "vision_tower.";
+  const std::string root = kRoot;
   const at::Tensor patches =
       weights.Load(root + "embeddings.patch_embeddings.projection.weight", {width, 3, patch, patch});
   const at::Tensor patches_bias =
@@ -77,22 +102,6 @@ void VisionTower::LoadDinov2(WeightLoader& weights) {
   class_embedding_ = weights.LoadFloat(root + "embeddings.cls_token", {1, 1, width});
   position_embedding_ =
       weights.LoadFloat(root + "embeddings.position_embeddings", {1, side * side + 1, width});
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    const std::string at = absl::StrCat(root, "encoder.layer.", i, ".");
-    Layer& layer = layers_[i];
-    layer.norm1_weight = weights.LoadFloat(at + "norm1.weight", {width});
-    layer.norm1_bias = weights.LoadFloat(at + "norm1.bias", {width});
-    layer.norm2_weight = weights.LoadFloat(at + "norm2.weight", {width});
-    layer.norm2_bias = weights.LoadFloat(at + "norm2.bias", {width});
-    const std::string attention = at + "attention.attention.";
-    layer.qkv =
-        weights.LoadUnquantized({attention + "query", attention + "key", attention + "value"}, width, width);
-    layer.out = weights.LoadUnquantized({at + "attention.output.dense"}, width, width);
-    layer.fc1 = weights.LoadUnquantized({at + "mlp.fc1"}, inner, width);
-    layer.fc2 = weights.LoadUnquantized({at + "mlp.fc2"}, width, inner);
-    layer.scale1 = weights.LoadFloat(at + "layer_scale1.lambda1", {width});
-    layer.scale2 = weights.LoadFloat(at + "layer_scale2.lambda1", {width});
-  }
   if (!weights.status().ok()) return;
   patch_embedding_ = ops_.Prepare(patches.flatten(1), patches_bias);
   class_embedding_ = class_embedding_.view({1, width});
@@ -107,44 +116,31 @@ void VisionTower::LoadDinov2(WeightLoader& weights) {
   position_embedding_ = positions.contiguous();
 }
 
-void VisionTower::LoadInternVit(WeightLoader& weights) {
+void VisionTower::LoadLayers(const VisionLayerNames& names, WeightLoader& weights) {
   const int64_t width = config_.hidden_size;
   const int64_t inner = config_.intermediate_size;
-  const int64_t patch = config_.patch_size;
-  const int64_t positions = static_cast<int64_t>(rows_) * cols_ + 1;
-  const std::string root = "vision_tower.";
-  const at::Tensor patches =
-      weights.Load(root + "embeddings.patch_embeddings.projection.weight", {width, 3, patch, patch});
-  const at::Tensor patches_bias =
-      weights.LoadFloat(root + "embeddings.patch_embeddings.projection.bias", {width});
-  class_embedding_ = weights.LoadFloat(root + "embeddings.cls_token", {1, 1, width});
-  position_embedding_ = weights.LoadFloat(root + "embeddings.position_embeddings", {1, positions, width});
   for (size_t i = 0; i < layers_.size(); ++i) {
-    const std::string at = absl::StrCat(root, "encoder.layer.", i, ".");
+    const std::string at = absl::StrCat(kRoot, names.layers, i, ".");
     Layer& layer = layers_[i];
-    layer.norm1_weight = weights.LoadFloat(at + "layernorm_before.weight", {width});
-    layer.norm2_weight = weights.LoadFloat(at + "layernorm_after.weight", {width});
+    layer.norm1_weight = weights.LoadFloat(absl::StrCat(at, names.norm1, ".weight"), {width});
+    layer.norm2_weight = weights.LoadFloat(absl::StrCat(at, names.norm2, ".weight"), {width});
     if (!config_.rms_norm) {
-      layer.norm1_bias = weights.LoadFloat(at + "layernorm_before.bias", {width});
-      layer.norm2_bias = weights.LoadFloat(at + "layernorm_after.bias", {width});
+      layer.norm1_bias = weights.LoadFloat(absl::StrCat(at, names.norm1, ".bias"), {width});
+      layer.norm2_bias = weights.LoadFloat(absl::StrCat(at, names.norm2, ".bias"), {width});
     }
-    const std::string attention = at + "attention.";
-    layer.qkv = weights.LoadUnquantized({attention + "q_proj", attention + "k_proj", attention + "v_proj"},
-                                        width, width, config_.qkv_bias);
+    layer.qkv =
+        weights.LoadUnquantized({at + names.q, at + names.k, at + names.v}, width, width, config_.qkv_bias);
     if (config_.qk_norm) {
-      layer.q_norm = weights.LoadFloat(attention + "q_norm.weight", {width});
-      layer.k_norm = weights.LoadFloat(attention + "k_norm.weight", {width});
+      layer.q_norm = weights.LoadFloat(at + "attention.q_norm.weight", {width});
+      layer.k_norm = weights.LoadFloat(at + "attention.k_norm.weight", {width});
     }
-    layer.out = weights.LoadUnquantized({attention + "projection_layer"}, width, width);
+    layer.out = weights.LoadUnquantized({at + names.out}, width, width);
     layer.fc1 = weights.LoadUnquantized({at + "mlp.fc1"}, inner, width);
     layer.fc2 = weights.LoadUnquantized({at + "mlp.fc2"}, width, inner);
-    layer.scale1 = weights.LoadFloat(at + "lambda_1", {width});
-    layer.scale2 = weights.LoadFloat(at + "lambda_2", {width});
+    if (names.scale1 == nullptr) continue;
+    layer.scale1 = weights.LoadFloat(at + names.scale1, {width});
+    layer.scale2 = weights.LoadFloat(at + names.scale2, {width});
   }
-  if (!weights.status().ok()) return;
-  patch_embedding_ = ops_.Prepare(patches.flatten(1), patches_bias);
-  class_embedding_ = class_embedding_.view({1, width});
-  position_embedding_ = position_embedding_.squeeze(0);
 }
 
 at::Tensor VisionTower::Embed(const at::Tensor& pixels) const {

@@ -13,6 +13,8 @@
 
 namespace varserve::model {
 
+struct VisionLayerNames;
+
 // Const after construction; thread-compatible. Letters: P patches, T = 1 + P tokens (class token first), Cv
 // width.
 class VisionTower {
@@ -40,9 +42,9 @@ class VisionTower {
     at::Tensor scale1, scale2;  // [Cv] float32, layer scale; undefined for CLIP
   };
 
-  void LoadClip(WeightLoader& weights);
-  void LoadDinov2(WeightLoader& weights);
-  void LoadInternVit(WeightLoader& weights);
+  void LoadClipEmbeddings(WeightLoader& weights);
+  void LoadEmbeddings(WeightLoader& weights);  // of the others
+  void LoadLayers(const VisionLayerNames& names, WeightLoader& weights);
   at::Tensor Embed(const at::Tensor& pixels) const;                  // => [T, Cv]
   at::Tensor Attend(const Layer& layer, const at::Tensor& x) const;  // [T, Cv] => [T, Cv]
   at::Tensor Norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const;
