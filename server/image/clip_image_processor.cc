@@ -5,9 +5,7 @@
 #include <tuple>
 #include <utility>
 
-#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "server/base/status_macros.h"
 
 namespace varserve::image {
@@ -15,7 +13,6 @@ namespace {
 
 // A picture this long and thin is a line, of which the crop keeps nothing. Only what is kept is computed, so
 // memory is no concern, but the time to find the weights is.
-constexpr int kMaxEdge = 1 << 17;
 constexpr int64_t kMaxResizedEdge = int64_t{1} << 23;
 
 // Along one axis: the part of the resized picture that is kept.
@@ -80,9 +77,8 @@ absl::StatusOr<ClipImageProcessor::Plan> ClipImageProcessor::MakePlan(int width,
   const int edge = std::max(width, height);
   const Size canvas = config_.pad_to_square ? Size{edge, edge} : Size{height, width};
   const Size resized = ResizedSize(canvas);
-  if (edge > kMaxEdge || std::max(resized.height, resized.width) > kMaxResizedEdge) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("image: %d x %d pixels are too long and thin to be resized; cut it", width, height));
+  if (edge > kLongestSide || std::max(resized.height, resized.width) > kMaxResizedEdge) {
+    return TooLongAndThin(width, height);
   }
   const auto axis = [](int size, int64_t canvas, int64_t resized, int cropped) {
     const Crop crop = CenterCrop(resized, cropped);

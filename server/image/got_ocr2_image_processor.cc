@@ -4,9 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "nlohmann/json.hpp"
 #include "server/base/status_macros.h"
 #include "server/image/processor_file.h"
@@ -14,8 +12,6 @@
 namespace varserve::image {
 namespace {
 
-// As for CLIP's: the time to find the weights of a longer side is a concern.
-constexpr int kMaxEdge = 1 << 17;
 constexpr int kMostTiles = 1 << 8;
 constexpr int kDefaultTile = 384;  // pixels
 
@@ -71,12 +67,16 @@ GotOcr2ImageProcessor::GotOcr2ImageProcessor(const GotOcr2ImageProcessorConfig& 
       tokens_(tokens),
       normalization_(std::make_shared<const Normalization>(config.normalization.Table())) {}
 
+TileGrid GotOcr2ImageProcessor::GridOf(const TileArrangement& tiles) const {
+  return {.down = tiles.down,
+          .across = tiles.across,
+          .rows = tokens_.rows,
+          .cols = tokens_.cols,
+          .thumbnail = tiles.count() > 1};
+}
+
 ImageShape GotOcr2ImageProcessor::ShapeOf(const TileArrangement& tiles) const {
-  const TileGrid grid{.down = tiles.down,
-                      .across = tiles.across,
-                      .rows = tokens_.rows,
-                      .cols = tokens_.cols,
-                      .thumbnail = tiles.count() > 1};
+  const TileGrid grid = GridOf(tiles);
   const std::vector<int32_t> token_ids(grid.num_visual_tokens(), tokens_.image_token);
   return {.height = config_.tile_height,
           .width = config_.tile_width,
@@ -87,10 +87,7 @@ ImageShape GotOcr2ImageProcessor::ShapeOf(const TileArrangement& tiles) const {
 absl::StatusOr<ImageProcessor::Plan> GotOcr2ImageProcessor::MakePlan(int width, int height,
                                                                      int orientation) const {
   if (IsTransposed(orientation)) std::swap(width, height);
-  if (std::max(width, height) > kMaxEdge) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("image: %d x %d pixels are too long and thin to be resized; cut it", width, height));
-  }
+  if (std::max(width, height) > kLongestSide) return TooLongAndThin(width, height);
   const TileArrangement tiles = ClosestTiles(width, height, config_.tile_width, config_.tile_height,
                                              config_.min_tiles, config_.max_tiles);
   const auto axis = [](int size, int resized) {
@@ -101,7 +98,7 @@ absl::StatusOr<ImageProcessor::Plan> GotOcr2ImageProcessor::MakePlan(int width, 
                        .y = axis(height, tiles.down * config_.tile_height),
                        .filter = config_.filter}};
   const int64_t tile_bytes = int64_t{3} * config_.tile_height * config_.tile_width;
-  plan.image_bytes = ShapeOf(tiles).tiles * tile_bytes;
+  plan.image_bytes = GridOf(tiles).num_tiles() * tile_bytes;
   plan.bytes = ResizeBytes(plan.resize) + plan.image_bytes;
   if (tiles.count() > 1) plan.bytes += ResizeBytes(ThumbnailPlan(plan));
   return plan;

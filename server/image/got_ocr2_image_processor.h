@@ -51,6 +51,7 @@ class GotOcr2ImageProcessor : public ImageProcessor {
   ImageShape largest() const override;
 
  private:
+  TileGrid GridOf(const TileArrangement& tiles) const;
   ImageShape ShapeOf(const TileArrangement& tiles) const;
   // The picture of `plan`, resized to one tile.
   ResizePlan ThumbnailPlan(const Plan& plan) const;

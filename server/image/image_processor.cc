@@ -2,6 +2,7 @@
 
 #include <cstddef>
 
+#include "absl/strings/str_format.h"
 #include "server/base/digest.h"
 #include "server/base/status_macros.h"
 
@@ -12,6 +13,11 @@ Digest DigestOf(const ProcessedImage& image) {
   return Sha256({{reinterpret_cast<const char*>(size), sizeof(size)},
                  {reinterpret_cast<const char*>(image.normalization->data()), sizeof(Normalization)},
                  {reinterpret_cast<const char*>(image.rgb.data()), image.rgb.size()}});
+}
+
+absl::Status TooLongAndThin(int width, int height) {
+  return absl::InvalidArgumentError(
+      absl::StrFormat("image: %d x %d pixels are too long and thin to be resized; cut it", width, height));
 }
 
 absl::StatusOr<ProcessedImage> ImageProcessor::Process(const RgbImage& image) const {

@@ -25,6 +25,11 @@ struct ImageShape {
 // What an image's visual tokens depend on: the value of ProcessedImage::digest.
 Digest DigestOf(const ProcessedImage& image);
 
+// The longest side that a picture may have: the time to find the weights of a longer one is a concern.
+inline constexpr int kLongestSide = 1 << 17;  // pixels
+// INVALID_ARGUMENT: the error of a picture that is too long and thin to be resized.
+absl::Status TooLongAndThin(int width, int height);
+
 class ImageProcessor {
  public:
   virtual ~ImageProcessor() = default;
