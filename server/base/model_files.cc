@@ -76,6 +76,12 @@ absl::StatusOr<json> ReadModelJson(const std::filesystem::path& model_dir, absl:
   return ParseJsonObject(name, text);
 }
 
+absl::StatusOr<json> ReadModelJsonIfAny(const std::filesystem::path& model_dir, absl::string_view name) {
+  absl::StatusOr<json> value = ReadModelJson(model_dir, name);
+  if (absl::IsNotFound(value.status())) return json::object();
+  return value;
+}
+
 absl::Status InFile(absl::string_view name, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(name, ": ", status.message()));
 }

@@ -21,6 +21,10 @@ absl::StatusOr<nlohmann::json> ParseJsonObject(absl::string_view name, absl::str
 // ReadModelFile followed by ParseJsonObject.
 absl::StatusOr<nlohmann::json> ReadModelJson(const std::filesystem::path& model_dir, absl::string_view name);
 
+// The same, but an empty object if there is no such file.
+absl::StatusOr<nlohmann::json> ReadModelJsonIfAny(const std::filesystem::path& model_dir,
+                                                  absl::string_view name);
+
 // `status` with the file's name before its message.
 absl::Status InFile(absl::string_view name, const absl::Status& status);
 

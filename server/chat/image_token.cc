@@ -17,10 +17,8 @@ constexpr char kTokenizerFile[] = "tokenizer_config.json";
 
 absl::Status CheckImageToken(const std::filesystem::path& model_dir, const text::Tokenizer& tokenizer,
                              const ImageToken& image_token) {
-  absl::StatusOr<nlohmann::json> json = ReadModelJson(model_dir, kFile);
-  if (absl::IsNotFound(json.status())) json = nlohmann::json::object();
-  RETURN_IF_ERROR(json.status());
-  JsonFields fields(*json, kFile, JsonFields::Null::kAbsent);
+  ASSIGN_OR_RETURN(const nlohmann::json json, ReadModelJsonIfAny(model_dir, kFile));
+  JsonFields fields(json, kFile, JsonFields::Null::kAbsent);
   const std::string own = fields.String("image_token", image_token.text);
   const auto named = tokenizer.named_tokens().find(image_token.name);
   const bool has_name = named != tokenizer.named_tokens().end();

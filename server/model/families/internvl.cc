@@ -41,10 +41,8 @@ void ReadConfig(JsonFields& fields, ModelConfig& c) {
 // transformers refuses every request with a picture if its processor makes another number of tokens.
 absl::Status CheckNumTokens(const std::filesystem::path& model_dir, int tokens) {
   constexpr char kKey[] = "image_seq_length";
-  absl::StatusOr<nlohmann::json> json = ReadModelJson(model_dir, kProcessorFile);
-  if (absl::IsNotFound(json.status())) json = nlohmann::json::object();
-  RETURN_IF_ERROR(json.status());
-  JsonFields fields(*json, kProcessorFile);
+  ASSIGN_OR_RETURN(const nlohmann::json json, ReadModelJsonIfAny(model_dir, kProcessorFile));
+  JsonFields fields(json, kProcessorFile);
   const int64_t length = fields.Int(kKey, 256, 1, kMostOfAnything);
   if (length != tokens) {
     fields.Fail(kKey, absl::StrCat("is ", length, ", but by config.json a tile has ", tokens, " tokens"));

@@ -79,10 +79,8 @@ absl::StatusOr<ImageLayout> LayoutOf(const ModelConfig& config, int height, int 
 // transformers refuses every request with a picture if its processor makes another number of tokens.
 absl::Status CheckNumTokens(const std::filesystem::path& model_dir, int height, int width,
                             const ImageLayout& layout) {
-  absl::StatusOr<nlohmann::json> json = ReadModelJson(model_dir, kProcessorFile);
-  if (absl::IsNotFound(json.status())) return absl::OkStatus();
-  RETURN_IF_ERROR(json.status());
-  JsonFields fields(*json, kProcessorFile, JsonFields::Null::kAbsent);
+  ASSIGN_OR_RETURN(const nlohmann::json json, ReadModelJsonIfAny(model_dir, kProcessorFile));
+  JsonFields fields(json, kProcessorFile, JsonFields::Null::kAbsent);
   const std::string strategy = fields.String("vision_feature_select_strategy", "");
   const int64_t added = fields.Int("num_additional_image_tokens", 0, 0, kMostOfAnything);
   if (!fields.Has("patch_size")) return fields.status();
