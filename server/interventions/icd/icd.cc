@@ -2,6 +2,7 @@
 
 #include "server/base/field_range.h"
 #include "server/base/status_macros.h"
+#include "server/interventions/contrast/options.h"
 
 namespace varserve::interventions {
 namespace {
@@ -16,14 +17,10 @@ absl::StatusOr<std::shared_ptr<const ContrastSetting>> ReadIcd(const v1::IcdOpti
   auto setting = std::make_shared<ContrastSetting>();
   setting->method = kIcd;
   v1::IcdOptions& icd = *setting->effective.mutable_icd();
-  icd.set_alpha(options.has_alpha() ? options.alpha() : 1.0F);
-  icd.set_beta(options.has_beta() ? options.beta() : 0.1F);
+  RETURN_IF_ERROR(ReadAlphaAndBeta(options, icd, setting->rule));
   icd.set_disturbance(options.has_disturbance() ? options.disturbance() : kDisturbance);
-  RETURN_IF_ERROR(CheckRange("alpha", icd.alpha(), 0, 10));
-  RETURN_IF_ERROR(CheckRange("beta", icd.beta(), 0, 1));
   RETURN_IF_ERROR(
       CheckRange("disturbance: its size", static_cast<double>(icd.disturbance().size()), 1, kMostBytes));
-  setting->rule = {.weight = icd.alpha(), .beta = icd.beta()};
   setting->sibling = DisturbedInstruction{.disturbance = icd.disturbance()};
   return setting;
 }

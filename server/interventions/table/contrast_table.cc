@@ -1,11 +1,10 @@
 #include "server/interventions/table/contrast_table.h"
 
-#include <algorithm>
-
 #include "server/interventions/contrast/metrics.h"
 #include "server/interventions/icd/icd.h"
 #include "server/interventions/m3id/m3id.h"
 #include "server/interventions/pai/pai.h"
+#include "server/interventions/table/row.h"
 #include "server/interventions/vcd/vcd.h"
 
 namespace varserve::interventions {
@@ -14,19 +13,9 @@ namespace {
 using google::protobuf::Message;
 using SettingOr = absl::StatusOr<std::shared_ptr<const ContrastSetting>>;
 
-template <typename Options>
-const Message& DefaultOptions() {
-  return Options::default_instance();
-}
-
 template <typename Options, SettingOr (*READ)(const Options&)>
 SettingOr ReadRow(const Message& options) {
   return READ(static_cast<const Options&>(options));
-}
-
-template <const char* METHOD>
-std::unique_ptr<telemetry::ReportMetrics> MakeMetricsOf(const telemetry::MetricFamilies& families) {
-  return std::make_unique<ContrastMetrics>(families, METHOD);
 }
 
 struct Row {
@@ -38,19 +27,15 @@ struct Row {
 };
 
 constexpr Row kTable[] = {
-    {DefaultOptions<v1::VcdOptions>, ReadRow<v1::VcdOptions, ReadVcd>, MakeMetricsOf<kVcd>},
-    {DefaultOptions<v1::IcdOptions>, ReadRow<v1::IcdOptions, ReadIcd>, MakeMetricsOf<kIcd>},
-    {DefaultOptions<v1::M3idOptions>, ReadRow<v1::M3idOptions, ReadM3id>, MakeMetricsOf<kM3id>},
+    {DefaultOptions<v1::VcdOptions>, ReadRow<v1::VcdOptions, ReadVcd>, MakeMetricsOf<ContrastMetrics, kVcd>},
+    {DefaultOptions<v1::IcdOptions>, ReadRow<v1::IcdOptions, ReadIcd>, MakeMetricsOf<ContrastMetrics, kIcd>},
+    {DefaultOptions<v1::M3idOptions>, ReadRow<v1::M3idOptions, ReadM3id>,
+     MakeMetricsOf<ContrastMetrics, kM3id>},
 };
 
 }  // namespace
 
-SettingOr ReadContrast(const Message& options) {
-  return std::find_if(
-             std::begin(kTable), std::end(kTable),
-             [&](const Row& row) { return row.default_options().GetDescriptor() == options.GetDescriptor(); })
-      ->read(options);
-}
+SettingOr ReadContrast(const Message& options) { return RowOf(kTable, options).read(options); }
 
 std::shared_ptr<const ContrastSetting> ContrastWithin(const Message& options) {
   if (options.GetDescriptor() != v1::PaiOptions::descriptor()) return nullptr;
@@ -63,7 +48,7 @@ void DescribeContrasts(v1::Model& model) {
 }
 
 std::vector<telemetry::MakeReportMetrics> ContrastMetricsMakers() {
-  std::vector<telemetry::MakeReportMetrics> makers = {MakeMetricsOf<kPai>};
+  std::vector<telemetry::MakeReportMetrics> makers = {MakeMetricsOf<ContrastMetrics, kPai>};
   for (const Row& row : kTable) makers.push_back(row.make_metrics);
   return makers;
 }

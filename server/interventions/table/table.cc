@@ -1,12 +1,11 @@
 #include "server/interventions/table/table.h"
 
-#include <algorithm>
-
 #include "server/base/status_macros.h"
 #include "server/interventions/attention/metrics.h"
 #include "server/interventions/pai/pai.h"
 #include "server/interventions/spin/spin.h"
 #include "server/interventions/table/contrast_table.h"
+#include "server/interventions/table/row.h"
 #include "server/interventions/vaf/vaf.h"
 #include "server/interventions/var/metrics.h"
 #include "server/interventions/var/var_setting.h"
@@ -16,18 +15,9 @@ namespace {
 
 using google::protobuf::Message;
 
-template <typename Options>
-const Message& DefaultOptions() {
-  return Options::default_instance();
-}
-
 template <typename Metrics>
 std::unique_ptr<telemetry::ReportMetrics> MakeMetrics(const telemetry::MetricFamilies& families) {
   return std::make_unique<Metrics>(families);
-}
-template <const char* METHOD>
-std::unique_ptr<telemetry::ReportMetrics> MakeMetricsOf(const telemetry::MetricFamilies& families) {
-  return std::make_unique<AttentionMetrics>(families, METHOD);
 }
 
 absl::StatusOr<std::shared_ptr<const Setting>> ReadVarRow(const Message& options, const Defaults& defaults) {
@@ -56,22 +46,16 @@ constexpr Row kTable[] = {
     {.change = RowChange::kReweigh,
      .default_options = DefaultOptions<v1::PaiOptions>,
      .read = ReadRow<v1::PaiOptions, ReadPai>,
-     .make_metrics = MakeMetricsOf<kPai>},
+     .make_metrics = MakeMetricsOf<AttentionMetrics, kPai>},
     {.change = RowChange::kReweigh,
      .default_options = DefaultOptions<v1::VafOptions>,
      .read = ReadRow<v1::VafOptions, ReadVaf>,
-     .make_metrics = MakeMetricsOf<kVaf>},
+     .make_metrics = MakeMetricsOf<AttentionMetrics, kVaf>},
     {.change = RowChange::kSuppressHeads,
      .default_options = DefaultOptions<v1::SpinOptions>,
      .read = ReadRow<v1::SpinOptions, ReadSpin>,
-     .make_metrics = MakeMetricsOf<kSpin>},
+     .make_metrics = MakeMetricsOf<AttentionMetrics, kSpin>},
 };
-
-const Row& RowOf(const Message& options) {
-  return *std::find_if(std::begin(kTable), std::end(kTable), [&](const Row& row) {
-    return row.default_options().GetDescriptor() == options.GetDescriptor();
-  });
-}
 
 bool IsSupported(const Row& row, const Defaults& defaults) {
   return defaults.attention.supported[static_cast<size_t>(row.change)];
@@ -80,13 +64,13 @@ bool IsSupported(const Row& row, const Defaults& defaults) {
 }  // namespace
 
 absl::Status CheckSupported(const Message& options, const Defaults& defaults) {
-  if (IsSupported(RowOf(options), defaults)) return absl::OkStatus();
+  if (IsSupported(RowOf(kTable, options), defaults)) return absl::OkStatus();
   return absl::FailedPreconditionError(
       "this server's backend does not have it, see Model.interventions; --backend torch has it");
 }
 
 absl::StatusOr<std::shared_ptr<const Setting>> ReadOptions(const Message& options, const Defaults& defaults) {
-  return RowOf(options).read(options, defaults);
+  return RowOf(kTable, options).read(options, defaults);
 }
 
 absl::StatusOr<std::shared_ptr<const Setting>> OffSetting(const Defaults& defaults) {

@@ -2,6 +2,7 @@
 
 #include "server/base/field_range.h"
 #include "server/base/status_macros.h"
+#include "server/interventions/contrast/options.h"
 #include "server/interventions/vcd/diffusion_noise.h"
 
 namespace varserve::interventions {
@@ -10,14 +11,10 @@ absl::StatusOr<std::shared_ptr<const ContrastSetting>> ReadVcd(const v1::VcdOpti
   auto setting = std::make_shared<ContrastSetting>();
   setting->method = kVcd;
   v1::VcdOptions& vcd = *setting->effective.mutable_vcd();
-  vcd.set_alpha(options.has_alpha() ? options.alpha() : 1.0F);
-  vcd.set_beta(options.has_beta() ? options.beta() : 0.1F);
+  RETURN_IF_ERROR(ReadAlphaAndBeta(options, vcd, setting->rule));
   vcd.set_noise_step(options.has_noise_step() ? options.noise_step() : kDiffusionSteps / 2);
   vcd.set_noise_seed(options.noise_seed());
-  RETURN_IF_ERROR(CheckRange("alpha", vcd.alpha(), 0, 10));
-  RETURN_IF_ERROR(CheckRange("beta", vcd.beta(), 0, 1));
   RETURN_IF_ERROR(CheckRange("noise_step", vcd.noise_step(), 0, kDiffusionSteps - 1));
-  setting->rule = {.weight = vcd.alpha(), .beta = vcd.beta()};
   setting->sibling = NoisyPictures{.step = static_cast<int>(vcd.noise_step()), .seed = vcd.noise_seed()};
   return setting;
 }
