@@ -260,13 +260,11 @@ void Generation::Account(const absl::Status& status, absl::string_view reason,
     fields.push_back(
         {"first_token_seconds", absl::ToDoubleSeconds(*first_token_ - call_->metadata().arrival)});
   }
-  LogFields evidence;
-  if (report != nullptr) evidence = spec_.intervention->LogFieldsOf(*report);
-  if (spec_.sibling_prompt != nullptr) {
-    for (telemetry::LogField& field : spec_.contrast->LogFieldsOf(contrast_report_))
-      evidence.push_back(std::move(field));
-  }
-  fields.insert(fields.end(), evidence.begin(), evidence.end());
+  const auto append = [&fields](const LogFields& more) {
+    fields.insert(fields.end(), more.begin(), more.end());
+  };
+  if (report != nullptr) append(spec_.intervention->LogFieldsOf(*report));
+  if (spec_.sibling_prompt != nullptr) append(spec_.contrast->LogFieldsOf(contrast_report_));
   services_.logger->Call(status, fields);
 }
 

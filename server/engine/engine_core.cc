@@ -121,8 +121,8 @@ void EngineCore::Step(Round& round) {
                             .used_blocks = pool.num_held(),
                             .cached_blocks = pool.num_cached(),
                             .total_blocks = pool.num_blocks()};
-  for (const Sequence* sequence : scheduler_.waiting()) load.waiting_tokens += sequence->queued().tokens();
-  for (const Sequence* sequence : scheduler_.running()) load.siblings += sequence->num_rows() - 1;
+  load.siblings = scheduler_.NumRows() - load.running;
+  for (const Sequence* sequence : scheduler_.waiting()) load.waiting_tokens += sequence->num_request_tokens();
   observer_->OnLoad(load);
 }
 

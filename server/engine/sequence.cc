@@ -36,12 +36,11 @@ void Sequence::SetIds(SequenceId own, SequenceId of_sibling) {
 }
 
 QueuedRequest Sequence::queued() const {
-  const int of_sibling = sibling == nullptr ? 0 : sibling->prompt_size();
   return {.caller = request.caller,
           .arrival = arrival,
           .prefix_key = block_keys[num_prefix_blocks() - 1],
           .prefix_tokens = layout.prefix_size(),
-          .suffix_tokens = prompt_size() - layout.prefix_size() + of_sibling};
+          .suffix_tokens = num_request_tokens() - layout.prefix_size()};
 }
 
 int Sequence::num_shareable_blocks() const {

@@ -56,6 +56,8 @@ struct Sequence {
   int num_blocks() const { return layout.NumBlocks(max_size - 1); }
   // The same for the whole request.
   int num_request_blocks() const { return num_blocks() + (sibling == nullptr ? 0 : sibling->num_blocks()); }
+  // Tokens of the prompt, and of the sibling's.
+  int num_request_tokens() const { return prompt_size() + (sibling == nullptr ? 0 : sibling->prompt_size()); }
   // Rows of a step in which the request decodes.
   int num_rows() const { return sibling == nullptr ? 1 : 2; }
   QueuedRequest queued() const;
