@@ -4,14 +4,13 @@ before, few tokens), and of a decode step while eight requests run, all with it.
 Run it as ./dev bench interventions: ten minutes for the embedded model.
 """
 
-import argparse
 import json
-import os
 import pathlib
 import statistics
 
 from varserve import Icd, Intervention, M3id, Pai, Spin, Vaf, Var, Vcd
 
+from arguments import bench_parser
 from model import QUESTION
 from var import BATCH, batch_step_seconds, picture
 from varserve_client import Server, server
@@ -51,15 +50,12 @@ def measure(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", help=argparse.SUPPRESS)
-    parser.add_argument("--embedded", help=argparse.SUPPRESS)
+    parser = bench_parser(__doc__)
+    parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     parser.add_argument("--model", metavar="DIR", help="another model than the embedded one")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: %(default)s")
     parser.add_argument("--tokens", type=int, default=48, help="of an answer in a batch (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="pairs of runs, off and on (default: %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     args = parser.parse_args()
     flags = ("--threads", str(args.threads), "--max_running", str(2 * BATCH))
     results = {}

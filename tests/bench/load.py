@@ -12,7 +12,6 @@ import concurrent.futures
 import io
 import itertools
 import json
-import os
 import pathlib
 import statistics
 import subprocess
@@ -21,6 +20,7 @@ import time
 
 from PIL import Image
 
+from arguments import bench_parser
 from model import picture
 from varserve_client import Answer, Server, server
 
@@ -169,10 +169,8 @@ def compare(args: argparse.Namespace, name: str, model: str, one_picture: bool =
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", help=argparse.SUPPRESS)
-    parser.add_argument("--embedded", help=argparse.SUPPRESS)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser = bench_parser(__doc__)
+    parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--requests", type=int, default=16, help="at least so many at every concurrency")
     parser.add_argument("--tokens", type=int, default=64, help="of every answer")
@@ -185,7 +183,6 @@ def main() -> None:
     parser.add_argument(
         "--seven-billion", metavar="DIR", help="also measure a 7B with random weights; made at DIR if it is not there"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     parser.add_argument("--picture", type=int, default=224, help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -8,7 +8,6 @@ weights (14 GB of disk, 16 GB of memory, half an hour, most of it the peer's).
 import argparse
 import io
 import json
-import os
 import pathlib
 import statistics
 import subprocess
@@ -18,6 +17,7 @@ import time
 import numpy as np
 from PIL import Image
 
+from arguments import bench_parser
 from varserve_client import Server, server
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -155,10 +155,8 @@ def compare(args: argparse.Namespace, name: str, model: str, tokens: int, rounds
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", help=argparse.SUPPRESS)
-    parser.add_argument("--embedded", help=argparse.SUPPRESS)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser = bench_parser(__doc__)
+    parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     parser.add_argument(
         "--seven-billion", metavar="DIR", help="also measure a 7B with random weights; made at DIR if it is not there"
     )
@@ -169,7 +167,6 @@ def main() -> None:
         help=f"also measure a model of NAME's published shape with random weights, made at DIR if it is not there; "
         f"NAME is one of: {', '.join(FAMILIES)}",
     )
-    parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     parser.add_argument("--tokens", type=int, default=64, help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=5, help=argparse.SUPPRESS)

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from varserve import Var, VarserveError
 
 import model
+from arguments import bench_parser
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent / "peers"))
 import peer_models
@@ -219,10 +220,9 @@ def versions() -> dict[str, str]:
 
 
 def read_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for hidden in ("--build", "--embedded", "--folder", "--transformers", "--vllm", "--openvino", "--llama_cpp"):
+    parser = bench_parser(__doc__)
+    for hidden in ("--folder", "--transformers", "--vllm", "--openvino", "--llama_cpp"):
         parser.add_argument(hidden, default="", help=argparse.SUPPRESS)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument(
         "--quick",
         action="store_true",

@@ -6,11 +6,11 @@ random weights (22 layers of width 2048, a tower of CLIP-L/336; 3.3 GB of disk).
 """
 
 import argparse
-import os
 import pathlib
 
 import model
 import seven_billion
+from arguments import bench_parser
 from varserve_client import server
 
 LARGER = seven_billion.Shape(layers=22, width=2048, inner=5632, heads=16)
@@ -41,10 +41,7 @@ def compare(args: argparse.Namespace, name: str, directory: str, size: int) -> N
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", help=argparse.SUPPRESS)
-    parser.add_argument("--embedded", help=argparse.SUPPRESS)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser = bench_parser(__doc__)
     parser.add_argument("--larger", metavar="DIR", help="also measure a larger model; made at DIR if it is not there")
     parser.add_argument("--tokens", type=int, default=64, help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=5, help=argparse.SUPPRESS)

@@ -5,11 +5,9 @@ Run it as ./dev bench transport; it takes some five minutes. Each request has a 
 has, so that nothing is cached.
 """
 
-import argparse
 import base64
 import concurrent.futures
 import json
-import os
 import pathlib
 import statistics
 import time
@@ -17,6 +15,7 @@ import urllib.request
 from collections.abc import Callable
 
 import load
+from arguments import bench_parser
 from varserve_client import Server, server
 
 Ask = Callable[[Server, bytes, str, int], int]  # returns the number of generated tokens
@@ -56,15 +55,12 @@ def tokens_per_second(running: Server, ask: Ask, requests: list[load.Request], c
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", help=argparse.SUPPRESS)
-    parser.add_argument("--embedded", help=argparse.SUPPRESS)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: %(default)s")
+    parser = bench_parser(__doc__)
+    parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     parser.add_argument("--callers", type=int, default=16, help="requests at once (default: %(default)s)")
     parser.add_argument("--requests", type=int, default=32, help="over each door in each round (default: %(default)s)")
     parser.add_argument("--tokens", type=int, default=32, help="of every answer (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=4, help="default: %(default)s")
-    parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     args = parser.parse_args()
 
     doors: dict[str, Ask] = {"gRPC": over_grpc, "HTTP": over_http}

@@ -12,7 +12,6 @@ import concurrent.futures
 import functools
 import io
 import json
-import os
 import pathlib
 import statistics
 import subprocess
@@ -21,6 +20,7 @@ import sys
 from PIL import Image
 from varserve import Intervention, Var
 
+from arguments import bench_parser
 from model import QUESTION
 from varserve_client import Server, server
 
@@ -174,10 +174,8 @@ def profile_of(args: argparse.Namespace, model: str) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", help=argparse.SUPPRESS)
-    parser.add_argument("--embedded", help=argparse.SUPPRESS)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: %(default)s")
+    parser = bench_parser(__doc__)
+    parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     parser.add_argument("--tokens", type=int, default=48, help="to generate for each answer (default: %(default)s)")
     parser.add_argument(
         "--rounds",
@@ -189,7 +187,6 @@ def main() -> None:
         "--seven-billion", metavar="DIR", help="also measure a 7B with random weights; made at DIR if it is not there"
     )
     parser.add_argument("--no-peer", action="store_true", help="leave transformers out")
-    parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     parser.add_argument("--tau", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--sink-dimensions", type=int, nargs="+", help=argparse.SUPPRESS)
