@@ -97,6 +97,8 @@ class Live(unittest.TestCase):
                     self.assertTrue(all(name.endswith("_tokens_total") for name in names), names)
                 elif panel.unit == "suffix: tok":
                     self.assertIn("tokens", query.expression)
+                    only_tokens = bool(names) and all(name.endswith("_tokens_total") for name in names)
+                    self.assertFalse(only_tokens, "a rate of tokens is in tok/s")
                 elif panel.unit == "bytes":
                     self.assertTrue(all(name.endswith("_bytes") for name in names), names)
                 else:

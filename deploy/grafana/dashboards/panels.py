@@ -12,6 +12,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 DATASOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 SELECTED = 'model=~"$model", instance=~"$instance"'
 TAG = "varserve"
+BEFORE, AFTER = 'stage="before"', 'stage="after"'  # of shares of attention
 
 # Grafana's unit names.
 SECONDS = "s"

@@ -2,7 +2,10 @@
 
 from grafana_foundation_sdk.builders import dashboard
 
+from dashboards import interventions
 from dashboards.panels import (
+    AFTER,
+    BEFORE,
     RATIO,
     REQUESTS,
     SECONDS,
@@ -25,7 +28,6 @@ from dashboards.panels import (
 UID, TITLE = "varserve-var", "VARServe: VAR"
 PRESET = 'preset=~"$preset"'
 VISUAL, TEXT, ON = 'kind="visual"', 'kind="text"', 'var="on"'
-BEFORE, AFTER = 'stage="before"', 'stage="after"'
 OK, ASKED = 'code="OK"', 'method!~"GetModel|ListModels"'
 
 
@@ -40,7 +42,7 @@ def make(other: tuple[str, str]) -> dashboard.Dashboard:
             "Attention": _attention(),
             "Layers": _layers(),
             "ON compared with OFF": _on_compared_with_off(),
-            "Other interventions": _other_interventions(),
+            "Other interventions": interventions.panels(),
         },
     )
 
@@ -268,53 +270,5 @@ def _on_compared_with_off() -> list:
             [(tokens_shown, "tokens")],
             "var",
             width=8,
-        ),
-    ]
-
-
-def _other_interventions() -> list:
-    changed = " / ".join(rate(f"contrast_{which}_total", by="method") for which in ("changed_tokens", "tokens"))
-    return [
-        timeline(
-            "Requests by method",
-            "Successful requests with PAI, VAF or SPIN instead of VAR.",
-            REQUESTS,
-            [(rate("intervention_changed_head_ratio_count", by="method") + " > 0", "{{method}}")],
-            stacked=True,
-        ),
-        timeline(
-            "Attention on the picture by method",
-            "Mean share of the changed rows, before and after. For SPIN, suppressed heads count by their factor.",
-            RATIO,
-            [
-                (mean("intervention_visual_attention_ratio", stage, by="method"), f"{{{{method}}}} {legend}")
-                for stage, legend in ((BEFORE, "before"), (AFTER, "after"))
-            ],
-            from_zero=False,
-        ),
-        timeline(
-            "Changed heads by method",
-            "Mean share of (row, head, layer). PAI and VAF change all heads of their rows.",
-            RATIO,
-            [(mean("intervention_changed_head_ratio", by="method"), "{{method}}")],
-        ),
-        timeline(
-            "Tokens with a contrast by method",
-            "Tokens of answers, chosen from the logits of a request and its sibling.",
-            TOKENS,
-            [(rate("contrast_tokens_total", by="method") + " > 0", "{{method}}")],
-            stacked=True,
-        ),
-        timeline(
-            "Tokens that a contrast changed by method",
-            "Share of those whose most probable choice is another than without the contrast.",
-            RATIO,
-            [(changed, "{{method}}")],
-        ),
-        timeline(
-            "Prompt tokens of siblings",
-            "Of contrasts: all, and those that were not computed because they were known.",
-            TOKENS,
-            [(rate("sibling_prompt_tokens_total"), "all"), (rate("sibling_cached_tokens_total"), "known")],
         ),
     ]
