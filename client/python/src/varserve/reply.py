@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from varserve.errors import InternalError, InvalidArgumentError
@@ -177,9 +177,7 @@ def _started(message: pb.Started) -> Started:
         cached_tokens=message.cached_tokens,
         var=Var.from_proto(message.var),
         intervention=from_proto(message.intervention),
-        image_regions=tuple(
-            ImageRegion(*(getattr(one, field.name) for field in fields(ImageRegion))) for one in message.image_regions
-        ),
+        image_regions=tuple(ImageRegion(**_values(one)) for one in message.image_regions),
     )
 
 
