@@ -157,8 +157,8 @@ absl::StatusOr<v1::Intervention> ParseSetting(absl::string_view text) {
   if (!contrast.ok()) return contrast;
   if (contrast->contrast_case() == v1::Intervention::CONTRAST_NOT_SET ||
       intervention->contrast_case() != v1::Intervention::CONTRAST_NOT_SET) {
-    return absl::InvalidArgumentError(absl::StrCat("a plus: goes before a contrast (", ContrastMethods(),
-                                                   "), and after a method that changes attention"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a plus joins a method that changes attention and, after it, a contrast (", ContrastMethods(), ")"));
   }
   intervention->MergeFrom(*contrast);
   return intervention;

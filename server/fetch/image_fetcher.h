@@ -1,6 +1,6 @@
-// Fetches pictures by http and https, from hosts that are allowed and, unless told otherwise, from public
-// addresses only. Redirects are followed, each checked like the first URL. Certificates are verified. Proxies
-// of the environment are not used: they would connect where nobody checks. Thread-safe.
+// Fetches pictures by http and https, from hosts that are allowed and, by default, from public addresses
+// only. Redirects are followed, each checked like the first URL. Certificates are verified. Proxies of the
+// environment are not used: they would connect where nobody checks. Thread-safe.
 #pragma once
 
 #include <cstdint>

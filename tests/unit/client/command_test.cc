@@ -220,7 +220,9 @@ TEST_F(CommandTest, AnInterventionIsOneMethodWithItsFields) {
   EXPECT_THAT(err_.str(), HasSubstr("--intervention: does not go with --var"));
   for (const char* wrong : {"vcd+icd", "pai+spin", "vcd+on"}) {
     EXPECT_EQ(Run<AskCommand>({"ask", picture_, "?", "--intervention", wrong}), kExitUsage) << wrong;
-    EXPECT_THAT(err_.str(), HasSubstr("a plus: goes before a contrast (vcd, icd, m3id)"));
+    EXPECT_THAT(
+        err_.str(),
+        HasSubstr("a plus joins a method that changes attention and, after it, a contrast (vcd, icd, m3id)"));
   }
   EXPECT_EQ(Run<AskCommand>({"ask", picture_, "?", "--intervention", "pai,beta=1"}), kExitUsage);
   EXPECT_THAT(err_.str(), HasSubstr("--intervention pai,beta=1: beta: is not one of alpha, first_layer"));

@@ -121,7 +121,7 @@ class BrokenEngineTest : public ::testing::Test {
     EXPECT_TRUE(engine.Submit({{MakeRequest(TextPrompt(8, ++seed_), 100), sink}}).ok());
     return sink;
   }
-  // The engine has broken, has told everybody, and takes no more.
+  // The engine has broken, has failed every request, and takes no more.
   static void CheckBroken(Engine& engine, const std::string& why) {
     EXPECT_TRUE(engine.Drain(absl::InfiniteFuture())) << "nothing is left";
     EXPECT_THAT(std::string(engine.health().fatal.message()), HasSubstr(why));
@@ -191,7 +191,7 @@ TEST_F(BrokenEngineTest, ExceptionOnTheEnginesThread) {
   CheckBroken(engine, "no room for a gauge");
 }
 
-// Requests that come while the engine breaks are told as well.
+// Requests that come while the engine breaks fail as well.
 TEST_F(BrokenEngineTest, LosesNobodyWhileItBreaks) {
   for (int round = 0; round < 20; ++round) {
     FakeModelRunner runner(FakeModelRunner::SmallFacts());

@@ -1,4 +1,4 @@
-// No message of any reply is larger than gRPC's clients take unless told otherwise.
+// No message of any reply is larger than gRPC's clients take by default.
 #include "server/chat/reply_size.h"
 
 #include "gmock/gmock.h"
