@@ -48,10 +48,34 @@ VarFlags::VarFlags(CLI::App& app, Mode mode) {
   add("min_visual_attention", "Minimum visual attention of an image-centric head. Default: 0.2");
   add("first_layer", "First decoder layer to change or measure, counted from 0. Default: 0");
   add("last_layer", "Last decoder layer to change or measure. Default: the last but one");
-  if (mode == Mode::kFixed) return;
+  if (mode == Mode::kOn) return;
   add("detail", "Evidence to show; maps need --json. Default: layers");
   add("map_layers", "Layers that the maps average. Can be given several times. Default: all");
 }
+
+namespace {
+
+// VAR that is not on changes nothing, and the command itself chooses the evidence.
+absl::Status CheckChanges(const v1::Intervention& intervention) {
+  if (intervention.has_var() && intervention.var().mode() != v1::VAR_MODE_ON)
+    return absl::InvalidArgumentError("mode: VAR must be on");
+  std::vector<const google::protobuf::FieldDescriptor*> methods;
+  const google::protobuf::Reflection& reflection = *intervention.GetReflection();
+  reflection.ListFields(intervention, &methods);
+  for (const google::protobuf::FieldDescriptor* method : methods) {
+    const google::protobuf::Message& options = reflection.GetMessage(intervention, method);
+    std::vector<const google::protobuf::FieldDescriptor*> fields;
+    options.GetReflection()->ListFields(options, &fields);
+    for (const google::protobuf::FieldDescriptor* field : fields) {
+      if (field->name() == "detail" || field->name() == "map_layers")
+        return absl::InvalidArgumentError(
+            absl::StrCat(field->name(), ": has no effect here; the command shows all there is"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::Status VarFlags::Check(bool json) const {
   const absl::Status status = CheckEffect(options_, "--var on or --var observe", json);
@@ -62,24 +86,32 @@ absl::Status VarFlags::Check(bool json) const {
       absl::StrCat("--", absl::StrReplaceAll(field.first, {{"_", "-"}}), ":", field.second));
 }
 
-InterventionFlags::InterventionFlags(CLI::App& app) : var_(app, VarFlags::Mode::kFlag) {
+InterventionFlags::InterventionFlags(CLI::App& app, VarFlags::Mode mode) : mode_(mode), var_(app, mode) {
   app.add_option("--intervention", other_,
                  absl::StrCat("Another method than VAR (", OtherMethods(),
-                              "), then fields of its options: pai,alpha=0.3,detail=tokens; a contrast (",
-                              ContrastMethods(), ") may follow after a plus: on,rho=0.5+vcd"))
+                              "), then fields of its options: pai,alpha=0.3; a contrast (", ContrastMethods(),
+                              ") may follow after a plus: on,rho=0.5+vcd"))
       ->type_name("METHOD,KEY=VALUE,...")
       ->group("Other interventions");
 }
 
 absl::Status InterventionFlags::Read(bool json) {
-  if (other_.empty()) return var_.Check(json);
+  if (!other_.empty()) return ReadOther();
+  if (mode_ == VarFlags::Mode::kFlag) return var_.Check(json);
+  *intervention_.mutable_var() = var_.options();
+  intervention_.mutable_var()->set_mode(v1::VAR_MODE_ON);
+  return absl::OkStatus();
+}
+
+absl::Status InterventionFlags::ReadOther() {
   if (var_.options().ByteSizeLong() > 0)
     return absl::InvalidArgumentError(
         "--intervention: does not go with --var and its fields; give one of them");
   absl::StatusOr<v1::Intervention> intervention = ParseSetting(other_);
-  if (!intervention.ok())
-    return absl::InvalidArgumentError(
-        absl::StrCat("--intervention ", other_, ": ", intervention.status().message()));
+  absl::Status status = intervention.status();
+  if (status.ok() && mode_ == VarFlags::Mode::kOn) status = CheckChanges(*intervention);
+  if (!status.ok())
+    return absl::InvalidArgumentError(absl::StrCat("--intervention ", other_, ": ", status.message()));
   intervention_ = *std::move(intervention);
   return absl::OkStatus();
 }

@@ -23,7 +23,7 @@ class GenerateFlags {
 
 class VarFlags {
  public:
-  enum class Mode { kFlag, kFixed };  // whether --var is a flag, or the command sets the mode itself
+  enum class Mode { kFlag, kOn };  // kOn: there is no --var, no --detail and no --map-layers
 
   VarFlags(CLI::App& app, Mode mode);
   const v1::VarOptions& options() const { return options_; }
@@ -37,10 +37,12 @@ class VarFlags {
 // --var and its fields, or --intervention for another method.
 class InterventionFlags {
  public:
-  explicit InterventionFlags(CLI::App& app);
+  InterventionFlags(CLI::App& app, VarFlags::Mode mode);
 
   // Checks and reads what the flags say. INVALID_ARGUMENT beginning with the flag.
   absl::Status Read(bool json);
+  // After Read with kOn: the method that changes something, and a contrast.
+  const v1::Intervention& intervention() const { return intervention_; }
   // After Read.
   template <typename Request>
   void SetIn(Request& request) const {
@@ -52,9 +54,12 @@ class InterventionFlags {
   }
 
  private:
+  absl::Status ReadOther();
+
+  VarFlags::Mode mode_;
   VarFlags var_;
   std::string other_;
-  v1::Intervention intervention_;  // of it
+  v1::Intervention intervention_;
 };
 
 // Refuses what would be ignored: fields without a mode that measures, layers of maps without maps, and maps

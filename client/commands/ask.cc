@@ -8,7 +8,7 @@ AskCommand::AskCommand(CLI::App& program)
     : Command(program, "ask", "Answer a question about one or more pictures"),
       input_(app()),
       generate_(app()),
-      intervention_(app()) {
+      intervention_(app(), VarFlags::Mode::kFlag) {
   AddVerboseFlag();
   AddConnectionFlags();
 }

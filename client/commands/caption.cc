@@ -8,7 +8,9 @@
 namespace varserve::cli {
 
 CaptionCommand::CaptionCommand(CLI::App& program)
-    : Command(program, "caption", "Describe a picture"), generate_(app()), intervention_(app()) {
+    : Command(program, "caption", "Describe a picture"),
+      generate_(app()),
+      intervention_(app(), VarFlags::Mode::kFlag) {
   app()
       .add_option("IMAGE", image_, "JPEG, PNG or WebP file, - for standard input")
       ->required()

@@ -12,7 +12,7 @@ namespace varserve::cli {
 ChatCommand::ChatCommand(CLI::App& program)
     : Command(program, "chat", "Answer the last message of a conversation"),
       generate_(app()),
-      intervention_(app()) {
+      intervention_(app(), VarFlags::Mode::kFlag) {
   app().add_option("FILE", file_, "JSON array of messages, as below. Default: standard input")->type_name("");
   AddVerboseFlag();
   AddConnectionFlags();

@@ -35,10 +35,11 @@ absl::Status CheckWritable(const std::string& path) {
 
 ExplainCommand::ExplainCommand(CLI::App& program)
     : Command(program, "explain",
-              "Write a page that shows what VAR did to the answer to a question about a picture"),
+              "Write a page that shows what VAR, or another intervention, did to the answer to a question "
+              "about a picture"),
       input_(app()),
       generate_(app()),
-      var_(app(), VarFlags::Mode::kFixed) {
+      intervention_(app(), VarFlags::Mode::kOn) {
   app()
       .add_option("--out", out_, "HTML file to write, - for standard output")
       ->type_name("FILE")
@@ -50,13 +51,14 @@ absl::Status ExplainCommand::Prepare() {
   if (output().json && app().count("--out") > 0) {
     return absl::InvalidArgumentError("--out: has no effect with --json, which writes to standard output");
   }
+  if (absl::Status status = intervention_.Read(output().json); !status.ok()) return status;
   if (absl::Status status = input_.Read(); !status.ok()) return status;
   if (input_.images().size() != 1) return absl::InvalidArgumentError("IMAGE: explain takes one picture");
   SetFile("request.messages[0].parts[0].image.data", input_.files().front());
   request_ = {.image = input_.images().front(),
               .question = input_.question(),
               .generate = generate_.options(),
-              .var = var_.options()};
+              .intervention = intervention_.intervention()};
   return absl::OkStatus();
 }
 

@@ -1,4 +1,4 @@
-// varserve explain: a page that shows what VAR did to one answer.
+// varserve explain: a page that shows what an intervention did to one answer.
 #pragma once
 
 #include <string>
@@ -20,7 +20,7 @@ class ExplainCommand : public Command {
  private:
   PictureQuestion input_;
   GenerateFlags generate_;
-  VarFlags var_;
+  InterventionFlags intervention_;
   std::string out_ = "report.html";
   client::ExplainRequest request_;
 };

@@ -3,6 +3,7 @@
 const CHARTS = [
   {title: "Sink tokens", series: [["visual_sinks", "visual"], ["text_sinks", "text"]], share: false},
   {title: "Image-centric heads", series: [["image_centric", "share of heads"]], share: true},
+  {title: "Changed heads", series: [["changed_heads", "share of heads"]], share: true},
   {title: "Redistributed attention", series: [["redistributed", "mean over heads"]], share: true},
   {title: "Attention on visual tokens", series: [["before", "before"], ["after", "after"]], share: true},
 ];
@@ -49,7 +50,7 @@ function addChart(chart) {
     const hit = element("rect", {class: "hit", x: x(layer.layer) - slot / 2, width: slot, y: top, height: height - top - bottom},
                         element("title", {}, `layer ${layer.layer}: ${values}`));
     const band = data.bands.findLastIndex((b) => b.first <= layer.layer && layer.layer <= b.last);
-    hit.addEventListener("click", () => choose({band: state.band === band ? 0 : band}));
+    if (band > 0) hit.addEventListener("click", () => choose({band: state.band === band ? 0 : band}));
     svg.append(hit);
   }
   const peaks = chart.series.map(([key, name]) => {
@@ -60,7 +61,7 @@ function addChart(chart) {
   const key = element("span", {class: "key"}, ...chart.series.flatMap(([, name], i) => [element("i", {class: STYLES[i]}), name]));
   byId("charts").append(element("div", {class: "card chart"}, element("h3", {}, chart.title, key), svg));
   chosenMarks.push((band) => {
-    const whole = band === data.bands[0];
+    const whole = band === undefined || band === data.bands[0];
     chosen.setAttribute("x", x(band.first) - slot / 2);
     chosen.setAttribute("width", whole ? 0 : (band.last - band.first + 1) * slot);
   });
@@ -70,9 +71,12 @@ function drawCharts() {
   for (const mark of chosenMarks) mark(data.bands[state.band]);
 }
 
+hideWhatIsNotKnown();
 showAnswers();
-showControls();
+if (has.maps) {
+  showControls();
+  showPictures();
+}
 showTables();
-showPictures();
-if (data.layers.length > 0) CHARTS.forEach(addChart);
+if (has.layers) CHARTS.filter(({series}) => data.layers[0][series[0][0]] !== undefined).forEach(addChart);
 draw();

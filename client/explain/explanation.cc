@@ -1,6 +1,7 @@
 #include "client/explain/explanation.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -22,41 +23,97 @@ v1::CompareRequest Compare(const ExplainRequest& request) {
   return compare;
 }
 
-v1::VarOptions On(const v1::VarOptions& var, v1::VarDetail detail) {
-  v1::VarOptions on = var;
-  on.set_mode(v1::VAR_MODE_ON);
-  on.set_detail(detail);
-  on.clear_map_layers();
-  return on;
+struct Layers {
+  uint32_t first;
+  uint32_t last;
+};
+
+// Those whose attention the setting changes; none of a contrast alone.
+std::optional<Layers> LayersOf(const v1::Intervention& setting) {
+  const auto layers = [](const auto& options) {
+    return Layers{.first = options.first_layer(), .last = options.last_layer()};
+  };
+  switch (setting.method_case()) {
+    case v1::Intervention::kVar:
+      return layers(setting.var());
+    case v1::Intervention::kPai:
+      return layers(setting.pai());
+    case v1::Intervention::kVaf:
+      return layers(setting.vaf());
+    case v1::Intervention::kSpin:
+      return layers(setting.spin());
+    case v1::Intervention::METHOD_NOT_SET:
+      return std::nullopt;
+  }
+  return std::nullopt;
 }
 
-// Which layers and thresholds the server makes of the options. Also brings the picture into its prefix cache.
-absl::StatusOr<v1::VarOptions> EffectiveVar(InferenceClient& client, const CallOptions& options,
-                                            const ExplainRequest& request) {
+// With as much evidence as the method has up to `detail`.
+v1::Intervention WithDetail(const v1::Intervention& setting, v1::VarDetail detail) {
+  v1::Intervention detailed = setting;
+  if (detailed.has_var()) {
+    detailed.mutable_var()->set_detail(detail);
+    detailed.mutable_var()->clear_map_layers();
+  }
+  if (detailed.has_pai()) detailed.mutable_pai()->set_detail(detail);
+  if (detailed.has_vaf()) detailed.mutable_vaf()->set_detail(detail);
+  if (detailed.has_spin()) detailed.mutable_spin()->set_detail(std::min(detail, v1::VAR_DETAIL_LAYERS));
+  return detailed;
+}
+
+v1::Intervention Shown(const v1::Intervention& asked) {
+  v1::Intervention shown = asked;
+  if (shown.contrast_case() != v1::Intervention::CONTRAST_NOT_SET) {
+    if (shown.has_var() && shown.var().mode() != v1::VAR_MODE_ON) shown.clear_var();
+  } else if (shown.has_var() || shown.method_case() == v1::Intervention::METHOD_NOT_SET) {
+    shown.mutable_var()->set_mode(v1::VAR_MODE_ON);
+  }
+  return shown;
+}
+
+// What the server makes of the options. Also brings the picture into its prefix cache.
+absl::StatusOr<v1::Intervention> EffectiveSetting(InferenceClient& client, const CallOptions& options,
+                                                  const ExplainRequest& request) {
   v1::CompareRequest compare = Compare(request);
   compare.mutable_request()->mutable_options()->set_max_tokens(1);
-  *compare.add_settings() = On(request.var, v1::VAR_DETAIL_NONE);
-  const auto finished = client.Compare(compare, options, &Ignore);
+  *compare.add_interventions() = WithDetail(Shown(request.intervention), v1::VAR_DETAIL_NONE);
+  v1::Intervention effective;
+  const auto finished = client.Compare(compare, options, [&](const v1::CompareResponse& response) {
+    if (response.response().has_started()) effective = response.response().started().intervention();
+    return true;
+  });
   if (!finished.ok()) return finished.status();
-  return finished->front().var_report().effective();
+  if (effective.ByteSizeLong() == 0)
+    return absl::FailedPreconditionError(
+        "started.intervention: the server is older than this client; update it");
+  return effective;
+}
+
+// For VAR, whose maps can be those of some layers, also of parts of the layers.
+std::vector<Explanation::Band> BandsOf(const v1::Intervention& setting, uint32_t max_bands) {
+  const std::optional<Layers> layers = LayersOf(setting);
+  if (!layers.has_value() || setting.has_spin()) return {};
+  std::vector<Explanation::Band> bands = SplitLayers(layers->first, layers->last, 1);
+  if (!setting.has_var() || max_bands < 2) return bands;
+  for (Explanation::Band& band : SplitLayers(layers->first, layers->last, std::min(kMaxBands, max_bands - 1)))
+    bands.push_back(std::move(band));
+  return bands;
 }
 
 absl::Status AskAnswers(InferenceClient& client, const CallOptions& options, const ExplainRequest& request,
-                        const v1::VarOptions& var, Explanation& explanation) {
-  constexpr uint32_t kOn = 1;  // the setting's index; then one for each band
-  const uint32_t max_settings = explanation.model.limits().max_settings();
-  explanation.bands = SplitLayers(var.first_layer(), var.last_layer(), 1);
-  if (max_settings > kOn + 1) {
-    const uint32_t room = std::min(kMaxBands, max_settings - kOn - 1);
-    for (Explanation::Band& band : SplitLayers(var.first_layer(), var.last_layer(), room)) {
-      explanation.bands.push_back(std::move(band));
-    }
-  }
+                        Explanation& explanation) {
+  constexpr uint32_t kOn = 1;  // the setting's index; then one for each further band
+  explanation.bands = BandsOf(explanation.setting, explanation.model.limits().max_settings() - kOn);
   v1::CompareRequest compare = Compare(request);
-  compare.add_settings()->set_mode(v1::VAR_MODE_OFF);
+  compare.add_interventions()->mutable_var()->set_mode(v1::VAR_MODE_OFF);
+  if (explanation.bands.empty())
+    *compare.add_interventions() = WithDetail(explanation.setting, v1::VAR_DETAIL_LAYERS);
   for (const Explanation::Band& band : explanation.bands) {
-    v1::VarOptions& setting = *compare.add_settings() = On(var, v1::VAR_DETAIL_MAPS);
-    for (uint32_t layer = band.first_layer; layer <= band.last_layer; ++layer) setting.add_map_layers(layer);
+    v1::Intervention& setting = *compare.add_interventions();
+    setting = WithDetail(explanation.setting, v1::VAR_DETAIL_MAPS);
+    if (!setting.has_var()) continue;
+    for (uint32_t layer = band.first_layer; layer <= band.last_layer; ++layer)
+      setting.mutable_var()->add_map_layers(layer);
   }
   auto finished = client.Compare(compare, options, [&](const v1::CompareResponse& response) {
     if (response.setting() != kOn) return true;
@@ -67,7 +124,10 @@ absl::Status AskAnswers(InferenceClient& client, const CallOptions& options, con
   });
   if (!finished.ok()) return finished.status();
   for (size_t i = 0; i < explanation.bands.size(); ++i) {
-    explanation.bands[i].maps.Swap((*finished)[kOn + i].mutable_var_report()->mutable_maps());
+    v1::Finished& of_band = (*finished)[kOn + i];
+    explanation.bands[i].maps.Swap(explanation.setting.has_var()
+                                       ? of_band.mutable_var_report()->mutable_maps()
+                                       : of_band.mutable_intervention_report()->mutable_maps());
   }
   explanation.off = std::move((*finished)[0]);
   explanation.on = std::move((*finished)[kOn]);
@@ -75,16 +135,19 @@ absl::Status AskAnswers(InferenceClient& client, const CallOptions& options, con
 }
 
 absl::Status AskSinks(InferenceClient& client, const CallOptions& options, const ExplainRequest& request,
-                      const v1::VarOptions& var, Explanation& explanation) {
+                      Explanation& explanation) {
+  const std::optional<Layers> layers = LayersOf(explanation.setting);
+  if (explanation.bands.empty() || !explanation.model.has_var_profile()) return absl::OkStatus();
   const uint32_t max_settings = explanation.model.limits().max_settings();
-  for (uint32_t begin = var.first_layer(); begin <= var.last_layer(); begin += max_settings) {
+  for (uint32_t begin = layers->first; begin <= layers->last; begin += max_settings) {
     v1::CompareRequest compare = Compare(request);
     compare.mutable_request()->mutable_options()->set_max_tokens(1);
-    const uint32_t end = begin + std::min(max_settings, var.last_layer() - begin + 1);
+    const uint32_t end = begin + std::min(max_settings, layers->last - begin + 1);
     for (uint32_t layer = begin; layer < end; ++layer) {
-      v1::VarOptions& setting = *compare.add_settings() = var;
+      v1::VarOptions& setting = *compare.add_settings() = explanation.setting.var();
       setting.set_mode(v1::VAR_MODE_OBSERVE);
       setting.set_detail(v1::VAR_DETAIL_LAYERS);
+      setting.clear_map_layers();
       setting.set_first_layer(layer);
       setting.set_last_layer(layer);
     }
@@ -120,15 +183,18 @@ absl::StatusOr<Explanation> Explain(InferenceClient& client, const CallOptions& 
   if (explanation.model.limits().max_settings() < 2) {
     return absl::InternalError("model.limits.max_settings: the server compares fewer than two settings");
   }
-  const absl::StatusOr<v1::VarOptions> var = EffectiveVar(client, options, request);
-  if (!var.ok()) return var.status();
-  if (var->first_layer() > var->last_layer() || var->last_layer() >= explanation.model.decoder().layers()) {
-    return absl::InternalError(absl::StrCat("var_report.effective: the server measured layers ",
-                                            var->first_layer(), " to ", var->last_layer(), " of ",
+  absl::StatusOr<v1::Intervention> setting = EffectiveSetting(client, options, request);
+  if (!setting.ok()) return setting.status();
+  explanation.setting = *std::move(setting);
+  const std::optional<Layers> layers = LayersOf(explanation.setting);
+  if (layers.has_value() &&
+      (layers->first > layers->last || layers->last >= explanation.model.decoder().layers())) {
+    return absl::InternalError(absl::StrCat("started.intervention: the server changes layers ", layers->first,
+                                            " to ", layers->last, " of ",
                                             explanation.model.decoder().layers()));
   }
-  absl::Status status = AskAnswers(client, options, request, *var, explanation);
-  if (status.ok()) status = AskSinks(client, options, request, *var, explanation);
+  absl::Status status = AskAnswers(client, options, request, explanation);
+  if (status.ok()) status = AskSinks(client, options, request, explanation);
   if (!status.ok()) return status;
   return explanation;
 }

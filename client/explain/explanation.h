@@ -1,9 +1,9 @@
-// What it takes to show what VAR did to one answer, asked from a server. Thread-compatible.
+// What it takes to show what an intervention did to one answer, asked from a server. Thread-compatible.
 //
 // The API gives attention averaged over layers and sinks counted over layers. So the answer is generated
-// under several settings in one call (the pictures' prefix is shared): off, on with maps over all layers, and
-// on with maps over each band of layers. Where the sinks of each layer are takes one row per layer: visual
-// sinks do not depend on what is generated.
+// under several settings in one call (the pictures' prefix is shared): off, with maps over all layers, and,
+// for VAR, with maps over each band of layers. Where the sinks of each layer are takes one row per layer:
+// visual sinks do not depend on what is generated, nor on the method.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,9 @@ struct ExplainRequest {
   std::string image;  // encoded
   std::string question;
   v1::GenerateOptions generate;
-  v1::VarOptions var;  // its mode, detail and map_layers do not count
+  // What to show. Its detail and map_layers do not count. Without a contrast, VAR's mode is on; without any
+  // method, it is VAR with the server's defaults.
+  v1::Intervention intervention;
 };
 
 struct Explanation {
@@ -35,12 +37,14 @@ struct Explanation {
   };
 
   v1::Model model;
-  v1::Started started;  // with VAR on
+  v1::Intervention setting;  // with every field set
+  v1::Started started;       // with it
   v1::Finished off;
   v1::Finished on;
-  std::string last_text;          // of the last token of `on`, which has no report of its own; may be empty
-  std::vector<Band> bands;        // the first: all layers
-  std::vector<LayerSinks> sinks;  // of the layers of the setting, in order
+  std::string last_text;    // of the last token of `on`, which has no report of its own; may be empty
+  std::vector<Band> bands;  // the first: all layers; none of SPIN and of a contrast alone, which have no maps
+  // Of the layers that the setting changes, in order; none without maps, or without a VAR profile.
+  std::vector<LayerSinks> sinks;
 };
 
 // At most `max_bands` bands that together are the layers first to last, as equal as can be.

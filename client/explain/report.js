@@ -17,6 +17,15 @@ function element(name, attributes = {}, ...children) {
 // "VAR_VARIANT_AUTHORS_CODE" -> "authors code"
 const plain = (name, prefix) => name.replace(prefix, "").toLowerCase().replaceAll("_", " ");
 
+const methodName = data.setting.map(({method}) => method.toUpperCase()).join(" + ");
+
+// What the data have; the page hides the rest.
+const has = {
+  maps: data.bands.length > 0, sinks: data.sinks_known, layers: data.layers.length > 0,
+  contrast: data.totals.contrasted_tokens !== undefined,
+  ...Object.fromEntries(data.setting.map(({method}) => [method, true])),
+};
+
 // ---- Answers ------------------------------------------------------------------------------------------------------------
 
 // Marks the words of `text` that are in no longest common subsequence with `other`. True if there are any.
@@ -49,7 +58,9 @@ function markChanges(target, text, other) {
 }
 
 function showAnswers() {
-  document.title = `VAR: ${data.question}`;
+  document.title = `${methodName}: ${data.question}`;
+  byId("method").textContent = has.var && data.setting.length === 1 ? "Visual Attention Redistribution" : methodName;
+  for (const place of document.getElementsByClassName("method")) place.textContent = methodName;
   byId("question").textContent = data.question;
   byId("subtitle").textContent = `${data.model.name}, ${data.model.dtype} on ${data.model.device}; prompt of ` +
       `${data.prompt_tokens} tokens, ${data.visual_tokens} of them visual`;
@@ -67,7 +78,7 @@ function showAnswers() {
 // ---- State --------------------------------------------------------------------------------------------------------------
 
 const state = {step: 0, band: 0, view: "grid"};
-const steps = data.bands[0].before.length;
+const steps = data.steps.length;
 
 // The chosen grid, and what the names of its data begin with.
 const chosenGrid = () => data[state.view];
@@ -136,9 +147,8 @@ function drawControls() {
   const step = data.steps[state.step - 1];
   const name = state.step === 0 ? "the whole answer, mean" :
       `${state.step} of ${steps}, \u201c${tokenText(step.token)}\u201d` +
-          (step.redistributed === undefined ? "" :
-               `: ${percent(step.redistributed)} redistributed, picture ${percent(step.before, 1)} \u2192 ` +
-               `${percent(step.after, 1)}`);
+          (step.redistributed === undefined ? "" : `: ${percent(step.redistributed)} redistributed`) +
+          (step.before === undefined ? "" : `, picture ${percent(step.before, 1)} \u2192 ${percent(step.after, 1)}`);
   byId("step-name").textContent = name;
   byId("step").setAttribute("aria-valuetext", name);
   [...byId("tokens").children].forEach((button, i) => button.setAttribute("aria-pressed", i === state.step));
@@ -151,31 +161,61 @@ function fillTable(table, rows) {
       element("tr", {}, element("td", {}, name), element("td", {}, String(value))))));
 }
 
+// [key, name, how it is written]
+const TOTALS = [
+  ["rows", "Rows per layer", String], ["visual_sinks", "Visual sinks per layer", (value) => value.toFixed(2)],
+  ["text_sinks", "Text sinks per layer", (value) => value.toFixed(2)],
+  ["distinct_visual_sinks", "Distinct visual sinks", String], ["image_centric", "Image-centric heads", percent],
+  ["redistributed", "Redistributed attention", percent], ["changed_heads", "Changed heads", percent],
+  ["before", "Visual attention before", percent], ["after", "Visual attention after", percent],
+  ["contrasted_tokens", "Contrasted tokens", String], ["changed_tokens", "Tokens that the contrast changed", String],
+  ["plausible_tokens", "Plausible tokens, mean", (value) => value.toFixed(2)],
+];
+const OPTIONS = {
+  variant: "Variant", preset: "Preset", tau: "tau, threshold of phi", rho: "rho, minimum share on non-sinks",
+  p: "p, share moved", min_visual_attention: "Minimum visual attention",
+};
+const LAYER_COLUMNS = [
+  ["layer", "Layer", String], ["visual_sinks", "Visual sinks", String], ["text_sinks", "Text sinks", String],
+  ["image_centric", "Image-centric heads", percent], ["redistributed", "Redistributed", percent],
+  ["changed_heads", "Changed heads", percent], ["before", "Visual before", percent], ["after", "Visual after", percent],
+];
+
+function optionText(value) {
+  if (typeof value === "string") return value.startsWith("VAR_") ? plain(value, /^VAR_(VARIANT|PRESET)_/) : value;
+  return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(6)));
+}
+
+function optionRows({method, options}) {
+  const {first_layer: first, last_layer: last, ...others} = options;
+  const rows = Object.entries(others).map(([name, value]) => [OPTIONS[name] ?? name, optionText(value)]);
+  if (first !== undefined) rows.push(["Layers", `${first} to ${last}`]);
+  return data.setting.length === 1 ? rows : rows.map(([name, value]) => [`${method.toUpperCase()}: ${name}`, value]);
+}
+
 function showTables() {
-  const {totals, setting} = data;
-  fillTable(byId("totals"), [
-    ["Rows per layer", totals.rows], ["Visual sinks per layer", totals.visual_sinks.toFixed(2)],
-    ["Text sinks per layer", totals.text_sinks.toFixed(2)], ["Distinct visual sinks", totals.distinct_visual_sinks],
-    ["Image-centric heads", percent(totals.image_centric)], ["Redistributed attention", percent(totals.redistributed)],
-    ["Visual attention before", percent(totals.before)], ["Visual attention after", percent(totals.after)],
-  ]);
-  const number = (value) => Number(value.toPrecision(6));
-  fillTable(byId("setting"), [
-    ["Variant", plain(setting.variant, "VAR_VARIANT_")], ["Preset", plain(setting.preset, "VAR_PRESET_")],
-    ["tau, threshold of phi", number(setting.tau)], ["rho, minimum share on non-sinks", number(setting.rho)],
-    ["p, share moved", number(setting.p)], ["Minimum visual attention", number(setting.min_visual_attention)],
-    ["Layers", `${setting.first_layer} to ${setting.last_layer}`],
-  ]);
+  const known = (columns, values) => columns.filter(([key]) => values[key] !== undefined);
+  fillTable(byId("totals"), known(TOTALS, data.totals).map(([key, name, text]) => [name, text(data.totals[key])]));
+  fillTable(byId("setting"), data.setting.flatMap(optionRows));
+  if (!has.layers) return;
+  const columns = known(LAYER_COLUMNS, data.layers[0]);
   byId("layer-table").append(
-      element("thead", {}, element("tr", {}, ...["Layer", "Visual sinks", "Text sinks", "Image-centric heads",
-          "Redistributed", "Visual before", "Visual after"].map((name) => element("th", {scope: "col"}, name)))),
-      element("tbody", {}, ...data.layers.map((layer) => element("tr", {}, ...[
-        layer.layer, layer.visual_sinks, layer.text_sinks, percent(layer.image_centric), percent(layer.redistributed),
-        percent(layer.before), percent(layer.after)].map((value) => element("td", {}, String(value)))))));
+      element("thead", {}, element("tr", {}, ...columns.map(([, name]) => element("th", {scope: "col"}, name)))),
+      element("tbody", {}, ...data.layers.map((layer) => element("tr", {}, ...columns.map(([key, , text]) =>
+          element("td", {}, text(layer[key])))))));
+}
+
+function hideWhatIsNotKnown() {
+  byId("attention").hidden = !has.maps;
+  byId("layers").hidden = !has.layers;
+  byId("sink-checks").hidden = byId("sinks-summary").hidden = !has.sinks;
+  for (const part of document.querySelectorAll("[data-needs]")) part.hidden = !has[part.dataset.needs];
 }
 
 function draw() {
-  drawControls();
-  drawPictures();
+  if (has.maps) {
+    drawControls();
+    drawPictures();
+  }
   drawCharts();
 }

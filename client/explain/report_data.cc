@@ -1,11 +1,14 @@
 #include "client/explain/report_data.h"
 
-#include <google/protobuf/generated_enum_reflection.h>
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
 
 #include <algorithm>
 #include <cmath>
 #include <string>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
@@ -24,19 +27,22 @@ absl::string_view MediaType(absl::string_view image) {
 }
 
 // The number of a value that only a newer server knows.
-template <typename Enum>
-std::string Name(Enum value) {
-  const google::protobuf::EnumValueDescriptor* known =
-      google::protobuf::GetEnumDescriptor<Enum>()->FindValueByNumber(value);
-  return known == nullptr ? absl::StrCat(static_cast<int>(value)) : known->name();
+std::string Name(const google::protobuf::EnumDescriptor& type, int value) {
+  const google::protobuf::EnumValueDescriptor* known = type.FindValueByNumber(value);
+  return known == nullptr ? absl::StrCat(value) : known->name();
 }
 
+// Of a whole answer, a layer or a token, of VAR or of another method.
 template <typename Report>
 Json Shares(const Report& report) {
-  return {{"image_centric", report.image_centric_head_ratio()},
-          {"redistributed", report.redistributed_attention()},
-          {"before", report.visual_attention_before()},
-          {"after", report.visual_attention_after()}};
+  Json shares = {{"before", report.visual_attention_before()}, {"after", report.visual_attention_after()}};
+  if constexpr (requires { report.redistributed_attention(); }) {
+    shares["image_centric"] = report.image_centric_head_ratio();
+    shares["redistributed"] = report.redistributed_attention();
+  } else {
+    shares["changed_heads"] = report.changed_head_ratio();
+  }
+  return shares;
 }
 
 Json Millionths(const google::protobuf::RepeatedField<float>& map) {
@@ -48,39 +54,69 @@ Json Millionths(const google::protobuf::RepeatedField<float>& map) {
 Json Answer(const v1::Finished& finished) {
   return {{"text", finished.text()},
           {"tokens", finished.usage().generated_tokens()},
-          {"finish_reason", Name(finished.finish_reason())},
+          {"finish_reason", Name(*v1::FinishReason_descriptor(), finished.finish_reason())},
           {"seconds", finished.timing().total_seconds()}};
 }
 
-Json Setting(const v1::VarOptions& var) {
-  return {{"variant", Name(var.variant())},
-          {"preset", Name(var.preset())},
-          {"tau", var.tau()},
-          {"rho", var.rho()},
-          {"p", var.p()},
-          {"min_visual_attention", var.min_visual_attention()},
-          {"first_layer", var.first_layer()},
-          {"last_layer", var.last_layer()}};
+Json Value(const google::protobuf::Message& message, const google::protobuf::FieldDescriptor& field) {
+  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  switch (field.cpp_type()) {
+    case google::protobuf::FieldDescriptor::CPPTYPE_FLOAT:
+      return reflection.GetFloat(message, &field);
+    case google::protobuf::FieldDescriptor::CPPTYPE_UINT32:
+      return reflection.GetUInt32(message, &field);
+    case google::protobuf::FieldDescriptor::CPPTYPE_UINT64:  // a script's number cannot hold all of them
+      return absl::StrCat(reflection.GetUInt64(message, &field));
+    case google::protobuf::FieldDescriptor::CPPTYPE_ENUM:
+      return Name(*field.enum_type(), reflection.GetEnumValue(message, &field));
+    default:
+      return reflection.GetString(message, &field);
+  }
+}
+
+// The method and the contrast, whichever are set, each with its options but for how much evidence there is.
+Json Setting(const v1::Intervention& setting) {
+  std::vector<const google::protobuf::FieldDescriptor*> methods;
+  setting.GetReflection()->ListFields(setting, &methods);
+  Json shown = Json::array();
+  for (const google::protobuf::FieldDescriptor* method : methods) {
+    const google::protobuf::Message& options = setting.GetReflection()->GetMessage(setting, method);
+    Json values = Json::object();
+    for (int i = 0; i < options.GetDescriptor()->field_count(); ++i) {
+      const google::protobuf::FieldDescriptor& field = *options.GetDescriptor()->field(i);
+      if (field.name() != "mode" && field.name() != "detail" && field.name() != "map_layers")
+        values[field.name()] = Value(options, field);
+    }
+    shown.push_back({{"method", method->name()}, {"options", std::move(values)}});
+  }
+  return shown;
 }
 
 // One for each map: the row of attention that made the next token.
-Json Steps(const Explanation& explanation) {
-  std::unordered_map<uint32_t, const v1::TokenReport*> tokens;  // by position
-  for (const v1::TokenReport& token : explanation.on.var_report().tokens()) tokens[token.position()] = &token;
+template <typename Tokens>
+Json StepsOf(const Explanation& explanation, const Tokens& tokens) {
+  std::unordered_map<uint32_t, typename Tokens::const_pointer> rows;  // by position
+  for (const auto& token : tokens) rows[token.position()] = &token;
   const uint32_t end = explanation.started.prompt_tokens() + explanation.on.usage().generated_tokens();
   Json steps = Json::array();
   for (const v1::AttentionMap& map : explanation.bands.front().maps) {
-    const auto row = tokens.find(map.position());
-    const auto next = tokens.find(map.position() + 1);
-    Json step = row == tokens.end() ? Json::object() : Shares(*row->second);
+    const auto row = rows.find(map.position());
+    const auto next = rows.find(map.position() + 1);
+    Json step = row == rows.end() ? Json::object() : Shares(*row->second);
     if (map.position() + 1 >= end) {
       step["token"] = nullptr;  // the end of the answer
     } else {
-      step["token"] = next == tokens.end() ? explanation.last_text : next->second->text();
+      step["token"] = next == rows.end() ? explanation.last_text : next->second->text();
     }
     steps.push_back(std::move(step));
   }
   return steps;
+}
+
+Json Steps(const Explanation& explanation) {
+  if (explanation.bands.empty()) return Json::array();
+  return explanation.setting.has_var() ? StepsOf(explanation, explanation.on.var_report().tokens())
+                                       : StepsOf(explanation, explanation.on.intervention_report().tokens());
 }
 
 Json Bands(const Explanation& explanation) {
@@ -103,24 +139,50 @@ Json Bands(const Explanation& explanation) {
 Json Layers(const Explanation& explanation) {
   Json layers = Json::array();
   for (const v1::LayerReport& report : explanation.on.var_report().layers()) {
-    Json layer = Shares(report);
+    Json& layer = layers.emplace_back(Shares(report));
     layer["layer"] = report.layer();
     layer["visual_sinks"] = report.visual_sink_tokens();
     layer["text_sinks"] = report.text_sink_tokens();
+  }
+  for (const v1::LayerAttention& report : explanation.on.intervention_report().layers()) {
+    Json& layer = layers.emplace_back(Shares(report));
+    layer["layer"] = report.layer();
+  }
+  for (Json& layer : layers) {
     layer["cells"] = Json::array();  // [row, column, phi] of each visual sink
     layer["thumbnail_cells"] = Json::array();
     const auto sinks =
         std::find_if(explanation.sinks.begin(), explanation.sinks.end(),
-                     [&](const Explanation::LayerSinks& s) { return s.layer == report.layer(); });
-    if (sinks != explanation.sinks.end()) {
-      for (const v1::VisualSink& sink : sinks->sinks) {
-        layer[sink.in_thumbnail() ? "thumbnail_cells" : "cells"].push_back(
-            {sink.row(), sink.column(), sink.max_phi()});
-      }
+                     [&](const Explanation::LayerSinks& s) { return s.layer == layer["layer"]; });
+    if (sinks == explanation.sinks.end()) continue;
+    for (const v1::VisualSink& sink : sinks->sinks) {
+      layer[sink.in_thumbnail() ? "thumbnail_cells" : "cells"].push_back(
+          {sink.row(), sink.column(), sink.max_phi()});
     }
-    layers.push_back(std::move(layer));
   }
   return layers;
+}
+
+// Of the report that the setting has; empty without one.
+Json Totals(const v1::Finished& on) {
+  Json totals = Json::object();
+  if (on.has_var_report()) {
+    const v1::VarReport& report = on.var_report();
+    totals = Shares(report);
+    totals["rows"] = report.eligible_rows();
+    totals["visual_sinks"] = report.visual_sink_tokens();
+    totals["text_sinks"] = report.text_sink_tokens();
+    totals["distinct_visual_sinks"] = report.distinct_visual_sinks();
+  } else if (on.has_intervention_report()) {
+    totals = Shares(on.intervention_report());
+    totals["rows"] = on.intervention_report().rows();
+  }
+  if (on.has_contrast_report()) {
+    totals["contrasted_tokens"] = on.contrast_report().contrasted_tokens();
+    totals["changed_tokens"] = on.contrast_report().changed_tokens();
+    totals["plausible_tokens"] = on.contrast_report().plausible_tokens();
+  }
+  return totals;
 }
 
 // Of the picture asked about, as older servers describe it: all of it, in the model's one grid.
@@ -146,12 +208,6 @@ Json Region(const v1::ImageRegion& region) {
 nlohmann::json ReportData(const ExplainRequest& request, const Explanation& explanation) {
   const v1::Model& model = explanation.model;
   const v1::ImageRegion region = RegionOf(explanation);
-  const v1::VarReport& report = explanation.on.var_report();
-  Json totals = Shares(report);
-  totals["rows"] = report.eligible_rows();
-  totals["visual_sinks"] = report.visual_sink_tokens();
-  totals["text_sinks"] = report.text_sink_tokens();
-  totals["distinct_visual_sinks"] = report.distinct_visual_sinks();
   return {
       {"model", {{"name", model.name()}, {"device", model.device()}, {"dtype", model.dtype()}}},
       {"image",
@@ -162,14 +218,16 @@ nlohmann::json ReportData(const ExplainRequest& request, const Explanation& expl
       {"region", Region(region)},
       {"prompt_tokens", explanation.started.prompt_tokens()},
       {"visual_tokens", explanation.started.visual_tokens()},
-      {"setting", Setting(report.effective())},
+      {"setting", Setting(explanation.setting)},
       {"off", Answer(explanation.off)},
       {"on", Answer(explanation.on)},
-      {"totals", std::move(totals)},
+      {"totals", Totals(explanation.on)},
       {"steps", Steps(explanation)},
       {"bands", Bands(explanation)},
       {"layers", Layers(explanation)},
-      {"maps_truncated", report.maps_truncated()},
+      {"sinks_known", !explanation.sinks.empty()},
+      {"maps_truncated",
+       explanation.on.var_report().maps_truncated() || explanation.on.intervention_report().maps_truncated()},
   };
 }
 

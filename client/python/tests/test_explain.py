@@ -5,18 +5,33 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import pytest
 from server_process import ServerProcess
 
-from varserve import Client, Var
+from varserve import Client, M3id, Pai, Spin, Var, Vcd
 from varserve.explain.explanation import split_layers
 from varserve.explain.page import report_page
 
 
-def test_its_data_are_those_of_the_command_line(client: Client, server: ServerProcess, castle: Path) -> None:
-    reply = client.ask(castle, "Describe the image.", var=Var.on(preset="hallucination"), max_tokens=12)
+@pytest.mark.parametrize(
+    ("setting", "flags"),
+    [
+        ({"var": Var.on(preset="hallucination")}, ["--preset", "hallucination"]),
+        ({"intervention": Pai(alpha=0.3)}, ["--intervention", "pai,alpha=0.3"]),
+        ({"intervention": Spin()}, ["--intervention", "spin"]),
+        ({"intervention": M3id()}, ["--intervention", "m3id"]),
+        ({"intervention": Vcd(alpha=0.5, attention=Var.on())}, ["--intervention", "on+vcd,alpha=0.5"]),
+    ],
+    ids=["var", "pai", "spin", "m3id", "var+vcd"],
+)
+def test_its_data_are_those_of_the_command_line(
+    client: Client, server: ServerProcess, castle: Path, setting: dict[str, Any], flags: list[str]
+) -> None:
+    reply = client.ask(castle, "Describe the image.", max_tokens=12, **setting)
     explanation = reply.explain()
-    question = [str(castle), "Describe the image.", "--preset", "hallucination", "--max-tokens", "12"]
+    question = [str(castle), "Describe the image.", "--max-tokens", "12", *flags]
     command = [f"{os.environ['VARSERVE_BUILD']}/bin/varserve", "explain", "--address", server.address, "--json"]
     expected = json.loads(subprocess.run([*command, *question], capture_output=True, check=True).stdout)
     for data in (explanation.data, expected):

@@ -101,7 +101,9 @@ def test_a_request_has_var_or_another_intervention() -> None:
     request = requests.ask(PNG, "why", requests.setting(None, Pai()), {}, {})
     assert request.message.intervention.HasField("pai")
     assert not request.message.HasField("var")
-    assert requests.explainable(request) is None
+    explainable = requests.explainable(request)
+    assert explainable is not None
+    assert explainable.intervention == request.message.intervention
     with pytest.raises(InvalidArgumentError, match="intervention"):
         requests.setting(Var.on(), Pai())
     turns = requests.question_turn(PNG, "why")

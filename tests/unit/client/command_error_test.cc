@@ -5,8 +5,10 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <streambuf>
+#include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "client/commands/ask.h"
 #include "client/commands/caption.h"
@@ -196,6 +198,20 @@ TEST_F(CommandErrorTest, FilesThatCannotBeSent) {
     EXPECT_THAT(err_.str(),
                 AllOf(HasSubstr("--token-file: " + path + ": "), HasSubstr("--tls-ca: " + path + ": ")));
   }
+  EXPECT_TRUE(server_.metadata().empty());
+}
+
+TEST_F(CommandErrorTest, ExplainShowsWhatChangesSomething) {
+  for (const auto& [setting, problem] :
+       {std::pair("off", "mode: VAR must be on"), std::pair("observe+vcd", "mode: VAR must be on"),
+        std::pair("pai,detail=tokens", "detail: has no effect here"),
+        std::pair("on,map_layers=3", "map_layers: has no effect here")}) {
+    EXPECT_EQ(Run<ExplainCommand>({"explain", picture_, "?", "--intervention", setting}), kExitUsage);
+    EXPECT_THAT(err_.str(), HasSubstr(absl::StrCat("--intervention ", setting, ": ", problem)));
+  }
+  EXPECT_EQ(Run<ExplainCommand>({"explain", picture_, "?", "--intervention", "pai", "--rho", "0.5"}),
+            kExitUsage);
+  EXPECT_THAT(err_.str(), HasSubstr("--intervention: does not go with --var and its fields"));
   EXPECT_TRUE(server_.metadata().empty());
 }
 

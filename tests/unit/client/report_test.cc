@@ -11,7 +11,6 @@
 #include "client/explain/explanation.h"
 #include "client/explain/report_data.h"
 #include "client/explain/report_page.h"
-#include "tests/unit/client/fake_server.h"
 
 namespace varserve::client {
 namespace {
@@ -61,6 +60,7 @@ v1::AttentionMap Map(uint32_t position, const std::vector<float>& before, const 
 Explanation Sample() {
   Explanation e;
   e.model.set_name("tiny");
+  e.setting.mutable_var()->set_last_layer(1);
   e.model.mutable_vision_tower()->set_rows(1);
   e.model.mutable_vision_tower()->set_columns(2);
   e.started.set_prompt_tokens(10);
@@ -87,98 +87,6 @@ Explanation Sample() {
   sink.set_column(1);
   sink.set_max_phi(23.5F);
   return e;
-}
-
-TEST(SplitLayers, CoversEveryLayerOnce) {
-  for (uint32_t first = 0; first < 4; ++first) {
-    for (uint32_t last = first; last < 40; ++last) {
-      for (uint32_t bands = 1; bands < 8; ++bands) {
-        uint32_t next = first;
-        uint32_t widest = 0;
-        uint32_t narrowest = 100;
-        for (const Explanation::Band& band : SplitLayers(first, last, bands)) {
-          EXPECT_EQ(band.first_layer, next);
-          next = band.last_layer + 1;
-          widest = std::max(widest, next - band.first_layer);
-          narrowest = std::min(narrowest, next - band.first_layer);
-        }
-        EXPECT_EQ(next, last + 1);
-        EXPECT_LE(widest, narrowest + 1);
-        EXPECT_GE(narrowest, 1);
-      }
-    }
-  }
-}
-
-TEST(Explain, AsksForMapsOfBandsAndSinksOfLayers) {
-  FakeServer server;
-  v1::Model model;
-  model.mutable_limits()->set_max_settings(4);
-  model.mutable_decoder()->set_layers(7);
-  server.SetModel(model);
-  server.Expect({});
-  v1::GenerateResponse probe = Finished("y");
-  v1::VarOptions& effective = *probe.mutable_finished()->mutable_var_report()->mutable_effective();
-  effective.set_mode(v1::VAR_MODE_ON);
-  effective.set_last_layer(5);
-  effective.set_tau(20);
-  server.Expect({.compare_responses = {OfSetting(0, probe)}});
-  v1::GenerateResponse maps = Finished("yes");
-  *maps.mutable_finished()->mutable_var_report()->add_maps() = Map(3, {1}, {1});
-  server.Expect({.compare_responses = {OfSetting(1, Started("id")), OfSetting(1, Delta("y", 1)),
-                                       OfSetting(1, Delta("es", 2)), OfSetting(0, Finished("no")),
-                                       OfSetting(1, maps), OfSetting(2, maps), OfSetting(3, maps)}});
-  v1::GenerateResponse sinks = Finished("y");
-  sinks.mutable_finished()->mutable_var_report()->add_visual_sinks()->set_row(2);
-  server.Expect({.compare_responses = {OfSetting(0, sinks), OfSetting(1, sinks), OfSetting(2, sinks),
-                                       OfSetting(3, sinks)}});
-  server.Expect({.compare_responses = {OfSetting(0, sinks), OfSetting(1, sinks)}});
-
-  ExplainRequest request{.image = "picture", .question = "?"};
-  request.generate.set_max_tokens(7);
-  const auto explanation = Explain(*server.Connect(), {}, request);
-  ASSERT_TRUE(explanation.ok()) << explanation.status();
-  EXPECT_EQ(explanation->off.text(), "no");
-  EXPECT_EQ(explanation->on.text(), "yes");
-  EXPECT_EQ(explanation->last_text, "es");
-  ASSERT_EQ(explanation->bands.size(), 3);
-  EXPECT_EQ(explanation->bands[0].maps.size(), 1);
-  ASSERT_EQ(explanation->sinks.size(), 6);
-  EXPECT_EQ(explanation->sinks[5].layer, 5);
-  EXPECT_EQ(explanation->sinks[5].sinks.Get(0).row(), 2);
-
-  const std::vector<v1::CompareRequest> requests = server.compare_requests();
-  ASSERT_EQ(requests.size(), 4);
-  EXPECT_EQ(requests[0].request().options().max_tokens(), 1);
-  EXPECT_EQ(requests[1].request().options().max_tokens(), 7);
-  EXPECT_EQ(requests[1].settings(0).mode(), v1::VAR_MODE_OFF);
-  EXPECT_EQ(requests[1].settings(1).detail(), v1::VAR_DETAIL_MAPS);
-  EXPECT_THAT(requests[1].settings(1).map_layers(), ElementsAre(0, 1, 2, 3, 4, 5));
-  EXPECT_THAT(requests[1].settings(2).map_layers(), ElementsAre(0, 1, 2));
-  EXPECT_THAT(requests[1].settings(3).map_layers(), ElementsAre(3, 4, 5));
-  EXPECT_EQ(requests[3].settings(1).mode(), v1::VAR_MODE_OBSERVE);
-  EXPECT_EQ(requests[3].settings(1).first_layer(), 5);
-  EXPECT_EQ(requests[3].settings(1).last_layer(), 5);
-  EXPECT_EQ(requests[3].settings(1).tau(), 20);
-}
-
-TEST(Explain, RefusesLayersThatCannotBe) {
-  v1::Model model;
-  model.mutable_limits()->set_max_settings(std::numeric_limits<uint32_t>::max());
-  model.mutable_decoder()->set_layers(7);
-  for (const auto& [first, last] : {std::pair(3U, 2U), std::pair(0U, 7U), std::pair(0U, 4294967295U)}) {
-    FakeServer server;
-    server.SetModel(model);
-    server.Expect({});
-    v1::GenerateResponse probe = Finished("y");
-    probe.mutable_finished()->mutable_var_report()->mutable_effective()->set_first_layer(first);
-    probe.mutable_finished()->mutable_var_report()->mutable_effective()->set_last_layer(last);
-    server.Expect({.compare_responses = {OfSetting(0, probe)}});
-    const absl::Status status =
-        Explain(*server.Connect(), {}, {.image = "picture", .question = "?"}).status();
-    EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
-    EXPECT_EQ(server.compare_requests().size(), 1);
-  }
 }
 
 TEST(ReportData, IsWhatThePageReads) {
@@ -221,12 +129,53 @@ TEST(ReportData, TheLastTokensTextComesFromTheStream) {
 TEST(ReportData, ValuesOfANewerServerAreNumbers) {
   Explanation e = Sample();
   e.on.set_finish_reason(static_cast<v1::FinishReason>(97));
-  e.on.mutable_var_report()->mutable_effective()->set_variant(static_cast<v1::VarVariant>(98));
-  e.on.mutable_var_report()->mutable_effective()->set_preset(static_cast<v1::VarPreset>(99));
+  e.setting.mutable_var()->set_variant(static_cast<v1::VarVariant>(98));
+  e.setting.mutable_var()->set_preset(static_cast<v1::VarPreset>(99));
   const nlohmann::json data = ReportData({}, e);
   EXPECT_EQ(data["on"]["finish_reason"], "97");
-  EXPECT_EQ(data["setting"]["variant"], "98");
-  EXPECT_EQ(data["setting"]["preset"], "99");
+  EXPECT_EQ(data["setting"][0]["options"]["variant"], "98");
+  EXPECT_EQ(data["setting"][0]["options"]["preset"], "99");
+}
+
+TEST(ReportData, AnotherMethodAndAContrastHaveTheirOwnEvidence) {
+  Explanation e = Sample();
+  e.setting.Clear();
+  e.setting.mutable_pai()->set_alpha(0.25F);
+  e.setting.mutable_vcd()->set_noise_seed(std::numeric_limits<uint64_t>::max());
+  e.on.clear_var_report();
+  v1::InterventionReport& report = *e.on.mutable_intervention_report();
+  report.set_changed_head_ratio(1);
+  report.add_layers()->set_layer(1);
+  v1::TokenAttention& token = *report.add_tokens();
+  token.set_position(10);
+  token.set_text("yes");
+  e.on.mutable_contrast_report()->set_changed_tokens(3);
+  const nlohmann::json data = ReportData({}, e);
+  EXPECT_EQ(data["setting"][0]["method"], "pai");
+  EXPECT_EQ(data["setting"][0]["options"]["alpha"], 0.25);
+  EXPECT_FALSE(data["setting"][0]["options"].contains("detail"));
+  EXPECT_EQ(data["setting"][1]["options"]["noise_seed"], "18446744073709551615");
+  EXPECT_EQ(data["totals"]["changed_heads"], 1);
+  EXPECT_EQ(data["totals"]["changed_tokens"], 3);
+  EXPECT_FALSE(data["totals"].contains("redistributed"));
+  EXPECT_EQ(data["steps"][0]["token"], "yes");
+  EXPECT_EQ(data["layers"][0]["cells"][0][1], 1);
+  EXPECT_TRUE(data["sinks_known"]);
+}
+
+TEST(ReportData, AContrastAloneHasNoMaps) {
+  Explanation e = Sample();
+  e.setting.Clear();
+  e.setting.mutable_vcd();
+  e.on.clear_var_report();
+  e.bands.clear();
+  e.sinks.clear();
+  const nlohmann::json data = ReportData({}, e);
+  EXPECT_TRUE(data["steps"].empty());
+  EXPECT_TRUE(data["bands"].empty());
+  EXPECT_TRUE(data["layers"].empty());
+  EXPECT_TRUE(data["totals"].empty());
+  EXPECT_FALSE(data["sinks_known"]);
 }
 
 TEST(ReportPage, IsWellFormedAndNeedsNothingElse) {

@@ -175,10 +175,17 @@ class Client:
         return Model.from_proto(message)
 
     def explain(
-        self, image: ImageLike, question: str, *, var: Var | None = None, **options: Unpack[Options]
+        self,
+        image: ImageLike,
+        question: str,
+        *,
+        var: Var | None = None,
+        intervention: Intervention | None = None,
+        **options: Unpack[Options],
     ) -> Explanation:
-        """What VAR does to the answer to a question about a picture; a notebook shows it."""
-        return self._explain(requests.picture_question(image, question, var, options, self._defaults))
+        """What VAR, or another intervention, does to the answer to a question about a picture; a notebook shows it."""
+        setting = requests.setting(var, intervention)
+        return self._explain(requests.picture_question(image, question, setting, options, self._defaults))
 
     def _explain(self, question: PictureQuestion) -> Explanation:
         steps = explain_steps(question)

@@ -51,7 +51,7 @@ class PictureQuestion:
     image: bytes
     question: str
     options: pb.GenerateOptions
-    var: Var
+    intervention: intervention_pb2.Intervention
     call: CallOptions
 
 
@@ -106,10 +106,10 @@ def model(options: Mapping[str, Any], defaults: CallOptions) -> Request:
 
 
 def picture_question(
-    image: ImageLike, question: str, var: Var | None, options: Mapping[str, Any], defaults: CallOptions
+    image: ImageLike, question: str, setting: Setting | None, options: Mapping[str, Any], defaults: CallOptions
 ) -> PictureQuestion:
     call = call_options(options, defaults)
-    return PictureQuestion(encode(image), question, generate_options(options), var or Var(), call)
+    return PictureQuestion(encode(image), question, generate_options(options), _intervention(setting or Var()), call)
 
 
 def question_turn(images: Images, question: str) -> list[Turn]:
@@ -119,10 +119,8 @@ def question_turn(images: Images, question: str) -> list[Turn]:
 
 
 def explainable(request: Request) -> PictureQuestion | None:
-    """None if it is anything else than one question about one picture, without another intervention than VAR."""
+    """None if it is anything else than one question about one picture."""
     message = request.message
-    if isinstance(message, pb.AnswerRequest | pb.GenerateRequest) and message.HasField("intervention"):
-        return None
     if isinstance(message, pb.AnswerRequest):
         images, texts = [image.data for image in message.images], [message.question]
     elif isinstance(message, pb.GenerateRequest) and len(message.messages) == 1:
@@ -132,7 +130,10 @@ def explainable(request: Request) -> PictureQuestion | None:
         return None
     if len(images) != 1 or len(texts) != 1:
         return None
-    return PictureQuestion(images[0], texts[0], message.options, Var.from_proto(message.var), request.call)
+    intervention = intervention_pb2.Intervention(var=message.var)
+    if message.HasField("intervention"):
+        intervention = message.intervention
+    return PictureQuestion(images[0], texts[0], message.options, intervention, request.call)
 
 
 def image_digest(images: Iterable[bytes]) -> str:

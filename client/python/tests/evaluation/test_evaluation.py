@@ -82,6 +82,10 @@ def test_results_are_reported_in_every_form(
     [results] = json.loads(capsys.readouterr().out)
     assert results["header"]["protocol"] == "lmms-eval"
     assert results["rows"][0]["metrics"]["neither"] == 1  # "Yes." is neither yes nor no there
+    assert main(["report", str(tmp_path), "--plots", str(tmp_path / "plots")]) == 0
+    capsys.readouterr()
+    for kind, text in (("differences", "accuracy, points"), ("attention", "attention on the picture")):
+        assert f"<!-- {text}" in (tmp_path / "plots" / f"pope-lmms-eval-embedded.{kind}.svg").read_text()
     assert main(["report", str(tmp_path), "--paper"]) == 0
     shown = capsys.readouterr().out
     assert "| POPE random F1 | POPE popular F1 | POPE adversarial F1 | CHAIR_s | CHAIR_i |" in shown

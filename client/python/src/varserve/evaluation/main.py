@@ -16,6 +16,7 @@ from varserve.evaluation.benchmarks import BENCHMARKS
 from varserve.evaluation.connection import connect, connection_flags
 from varserve.evaluation.data_folder import DataFolder
 from varserve.evaluation.errors import EvaluationError
+from varserve.evaluation.plots import write_plots
 from varserve.evaluation.results import evaluate, read_results, write_results
 from varserve.evaluation.run import ask_all, choose
 from varserve.evaluation.tables import comma_separated, markdown, paper
@@ -84,6 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="show the results of runs")
     report.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="--out of the runs")
     report.add_argument("--format", choices=("table", "csv", "json"), default="table", help="default: %(default)s")
+    report.add_argument(
+        "--plots", type=Path, metavar="DIR", help="also write SVG files: differences with intervals, attention by layer"
+    )
     report.add_argument(
         "--paper", action="store_true", help="as the tables of the VAR paper; what is missing was not run"
     )
@@ -162,6 +166,10 @@ def _report(args: argparse.Namespace) -> int:
             f"there are no results in {', '.join(map(str, args.folders))}; varserve-eval run makes them"
         )
     all_results = [read_results(path) for path in paths]
+    if args.plots is not None:
+        for results in all_results:
+            for file in write_plots(results, args.plots):
+                print(f"wrote {file}", file=sys.stderr)
     if args.paper:
         print(paper(all_results))
     elif args.format == "csv":

@@ -47,7 +47,7 @@ def _differences(benchmark: Benchmark, results: Results) -> str:
     for row in results.rows:
         if row.differences is None:
             continue
-        cells = [_difference(benchmark.metrics[name], row.differences[name]) for name in _shown(benchmark)]
+        cells = [_difference(benchmark.metrics[name], row.differences[name]) for name in shown_metrics(benchmark)]
         if row.mcnemar is None:
             rows.append([row.subset, row.setting, *cells, "", "", ""])
         else:
@@ -56,12 +56,12 @@ def _differences(benchmark: Benchmark, results: Results) -> str:
             rows.append([row.subset, row.setting, *cells, *counts, f"{test.p_value:.2g}"])
     if not rows:
         return ""
-    names = [f"{name} [95 %]" for name in _shown(benchmark)]
+    names = [f"{name} [95 %]" for name in shown_metrics(benchmark)]
     title = f"Difference from {results.baseline}, over the same questions:\n\n"
     return title + _table(["subset", "setting", *names, "worse", "better", "McNemar p"], rows)
 
 
-def _shown(benchmark: Benchmark) -> list[str]:
+def shown_metrics(benchmark: Benchmark) -> list[str]:
     """The main metric and two more."""
     return list(dict.fromkeys([benchmark.main, *benchmark.metrics]))[:3]
 

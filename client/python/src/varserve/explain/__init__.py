@@ -1,1 +1,1 @@
-"""What VAR did to one answer, shown as the page of `varserve explain`."""
+"""What an intervention did to one answer, shown as the page of `varserve explain`."""
