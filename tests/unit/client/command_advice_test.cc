@@ -19,6 +19,7 @@ namespace {
 
 using client::Finished;
 using client::OfSetting;
+using client::Started;
 using ::testing::HasSubstr;
 
 using CommandAdviceTest = CommandTest;
@@ -103,9 +104,10 @@ TEST_F(CommandAdviceTest, APageThatCannotBeWrittenSaysWhy) {
   model.mutable_decoder()->set_layers(1);
   server_.SetModel(model);
   server_.Expect({});
-  server_.Expect({.compare_responses = {OfSetting(0, Finished("A cat."))}});
+  v1::GenerateResponse started = Started("id");
+  started.mutable_started()->mutable_intervention()->mutable_var()->set_mode(v1::VAR_MODE_ON);
+  server_.Expect({.compare_responses = {OfSetting(0, started), OfSetting(0, Finished("A cat."))}});
   server_.Expect({.compare_responses = {OfSetting(0, Finished("A cat.")), OfSetting(1, Finished("A cat."))}});
-  server_.Expect({.compare_responses = {OfSetting(0, Finished("A cat."))}});
   EXPECT_EQ(Run<ExplainCommand>({"explain", picture_, "?", "--out", "/dev/full"}), kExitError);
   EXPECT_THAT(err_.str(), HasSubstr("--out: /dev/full cannot be written: No space left on device\n"));
 }
