@@ -188,7 +188,8 @@ function optionText(value) {
 
 function optionRows({method, options}) {
   const {first_layer: first, last_layer: last, ...others} = options;
-  const rows = Object.entries(others).map(([name, value]) => [OPTIONS[name] ?? name, optionText(value)]);
+  const names = [...new Set([...Object.keys(OPTIONS), ...Object.keys(others)])].filter((name) => others[name] !== undefined);
+  const rows = names.map((name) => [OPTIONS[name] ?? name, optionText(others[name])]);
   if (first !== undefined) rows.push(["Layers", `${first} to ${last}`]);
   return data.setting.length === 1 ? rows : rows.map(([name, value]) => [`${method.toUpperCase()}: ${name}`, value]);
 }
