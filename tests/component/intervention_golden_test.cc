@@ -88,7 +88,7 @@ TEST_P(InterventionGoldenTest, TokensLogitsAndAttention) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, InterventionGoldenTest,
-                         ::testing::Combine(::testing::Values("clip_mha", "clip_gqa", "qwen3"),
+                         ::testing::Combine(::testing::Values("clip_mha", "clip_gqa", "qwen3", "qwen2_5_vl"),
                                             ::testing::Values(backend::BackendKind::kCpu,
                                                               backend::BackendKind::kTorch)),
                          testing::ModelAndBackendName);

@@ -24,4 +24,7 @@ CASES = (
     Case("pai_head_norms", "qwen3", ONE_IMAGE, Pai(0.2, 0, 2)),
     Case("vaf_head_norms", "qwen3", ONE_IMAGE, Vaf(1.15, 0.95, 0, 1)),
     Case("spin_head_norms", "qwen3", ONE_IMAGE, Spin(0.75, 0.08, 0, 2)),
+    Case("pai_mrope", "qwen2_5_vl", SEPARATED_IMAGES, Pai(0.4, 0, 1)),
+    Case("vaf_mrope", "qwen2_5_vl", SEVERAL_TURNS, Vaf(1.3, 0.8, 0, 1)),
+    Case("spin_mrope", "qwen2_5_vl", SEPARATED_IMAGES, Spin(0.6, 0.2, 0, 1)),
 )
