@@ -7,6 +7,7 @@ Run it as ./dev bench interventions: ten minutes for the embedded model.
 import json
 import pathlib
 import statistics
+import sys
 
 from varserve import Icd, Intervention, M3id, Pai, Spin, Vaf, Var, Vcd
 
@@ -14,6 +15,9 @@ from arguments import bench_parser
 from model import QUESTION
 from var import BATCH, batch_step_seconds, picture
 from varserve_client import Server, server
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parent / "peers"))
+import peer_models
 
 # By the name under which they are printed.
 METHODS: dict[str, Var | Intervention] = {
@@ -52,15 +56,22 @@ def measure(
 def main() -> None:
     parser = bench_parser(__doc__)
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
-    parser.add_argument("--model", metavar="DIR", help="another model than the embedded one")
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument("--model", metavar="DIR", help="another model than the embedded one")
+    model.add_argument(
+        "--one-billion", type=pathlib.Path, metavar="DIR", help="a LLaVA of 1.1 B with random weights, made in DIR once"
+    )
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
     parser.add_argument("--tokens", type=int, default=48, help="of an answer in a batch (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="pairs of runs, off and on (default: %(default)s)")
     args = parser.parse_args()
+    directory = args.model or args.embedded
+    if args.one_billion:
+        directory = peer_models.llava(args.one_billion, args.embedded)
     flags = ("--threads", str(args.threads), "--max_running", str(2 * BATCH))
     results = {}
     print(f"{'milliseconds':16}{'question: off':>14}{'on':>9}{'ratio':>8}{'step: off':>12}{'on':>9}{'ratio':>8}")
-    with server(args.build, args.model or args.embedded, *flags) as running:
+    with server(args.build, directory, *flags) as running:
         for i, name in enumerate(args.methods):
             n = measure(running, args.rounds, args.tokens, 1 + 2 * args.rounds * i, METHODS[name])
             print(
