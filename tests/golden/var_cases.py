@@ -119,6 +119,8 @@ CASES = (
     Case("mrope", "qwen2_vl", SEPARATED_IMAGES, {"rho": 0.5}, maps=True),
     Case("authors_mrope", "qwen2_vl", SEVERAL_TURNS, {"first_layer": 0}, AUTHORS_CODE, shows=()),
     Case("windows", "qwen2_5_vl", SEPARATED_IMAGES, {"rho": 0.5}, maps=True),
+    Case("deepstack", "qwen3_vl", SEPARATED_IMAGES, {"rho": 0.5}, maps=True, shows=(mixed_heads, sinks_in_two_images)),
+    Case("authors_deepstack", "qwen3_vl", SEVERAL_TURNS, {"first_layer": 0}, AUTHORS_CODE, shows=()),
     Case("tiles", "internvl", SEPARATED_IMAGES, {"rho": 0.5}, maps=True, shows=(mixed_heads, sinks_in_two_images)),
     Case("authors_tiles", "internvl", SEPARATED_IMAGES, {"first_layer": 0}, AUTHORS_CODE, shows=(sinks_in_two_images,)),
     Case("tiles_and_head_norms", "internvl3_5", ADJACENT_IMAGES, {"rho": 0.5}, maps=True, shows=()),
