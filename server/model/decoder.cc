@@ -115,7 +115,8 @@ void Decoder::AddMlp(const Layer& layer, at::Tensor& hidden, DecoderBuffers& b) 
 
 void Decoder::AddDeepstack(size_t l, const DecoderInput& input, const at::Tensor& hidden) {
   for (const DeepstackRows& rows : input.deepstack) {
-    if (l < rows.features.size()) hidden.narrow(0, rows.first, rows.features[l].size(0)).add_(rows.features[l]);
+    if (l < rows.features.size())
+      hidden.narrow(0, rows.first, rows.features[l].size(0)).add_(rows.features[l]);
   }
 }
 

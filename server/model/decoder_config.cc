@@ -47,9 +47,12 @@ constexpr Defaults kDecoders[] = {
     {"mistral", 4096, 14336, 32, 32, 8, 0, 32000, 131072, 1e-6, 1e4, 4096, false, false, Mrope::kNone},
     {"qwen2", 4096, 22016, 32, 32, 32, 0, 151936, 32768, 1e-6, 1e4, 0, true, false, Mrope::kNone},
     {"qwen3", 4096, 22016, 32, 32, 32, 128, 151936, 32768, 1e-6, 1e4, 0, false, true, Mrope::kNone},
-    {"qwen2_vl_text", 8192, 29568, 80, 64, 8, 0, 152064, 32768, 1e-5, 1e6, 0, true, false, Mrope::kInSections},
-    {"qwen2_5_vl_text", 8192, 29568, 80, 64, 8, 0, 152064, 32768, 1e-5, 1e6, 0, true, false, Mrope::kInSections},
-    {"qwen3_vl_text", 4096, 22016, 32, 32, 32, 128, 151936, 128000, 1e-6, 5e5, 0, false, true, Mrope::kInterleaved},
+    {"qwen2_vl_text", 8192, 29568, 80, 64, 8, 0, 152064, 32768, 1e-5, 1e6, 0, true, false,
+     Mrope::kInSections},
+    {"qwen2_5_vl_text", 8192, 29568, 80, 64, 8, 0, 152064, 32768, 1e-5, 1e6, 0, true, false,
+     Mrope::kInSections},
+    {"qwen3_vl_text", 4096, 22016, 32, 32, 32, 128, 151936, 128000, 1e-6, 5e5, 0, false, true,
+     Mrope::kInterleaved},
 };
 
 std::vector<int> ReadMropeSection(JsonFields& rope, const std::vector<int64_t>& fallback, int head_dim) {

@@ -15,8 +15,8 @@ class ImageFeatures {
  public:
   // Runs the vision tower on the images that steps of the plan ask for.
   void Encode(const VisionLanguageModel& model, const engine::StepPlan& plan);
-  // Writes the visual tokens of a step over the embeddings of their placeholders, and appends what later layers
-  // add to their hidden states to `deepstack`. `first` is the step's first row of `embeddings` [N, C].
+  // Writes the visual tokens of a step over the embeddings of their placeholders, and appends what later
+  // layers add to their hidden states to `deepstack`. `first` is the step's first row of `embeddings` [N, C].
   void Place(const engine::SequenceStep& step, int64_t first, at::Tensor& embeddings,
              std::vector<DeepstackRows>& deepstack) const;
 

@@ -33,10 +33,9 @@ absl::StatusOr<ModelConfig> ModelConfig::Parse(const json& config, const json* g
   c.family = FindFamily(type);
   if (c.family == nullptr) {
     const bool experts = absl::EndsWith(type, "_moe");
-    fields.Fail("model_type",
-                absl::StrCat("is \"", type, "\"",
-                             experts ? ", a mixture of experts, which is not supported" : "",
-                             "; this server loads only ", KnownFamilies()));
+    fields.Fail("model_type", absl::StrCat("is \"", type, "\"",
+                                           experts ? ", a mixture of experts, which is not supported" : "",
+                                           "; this server loads only ", KnownFamilies()));
     return fields.status();
   }
   c.family->read_config(fields, c);

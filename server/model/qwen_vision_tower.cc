@@ -24,11 +24,8 @@ namespace {
 
 constexpr char kRoot[] = "vision_tower.";
 
-constexpr QwenVisionNames kQwen2VlNames = {.in = "mlp.fc1",
-                                           .down = "mlp.fc2",
-                                           .merger_norm = "ln_q",
-                                           .merger_in = "mlp.0",
-                                           .merger_out = "mlp.2"};
+constexpr QwenVisionNames kQwen2VlNames = {
+    .in = "mlp.fc1", .down = "mlp.fc2", .merger_norm = "ln_q", .merger_in = "mlp.0", .merger_out = "mlp.2"};
 constexpr QwenVisionNames kQwen2_5VlNames = {.gate = "mlp.gate_proj",
                                              .in = "mlp.up_proj",
                                              .down = "mlp.down_proj",
@@ -79,8 +76,8 @@ QwenVisionTower::QwenVisionTower(const ModelConfig& config, const image::ImageSh
   }
   for (int i = 0; i < config_.num_hidden_layers; ++i) LoadLayer(i, names, weights);
   for (size_t i = 0; i < config_.deepstack_layers.size(); ++i) {
-    layers_[config_.deepstack_layers[i]].deepstack = LoadMerger(
-        absl::StrCat("deepstack_merger_list.", i, "."), /*norm_of_tokens=*/true, names, weights);
+    layers_[config_.deepstack_layers[i]].deepstack =
+        LoadMerger(absl::StrCat("deepstack_merger_list.", i, "."), /*norm_of_tokens=*/true, names, weights);
   }
   merger_ = LoadMerger("merger.", /*norm_of_tokens=*/false, names, weights);
   if (patches.defined()) patch_embedding_ = ops.Prepare(patches.flatten(1), bias);
@@ -260,8 +257,7 @@ int64_t QwenVisionTower::workspace_bytes() const {
       (3 + 2 * config_.temporal_patch_size) * pixels + (positions_.defined() ? 5 : 1) * width;
   const int64_t deepstack =
       static_cast<int64_t>(config_.deepstack_layers.size()) * largest_tokens_ * decoder_width_;
-  return static_cast<int64_t>(sizeof(float)) *
-         (patches * std::max({attention, mlp, embedding}) + deepstack);
+  return static_cast<int64_t>(sizeof(float)) * (patches * std::max({attention, mlp, embedding}) + deepstack);
 }
 
 }  // namespace varserve::model

@@ -64,7 +64,8 @@ class QwenVisionTower : public ImageEncoder {
   Merger LoadMerger(const std::string& name, bool norm_of_tokens, const QwenVisionNames& names,
                     WeightLoader& weights) const;
   Grid GridOf(int rows, int cols) const;
-  // Cuts a picture [channels, height, width] into patches, in the grid's order. => [N, channels, patch, patch]
+  // Cuts a picture [channels, height, width] into patches, in the grid's order. => [N, channels, patch,
+  // patch]
   at::Tensor Patches(const at::Tensor& picture, int64_t patch, const Grid& grid) const;
   // => [N, Cv]
   at::Tensor Embed(const ProcessedImage& image, const Grid& grid) const;

@@ -66,8 +66,8 @@ int ReadSide(JsonFields& fields, const char* key, int fallback) {
 
 Activation ReadActivation(JsonFields& fields, Activation fallback) {
   static constexpr const char* kNames[] = {"gelu", "gelu_pytorch_tanh", "quick_gelu"};  // by Activation
-  const std::string name = fields.Choice("hidden_act", kNames[static_cast<size_t>(fallback)],
-                                         {kNames[0], kNames[1], kNames[2]});
+  const std::string name =
+      fields.Choice("hidden_act", kNames[static_cast<size_t>(fallback)], {kNames[0], kNames[1], kNames[2]});
   return static_cast<Activation>(std::find(std::begin(kNames), std::end(kNames) - 1, name) - kNames);
 }
 
@@ -97,8 +97,8 @@ void ReadDeepstack(JsonFields& fields, int decoder_layers, VisionConfig& c) {
   int64_t least = 0;
   for (const int64_t layer : fields.Ints(kKey, {8, 16, 24})) {
     if (layer < least || layer >= c.num_hidden_layers) {
-      fields.FailWithValue(kKey, absl::StrCat("not increasing indices of the tower's ", c.num_hidden_layers,
-                                              " layers"));
+      fields.FailWithValue(
+          kKey, absl::StrCat("not increasing indices of the tower's ", c.num_hidden_layers, " layers"));
       return;
     }
     c.deepstack_layers.push_back(static_cast<int>(layer));
@@ -121,9 +121,10 @@ struct QwenDefaults {
 };
 
 const QwenDefaults& DefaultsOf(VisionConfig::Kind kind) {
-  static constexpr QwenDefaults kQwen2Vl = {"embed_dim", "hidden_size", 1280, 0, 32, 14, Activation::kQuickGelu};
+  static constexpr QwenDefaults kQwen2Vl = {"embed_dim", "hidden_size",         1280, 0, 32,
+                                            14,          Activation::kQuickGelu};
   static constexpr QwenDefaults kQwen2_5Vl = {"hidden_size", "out_hidden_size", 1280, 3420, 32, 14, {}};
-  static constexpr QwenDefaults kQwen3Vl = {"hidden_size", "out_hidden_size",    1152, 4304, 27, 16,
+  static constexpr QwenDefaults kQwen3Vl = {"hidden_size",        "out_hidden_size", 1152, 4304, 27, 16,
                                             Activation::kGeluTanh};
   return kind == VisionConfig::Kind::kQwen2Vl     ? kQwen2Vl
          : kind == VisionConfig::Kind::kQwen2_5Vl ? kQwen2_5Vl
@@ -166,10 +167,9 @@ VisionConfig ReadQwenVisionConfig(JsonFields& config, VisionConfig::Kind kind, c
   c.temporal_patch_size = static_cast<int>(fields.Int("temporal_patch_size", 2, 1, kMostPatchPixels));
   c.merge_size = static_cast<int>(fields.Int("spatial_merge_size", 2, 1, kMostPatchPixels));
   c.layer_norm_eps = kQwenNormEps;
-  c.intermediate_size =
-      defaults.intermediate_size > 0
-          ? Dimension(fields, "intermediate_size", defaults.intermediate_size)
-          : c.hidden_size * static_cast<int>(fields.Int("mlp_ratio", 4, 1, kMaxMlpRatio));
+  c.intermediate_size = defaults.intermediate_size > 0
+                            ? Dimension(fields, "intermediate_size", defaults.intermediate_size)
+                            : c.hidden_size * static_cast<int>(fields.Int("mlp_ratio", 4, 1, kMaxMlpRatio));
   if (kind == VisionConfig::Kind::kQwen2_5Vl) {
     fields.Choice("hidden_act", "silu", {"silu"});
     ReadWindows(fields, c);
