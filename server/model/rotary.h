@@ -28,7 +28,7 @@ class RotaryTable {
 
   at::Tensor cos_;  // [max_positions, D / 2] float32
   at::Tensor sin_;
-  std::vector<Section> sections_;  // one for each axis, a later one's pairs are no longer an earlier one's
+  std::vector<Section> sections_;  // one for each axis; a later one takes pairs from an earlier one
 };
 
 }  // namespace varserve::model

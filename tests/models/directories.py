@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "golden"))
+import family_templates
 from tiny_model import fill, load_spec
 
 GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "golden"
@@ -21,73 +22,7 @@ INDEX = "model.safetensors.index.json"
 
 IMAGE_TOKEN = 159
 CHAT_TEMPLATE = (GOLDEN / "text" / "byte_level" / "chat_template.jinja").read_text()
-# As Qwen2-VL's does: the default system message, and a picture between its two tokens.
-QWEN_CHAT_TEMPLATE = """{%- if messages[0]['role'] != 'system' -%}
-    {{- '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' -}}
-{%- endif -%}
-{%- for message in messages -%}
-    {{- '<|im_start|>' + message['role'] + '\\n' -}}
-    {%- if message['content'] is string -%}{{- message['content'] -}}{%- else -%}
-        {%- for part in message['content'] -%}
-            {%- if part['type'] == 'image' or 'image' in part or 'image_url' in part -%}
-                {{- '<|vision_start|><|image_pad|><|vision_end|>' -}}
-            {%- elif 'text' in part -%}{{- part['text'] -}}{%- endif -%}
-        {%- endfor -%}
-    {%- endif -%}
-    {{- '<|im_end|>\\n' -}}
-{%- endfor -%}
-{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif -%}
-"""
-# As Qwen3-VL's does, without tools: no default system message.
-QWEN3_CHAT_TEMPLATE = """{%- if messages[0].role == 'system' %}
-    {{- '<|im_start|>system\\n' }}
-    {%- if messages[0].content is string %}
-        {{- messages[0].content }}
-    {%- else %}
-        {%- for content in messages[0].content %}
-            {%- if 'text' in content %}
-                {{- content.text }}
-            {%- endif %}
-        {%- endfor %}
-    {%- endif %}
-    {{- '<|im_end|>\\n' }}
-{%- endif %}
-{%- set image_count = namespace(value=0) %}
-{%- for message in messages %}
-    {%- if message.role == "user" or message.role == "assistant" %}
-        {{- '<|im_start|>' + message.role + '\\n' }}
-        {%- if message.content is string %}
-            {{- message.content }}
-        {%- else %}
-            {%- for content in message.content %}
-                {%- if content.type == 'image' or 'image' in content or 'image_url' in content %}
-                    {%- set image_count.value = image_count.value + 1 %}
-                    {%- if add_vision_id %}Picture {{ image_count.value }}: {% endif -%}
-                    <|vision_start|><|image_pad|><|vision_end|>
-                {%- elif 'text' in content %}
-                    {{- content.text }}
-                {%- endif %}
-            {%- endfor %}
-        {%- endif %}
-        {{- '<|im_end|>\\n' }}
-    {%- endif %}
-{%- endfor %}
-{%- if add_generation_prompt %}
-    {{- '<|im_start|>assistant\\n' }}
-{%- endif %}
-"""
 QWEN_TOKENS = {150: "<|vision_start|>", 151: "<|vision_end|>", 158: "<|video_pad|>", IMAGE_TOKEN: "<|image_pad|>"}
-# As InternVL3's: the processor writes what is around a picture.
-INTERNVL_CHAT_TEMPLATE = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}{{ '<IMG_CONTEXT>\\n' }}"
-    "{% elif part['type'] == 'video' %}{{ '<video>\\n' }}"
-    "{% elif part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}"
-    "{{ '<|im_end|>\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
 INTERNVL_NAMES = {
     "start_image_token": "<img>",
     "end_image_token": "</img>",
@@ -111,9 +46,9 @@ IMAGE_TOKENS = {
 }
 CHAT_TEMPLATES = {
     "llava": CHAT_TEMPLATE,
-    "qwen2_vl": QWEN_CHAT_TEMPLATE,
-    "qwen3_vl": QWEN3_CHAT_TEMPLATE,
-    "internvl": INTERNVL_CHAT_TEMPLATE,
+    "qwen2_vl": family_templates.QWEN2_VL,
+    "qwen3_vl": family_templates.QWEN3_VL,
+    "internvl": family_templates.INTERNVL,
 }
 
 
