@@ -123,7 +123,7 @@ struct QwenDefaults {
 const QwenDefaults& DefaultsOf(VisionConfig::Kind kind) {
   static constexpr QwenDefaults kQwen2Vl = {"embed_dim", "hidden_size",         1280, 0, 32,
                                             14,          Activation::kQuickGelu};
-  static constexpr QwenDefaults kQwen2_5Vl = {"hidden_size", "out_hidden_size", 1280, 3420, 32, 14, {}};
+  static constexpr QwenDefaults kQwen2_5Vl = {"hidden_size", "out_hidden_size", 3584, 3420, 32, 14, {}};
   static constexpr QwenDefaults kQwen3Vl = {"hidden_size",        "out_hidden_size", 1152, 4304, 27, 16,
                                             Activation::kGeluTanh};
   return kind == VisionConfig::Kind::kQwen2Vl     ? kQwen2Vl
