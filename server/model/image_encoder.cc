@@ -2,8 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <vector>
-
 #include "server/model/projector.h"
 #include "server/model/qwen_vision_tower.h"
 #include "server/model/vision_tower.h"
@@ -23,7 +21,7 @@ class TileEncoder : public ImageEncoder {
         merge_size_(config.vision.merge_size),
         width_(config.decoder.hidden_size) {}
 
-  at::Tensor Encode(const ProcessedImage& image) const override {
+  EncodedImage Encode(const ProcessedImage& image) const override {
     std::vector<float> values = image.Pixels();
     const at::Tensor pixels = at::from_blob(values.data(), {3, image.height, image.width});
     std::vector<at::Tensor> tiles;
@@ -31,7 +29,7 @@ class TileEncoder : public ImageEncoder {
       const at::Tensor features = tower_.Forward(pixels.narrow(1, top, tile_.height));
       tiles.push_back(projector_.Forward(Merged(features)));
     }
-    return tiles.size() == 1 ? tiles.front() : at::cat(tiles);
+    return {.embeddings = tiles.size() == 1 ? tiles.front() : at::cat(tiles), .deepstack = {}};
   }
 
   int64_t workspace_bytes() const override {
@@ -75,6 +73,7 @@ std::unique_ptr<const ImageEncoder> MakeImageEncoder(const ModelConfig& config,
       return std::make_unique<const TileEncoder>(config, largest, weights, ops, activation_dtype);
     case VisionConfig::Kind::kQwen2Vl:
     case VisionConfig::Kind::kQwen2_5Vl:
+    case VisionConfig::Kind::kQwen3Vl:
       return std::make_unique<const QwenVisionTower>(config, largest, weights, ops, activation_dtype);
   }
   return nullptr;

@@ -14,12 +14,19 @@ void ImageFeatures::Encode(const VisionLanguageModel& model, const engine::StepP
   }
 }
 
-void ImageFeatures::Place(const engine::SequenceStep& step, int64_t first, at::Tensor& embeddings) const {
+void ImageFeatures::Place(const engine::SequenceStep& step, int64_t first, at::Tensor& embeddings,
+                          std::vector<DeepstackRows>& deepstack) const {
   const std::vector<ImageSpan>& spans = step.request->prompt->spans;
   for (size_t i = 0; i < spans.size(); ++i) {
     ForVisualRuns(spans[i], step.begin, step.end, [&](int position, int count, int index) {
-      const at::Tensor& features = features_.at(step.sequence).at(static_cast<int>(i));  // [P, C]
-      embeddings.narrow(0, first + position - step.begin, count).copy_(features.narrow(0, index, count));
+      const EncodedImage& image = features_.at(step.sequence).at(static_cast<int>(i));
+      const int64_t row = first + position - step.begin;
+      embeddings.narrow(0, row, count).copy_(image.embeddings.narrow(0, index, count));
+      if (image.deepstack.empty()) return;
+      DeepstackRows& rows = deepstack.emplace_back(DeepstackRows{.first = row, .features = {}});
+      for (const at::Tensor& features : image.deepstack) {
+        rows.features.push_back(features.narrow(0, index, count));
+      }
     });
   }
 }

@@ -1,6 +1,7 @@
 #include "server/model/model_config.h"
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/json_fields.h"
 #include "server/base/model_files.h"
@@ -31,7 +32,10 @@ absl::StatusOr<ModelConfig> ModelConfig::Parse(const json& config, const json* g
   const std::string type = fields.String("model_type", "");
   c.family = FindFamily(type);
   if (c.family == nullptr) {
-    fields.Fail("model_type", absl::StrCat("is \"", type, "\"; this server loads only ", KnownFamilies()));
+    const bool experts = absl::EndsWith(type, "_moe");
+    fields.Fail("model_type", absl::StrCat("is \"", type, "\"",
+                                           experts ? ", a mixture of experts, which is not supported" : "",
+                                           "; this server loads only ", KnownFamilies()));
     return fields.status();
   }
   c.family->read_config(fields, c);

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "server/model/activation.h"
 
 namespace varserve::model {
 
@@ -196,9 +197,8 @@ at::Tensor VisionTower::Forward(const at::Tensor& pixels) const {
     at::Tensor attended = Attend(layer, Norm(x, layer.norm1_weight, layer.norm1_bias));
     if (layer.scale1.defined()) attended = attended * layer.scale1.to(dtype_);
     x = x + attended;
-    at::Tensor inner = ops_.Linear(Norm(x, layer.norm2_weight, layer.norm2_bias), layer.fc1);
-    inner = config_.quick_gelu ? inner * at::sigmoid(1.702 * inner) : at::gelu(inner);
-    at::Tensor outer = ops_.Linear(inner, layer.fc2);
+    const at::Tensor inner = ops_.Linear(Norm(x, layer.norm2_weight, layer.norm2_bias), layer.fc1);
+    at::Tensor outer = ops_.Linear(Activated(config_.hidden_act, inner), layer.fc2);
     if (layer.scale2.defined()) outer = outer * layer.scale2.to(dtype_);
     x = x + outer;
     keep(i + 1);

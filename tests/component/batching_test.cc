@@ -267,12 +267,13 @@ TEST_P(BatchingTest, TokensAfterThePictureMayBeCutAnyway) {
   }
 }
 
-// Images of Qwen2.5-VL differ in size, and have positions by row and column. Those of InternVL have tiles.
+// Images of Qwen2.5-VL differ in size, and have positions by row and column. Those of Qwen3-VL are added to
+// the first layers, too. Those of InternVL have tiles.
 INSTANTIATE_TEST_SUITE_P(
     Dtypes, BatchingTest,
     ::testing::Values(ModelAndDtype{"clip_gqa", "float32"}, ModelAndDtype{"clip_gqa", "bfloat16"},
                       ModelAndDtype{"clip_gqa", "float16"}, ModelAndDtype{"qwen2_5_vl", "float32"},
-                      ModelAndDtype{"internvl", "float32"}),
+                      ModelAndDtype{"qwen3_vl", "float32"}, ModelAndDtype{"internvl", "float32"}),
     [](const auto& info) { return absl::StrCat(info.param.model, "_", info.param.dtype); });
 
 }  // namespace

@@ -39,7 +39,7 @@ TEST(ImageLayoutTest, VisualTokensTakeTheirPlacesAmongSeparators) {
   const engine::SlotLayout layout(prefix, KvCache::kBlockSize);
   std::vector<engine::BlockId> blocks(layout.NumBlocks(prompt.size()));
   std::iota(blocks.begin(), blocks.end(), 0);
-  const at::Tensor features = model->EncodeImage(*prompt.images[0]);  // [16, C]
+  const at::Tensor features = model->EncodeImage(*prompt.images[0]).embeddings;  // [16, C]
 
   // The prefix in pieces that end within a row, at a separator and after it; then the rows.
   ImageFeatures image_features;

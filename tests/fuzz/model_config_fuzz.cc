@@ -3,6 +3,7 @@
 //
 // Input: config.json, generation_config.json and preprocessor_config.json, separated by zero bytes; the last
 // two may be absent.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -55,12 +56,16 @@ void CheckConfig(const ModelConfig& c) {
   CheckSizes({v.hidden_size, v.num_hidden_layers, v.num_attention_heads, v.patch_size});
   Check(v.intermediate_size >= 1);
   Check(d.rope.theta >= 1.0 && d.rope.factor > 0.0);
-  if (v.kind == VisionConfig::Kind::kQwen2Vl || v.kind == VisionConfig::Kind::kQwen2_5Vl) {
+  if (v.temporal_patch_size > 0) {  // Qwen's
     CheckSizes({v.temporal_patch_size, v.merge_size});
     Check(v.hidden_size / v.num_attention_heads % 4 == 0);
     Check(v.window_size == 0 || v.window_size >= v.patch_size * v.merge_size);
     const std::vector<int>& section = d.rope.mrope_section;
     Check(std::accumulate(section.begin(), section.end(), 0) == d.head_dim / 2);
+    Check(v.deepstack_layers.size() < static_cast<size_t>(d.num_hidden_layers));
+    Check(std::is_sorted(v.deepstack_layers.begin(), v.deepstack_layers.end()));
+    for (const int layer : v.deepstack_layers) Check(layer >= 0 && layer < v.num_hidden_layers);
+    Check((v.kind == VisionConfig::Kind::kQwen3Vl) == (v.position_side > 0));
   } else {
     CheckSizes({v.image_size, v.merge_size});
     Check(!c.vision_feature_layers.empty());

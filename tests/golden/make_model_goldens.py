@@ -36,6 +36,7 @@ MODEL_LAYOUTS = {
     "qwen3": ONE_IMAGE,
     "qwen2_vl": SEPARATED_IMAGES,
     "qwen2_5_vl": SEPARATED_IMAGES,
+    "qwen3_vl": SEPARATED_IMAGES,
     "internvl": SEPARATED_IMAGES,
     "internvl3_5": ADJACENT_IMAGES,
 }
@@ -102,14 +103,17 @@ class TinyModel:
 
     @torch.no_grad()
     def image_features(self, prompt: Prompt) -> list[np.ndarray]:
-        """[P, C] of each image"""
+        """[1 + D, P, C] of each image: the visual tokens, and what is added to them after the first D layers"""
         if not prompt.spans:
             return []
         output = self.model.get_image_features(**self.image_inputs(prompt), return_dict=True)
         if self.spec["config"]["model_type"] == "internvl":  # of each tile
             features = output.pooler_output.flatten(0, 1)
-            return [of_image.numpy() for of_image in features.split([end - begin for begin, end, *_ in prompt.spans])]
-        return [features.numpy() for features in output.pooler_output]
+            of_images = features.split([end - begin for begin, end, *_ in prompt.spans])
+        else:
+            of_images = output.pooler_output
+        added = getattr(output, "deepstack_features", [])  # of each of D layers, those of each image
+        return [torch.stack(of_image).numpy() for of_image in zip(of_images, *added, strict=True)]
 
     @torch.no_grad()
     def transformers_output(self, prompt: Prompt, tokens: list[int], noisy: Callable | None = None) -> ModelOutput:
@@ -143,9 +147,11 @@ class TinyModel:
 
     @staticmethod
     def stacked(features: list[np.ndarray]) -> np.ndarray:
-        """[n, P, C], or [sum of P, C] where images differ in size."""
-        same = len({len(of_image) for of_image in features}) == 1
-        return np.stack(features) if same else np.concatenate(features)
+        """[n, P, C], or [sum of P, C] where images differ in size, or [1 + D, sum of P, C]"""
+        if len(features[0]) > 1:
+            return np.concatenate(features, axis=1)
+        same = len({of_image.shape for of_image in features}) == 1
+        return np.concatenate(features) if same else np.concatenate(features, axis=1)[0]
 
     def check_reference(self, prompt: Prompt, tokens: list[int], output: ModelOutput) -> None:
         """Without VAR the reference is the model, as far as float32 goes."""
@@ -153,7 +159,10 @@ class TinyModel:
         evidence = self.decoder.forward(embeddings, prompt, OFF)
         np.testing.assert_allclose(evidence.logits, output.logits[0].numpy(), rtol=0, atol=3e-5)
         for layer, hidden_states in enumerate(output.hidden_states[:-1]):
-            phi = self.decoder.phi(hidden_states[0].numpy(), OFF)
+            x = hidden_states[0].numpy()
+            if 0 < layer < len(embeddings):  # recorded before the addition
+                x = x + embeddings[layer]
+            phi = self.decoder.phi(x, OFF)
             np.testing.assert_allclose(evidence.phi[layer], phi, rtol=0, atol=1e-5)
 
     def var_golden(self, case: Case, prompt: Prompt) -> Golden:

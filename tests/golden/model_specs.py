@@ -27,11 +27,14 @@ SCALES = (
     (r"bias", 0.125, 0.0),
     (r"embed_tokens", 0.5, 0.0),
     (r"lm_head", 0.5, 0.0),
-    (r"class_embedding|cls_token|mask_token|position_embedding", 1.0, 0.0),
+    (r"class_embedding|cls_token|mask_token|position_embedding|pos_embed", 1.0, 0.0),
     (r"patch_embed", 0.125, 0.0),
     (r"language_model.*(o_proj|down_proj)", 0.125, 0.0),
     (r"", 0.25, 0.0),
 )
+# The two layers of projectors and mergers, those of DeepStack too.
+PROJECTOR_IN = r"(linear_1|merger\.mlp\.0|merger(_list\.\d+)?\.linear_fc1)"
+PROJECTOR_OUT = r"(linear_2|merger\.mlp\.2|merger(_list\.\d+)?\.linear_fc2)"
 
 
 def stored_tensors(config: dict, naming: Naming | None) -> dict[str, list[int]]:
@@ -70,11 +73,11 @@ def make_spec(
                 for dimension, (value, _) in sinks.items()
                 for i, token in enumerate(SINK_TOKENS)
             ]
-        elif name.endswith(("linear_1.weight", "merger.mlp.0.weight")):
+        elif re.search(rf"{PROJECTOR_IN}\.weight$", name):
             tensor["rows"] = {str(dimension): 4.0 for dimension in sinks}
-        elif name.endswith(("linear_1.bias", "merger.mlp.0.bias")):
+        elif re.search(rf"{PROJECTOR_IN}\.bias$", name):
             tensor["cells"] = [[dimension, gate] for dimension, (_, gate) in sinks.items()]
-        elif name.endswith(("linear_2.weight", "merger.mlp.2.weight")):
+        elif re.search(rf"{PROJECTOR_OUT}\.weight$", name):
             tensor["cells"] = [[dimension, dimension, 8.0] for dimension in sinks]
         elif re.search(r"(language_model|model)\.norm\.weight$", name):
             # Otherwise the sink dimensions alone would decide the next token.
@@ -278,6 +281,7 @@ def specs() -> dict[str, dict]:
         "qwen3": make_spec(qwen3, None, 28, {9: (32.0, -4.5), 42: (6.0, -6.0)}, 3.25),
         "qwen2_vl": make_spec(qwen.qwen2_vl(), qwen2_vl_names, qwen.IMAGES, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
         "qwen2_5_vl": make_spec(qwen.qwen2_5_vl(), own_names, qwen.IMAGES, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
+        "qwen3_vl": make_spec(qwen.qwen3_vl(), own_names, qwen.IMAGES, {9: (32.0, -4.5), 42: (6.0, -6.0)}, 3.25),
         "internvl": make_spec(
             internvl_specs.internvl3(), internvl_names, internvl_specs.IMAGES, {17: (32.0, -8.0), 70: (6.0, -8.0)}, 4.0
         ),

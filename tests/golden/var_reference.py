@@ -134,14 +134,18 @@ class Decoder:
         self.lm_head = state["lm_head.weight"]
 
     def embed(self, prompt: Prompt, image_features: Sequence[np.ndarray], generated: Iterable[int] = ()) -> np.ndarray:
-        """[T, C]: each image's features [P, C] stand where the prompt has its visual tokens."""
+        """[1 + D, T, C]: the embeddings, and what is added after the first D layers: each image's features
+        [1 + D, P, C] are where the prompt has its visual tokens."""
         x = self.weights["embed_tokens.weight"][[*prompt.input_ids, *generated]]
+        added = len(image_features[0]) - 1 if prompt.spans else 0
+        embeddings = np.concatenate([x[None], np.zeros((added, *x.shape))])
         for (begin, end, _, _), features in zip(prompt.spans, image_features, strict=True):
-            x[begin:end] = features
-        return x
+            embeddings[:, begin:end] = features
+        return embeddings
 
-    def forward(self, x: np.ndarray, prompt: Prompt, settings: VarSettings) -> Evidence:
-        """x [T, C]: the prompt and the tokens generated so far."""
+    def forward(self, embeddings: np.ndarray, prompt: Prompt, settings: VarSettings) -> Evidence:
+        """embeddings [1 + D, T, C]: of the prompt and the tokens generated so far."""
+        x, *added = embeddings
         num_tokens, layers = len(x), self.config.num_hidden_layers
         visual = np.array([prompt.is_visual(i) for i in range(num_tokens)])
         may_be_sink = np.ones(num_tokens, bool)
@@ -158,6 +162,7 @@ class Decoder:
                 evidence.gap = min(evidence.gap, np.abs(phi - settings.tau)[may_be_sink].min())
             x = x + self.attention(layer, x, prompt, settings, visual, sink, evidence)
             x = x + self.mlp(layer, x)
+            x = x + added[layer] if layer < len(added) else x
         evidence.logits = self.norm("norm", x) @ self.lm_head.T
         return evidence
 

@@ -49,6 +49,7 @@ std::string KnownFamilies();
 extern const Family kLlava;      // llava.cc
 extern const Family kQwen2Vl;    // qwen2_vl.cc
 extern const Family kQwen2_5Vl;  // qwen2_vl.cc
+extern const Family kQwen3Vl;    // qwen2_vl.cc
 extern const Family kInternVl;   // internvl.cc
 
 }  // namespace varserve::model

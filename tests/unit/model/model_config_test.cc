@@ -55,6 +55,22 @@ constexpr char kInternVl[] = R"({
                     "patch_size": [14, 14], "use_absolute_position_embeddings": true, "use_mask_token": false,
                     "use_mean_pooling": true, "use_qk_norm": false},
   "vision_feature_layer": -1, "vision_feature_select_strategy": "default"})";
+// As published for Qwen3-VL-4B-Instruct.
+constexpr char kQwen3Vl[] = R"({
+  "architectures": ["Qwen3VLForConditionalGeneration"], "image_token_id": 151655, "model_type": "qwen3_vl",
+  "text_config": {"attention_bias": false, "attention_dropout": 0.0, "bos_token_id": 151643, "dtype": "bfloat16",
+                  "eos_token_id": 151645, "head_dim": 128, "hidden_act": "silu", "hidden_size": 2560,
+                  "initializer_range": 0.02, "intermediate_size": 9728, "max_position_embeddings": 262144,
+                  "model_type": "qwen3_vl_text", "num_attention_heads": 32, "num_hidden_layers": 36,
+                  "num_key_value_heads": 8, "rms_norm_eps": 1e-06,
+                  "rope_scaling": {"mrope_interleaved": true, "mrope_section": [24, 20, 20], "rope_type": "default"},
+                  "rope_theta": 5000000, "tie_word_embeddings": true, "use_cache": true, "vocab_size": 151936},
+  "tie_word_embeddings": true, "transformers_version": "4.57.0.dev0", "video_token_id": 151656,
+  "vision_config": {"deepstack_visual_indexes": [5, 11, 17], "depth": 24, "hidden_act": "gelu_pytorch_tanh",
+                    "hidden_size": 1024, "in_channels": 3, "initializer_range": 0.02, "intermediate_size": 4096,
+                    "model_type": "qwen3_vl", "num_heads": 16, "num_position_embeddings": 2304,
+                    "out_hidden_size": 2560, "patch_size": 16, "spatial_merge_size": 2, "temporal_patch_size": 2},
+  "vision_end_token_id": 151653, "vision_start_token_id": 151652})";
 constexpr char kQwen2Vl[] = R"({
   "architectures": ["Qwen2VLForConditionalGeneration"], "model_type": "qwen2_vl", "image_token_id": 151655,
   "hidden_act": "silu", "hidden_size": 1536, "intermediate_size": 8960, "max_position_embeddings": 32768,
@@ -88,7 +104,7 @@ TEST(ModelConfigTest, ReadsLlavaAsDownloaded) {
   EXPECT_EQ(c->decoder.rope.theta, 10000.0);
   EXPECT_FALSE(c->decoder.tie_word_embeddings);
   EXPECT_EQ(c->vision.image_size, 336);
-  EXPECT_TRUE(c->vision.quick_gelu);
+  EXPECT_EQ(c->vision.hidden_act, Activation::kQuickGelu);
   EXPECT_THAT(c->vision_feature_layers, ElementsAre(23));  // -2 of 25 hidden states
   EXPECT_TRUE(c->drop_class_token);
   EXPECT_EQ(c->image_token_id, 32000);
@@ -147,6 +163,8 @@ TEST(ModelConfigTest, NamesFileAndField) {
   EXPECT_TRUE(absl::IsNotFound(ModelConfig::Load("/nowhere").status()));
   EXPECT_THAT(Problem("not json"),
               HasSubstr("config.json: not a JSON object: parse error at line 1, column 2"));
+  EXPECT_THAT(Problem(R"({"model_type": "qwen3_vl_moe"})"),
+              HasSubstr("model_type is \"qwen3_vl_moe\", a mixture of experts, which is not supported"));
   EXPECT_THAT(Problem(R"({"model_type": "mllama"})"),
               HasSubstr("model_type is \"mllama\"; this server loads only LLaVA"));
   const auto with = [](const std::string& vision, const std::string& text, const std::string& rest = "") {
@@ -224,7 +242,28 @@ TEST(ModelConfigTest, Qwen2VlAsPublished) {
   EXPECT_EQ(c->vision.hidden_size, 1280);
   EXPECT_EQ(c->vision.intermediate_size, 5120);
   EXPECT_EQ(c->vision.window_size, 0);
-  EXPECT_TRUE(c->vision.quick_gelu);
+  EXPECT_EQ(c->vision.hidden_act, Activation::kQuickGelu);
+}
+
+TEST(ModelConfigTest, Qwen3VlAsPublished) {
+  const auto c = Load(kQwen3Vl);
+  ASSERT_TRUE(c.ok()) << c.status();
+  EXPECT_EQ(c->decoder.model_type, "qwen3_vl_text");
+  EXPECT_EQ(c->decoder.head_dim, 128);
+  EXPECT_FALSE(c->decoder.qkv_bias);
+  EXPECT_TRUE(c->decoder.qk_norm);
+  EXPECT_TRUE(c->decoder.tie_word_embeddings);
+  EXPECT_EQ(c->decoder.rope.theta, 5e6);
+  EXPECT_THAT(c->decoder.rope.mrope_section, ElementsAre(24, 20, 20));
+  EXPECT_TRUE(c->decoder.rope.mrope_interleaved);
+  EXPECT_EQ(c->vision.kind, VisionConfig::Kind::kQwen3Vl);
+  EXPECT_EQ(c->vision.hidden_size, 1024);
+  EXPECT_EQ(c->vision.intermediate_size, 4096);
+  EXPECT_EQ(c->vision.patch_size, 16);
+  EXPECT_EQ(c->vision.position_side, 48);
+  EXPECT_EQ(c->vision.hidden_act, Activation::kGeluTanh);
+  EXPECT_THAT(c->vision.deepstack_layers, ElementsAre(5, 11, 17));
+  EXPECT_EQ(c->image_token_id, 151655);
 }
 
 TEST(ModelConfigTest, InternVlAsPublished) {
@@ -241,7 +280,7 @@ TEST(ModelConfigTest, InternVlAsPublished) {
   EXPECT_EQ(c->vision.merge_size, 2);
   EXPECT_TRUE(c->vision.qkv_bias);
   EXPECT_FALSE(c->vision.qk_norm);
-  EXPECT_FALSE(c->vision.quick_gelu);
+  EXPECT_EQ(c->vision.hidden_act, Activation::kGelu);
   EXPECT_THAT(c->vision_feature_layers, ElementsAre(24));
   EXPECT_TRUE(c->projector_norm);
   EXPECT_EQ(c->image_token_id, 151667);
