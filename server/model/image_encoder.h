@@ -18,7 +18,7 @@ class ImageEncoder {
  public:
   virtual ~ImageEncoder() = default;
 
-  // The visual tokens of an image's layout. => [P, C] in the activation dtype
+  // The tokens of an image's layout, newlines among them. => [T, C] in the activation dtype
   virtual at::Tensor Encode(const ProcessedImage& image) const = 0;
   // Bytes that Encode takes at its peak, for the largest image.
   virtual int64_t workspace_bytes() const = 0;

@@ -164,11 +164,11 @@ VisionConfig ReadInternVitConfig(JsonFields& config) {
   return c;
 }
 
-VisionConfig ReadVisionConfig(JsonFields& config) {
+VisionConfig ReadVisionConfig(JsonFields& config, std::initializer_list<absl::string_view> supported) {
   if (!config.Has("vision_config")) return kLlava;
   JsonFields fields = config.Object("vision_config");
-  const bool clip = fields.Choice("model_type", "clip_vision_model", {"clip_vision_model", "dinov2"}) ==
-                    "clip_vision_model";
+  const bool clip =
+      fields.Choice("model_type", std::string(*supported.begin()), supported) == "clip_vision_model";
   VisionConfig c = clip ? kClip : kDinov2;
   c.hidden_size = Dimension(fields, "hidden_size", c.hidden_size);
   c.num_hidden_layers = Layers(fields, c.num_hidden_layers);

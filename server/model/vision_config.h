@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "server/base/json_fields.h"
 
 namespace varserve::model {
@@ -36,8 +38,9 @@ struct VisionConfig {
   const char* name() const;
 };
 
-// `config` is all of config.json, and records errors. For CLIP and DINOv2.
-VisionConfig ReadVisionConfig(JsonFields& config);
+// `config` is all of config.json, and records errors. `supported`: clip_vision_model, dinov2; the first is the
+// default.
+VisionConfig ReadVisionConfig(JsonFields& config, std::initializer_list<absl::string_view> supported);
 // For InternVL, with what all of config.json says about its visual tokens.
 VisionConfig ReadInternVitConfig(JsonFields& config);
 // For Qwen2-VL and Qwen2.5-VL; visual tokens have `width`, the decoder's.

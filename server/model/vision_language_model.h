@@ -35,7 +35,7 @@ class VisionLanguageModel {
                                                                          ModelConfig config,
                                                                          const image::ImageShape& largest);
 
-  // The visual tokens of an image. => [P, C] in the activation dtype, one for each of its layout
+  // The tokens of an image's layout. => [T, C] in the activation dtype
   at::Tensor EncodeImage(const ProcessedImage& image) const { return image_encoder_->Encode(image); }
 
   const ModelConfig& config() const { return config_; }

@@ -17,6 +17,7 @@
 #include "server/base/model_files.h"
 #include "server/image/clip_image_processor_config.h"
 #include "server/image/got_ocr2_image_processor.h"
+#include "server/image/llava_next_image_processor.h"
 #include "server/image/qwen2_vl_image_processor.h"
 #include "server/model/model_config.h"
 
@@ -26,6 +27,8 @@ using varserve::ParseJsonObject;
 using varserve::image::ClipImageProcessorConfig;
 using varserve::image::GotOcr2ImageProcessor;
 using varserve::image::GotOcr2ImageProcessorConfig;
+using varserve::image::LlavaNextImageProcessor;
+using varserve::image::LlavaNextImageProcessorConfig;
 using varserve::image::Qwen2VlImageProcessor;
 using varserve::image::Qwen2VlImageProcessorConfig;
 using varserve::model::DecoderConfig;
@@ -107,6 +110,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
   } else {
     CheckRefusal(tiles.status());
+  }
+  if (const auto next = LlavaNextImageProcessorConfig::Parse(files[2], "LlavaNextImageProcessor"); next.ok()) {
+    const auto processor =
+        LlavaNextImageProcessor::Create(*next, {.image_token = 0, .side = 3}, /*max_image_tokens=*/0);
+    Check(processor.ok() && (*processor)->largest().layout->size() >= (*processor)->smallest().layout->size());
+    for (const int width : {1, 640, 100'000}) {
+      const auto plan = (*processor)->MakePlan(width, 480, /*orientation=*/6);
+      Check(plan.ok() && plan->image_bytes > 0 && plan->bytes > plan->image_bytes);
+    }
+  } else {
+    CheckRefusal(next.status());
   }
   const auto qwen_config = Qwen2VlImageProcessorConfig::Parse(files[2]);
   if (!qwen_config.ok()) {

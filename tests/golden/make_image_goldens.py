@@ -260,6 +260,7 @@ def main() -> None:
             hashes.append({"file": name, "config": config, "sha256": hashlib.sha256(pixels.tobytes()).hexdigest()})
             hashes[-1] |= {"height": pixels.shape[1], "width": pixels.shape[2]}
     goldens = {"configs": CONFIGS, "cases": cases, "hashes": hashes, "arrangements": tile_goldens.arrangements()}
+    goldens["resolutions"] = tile_goldens.resolutions()
     (out / "cases.json").write_text(json.dumps(goldens, indent=1) + "\n")
 
 

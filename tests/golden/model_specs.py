@@ -13,6 +13,7 @@ from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 import internvl_specs
+import llava_next_specs
 import qwen2_vl_specs as qwen
 from qwen2_vl_specs import BOS, IMAGE_TOKEN
 from weight_names import Naming, hub_names, internvl_names, module_names, own_names, qwen2_vl_names
@@ -70,6 +71,8 @@ def make_spec(
                 for dimension, (value, _) in sinks.items()
                 for i, token in enumerate(SINK_TOKENS)
             ]
+        elif name.endswith("image_newline"):  # newlines are text sinks
+            tensor["cells"] = [[dimension, 16.0] for dimension in sinks]
         elif name.endswith(("linear_1.weight", "merger.mlp.0.weight")):
             tensor["rows"] = {str(dimension): 4.0 for dimension in sinks}
         elif name.endswith(("linear_1.bias", "merger.mlp.0.bias")):
@@ -278,6 +281,10 @@ def specs() -> dict[str, dict]:
         "qwen3": make_spec(qwen3, None, 28, {9: (32.0, -4.5), 42: (6.0, -6.0)}, 3.25),
         "qwen2_vl": make_spec(qwen.qwen2_vl(), qwen2_vl_names, qwen.IMAGES, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
         "qwen2_5_vl": make_spec(qwen.qwen2_5_vl(), own_names, qwen.IMAGES, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
+        "llava_next": make_spec(
+            llava_next_specs.llava_next(), hub_names, llava_next_specs.IMAGES, {9: (32.0, -4.5), 42: (6.0, -6.0)}, 3.25
+        )
+        | {"picture_sizes": llava_next_specs.PICTURES},
         "internvl": make_spec(
             internvl_specs.internvl3(), internvl_names, internvl_specs.IMAGES, {17: (32.0, -8.0), 70: (6.0, -8.0)}, 4.0
         ),

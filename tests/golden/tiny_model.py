@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForImageTextToText, PreTrainedModel
+from transformers.image_processing_utils import select_best_resolution
+from transformers.models.llava_next.modeling_llava_next import unpad_image
 
 MODELS = pathlib.Path(__file__).parent / "models"
 
@@ -54,6 +56,20 @@ def image_size(spec: dict, image: int) -> tuple[int, int]:
         return spec["image_size"], spec["image_size"]
     height, width = spec["image_sizes"][image]
     return height, width
+
+
+def has_tiles(spec: dict) -> bool:
+    """Whether the tower gets pictures in square tiles, one below the other."""
+    return spec["config"]["model_type"] == "internvl" or "picture_sizes" in spec
+
+
+def joined_grid(spec: dict, image: int) -> tuple[int, int, int, int]:
+    """Of LLaVA-NeXT: rows and columns of the features that the n-th picture's tiles keep, and of the thumbnail's."""
+    vision, size = spec["config"]["vision_config"], spec["picture_sizes"][image]
+    side = vision["image_size"] // vision["patch_size"]
+    resolution = select_best_resolution(size, spec["config"]["image_grid_pinpoints"])
+    features = torch.empty(1, *(pixels // vision["image_size"] * side for pixels in resolution))
+    return (*unpad_image(features, size).shape[1:], side, side)
 
 
 def token_size(config: dict) -> int:

@@ -50,6 +50,31 @@ INTERNVL_CHAT_TEMPLATE = (
     "{{ '<|im_end|>\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
+# As those of LLaVA-NeXT with each of its decoders.
+IMAGES_FIRST = (
+    "{# Render all images first #}{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}"
+    "{{ '<image>\n' }}{% endfor %}{# Render all text next #}"
+)
+TEXTS = "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}"
+MISTRAL_CHAT_TEMPLATE = (
+    "{% for message in messages %}{% if message['role'] == 'system' %}"
+    "{{ '<<SYS>>\n' + message['content'][0]['text'] + '\n<</SYS>>\n\n' }}{% elif message['role'] == 'user' %}"
+    f"{{{{ '[INST] ' }}}}{IMAGES_FIRST}{TEXTS}{{{{ content['text'] }}}}{{% endfor %}}{{{{' [/INST]' }}}}"
+    "{% elif message['role'] == 'assistant' %}{{ ' ' + message['content'][0]['text'] + '<|im_end|> ' }}"
+    "{% else %}{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}{% endfor %}"
+)
+VICUNA_CHAT_TEMPLATE = (
+    "{% for message in messages %}{% if message['role'] != 'system' %}{{ message['role'].upper() + ': '}}{% endif %}"
+    f"{IMAGES_FIRST}{{% if message['role'] != 'assistant' %}}{TEXTS}{{{{ content['text'] + ' '}}}}{{% endfor %}}"
+    f"{{% else %}}{TEXTS}{{% generation %}}{{{{ content['text'] + ' '}}}}{{% endgeneration %}}{{% endfor %}}{{% endif %}}"
+    "{% endfor %}{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)
+LLAMA_3_CHAT_TEMPLATE = (
+    "{% for message in messages %}{% if loop.index0 == 0 %}{{ bos_token }}{% endif %}"
+    "{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' }}"
+    f"{IMAGES_FIRST}{TEXTS}{{{{ content['text'] }}}}{{% endfor %}}{{{{'<|eot_id|>'}}}}{{% endfor %}}"
+    "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
+)
 INTERNVL_NAMES = {
     "start_image_token": "<img>",
     "end_image_token": "</img>",
@@ -60,13 +85,23 @@ INTERNVL_TOKENS = dict(zip((150, 151, 158, IMAGE_TOKEN), INTERNVL_NAMES.values()
 
 
 def family(spec: dict) -> str:
-    """llava, qwen or internvl"""
+    """llava, llava_next, qwen or internvl"""
     model_type = spec["config"]["model_type"]
     return "qwen" if model_type.startswith("qwen2") else model_type
 
 
-IMAGE_TOKENS = {"llava": {IMAGE_TOKEN: "<image>"}, "qwen": QWEN_TOKENS, "internvl": INTERNVL_TOKENS}
-CHAT_TEMPLATES = {"llava": CHAT_TEMPLATE, "qwen": QWEN_CHAT_TEMPLATE, "internvl": INTERNVL_CHAT_TEMPLATE}
+IMAGE_TOKENS = {
+    "llava": {IMAGE_TOKEN: "<image>"},
+    "llava_next": {IMAGE_TOKEN: "<image>"},
+    "qwen": QWEN_TOKENS,
+    "internvl": INTERNVL_TOKENS,
+}
+CHAT_TEMPLATES = {
+    "llava": CHAT_TEMPLATE,
+    "llava_next": MISTRAL_CHAT_TEMPLATE,
+    "qwen": QWEN_CHAT_TEMPLATE,
+    "internvl": INTERNVL_CHAT_TEMPLATE,
+}
 
 
 def tokenizer(image_tokens: dict[int, str]) -> dict:
@@ -129,6 +164,38 @@ def internvl_files(config: dict) -> dict[str, dict]:
     }
 
 
+def llava_next_files(config: dict) -> dict[str, dict]:
+    """As on the hub."""
+    side = config["vision_config"]["image_size"]
+    return {
+        "preprocessor_config.json": {
+            "aspect_ratio_setting": "anyres",
+            "crop_size": {"height": side, "width": side},
+            "do_center_crop": True,
+            "do_convert_rgb": True,
+            "do_normalize": True,
+            "do_pad": True,
+            "do_rescale": True,
+            "do_resize": True,
+            "image_grid_pinpoints": config["image_grid_pinpoints"],
+            "image_mean": [0.48145466, 0.4578275, 0.40821073],
+            "image_processor_type": "LlavaNextImageProcessor",
+            "image_std": [0.26862954, 0.26130258, 0.27577711],
+            "processor_class": "LlavaNextProcessor",
+            "resample": 3,
+            "rescale_factor": 0.00392156862745098,
+            "size": {"shortest_edge": side},
+        },
+        "processor_config.json": {
+            "image_token": "<image>",
+            "num_additional_image_tokens": 1,
+            "patch_size": config["vision_config"]["patch_size"],
+            "processor_class": "LlavaNextProcessor",
+            "vision_feature_select_strategy": config["vision_feature_select_strategy"],
+        },
+    }
+
+
 def base_files(spec: dict) -> dict[str, dict | str]:
     config = spec["config"]
     shared = {
@@ -140,6 +207,8 @@ def base_files(spec: dict) -> dict[str, dict | str]:
     }
     if family(spec) == "internvl":
         return shared | internvl_files(config)
+    if family(spec) == "llava_next":
+        return shared | llava_next_files(config)
     if family(spec) == "qwen":
         vision = config["vision_config"]
         return shared | {

@@ -70,14 +70,16 @@ def question(entry: dict) -> dict:
 
 
 def known_answers(head: dict) -> dict[str, tuple[dict, dict]]:
-    """{name: (question, answer)} of the stored variants, if they were made alike."""
+    """{name: (question, answer)} of the stored variants that were made alike."""
     if not OUT.exists():
         return {}
     stored = json.loads(OUT.read_text())
-    if {key: stored.get(key) for key in head} != head:
+    if any(stored[key] != value for key, value in head.items() if key != "files"):
         return {}
     answers = {}
     for entry in stored["variants"]:
+        if stored["files"][entry["spec"]] != head["files"].get(entry["spec"]):
+            continue
         answer = {key: entry[key] for key in ("refused", "tokens", "logprobs") if key in entry}
         if entry["outcome"] == "server serves":  # the tokens are another variant's
             answer = {"refused": answer["refused"]}

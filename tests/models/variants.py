@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from config_variants import config_variants, rope_variants, text_config_variants, vision_variants
 from file_variants import generation_variants, image_processor_variants, processor_variants
 from internvl_variants import internvl_variants
+from llava_next_variants import llava_next_variants
 from qwen2_vl_variants import qwen2_vl_variants
 from variant_parts import INDEX, Removed
 from weight_variants import weight_variants
@@ -76,4 +77,5 @@ def variants() -> list[dict]:
     weight_variants(add)
     qwen2_vl_variants(add)
     internvl_variants(add)
+    llava_next_variants(add)
     return list(found.values())

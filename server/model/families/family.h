@@ -47,6 +47,7 @@ const Family* FindFamily(absl::string_view model_type);
 std::string KnownFamilies();
 
 extern const Family kLlava;      // llava.cc
+extern const Family kLlavaNext;  // llava_next.cc
 extern const Family kQwen2Vl;    // qwen2_vl.cc
 extern const Family kQwen2_5Vl;  // qwen2_vl.cc
 extern const Family kInternVl;   // internvl.cc

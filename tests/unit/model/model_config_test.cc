@@ -55,6 +55,20 @@ constexpr char kInternVl[] = R"({
                     "patch_size": [14, 14], "use_absolute_position_embeddings": true, "use_mask_token": false,
                     "use_mean_pooling": true, "use_qk_norm": false},
   "vision_feature_layer": -1, "vision_feature_select_strategy": "default"})";
+// As published for llava-v1.6-mistral-7b-hf.
+constexpr char kLlavaNext[] = R"({
+  "architectures": ["LlavaNextForConditionalGeneration"], "ignore_index": -100,
+  "image_grid_pinpoints": [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]], "image_seq_length": 576,
+  "image_token_index": 32000, "model_type": "llava_next", "projector_hidden_act": "gelu",
+  "text_config": {"_name_or_path": "mistralai/Mistral-7B-Instruct-v0.2", "architectures": ["MistralForCausalLM"],
+                  "intermediate_size": 14336, "max_position_embeddings": 32768, "model_type": "mistral",
+                  "num_key_value_heads": 8, "rms_norm_eps": 1e-05, "rope_theta": 1000000.0, "sliding_window": null,
+                  "torch_dtype": "bfloat16", "vocab_size": 32064},
+  "tie_word_embeddings": false, "torch_dtype": "float16", "use_image_newline_parameter": true,
+  "vision_config": {"hidden_size": 1024, "image_size": 336, "intermediate_size": 4096,
+                    "model_type": "clip_vision_model", "num_attention_heads": 16, "num_hidden_layers": 24,
+                    "patch_size": 14, "projection_dim": 768, "vocab_size": 32000},
+  "vision_feature_layer": -2, "vision_feature_select_strategy": "default", "vocab_size": 32064})";
 constexpr char kQwen2Vl[] = R"({
   "architectures": ["Qwen2VLForConditionalGeneration"], "model_type": "qwen2_vl", "image_token_id": 151655,
   "hidden_act": "silu", "hidden_size": 1536, "intermediate_size": 8960, "max_position_embeddings": 32768,
@@ -225,6 +239,27 @@ TEST(ModelConfigTest, Qwen2VlAsPublished) {
   EXPECT_EQ(c->vision.intermediate_size, 5120);
   EXPECT_EQ(c->vision.window_size, 0);
   EXPECT_TRUE(c->vision.quick_gelu);
+}
+
+TEST(ModelConfigTest, LlavaNextAsPublished) {
+  const auto c = Load(kLlavaNext);
+  ASSERT_TRUE(c.ok()) << c.status();
+  EXPECT_EQ(c->decoder.model_type, "mistral");
+  EXPECT_EQ(c->decoder.num_key_value_heads, 8);
+  EXPECT_EQ(c->decoder.rope.theta, 1e6);
+  EXPECT_EQ(c->vision.kind, VisionConfig::Kind::kClip);
+  EXPECT_THAT(c->vision_feature_layers, ElementsAre(23));
+  EXPECT_TRUE(c->drop_class_token);
+  EXPECT_TRUE(c->image_newline);
+  EXPECT_EQ(c->image_grid_pinpoints, image::LlavaNextPinpoints());
+  EXPECT_EQ(c->image_token_id, 32000);
+}
+
+TEST(ModelConfigTest, LlavaNextNeedsTheClassTokenDropped) {
+  EXPECT_THAT(Problem(R"({"model_type": "llava_next", "image_token_index": 5, "vision_feature_select_strategy": "full"})"),
+              HasSubstr("config.json: vision_feature_select_strategy is \"full\""));
+  EXPECT_THAT(Problem(R"({"model_type": "llava_next", "image_token_index": 5, "image_grid_pinpoints": [[1, 0]]})"),
+              HasSubstr("config.json: image_grid_pinpoints is [[1,0]]"));
 }
 
 TEST(ModelConfigTest, InternVlAsPublished) {
