@@ -88,7 +88,17 @@ LlavaNextImageProcessor::LlavaNextImageProcessor(const LlavaNextImageProcessorCo
                                                  const TileTokens& tokens)
     : config_(config),
       tokens_(tokens),
-      normalization_(std::make_shared<const Normalization>(config.normalization.Table())) {}
+      normalization_(std::make_shared<const Normalization>(config.normalization.Table())) {
+  if (!config.onevision) return;
+  const ClipImageProcessorConfig untiled{.pad_to_square = true,
+                                         .resize_height = config.tile,
+                                         .resize_width = config.tile,
+                                         .filter = config.filter,
+                                         .do_center_crop = false,
+                                         .normalization = config.normalization};
+  const JoinedTiles thumbnail{.tiles = {.down = 0, .across = 0, .rows = tokens.side, .cols = tokens.side, .thumbnail = true}};
+  untiled_ = std::make_unique<const ClipImageProcessor>(untiled, ShapeOf(thumbnail).layout);
+}
 
 absl::StatusOr<std::unique_ptr<const LlavaNextImageProcessor>> LlavaNextImageProcessor::Create(
     const LlavaNextImageProcessorConfig& config, const TileTokens& tokens, int max_image_tokens) {
@@ -217,6 +227,11 @@ absl::StatusOr<ProcessedImage> LlavaNextImageProcessor::Process(
               processed.rgb);
   processed.digest = DigestOf(processed);
   return processed;
+}
+
+const ImageProcessor& LlavaNextImageProcessor::For(int num_images) const {
+  if (num_images > 1 && untiled_ != nullptr) return *untiled_;
+  return *this;
 }
 
 ImageShape LlavaNextImageProcessor::smallest() const {

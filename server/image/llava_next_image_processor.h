@@ -1,6 +1,7 @@
-// transformers' LlavaNextImageProcessor, and LlavaOnevisionImageProcessor for a picture that is the only one of
-// its prompt: the picture is resized to the whole of one tile, the thumbnail, and, keeping its shape, into the
-// best of several arrangements of tiles, with black around it. Thread-safe.
+// transformers' LlavaNextImageProcessor and LlavaOnevisionImageProcessor: a picture is resized to the whole of
+// one tile, the thumbnail, and, keeping its shape, into the best of several arrangements of tiles, with black
+// around it. LLaVA-OneVision does so for the only picture of a conversation. One of several becomes one tile,
+// with the mean color around it. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "nlohmann/json_fwd.hpp"
+#include "server/image/clip_image_processor.h"
 #include "server/image/grid_pinpoints.h"
 #include "server/image/image_processor.h"
 #include "server/image/normalization_config.h"
@@ -52,6 +54,7 @@ class LlavaNextImageProcessor : public ImageProcessor {
   absl::StatusOr<Plan> MakePlan(int width, int height, int orientation) const override;
   absl::StatusOr<ProcessedImage> Process(const Plan& plan,
                                          absl::FunctionRef<absl::Status(RowSink& rows)> read) const override;
+  const ImageProcessor& For(int num_images) const override;
   ImageShape smallest() const override;
   // With the layout of the most visual tokens, and the most tiles of any arrangement.
   ImageShape largest() const override;
@@ -69,6 +72,7 @@ class LlavaNextImageProcessor : public ImageProcessor {
   const LlavaNextImageProcessorConfig config_;
   const TileTokens tokens_;
   std::vector<TileArrangement> arrangements_;
+  std::unique_ptr<const ClipImageProcessor> untiled_;  // of LLaVA-OneVision
   const std::shared_ptr<const Normalization> normalization_;
 };
 

@@ -95,6 +95,7 @@ std::unique_ptr<const ImageEncoder> MakeImageEncoder(const ModelConfig& config,
                                                      at::ScalarType activation_dtype) {
   switch (config.vision.kind) {
     case VisionConfig::Kind::kClip:
+    case VisionConfig::Kind::kSiglip:
     case VisionConfig::Kind::kDinov2:
     case VisionConfig::Kind::kInternVit:
       return std::make_unique<const TileEncoder>(config, largest, weights, ops, activation_dtype);

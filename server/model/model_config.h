@@ -28,6 +28,7 @@ struct ModelConfig {
   // LLaVA-NeXT, LLaVA-OneVision: features of tiles are joined, with a weight behind each of their rows.
   bool image_newline = false;
   std::vector<image::GridPinpoint> image_grid_pinpoints;
+  int anyres_max = 0;  // N of vision_aspect_ratio anyres_max_N; LLaVA-OneVision only
   int32_t image_token_id = 0;
   std::string dtype;  // float32, float16, bfloat16; empty: that of the weights
   std::vector<int32_t> eos_token_ids;

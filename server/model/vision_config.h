@@ -1,5 +1,5 @@
 // config.json's vision_config: the vision tower. Fields and defaults are those of CLIPVisionConfig,
-// Dinov2Config, InternVLVisionConfig, Qwen2VLVisionConfig and Qwen2_5_VLVisionConfig. Plain data.
+// SiglipVisionConfig, Dinov2Config, InternVLVisionConfig, Qwen2VLVisionConfig and Qwen2_5_VLVisionConfig. Plain data.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 namespace varserve::model {
 
 struct VisionConfig {
-  enum class Kind : uint8_t { kClip, kDinov2, kInternVit, kQwen2Vl, kQwen2_5Vl };
+  enum class Kind : uint8_t { kClip, kSiglip, kDinov2, kInternVit, kQwen2Vl, kQwen2_5Vl };
   Kind kind = Kind::kClip;
   int hidden_size = 0;
   int intermediate_size = 0;
@@ -21,7 +21,8 @@ struct VisionConfig {
   int image_size = 0;  // the position embeddings' own, in pixels; Qwen's towers have none
   int patch_size = 0;  // pixels
   double layer_norm_eps = 0.0;
-  bool quick_gelu = false;  // otherwise exact GELU
+  bool quick_gelu = false;  // otherwise exact GELU, or
+  bool tanh_gelu = false;   // its approximation by tanh
   int merge_size = 1;       // patches of a visual token, down and across
 
   // InternViT only.
@@ -38,8 +39,8 @@ struct VisionConfig {
   const char* name() const;
 };
 
-// `config` is all of config.json, and records errors. `supported`: clip_vision_model, dinov2; the first is the
-// default.
+// `config` is all of config.json, and records errors. `supported`: clip_vision_model,
+// siglip_vision_model, dinov2; the first is the default.
 VisionConfig ReadVisionConfig(JsonFields& config, std::initializer_list<absl::string_view> supported);
 // For InternVL, with what all of config.json says about its visual tokens.
 VisionConfig ReadInternVitConfig(JsonFields& config);

@@ -111,16 +111,19 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   } else {
     CheckRefusal(tiles.status());
   }
-  if (const auto next = LlavaNextImageProcessorConfig::Parse(files[2], "LlavaNextImageProcessor"); next.ok()) {
-    const auto processor =
-        LlavaNextImageProcessor::Create(*next, {.image_token = 0, .side = 3}, /*max_image_tokens=*/0);
+  for (const char* type : {"LlavaNextImageProcessor", "LlavaOnevisionImageProcessor"}) {
+    const auto next = LlavaNextImageProcessorConfig::Parse(files[2], type);
+    if (!next.ok()) {
+      CheckRefusal(next.status());
+      continue;
+    }
+    const auto processor = LlavaNextImageProcessor::Create(
+        *next, {.image_token = 0, .side = 3, .most_tiles = next->onevision ? 9 : 0}, /*max_image_tokens=*/0);
     Check(processor.ok() && (*processor)->largest().layout->size() >= (*processor)->smallest().layout->size());
-    for (const int width : {1, 640, 100'000}) {
-      const auto plan = (*processor)->MakePlan(width, 480, /*orientation=*/6);
+    for (const int num_images : {1, 2}) {
+      const auto plan = (*processor)->For(num_images).MakePlan(640, 480, /*orientation=*/6);
       Check(plan.ok() && plan->image_bytes > 0 && plan->bytes > plan->image_bytes);
     }
-  } else {
-    CheckRefusal(next.status());
   }
   const auto qwen_config = Qwen2VlImageProcessorConfig::Parse(files[2]);
   if (!qwen_config.ok()) {

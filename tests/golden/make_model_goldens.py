@@ -37,6 +37,7 @@ MODEL_LAYOUTS = {
     "qwen2_vl": SEPARATED_IMAGES,
     "qwen2_5_vl": SEPARATED_IMAGES,
     "llava_next": SEPARATED_IMAGES,
+    "llava_onevision": SEPARATED_IMAGES,
     "internvl": SEPARATED_IMAGES,
     "internvl3_5": ADJACENT_IMAGES,
 }
@@ -53,7 +54,7 @@ def make_prompt(layout: Layout, spec: dict, seed: int) -> Prompt:
     """Text tokens are drawn by `seed`; the layout's items are explained in var_cases.py."""
     rng = random.Random(seed)
     side = token_size(spec["config"])
-    class_token = spec["config"].get("vision_feature_select_strategy") == "full"
+    class_token = spec["config"].get("vision_feature_select_strategy") == "full" and "picture_sizes" not in spec
     input_ids, spans = [], []
     for item in layout:
         if item == "bos":

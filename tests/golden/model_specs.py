@@ -285,6 +285,14 @@ def specs() -> dict[str, dict]:
             llava_next_specs.llava_next(), hub_names, llava_next_specs.IMAGES, {9: (32.0, -4.5), 42: (6.0, -6.0)}, 3.25
         )
         | {"picture_sizes": llava_next_specs.PICTURES},
+        "llava_onevision": make_spec(
+            llava_next_specs.llava_onevision(),
+            hub_names,
+            llava_next_specs.ONEVISION_IMAGES,
+            {17: (32.0, -6.0), 70: (6.0, -6.0)},
+            4.0,
+        )
+        | {"picture_sizes": llava_next_specs.ONEVISION_PICTURES},
         "internvl": make_spec(
             internvl_specs.internvl3(), internvl_names, internvl_specs.IMAGES, {17: (32.0, -8.0), 70: (6.0, -8.0)}, 4.0
         ),

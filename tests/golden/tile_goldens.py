@@ -34,8 +34,22 @@ CONFIGS = (
         "image_grid_pinpoints": [[24, 24], [48, 48], [24, 96], [72, 24], [72, 96]],
         "resample": 2,
     },
+    {
+        "image_processor_type": "LlavaOnevisionImageProcessor",
+        "size": {"height": 40, "width": 40},
+        "image_mean": [0.5, 0.4, 0.3],
+        "image_std": [0.2, 0.3, 0.4],
+        "image_grid_pinpoints": [[40, 40], [40, 120], [120, 40], [120, 120]],
+    },
 )
 MORE_FILES = ["exif5.jpg", "exif8.webp", "31x33.png", "1x10000.png", "grey16.png", "rgba.png"]
+
+
+def pixels_of_several(config: dict, image: Image.Image) -> np.ndarray:
+    """[3, height, width]: what LLaVA-OneVision makes of one picture of several."""
+    processor = transformers.LlavaOnevisionImageProcessor.from_dict(config)
+    image = image.convert("RGB")
+    return processor([[image, image]], return_tensors="np")["pixel_values"][0][0]
 
 
 def pixels_of(config: dict, image: Image.Image) -> np.ndarray:

@@ -5,6 +5,7 @@ filled, so that Python and C++ build the same model bit for bit.
 """
 
 import json
+import math
 import pathlib
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -64,12 +65,17 @@ def has_tiles(spec: dict) -> bool:
 
 
 def joined_grid(spec: dict, image: int) -> tuple[int, int, int, int]:
-    """Of LLaVA-NeXT: rows and columns of the features that the n-th picture's tiles keep, and of the thumbnail's."""
+    """Of LLaVA-NeXT and LLaVA-OneVision: rows and columns of the n-th picture's grid, and of its thumbnail's."""
     vision, size = spec["config"]["vision_config"], spec["picture_sizes"][image]
     side = vision["image_size"] // vision["patch_size"]
     resolution = select_best_resolution(size, spec["config"]["image_grid_pinpoints"])
     features = torch.empty(1, *(pixels // vision["image_size"] * side for pixels in resolution))
-    return (*unpad_image(features, size).shape[1:], side, side)
+    rows, cols = unpad_image(features, size).shape[1:]
+    most = spec["config"].get("vision_aspect_ratio", "").removeprefix("anyres_max_")
+    ratio = math.sqrt(rows * cols / (int(most) * side**2)) if most else 0
+    if ratio > 1.1:
+        rows, cols = int(rows // ratio), int(cols // ratio)
+    return rows, cols, side, side
 
 
 def token_size(config: dict) -> int:

@@ -137,6 +137,22 @@ CASES = (
         AUTHORS_CODE,
         shows=(sinks_in_two_images,),
     ),
+    Case(
+        "resized_features",
+        "llava_onevision",
+        SEPARATED_IMAGES,
+        {"rho": 0.8},
+        maps=True,
+        shows=(mixed_heads, sinks_in_two_images),
+    ),
+    Case(
+        "authors_resized_features",
+        "llava_onevision",
+        SEPARATED_IMAGES,
+        {"first_layer": 0},
+        AUTHORS_CODE,
+        shows=(sinks_in_two_images,),
+    ),
     Case("two_images_p_one", "llama3_rope", SEPARATED_IMAGES, {"rho": 0.8, "p": 1.0}),
     Case("authors_adjacent_images", "llama3_rope", ADJACENT_IMAGES, {"rho": 0.8}, AUTHORS_CODE),
     Case(

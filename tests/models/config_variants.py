@@ -234,7 +234,7 @@ def vision_variants(add: Add) -> None:
     add("siglip", says("vision_config.model_type", "siglip_vision_model"), config=siglip)
     add("vision hidden_act gelu", config=vision("hidden_act", "gelu"))
     add("no vision hidden_act", config=vision("hidden_act", Removed))
-    add("vision hidden_act gelu_pytorch_tanh", says("hidden_act"), config=vision("hidden_act", "gelu_pytorch_tanh"))
+    add("vision hidden_act gelu_pytorch_tanh", config=vision("hidden_act", "gelu_pytorch_tanh"))
     add("layer_norm_eps", config=vision("layer_norm_eps", 0.01))
     add("no layer_norm_eps", config=vision("layer_norm_eps", Removed))
     add("more heads of the tower", config=vision("num_attention_heads", 4))

@@ -50,7 +50,7 @@ INTERNVL_CHAT_TEMPLATE = (
     "{{ '<|im_end|>\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
-# As those of LLaVA-NeXT with each of its decoders.
+# As those of LLaVA-NeXT with each of its decoders, and LLaVA-OneVision's.
 IMAGES_FIRST = (
     "{# Render all images first #}{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}"
     "{{ '<image>\n' }}{% endfor %}{# Render all text next #}"
@@ -75,6 +75,13 @@ LLAMA_3_CHAT_TEMPLATE = (
     f"{IMAGES_FIRST}{TEXTS}{{{{ content['text'] }}}}{{% endfor %}}{{{{'<|eot_id|>'}}}}{{% endfor %}}"
     "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
 )
+ONEVISION_CHAT_TEMPLATE = (
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + ' '}}"
+    "{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>' }}{% endfor %}"
+    f"{{% if message['role'] != 'assistant' %}}{TEXTS}{{{{ '\\n' + content['text'] }}}}{{% endfor %}}"
+    f"{{% else %}}{TEXTS}{{% generation %}}{{{{ '\\n' + content['text'] }}}}{{% endgeneration %}}{{% endfor %}}{{% endif %}}"
+    "{{'<|im_end|>'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
 INTERNVL_NAMES = {
     "start_image_token": "<img>",
     "end_image_token": "</img>",
@@ -85,7 +92,7 @@ INTERNVL_TOKENS = dict(zip((150, 151, 158, IMAGE_TOKEN), INTERNVL_NAMES.values()
 
 
 def family(spec: dict) -> str:
-    """llava, llava_next, qwen or internvl"""
+    """llava, llava_next, llava_onevision, qwen or internvl"""
     model_type = spec["config"]["model_type"]
     return "qwen" if model_type.startswith("qwen2") else model_type
 
@@ -93,12 +100,14 @@ def family(spec: dict) -> str:
 IMAGE_TOKENS = {
     "llava": {IMAGE_TOKEN: "<image>"},
     "llava_next": {IMAGE_TOKEN: "<image>"},
+    "llava_onevision": {158: "<video>", IMAGE_TOKEN: "<image>"},
     "qwen": QWEN_TOKENS,
     "internvl": INTERNVL_TOKENS,
 }
 CHAT_TEMPLATES = {
     "llava": CHAT_TEMPLATE,
     "llava_next": MISTRAL_CHAT_TEMPLATE,
+    "llava_onevision": ONEVISION_CHAT_TEMPLATE,
     "qwen": QWEN_CHAT_TEMPLATE,
     "internvl": INTERNVL_CHAT_TEMPLATE,
 }
@@ -196,6 +205,40 @@ def llava_next_files(config: dict) -> dict[str, dict]:
     }
 
 
+def llava_onevision_files(config: dict) -> dict[str, dict]:
+    """As on the hub."""
+    side = config["vision_config"]["image_size"]
+    pixels = {
+        "do_convert_rgb": True,
+        "do_normalize": True,
+        "do_rescale": True,
+        "do_resize": True,
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+        "processor_class": "LlavaOnevisionProcessor",
+        "resample": 3,
+        "rescale_factor": 0.00392156862745098,
+        "size": {"height": side, "width": side},
+    }
+    return {
+        "preprocessor_config.json": {
+            **pixels,
+            "do_pad": True,
+            "image_grid_pinpoints": config["image_grid_pinpoints"],
+            "image_processor_type": "LlavaOnevisionImageProcessor",
+        },
+        "video_preprocessor_config.json": {**pixels, "video_processor_type": "LlavaOnevisionVideoProcessor"},
+        "processor_config.json": {
+            "image_token": "<image>",
+            "num_image_tokens": (side // config["vision_config"]["patch_size"]) ** 2,
+            "processor_class": "LlavaOnevisionProcessor",
+            "video_token": "<video>",
+            "vision_aspect_ratio": config["vision_aspect_ratio"],
+            "vision_feature_select_strategy": "full",
+        },
+    }
+
+
 def base_files(spec: dict) -> dict[str, dict | str]:
     config = spec["config"]
     shared = {
@@ -207,6 +250,8 @@ def base_files(spec: dict) -> dict[str, dict | str]:
     }
     if family(spec) == "internvl":
         return shared | internvl_files(config)
+    if family(spec) == "llava_onevision":
+        return shared | llava_onevision_files(config)
     if family(spec) == "llava_next":
         return shared | llava_next_files(config)
     if family(spec) == "qwen":

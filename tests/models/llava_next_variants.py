@@ -1,4 +1,4 @@
-"""Variants of LLaVA-NeXT: shapes of pictures, conversations, decoders, both generations of names, what is refused."""
+"""Variants of LLaVA-NeXT and LLaVA-OneVision: shapes of pictures, conversations, decoders, both generations of names, what is refused."""
 
 from directories import LLAMA_3_CHAT_TEMPLATE, VICUNA_CHAT_TEMPLATE
 from qwen2_vl_variants import PICTURES, TWO_TURNS
@@ -6,21 +6,24 @@ from tiny_model import load_spec
 from variant_parts import Add, Removed, says
 
 SPEC = "llava_next"
+ONEVISION = "llava_onevision"
 TWO_IMAGES = [["user", ["1000x40.png", "grey.png", "Which one is wide?"]]]
 
 
 def llava_next_variants(add: Add) -> None:
-    add(SPEC, spec=SPEC)
-    for picture in PICTURES:
-        add(f"{SPEC} {picture}", spec=SPEC, conversation=[["user", [picture, "What is it?"]]])
-    add(f"{SPEC} two images", spec=SPEC, conversation=TWO_IMAGES)
-    add(f"{SPEC} five images in two turns", spec=SPEC, conversation=TWO_TURNS)
-    add(f"{SPEC} text only", spec=SPEC, conversation=[["user", ["What is a picture?"]]])
+    for spec in (SPEC, ONEVISION):
+        add(spec, spec=spec)
+        for picture in PICTURES:
+            add(f"{spec} {picture}", spec=spec, conversation=[["user", [picture, "What is it?"]]])
+        add(f"{spec} two images", spec=spec, conversation=TWO_IMAGES)
+        add(f"{spec} five images in two turns", spec=spec, conversation=TWO_TURNS)
+        add(f"{spec} text only", spec=spec, conversation=[["user", ["What is a picture?"]]])
     templates(add)
     decoder(add)
     model(add)
     files(add)
     weights(add)
+    onevision(add)
 
 
 def templates(add: Add) -> None:
@@ -116,3 +119,28 @@ def weights(add: Add) -> None:
     add(f"{SPEC} newer names", spec=SPEC, weights={"rename": {name: newer(name) for name in names}})
     add(f"{SPEC} shards", spec=SPEC, weights={"shards": 3})
     add(f"{SPEC} no newline", ("model.safetensors", "image_newline"), spec=SPEC, weights={"drop": ["image_newline"]})
+
+
+def onevision(add: Add) -> None:
+    pre, pro, spec = "preprocessor_config.json", "processor_config.json", ONEVISION
+    ratio = "vision_aspect_ratio"
+    add(f"{spec} {ratio} anyres_max_1", spec=spec, config={f"/{ratio}": "anyres_max_1"}, processor={f"/{ratio}": "anyres_max_1"})
+    add(f"{spec} {ratio} pad", says(ratio, "pad"), spec=spec, config={f"/{ratio}": "pad"})
+    add(f"{spec} {ratio} of the processor missing", (pro, ratio, "anyres_max_9"), spec=spec, processor={f"/{ratio}": Removed})
+    add(f"{spec} {ratio} missing", (pro, ratio, "anyres_max_9"), spec=spec, config={f"/{ratio}": Removed})
+    for strategy in ("default", Removed):
+        name = f"{spec} vision_feature_select_strategy {strategy if strategy == 'default' else 'missing'}"
+        words = says("vision_feature_select_strategy") if strategy == "default" else ()
+        add(name, words, spec=spec, config={"/vision_feature_select_strategy": strategy})
+    add(f"{spec} clip tower", says("vision_config.model_type"), spec=spec, config={"/vision_config/model_type": "clip_vision_model"})
+    add(f"{spec} hidden_act gelu", spec=spec, config={"/vision_config/hidden_act": "gelu"})
+    add(f"{spec} another feature layer", spec=spec, config={"/vision_feature_layer": -2})
+    add(f"{spec} another number of tokens", (pro, "num_image_tokens is 25", "16"), spec=spec, processor={"/num_image_tokens": 25})
+    add(
+        f"{spec} another image processor",
+        (pre, "image_processor_type"),
+        spec=spec,
+        preprocessor={"/image_processor_type": "LlavaNextImageProcessor"},
+    )
+    add(f"{spec} nulls", spec=spec, preprocessor={"/crop_size": None, "/do_center_crop": None})
+    add(f"{spec} tied", spec=spec, config={"/tie_word_embeddings": True}, weights={"drop": ["language_model.lm_head.weight"]})

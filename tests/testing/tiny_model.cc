@@ -167,12 +167,15 @@ std::shared_ptr<const ImageLayout> TinyModel::Layout(int n) const {
   const json& vision = spec_["config"]["vision_config"];
   if (joins_tiles()) {
     const auto tile = vision["image_size"].get<int>();
-    const auto config = image::LlavaNextImageProcessorConfig::Parse(
-        {{"size", tile}, {"crop_size", tile}, {"image_grid_pinpoints", spec_["config"]["image_grid_pinpoints"]}},
+    const json& config = spec_["config"];
+    const auto parsed = image::LlavaNextImageProcessorConfig::Parse(
+        {{"size", tile}, {"crop_size", tile}, {"image_grid_pinpoints", config["image_grid_pinpoints"]}},
         "LlavaNextImageProcessor");
-    EXPECT_TRUE(config.ok()) << config.status();
+    EXPECT_TRUE(parsed.ok()) << parsed.status();
+    const int most_tiles = std::stoi(config.value("vision_aspect_ratio", "anyres_max_0").substr(11));
     const auto processor = image::LlavaNextImageProcessor::Create(
-        *config, {.image_token = kPlaceholder, .side = tile / vision["patch_size"].get<int>()},
+        *parsed,
+        {.image_token = kPlaceholder, .side = tile / vision["patch_size"].get<int>(), .most_tiles = most_tiles},
         /*max_image_tokens=*/0);
     EXPECT_TRUE(processor.ok()) << processor.status();
     const json& size = spec_["picture_sizes"].at(n);

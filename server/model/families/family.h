@@ -48,6 +48,7 @@ std::string KnownFamilies();
 
 extern const Family kLlava;      // llava.cc
 extern const Family kLlavaNext;  // llava_next.cc
+extern const Family kLlavaOnevision;  // llava_next.cc
 extern const Family kQwen2Vl;    // qwen2_vl.cc
 extern const Family kQwen2_5Vl;  // qwen2_vl.cc
 extern const Family kInternVl;   // internvl.cc

@@ -54,12 +54,13 @@ std::unique_ptr<const ImageProcessor> MakeProcessor(const Json& config) {
   return std::make_unique<const Qwen2VlImageProcessor>(*parsed, /*image_token=*/9, /*max_tokens=*/0);
 }
 
-absl::StatusOr<ProcessedImage> Process(const std::string& file, const Json& config) {
-  const std::unique_ptr<const ImageProcessor> processor = MakeProcessor(config);
+absl::StatusOr<ProcessedImage> Process(const std::string& file, const Json& config, int num_images = 1) {
+  const std::unique_ptr<const ImageProcessor> any = MakeProcessor(config);
+  const ImageProcessor& processor = any->For(num_images);
   const std::string bytes = ReadFile(RepositoryPath("tests/golden/images/files") / file);
   ASSIGN_OR_RETURN(const ImageInfo info, ReadImageInfo(bytes, {}));
-  ASSIGN_OR_RETURN(const auto plan, processor->MakePlan(info.width, info.height, info.orientation));
-  return processor->Process(plan, [&](RowSink& rows) { return DecodeImage(bytes, rows, NeverStop); });
+  ASSIGN_OR_RETURN(const auto plan, processor.MakePlan(info.width, info.height, info.orientation));
+  return processor.Process(plan, [&](RowSink& rows) { return DecodeImage(bytes, rows, NeverStop); });
 }
 
 // The 8 bit pixels of a case. [height, width, 3]
@@ -105,7 +106,8 @@ INSTANTIATE_TEST_SUITE_P(All, ImageGoldenTest,
 
 TEST(ImageGoldenTest, FloatPixelsAreBitForBitTransformers) {
   for (const Json& golden : Goldens()["hashes"]) {
-    const absl::StatusOr<ProcessedImage> image = Process(golden["file"], golden["config"]);
+    const absl::StatusOr<ProcessedImage> image = 
+        Process(golden["file"], golden["config"], golden.value("num_images", 1));
     ASSERT_TRUE(image.ok()) << image.status();
     if (golden.contains("height")) {
       EXPECT_EQ(image->height, golden["height"]) << golden["file"];

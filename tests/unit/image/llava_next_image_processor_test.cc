@@ -87,6 +87,28 @@ TEST(LlavaNextImageProcessorTest, DigestsDependOnHowTilesLie) {
   EXPECT_NE(first->digest, second->digest);
 }
 
+// The features of four tiles are too many for anyres_max_1.
+TEST(LlavaNextImageProcessorTest, OnevisionResizesFeaturesAndTakesOneOfSeveralWhole) {
+  constexpr char kOnevision[] = "LlavaOnevisionImageProcessor";
+  const auto config = LlavaNextImageProcessorConfig::Parse(Config({{"crop_size", nullptr}}), kOnevision);
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto processor = LlavaNextImageProcessor::Create(
+      *config, {.image_token = kImageToken, .side = 2, .most_tiles = 1}, 0);
+  ASSERT_TRUE(processor.ok()) << processor.status();
+  const RgbImage picture = Numbered(8, 8);
+  const auto alone = (*processor)->For(1).Process(picture);
+  ASSERT_TRUE(alone.ok()) << alone.status();
+  EXPECT_EQ(alone->layout->size(), 4 + 2 * 3);
+  EXPECT_EQ(std::tuple(alone->layout->joined->kept_rows, alone->layout->rows), std::tuple(4, 2));
+
+  const auto among = (*processor)->For(2).Process(picture);
+  ASSERT_TRUE(among.ok()) << among.status();
+  EXPECT_EQ(std::tuple(among->height, among->width), std::tuple(4, 4));
+  EXPECT_EQ(std::tuple(among->layout->size(), among->layout->num_visual_tokens()), std::tuple(5, 4));
+  const auto next = MakeProcessor();
+  EXPECT_EQ(&next->For(2), next.get()) << "LLaVA-NeXT takes all alike";
+}
+
 TEST(LlavaNextImageProcessorTest, SmallestAndLargest) {
   const auto processor = MakeProcessor();
   EXPECT_EQ(processor->smallest().layout->size(), 4);

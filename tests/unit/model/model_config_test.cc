@@ -69,6 +69,20 @@ constexpr char kLlavaNext[] = R"({
                     "model_type": "clip_vision_model", "num_attention_heads": 16, "num_hidden_layers": 24,
                     "patch_size": 14, "projection_dim": 768, "vocab_size": 32000},
   "vision_feature_layer": -2, "vision_feature_select_strategy": "default", "vocab_size": 32064})";
+// As published for llava-onevision-qwen2-7b-ov-hf, but for the list of pinpoints.
+constexpr char kOnevision[] = R"({
+  "architectures": ["LlavaOnevisionForConditionalGeneration"], "ignore_index": -100, "image_token_index": 151646,
+  "model_type": "llava_onevision", "projector_hidden_act": "gelu", "tie_word_embeddings": false,
+  "text_config": {"_name_or_path": "Qwen/Qwen2-7B-Instruct", "architectures": ["Qwen2ForCausalLM"],
+                  "bos_token_id": 151643, "eos_token_id": 151645, "hidden_size": 3584, "intermediate_size": 18944,
+                  "model_type": "qwen2", "num_attention_heads": 28, "num_hidden_layers": 28,
+                  "num_key_value_heads": 4, "rope_theta": 1000000.0, "torch_dtype": "bfloat16", "vocab_size": 152000},
+  "torch_dtype": "float16", "use_image_newline_parameter": true, "video_token_index": 151647,
+  "vision_aspect_ratio": "anyres_max_9",
+  "vision_config": {"hidden_size": 1152, "image_size": 384, "intermediate_size": 4304,
+                    "model_type": "siglip_vision_model", "num_attention_heads": 16, "num_hidden_layers": 26,
+                    "patch_size": 14, "vision_use_head": false},
+  "vision_feature_layer": -1, "vision_feature_select_strategy": "full"})";
 constexpr char kQwen2Vl[] = R"({
   "architectures": ["Qwen2VLForConditionalGeneration"], "model_type": "qwen2_vl", "image_token_id": 151655,
   "hidden_act": "silu", "hidden_size": 1536, "intermediate_size": 8960, "max_position_embeddings": 32768,
@@ -260,6 +274,24 @@ TEST(ModelConfigTest, LlavaNextNeedsTheClassTokenDropped) {
               HasSubstr("config.json: vision_feature_select_strategy is \"full\""));
   EXPECT_THAT(Problem(R"({"model_type": "llava_next", "image_token_index": 5, "image_grid_pinpoints": [[1, 0]]})"),
               HasSubstr("config.json: image_grid_pinpoints is [[1,0]]"));
+}
+
+TEST(ModelConfigTest, LlavaOnevisionAsPublished) {
+  const auto c = Load(kOnevision);
+  ASSERT_TRUE(c.ok()) << c.status();
+  EXPECT_EQ(c->decoder.model_type, "qwen2");
+  EXPECT_TRUE(c->decoder.qkv_bias);
+  EXPECT_EQ(c->vision.kind, VisionConfig::Kind::kSiglip);
+  EXPECT_EQ(c->vision.layer_norm_eps, 1e-6);
+  EXPECT_TRUE(c->vision.tanh_gelu);
+  EXPECT_THAT(c->vision_feature_layers, ElementsAre(26));
+  EXPECT_FALSE(c->drop_class_token);
+  EXPECT_TRUE(c->image_newline);
+  EXPECT_EQ(c->anyres_max, 9);
+  EXPECT_EQ(c->image_grid_pinpoints.size(), 36U);
+  EXPECT_EQ(c->image_token_id, 151646);
+  EXPECT_THAT(Problem(R"({"model_type": "llava_onevision", "vision_aspect_ratio": "anyres"})"),
+              HasSubstr("config.json: vision_aspect_ratio is \"anyres\", not anyres_max_N"));
 }
 
 TEST(ModelConfigTest, InternVlAsPublished) {
