@@ -75,9 +75,8 @@ absl::StatusOr<Preprocessor::ImageMemory> Preprocessor::MeasureImage(absl::strin
                                                                      const image::ImageLimits& limits,
                                                                      int num_images) const {
   ASSIGN_OR_RETURN(const image::ImageInfo info, image::ReadImageInfo(bytes, limits));
-  ASSIGN_OR_RETURN(
-      const image::ImageProcessor::Plan plan,
-      image_processor_->For(num_images).MakePlan(info.width, info.height, info.orientation));
+  ASSIGN_OR_RETURN(const image::ImageProcessor::Plan plan,
+                   image_processor_->For(num_images).MakePlan(info.width, info.height, info.orientation));
   return ImageMemory{.peak = info.decode_bytes + plan.bytes, .kept = plan.image_bytes};
 }
 

@@ -5,8 +5,8 @@
 
 namespace varserve::image {
 
-// Along one axis: pixels of black before a picture of `size` pixels in a place of `framed`; behind it there may
-// be one more.
+// Along one axis: pixels of black before a picture of `size` pixels in a place of `framed`; behind it there
+// may be one more.
 inline int BlackBefore(int size, int framed) { return (framed - size) / 2; }
 
 // width x height pixels, no fewer than the picture's, with the picture in the middle.

@@ -35,9 +35,11 @@ int ReadSquare(JsonFields& fields, const char* key, int fallback) {
 void ReadTile(JsonFields& fields, LlavaNextImageProcessorConfig& c) {
   c.tile = ReadSquare(fields, "size", c.onevision ? 384 : 224);
   const bool has_crop = fields.Find("crop_size") != nullptr || !c.onevision;
-  const int crop = fields.IsNull("crop_size") ? c.tile : ReadSquare(fields, "crop_size", c.onevision ? c.tile : 224);
+  const int crop =
+      fields.IsNull("crop_size") ? c.tile : ReadSquare(fields, "crop_size", c.onevision ? c.tile : 224);
   if (crop != c.tile) {
-    fields.Fail("crop_size", absl::StrCat("is ", crop, ", but size is ", c.tile, ": tiles must be of one size"));
+    fields.Fail("crop_size",
+                absl::StrCat("is ", crop, ", but size is ", c.tile, ": tiles must be of one size"));
   }
   if (Flag(fields, "do_center_crop", !c.onevision) && (!has_crop || fields.IsNull("crop_size"))) {
     fields.Fail("crop_size", "is missing, but do_center_crop is true");
@@ -96,7 +98,8 @@ LlavaNextImageProcessor::LlavaNextImageProcessor(const LlavaNextImageProcessorCo
                                          .filter = config.filter,
                                          .do_center_crop = false,
                                          .normalization = config.normalization};
-  const JoinedTiles thumbnail{.tiles = {.down = 0, .across = 0, .rows = tokens.side, .cols = tokens.side, .thumbnail = true}};
+  const JoinedTiles thumbnail{
+      .tiles = {.down = 0, .across = 0, .rows = tokens.side, .cols = tokens.side, .thumbnail = true}};
   untiled_ = std::make_unique<const ClipImageProcessor>(untiled, ShapeOf(thumbnail).layout);
 }
 
@@ -106,7 +109,8 @@ absl::StatusOr<std::unique_ptr<const LlavaNextImageProcessor>> LlavaNextImagePro
   int fewest = 0;
   for (const GridPinpoint& p : config.pinpoints) {
     const TileArrangement tiles{.down = p.height / config.tile, .across = p.width / config.tile};
-    const int visual = processor->ShapeOf(processor->Join(p.width, p.height, tiles)).layout->num_visual_tokens();
+    const int visual =
+        processor->ShapeOf(processor->Join(p.width, p.height, tiles)).layout->num_visual_tokens();
     fewest = fewest == 0 ? visual : std::min(fewest, visual);
     if (max_image_tokens == 0 || visual <= max_image_tokens) processor->arrangements_.push_back(tiles);
   }

@@ -1,7 +1,7 @@
-// transformers' LlavaNextImageProcessor and LlavaOnevisionImageProcessor: a picture is resized to the whole of
-// one tile, the thumbnail, and, keeping its shape, into the best of several arrangements of tiles, with black
-// around it. LLaVA-OneVision does so for the only picture of a conversation. One of several becomes one tile,
-// with the mean color around it. Thread-safe.
+// transformers' LlavaNextImageProcessor and LlavaOnevisionImageProcessor: a picture is resized to the whole
+// of one tile, the thumbnail, and, keeping its shape, into the best of several arrangements of tiles, with
+// black around it. LLaVA-OneVision does so for the only picture of a conversation. One of several becomes one
+// tile, with the mean color around it. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -21,14 +21,14 @@ namespace varserve::image {
 
 // As preprocessor_config.json has it, with transformers' defaults for what is missing.
 struct LlavaNextImageProcessorConfig {
-  bool onevision = false;  // LlavaOnevisionImageProcessor
-  int tile = 0;            // pixels, down and across
+  bool onevision = false;               // LlavaOnevisionImageProcessor
+  int tile = 0;                         // pixels, down and across
   std::vector<GridPinpoint> pinpoints;  // of whole tiles
   ResizeFilter filter = ResizeFilter::kBicubic;
   NormalizationConfig normalization;
 
-  // `type`: the processor that there must be, one of the two. FAILED_PRECONDITION or NOT_FOUND naming file and
-  // field.
+  // `type`: the processor that there must be, one of the two. FAILED_PRECONDITION or NOT_FOUND naming file
+  // and field.
   static absl::StatusOr<LlavaNextImageProcessorConfig> Load(const std::filesystem::path& model_dir,
                                                             const char* type);
   // `config` as preprocessor_config.json has it.

@@ -34,8 +34,7 @@ TileArrangement BestTiles(int width, int height, int tile, absl::Span<const Tile
   for (const TileArrangement& tiles : arrangements) {
     const int64_t across = int64_t{tiles.across} * tile;
     const int64_t down = int64_t{tiles.down} * tile;
-    const double scale =
-        std::min(static_cast<double>(across) / width, static_cast<double>(down) / height);
+    const double scale = std::min(static_cast<double>(across) / width, static_cast<double>(down) / height);
     const int64_t resized = static_cast<int64_t>(width * scale) * static_cast<int64_t>(height * scale);
     const int64_t pixels = std::min(resized, int64_t{width} * height);
     const int64_t waste = across * down - pixels;

@@ -24,8 +24,8 @@ struct TileArrangement {
 TileArrangement ClosestTiles(int width, int height, int tile_width, int tile_height, int min_tiles,
                              int max_tiles);
 
-// Of the arrangements of tiles with `tile` pixels a side, the one in which a picture that keeps its shape has the
-// most pixels, at most its own; of equal ones the first of those that waste the least. As transformers'
+// Of the arrangements of tiles with `tile` pixels a side, the one in which a picture that keeps its shape has
+// the most pixels, at most its own; of equal ones the first of those that waste the least. As transformers'
 // select_best_resolution. There is at least one.
 TileArrangement BestTiles(int width, int height, int tile, absl::Span<const TileArrangement> arrangements);
 

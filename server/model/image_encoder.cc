@@ -41,13 +41,15 @@ class TileEncoder : public ImageEncoder {
     // The tower works on one tile; before it there are all pixels, behind it all visual tokens, twice while
     // they are put together.
     const int64_t pixels = int64_t{3} * tile_.height * tile_.width;
-    const int64_t tokens = int64_t{tile_.height / patch_size_ / merge_size_} * (tile_.width / patch_size_ / merge_size_);
+    const int64_t tokens =
+        int64_t{tile_.height / patch_size_ / merge_size_} * (tile_.width / patch_size_ / merge_size_);
     const int64_t others = tile_.tiles > 1 ? tile_.tiles * (pixels + 2 * tokens * width_) : 0;
     return tower_.workspace_bytes() + static_cast<int64_t>(sizeof(float)) * others;
   }
 
  private:
-  // tiles: [P, C] each, the thumbnail first => [tokens of the layout, C]. As transformers' pack_image_features.
+  // tiles: [P, C] each, the thumbnail first => [tokens of the layout, C]. As transformers'
+  // pack_image_features.
   at::Tensor Joined(const std::vector<at::Tensor>& tiles, const JoinedTiles& joined) const {
     const TileGrid& t = joined.tiles;
     if (t.down == 0) return at::cat({tiles.front(), newline_});

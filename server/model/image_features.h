@@ -14,8 +14,8 @@ class ImageFeatures {
  public:
   // Runs the vision tower on the images that steps of the plan ask for.
   void Encode(const VisionLanguageModel& model, const engine::StepPlan& plan);
-  // Writes the images' tokens of a step over the embeddings of their placeholders. `first` is the step's first
-  // row of `embeddings` [N, C].
+  // Writes the images' tokens of a step over the embeddings of their placeholders. `first` is the step's
+  // first row of `embeddings` [N, C].
   void Place(const engine::SequenceStep& step, int64_t first, at::Tensor& embeddings) const;
 
   // Images whose last token the step computed: their K and V are in the cache.
@@ -23,7 +23,8 @@ class ImageFeatures {
   void Release(engine::SequenceId sequence) { features_.erase(sequence); }
 
  private:
-  std::map<engine::SequenceId, std::map<int, at::Tensor>> features_;  // sequence -> image -> [T, C], T tokens of its layout
+  std::map<engine::SequenceId, std::map<int, at::Tensor>>
+      features_;  // sequence -> image -> [T, C], T tokens of its layout
 };
 
 }  // namespace varserve::model

@@ -46,8 +46,10 @@ const std::vector<PublishedDecoder>& PublishedDecoders() {
   static const std::string paper = "paper (arXiv 2503.03321) and its authors' code";
   // It gives sink dimensions only; tau is the paper's.
   static const std::string look_twice = "sink dimensions: \"Look Twice\"; tau: arXiv 2503.03321";
-  static const std::string qwen2_7b = "those of Qwen2-VL-7B, whose decoder was made of this one (arXiv 2503.03321)";
-  static const std::string massive = "sink dimensions: \"Massive Activations\" (arXiv 2402.17762); tau: arXiv 2503.03321";
+  static const std::string qwen2_7b =
+      "those of Qwen2-VL-7B, whose decoder was made of this one (arXiv 2503.03321)";
+  static const std::string massive =
+      "sink dimensions: \"Massive Activations\" (arXiv 2402.17762); tau: arXiv 2503.03321";
   static const std::vector<PublishedDecoder> decoders = {
       {"llama", 4096, 32, 32, 32, 11008, 32000, {{1415, 2533}, 20.0F, paper, "Llama-2-7B / Vicuna-7B"}},
       {"llama", 5120, 40, 40, 40, 13824, 32000, {{2100, 4743}, 20.0F, paper, "Llama-2-13B / Vicuna-13B"}},

@@ -9,8 +9,8 @@
 namespace varserve::model {
 namespace {
 
-// What a tower has where config.json says nothing. A vision_config has the defaults of its class; where there is
-// none, LlavaConfig takes CLIP ViT-L/14 at 336 pixels, LlavaOnevisionConfig SigLIP-so400m at 384.
+// What a tower has where config.json says nothing. A vision_config has the defaults of its class; where there
+// is none, LlavaConfig takes CLIP ViT-L/14 at 336 pixels, LlavaOnevisionConfig SigLIP-so400m at 384.
 const VisionConfig kClip = {.kind = VisionConfig::Kind::kClip,
                             .hidden_size = 768,
                             .intermediate_size = 3072,
@@ -197,9 +197,11 @@ VisionConfig ReadVisionConfig(JsonFields& config, std::initializer_list<absl::st
   c.image_size = Dimension(fields, "image_size", c.image_size);
   c.patch_size = Dimension(fields, "patch_size", c.patch_size);
   c.layer_norm_eps = fields.Number("layer_norm_eps", c.layer_norm_eps, 0.0, 1.0);
-  const std::string act = fields.Choice(
-      "hidden_act", c.quick_gelu ? "quick_gelu" : c.tanh_gelu ? "gelu_pytorch_tanh" : "gelu",
-      {"gelu", "gelu_pytorch_tanh", "quick_gelu"});
+  const std::string act = fields.Choice("hidden_act",
+                                        c.quick_gelu  ? "quick_gelu"
+                                        : c.tanh_gelu ? "gelu_pytorch_tanh"
+                                                      : "gelu",
+                                        {"gelu", "gelu_pytorch_tanh", "quick_gelu"});
   c.quick_gelu = act == "quick_gelu";
   c.tanh_gelu = act == "gelu_pytorch_tanh";
   if (!dinov2) {

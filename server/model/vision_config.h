@@ -1,5 +1,6 @@
 // config.json's vision_config: the vision tower. Fields and defaults are those of CLIPVisionConfig,
-// SiglipVisionConfig, Dinov2Config, InternVLVisionConfig, Qwen2VLVisionConfig and Qwen2_5_VLVisionConfig. Plain data.
+// SiglipVisionConfig, Dinov2Config, InternVLVisionConfig, Qwen2VLVisionConfig and Qwen2_5_VLVisionConfig.
+// Plain data.
 #pragma once
 
 #include <cstdint>

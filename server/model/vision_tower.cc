@@ -206,7 +206,8 @@ at::Tensor VisionTower::Forward(const at::Tensor& pixels) const {
     if (layer.scale1.defined()) attended = attended * layer.scale1.to(dtype_);
     x = x + attended;
     at::Tensor inner = ops_.Linear(Norm(x, layer.norm2_weight, layer.norm2_bias), layer.fc1);
-    inner = config_.quick_gelu ? inner * at::sigmoid(1.702 * inner) : at::gelu(inner, config_.tanh_gelu ? "tanh" : "none");
+    inner = config_.quick_gelu ? inner * at::sigmoid(1.702 * inner)
+                               : at::gelu(inner, config_.tanh_gelu ? "tanh" : "none");
     at::Tensor outer = ops_.Linear(inner, layer.fc2);
     if (layer.scale2.defined()) outer = outer * layer.scale2.to(dtype_);
     x = x + outer;

@@ -1,5 +1,5 @@
-// The vision tower: a vision transformer, CLIP's, SigLIP's, DINOv2's or InternViT, up to the hidden states that visual
-// tokens are made of.
+// The vision tower: a vision transformer, CLIP's, SigLIP's, DINOv2's or InternViT, up to the hidden states
+// that visual tokens are made of.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -19,9 +19,9 @@ struct VisionLayerNames;
 // SigLIP, which has none), Cv width.
 class VisionTower {
  public:
-  // For images, or tiles of them, of image_height x image_width pixels; those beyond whole patches are not seen.
-  // CLIP, SigLIP and InternViT need their own image size; DINOv2's position embeddings are interpolated. Errors show
-  // in the loader's status.
+  // For images, or tiles of them, of image_height x image_width pixels; those beyond whole patches are not
+  // seen. CLIP, SigLIP and InternViT need their own image size; DINOv2's position embeddings are
+  // interpolated. Errors show in the loader's status.
   VisionTower(const ModelConfig& config, int image_height, int image_width, WeightLoader& weights,
               const backend::LayerOps& ops, at::ScalarType activation_dtype);
 
@@ -43,7 +43,7 @@ class VisionTower {
   };
 
   void LoadClipEmbeddings(WeightLoader& weights);  // of CLIP and SigLIP
-  void LoadEmbeddings(WeightLoader& weights);  // of the others
+  void LoadEmbeddings(WeightLoader& weights);      // of the others
   void LoadLayers(const VisionLayerNames& names, WeightLoader& weights);
   at::Tensor Embed(const at::Tensor& pixels) const;                  // => [T, Cv]
   at::Tensor Attend(const Layer& layer, const at::Tensor& x) const;  // [T, Cv] => [T, Cv]

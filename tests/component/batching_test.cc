@@ -266,13 +266,14 @@ TEST_P(BatchingTest, TokensAfterThePictureMayBeCutAnyway) {
   }
 }
 
-// Images of Qwen2.5-VL differ in size, and have positions by row and column. Those of InternVL have tiles, and
-// LLaVA-NeXT and LLaVA-OneVision join them.
+// Images of Qwen2.5-VL differ in size, and have positions by row and column. Those of InternVL have tiles,
+// and LLaVA-NeXT and LLaVA-OneVision join them.
 INSTANTIATE_TEST_SUITE_P(
     Dtypes, BatchingTest,
     ::testing::Values(ModelAndDtype{"clip_gqa", "float32"}, ModelAndDtype{"clip_gqa", "bfloat16"},
                       ModelAndDtype{"clip_gqa", "float16"}, ModelAndDtype{"qwen2_5_vl", "float32"},
-                      ModelAndDtype{"internvl", "float32"}, ModelAndDtype{"llava_next", "float32"}, ModelAndDtype{"llava_onevision", "float32"}),
+                      ModelAndDtype{"internvl", "float32"}, ModelAndDtype{"llava_next", "float32"},
+                      ModelAndDtype{"llava_onevision", "float32"}),
     [](const auto& info) { return absl::StrCat(info.param.model, "_", info.param.dtype); });
 
 }  // namespace

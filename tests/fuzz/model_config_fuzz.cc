@@ -119,7 +119,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     const auto processor = LlavaNextImageProcessor::Create(
         *next, {.image_token = 0, .side = 3, .most_tiles = next->onevision ? 9 : 0}, /*max_image_tokens=*/0);
-    Check(processor.ok() && (*processor)->largest().layout->size() >= (*processor)->smallest().layout->size());
+    Check(processor.ok() &&
+          (*processor)->largest().layout->size() >= (*processor)->smallest().layout->size());
     for (const int num_images : {1, 2}) {
       const auto plan = (*processor)->For(num_images).MakePlan(640, 480, /*orientation=*/6);
       Check(plan.ok() && plan->image_bytes > 0 && plan->bytes > plan->image_bytes);

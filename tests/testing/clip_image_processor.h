@@ -12,8 +12,8 @@
 namespace varserve::testing {
 
 // `config` as preprocessor_config.json has it, and right.
-inline image::ClipImageProcessor MakeClipProcessor(const nlohmann::json& config,
-                                                   std::shared_ptr<const ImageLayout> layout = MakeLayout(1, 1, 1)) {
+inline image::ClipImageProcessor MakeClipProcessor(
+    const nlohmann::json& config, std::shared_ptr<const ImageLayout> layout = MakeLayout(1, 1, 1)) {
   const auto parsed = image::ClipImageProcessorConfig::Parse(config);
   EXPECT_TRUE(parsed.ok()) << parsed.status();
   return {*parsed, std::move(layout)};

@@ -173,10 +173,12 @@ std::shared_ptr<const ImageLayout> TinyModel::Layout(int n) const {
         "LlavaNextImageProcessor");
     EXPECT_TRUE(parsed.ok()) << parsed.status();
     const int most_tiles = std::stoi(config.value("vision_aspect_ratio", "anyres_max_0").substr(11));
-    const auto processor = image::LlavaNextImageProcessor::Create(
-        *parsed,
-        {.image_token = kPlaceholder, .side = tile / vision["patch_size"].get<int>(), .most_tiles = most_tiles},
-        /*max_image_tokens=*/0);
+    const auto processor =
+        image::LlavaNextImageProcessor::Create(*parsed,
+                                               {.image_token = kPlaceholder,
+                                                .side = tile / vision["patch_size"].get<int>(),
+                                                .most_tiles = most_tiles},
+                                               /*max_image_tokens=*/0);
     EXPECT_TRUE(processor.ok()) << processor.status();
     const json& size = spec_["picture_sizes"].at(n);
     image::RgbImage picture{.width = size[1].get<int>(), .height = size[0].get<int>()};

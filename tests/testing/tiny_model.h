@@ -41,8 +41,8 @@ class TinyModel {
 
   const std::string& dir() const { return dir_.path(); }
   const nlohmann::json& spec() const { return spec_; }
-  // Of the n-th picture as the tower gets it, in pixels; they all are squares of one size, or differ. Those of
-  // InternVL and LLaVA-NeXT have square tiles below each other.
+  // Of the n-th picture as the tower gets it, in pixels; they all are squares of one size, or differ. Those
+  // of InternVL and LLaVA-NeXT have square tiles below each other.
   struct Size {
     int height = 0;
     int width = 0;
@@ -62,8 +62,8 @@ class TinyModel {
   image::ImageShape LargestImage() const;
   // The n-th of the model's made-up pictures.
   std::shared_ptr<const ProcessedImage> Picture(int n) const;
-  // A prompt with pictures 0, 1, ... at `spans`, each [begin, end, rows, cols, ..]. The last rows x cols of its
-  // tokens are the grid, except where tiles are joined.
+  // A prompt with pictures 0, 1, ... at `spans`, each [begin, end, rows, cols, ..]. The last rows x cols of
+  // its tokens are the grid, except where tiles are joined.
   std::shared_ptr<const Prompt> MakePrompt(const std::vector<int32_t>& token_ids,
                                            const std::vector<std::vector<int>>& spans) const;
 

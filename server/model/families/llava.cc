@@ -56,8 +56,7 @@ absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> MakeImageProcessor(
   ASSIGN_OR_RETURN(const auto processor, image::ClipImageProcessorConfig::Load(model_dir));
   ASSIGN_OR_RETURN(ImageLayout layout, LayoutOf(config, processor.height(), processor.width()));
   RETURN_IF_ERROR(CheckProcessorClass(model_dir, "LlavaProcessor"));
-  RETURN_IF_ERROR(
-      CheckNumTokens(model_dir, processor.height(), processor.width(), layout.size()));
+  RETURN_IF_ERROR(CheckNumTokens(model_dir, processor.height(), processor.width(), layout.size()));
   return std::make_unique<const image::ClipImageProcessor>(
       processor, std::make_shared<const ImageLayout>(std::move(layout)));
 }

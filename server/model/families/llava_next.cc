@@ -1,6 +1,6 @@
 // LLaVA-NeXT and LLaVA-OneVision as transformers has them (LlavaNextForConditionalGeneration,
-// LlavaOnevisionForConditionalGeneration): a CLIP or SigLIP tower that sees a picture as a whole and in tiles,
-// whose features are joined to one grid; an MLP, and a Llama, Mistral or Qwen2 decoder.
+// LlavaOnevisionForConditionalGeneration): a CLIP or SigLIP tower that sees a picture as a whole and in
+// tiles, whose features are joined to one grid; an MLP, and a Llama, Mistral or Qwen2 decoder.
 #include <initializer_list>
 #include <string>
 
@@ -120,8 +120,7 @@ absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> MakeOnevisionProces
   const int side = config.vision.image_size / config.vision.patch_size;
   RETURN_IF_ERROR(CheckOnevisionTokens(model_dir, side * side, config.anyres_max));
   return image::LlavaNextImageProcessor::Create(
-      processor,
-      {.image_token = config.image_token_id, .side = side, .most_tiles = config.anyres_max},
+      processor, {.image_token = config.image_token_id, .side = side, .most_tiles = config.anyres_max},
       max_image_tokens);
 }
 

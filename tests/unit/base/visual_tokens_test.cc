@@ -42,8 +42,7 @@ TEST(ImageLayoutTest, TilesLieInTheirPlaces) {
 
 // 2 x 1 tiles of 1 x 3, without a thumbnail.
 TEST(ImageLayoutTest, TilesBelowEachOtherAreOneGrid) {
-  const ImageLayout layout(kImagePlaceholder,
-                           TileGrid{.down = 2, .across = 1, .rows = 1, .cols = 3});
+  const ImageLayout layout(kImagePlaceholder, TileGrid{.down = 2, .across = 1, .rows = 1, .cols = 3});
   EXPECT_EQ(std::tuple(layout.rows, layout.cols, layout.thumbnail_rows), std::tuple(2, 3, 0));
   EXPECT_THAT(layout.cells, ElementsAre(0, 1, 2, 3, 4, 5));
 }

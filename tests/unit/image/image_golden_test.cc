@@ -33,7 +33,8 @@ std::unique_ptr<const ImageProcessor> MakeLlavaNext(const Json& config, int side
   const auto parsed = LlavaNextImageProcessorConfig::Parse(
       config, config["image_processor_type"].get_ref<const std::string&>().c_str());
   EXPECT_TRUE(parsed.ok()) << parsed.status();
-  auto processor = LlavaNextImageProcessor::Create(*parsed, {.image_token = 9, .side = side}, /*max_image_tokens=*/0);
+  auto processor =
+      LlavaNextImageProcessor::Create(*parsed, {.image_token = 9, .side = side}, /*max_image_tokens=*/0);
   EXPECT_TRUE(processor.ok()) << processor.status();
   return *std::move(processor);
 }
@@ -106,7 +107,7 @@ INSTANTIATE_TEST_SUITE_P(All, ImageGoldenTest,
 
 TEST(ImageGoldenTest, FloatPixelsAreBitForBitTransformers) {
   for (const Json& golden : Goldens()["hashes"]) {
-    const absl::StatusOr<ProcessedImage> image = 
+    const absl::StatusOr<ProcessedImage> image =
         Process(golden["file"], golden["config"], golden.value("num_images", 1));
     ASSERT_TRUE(image.ok()) << image.status();
     if (golden.contains("height")) {
@@ -130,13 +131,15 @@ TEST(ImageGoldenTest, TilesAndTokensOfJoinedTilesAreTransformers) {
   for (const Json& golden : Goldens()["resolutions"]) {
     const auto text = golden.get<std::string>();
     int width, height, across, down, tokens;
-    ASSERT_EQ(std::sscanf(text.c_str(), "%dx%d: %dx%d, %d tokens", &width, &height, &across, &down, &tokens), 5);
+    ASSERT_EQ(std::sscanf(text.c_str(), "%dx%d: %dx%d, %d tokens", &width, &height, &across, &down, &tokens),
+              5);
     const auto plan = processor->MakePlan(width, height, /*orientation=*/1);
     ASSERT_TRUE(plan.ok()) << plan.status();
     const auto image = processor->Process(*plan, [](RowSink&) { return absl::OkStatus(); });
     ASSERT_TRUE(image.ok()) << image.status();
     const TileGrid& tiles = image->layout->joined->tiles;
-    EXPECT_EQ(std::tuple(tiles.across, tiles.down, image->layout->size()), std::tuple(across, down, tokens)) << text;
+    EXPECT_EQ(std::tuple(tiles.across, tiles.down, image->layout->size()), std::tuple(across, down, tokens))
+        << text;
   }
 }
 

@@ -92,8 +92,8 @@ TEST(LlavaNextImageProcessorTest, OnevisionResizesFeaturesAndTakesOneOfSeveralWh
   constexpr char kOnevision[] = "LlavaOnevisionImageProcessor";
   const auto config = LlavaNextImageProcessorConfig::Parse(Config({{"crop_size", nullptr}}), kOnevision);
   ASSERT_TRUE(config.ok()) << config.status();
-  const auto processor = LlavaNextImageProcessor::Create(
-      *config, {.image_token = kImageToken, .side = 2, .most_tiles = 1}, 0);
+  const auto processor =
+      LlavaNextImageProcessor::Create(*config, {.image_token = kImageToken, .side = 2, .most_tiles = 1}, 0);
   ASSERT_TRUE(processor.ok()) << processor.status();
   const RgbImage picture = Numbered(8, 8);
   const auto alone = (*processor)->For(1).Process(picture);

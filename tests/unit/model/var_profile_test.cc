@@ -79,11 +79,11 @@ absl::StatusOr<ModelConfig> Load(const PublishedDecoder& d, int vocab_size) {
   const testing::TempDir dir;
   dir.Write("generation_config.json", R"({"eos_token_id": 2})");
   const std::string type(d.model_type);
-  const std::string family = type == "llama"   ? "llava"
+  const std::string family = type == "llama"     ? "llava"
                              : type == "mistral" ? "llava_next"
-                             : type == "qwen2" ? "llava_onevision"
-                             : type == "qwen3"                  ? "internvl"
-                                                                : std::string(absl::StripSuffix(type, "_text"));
+                             : type == "qwen2"   ? "llava_onevision"
+                             : type == "qwen3"   ? "internvl"
+                                                 : std::string(absl::StripSuffix(type, "_text"));
   const char* const out_key = family == "qwen2_vl" ? "hidden_size" : "out_hidden_size";
   nlohmann::json config = {{"model_type", family},
                            {"image_token_id", vocab_size - 1},

@@ -23,8 +23,8 @@ class PromptBuilderTest : public PromptBuilderFixture {};
 TEST_P(PromptBuilderTest, GivesEveryImageTheTokensOfItsLayout) {
   const int32_t image = image_token_id_;
   std::vector<std::shared_ptr<const ProcessedImage>> images;
-  for (const auto& layout :
-       {varserve::testing::MakeLayoutWithNewlines(2, 2, image), varserve::testing::MakeLayout(1, 1, 1, image)}) {
+  for (const auto& layout : {varserve::testing::MakeLayoutWithNewlines(2, 2, image),
+                             varserve::testing::MakeLayout(1, 1, 1, image)}) {
     images.push_back(std::make_shared<const ProcessedImage>(ProcessedImage{.layout = layout}));
   }
   const absl::StatusOr<Prompt> prompt =
