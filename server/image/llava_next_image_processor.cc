@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,9 +17,9 @@ namespace {
 
 constexpr int kMostTiles = 1 << 8;
 
-// One number, a shortest edge, or two equal sides; null and absent are `fallback`.
+// One number, a shortest edge, or two equal sides.
 int ReadSquare(JsonFields& fields, const char* key, int fallback) {
-  const nlohmann::json* const value = fields.IsNull(key) ? nullptr : fields.Find(key);
+  const nlohmann::json* const value = fields.Find(key);
   if (value == nullptr) return fallback;
   if (value->is_number()) return ReadEdge(fields, key);
   if (value->is_object() && value->size() == 1 && value->contains("shortest_edge")) {
@@ -33,16 +34,15 @@ int ReadSquare(JsonFields& fields, const char* key, int fallback) {
 }
 
 void ReadTile(JsonFields& fields, LlavaNextImageProcessorConfig& c) {
+  constexpr char kCrop[] = "crop_size";
   c.tile = ReadSquare(fields, "size", c.onevision ? 384 : 224);
-  const bool has_crop = fields.Find("crop_size") != nullptr || !c.onevision;
-  const int crop =
-      fields.IsNull("crop_size") ? c.tile : ReadSquare(fields, "crop_size", c.onevision ? c.tile : 224);
-  if (crop != c.tile) {
-    fields.Fail("crop_size",
-                absl::StrCat("is ", crop, ", but size is ", c.tile, ": tiles must be of one size"));
-  }
-  if (Flag(fields, "do_center_crop", !c.onevision) && (!has_crop || fields.IsNull("crop_size"))) {
-    fields.Fail("crop_size", "is missing, but do_center_crop is true");
+  const bool has_crop = fields.Has(kCrop) || (!c.onevision && !fields.IsNull(kCrop));
+  if (!has_crop) {
+    if (Flag(fields, "do_center_crop", !c.onevision)) {
+      fields.Fail(kCrop, "is missing, but do_center_crop is true");
+    }
+  } else if (const int crop = ReadSquare(fields, kCrop, 224); crop != c.tile) {
+    fields.Fail(kCrop, absl::StrCat("is ", crop, ", but size is ", c.tile, ": tiles must be of one size"));
   }
 }
 

@@ -48,7 +48,6 @@ MORE_FILES = ["exif5.jpg", "exif8.webp", "31x33.png", "1x10000.png", "grey16.png
 def pixels_of_several(config: dict, image: Image.Image) -> np.ndarray:
     """[3, height, width]: what LLaVA-OneVision makes of one picture of several."""
     processor = transformers.LlavaOnevisionImageProcessor.from_dict(config)
-    image = image.convert("RGB")
     return processor([[image, image]], return_tensors="np")["pixel_values"][0][0]
 
 
@@ -56,7 +55,7 @@ def pixels_of(config: dict, image: Image.Image) -> np.ndarray:
     """[3, tiles * height, width]: the tiles one below the other."""
     processor = getattr(transformers, config["image_processor_type"]).from_dict(config)
     if "image_grid_pinpoints" in config:
-        tiles = processor(image.convert("RGB"), return_tensors="np")["pixel_values"][0]
+        tiles = processor(image, return_tensors="np")["pixel_values"][0]
     else:
         tiles = processor(image, crop_to_patches=True, return_tensors="np")["pixel_values"]
     return tiles.transpose(1, 0, 2, 3).reshape(3, -1, tiles.shape[3])

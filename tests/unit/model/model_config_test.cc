@@ -23,7 +23,7 @@ absl::StatusOr<ModelConfig> Load(const std::string& config,
 std::string Problem(const std::string& config) { return std::string(Load(config).status().message()); }
 
 TEST(ModelConfigTest, ReadsLlavaAsDownloaded) {
-  const auto c = Load(kOldHub, R"({"eos_token_id": [2, 7]})");
+  const auto c = Load(kOldHubConfig, R"({"eos_token_id": [2, 7]})");
   ASSERT_TRUE(c.ok()) << c.status();
   EXPECT_EQ(c->decoder.hidden_size, 4096);
   EXPECT_EQ(c->decoder.num_hidden_layers, 32);
@@ -144,7 +144,7 @@ TEST(ModelConfigTest, OddNumbersAreRefused) {
 }
 
 TEST(ModelConfigTest, Qwen2_5VlAsPublished) {
-  const auto c = Load(kQwen2_5Vl);
+  const auto c = Load(kQwen2_5VlConfig);
   ASSERT_TRUE(c.ok()) << c.status();
   EXPECT_EQ(c->decoder.model_type, "qwen2_5_vl_text");
   EXPECT_EQ(c->decoder.head_dim, 128);
@@ -162,7 +162,7 @@ TEST(ModelConfigTest, Qwen2_5VlAsPublished) {
 }
 
 TEST(ModelConfigTest, Qwen2VlAsPublished) {
-  const auto c = Load(kQwen2Vl);
+  const auto c = Load(kQwen2VlConfig);
   ASSERT_TRUE(c.ok()) << c.status();
   EXPECT_EQ(c->decoder.model_type, "qwen2_vl_text");
   EXPECT_EQ(c->decoder.num_key_value_heads, 2);
@@ -174,7 +174,7 @@ TEST(ModelConfigTest, Qwen2VlAsPublished) {
 }
 
 TEST(ModelConfigTest, LlavaNextAsPublished) {
-  const auto c = Load(kLlavaNext);
+  const auto c = Load(kLlavaNextConfig);
   ASSERT_TRUE(c.ok()) << c.status();
   EXPECT_EQ(c->decoder.model_type, "mistral");
   EXPECT_EQ(c->decoder.num_key_value_heads, 8);
@@ -198,7 +198,7 @@ TEST(ModelConfigTest, LlavaNextNeedsTheClassTokenDropped) {
 }
 
 TEST(ModelConfigTest, LlavaOnevisionAsPublished) {
-  const auto c = Load(kOnevision);
+  const auto c = Load(kOnevisionConfig);
   ASSERT_TRUE(c.ok()) << c.status();
   EXPECT_EQ(c->decoder.model_type, "qwen2");
   EXPECT_TRUE(c->decoder.qkv_bias);
@@ -216,7 +216,7 @@ TEST(ModelConfigTest, LlavaOnevisionAsPublished) {
 }
 
 TEST(ModelConfigTest, InternVlAsPublished) {
-  const auto c = Load(kInternVl);
+  const auto c = Load(kInternVlConfig);
   ASSERT_TRUE(c.ok()) << c.status();
   EXPECT_EQ(c->decoder.model_type, "qwen2");
   EXPECT_EQ(c->decoder.head_dim, 64);

@@ -4,7 +4,7 @@
 namespace varserve::model {
 
 // config.json as llava-hf/llava-1.5-7b-hf has it: most fields are left to the defaults.
-inline constexpr char kOldHub[] = R"({
+inline constexpr char kOldHubConfig[] = R"({
   "architectures": ["LlavaForConditionalGeneration"], "ignore_index": -100, "image_token_index": 32000,
   "model_type": "llava", "pad_token_id": 32001, "projector_hidden_act": "gelu",
   "text_config": {"_name_or_path": "lmsys/vicuna-7b-v1.5", "architectures": ["LlamaForCausalLM"],
@@ -17,7 +17,7 @@ inline constexpr char kOldHub[] = R"({
   "vision_feature_layer": -2, "vision_feature_select_strategy": "default", "vocab_size": 32064})";
 
 // Fields and values as published for Qwen2.5-VL-3B and Qwen2-VL-2B: the decoder's are at the top.
-inline constexpr char kQwen2_5Vl[] = R"({
+inline constexpr char kQwen2_5VlConfig[] = R"({
   "architectures": ["Qwen2_5_VLForConditionalGeneration"], "model_type": "qwen2_5_vl", "attention_dropout": 0.0,
   "bos_token_id": 151643, "eos_token_id": 151645, "vision_start_token_id": 151652, "vision_end_token_id": 151653,
   "vision_token_id": 151654, "image_token_id": 151655, "video_token_id": 151656, "hidden_act": "silu",
@@ -31,7 +31,7 @@ inline constexpr char kQwen2_5Vl[] = R"({
                     "fullatt_block_indexes": [7, 15, 23, 31], "tokens_per_second": 2, "temporal_patch_size": 2},
   "rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]}})";
 // As published for InternVL3-1B-hf.
-inline constexpr char kInternVl[] = R"({
+inline constexpr char kInternVlConfig[] = R"({
   "architectures": ["InternVLForConditionalGeneration"], "downsample_ratio": 0.5, "image_seq_length": 256,
   "image_token_id": 151667, "model_type": "internvl", "projector_hidden_act": "gelu", "torch_dtype": "bfloat16",
   "text_config": {"architectures": ["Qwen2ForCausalLM"], "bos_token_id": 151643, "eos_token_id": 151645,
@@ -48,7 +48,7 @@ inline constexpr char kInternVl[] = R"({
                     "use_mean_pooling": true, "use_qk_norm": false},
   "vision_feature_layer": -1, "vision_feature_select_strategy": "default"})";
 // As published for llava-v1.6-mistral-7b-hf.
-inline constexpr char kLlavaNext[] = R"({
+inline constexpr char kLlavaNextConfig[] = R"({
   "architectures": ["LlavaNextForConditionalGeneration"], "ignore_index": -100,
   "image_grid_pinpoints": [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]], "image_seq_length": 576,
   "image_token_index": 32000, "model_type": "llava_next", "projector_hidden_act": "gelu",
@@ -62,7 +62,7 @@ inline constexpr char kLlavaNext[] = R"({
                     "patch_size": 14, "projection_dim": 768, "vocab_size": 32000},
   "vision_feature_layer": -2, "vision_feature_select_strategy": "default", "vocab_size": 32064})";
 // As published for llava-onevision-qwen2-7b-ov-hf, but for the list of pinpoints.
-inline constexpr char kOnevision[] = R"({
+inline constexpr char kOnevisionConfig[] = R"({
   "architectures": ["LlavaOnevisionForConditionalGeneration"], "ignore_index": -100, "image_token_index": 151646,
   "model_type": "llava_onevision", "projector_hidden_act": "gelu", "tie_word_embeddings": false,
   "text_config": {"_name_or_path": "Qwen/Qwen2-7B-Instruct", "architectures": ["Qwen2ForCausalLM"],
@@ -75,7 +75,7 @@ inline constexpr char kOnevision[] = R"({
                     "model_type": "siglip_vision_model", "num_attention_heads": 16, "num_hidden_layers": 26,
                     "patch_size": 14, "vision_use_head": false},
   "vision_feature_layer": -1, "vision_feature_select_strategy": "full"})";
-inline constexpr char kQwen2Vl[] = R"({
+inline constexpr char kQwen2VlConfig[] = R"({
   "architectures": ["Qwen2VLForConditionalGeneration"], "model_type": "qwen2_vl", "image_token_id": 151655,
   "hidden_act": "silu", "hidden_size": 1536, "intermediate_size": 8960, "max_position_embeddings": 32768,
   "max_window_layers": 28, "num_attention_heads": 12, "num_hidden_layers": 28, "num_key_value_heads": 2,
