@@ -22,7 +22,9 @@ class TileEncoder : public ImageEncoder {
         patch_size_(config.vision.patch_size),
         merge_size_(config.vision.merge_size),
         width_(config.decoder.hidden_size) {
-    if (config.image_newline) newline_ = weights.LoadFloat("image_newline", {width_}).to(dtype).view({1, -1});
+    if (!config.image_newline) return;
+    newline_ = weights.LoadFloat("image_newline", {width_});
+    if (weights.status().ok()) newline_ = newline_.to(dtype).view({1, -1});
   }
 
   at::Tensor Encode(const ProcessedImage& image) const override {

@@ -28,7 +28,7 @@ def llava_next_variants(add: Add) -> None:
 
 def templates(add: Add) -> None:
     add(f"{SPEC} Vicuna's template", spec=SPEC, template=VICUNA_CHAT_TEMPLATE, conversation=TWO_TURNS)
-    add(f"{SPEC} Llama 3's template", spec=SPEC, template=LLAMA_3_CHAT_TEMPLATE, conversation=TWO_TURNS)
+    add(f"{SPEC} Llama 3's template", spec=SPEC, template=LLAMA_3_CHAT_TEMPLATE, conversation=TWO_IMAGES)
 
 
 def decoder(add: Add) -> None:
