@@ -43,11 +43,11 @@ struct JoinedTiles {
   int cols = 0;
 };
 
-// The tokens that replace the image's placeholder in the prompt; all have its id. Visual tokens are those that
-// the vision tower computes. Newlines, which JoinedTiles have, are text that belongs to the image.
-// rows x cols visual tokens form a grid over the image. Where the model also sees the whole image as one
-// thumbnail, its visual tokens form a second grid over the image. Others, such as a class token, have no place
-// in the image.
+// The tokens that replace the image's placeholder in the prompt; all have its id. Visual tokens are those
+// that the vision tower computes. Newlines, which JoinedTiles have, are text that belongs to the image. rows
+// x cols visual tokens form a grid over the image. Where the model also sees the whole image as one
+// thumbnail, its visual tokens form a second grid over the image. Others, such as a class token, have no
+// place in the image.
 struct ImageLayout {
   std::vector<int32_t> token_ids;
   std::vector<VisualRun> runs;
