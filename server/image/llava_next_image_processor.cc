@@ -106,11 +106,11 @@ LlavaNextImageProcessor::LlavaNextImageProcessor(const LlavaNextImageProcessorCo
 absl::StatusOr<std::unique_ptr<const LlavaNextImageProcessor>> LlavaNextImageProcessor::Create(
     const LlavaNextImageProcessorConfig& config, const TileTokens& tokens, int max_image_tokens) {
   std::unique_ptr<LlavaNextImageProcessor> processor(new LlavaNextImageProcessor(config, tokens));
-  int fewest = 0;
+  int64_t fewest = 0;
   for (const GridPinpoint& p : config.pinpoints) {
     const TileArrangement tiles{.down = p.height / config.tile, .across = p.width / config.tile};
-    const int visual =
-        processor->ShapeOf(processor->Join(p.width, p.height, tiles)).layout->num_visual_tokens();
+    const JoinedTiles joined = processor->LargestOf(tiles);
+    const int64_t visual = int64_t{tokens.side} * tokens.side + int64_t{joined.rows} * joined.cols;
     fewest = fewest == 0 ? visual : std::min(fewest, visual);
     if (max_image_tokens == 0 || visual <= max_image_tokens) processor->arrangements_.push_back(tiles);
   }
@@ -123,30 +123,47 @@ absl::StatusOr<std::unique_ptr<const LlavaNextImageProcessor>> LlavaNextImagePro
 }
 
 JoinedTiles LlavaNextImageProcessor::Join(int width, int height, const TileArrangement& tiles) const {
-  const int rows = tiles.down * tokens_.side;
-  const int cols = tiles.across * tokens_.side;
+  int rows = tiles.down * tokens_.side;
+  int cols = tiles.across * tokens_.side;
+  if (static_cast<double>(width) / height > static_cast<double>(cols) / rows) {
+    rows -= (rows - WholePart(height * (static_cast<double>(cols) / width))) / 2 * 2;
+  } else {
+    cols -= (cols - WholePart(width * (static_cast<double>(rows) / height))) / 2 * 2;
+  }
+  return Keep(rows, cols, tiles);
+}
+
+JoinedTiles LlavaNextImageProcessor::Keep(int rows, int cols, const TileArrangement& tiles) const {
   JoinedTiles joined{.tiles = {.down = tiles.down,
                                .across = tiles.across,
                                .rows = tokens_.side,
                                .cols = tokens_.side,
                                .thumbnail = true},
                      .kept_rows = rows,
-                     .kept_cols = cols};
-  if (static_cast<double>(width) / height > static_cast<double>(cols) / rows) {
-    joined.kept_rows -= (rows - WholePart(height * (static_cast<double>(cols) / width))) / 2 * 2;
-  } else {
-    joined.kept_cols -= (cols - WholePart(width * (static_cast<double>(rows) / height))) / 2 * 2;
-  }
-  joined.rows = joined.kept_rows;
-  joined.cols = joined.kept_cols;
+                     .kept_cols = cols,
+                     .rows = rows,
+                     .cols = cols};
   if (tokens_.most_tiles == 0) return joined;
   const double most = static_cast<double>(tokens_.most_tiles) * tokens_.side * tokens_.side;
-  const double ratio = std::sqrt(static_cast<double>(joined.rows) * joined.cols / most);
+  const double ratio = std::sqrt(static_cast<double>(rows) * cols / most);
   if (ratio > 1.1) {
-    joined.rows = FloorDivide(joined.rows, ratio);
-    joined.cols = FloorDivide(joined.cols, ratio);
+    joined.rows = FloorDivide(rows, ratio);
+    joined.cols = FloorDivide(cols, ratio);
   }
   return joined;
+}
+
+JoinedTiles LlavaNextImageProcessor::LargestOf(const TileArrangement& tiles) const {
+  const int rows = tiles.down * tokens_.side;
+  const int cols = tiles.across * tokens_.side;
+  JoinedTiles largest = Keep(rows, cols, tiles);
+  for (int cut = 2; cut <= std::max(rows, cols); cut += 2) {
+    for (const JoinedTiles& joined :
+         {Keep(rows, std::max(cols - cut, 0), tiles), Keep(std::max(rows - cut, 0), cols, tiles)}) {
+      if (int64_t{joined.rows} * joined.cols > int64_t{largest.rows} * largest.cols) largest = joined;
+    }
+  }
+  return largest;
 }
 
 ImageShape LlavaNextImageProcessor::ShapeOf(const JoinedTiles& joined) const {
@@ -246,7 +263,7 @@ ImageShape LlavaNextImageProcessor::largest() const {
   ImageShape largest;
   int tiles = 0;
   for (const TileArrangement& arrangement : arrangements_) {
-    const ImageShape shape = ShapeOf(Join(arrangement.across, arrangement.down, arrangement));
+    const ImageShape shape = ShapeOf(LargestOf(arrangement));
     tiles = std::max(tiles, shape.tiles);
     if (largest.layout == nullptr || shape.layout->size() > largest.layout->size()) largest = shape;
   }

@@ -64,6 +64,11 @@ class LlavaNextImageProcessor : public ImageProcessor {
 
   // What becomes of the features of a picture in these tiles. As transformers' unpad_image.
   JoinedTiles Join(int width, int height, const TileArrangement& tiles) const;
+  // The same of rows x cols features that show the picture.
+  JoinedTiles Keep(int rows, int cols, const TileArrangement& tiles) const;
+  // Of the picture with the most visual tokens. Not always the one that fills the tiles: that one's features
+  // may be resized.
+  JoinedTiles LargestOf(const TileArrangement& tiles) const;
   ImageShape ShapeOf(const JoinedTiles& joined) const;
   // The picture of `plan`, resized to one tile.
   ResizePlan ThumbnailPlan(const Plan& plan) const;

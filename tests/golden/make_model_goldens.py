@@ -20,6 +20,7 @@ import intervention_cases
 import model_specs
 from golden import Golden, compare
 from intervention_reference import ChangedDecoder
+from qwen2_vl_specs import BOS, IMAGE_TOKEN
 from tiny_model import MODELS, build, has_tiles, image_size, joined_grid, load_spec, pixel_values, token_size
 from var_cases import ADJACENT_IMAGES, CASES, IMAGE_FIRST, ONE_IMAGE, SEPARATED_IMAGES, Case, Layout
 from var_reference import PAPER, Decoder, Prompt, VarSettings, generate
@@ -58,7 +59,7 @@ def make_prompt(layout: Layout, spec: dict, seed: int) -> Prompt:
     input_ids, spans = [], []
     for item in layout:
         if item == "bos":
-            input_ids.append(model_specs.BOS)
+            input_ids.append(BOS)
         elif item == ".":
             input_ids.append(rng.choice(model_specs.SINK_TOKENS[1:]))
         elif item == "image":
@@ -69,9 +70,9 @@ def make_prompt(layout: Layout, spec: dict, seed: int) -> Prompt:
                 rows, cols, *thumbnail = (pixels // side for pixels in image_size(spec, len(spans)))
                 num_tokens = rows * cols + class_token
             spans.append([len(input_ids), len(input_ids) + num_tokens, rows, cols, *thumbnail])
-            input_ids += [model_specs.IMAGE_TOKEN] * num_tokens
+            input_ids += [IMAGE_TOKEN] * num_tokens
         else:
-            input_ids += [rng.randrange(3, model_specs.IMAGE_TOKEN) for _ in range(item)]
+            input_ids += [rng.randrange(3, IMAGE_TOKEN) for _ in range(item)]
     return Prompt(input_ids, spans)
 
 

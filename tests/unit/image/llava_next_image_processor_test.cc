@@ -101,6 +101,13 @@ TEST(LlavaNextImageProcessorTest, OnevisionResizesFeaturesAndTakesOneOfSeveralWh
   EXPECT_EQ(alone->layout->size(), 4 + 2 * 3);
   EXPECT_EQ(std::tuple(alone->layout->joined->kept_rows, alone->layout->rows), std::tuple(4, 2));
 
+  // A picture that fills two tiles has 2 x 4 features, resized to 1 x 2; one that fills half of them has 2
+  // x 2.
+  EXPECT_EQ((*processor)->largest().layout->size(), 4 + 2 * 3);
+  const LlavaNextImageProcessor::TileTokens tokens{.image_token = kImageToken, .side = 2, .most_tiles = 1};
+  EXPECT_THAT(std::string(LlavaNextImageProcessor::Create(*config, tokens, 7).status().message()),
+              HasSubstr("up to 8 tokens"));
+
   const auto among = (*processor)->For(2).Process(picture);
   ASSERT_TRUE(among.ok()) << among.status();
   EXPECT_EQ(std::tuple(among->height, among->width), std::tuple(4, 4));
