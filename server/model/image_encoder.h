@@ -15,10 +15,11 @@
 
 namespace varserve::model {
 
-// What the decoder takes of an image: of its layout's P visual tokens, in the activation dtype.
+// What the decoder takes of an image: of the T tokens of its layout, newlines among them, in the activation
+// dtype.
 struct EncodedImage {
-  at::Tensor embeddings;  // [P, C]
-  // DeepStack: [P, C] each, added to their hidden states after the decoder's layer 0, 1, ...
+  at::Tensor embeddings;  // [T, C]
+  // DeepStack: [T, C] each, added to their hidden states after the decoder's layer 0, 1, ...
   std::vector<at::Tensor> deepstack;
 };
 

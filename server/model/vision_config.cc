@@ -11,8 +11,8 @@
 namespace varserve::model {
 namespace {
 
-// What a CLIP tower has where config.json says nothing. A vision_config has the defaults of CLIPVisionConfig;
-// where there is none, LlavaConfig takes CLIP ViT-L/14 at 336 pixels.
+// What a tower has where config.json says nothing. A vision_config has the defaults of its class; where there
+// is none, LlavaConfig takes CLIP ViT-L/14 at 336 pixels, LlavaOnevisionConfig SigLIP-so400m at 384.
 const VisionConfig kClip = {.kind = VisionConfig::Kind::kClip,
                             .hidden_size = 768,
                             .intermediate_size = 3072,
@@ -31,6 +31,24 @@ const VisionConfig kLlava = {.kind = VisionConfig::Kind::kClip,
                              .patch_size = 14,
                              .layer_norm_eps = 1e-5,
                              .hidden_act = Activation::kQuickGelu};
+const VisionConfig kSiglip = {.kind = VisionConfig::Kind::kSiglip,
+                              .hidden_size = 768,
+                              .intermediate_size = 3072,
+                              .num_hidden_layers = 12,
+                              .num_attention_heads = 12,
+                              .image_size = 224,
+                              .patch_size = 16,
+                              .layer_norm_eps = 1e-6,
+                              .hidden_act = Activation::kGeluTanh};
+const VisionConfig kOnevision = {.kind = VisionConfig::Kind::kSiglip,
+                                 .hidden_size = 1152,
+                                 .intermediate_size = 4304,
+                                 .num_hidden_layers = 26,
+                                 .num_attention_heads = 16,
+                                 .image_size = 384,
+                                 .patch_size = 14,
+                                 .layer_norm_eps = 1e-6,
+                                 .hidden_act = Activation::kGeluTanh};
 const VisionConfig kDinov2 = {.kind = VisionConfig::Kind::kDinov2,
                               .hidden_size = 768,
                               .num_hidden_layers = 12,
@@ -137,6 +155,8 @@ const char* VisionConfig::name() const {
   switch (kind) {
     case Kind::kClip:
       return "clip";
+    case Kind::kSiglip:
+      return "siglip";
     case Kind::kDinov2:
       return "dinov2";
     case Kind::kInternVit:
@@ -226,12 +246,13 @@ VisionConfig ReadInternVitConfig(JsonFields& config) {
   return c;
 }
 
-VisionConfig ReadVisionConfig(JsonFields& config) {
-  if (!config.Has("vision_config")) return kLlava;
+VisionConfig ReadVisionConfig(JsonFields& config, std::initializer_list<absl::string_view> supported) {
+  const bool siglip_by_default = *supported.begin() == "siglip_vision_model";
+  if (!config.Has("vision_config")) return siglip_by_default ? kOnevision : kLlava;
   JsonFields fields = config.Object("vision_config");
-  const bool clip = fields.Choice("model_type", "clip_vision_model", {"clip_vision_model", "dinov2"}) ==
-                    "clip_vision_model";
-  VisionConfig c = clip ? kClip : kDinov2;
+  const std::string type = fields.Choice("model_type", std::string(*supported.begin()), supported);
+  const bool dinov2 = type == "dinov2";
+  VisionConfig c = dinov2 ? kDinov2 : type == "siglip_vision_model" ? kSiglip : kClip;
   c.hidden_size = Dimension(fields, "hidden_size", c.hidden_size);
   c.num_hidden_layers = Layers(fields, c.num_hidden_layers);
   c.num_attention_heads = Dimension(fields, "num_attention_heads", c.num_attention_heads);
@@ -239,7 +260,7 @@ VisionConfig ReadVisionConfig(JsonFields& config) {
   c.patch_size = Dimension(fields, "patch_size", c.patch_size);
   c.layer_norm_eps = fields.Number("layer_norm_eps", c.layer_norm_eps, 0.0, 1.0);
   c.hidden_act = ReadActivation(fields, c.hidden_act);
-  if (clip) {
+  if (!dinov2) {
     c.intermediate_size = Dimension(fields, "intermediate_size", c.intermediate_size);
   } else {
     c.intermediate_size = c.hidden_size * static_cast<int>(fields.Int("mlp_ratio", 4, 1, kMaxMlpRatio));

@@ -1,11 +1,14 @@
 // config.json's vision_config: the vision tower. Fields and defaults are those of CLIPVisionConfig,
-// Dinov2Config, InternVLVisionConfig, Qwen2VLVisionConfig, Qwen2_5_VLVisionConfig and Qwen3VLVisionConfig.
+// SiglipVisionConfig, Dinov2Config, InternVLVisionConfig, Qwen2VLVisionConfig, Qwen2_5_VLVisionConfig and
+// Qwen3VLVisionConfig.
 // Plain data.
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "server/base/json_fields.h"
 #include "server/model/decoder_config.h"
 
@@ -14,7 +17,7 @@ namespace varserve::model {
 enum class Activation : uint8_t { kGelu, kGeluTanh, kQuickGelu };
 
 struct VisionConfig {
-  enum class Kind : uint8_t { kClip, kDinov2, kInternVit, kQwen2Vl, kQwen2_5Vl, kQwen3Vl };
+  enum class Kind : uint8_t { kClip, kSiglip, kDinov2, kInternVit, kQwen2Vl, kQwen2_5Vl, kQwen3Vl };
   Kind kind = Kind::kClip;
   int hidden_size = 0;
   int intermediate_size = 0;
@@ -43,8 +46,9 @@ struct VisionConfig {
   const char* name() const;
 };
 
-// `config` is all of config.json, and records errors. For CLIP and DINOv2.
-VisionConfig ReadVisionConfig(JsonFields& config);
+// `config` is all of config.json, and records errors. `supported`: clip_vision_model,
+// siglip_vision_model, dinov2; the first is the default.
+VisionConfig ReadVisionConfig(JsonFields& config, std::initializer_list<absl::string_view> supported);
 // For InternVL, with what all of config.json says about its visual tokens.
 VisionConfig ReadInternVitConfig(JsonFields& config);
 // For Qwen2-VL, Qwen2.5-VL and Qwen3-VL, whose visual tokens go into `decoder`.

@@ -18,6 +18,7 @@
 #include "server/base/model_files.h"
 #include "server/image/clip_image_processor_config.h"
 #include "server/image/got_ocr2_image_processor.h"
+#include "server/image/llava_next_image_processor.h"
 #include "server/image/qwen2_vl_image_processor.h"
 #include "server/model/model_config.h"
 
@@ -27,6 +28,8 @@ using varserve::ParseJsonObject;
 using varserve::image::ClipImageProcessorConfig;
 using varserve::image::GotOcr2ImageProcessor;
 using varserve::image::GotOcr2ImageProcessorConfig;
+using varserve::image::LlavaNextImageProcessor;
+using varserve::image::LlavaNextImageProcessorConfig;
 using varserve::image::Qwen2VlImageProcessor;
 using varserve::image::Qwen2VlImageProcessorConfig;
 using varserve::model::DecoderConfig;
@@ -112,6 +115,21 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
   } else {
     CheckRefusal(tiles.status());
+  }
+  for (const char* type : {"LlavaNextImageProcessor", "LlavaOnevisionImageProcessor"}) {
+    const auto next = LlavaNextImageProcessorConfig::Parse(files[2], type);
+    if (!next.ok()) {
+      CheckRefusal(next.status());
+      continue;
+    }
+    const auto processor = LlavaNextImageProcessor::Create(
+        *next, {.image_token = 0, .side = 3, .most_tiles = next->onevision ? 9 : 0}, /*max_image_tokens=*/0);
+    Check(processor.ok() &&
+          (*processor)->largest().layout->size() >= (*processor)->smallest().layout->size());
+    for (const int num_images : {1, 2}) {
+      const auto plan = (*processor)->For(num_images).MakePlan(640, 480, /*orientation=*/6);
+      Check(plan.ok() && plan->image_bytes > 0 && plan->bytes > plan->image_bytes);
+    }
   }
   const auto qwen_config = Qwen2VlImageProcessorConfig::Parse(files[2]);
   if (!qwen_config.ok()) {

@@ -268,7 +268,13 @@ def main() -> None:
             pixels = tile_goldens.pixels_of(config, open_picture(name, files[name])).astype("<f4")
             hashes.append({"file": name, "config": config, "sha256": hashlib.sha256(pixels.tobytes()).hexdigest()})
             hashes[-1] |= {"height": pixels.shape[1], "width": pixels.shape[2]}
+    for name in [*QWEN2_VL_FILES, *tile_goldens.MORE_FILES]:
+        config = tile_goldens.CONFIGS[-1]
+        pixels = tile_goldens.pixels_of_several(config, open_picture(name, files[name])).astype("<f4")
+        hashes.append({"file": name, "config": config, "sha256": hashlib.sha256(pixels.tobytes()).hexdigest()})
+        hashes[-1] |= {"height": pixels.shape[1], "width": pixels.shape[2], "num_images": 2}
     goldens = {"configs": CONFIGS, "cases": cases, "hashes": hashes, "arrangements": tile_goldens.arrangements()}
+    goldens["resolutions"] = tile_goldens.resolutions()
     (out / "cases.json").write_text(json.dumps(goldens, indent=1) + "\n")
 
 

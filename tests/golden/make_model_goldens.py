@@ -20,7 +20,8 @@ import intervention_cases
 import model_specs
 from golden import Golden, compare
 from intervention_reference import ChangedDecoder
-from tiny_model import MODELS, build, image_size, load_spec, pixel_values, token_size
+from qwen2_vl_specs import BOS, IMAGE_TOKEN
+from tiny_model import MODELS, build, has_tiles, image_size, joined_grid, load_spec, pixel_values, token_size
 from var_cases import ADJACENT_IMAGES, CASES, IMAGE_FIRST, ONE_IMAGE, SEPARATED_IMAGES, Case, Layout
 from var_reference import PAPER, Decoder, Prompt, VarSettings, generate
 from var_report import report_tensors
@@ -37,6 +38,8 @@ MODEL_LAYOUTS = {
     "qwen2_vl": SEPARATED_IMAGES,
     "qwen2_5_vl": SEPARATED_IMAGES,
     "qwen3_vl": SEPARATED_IMAGES,
+    "llava_next": SEPARATED_IMAGES,
+    "llava_onevision": SEPARATED_IMAGES,
     "internvl": SEPARATED_IMAGES,
     "internvl3_5": ADJACENT_IMAGES,
 }
@@ -53,20 +56,24 @@ def make_prompt(layout: Layout, spec: dict, seed: int) -> Prompt:
     """Text tokens are drawn by `seed`; the layout's items are explained in var_cases.py."""
     rng = random.Random(seed)
     side = token_size(spec["config"])
-    class_token = spec["config"].get("vision_feature_select_strategy") == "full"
+    class_token = spec["config"].get("vision_feature_select_strategy") == "full" and "picture_sizes" not in spec
     input_ids, spans = [], []
     for item in layout:
         if item == "bos":
-            input_ids.append(model_specs.BOS)
+            input_ids.append(BOS)
         elif item == ".":
             input_ids.append(rng.choice(model_specs.SINK_TOKENS[1:]))
         elif item == "image":
-            rows, cols = (pixels // side for pixels in image_size(spec, len(spans)))
-            num_visual = rows * cols + class_token
-            spans.append([len(input_ids), len(input_ids) + num_visual, rows, cols])
-            input_ids += [model_specs.IMAGE_TOKEN] * num_visual
+            if "picture_sizes" in spec:
+                rows, cols, *thumbnail = joined_grid(spec, len(spans))
+                num_tokens = thumbnail[0] * thumbnail[1] + rows * (cols + 1)
+            else:
+                rows, cols, *thumbnail = (pixels // side for pixels in image_size(spec, len(spans)))
+                num_tokens = rows * cols + class_token
+            spans.append([len(input_ids), len(input_ids) + num_tokens, rows, cols, *thumbnail])
+            input_ids += [IMAGE_TOKEN] * num_tokens
         else:
-            input_ids += [rng.randrange(3, model_specs.IMAGE_TOKEN) for _ in range(item)]
+            input_ids += [rng.randrange(3, IMAGE_TOKEN) for _ in range(item)]
     return Prompt(input_ids, spans)
 
 
@@ -85,9 +92,10 @@ class TinyModel:
         values = enumerate(pixel_values(self.spec, len(prompt.spans)))
         pixels = [torch.from_numpy(noisy(i, p) if noisy else p) for i, p in values]
         vision = self.spec["config"]["vision_config"]
-        if self.spec["config"]["model_type"] == "internvl":
+        if has_tiles(self.spec):
             tiles = [picture.unflatten(1, (-1, picture.shape[2])).transpose(0, 1) for picture in pixels]
-            return {"pixel_values": torch.cat(tiles)}
+            sizes = self.spec.get("picture_sizes", [])[: len(pixels)]
+            return {"pixel_values": torch.cat(tiles)} | ({"image_sizes": torch.tensor(sizes)} if sizes else {})
         if "spatial_merge_size" not in vision:
             return {"pixel_values": torch.stack(pixels)}
         sizes = {"patch_size": vision["patch_size"], "merge_size": vision["spatial_merge_size"]}
@@ -121,7 +129,7 @@ class TinyModel:
         inputs = self.image_inputs(prompt, noisy)
         if "image_grid_thw" in inputs:
             inputs["mm_token_type_ids"] = torch.zeros_like(input_ids)
-            for begin, end, _, _ in prompt.spans:
+            for begin, end, *_ in prompt.spans:
                 inputs["mm_token_type_ids"][0, begin:end] = 1
         return self.model(input_ids=input_ids, use_cache=False, output_hidden_states=True, **inputs)
 

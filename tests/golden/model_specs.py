@@ -13,8 +13,10 @@ from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 import internvl_specs
+import llava_next_specs
 import qwen2_vl_specs as qwen
-from qwen2_vl_specs import BOS, IMAGE_TOKEN
+from llava_specs import clip_tower, llava
+from qwen2_vl_specs import BOS
 from weight_names import Naming, hub_names, internvl_names, module_names, own_names, qwen2_vl_names
 
 # Text tokens with huge values in the sink dimensions, as BOS and punctuation have them in trained decoders.
@@ -73,6 +75,8 @@ def make_spec(
                 for dimension, (value, _) in sinks.items()
                 for i, token in enumerate(SINK_TOKENS)
             ]
+        elif name.endswith("image_newline"):  # newlines are text sinks
+            tensor["cells"] = [[dimension, 16.0] for dimension in sinks]
         elif re.search(rf"{PROJECTOR_IN}\.weight$", name):
             tensor["rows"] = {str(dimension): 4.0 for dimension in sinks}
         elif re.search(rf"{PROJECTOR_IN}\.bias$", name):
@@ -88,49 +92,6 @@ def make_spec(
         "tensors": tensors,
         "profile": {"sink_dimensions": list(sinks), "tau": tau},
         "image_sizes" if isinstance(images, list) else "image_size": images,
-    }
-
-
-def clip_tower(image_size: int, patch_size: int, num_hidden_layers: int) -> dict:
-    return {
-        "model_type": "clip_vision_model",
-        "hidden_act": "quick_gelu",
-        "hidden_size": 32,
-        "image_size": image_size,
-        "intermediate_size": 64,
-        "layer_norm_eps": 1e-05,
-        "num_attention_heads": 2,
-        "num_channels": 3,
-        "num_hidden_layers": num_hidden_layers,
-        "patch_size": patch_size,
-        "projection_dim": 32,
-    }
-
-
-def llava(
-    vision_config: dict,
-    text_config: dict,
-    vision_feature_layer: int | list[int],
-    vision_feature_select_strategy: str = "default",
-) -> dict:
-    return {
-        "architectures": ["LlavaForConditionalGeneration"],
-        "image_token_index": IMAGE_TOKEN,
-        "model_type": "llava",
-        "projector_hidden_act": "gelu",
-        "text_config": {
-            "architectures": ["LlamaForCausalLM"],
-            "bos_token_id": BOS,
-            "eos_token_id": 2,
-            "hidden_act": "silu",
-            "max_position_embeddings": 512,
-            "model_type": "llama",
-            "vocab_size": 160,
-            **text_config,
-        },
-        "vision_config": vision_config,
-        "vision_feature_layer": vision_feature_layer,
-        "vision_feature_select_strategy": vision_feature_select_strategy,
     }
 
 
@@ -282,6 +243,18 @@ def specs() -> dict[str, dict]:
         "qwen2_vl": make_spec(qwen.qwen2_vl(), qwen2_vl_names, qwen.IMAGES, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
         "qwen2_5_vl": make_spec(qwen.qwen2_5_vl(), own_names, qwen.IMAGES, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
         "qwen3_vl": make_spec(qwen.qwen3_vl(), own_names, qwen.IMAGES, {9: (32.0, -4.5), 42: (6.0, -6.0)}, 3.25),
+        "llava_next": make_spec(
+            llava_next_specs.llava_next(), hub_names, llava_next_specs.IMAGES, {9: (32.0, -4.5), 42: (6.0, -6.0)}, 3.25
+        )
+        | {"picture_sizes": llava_next_specs.PICTURES},
+        "llava_onevision": make_spec(
+            llava_next_specs.llava_onevision(),
+            hub_names,
+            llava_next_specs.ONEVISION_IMAGES,
+            {17: (32.0, -6.0), 70: (6.0, -6.0)},
+            4.0,
+        )
+        | {"picture_sizes": llava_next_specs.ONEVISION_PICTURES},
         "internvl": make_spec(
             internvl_specs.internvl3(), internvl_names, internvl_specs.IMAGES, {17: (32.0, -8.0), 70: (6.0, -8.0)}, 4.0
         ),

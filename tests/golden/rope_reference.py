@@ -33,7 +33,7 @@ def rope_positions(spans: Sequence[Sequence[int]], num_tokens: int) -> np.ndarra
     """[3, T]: M-RoPE's time, height and width of each token. Text counts on in all three; an image has one time,
     and its rows and columns count from there; what follows goes on after the larger of them."""
     positions, next_position = np.zeros((3, num_tokens), int), 0
-    starts = {begin: (end, cols) for begin, end, _, cols in spans}
+    starts = {begin: (end, cols) for begin, end, _, cols, *_ in spans}
     token = 0
     while token < num_tokens:
         if token in starts:

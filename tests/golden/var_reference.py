@@ -36,14 +36,24 @@ class VarSettings:
 @dataclass(frozen=True)
 class Prompt:
     input_ids: list  # visual tokens hold the placeholder's id
-    spans: list  # [begin, end, rows, cols] of each image's visual tokens
+    # [begin, end, rows, cols] of each image's tokens and their grid. Of LLaVA-NeXT also rows and columns of the
+    # thumbnail, whose tokens come first; then each row of the grid ends with a newline.
+    spans: list
 
     def is_visual(self, position: int) -> bool:
-        return any(begin <= position < end for begin, end, _, _ in self.spans)
+        return any(begin <= position < end for begin, end, *_ in self.spans if not self.is_newline(position))
+
+    def is_newline(self, position: int) -> bool:
+        for begin, end, _, cols, *thumbnail in self.spans:
+            in_grid = position - begin - math.prod(thumbnail)
+            if thumbnail and begin <= position < end and in_grid >= 0 and in_grid % (cols + 1) == cols:
+                return True
+        return False
 
     def is_eligible(self, position: int) -> bool:
-        """A text token behind a visual one."""
-        return not self.is_visual(position) and any(self.is_visual(j) for j in range(position))
+        """A text token behind an image."""
+        in_image = any(begin <= position < end for begin, end, *_ in self.spans)
+        return not in_image and any(end <= position for _, end, *_ in self.spans)
 
     def prefix_size(self) -> int:
         """Tokens before the first eligible one."""
@@ -139,7 +149,7 @@ class Decoder:
         x = self.weights["embed_tokens.weight"][[*prompt.input_ids, *generated]]
         added = len(image_features[0]) - 1 if prompt.spans else 0
         embeddings = np.concatenate([x[None], np.zeros((added, *x.shape))])
-        for (begin, end, _, _), features in zip(prompt.spans, image_features, strict=True):
+        for (begin, end, *_), features in zip(prompt.spans, image_features, strict=True):
             embeddings[:, begin:end] = features
         return embeddings
 

@@ -30,7 +30,7 @@ def config_variants(add: Add) -> None:
 
     add("no model_type", says("model_type"), config={"/model_type": Removed})
     add("model_type null", says("model_type"), config={"/model_type": None})
-    add("model_type llava_next", says("model_type", "llava_next"), config={"/model_type": "llava_next"})
+    add("model_type llava_next_video", says("model_type"), config={"/model_type": "llava_next_video"})
     add("model_type mllama", says("model_type", "mllama"), config={"/model_type": "mllama"})
     add("model_type llama", says("model_type", "llama"), config={"/model_type": "llama"})
     add("model_type llava_llama", says("model_type", "llava_llama"), config={"/model_type": "llava_llama"})

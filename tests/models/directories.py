@@ -13,6 +13,12 @@ from safetensors.torch import save_file
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "golden"))
 import family_templates
+from llava_next_directories import (
+    MISTRAL_CHAT_TEMPLATE,
+    ONEVISION_CHAT_TEMPLATE,
+    llava_next_files,
+    llava_onevision_files,
+)
 from tiny_model import fill, load_spec
 
 GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "golden"
@@ -33,19 +39,23 @@ INTERNVL_TOKENS = dict(zip((150, 151, 158, IMAGE_TOKEN), INTERNVL_NAMES.values()
 
 
 def family(spec: dict) -> str:
-    """llava, qwen2_vl, qwen3_vl or internvl"""
+    """llava, llava_next, llava_onevision, qwen2_vl, qwen3_vl or internvl"""
     model_type = spec["config"]["model_type"]
     return "qwen2_vl" if model_type == "qwen2_5_vl" else model_type
 
 
 IMAGE_TOKENS = {
     "llava": {IMAGE_TOKEN: "<image>"},
+    "llava_next": {IMAGE_TOKEN: "<image>"},
+    "llava_onevision": {158: "<video>", IMAGE_TOKEN: "<image>"},
     "qwen2_vl": QWEN_TOKENS,
     "qwen3_vl": QWEN_TOKENS,
     "internvl": INTERNVL_TOKENS,
 }
 CHAT_TEMPLATES = {
     "llava": CHAT_TEMPLATE,
+    "llava_next": MISTRAL_CHAT_TEMPLATE,
+    "llava_onevision": ONEVISION_CHAT_TEMPLATE,
     "qwen2_vl": family_templates.QWEN2_VL,
     "qwen3_vl": family_templates.QWEN3_VL,
     "internvl": family_templates.INTERNVL,
@@ -153,6 +163,10 @@ def base_files(spec: dict) -> dict[str, dict | str]:
     }
     if family(spec) == "internvl":
         return shared | internvl_files(config)
+    if family(spec) == "llava_onevision":
+        return shared | llava_onevision_files(config)
+    if family(spec) == "llava_next":
+        return shared | llava_next_files(config)
     if family(spec) in ("qwen2_vl", "qwen3_vl"):
         return shared | qwen_files(config)
     side = spec["image_size"]
