@@ -31,7 +31,10 @@ absl::StatusOr<ModelConfig> ModelConfig::Parse(const json& config, const json* g
   const std::string type = fields.String("model_type", "");
   c.family = FindFamily(type);
   if (c.family == nullptr) {
-    fields.Fail("model_type", absl::StrCat("is \"", type, "\"; this server loads only ", KnownFamilies()));
+    const absl::string_view advice =
+        type == "internvl_chat" ? "; tools/convert_internvl (./dev convert) converts InternVL's own layout" : "";
+    fields.Fail("model_type",
+                absl::StrCat("is \"", type, "\"; this server loads only ", KnownFamilies(), advice));
     return fields.status();
   }
   c.family->read_config(fields, c);

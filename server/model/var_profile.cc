@@ -50,6 +50,7 @@ const std::vector<PublishedDecoder>& PublishedDecoders() {
       {"llama", 4096, 32, 32, 32, 11008, 32000, {{1415, 2533}, 20.0F, paper, "Llama-2-7B / Vicuna-7B"}},
       {"llama", 5120, 40, 40, 40, 13824, 32000, {{2100, 4743}, 20.0F, paper, "Llama-2-13B / Vicuna-13B"}},
       {"llama", 576, 30, 9, 3, 1536, 49152, {{507}, 22.0F, "measured for this project", "SmolLM2-135M"}},
+      {"llama", 4096, 32, 32, 8, 14336, 92544, {{3584}, 20.0F, paper, "InternVL2-8B"}},
       {"qwen2_vl_text", 3584, 28, 28, 4, 18944, 152064, {{458, 2570}, 20.0F, paper, "Qwen2-VL-7B"}},
       {"qwen2_vl_text", 1536, 28, 12, 2, 8960, 151936, {{534, 940, 1073}, 20.0F, look_twice, "Qwen2-VL-2B"}},
       {"qwen2_5_vl_text", 3584, 28, 28, 4, 18944, 152064, {{458, 2570}, 20.0F, look_twice, "Qwen2.5-VL-7B"}},

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fields import Fields
 from tokenizers import AddedToken, Tokenizer
+
+from fields import Fields
 
 FLAGS = ("lstrip", "normalized", "rstrip", "single_word", "special")
 

@@ -12,10 +12,10 @@ from safetensors_files import INDEX, Part, Tensor, read_tensors, shard_names, wr
 from weights import Parts, all_parts
 
 
-def split(tensor: Tensor, parts: Parts) -> list[Part]:
+def split(shard: str, tensor: Tensor, parts: Parts) -> list[Part]:
     fused = sum(len(rows) for rows in parts.values() if rows is not None)
     if fused and fused != len(tensor.data):
-        raise Refused(f"{tensor.name}: has {len(tensor.data)} rows; by config.json it has {fused}")
+        raise Refused(f"{shard}: the tensor {tensor.name} has {len(tensor.data)} rows; by config.json it has {fused}")
     return [Part(name, tensor, rows) for name, rows in parts.items()]
 
 
@@ -31,7 +31,7 @@ def read_shards(source: pathlib.Path, expected: dict[str, Parts]) -> dict[str, l
             if tensor.name in found:
                 raise Refused(f"{shard}: the tensor {tensor.name} is in {found[tensor.name]} too")
             found[tensor.name] = shard
-            shards[shard] += split(tensor, expected[tensor.name])
+            shards[shard] += split(shard, tensor, expected[tensor.name])
     for name in expected:
         if name not in found:
             raise Refused(f"{', '.join(shards)}: the tensor {name} is missing")

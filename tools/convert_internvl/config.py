@@ -109,7 +109,9 @@ def read_tower(fields: Fields) -> tuple[Tower, dict]:
     vision["attention_bias"] = fields.need("qkv_bias", bool)
     vision["use_qk_norm"] = fields.need("qk_normalization", bool)
     if vision["use_qk_norm"] and vision["layer_norm_eps"] != QK_NORM_EPS:
-        raise fields.refused("layer_norm_eps", f"is {vision['layer_norm_eps']}; with qk_normalization only {QK_NORM_EPS}")
+        raise fields.refused(
+            "layer_norm_eps", f"is {vision['layer_norm_eps']}; with qk_normalization only {QK_NORM_EPS}"
+        )
     vision |= {"use_absolute_position_embeddings": True, "use_mask_token": False, "use_mean_pooling": True}
     tower = Tower(
         layers=vision["num_hidden_layers"],
@@ -142,7 +144,7 @@ def read_model(fields: Fields) -> Model:
         "vision_config": vision,
         "vision_feature_layer": -1,
         "vision_feature_select_strategy": "default",
-        **{"dtype": dtype for dtype in fields.copy("torch_dtype").values()},
+        **fields.copy("torch_dtype"),
     }
     least, most = fields.count("min_dynamic_patch"), fields.count("max_dynamic_patch")
     if least > most:

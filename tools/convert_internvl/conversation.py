@@ -56,7 +56,12 @@ def parse(keywords: dict[str | None, ast.expr], name: str) -> Conversation:
     template = literal(keywords, "system_template", SYSTEM_MESSAGE)
     message, sep = literal(keywords, "system_message", ""), literal(keywords, "sep", "\n")
     roles = literal(keywords, "roles", ())
-    for key, text in (("system_template", template), ("system_message", message), ("sep", sep), *(("roles", r) for r in roles)):
+    for key, text in (
+        ("system_template", template),
+        ("system_message", message),
+        ("sep", sep),
+        *(("roles", r) for r in roles),
+    ):
         if not isinstance(text, str):
             raise Refused(f"{FILE}: {key} of {name!r} is not text")
     if template.count(SYSTEM_MESSAGE) != 1 or len(roles) != 2 or not sep.strip():
@@ -66,8 +71,13 @@ def parse(keywords: dict[str | None, ast.expr], name: str) -> Conversation:
 
 def chat_template(conversation: Conversation, image_token: str) -> str:
     """As the original chat(): the system message, the default one if there is none, and a line for each picture."""
-    before, after = (json.dumps(text, ensure_ascii=False) for text in conversation.system_template.split(SYSTEM_MESSAGE))
-    default = json.dumps(conversation.system_template.replace(SYSTEM_MESSAGE, conversation.system_message) + conversation.sep, ensure_ascii=False)
+    before, after = (
+        json.dumps(text, ensure_ascii=False) for text in conversation.system_template.split(SYSTEM_MESSAGE)
+    )
+    default = json.dumps(
+        conversation.system_template.replace(SYSTEM_MESSAGE, conversation.system_message) + conversation.sep,
+        ensure_ascii=False,
+    )
     user, assistant, sep, picture = (
         json.dumps(text, ensure_ascii=False) for text in (*conversation.roles, conversation.sep, f"{image_token}\n")
     )

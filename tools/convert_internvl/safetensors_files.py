@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from fields import Fields, Refused
 from safetensors import SafetensorError, safe_open
+
+from fields import Fields, Refused
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -55,7 +56,9 @@ def read_tensors(file: pathlib.Path) -> list[Tensor]:
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         begin, end = entry["data_offsets"]
         rows = entry["shape"][0] if entry["shape"] else 1
-        tensors.append(Tensor(name, entry["dtype"], entry["shape"], data[start + begin : start + end].reshape(rows, -1)))
+        tensors.append(
+            Tensor(name, entry["dtype"], entry["shape"], data[start + begin : start + end].reshape(rows, -1))
+        )
     return tensors
 
 

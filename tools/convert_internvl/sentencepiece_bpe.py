@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pathlib
 
-from fields import Refused
 from google.protobuf.message import DecodeError
 from sentencepiece import sentencepiece_model_pb2 as sentencepiece_model
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
+
+from fields import Refused
 
 SPACE = "▁"
 Piece = sentencepiece_model.ModelProto.SentencePiece
@@ -51,7 +52,7 @@ def merges(proto: sentencepiece_model.ModelProto) -> list[tuple[str, str]]:
 
 
 def sentencepiece_bpe(file: pathlib.Path, added: dict[int, AddedToken]) -> Tokenizer:
-    """`added` have the ids of pieces or follow them; the text of a piece whose id an added token has is ordinary text."""
+    """`added` have the ids of pieces or follow them. The text of a piece whose id one of them has is ordinary text."""
     proto = read_proto(file)
     pieces = {i: piece.piece for i, piece in enumerate(proto.pieces)}
     pieces |= {i: token.content for i, token in added.items() if i in pieces}

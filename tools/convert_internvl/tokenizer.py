@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
 from added_tokens import add_tokens, read_added_tokens, special_token
 from fields import Fields, Refused
 from sentencepiece_bpe import sentencepiece_bpe
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 CONFIG = "tokenizer_config.json"
 # transformers' name of the role => the token that the original chat() uses for it.

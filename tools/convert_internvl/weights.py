@@ -6,6 +6,7 @@ The new names are those that InternVL3's -hf directories have. Fused projections
 from __future__ import annotations
 
 import numpy as np
+
 from config import Decoder, Model, Tower
 
 # New name of a tensor => the rows of the original that it consists of; None: all, whatever they are.
