@@ -79,8 +79,8 @@ def convert_tokenizer(directory: pathlib.Path) -> ConvertedTokenizer:
     fields = Fields.read(directory / CONFIG)
     names = ("bos_token", "eos_token", "pad_token", "unk_token")
     special = {name: special_token(fields, name) for name in names if fields.has(name)}
-    # A video is shown as pictures; transformers wants a name for its token too.
-    images = IMAGE_TOKENS | {"video_token": IMAGE_TOKENS["context_image_token"]}
+    # transformers needs a token for videos, and adds this one, as for InternVL3. The chat template never writes it.
+    images = IMAGE_TOKENS | {"video_token": "<video>"}
     config = {
         **special,
         **images,
@@ -91,6 +91,6 @@ def convert_tokenizer(directory: pathlib.Path) -> ConvertedTokenizer:
         "tokenizer_class": "PreTrainedTokenizerFast",
     }
     converted = ConvertedTokenizer(load(directory, fields), config)
-    for name, token in images.items():
+    for name, token in IMAGE_TOKENS.items():
         converted.token_id(token, f"the {name} of InternVL")
     return converted

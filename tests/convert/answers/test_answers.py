@@ -18,7 +18,7 @@ from original_model import internlm2_logits, load, visual_tokens
 
 sys.path += [str(pathlib.Path(__file__).resolve().parents[2] / folder) for folder in ("models", "testing")]
 
-from ask_transformers import PICTURES, answer
+from ask_transformers import PICTURES, TOKENS, answer
 from server_process import ServerProcess
 
 BUILD = pathlib.Path(os.environ["VARSERVE_BUILD"])
@@ -30,7 +30,6 @@ USER = {
 }
 SYSTEM = {"internlm2": '你是 "InternVL", a model\'s test.', "qwen2": "Another one."}
 END = {"internlm2": "<|im_end|>", "qwen2": "<|im_end|>\n", "llama": "<|im_end|>"}
-TOKENS = 8
 
 
 def prompt(name: str) -> str:
@@ -40,11 +39,13 @@ def prompt(name: str) -> str:
     return f"{turns}<|im_start|>assistant\n"
 
 
-def client_tokens(address: str) -> tuple[str, int]:
-    """The server's answer, and how many tokens its prompt has."""
-    command = [str(BUILD / "bin" / "varserve"), "ask", "--address", address, "--json", "--ignore-eos"]
+def ask(address: str) -> tuple[list[int], list[float]]:
+    """The tokens of the server's answer, and their log-probabilities."""
+    command = [str(BUILD / "bin" / "varserve"), "ask", "--address", address, "--json", "--logprobs", "1"]
     command += ["--max-tokens", str(TOKENS), str(PICTURES / PICTURE), QUESTION]
-    return json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()[-1])
+    lines = subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()
+    logprobs = [entry for line in lines for entry in json.loads(line).get("delta", {}).get("logprobs", [])]
+    return [entry["token_id"] for entry in logprobs], [entry["logprob"] for entry in logprobs]
 
 
 class Answers(unittest.TestCase):
@@ -74,13 +75,13 @@ class Answers(unittest.TestCase):
             torch.testing.assert_close(logits, internlm2_logits(tensors, original, embeddings), rtol=1e-4, atol=1e-4)
 
     def check_tokenizer(self, name: str) -> None:
-        """transformers adds nothing to tokenizer.json, nor to the vocabulary."""
+        """transformers adds nothing to tokenizer.json but the token of videos."""
         directory = CONVERTED / f"{name}-hf"
         tokenizer = AutoTokenizer.from_pretrained(directory)
         bare = Tokenizer.from_file(str(directory / "tokenizer.json"))
-        text = f"{prompt(name)} <img></img> <video> é🙂  x\n"
+        text = f"{prompt(name)} <img></img> é🙂  x\n"
         self.assertEqual(tokenizer(text)["input_ids"], bare.encode(text).ids)
-        self.assertEqual(len(tokenizer), AutoConfig.from_pretrained(directory).text_config.vocab_size)
+        self.assertEqual(len(tokenizer), AutoConfig.from_pretrained(directory).text_config.vocab_size + 1)
 
     def check_server(self, name: str) -> None:
         directory = CONVERTED / f"{name}-hf"
@@ -89,10 +90,11 @@ class Answers(unittest.TestCase):
         server = ServerProcess(BUILD, directory, "--model_name=converted", "--dtype=float32")
         try:
             server.wait_until_ready()
-            reply = client_tokens(server.address)
+            tokens, logprobs = ask(server.address)
         finally:
             server.stop()
-        self.assertEqual(reply, expected)
+        self.assertEqual(tokens, expected["tokens"])
+        self.assertLess(max(abs(a - b) for a, b in zip(logprobs, expected["logprobs"], strict=True)), 1e-4)
 
     def test_internlm2(self) -> None:
         self.check_model("internlm2")
