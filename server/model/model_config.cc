@@ -32,7 +32,8 @@ absl::StatusOr<ModelConfig> ModelConfig::Parse(const json& config, const json* g
   c.family = FindFamily(type);
   if (c.family == nullptr) {
     const absl::string_view advice =
-        type == "internvl_chat" ? "; tools/convert_internvl (./dev convert) converts InternVL's own layout" : "";
+        type == "internvl_chat" ? "; ./dev convert (tools/convert_internvl) makes an InternVL model of it"
+                                : "";
     fields.Fail("model_type",
                 absl::StrCat("is \"", type, "\"; this server loads only ", KnownFamilies(), advice));
     return fields.status();
