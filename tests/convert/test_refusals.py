@@ -64,6 +64,7 @@ class Refusals(unittest.TestCase):
             ("quantization_config", {"quant_method": "awq"}),
             ("llm_config", None),
             ("llm_config.architectures", ["Phi3ForCausalLM"], "InternLM2ForCausalLM"),
+            ("llm_config.architectures", [["LlamaForCausalLM"]]),
             ("llm_config.bias", True),
             ("llm_config.bias", None),
             ("llm_config.hidden_act", "gelu"),
@@ -129,6 +130,14 @@ class Refusals(unittest.TestCase):
         self.refused("tokenizer.model")
         model.unlink()
         self.refused("tokenizer.model")
+        (self.source / "tokenizer.json").write_text("{}")
+        self.refused("tokenizer.json")
+        (self.source / "tokenizer.json").unlink()
+        self.change("tokenizer_config.json", "tokenizer_class", "Qwen2Tokenizer")
+        self.refused("vocab.json")
+        for name in ("vocab.json", "merges.txt"):
+            (self.source / name).write_text("{")
+        self.refused("vocab.json")
 
     def test_fields_of_the_tokenizer(self) -> None:
         tokens = "added_tokens_decoder"
@@ -140,6 +149,7 @@ class Refusals(unittest.TestCase):
         for path, value, *words in (
             ("tokenizer_class", "LlamaTokenizer", "InternLM2Tokenizer"),
             ("add_eos_token", True),
+            ("bos_token", "<bos>"),
             (tokens, None),
             (f"{tokens}.{image}", None, f"{tokens}.{int(image) + 1}"),
             (f"{tokens}.{image}.content", "<image>", tokens, "<IMG_CONTEXT>"),

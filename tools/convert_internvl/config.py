@@ -73,7 +73,7 @@ def read_decoder(fields: Fields) -> tuple[Decoder, dict]:
     """What the weights need to know, and transformers' text_config."""
     architectures = fields.need("architectures", list)
     architecture = architectures[0] if architectures else None
-    if architecture not in DECODERS:
+    if not isinstance(architecture, str) or architecture not in DECODERS:
         raise fields.refused("architectures", f"is {architectures}; supported: {', '.join(DECODERS)}")
     text = {"architectures": ["Qwen2ForCausalLM" if DECODERS[architecture] == "qwen2" else "LlamaForCausalLM"]}
     text |= {"model_type": DECODERS[architecture], **{name: fields.count(name) for name in SIZES}}

@@ -56,6 +56,8 @@ def parse(keywords: dict[str | None, ast.expr], name: str) -> Conversation:
     template = literal(keywords, "system_template", SYSTEM_MESSAGE)
     message, sep = literal(keywords, "system_message", ""), literal(keywords, "sep", "\n")
     roles = literal(keywords, "roles", ())
+    if not isinstance(roles, tuple | list):
+        raise Refused(f"{FILE}: roles of {name!r} is not a tuple")
     for key, text in (
         ("system_template", template),
         ("system_message", message),

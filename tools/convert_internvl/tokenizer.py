@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
+from typing import TypeVar
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
@@ -11,6 +13,7 @@ from added_tokens import add_tokens, read_added_tokens, special_token
 from fields import Fields, Refused
 from sentencepiece_bpe import sentencepiece_bpe
 
+T = TypeVar("T")
 CONFIG = "tokenizer_config.json"
 # transformers' name of the role => the token that the original chat() uses for it.
 IMAGE_TOKENS = {"start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>"}
@@ -32,13 +35,20 @@ class ConvertedTokenizer:
         return token_id
 
 
+def read_file(name: str, read: Callable[..., T], *files: pathlib.Path) -> T:
+    try:
+        return read(*map(str, files))
+    except Exception as error:  # the tokenizers library has no class of its own
+        raise Refused(f"{name}: {error}") from None
+
+
 def byte_level_bpe(directory: pathlib.Path) -> Tokenizer:
     """Qwen2Tokenizer's."""
     for name in ("vocab.json", "merges.txt"):
         if not (directory / name).exists():
             raise Refused(f"{name}: is missing in {directory}")
-    model = models.BPE.from_file(str(directory / "vocab.json"), str(directory / "merges.txt"))
-    tokenizer = Tokenizer(model)
+    files = (directory / "vocab.json", directory / "merges.txt")
+    tokenizer = Tokenizer(read_file("vocab.json or merges.txt", models.BPE.from_file, *files))
     tokenizer.normalizer, tokenizer.decoder = normalizers.NFC(), decoders.ByteLevel()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -55,6 +65,8 @@ def internlm2(directory: pathlib.Path, fields: Fields) -> Tokenizer:
     add_tokens(tokenizer, read_added_tokens(fields), fields)
     if fields.only("add_bos_token", True, False, missing=True):
         bos = special_token(fields, "bos_token") or "<s>"
+        if tokenizer.token_to_id(bos) is None:
+            raise fields.refused("bos_token", f"is {bos}, which is not a token")
         tokenizer.post_processor = processors.TemplateProcessing(
             single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, tokenizer.token_to_id(bos))]
         )
@@ -64,7 +76,7 @@ def internlm2(directory: pathlib.Path, fields: Fields) -> Tokenizer:
 def load(directory: pathlib.Path, fields: Fields) -> Tokenizer:
     """tokenizer.json if there is one, else what the class of the tokenizer reads."""
     if (directory / "tokenizer.json").exists():
-        tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        tokenizer = read_file("tokenizer.json", Tokenizer.from_file, directory / "tokenizer.json")
         add_tokens(tokenizer, read_added_tokens(fields), fields)
         return tokenizer
     kind = fields.only("tokenizer_class", "InternLM2Tokenizer", "Qwen2Tokenizer")
