@@ -32,10 +32,13 @@ absl::StatusOr<ModelConfig> ModelConfig::Parse(const json& config, const json* g
   const std::string type = fields.String("model_type", "");
   c.family = FindFamily(type);
   if (c.family == nullptr) {
-    const bool experts = absl::EndsWith(type, "_moe");
-    fields.Fail("model_type", absl::StrCat("is \"", type, "\"",
-                                           experts ? ", a mixture of experts, which is not supported" : "",
-                                           "; this server loads only ", KnownFamilies()));
+    const absl::string_view reason =
+        absl::EndsWith(type, "_moe") ? ", a mixture of experts, which is not supported" : "";
+    const absl::string_view advice =
+        type == "internvl_chat" ? "; ./dev convert (tools/convert_internvl) makes an InternVL model of it"
+                                : "";
+    fields.Fail("model_type", absl::StrCat("is \"", type, "\"", reason, "; this server loads only ",
+                                           KnownFamilies(), advice));
     return fields.status();
   }
   c.family->read_config(fields, c);

@@ -56,6 +56,7 @@ const std::vector<PublishedDecoder>& PublishedDecoders() {
       {"mistral", 4096, 32, 32, 8, 14336, 32000, {{2070}, 20.0F, massive, "Mistral-7B"}},
       {"llama", 576, 30, 9, 3, 1536, 49152, {{507}, 22.0F, "measured for this project", "SmolLM2-135M"}},
       {"qwen2", 3584, 28, 28, 4, 18944, 151936, {{458, 2570}, 20.0F, qwen2_7b, "Qwen2-7B"}},
+      {"llama", 4096, 32, 32, 8, 14336, 92544, {{3584}, 20.0F, paper, "InternVL2-8B"}},
       {"qwen2_vl_text", 3584, 28, 28, 4, 18944, 152064, {{458, 2570}, 20.0F, paper, "Qwen2-VL-7B"}},
       {"qwen2_vl_text", 1536, 28, 12, 2, 8960, 151936, {{534, 940, 1073}, 20.0F, look_twice, "Qwen2-VL-2B"}},
       {"qwen2_5_vl_text", 3584, 28, 28, 4, 18944, 152064, {{458, 2570}, 20.0F, look_twice, "Qwen2.5-VL-7B"}},
