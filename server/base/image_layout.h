@@ -32,8 +32,8 @@ struct TileGrid {
 };
 
 // An image whose tiles' features are joined to one grid (LLaVA-NeXT, LLaVA-OneVision). First come the visual
-// tokens of the thumbnail, then the rows of the grid, each with a newline behind it. Without tiles
-// (down 0) the image is its thumbnail, with one newline behind it.
+// tokens of the thumbnail, then the rows of the grid, each with a newline after it. Without tiles
+// (down 0) the image is its thumbnail, with one newline after it.
 struct JoinedTiles {
   TileGrid tiles;
   // The part of all tiles' features, in their middle, that shows the picture and not its padding.

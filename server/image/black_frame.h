@@ -5,7 +5,7 @@
 
 namespace varserve::image {
 
-// Along one axis: pixels of black before a picture of `size` pixels in a place of `framed`; behind it there
+// Along one axis: pixels of black before a picture of `size` pixels in a place of `framed`; after it there
 // may be one more.
 inline int BlackBefore(int size, int framed) { return (framed - size) / 2; }
 

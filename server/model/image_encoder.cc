@@ -38,7 +38,7 @@ class TileEncoder : public ImageEncoder {
   }
 
   int64_t workspace_bytes() const override {
-    // The tower works on one tile; before it there are all pixels, behind it all visual tokens, twice while
+    // The tower works on one tile; before it there are all pixels, after it all visual tokens, twice while
     // they are put together.
     const int64_t pixels = int64_t{3} * tile_.height * tile_.width;
     const int64_t tokens =

@@ -3,7 +3,7 @@
 usage: make_image_goldens.py OUT_DIR      (transformers 5.23, torchvision, Pillow; see tests/golden/README.md)
 
 OUT_DIR/files/*       the pictures
-OUT_DIR/expected.bin  8 bit pixels [height, width, 3] after resizing and cropping, one case behind the other
+OUT_DIR/expected.bin  8 bit pixels [height, width, 3] after resizing and cropping, one case after the other
 OUT_DIR/cases.json    for each case the file, the processor's configuration and where its pixels stand
 """
 

@@ -51,7 +51,7 @@ class Prompt:
         return False
 
     def is_eligible(self, position: int) -> bool:
-        """A text token behind an image."""
+        """A text token after an image."""
         in_image = any(begin <= position < end for begin, end, *_ in self.spans)
         return not in_image and any(end <= position for _, end, *_ in self.spans)
 

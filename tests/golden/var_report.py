@@ -61,7 +61,7 @@ def place(span: list[int], position: int) -> tuple[int, int]:
     """Row and column of a visual token in the grid; a thumbnail's rows count on from those of the grid."""
     begin, end, rows, cols, *thumbnail = span
     if not thumbnail:
-        grid_begin = end - rows * cols  # behind the class token, if that is kept
+        grid_begin = end - rows * cols  # after the class token, if that is kept
         if position < grid_begin:
             raise AssertionError("the class token is a sink, but has no place in the grid")
         return divmod(position - grid_begin, cols)
