@@ -33,7 +33,8 @@ class TileEncoder : public ImageEncoder {
       const at::Tensor features = tower_.Forward(pixels.narrow(1, top, tile_.height));
       tiles.push_back(projector_.Forward(Merged(features)));
     }
-    if (newline_.defined()) return {.embeddings = Joined(tiles, image.layout->joined.value()), .deepstack = {}};
+    if (newline_.defined())
+      return {.embeddings = Joined(tiles, image.layout->joined.value()), .deepstack = {}};
     return {.embeddings = tiles.size() == 1 ? tiles.front() : at::cat(tiles), .deepstack = {}};
   }
 
