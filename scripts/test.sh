@@ -6,8 +6,8 @@ test_usage() {
   cat <<'TEXT'
 usage: ./dev test [--envoy | --harness] [CTEST ARGUMENT...]
 Builds everything and runs all tests: of the release build, the GPU kernels, this script, the embedded model's recipe, the
-demo, an installation and a program built against it, the Python package, the openai package over HTTP, metrics with alerts
-and dashboards, and what hostile callers can do. --envoy runs two servers behind a real Envoy instead, --harness lmms-eval,
+demo, the converter, an installation and a program built against it, the Python package, the openai package over HTTP, metrics
+with alerts and dashboards, and what hostile callers can do. --envoy runs two servers behind a real Envoy instead, --harness lmms-eval,
 LangChain and LiteLLM against a server (their Python environment takes 3 GB). With arguments for ctest only its tests run.
 ./dev sanitize runs the tests under sanitizers.
 TEXT
@@ -32,6 +32,7 @@ test_beyond_ctest() {
   test_embedded_recipe
   test_demo "$BUILD" "$MODEL"
   test_install "$BUILD" "$MODEL"
+  test_convert "$BUILD"
   test_python "$BUILD" "$MODEL"
   test_http "$BUILD" "$MODEL"
   test_observe "$BUILD" "$MODEL"

@@ -30,9 +30,10 @@ std::string FormatInterventions(const v1::Model& model) {
   return names.empty() ? "none" : absl::StrJoin(names, ", ");
 }
 
-// Images of these towers differ in size: what the model says of them is of the largest.
+// Where images differ in size, what the model says of them is of the largest: they keep their shape, or are
+// seen in tiles and as a thumbnail.
 bool HasLargestImage(const v1::Model::VisionTower& tower) {
-  return absl::StartsWith(tower.kind(), "qwen") || tower.kind() == "intern_vit";
+  return absl::StartsWith(tower.kind(), "qwen") || tower.visual_tokens() > tower.rows() * tower.columns() + 1;
 }
 
 std::string FormatVisualTokens(const v1::Model::VisionTower& tower) {

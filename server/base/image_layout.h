@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -24,16 +25,28 @@ struct TileGrid {
   int across = 1;
   int rows = 0;  // visual tokens of a tile
   int cols = 0;
-  bool thumbnail = false;  // after the tiles comes one more, which shows the whole image
+  bool thumbnail = false;  // one more tile shows the whole image: the last, or the first of JoinedTiles
 
   int num_tiles() const { return down * across + (thumbnail ? 1 : 0); }
   int num_visual_tokens() const { return num_tiles() * rows * cols; }
 };
 
-// The tokens that replace the image's placeholder in the prompt. Visual tokens, which the vision tower
-// computes, have the placeholder's id. Other tokens, such as row separators, are text that belongs to the
-// image. rows x cols visual tokens form a grid over the image. Where the model also sees the whole image as
-// one thumbnail, its visual tokens form a second grid over the image. Others, such as a class token, have no
+// An image whose tiles' features are joined to one grid (LLaVA-NeXT, LLaVA-OneVision). First come the visual
+// tokens of the thumbnail, then the rows of the grid, each with a newline after it. Without tiles
+// (down 0) the image is its thumbnail, with one newline after it.
+struct JoinedTiles {
+  TileGrid tiles;
+  // The part of all tiles' features, in their middle, that shows the picture and not its padding.
+  int kept_rows = 0;
+  int kept_cols = 0;
+  int rows = 0;  // what that part is resized to: the grid of visual tokens
+  int cols = 0;
+};
+
+// The tokens that replace the image's placeholder in the prompt; all have its id. Visual tokens are those
+// that the vision tower computes. Newlines, which JoinedTiles have, are text that belongs to the image. rows
+// x cols visual tokens form a grid over the image. Where the model also sees the whole image as one
+// thumbnail, its visual tokens form a second grid over the image. Others, such as a class token, have no
 // place in the image.
 struct ImageLayout {
   std::vector<int32_t> token_ids;
@@ -44,19 +57,19 @@ struct ImageLayout {
   int thumbnail_cols = 0;
   // [visual tokens] Each one's cell: the grid's are numbered row by row, then the thumbnail's. -1: none.
   std::vector<int> cells;
+  std::optional<JoinedTiles> joined;
 
-  // The last grid_rows x grid_cols visual tokens are the grid, row by row.
-  ImageLayout(std::vector<int32_t> tokens, int32_t placeholder, int grid_rows, int grid_cols)
-      : token_ids(std::move(tokens)), rows(grid_rows), cols(grid_cols) {
-    FindRuns(placeholder);
-    const int first = num_visual_tokens() - rows * cols;
-    for (int i = 0; i < num_visual_tokens(); ++i) cells.push_back(std::max(i - first, -1));
+  // The last grid_rows x grid_cols of `tokens` visual tokens are the grid, row by row.
+  ImageLayout(int tokens, int32_t placeholder, int grid_rows, int grid_cols)
+      : rows(grid_rows), cols(grid_cols) {
+    AddVisualTokens(tokens, placeholder);
+    const int first = tokens - rows * cols;
+    for (int i = 0; i < tokens; ++i) cells.push_back(std::max(i - first, -1));
   }
 
-  // `tokens` have as many visual tokens as `tiles`.
-  ImageLayout(std::vector<int32_t> tokens, int32_t placeholder, const TileGrid& tiles)
-      : token_ids(std::move(tokens)), rows(tiles.down * tiles.rows), cols(tiles.across * tiles.cols) {
-    FindRuns(placeholder);
+  ImageLayout(int32_t placeholder, const TileGrid& tiles)
+      : rows(tiles.down * tiles.rows), cols(tiles.across * tiles.cols) {
+    AddVisualTokens(tiles.num_visual_tokens(), placeholder);
     for (int tile = 0; tile < tiles.down * tiles.across; ++tile) {
       const int top = tile / tiles.across * tiles.rows;
       const int left = tile % tiles.across * tiles.cols;
@@ -64,10 +77,25 @@ struct ImageLayout {
         cells.push_back((top + i / tiles.cols) * cols + left + i % tiles.cols);
       }
     }
-    if (!tiles.thumbnail) return;
-    thumbnail_rows = tiles.rows;
-    thumbnail_cols = tiles.cols;
-    for (int i = 0; i < tiles.rows * tiles.cols; ++i) cells.push_back(num_grid_cells() + i);
+    if (tiles.thumbnail) AddThumbnailCells(tiles);
+  }
+
+  // Where no feature of the tiles is kept, the thumbnail is the grid; rows of nothing keep their newlines.
+  ImageLayout(int32_t placeholder, const JoinedTiles& tiles)
+      : rows(tiles.rows), cols(tiles.cols), joined(tiles) {
+    AddVisualTokens(tiles.tiles.rows * tiles.tiles.cols, placeholder);
+    for (int row = 0; row < tiles.rows; ++row) {
+      AddVisualTokens(tiles.cols, placeholder);
+      token_ids.push_back(placeholder);
+    }
+    if (tiles.tiles.down == 0) token_ids.push_back(placeholder);
+    if (num_grid_cells() == 0) {
+      rows = tiles.tiles.rows;
+      cols = tiles.tiles.cols;
+    } else {
+      AddThumbnailCells(tiles.tiles);
+    }
+    for (int i = 0; i < num_grid_cells(); ++i) cells.push_back(i);
   }
 
   int size() const { return static_cast<int>(token_ids.size()); }
@@ -78,12 +106,16 @@ struct ImageLayout {
   int num_cells() const { return rows * cols + thumbnail_rows * thumbnail_cols; }
 
  private:
-  void FindRuns(int32_t placeholder) {
-    for (int i = 0; i < size(); ++i) {
-      if (token_ids[i] != placeholder) continue;
-      if (runs.empty() || runs.back().end != i) runs.push_back({i, i, num_visual_tokens()});
-      runs.back().end = i + 1;
-    }
+  void AddVisualTokens(int count, int32_t placeholder) {
+    if (count == 0) return;
+    if (runs.empty() || runs.back().end != size()) runs.push_back({size(), size(), num_visual_tokens()});
+    token_ids.insert(token_ids.end(), count, placeholder);
+    runs.back().end = size();
+  }
+  void AddThumbnailCells(const TileGrid& tiles) {
+    thumbnail_rows = tiles.rows;
+    thumbnail_cols = tiles.cols;
+    for (int i = 0; i < tiles.rows * tiles.cols; ++i) cells.push_back(num_grid_cells() + i);
   }
 };
 

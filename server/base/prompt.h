@@ -35,8 +35,8 @@ struct ProcessedImage {
   std::shared_ptr<const Normalization> normalization;
   ImageRegion region;
   std::shared_ptr<const ImageLayout> layout;
-  // of height, width, rgb and normalization, or of the original and the noise; equal digests mean equal
-  // visual tokens
+  // of height, width, rgb, normalization and the layout's joined tiles, or of the original and the noise;
+  // equal digests mean equal visual tokens
   Digest digest{};
   // Set for an image with noise, which has no rgb of its own.
   std::shared_ptr<const ProcessedImage> original;

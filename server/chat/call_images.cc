@@ -56,8 +56,9 @@ absl::StatusOr<CallImages> ProcessCallImages(const Preprocessor& preprocessor, c
   ImageCache& cache = *resources.cache;
   std::vector<Digest> digests;
   for (const ChatRequest::Picture& picture : chat.pictures) {
-    if (cache.enabled())
-      digests.push_back(picture.bytes != nullptr ? Sha256({*picture.bytes}) : picture.digest);
+    if (!cache.enabled()) break;
+    digests.push_back(preprocessor.KeyOf(picture.bytes != nullptr ? Sha256({*picture.bytes}) : picture.digest,
+                                         static_cast<int>(chat.pictures.size())));
   }
   ASSIGN_OR_RETURN(const std::vector<EncodedImage> images, LookUp(chat, digests, caller, resources));
   CallImages result{.images = {}, .kept = cache.enabled() && !images.empty()};

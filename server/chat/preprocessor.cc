@@ -72,22 +72,29 @@ absl::Status Preprocessor::TryPrompts() const {
 }
 
 absl::StatusOr<Preprocessor::ImageMemory> Preprocessor::MeasureImage(absl::string_view bytes,
-                                                                     const image::ImageLimits& limits) const {
+                                                                     const image::ImageLimits& limits,
+                                                                     int num_images) const {
   ASSIGN_OR_RETURN(const image::ImageInfo info, image::ReadImageInfo(bytes, limits));
   ASSIGN_OR_RETURN(const image::ImageProcessor::Plan plan,
-                   image_processor_->MakePlan(info.width, info.height, info.orientation));
+                   image_processor_->For(num_images).MakePlan(info.width, info.height, info.orientation));
   return ImageMemory{.peak = info.decode_bytes + plan.bytes, .kept = plan.image_bytes};
 }
 
 absl::StatusOr<std::shared_ptr<const ProcessedImage>> Preprocessor::ProcessImage(
-    absl::string_view bytes, const image::ImageLimits& limits, Stop stop) const {
+    absl::string_view bytes, const image::ImageLimits& limits, Stop stop, int num_images) const {
+  const image::ImageProcessor& processor = image_processor_->For(num_images);
   ASSIGN_OR_RETURN(const image::ImageInfo info, image::ReadImageInfo(bytes, limits));
   ASSIGN_OR_RETURN(const image::ImageProcessor::Plan plan,
-                   image_processor_->MakePlan(info.width, info.height, info.orientation));
-  ASSIGN_OR_RETURN(ProcessedImage processed, image_processor_->Process(plan, [&](image::RowSink& rows) {
+                   processor.MakePlan(info.width, info.height, info.orientation));
+  ASSIGN_OR_RETURN(ProcessedImage processed, processor.Process(plan, [&](image::RowSink& rows) {
     return image::DecodeImage(bytes, rows, stop);
   }));
   return std::make_shared<const ProcessedImage>(std::move(processed));
+}
+
+Digest Preprocessor::KeyOf(const Digest& file, int num_images) const {
+  const bool alike = &image_processor_->For(num_images) == &image_processor_->For(1);
+  return alike ? file : Sha256({BytesOf(file), "one of several"});
 }
 
 }  // namespace varserve::chat

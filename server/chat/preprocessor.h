@@ -31,14 +31,18 @@ class Preprocessor {
     int64_t peak = 0;  // bytes that ProcessImage takes
     int64_t kept = 0;  // bytes of its result
   };
-  // From the picture's header. INVALID_ARGUMENT beginning with "image".
-  absl::StatusOr<ImageMemory> MeasureImage(absl::string_view bytes, const image::ImageLimits& limits) const;
+  // From the header of a picture, one of `num_images` in its conversation. INVALID_ARGUMENT beginning with
+  // "image".
+  absl::StatusOr<ImageMemory> MeasureImage(absl::string_view bytes, const image::ImageLimits& limits,
+                                           int num_images = 1) const;
 
   // Decodes a picture and makes the vision tower's input from it. INVALID_ARGUMENT beginning with "image", or
   // what `stop` returns.
   absl::StatusOr<std::shared_ptr<const ProcessedImage>> ProcessImage(absl::string_view bytes,
                                                                      const image::ImageLimits& limits,
-                                                                     Stop stop) const;
+                                                                     Stop stop, int num_images = 1) const;
+  // Equal for equal results of ProcessImage. `file`: the digest of the picture's bytes.
+  Digest KeyOf(const Digest& file, int num_images) const;
 
   const text::Tokenizer& tokenizer() const { return tokenizer_; }
   const text::ChatTemplate& chat_template() const { return chat_template_; }

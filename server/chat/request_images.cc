@@ -31,10 +31,10 @@ std::shared_ptr<const ProcessedImage> WithMemory(std::shared_ptr<const Processed
 }
 
 absl::StatusOr<Preprocessor::ImageMemory> Measure(const Preprocessor& preprocessor, const EncodedImage& image,
-                                                  const image::ImageLimits& limits) {
+                                                  const image::ImageLimits& limits, int num_images) {
   if (image.kept != nullptr)
     return Preprocessor::ImageMemory{.kept = static_cast<int64_t>(image.kept->rgb.size())};
-  const auto cost = preprocessor.MeasureImage(image.bytes, limits);
+  const auto cost = preprocessor.MeasureImage(image.bytes, limits, num_images);
   if (!cost.ok()) return Named(image, cost.status());
   return cost;
 }
@@ -49,9 +49,10 @@ absl::StatusOr<std::vector<std::shared_ptr<const ProcessedImage>>> ProcessImages
   if (images.empty()) return processed;
 
   // 1. What it takes, by the headers. Nothing is held yet.
+  const auto num_images = static_cast<int>(images.size());
   std::vector<Preprocessor::ImageMemory> costs;
   for (const EncodedImage& image : images) {
-    ASSIGN_OR_RETURN(costs.emplace_back(), Measure(preprocessor, image, limits));
+    ASSIGN_OR_RETURN(costs.emplace_back(), Measure(preprocessor, image, limits, num_images));
   }
   const auto needed_from = [&](size_t first) {
     int64_t kept = 0;
@@ -77,7 +78,7 @@ absl::StatusOr<std::vector<std::shared_ptr<const ProcessedImage>>> ProcessImages
   for (size_t i = 0; i < images.size(); ++i) {
     std::shared_ptr<const ProcessedImage> image = images[i].kept;
     if (image == nullptr) {
-      auto decoded = preprocessor.ProcessImage(images[i].bytes, limits, stop);
+      auto decoded = preprocessor.ProcessImage(images[i].bytes, limits, stop, num_images);
       if (!decoded.ok()) return Named(images[i], decoded.status());
       image = *std::move(decoded);
       on_decoded(i, image);

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
+#include "server/image/black_frame.h"
 
 namespace varserve::image {
 namespace {
@@ -26,9 +27,6 @@ Crop CenterCrop(int64_t resized, int cropped) {
   return {0, static_cast<int>(resized)};
 }
 
-// Along one axis: pixels of black before a part that is smaller than the crop.
-int BlackBefore(int part, int cropped) { return (cropped - part) / 2; }
-
 // Along one axis: where the processed image begins and ends in the picture, as shares of the picture's size.
 std::pair<float, float> SeenPart(const ResizeAxis& axis, int cropped) {
   const double scale = static_cast<double>(axis.canvas) / axis.resized;  // canvas pixels per resized pixel
@@ -37,18 +35,6 @@ std::pair<float, float> SeenPart(const ResizeAxis& axis, int cropped) {
   };
   const int64_t begin = axis.first - BlackBefore(axis.count, cropped);
   return {share(begin), share(begin + cropped)};
-}
-
-// [height, width, 3]
-std::vector<uint8_t> FrameInBlack(const RgbImage& part, int width, int height) {
-  std::vector<uint8_t> framed(static_cast<size_t>(height) * width * 3);
-  const size_t row_size = static_cast<size_t>(part.width) * 3;
-  const size_t top = BlackBefore(part.height, height);
-  const size_t left = BlackBefore(part.width, width);
-  for (size_t y = 0; y < static_cast<size_t>(part.height); ++y) {
-    std::copy_n(&part.rgb[y * row_size], row_size, &framed[((top + y) * width + left) * 3]);
-  }
-  return framed;
 }
 
 }  // namespace
@@ -114,11 +100,7 @@ absl::StatusOr<ProcessedImage> ClipImageProcessor::Process(
                            .normalization = normalization_,
                            .region = plan.region,
                            .layout = shape_.layout};
-  if (part.height == shape_.height && part.width == shape_.width) {
-    processed.rgb = std::move(part.rgb);
-  } else {
-    processed.rgb = FrameInBlack(part, shape_.width, shape_.height);
-  }
+  processed.rgb = FrameInBlack(std::move(part), shape_.width, shape_.height).rgb;
   processed.digest = DigestOf(processed);
   return processed;
 }

@@ -32,21 +32,6 @@ absl::StatusOr<GotOcr2ImageProcessorConfig> ReadConfig(JsonFields& fields) {
   return c;
 }
 
-// Passes the picture on to its tiles and to its thumbnail.
-class TilesAndThumbnail final : public RowSink {
- public:
-  TilesAndThumbnail(ImageResizer& tiles, ImageResizer& thumbnail) : tiles_(tiles), thumbnail_(thumbnail) {}
-
-  void AddRow(const uint8_t* rgb) override {
-    tiles_.AddRow(rgb);
-    thumbnail_.AddRow(rgb);
-  }
-
- private:
-  ImageResizer& tiles_;
-  ImageResizer& thumbnail_;
-};
-
 }  // namespace
 
 absl::StatusOr<GotOcr2ImageProcessorConfig> GotOcr2ImageProcessorConfig::Load(
@@ -77,11 +62,10 @@ TileGrid GotOcr2ImageProcessor::GridOf(const TileArrangement& tiles) const {
 
 ImageShape GotOcr2ImageProcessor::ShapeOf(const TileArrangement& tiles) const {
   const TileGrid grid = GridOf(tiles);
-  const std::vector<int32_t> token_ids(grid.num_visual_tokens(), tokens_.image_token);
   return {.height = config_.tile_height,
           .width = config_.tile_width,
           .tiles = grid.num_tiles(),
-          .layout = std::make_shared<const ImageLayout>(token_ids, tokens_.image_token, grid)};
+          .layout = std::make_shared<const ImageLayout>(tokens_.image_token, grid)};
 }
 
 absl::StatusOr<ImageProcessor::Plan> GotOcr2ImageProcessor::MakePlan(int width, int height,

@@ -9,8 +9,10 @@
 namespace varserve::image {
 
 Digest DigestOf(const ProcessedImage& image) {
-  const int32_t size[] = {image.height, image.width};
-  return Sha256({{reinterpret_cast<const char*>(size), sizeof(size)},
+  const JoinedTiles joined = image.layout->joined.value_or(JoinedTiles());
+  const int32_t sizes[] = {image.height,     image.width,      joined.tiles.down, joined.tiles.across,
+                           joined.kept_rows, joined.kept_cols, joined.rows,       joined.cols};
+  return Sha256({{reinterpret_cast<const char*>(sizes), sizeof(sizes)},
                  {reinterpret_cast<const char*>(image.normalization->data()), sizeof(Normalization)},
                  {reinterpret_cast<const char*>(image.rgb.data()), image.rgb.size()}});
 }

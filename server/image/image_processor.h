@@ -51,6 +51,9 @@ class ImageProcessor {
       const Plan& plan, absl::FunctionRef<absl::Status(RowSink& rows)> read) const = 0;
   absl::StatusOr<ProcessedImage> Process(const RgbImage& image) const;
 
+  // For a picture that is one of `num_images` in its conversation.
+  virtual const ImageProcessor& For(int /*num_images*/) const { return *this; }
+
   // Of all images: the one with the fewest tokens, and the one for which memory is planned.
   virtual ImageShape smallest() const = 0;
   virtual ImageShape largest() const = 0;

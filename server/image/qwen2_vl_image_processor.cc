@@ -100,10 +100,10 @@ Qwen2VlImageProcessor::Grid Qwen2VlImageProcessor::GridOf(int width, int height)
 }
 
 ImageShape Qwen2VlImageProcessor::ShapeOf(const Grid& grid) const {
-  const std::vector<int32_t> tokens(static_cast<size_t>(grid.rows) * grid.cols, image_token_);
   return {.height = grid.rows * config_.token_size(),
           .width = grid.cols * config_.token_size(),
-          .layout = std::make_shared<const ImageLayout>(tokens, image_token_, grid.rows, grid.cols)};
+          .layout =
+              std::make_shared<const ImageLayout>(grid.rows * grid.cols, image_token_, grid.rows, grid.cols)};
 }
 
 absl::StatusOr<ImageProcessor::Plan> Qwen2VlImageProcessor::MakePlan(int width, int height,

@@ -1,5 +1,6 @@
-// transformers' Qwen2VLImageProcessor, also of Qwen2.5-VL: pictures keep their shape; each side becomes a
-// multiple of a visual token's, and the number of pixels one in a range (smart_resize). Thread-safe.
+// transformers' Qwen2VLImageProcessor, also of Qwen2.5-VL and Qwen3-VL: pictures keep their shape; each side
+// becomes a multiple of a visual token's, and the number of pixels one in a range (smart_resize).
+// Thread-safe.
 #pragma once
 
 #include <cstdint>

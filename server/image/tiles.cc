@@ -1,7 +1,9 @@
 #include "server/image/tiles.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 
 namespace varserve::image {
@@ -23,6 +25,25 @@ TileArrangement ClosestTiles(int width, int height, int tile_width, int tile_hei
     }
   }
   return closest;
+}
+
+TileArrangement BestTiles(int width, int height, int tile, absl::Span<const TileArrangement> arrangements) {
+  TileArrangement best;
+  int64_t most_pixels = -1;
+  int64_t least_waste = 0;
+  for (const TileArrangement& tiles : arrangements) {
+    const int64_t across = int64_t{tiles.across} * tile;
+    const int64_t down = int64_t{tiles.down} * tile;
+    const double scale = std::min(static_cast<double>(across) / width, static_cast<double>(down) / height);
+    const int64_t resized = static_cast<int64_t>(width * scale) * static_cast<int64_t>(height * scale);
+    const int64_t pixels = std::min(resized, int64_t{width} * height);
+    const int64_t waste = across * down - pixels;
+    if (pixels < most_pixels || (pixels == most_pixels && waste >= least_waste)) continue;
+    best = tiles;
+    most_pixels = pixels;
+    least_waste = waste;
+  }
+  return best;
 }
 
 void AppendTiles(const RgbImage& picture, const TileArrangement& tiles, std::vector<uint8_t>& rgb) {

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/types/span.h"
+#include "server/image/image_resize.h"
 #include "server/image/rgb_image.h"
 
 namespace varserve::image {
@@ -13,6 +15,7 @@ struct TileArrangement {
   int across = 1;
 
   int count() const { return down * across; }
+  bool operator==(const TileArrangement&) const = default;
 };
 
 // Of all arrangements of min_tiles to max_tiles tiles, the one whose shape is closest to the picture's. Of
@@ -21,8 +24,28 @@ struct TileArrangement {
 TileArrangement ClosestTiles(int width, int height, int tile_width, int tile_height, int min_tiles,
                              int max_tiles);
 
+// Of the arrangements of tiles with `tile` pixels a side, the one in which a picture that keeps its shape has
+// the most pixels, at most its own; of equal ones the first of those that waste the least. As transformers'
+// select_best_resolution. There is at least one.
+TileArrangement BestTiles(int width, int height, int tile, absl::Span<const TileArrangement> arrangements);
+
 // Appends the tiles of a picture to `rgb`, row by row, one below the other. The arrangement divides the
 // picture's sides.
 void AppendTiles(const RgbImage& picture, const TileArrangement& tiles, std::vector<uint8_t>& rgb);
+
+// Passes a picture on to its tiles and to its thumbnail.
+class TilesAndThumbnail final : public RowSink {
+ public:
+  TilesAndThumbnail(ImageResizer& tiles, ImageResizer& thumbnail) : tiles_(tiles), thumbnail_(thumbnail) {}
+
+  void AddRow(const uint8_t* rgb) override {
+    tiles_.AddRow(rgb);
+    thumbnail_.AddRow(rgb);
+  }
+
+ private:
+  ImageResizer& tiles_;
+  ImageResizer& thumbnail_;
+};
 
 }  // namespace varserve::image

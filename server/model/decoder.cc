@@ -113,6 +113,13 @@ void Decoder::AddMlp(const Layer& layer, at::Tensor& hidden, DecoderBuffers& b) 
   ops_.LinearAdd(gated, layer.down_proj, hidden);
 }
 
+void Decoder::AddDeepstack(size_t l, const DecoderInput& input, const at::Tensor& hidden) {
+  for (const DeepstackRows& rows : input.deepstack) {
+    if (l < rows.features.size())
+      hidden.narrow(0, rows.first, rows.features[l].size(0)).add_(rows.features[l]);
+  }
+}
+
 double Decoder::MeasureSpeed(int64_t tokens) const {
   const Layer& layer = layers_.front();
   const auto zeros = [&](int64_t width) { return at::zeros({tokens, width}, dtype_); };
@@ -162,6 +169,7 @@ void Decoder::Forward(const DecoderInput& input, KvCache& cache, backend::RowEvi
     }
     ops_.LinearAdd(attended, layer.o_proj, hidden);
     AddMlp(layer, hidden, b);
+    AddDeepstack(l, input, hidden);
   }
   if (observer) return observer(config_.num_hidden_layers, hidden);
   at::Tensor normed = b.normed.narrow(0, 0, sampled);

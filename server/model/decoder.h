@@ -15,6 +15,12 @@
 
 namespace varserve::model {
 
+// Visual tokens next to each other, whose hidden states get more of their image after the first layers.
+struct DeepstackRows {
+  int64_t first = 0;                 // of the step's N
+  std::vector<at::Tensor> features;  // [n, C] each: after layer 0, 1, ..., never after the last one
+};
+
 // One step's tokens: first the R rows that attend explicitly, then the prefix chunks. N tokens, S of them
 // sampled.
 struct DecoderInput {
@@ -25,6 +31,7 @@ struct DecoderInput {
   std::unique_ptr<backend::PreparedRows> rows;
   int64_t num_rows = 0;  // R
   std::vector<backend::PrefixChunk> prefix;
+  std::vector<DeepstackRows> deepstack;
 };
 
 // What a step computes, one layer after the other, in the activation dtype unless it says otherwise.
@@ -80,6 +87,8 @@ class Decoder {
   // Attention of all tokens at layer l, from buffers.qkv, rotated, to buffers.attended.
   void Attend(int l, const DecoderInput& input, backend::KvLayer& kv, backend::RowEvidence& evidence,
               DecoderBuffers& buffers) const;
+  // Adds what layer l gives the visual tokens. hidden: [N, C]
+  static void AddDeepstack(size_t l, const DecoderInput& input, const at::Tensor& hidden);
   // hidden += the layer's MLP of hidden. hidden: [n, C], n at most N
   void AddMlp(const Layer& layer, at::Tensor& hidden, DecoderBuffers& buffers) const;
 

@@ -21,6 +21,9 @@ double Required(JsonFields& fields, const char* key, double low, double high) {
   return fields.Number(key, low, low, high);
 }
 
+// How a decoder's dimensions turn by the three axes of M-RoPE, if it has that.
+enum class Mrope : uint8_t { kNone, kInSections, kInterleaved };
+
 // What a decoder of this model_type has where config.json says nothing.
 struct Defaults {
   absl::string_view model_type;
@@ -37,20 +40,24 @@ struct Defaults {
   int sliding_window;  // 0: none
   bool qkv_bias;
   bool qk_norm;
-  bool mrope;
+  Mrope mrope;
 };
 constexpr Defaults kDecoders[] = {
-    {"llama", 4096, 11008, 32, 32, 0, 0, 32000, 2048, 1e-6, 1e4, 0, false, false, false},
-    {"mistral", 4096, 14336, 32, 32, 8, 0, 32000, 131072, 1e-6, 1e4, 4096, false, false, false},
-    {"qwen2", 4096, 22016, 32, 32, 32, 0, 151936, 32768, 1e-6, 1e4, 0, true, false, false},
-    {"qwen3", 4096, 22016, 32, 32, 32, 128, 151936, 32768, 1e-6, 1e4, 0, false, true, false},
-    {"qwen2_vl_text", 8192, 29568, 80, 64, 8, 0, 152064, 32768, 1e-5, 1e6, 0, true, false, true},
-    {"qwen2_5_vl_text", 8192, 29568, 80, 64, 8, 0, 152064, 32768, 1e-5, 1e6, 0, true, false, true},
+    {"llama", 4096, 11008, 32, 32, 0, 0, 32000, 2048, 1e-6, 1e4, 0, false, false, Mrope::kNone},
+    {"mistral", 4096, 14336, 32, 32, 8, 0, 32000, 131072, 1e-6, 1e4, 4096, false, false, Mrope::kNone},
+    {"qwen2", 4096, 22016, 32, 32, 32, 0, 151936, 32768, 1e-6, 1e4, 0, true, false, Mrope::kNone},
+    {"qwen3", 4096, 22016, 32, 32, 32, 128, 151936, 32768, 1e-6, 1e4, 0, false, true, Mrope::kNone},
+    {"qwen2_vl_text", 8192, 29568, 80, 64, 8, 0, 152064, 32768, 1e-5, 1e6, 0, true, false,
+     Mrope::kInSections},
+    {"qwen2_5_vl_text", 8192, 29568, 80, 64, 8, 0, 152064, 32768, 1e-5, 1e6, 0, true, false,
+     Mrope::kInSections},
+    {"qwen3_vl_text", 4096, 22016, 32, 32, 32, 128, 151936, 128000, 1e-6, 5e5, 0, false, true,
+     Mrope::kInterleaved},
 };
 
-std::vector<int> ReadMropeSection(JsonFields& rope, int head_dim) {
+std::vector<int> ReadMropeSection(JsonFields& rope, const std::vector<int64_t>& fallback, int head_dim) {
   constexpr char kKey[] = "mrope_section";
-  const std::vector<int64_t> section = rope.Ints(kKey, {16, 24, 24});
+  const std::vector<int64_t> section = rope.Ints(kKey, fallback);
   const bool sizes = std::all_of(section.begin(), section.end(),
                                  [](int64_t pairs) { return pairs >= 0 && pairs <= kMostOfAnything; });
   if (section.size() != 3 || !sizes ||
@@ -71,9 +78,16 @@ RopeConfig ReadRope(JsonFields& text, const Defaults& defaults, const DecoderCon
   RopeConfig c;
   c.theta = rope.Number("rope_theta", text.Number("rope_theta", defaults.rope_theta, 1.0, 1e12), 1.0, 1e12);
   const char* const type_key = rope.Has("rope_type") ? "rope_type" : "type";
-  if (defaults.mrope) {
+  if (defaults.mrope == Mrope::kInSections) {
     rope.Choice(type_key, "mrope", {"mrope", "default"});
-    c.mrope_section = ReadMropeSection(rope, decoder.head_dim);
+    c.mrope_section = ReadMropeSection(rope, {16, 24, 24}, decoder.head_dim);
+    return c;
+  }
+  if (defaults.mrope == Mrope::kInterleaved) {
+    rope.Choice(type_key, "default", {"default"});
+    rope.Neutral("mrope_interleaved", true);
+    c.mrope_interleaved = true;
+    c.mrope_section = ReadMropeSection(rope, {24, 20, 20}, decoder.head_dim);
     return c;
   }
   const std::string type = rope.Choice(type_key, "default", {"default", "dynamic", "linear", "llama3"});

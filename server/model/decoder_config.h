@@ -1,5 +1,5 @@
 // The decoder's part of config.json. Fields and defaults are those of LlamaConfig, MistralConfig,
-// Qwen2Config, Qwen3Config, Qwen2VLTextConfig and Qwen2_5_VLTextConfig. Plain data.
+// Qwen2Config, Qwen3Config, Qwen2VLTextConfig, Qwen2_5_VLTextConfig and Qwen3VLTextConfig. Plain data.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +22,9 @@ struct RopeConfig {
   // M-RoPE: how many pairs of a head's dimensions turn by a token's position in time, height and width, in
   // this order. Empty: all turn by the position in the sequence.
   std::vector<int> mrope_section;
+  // The pairs of the three axes alternate, T H W T H W ..., while height and width have any left; all others
+  // turn by the time. Otherwise each axis' pairs follow each other.
+  bool mrope_interleaved = false;
 
   // Numbers that a token's position has.
   int num_axes() const { return mrope_section.empty() ? 1 : static_cast<int>(mrope_section.size()); }
@@ -45,8 +48,8 @@ struct DecoderConfig {
 };
 
 // `config` is all of config.json, `text` the decoder's part: text_config, or the same object where the file
-// has no parts. `type` is the decoder's model_type: llama, mistral, qwen2, qwen3, qwen2_vl_text or
-// qwen2_5_vl_text. Both record errors.
+// has no parts. `type` is the decoder's model_type: llama, mistral, qwen2, qwen3, qwen2_vl_text,
+// qwen2_5_vl_text or qwen3_vl_text. Both record errors.
 DecoderConfig ReadDecoderConfig(JsonFields& config, JsonFields& text, absl::string_view type);
 
 }  // namespace varserve::model

@@ -62,7 +62,7 @@ void DeviceStep::Embed() { model_.decoder().Embed(input_.token_ids, buffers_.hid
 
 void DeviceStep::Place(const ImageFeatures& features, const engine::StepPlan& plan, const StepInput& input) {
   for (size_t i = 0; i < plan.steps.size(); ++i)
-    features.Place(plan.steps[i], input.places[i].first, buffers_.hidden);
+    features.Place(plan.steps[i], input.places[i].first, buffers_.hidden, input_.deepstack);
 }
 
 void DeviceStep::Forward(const Decoder::LayerObserver& observer) {

@@ -23,7 +23,7 @@ class DeviceStep {
 
   // The embeddings of the step's tokens.
   void Embed();
-  // Writes the step's visual tokens over the embeddings of their placeholders.
+  // Writes the step's visual tokens over the embeddings of their placeholders. Once, before Forward.
   void Place(const ImageFeatures& features, const engine::StepPlan& plan, const StepInput& input);
   // From the embeddings to all outputs but whole_logits.
   void Forward(const Decoder::LayerObserver& observer = nullptr);

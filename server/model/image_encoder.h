@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <vector>
 
 #include "server/backend/layer_ops.h"
 #include "server/base/prompt.h"
@@ -14,12 +15,19 @@
 
 namespace varserve::model {
 
+// What the decoder takes of an image: of the T tokens of its layout, newlines among them, in the activation
+// dtype.
+struct EncodedImage {
+  at::Tensor embeddings;  // [T, C]
+  // DeepStack: [T, C] each, added to their hidden states after the decoder's layer 0, 1, ...
+  std::vector<at::Tensor> deepstack;
+};
+
 class ImageEncoder {
  public:
   virtual ~ImageEncoder() = default;
 
-  // The visual tokens of an image's layout. => [P, C] in the activation dtype
-  virtual at::Tensor Encode(const ProcessedImage& image) const = 0;
+  virtual EncodedImage Encode(const ProcessedImage& image) const = 0;
   // Bytes that Encode takes at its peak, for the largest image.
   virtual int64_t workspace_bytes() const = 0;
 };

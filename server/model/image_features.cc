@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "server/base/visual_tokens.h"
+#include <algorithm>
 
 namespace varserve::model {
 
@@ -14,13 +14,22 @@ void ImageFeatures::Encode(const VisionLanguageModel& model, const engine::StepP
   }
 }
 
-void ImageFeatures::Place(const engine::SequenceStep& step, int64_t first, at::Tensor& embeddings) const {
+void ImageFeatures::Place(const engine::SequenceStep& step, int64_t first, at::Tensor& embeddings,
+                          std::vector<DeepstackRows>& deepstack) const {
   const std::vector<ImageSpan>& spans = step.request->prompt->spans;
   for (size_t i = 0; i < spans.size(); ++i) {
-    ForVisualRuns(spans[i], step.begin, step.end, [&](int position, int count, int index) {
-      const at::Tensor& features = features_.at(step.sequence).at(static_cast<int>(i));  // [P, C]
-      embeddings.narrow(0, first + position - step.begin, count).copy_(features.narrow(0, index, count));
-    });
+    const int begin = std::max(spans[i].begin, step.begin);
+    const int end = std::min(spans[i].end, step.end);
+    if (begin >= end) continue;
+    const EncodedImage& image = features_.at(step.sequence).at(static_cast<int>(i));
+    const int64_t row = first + begin - step.begin;
+    const auto rows_of = [&](const at::Tensor& tokens) {  // [T, C]
+      return tokens.narrow(0, begin - spans[i].begin, end - begin);
+    };
+    embeddings.narrow(0, row, end - begin).copy_(rows_of(image.embeddings));
+    if (image.deepstack.empty()) continue;
+    DeepstackRows& rows = deepstack.emplace_back(DeepstackRows{.first = row, .features = {}});
+    for (const at::Tensor& features : image.deepstack) rows.features.push_back(rows_of(features));
   }
 }
 

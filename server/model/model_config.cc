@@ -1,6 +1,7 @@
 #include "server/model/model_config.h"
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/json_fields.h"
 #include "server/base/model_files.h"
@@ -31,7 +32,13 @@ absl::StatusOr<ModelConfig> ModelConfig::Parse(const json& config, const json* g
   const std::string type = fields.String("model_type", "");
   c.family = FindFamily(type);
   if (c.family == nullptr) {
-    fields.Fail("model_type", absl::StrCat("is \"", type, "\"; this server loads only ", KnownFamilies()));
+    const absl::string_view reason =
+        absl::EndsWith(type, "_moe") ? ", a mixture of experts, which is not supported" : "";
+    const absl::string_view advice =
+        type == "internvl_chat" ? "; ./dev convert (tools/convert_internvl) makes an InternVL model of it"
+                                : "";
+    fields.Fail("model_type", absl::StrCat("is \"", type, "\"", reason, "; this server loads only ",
+                                           KnownFamilies(), advice));
     return fields.status();
   }
   c.family->read_config(fields, c);

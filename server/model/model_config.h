@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "nlohmann/json_fwd.hpp"
+#include "server/image/grid_pinpoints.h"
 #include "server/model/decoder_config.h"
 #include "server/model/families/family.h"
 #include "server/model/quantization_config.h"
@@ -24,6 +25,10 @@ struct ModelConfig {
   bool drop_class_token = true;  // vision_feature_select_strategy "default"
   bool projector_bias = true;
   bool projector_norm = false;  // a layer norm of the projector's input
+  // LLaVA-NeXT, LLaVA-OneVision: features of tiles are joined, with a weight after each of their rows.
+  bool image_newline = false;
+  std::vector<image::GridPinpoint> image_grid_pinpoints;
+  int anyres_max = 0;  // N of vision_aspect_ratio anyres_max_N; LLaVA-OneVision only
   int32_t image_token_id = 0;
   std::string dtype;  // float32, float16, bfloat16; empty: that of the weights
   std::vector<int32_t> eos_token_ids;

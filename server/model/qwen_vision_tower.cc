@@ -6,11 +6,43 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/model/activation.h"
 
 namespace varserve::model {
+
+// What the weights are called that each version names in its own way.
+struct QwenVisionNames {
+  const char* gate = nullptr;  // null: the MLP is not gated
+  const char* in;
+  const char* down;
+  const char* merger_norm;
+  const char* merger_in;
+  const char* merger_out;
+};
+
 namespace {
 
 constexpr char kRoot[] = "vision_tower.";
+
+constexpr QwenVisionNames kQwen2VlNames = {
+    .in = "mlp.fc1", .down = "mlp.fc2", .merger_norm = "ln_q", .merger_in = "mlp.0", .merger_out = "mlp.2"};
+constexpr QwenVisionNames kQwen2_5VlNames = {.gate = "mlp.gate_proj",
+                                             .in = "mlp.up_proj",
+                                             .down = "mlp.down_proj",
+                                             .merger_norm = "ln_q",
+                                             .merger_in = "mlp.0",
+                                             .merger_out = "mlp.2"};
+constexpr QwenVisionNames kQwen3VlNames = {.in = "mlp.linear_fc1",
+                                           .down = "mlp.linear_fc2",
+                                           .merger_norm = "norm",
+                                           .merger_in = "linear_fc1",
+                                           .merger_out = "linear_fc2"};
+
+const QwenVisionNames& NamesOf(VisionConfig::Kind kind) {
+  return kind == VisionConfig::Kind::kQwen2Vl     ? kQwen2VlNames
+         : kind == VisionConfig::Kind::kQwen2_5Vl ? kQwen2_5VlNames
+                                                  : kQwen3VlNames;
+}
 
 // x * cos + rotate_half(x) * sin, in float32. x: [N, H, D]
 at::Tensor Rotated(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
@@ -33,38 +65,66 @@ QwenVisionTower::QwenVisionTower(const ModelConfig& config, const image::ImageSh
       layers_(config.vision.num_hidden_layers) {
   const int64_t width = config_.hidden_size;
   const int64_t patch = config_.patch_size;
-  const int64_t merged = int64_t{config_.merge_size} * config_.merge_size * width;
   const std::string root = kRoot;
+  const QwenVisionNames& names = NamesOf(config_.kind);
   const at::Tensor patches =
       weights.Load(root + "patch_embed.proj.weight", {width, 3, config_.temporal_patch_size, patch, patch});
-  for (int i = 0; i < config_.num_hidden_layers; ++i) LoadLayer(i, weights);
-  merger_norm_.weight = weights.LoadFloat(root + "merger.ln_q.weight", {width});
-  if (!is_2_5_) merger_norm_.bias = weights.LoadFloat(root + "merger.ln_q.bias", {width});
-  merger_in_ = weights.LoadUnquantized({root + "merger.mlp.0"}, merged, merged);
-  merger_out_ = weights.LoadUnquantized({root + "merger.mlp.2"}, decoder_width_, merged);
-  if (patches.defined()) patch_embedding_ = ops.Prepare(patches.flatten(1));
+  at::Tensor bias;
+  if (config_.kind == VisionConfig::Kind::kQwen3Vl) {
+    bias = weights.LoadFloat(root + "patch_embed.proj.bias", {width});
+    LoadPositions(weights);
+  }
+  for (int i = 0; i < config_.num_hidden_layers; ++i) LoadLayer(i, names, weights);
+  for (size_t i = 0; i < config_.deepstack_layers.size(); ++i) {
+    layers_[config_.deepstack_layers[i]].deepstack =
+        LoadMerger(absl::StrCat("deepstack_merger_list.", i, "."), /*norm_of_tokens=*/true, names, weights);
+  }
+  merger_ = LoadMerger("merger.", /*norm_of_tokens=*/false, names, weights);
+  if (patches.defined()) patch_embedding_ = ops.Prepare(patches.flatten(1), bias);
 }
 
-void QwenVisionTower::LoadLayer(int i, WeightLoader& weights) {
+void QwenVisionTower::LoadPositions(WeightLoader& weights) {
+  const int64_t side = config_.position_side;
+  const int64_t width = config_.hidden_size;
+  const at::Tensor positions =
+      weights.LoadFloat(absl::StrCat(kRoot, "pos_embed.weight"), {side * side, width});
+  if (!positions.defined()) return;
+  positions_ = positions.view({1, side, side, width}).permute({0, 3, 1, 2}).contiguous();
+}
+
+QwenVisionTower::Norm QwenVisionTower::LoadNorm(const std::string& name, int64_t width,
+                                                WeightLoader& weights) const {
+  Norm norm{.weight = weights.LoadFloat(name + ".weight", {width}), .bias = {}};
+  if (!is_2_5_) norm.bias = weights.LoadFloat(name + ".bias", {width});
+  return norm;
+}
+
+void QwenVisionTower::LoadLayer(int i, const QwenVisionNames& names, WeightLoader& weights) {
   const int64_t width = config_.hidden_size;
   const int64_t inner = config_.intermediate_size;
   const std::string at = absl::StrCat(kRoot, "blocks.", i, ".");
   Layer& layer = layers_[i];
-  layer.norm1.weight = weights.LoadFloat(at + "norm1.weight", {width});
-  layer.norm2.weight = weights.LoadFloat(at + "norm2.weight", {width});
+  layer.norm1 = LoadNorm(at + "norm1", width, weights);
+  layer.norm2 = LoadNorm(at + "norm2", width, weights);
   layer.qkv = weights.LoadUnquantized({at + "attn.qkv"}, 3 * width, width);
   layer.out = weights.LoadUnquantized({at + "attn.proj"}, width, width);
-  if (is_2_5_) {
-    layer.in = weights.LoadUnquantized({at + "mlp.gate_proj", at + "mlp.up_proj"}, inner, width);
-    layer.down = weights.LoadUnquantized({at + "mlp.down_proj"}, width, inner);
-    const std::vector<int>& full = config_.full_attention_layers;
-    layer.full = std::find(full.begin(), full.end(), i) != full.end();
-  } else {
-    layer.norm1.bias = weights.LoadFloat(at + "norm1.bias", {width});
-    layer.norm2.bias = weights.LoadFloat(at + "norm2.bias", {width});
-    layer.in = weights.LoadUnquantized({at + "mlp.fc1"}, inner, width);
-    layer.down = weights.LoadUnquantized({at + "mlp.fc2"}, width, inner);
-  }
+  std::vector<std::string> in = {at + names.in};
+  if (names.gate != nullptr) in.insert(in.begin(), at + names.gate);
+  layer.in = weights.LoadUnquantized(in, inner, width);
+  layer.down = weights.LoadUnquantized({at + names.down}, width, inner);
+  const std::vector<int>& full = config_.full_attention_layers;
+  layer.full = !is_2_5_ || std::find(full.begin(), full.end(), i) != full.end();
+}
+
+QwenVisionTower::Merger QwenVisionTower::LoadMerger(const std::string& name, bool norm_of_tokens,
+                                                    const QwenVisionNames& names,
+                                                    WeightLoader& weights) const {
+  const int64_t width = config_.hidden_size;
+  const int64_t merged = int64_t{config_.merge_size} * config_.merge_size * width;
+  const std::string at = kRoot + name;
+  return {.norm = LoadNorm(at + names.merger_norm, norm_of_tokens ? merged : width, weights),
+          .in = weights.LoadUnquantized({at + names.merger_in}, merged, merged),
+          .out = weights.LoadUnquantized({at + names.merger_out}, decoder_width_, merged)};
 }
 
 QwenVisionTower::Grid QwenVisionTower::GridOf(int rows, int cols) const {
@@ -92,24 +152,32 @@ QwenVisionTower::Grid QwenVisionTower::GridOf(int rows, int cols) const {
   return grid;
 }
 
-at::Tensor QwenVisionTower::Embed(const ProcessedImage& image, const Grid& grid) const {
-  const at::Device device = patch_embedding_.weight.device();
-  const int64_t patch = config_.patch_size;
+at::Tensor QwenVisionTower::Patches(const at::Tensor& picture, int64_t patch, const Grid& grid) const {
   const int64_t merge = config_.merge_size;
-  const int64_t rows = grid.rows;
-  const int64_t cols = grid.cols;
+  const int64_t channels = picture.size(0);
+  return picture.reshape({channels, grid.rows, merge, patch, grid.cols, merge, patch})
+      .permute({1, 4, 2, 5, 0, 3, 6})  // [rows, cols, M, M, channels, patch, patch]
+      .reshape({int64_t{grid.rows} * grid.cols, -1})
+      .index_select(0, grid.order)
+      .view({-1, channels, patch, patch});
+}
+
+at::Tensor QwenVisionTower::Embed(const ProcessedImage& image, const Grid& grid) const {
   std::vector<float> values = image.Pixels();
-  const at::Tensor pixels = at::from_blob(values.data(), {3, image.height, image.width}).to(device);
+  const at::Tensor pixels =
+      at::from_blob(values.data(), {3, image.height, image.width}).to(patch_embedding_.weight.device());
   const at::Tensor patches =
-      pixels.view({3, rows, merge, patch, cols, merge, patch})
-          .permute({1, 4, 2, 5, 0, 3, 6})  // [rows, cols, M, M, 3, patch, patch]
-          .reshape({rows * cols, -1})
-          .index_select(0, grid.order)
-          .view({rows * cols * merge * merge, 3, 1, patch, patch})
+      Patches(pixels, config_.patch_size, grid)
+          .unsqueeze(2)
           .to(dtype_)
           .expand({-1, -1, config_.temporal_patch_size, -1, -1})  // a frame of a picture
-          .reshape({rows * cols * merge * merge, -1});
-  return ops_.Linear(patches, patch_embedding_);
+          .flatten(1);
+  const at::Tensor x = ops_.Linear(patches, patch_embedding_);
+  if (!positions_.defined()) return x;
+  const int64_t merge = config_.merge_size;
+  const at::Tensor positions =
+      at::upsample_bilinear2d(positions_, {grid.rows * merge, grid.cols * merge}, /*align_corners=*/true);
+  return x + Patches(positions.squeeze(0), /*patch=*/1, grid).flatten(1).to(dtype_);
 }
 
 at::Tensor QwenVisionTower::Normed(const Norm& norm, const at::Tensor& x) const {
@@ -150,39 +218,46 @@ at::Tensor QwenVisionTower::Mlp(const Layer& layer, const at::Tensor& x) const {
     ops_.SiluMul(inner, gated);
     inner = gated;
   } else {
-    inner = config_.quick_gelu ? inner * at::sigmoid(1.702 * inner) : at::gelu(inner);
+    inner = Activated(config_.hidden_act, inner);
   }
   return ops_.Linear(inner, layer.down);
 }
 
-at::Tensor QwenVisionTower::Merge(const Grid& grid, const at::Tensor& x) const {
-  const at::Tensor merged = Normed(merger_norm_, x).view({grid.order.numel(), -1});  // [P, M M Cv]
-  const at::Tensor visual = ops_.Linear(at::gelu(ops_.Linear(merged, merger_in_)), merger_out_);
+at::Tensor QwenVisionTower::Merge(const Merger& merger, const Grid& grid, const at::Tensor& x) const {
+  const at::Tensor normed = Normed(merger.norm, x.view({-1, merger.norm.weight.size(0)}));
+  const at::Tensor merged = normed.view({grid.order.numel(), -1});  // [P, M M Cv]
+  const at::Tensor visual = ops_.Linear(at::gelu(ops_.Linear(merged, merger.in)), merger.out);
   at::Tensor in_place = at::empty_like(visual);
   return in_place.index_copy_(0, grid.order, visual);
 }
 
-at::Tensor QwenVisionTower::Encode(const ProcessedImage& image) const {
+EncodedImage QwenVisionTower::Encode(const ProcessedImage& image) const {
   const int token_size = config_.patch_size * config_.merge_size;
   const Grid grid = GridOf(image.height / token_size, image.width / token_size);
+  EncodedImage encoded;
   at::Tensor x = Embed(image, grid);
   for (const Layer& layer : layers_) {
     x = x + Attend(layer, grid, x);
     x = x + Mlp(layer, x);
+    if (layer.deepstack.has_value()) encoded.deepstack.push_back(Merge(*layer.deepstack, grid, x));
   }
-  return Merge(grid, x);
+  encoded.embeddings = Merge(merger_, grid, x);
+  return encoded;
 }
 
 int64_t QwenVisionTower::workspace_bytes() const {
   const int64_t patches = largest_tokens_ * config_.merge_size * config_.merge_size;
   const int64_t pixels = int64_t{3} * config_.patch_size * config_.patch_size;
   const int64_t width = config_.hidden_size;
-  // Attention's activations (x, its norm, q k v, rotated and as they were, the result) or the MLP's, and the
-  // patches' pixels, in every order they have.
+  // Attention's activations (x, its norm, q k v, rotated and as they were, the result) or the MLP's, or the
+  // patches' pixels and positions, in every order they have; besides, what DeepStack keeps.
   const int64_t attention = 12 * width;
   const int64_t mlp = 4 * width + (is_2_5_ ? 3 : 4) * int64_t{config_.intermediate_size};
-  const int64_t embedding = (3 + 2 * config_.temporal_patch_size) * pixels + width;
-  return static_cast<int64_t>(sizeof(float)) * patches * std::max({attention, mlp, embedding});
+  const int64_t embedding =
+      (3 + 2 * config_.temporal_patch_size) * pixels + (positions_.defined() ? 5 : 1) * width;
+  const int64_t deepstack =
+      static_cast<int64_t>(config_.deepstack_layers.size()) * largest_tokens_ * decoder_width_;
+  return static_cast<int64_t>(sizeof(float)) * (patches * std::max({attention, mlp, embedding}) + deepstack);
 }
 
 }  // namespace varserve::model

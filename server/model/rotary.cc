@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -30,32 +31,41 @@ at::Tensor InverseFrequencies(const RopeConfig& c, int head_dim) {
 
 }  // namespace
 
+std::vector<RotaryTable::Section> RotaryTable::Sections(const RopeConfig& config, int64_t pairs) {
+  if (config.mrope_section.empty()) return {{0, pairs, 1}};
+  std::vector<Section> sections;
+  if (config.mrope_interleaved) {
+    sections.push_back({0, pairs, 1});
+    for (int64_t axis = 1; axis < config.num_axes(); ++axis) {
+      sections.push_back({axis, std::min(pairs, int64_t{config.mrope_section[axis]} * config.num_axes()),
+                          config.num_axes()});
+    }
+    return sections;
+  }
+  int64_t begin = 0;
+  for (const int size : config.mrope_section) {
+    sections.push_back({begin, begin + size, 1});
+    begin += size;
+  }
+  return sections;
+}
+
 RotaryTable::RotaryTable(const RopeConfig& config, int head_dim, int max_positions, at::Device device) {
   const at::Tensor positions = at::arange(max_positions, at::kFloat).unsqueeze(1);
   const at::Tensor angles = positions * InverseFrequencies(config, head_dim).unsqueeze(0);
   cos_ = angles.cos().to(device);
   sin_ = angles.sin().to(device);
-  int64_t begin = 0;
-  for (const int size : config.mrope_section) {
-    sections_.push_back({begin, size});
-    begin += size;
-  }
-  if (sections_.empty()) sections_.push_back({0, head_dim / 2});
+  sections_ = Sections(config, head_dim / 2);
 }
 
 void RotaryTable::At(const at::Tensor& positions, backend::Rotary& out) const {
-  if (sections_.size() == 1) {
-    at::index_select_out(out.cos, cos_, 0, positions[0]);
-    at::index_select_out(out.sin, sin_, 0, positions[0]);
-    return;
-  }
   for (size_t axis = 0; axis < sections_.size(); ++axis) {
-    const auto [begin, size] = sections_[axis];
+    const auto [begin, end, step] = sections_[axis];
     const at::Tensor at = positions[static_cast<int64_t>(axis)];
-    at::Tensor cos = out.cos.narrow(1, begin, size);
-    at::Tensor sin = out.sin.narrow(1, begin, size);
-    at::index_select_out(cos, cos_.narrow(1, begin, size), 0, at);
-    at::index_select_out(sin, sin_.narrow(1, begin, size), 0, at);
+    at::Tensor cos = out.cos.slice(1, begin, end, step);
+    at::Tensor sin = out.sin.slice(1, begin, end, step);
+    at::index_select_out(cos, cos_.slice(1, begin, end, step), 0, at);
+    at::index_select_out(sin, sin_.slice(1, begin, end, step), 0, at);
   }
 }
 

@@ -17,15 +17,18 @@ class RotaryTable {
   void At(const at::Tensor& positions, backend::Rotary& out) const;
 
  private:
-  // Pairs of dimensions that turn by one axis.
+  // Pairs of dimensions that turn by one axis: every step-th from begin on.
   struct Section {
     int64_t begin;
-    int64_t size;
+    int64_t end;
+    int64_t step;
   };
+
+  static std::vector<Section> Sections(const RopeConfig& config, int64_t pairs);
 
   at::Tensor cos_;  // [max_positions, D / 2] float32
   at::Tensor sin_;
-  std::vector<Section> sections_;  // one for each axis
+  std::vector<Section> sections_;  // one for each axis; a later one takes pairs from an earlier one
 };
 
 }  // namespace varserve::model

@@ -46,10 +46,17 @@ const std::vector<PublishedDecoder>& PublishedDecoders() {
   static const std::string paper = "paper (arXiv 2503.03321) and its authors' code";
   // It gives sink dimensions only; tau is the paper's.
   static const std::string look_twice = "sink dimensions: \"Look Twice\"; tau: arXiv 2503.03321";
+  static const std::string qwen2_7b =
+      "those of Qwen2-VL-7B, whose decoder was made of this one (arXiv 2503.03321)";
+  static const std::string massive =
+      "sink dimensions: \"Massive Activations\" (arXiv 2402.17762); tau: arXiv 2503.03321";
   static const std::vector<PublishedDecoder> decoders = {
       {"llama", 4096, 32, 32, 32, 11008, 32000, {{1415, 2533}, 20.0F, paper, "Llama-2-7B / Vicuna-7B"}},
       {"llama", 5120, 40, 40, 40, 13824, 32000, {{2100, 4743}, 20.0F, paper, "Llama-2-13B / Vicuna-13B"}},
+      {"mistral", 4096, 32, 32, 8, 14336, 32000, {{2070}, 20.0F, massive, "Mistral-7B"}},
       {"llama", 576, 30, 9, 3, 1536, 49152, {{507}, 22.0F, "measured for this project", "SmolLM2-135M"}},
+      {"qwen2", 3584, 28, 28, 4, 18944, 151936, {{458, 2570}, 20.0F, qwen2_7b, "Qwen2-7B"}},
+      {"llama", 4096, 32, 32, 8, 14336, 92544, {{3584}, 20.0F, paper, "InternVL2-8B"}},
       {"qwen2_vl_text", 3584, 28, 28, 4, 18944, 152064, {{458, 2570}, 20.0F, paper, "Qwen2-VL-7B"}},
       {"qwen2_vl_text", 1536, 28, 12, 2, 8960, 151936, {{534, 940, 1073}, 20.0F, look_twice, "Qwen2-VL-2B"}},
       {"qwen2_5_vl_text", 3584, 28, 28, 4, 18944, 152064, {{458, 2570}, 20.0F, look_twice, "Qwen2.5-VL-7B"}},
@@ -61,6 +68,16 @@ const std::vector<PublishedDecoder>& PublishedDecoders() {
        11008,
        151936,
        {{318, 1819, 1874}, 20.0F, look_twice, "Qwen2.5-VL-3B"}},
+      {"qwen3_vl_text", 4096, 36, 32, 8, 12288, 151936, {{1838}, 20.0F, look_twice, "Qwen3-VL-8B"}},
+      {"qwen3_vl_text", 2560, 36, 32, 8, 9728, 151936, {{0}, 20.0F, look_twice, "Qwen3-VL-4B"}},
+      {"qwen3_vl_text",
+       2048,
+       28,
+       16,
+       8,
+       6144,
+       151936,
+       {{1401, 1793, 1999}, 20.0F, look_twice, "Qwen3-VL-2B"}},
       {"qwen3", 4096, 36, 32, 8, 12288, 151936, {{233, 2276}, 20.0F, look_twice, "InternVL3.5-8B"}},
       {"qwen3", 2560, 36, 32, 8, 9728, 151936, {{0, 4, 396}, 20.0F, look_twice, "InternVL3.5-4B"}},
       {"qwen3", 1024, 28, 16, 8, 3072, 151936, {{13, 35}, 20.0F, look_twice, "InternVL3.5-1B"}},

@@ -1,6 +1,8 @@
 #include "server/model/vision_config.h"
 
 #include <algorithm>
+#include <cmath>
+#include <iterator>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -9,8 +11,8 @@
 namespace varserve::model {
 namespace {
 
-// What a CLIP tower has where config.json says nothing. A vision_config has the defaults of CLIPVisionConfig;
-// where there is none, LlavaConfig takes CLIP ViT-L/14 at 336 pixels.
+// What a tower has where config.json says nothing. A vision_config has the defaults of its class; where there
+// is none, LlavaConfig takes CLIP ViT-L/14 at 336 pixels, LlavaOnevisionConfig SigLIP-so400m at 384.
 const VisionConfig kClip = {.kind = VisionConfig::Kind::kClip,
                             .hidden_size = 768,
                             .intermediate_size = 3072,
@@ -19,7 +21,7 @@ const VisionConfig kClip = {.kind = VisionConfig::Kind::kClip,
                             .image_size = 224,
                             .patch_size = 32,
                             .layer_norm_eps = 1e-5,
-                            .quick_gelu = true};
+                            .hidden_act = Activation::kQuickGelu};
 const VisionConfig kLlava = {.kind = VisionConfig::Kind::kClip,
                              .hidden_size = 1024,
                              .intermediate_size = 4096,
@@ -28,15 +30,32 @@ const VisionConfig kLlava = {.kind = VisionConfig::Kind::kClip,
                              .image_size = 336,
                              .patch_size = 14,
                              .layer_norm_eps = 1e-5,
-                             .quick_gelu = true};
+                             .hidden_act = Activation::kQuickGelu};
+const VisionConfig kSiglip = {.kind = VisionConfig::Kind::kSiglip,
+                              .hidden_size = 768,
+                              .intermediate_size = 3072,
+                              .num_hidden_layers = 12,
+                              .num_attention_heads = 12,
+                              .image_size = 224,
+                              .patch_size = 16,
+                              .layer_norm_eps = 1e-6,
+                              .hidden_act = Activation::kGeluTanh};
+const VisionConfig kOnevision = {.kind = VisionConfig::Kind::kSiglip,
+                                 .hidden_size = 1152,
+                                 .intermediate_size = 4304,
+                                 .num_hidden_layers = 26,
+                                 .num_attention_heads = 16,
+                                 .image_size = 384,
+                                 .patch_size = 14,
+                                 .layer_norm_eps = 1e-6,
+                                 .hidden_act = Activation::kGeluTanh};
 const VisionConfig kDinov2 = {.kind = VisionConfig::Kind::kDinov2,
                               .hidden_size = 768,
                               .num_hidden_layers = 12,
                               .num_attention_heads = 12,
                               .image_size = 224,
                               .patch_size = 14,
-                              .layer_norm_eps = 1e-6,
-                              .quick_gelu = false};
+                              .layer_norm_eps = 1e-6};
 const VisionConfig kInternVit = {.kind = VisionConfig::Kind::kInternVit,
                                  .hidden_size = 1024,
                                  .intermediate_size = 4096,
@@ -49,7 +68,7 @@ const VisionConfig kInternVit = {.kind = VisionConfig::Kind::kInternVit,
 constexpr int kMaxMlpRatio = 64;
 constexpr int64_t kMostPatchPixels = 1 << 10;
 
-// The merger's and Qwen2-VL's norms, which no field describes.
+// The norms of Qwen's towers and mergers, which no field describes.
 constexpr double kQwenNormEps = 1e-6;
 
 // One number, or two equal ones: height and width.
@@ -61,6 +80,13 @@ int ReadSide(JsonFields& fields, const char* key, int fallback) {
     return fallback;
   }
   return static_cast<int>(sides[0]);
+}
+
+Activation ReadActivation(JsonFields& fields, Activation fallback) {
+  static constexpr const char* kNames[] = {"gelu", "gelu_pytorch_tanh", "quick_gelu"};  // by Activation
+  const std::string name =
+      fields.Choice("hidden_act", kNames[static_cast<size_t>(fallback)], {kNames[0], kNames[1], kNames[2]});
+  return static_cast<Activation>(std::find(std::begin(kNames), std::end(kNames) - 1, name) - kNames);
 }
 
 void ReadWindows(JsonFields& fields, VisionConfig& c) {
@@ -76,12 +102,61 @@ void ReadWindows(JsonFields& fields, VisionConfig& c) {
   }
 }
 
+// A square of embeddings, row by row.
+void ReadPositions(JsonFields& fields, VisionConfig& c) {
+  constexpr char kKey[] = "num_position_embeddings";
+  const int64_t positions = fields.Int(kKey, 48 * 48, 1, kMostOfAnything);
+  c.position_side = static_cast<int>(std::lround(std::sqrt(static_cast<double>(positions))));
+  if (int64_t{c.position_side} * c.position_side != positions) fields.FailWithValue(kKey, "not a square");
+}
+
+void ReadDeepstack(JsonFields& fields, int decoder_layers, VisionConfig& c) {
+  constexpr char kKey[] = "deepstack_visual_indexes";
+  int64_t least = 0;
+  for (const int64_t layer : fields.Ints(kKey, {8, 16, 24})) {
+    if (layer < least || layer >= c.num_hidden_layers) {
+      fields.FailWithValue(
+          kKey, absl::StrCat("not increasing indices of the tower's ", c.num_hidden_layers, " layers"));
+      return;
+    }
+    c.deepstack_layers.push_back(static_cast<int>(layer));
+    least = layer + 1;
+  }
+  if (static_cast<int64_t>(c.deepstack_layers.size()) >= decoder_layers) {
+    fields.FailWithValue(kKey, absl::StrCat("not fewer than the decoder's layers, ", decoder_layers));
+  }
+}
+
+// What a vision_config of Qwen's has where it says nothing, and what its widths are called.
+struct QwenDefaults {
+  const char* width_key;  // the tower's
+  const char* out_key;    // the visual tokens'
+  int width;
+  int intermediate_size;  // 0: by mlp_ratio
+  int depth;
+  int patch_size;
+  Activation hidden_act;
+};
+
+const QwenDefaults& DefaultsOf(VisionConfig::Kind kind) {
+  static constexpr QwenDefaults kQwen2Vl = {"embed_dim", "hidden_size",         1280, 0, 32,
+                                            14,          Activation::kQuickGelu};
+  static constexpr QwenDefaults kQwen2_5Vl = {"hidden_size", "out_hidden_size", 3584, 3420, 32, 14, {}};
+  static constexpr QwenDefaults kQwen3Vl = {"hidden_size",        "out_hidden_size", 1152, 4304, 27, 16,
+                                            Activation::kGeluTanh};
+  return kind == VisionConfig::Kind::kQwen2Vl     ? kQwen2Vl
+         : kind == VisionConfig::Kind::kQwen2_5Vl ? kQwen2_5Vl
+                                                  : kQwen3Vl;
+}
+
 }  // namespace
 
 const char* VisionConfig::name() const {
   switch (kind) {
     case Kind::kClip:
       return "clip";
+    case Kind::kSiglip:
+      return "siglip";
     case Kind::kDinov2:
       return "dinov2";
     case Kind::kInternVit:
@@ -90,35 +165,41 @@ const char* VisionConfig::name() const {
       return "qwen2_vl";
     case Kind::kQwen2_5Vl:
       return "qwen2_5_vl";
+    case Kind::kQwen3Vl:
+      return "qwen3_vl";
   }
   return "";
 }
 
-VisionConfig ReadQwenVisionConfig(JsonFields& config, VisionConfig::Kind kind, int width) {
+VisionConfig ReadQwenVisionConfig(JsonFields& config, VisionConfig::Kind kind, const DecoderConfig& decoder) {
   JsonFields fields = config.Object("vision_config");
-  const bool windows = kind == VisionConfig::Kind::kQwen2_5Vl;
+  const QwenDefaults& defaults = DefaultsOf(kind);
   VisionConfig c;
   c.kind = kind;
-  // In Qwen2-VL, hidden_size is the visual tokens' width, and the tower's is embed_dim.
-  const char* const width_key = windows ? "hidden_size" : "embed_dim";
-  const char* const out_key = windows ? "out_hidden_size" : "hidden_size";
-  c.hidden_size = Dimension(fields, width_key, windows ? 3584 : 1280);
-  if (const int out = Dimension(fields, out_key, 3584); out != width) {
-    fields.Fail(out_key, absl::StrCat("is ", out, ", but the decoder's hidden_size is ", width));
+  c.hidden_size = Dimension(fields, defaults.width_key, defaults.width);
+  if (const int out = Dimension(fields, defaults.out_key, 3584); out != decoder.hidden_size) {
+    fields.Fail(defaults.out_key,
+                absl::StrCat("is ", out, ", but the decoder's hidden_size is ", decoder.hidden_size));
   }
-  c.num_hidden_layers = static_cast<int>(fields.Int("depth", 32, 1, kMostLayers));
+  c.num_hidden_layers = static_cast<int>(fields.Int("depth", defaults.depth, 1, kMostLayers));
   c.num_attention_heads = Dimension(fields, "num_heads", 16);
-  c.patch_size = static_cast<int>(fields.Int("patch_size", 14, 1, kMostPatchPixels));
+  c.patch_size = static_cast<int>(fields.Int("patch_size", defaults.patch_size, 1, kMostPatchPixels));
   c.temporal_patch_size = static_cast<int>(fields.Int("temporal_patch_size", 2, 1, kMostPatchPixels));
   c.merge_size = static_cast<int>(fields.Int("spatial_merge_size", 2, 1, kMostPatchPixels));
   c.layer_norm_eps = kQwenNormEps;
-  if (windows) {
-    c.intermediate_size = Dimension(fields, "intermediate_size", 3420);
+  c.intermediate_size = defaults.intermediate_size > 0
+                            ? Dimension(fields, "intermediate_size", defaults.intermediate_size)
+                            : c.hidden_size * static_cast<int>(fields.Int("mlp_ratio", 4, 1, kMaxMlpRatio));
+  if (kind == VisionConfig::Kind::kQwen2_5Vl) {
     fields.Choice("hidden_act", "silu", {"silu"});
     ReadWindows(fields, c);
   } else {
-    c.intermediate_size = c.hidden_size * static_cast<int>(fields.Int("mlp_ratio", 4, 1, kMaxMlpRatio));
-    c.quick_gelu = fields.Choice("hidden_act", "quick_gelu", {"gelu", "quick_gelu"}) == "quick_gelu";
+    c.hidden_act = ReadActivation(fields, defaults.hidden_act);
+  }
+  if (kind == VisionConfig::Kind::kQwen3Vl) {
+    fields.Choice("model_type", "qwen3_vl_vision", {"qwen3_vl", "qwen3_vl_vision"});
+    ReadPositions(fields, c);
+    ReadDeepstack(fields, decoder.num_hidden_layers, c);
   }
   fields.Neutral("in_channels", 3);
   JsonFields rope = fields.Object("rope_parameters");
@@ -127,8 +208,9 @@ VisionConfig ReadQwenVisionConfig(JsonFields& config, VisionConfig::Kind kind, i
   RefuseWhatChangesLayers(fields);
   RefuseQuantizedPart(fields);
   if (c.hidden_size % c.num_attention_heads != 0 || c.hidden_size / c.num_attention_heads % 4 != 0) {
-    fields.Fail(width_key, absl::StrCat("is ", c.hidden_size, ", which does not give ", c.num_attention_heads,
-                                        " heads of a multiple of 4 dimensions"));
+    fields.Fail(defaults.width_key,
+                absl::StrCat("is ", c.hidden_size, ", which does not give ", c.num_attention_heads,
+                             " heads of a multiple of 4 dimensions"));
   }
   return c;
 }
@@ -144,7 +226,7 @@ VisionConfig ReadInternVitConfig(JsonFields& config) {
   c.image_size = ReadSide(fields, "image_size", c.image_size);
   c.patch_size = ReadSide(fields, "patch_size", c.patch_size);
   c.layer_norm_eps = fields.Number("layer_norm_eps", c.layer_norm_eps, 0.0, 1.0);
-  c.quick_gelu = fields.Choice("hidden_act", "gelu", {"gelu", "quick_gelu"}) == "quick_gelu";
+  c.hidden_act = ReadActivation(fields, c.hidden_act);
   c.qkv_bias = fields.Bool("attention_bias", false);
   c.qk_norm = fields.Bool("use_qk_norm", false);
   c.rms_norm = fields.Choice("norm_type", "layer_norm", {"layer_norm", "rms_norm"}) == "rms_norm";
@@ -164,21 +246,21 @@ VisionConfig ReadInternVitConfig(JsonFields& config) {
   return c;
 }
 
-VisionConfig ReadVisionConfig(JsonFields& config) {
-  if (!config.Has("vision_config")) return kLlava;
+VisionConfig ReadVisionConfig(JsonFields& config, std::initializer_list<absl::string_view> supported) {
+  const bool siglip_by_default = *supported.begin() == "siglip_vision_model";
+  if (!config.Has("vision_config")) return siglip_by_default ? kOnevision : kLlava;
   JsonFields fields = config.Object("vision_config");
-  const bool clip = fields.Choice("model_type", "clip_vision_model", {"clip_vision_model", "dinov2"}) ==
-                    "clip_vision_model";
-  VisionConfig c = clip ? kClip : kDinov2;
+  const std::string type = fields.Choice("model_type", std::string(*supported.begin()), supported);
+  const bool dinov2 = type == "dinov2";
+  VisionConfig c = dinov2 ? kDinov2 : type == "siglip_vision_model" ? kSiglip : kClip;
   c.hidden_size = Dimension(fields, "hidden_size", c.hidden_size);
   c.num_hidden_layers = Layers(fields, c.num_hidden_layers);
   c.num_attention_heads = Dimension(fields, "num_attention_heads", c.num_attention_heads);
   c.image_size = Dimension(fields, "image_size", c.image_size);
   c.patch_size = Dimension(fields, "patch_size", c.patch_size);
   c.layer_norm_eps = fields.Number("layer_norm_eps", c.layer_norm_eps, 0.0, 1.0);
-  c.quick_gelu = fields.Choice("hidden_act", c.quick_gelu ? "quick_gelu" : "gelu", {"gelu", "quick_gelu"}) ==
-                 "quick_gelu";
-  if (clip) {
+  c.hidden_act = ReadActivation(fields, c.hidden_act);
+  if (!dinov2) {
     c.intermediate_size = Dimension(fields, "intermediate_size", c.intermediate_size);
   } else {
     c.intermediate_size = c.hidden_size * static_cast<int>(fields.Int("mlp_ratio", 4, 1, kMaxMlpRatio));

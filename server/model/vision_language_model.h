@@ -35,8 +35,7 @@ class VisionLanguageModel {
                                                                          ModelConfig config,
                                                                          const image::ImageShape& largest);
 
-  // The visual tokens of an image. => [P, C] in the activation dtype, one for each of its layout
-  at::Tensor EncodeImage(const ProcessedImage& image) const { return image_encoder_->Encode(image); }
+  EncodedImage EncodeImage(const ProcessedImage& image) const { return image_encoder_->Encode(image); }
 
   const ModelConfig& config() const { return config_; }
   const Decoder& decoder() const { return *decoder_; }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "server/model/activation.h"
 
 namespace varserve::model {
 
@@ -64,7 +65,7 @@ VisionTower::VisionTower(const ModelConfig& config, int image_height, int image_
       ops_(ops),
       dtype_(activation_dtype) {
   layers_.resize(*std::max_element(feature_layers_.begin(), feature_layers_.end()));
-  if (config_.kind == VisionConfig::Kind::kClip) {
+  if (config_.kind == VisionConfig::Kind::kClip || config_.kind == VisionConfig::Kind::kSiglip) {
     LoadClipEmbeddings(weights);
     LoadLayers(kClipNames, weights);
   } else {
@@ -76,12 +77,18 @@ VisionTower::VisionTower(const ModelConfig& config, int image_height, int image_
 void VisionTower::LoadClipEmbeddings(WeightLoader& weights) {
   const int64_t width = config_.hidden_size;
   const int64_t patch = config_.patch_size;
-  const int64_t positions = static_cast<int64_t>(rows_) * cols_ + 1;
+  const bool siglip = config_.kind == VisionConfig::Kind::kSiglip;
+  const int64_t positions = static_cast<int64_t>(rows_) * cols_ + (siglip ? 0 : 1);
   const std::string root = kRoot;
   const at::Tensor patches =
       weights.Load(root + "embeddings.patch_embedding.weight", {width, 3, patch, patch});
-  class_embedding_ = weights.LoadFloat(root + "embeddings.class_embedding", {width});
   position_embedding_ = weights.LoadFloat(root + "embeddings.position_embedding.weight", {positions, width});
+  if (siglip) {
+    const at::Tensor bias = weights.LoadFloat(root + "embeddings.patch_embedding.bias", {width});
+    if (weights.status().ok()) patch_embedding_ = ops_.Prepare(patches.flatten(1), bias);
+    return;
+  }
+  class_embedding_ = weights.LoadFloat(root + "embeddings.class_embedding", {width});
   pre_norm_weight_ =
       weights.LoadFloat(root + "pre_layrnorm.weight", {width});  // the name is misspelt in the original
   pre_norm_bias_ = weights.LoadFloat(root + "pre_layrnorm.bias", {width});
@@ -145,12 +152,15 @@ void VisionTower::LoadLayers(const VisionLayerNames& names, WeightLoader& weight
 
 at::Tensor VisionTower::Embed(const at::Tensor& pixels) const {
   const int64_t patch = config_.patch_size;
-  const at::Tensor patches = pixels.to(patch_embedding_.weight.device(), /*non_blocking=*/true)
-                                 .view({3, rows_, patch, cols_, patch})
+  const at::Tensor patches = pixels.narrow(1, 0, rows_ * patch)
+                                 .narrow(2, 0, cols_ * patch)
+                                 .to(patch_embedding_.weight.device(), /*non_blocking=*/true)
+                                 .reshape({3, rows_, patch, cols_, patch})
                                  .permute({1, 3, 0, 2, 4})
                                  .reshape({static_cast<int64_t>(rows_) * cols_, -1})
                                  .to(dtype_);
-  at::Tensor x = at::cat({class_embedding_.to(dtype_), ops_.Linear(patches, patch_embedding_)});  // [T, Cv]
+  at::Tensor x = ops_.Linear(patches, patch_embedding_);  // [P, Cv]
+  if (class_embedding_.defined()) x = at::cat({class_embedding_.to(dtype_), x});
   x = x + position_embedding_.to(dtype_);
   return pre_norm_weight_.defined() ? Norm(x, pre_norm_weight_, pre_norm_bias_) : x;
 }
@@ -196,9 +206,8 @@ at::Tensor VisionTower::Forward(const at::Tensor& pixels) const {
     at::Tensor attended = Attend(layer, Norm(x, layer.norm1_weight, layer.norm1_bias));
     if (layer.scale1.defined()) attended = attended * layer.scale1.to(dtype_);
     x = x + attended;
-    at::Tensor inner = ops_.Linear(Norm(x, layer.norm2_weight, layer.norm2_bias), layer.fc1);
-    inner = config_.quick_gelu ? inner * at::sigmoid(1.702 * inner) : at::gelu(inner);
-    at::Tensor outer = ops_.Linear(inner, layer.fc2);
+    const at::Tensor inner = ops_.Linear(Norm(x, layer.norm2_weight, layer.norm2_bias), layer.fc1);
+    at::Tensor outer = ops_.Linear(Activated(config_.hidden_act, inner), layer.fc2);
     if (layer.scale2.defined()) outer = outer * layer.scale2.to(dtype_);
     x = x + outer;
     keep(i + 1);

@@ -1,5 +1,5 @@
-// The vision tower: a vision transformer, CLIP's, DINOv2's or InternViT, up to the hidden states that visual
-// tokens are made of.
+// The vision tower: a vision transformer, CLIP's, SigLIP's, DINOv2's or InternViT, up to the hidden states
+// that visual tokens are made of.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,13 +15,13 @@ namespace varserve::model {
 
 struct VisionLayerNames;
 
-// Const after construction; thread-compatible. Letters: P patches, T = 1 + P tokens (class token first), Cv
-// width.
+// Const after construction; thread-compatible. Letters: P patches, T = 1 + P tokens (class token first; P of
+// SigLIP, which has none), Cv width.
 class VisionTower {
  public:
-  // For images, or tiles of them, of image_height x image_width pixels, both multiples of the patch size.
-  // CLIP and InternViT need their own image size; DINOv2's position embeddings are interpolated. Errors show
-  // in the loader's status.
+  // For images, or tiles of them, of image_height x image_width pixels; those beyond whole patches are not
+  // seen. CLIP, SigLIP and InternViT need their own image size; DINOv2's position embeddings are
+  // interpolated. Errors show in the loader's status.
   VisionTower(const ModelConfig& config, int image_height, int image_width, WeightLoader& weights,
               const backend::LayerOps& ops, at::ScalarType activation_dtype);
 
@@ -42,8 +42,8 @@ class VisionTower {
     at::Tensor scale1, scale2;  // [Cv] float32, layer scale; undefined for CLIP
   };
 
-  void LoadClipEmbeddings(WeightLoader& weights);
-  void LoadEmbeddings(WeightLoader& weights);  // of the others
+  void LoadClipEmbeddings(WeightLoader& weights);  // of CLIP and SigLIP
+  void LoadEmbeddings(WeightLoader& weights);      // of the others
   void LoadLayers(const VisionLayerNames& names, WeightLoader& weights);
   at::Tensor Embed(const at::Tensor& pixels) const;                  // => [T, Cv]
   at::Tensor Attend(const Layer& layer, const at::Tensor& x) const;  // [T, Cv] => [T, Cv]
@@ -59,7 +59,7 @@ class VisionTower {
   const at::ScalarType dtype_;
 
   backend::LinearWeights patch_embedding_;      // [Cv, 3 * patch * patch]
-  at::Tensor class_embedding_;                  // [1, Cv] float32
+  at::Tensor class_embedding_;                  // [1, Cv] float32; undefined: SigLIP
   at::Tensor position_embedding_;               // [T, Cv] float32
   at::Tensor pre_norm_weight_, pre_norm_bias_;  // CLIP only
   std::vector<Layer> layers_;                   // as many as the features need

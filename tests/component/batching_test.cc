@@ -22,8 +22,6 @@ using interventions::VarVariant;
 using testing::RunnerDriver;
 using testing::TinyModel;
 
-constexpr int kPlaceholder = 159;
-
 struct IgnoreEvents : engine::EngineObserver {
   void OnLoad(const Load&) override {}
   void OnPrefixLookup(int64_t, int64_t) override {}
@@ -86,9 +84,10 @@ std::vector<GenerationRequest> MixedRequests(const TinyModel& tiny, int count) {
     };
     text(pick(0, 6));
     for (int images = pick(0, 2); images > 0; --images) {
-      const auto [rows, cols] = tiny.image_grid(static_cast<int>(spans.size()));
-      spans.push_back({static_cast<int>(ids.size()), static_cast<int>(ids.size()) + rows * cols, rows, cols});
-      ids.insert(ids.end(), rows * cols, kPlaceholder);
+      const auto layout = tiny.Layout(static_cast<int>(spans.size()));
+      const auto begin = static_cast<int>(ids.size());
+      spans.push_back({begin, begin + layout->size(), layout->rows, layout->cols});
+      ids.insert(ids.end(), layout->token_ids.begin(), layout->token_ids.end());
       text(pick(0, 4));
     }
     text(pick(1, 40));
@@ -267,12 +266,14 @@ TEST_P(BatchingTest, TokensAfterThePictureMayBeCutAnyway) {
   }
 }
 
-// Images of Qwen2.5-VL differ in size, and have positions by row and column. Those of InternVL have tiles.
+// Images of Qwen2.5-VL differ in size, and have positions by row and column. Those of Qwen3-VL are added to
+// the first layers, too. Those of InternVL have tiles, and LLaVA-NeXT and LLaVA-OneVision join them.
 INSTANTIATE_TEST_SUITE_P(
     Dtypes, BatchingTest,
     ::testing::Values(ModelAndDtype{"clip_gqa", "float32"}, ModelAndDtype{"clip_gqa", "bfloat16"},
                       ModelAndDtype{"clip_gqa", "float16"}, ModelAndDtype{"qwen2_5_vl", "float32"},
-                      ModelAndDtype{"internvl", "float32"}),
+                      ModelAndDtype{"qwen3_vl", "float32"}, ModelAndDtype{"internvl", "float32"},
+                      ModelAndDtype{"llava_next", "float32"}, ModelAndDtype{"llava_onevision", "float32"}),
     [](const auto& info) { return absl::StrCat(info.param.model, "_", info.param.dtype); });
 
 }  // namespace

@@ -170,8 +170,8 @@ INSTANTIATE_TEST_SUITE_P(Models, ContrastGoldenTest,
 // A question about the model's first picture, and what siblings are asked.
 struct Question {
   explicit Question(const TinyModel& tiny, int text = 9) {
-    const auto [rows, cols] = tiny.image_grid(0);
-    const int end = 4 + rows * cols;
+    const auto layout = tiny.Layout(0);
+    const int end = 4 + layout->size();
     std::vector<int32_t> ids(4, 7);
     ids.insert(ids.end(), end - 4, 159);
     std::vector<int32_t> disturbed;
@@ -180,7 +180,7 @@ struct Question {
     disturbed = ids;
     disturbed.insert(disturbed.begin() + end, {61, 62, 63});
     blind.insert(blind.end(), ids.begin() + end, ids.end());
-    const std::vector<std::vector<int>> spans = {{4, end, rows, cols}};
+    const std::vector<std::vector<int>> spans = {{4, end, layout->rows, layout->cols}};
     prompt = tiny.MakePrompt(ids, spans);
     noisy = interventions::WithNoise(*prompt, 500, 0);
     instructed = tiny.MakePrompt(disturbed, spans);

@@ -40,13 +40,17 @@ class ModelGoldenTest : public ::testing::TestWithParam<testing::ModelAndBackend
 TEST_P(ModelGoldenTest, PictureFeatures) {
   const auto model = tiny_.Load(std::get<1>(GetParam()));
   const at::Tensor stored = golden_.Get("image_features");
-  const at::Tensor expected = stored.reshape({-1, stored.size(-1)});  // one image after the other
+  const auto layers = static_cast<int64_t>(model->config().vision.deepstack_layers.size());
+  // One image after the other.
+  const at::Tensor expected = stored.reshape({1 + layers, -1, stored.size(-1)});
   int64_t first = 0;
-  for (int i = 0; first < expected.size(0); ++i) {
-    const at::Tensor features = model->EncodeImage(*tiny_.Picture(i)).cpu();  // [P, C]
-    ASSERT_LE(first + features.size(0), expected.size(0));
-    EXPECT_LT(testing::LargestDifference(features, expected.narrow(0, first, features.size(0))), kTolerance);
-    first += features.size(0);
+  for (int i = 0; first < expected.size(1); ++i) {
+    EncodedImage image = model->EncodeImage(*tiny_.Picture(i));
+    image.deepstack.insert(image.deepstack.begin(), image.embeddings);
+    const at::Tensor features = at::stack(image.deepstack).cpu();  // [1 + layers, P, C]
+    ASSERT_LE(first + features.size(1), expected.size(1));
+    EXPECT_LT(testing::LargestDifference(features, expected.narrow(1, first, features.size(1))), kTolerance);
+    first += features.size(1);
   }
 }
 

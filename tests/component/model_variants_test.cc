@@ -49,6 +49,11 @@ engine::GenerationRequest Request(const chat::Preprocessor& preprocessor, const 
   const std::string pictures = RepositoryPath(ModelVariants()["pictures"].get<std::string>());
   std::vector<text::Message> messages;
   std::vector<std::shared_ptr<const ProcessedImage>> images;
+  int num_images = 0;
+  for (const json& turn : conversation) {
+    for (const auto& part : turn[1].get<std::vector<std::string>>())
+      num_images += absl::EndsWith(part, ".png") ? 1 : 0;
+  }
   for (const json& turn : conversation) {
     text::Message& message = messages.emplace_back();
     message.role = RoleOf(turn[0]);
@@ -58,7 +63,8 @@ engine::GenerationRequest Request(const chat::Preprocessor& preprocessor, const 
         continue;
       }
       message.parts.emplace_back(text::ImagePart());
-      const auto picture = preprocessor.ProcessImage(ReadFile(pictures + "/" + part), {}, NeverStop);
+      const auto picture =
+          preprocessor.ProcessImage(ReadFile(pictures + "/" + part), {}, NeverStop, num_images);
       EXPECT_TRUE(picture.ok()) << picture.status();
       images.push_back(*picture);
     }

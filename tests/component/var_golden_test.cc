@@ -175,9 +175,11 @@ TEST_P(VarReportGoldenTest, Report) {
       const at::Tensor sinks = golden_.Get(name + "/visual_sinks");  // [n, 5]
       for (int64_t i = 0; i < static_cast<int64_t>(report.visual_sinks.size()); ++i) {
         const interventions::VarReport::VisualSink& s = report.visual_sinks[i];
+        // A thumbnail's rows count on from those of the grid.
+        const int row = s.row + (s.in_thumbnail ? request.prompt->spans[s.image].layout->rows : 0);
         EXPECT_TRUE(
             at::allclose(sinks[i],
-                         at::tensor({static_cast<float>(s.image), static_cast<float>(s.row),
+                         at::tensor({static_cast<float>(s.image), static_cast<float>(row),
                                      static_cast<float>(s.col), static_cast<float>(s.layers), s.max_phi}),
                          1e-4, 1e-4))
             << sinks[i];

@@ -3,6 +3,7 @@
 //
 // Input: config.json, generation_config.json and preprocessor_config.json, separated by zero bytes; the last
 // two may be absent.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -17,6 +18,7 @@
 #include "server/base/model_files.h"
 #include "server/image/clip_image_processor_config.h"
 #include "server/image/got_ocr2_image_processor.h"
+#include "server/image/llava_next_image_processor.h"
 #include "server/image/qwen2_vl_image_processor.h"
 #include "server/model/model_config.h"
 
@@ -26,6 +28,8 @@ using varserve::ParseJsonObject;
 using varserve::image::ClipImageProcessorConfig;
 using varserve::image::GotOcr2ImageProcessor;
 using varserve::image::GotOcr2ImageProcessorConfig;
+using varserve::image::LlavaNextImageProcessor;
+using varserve::image::LlavaNextImageProcessorConfig;
 using varserve::image::Qwen2VlImageProcessor;
 using varserve::image::Qwen2VlImageProcessorConfig;
 using varserve::model::DecoderConfig;
@@ -55,12 +59,16 @@ void CheckConfig(const ModelConfig& c) {
   CheckSizes({v.hidden_size, v.num_hidden_layers, v.num_attention_heads, v.patch_size});
   Check(v.intermediate_size >= 1);
   Check(d.rope.theta >= 1.0 && d.rope.factor > 0.0);
-  if (v.kind == VisionConfig::Kind::kQwen2Vl || v.kind == VisionConfig::Kind::kQwen2_5Vl) {
+  if (v.temporal_patch_size > 0) {  // Qwen's
     CheckSizes({v.temporal_patch_size, v.merge_size});
     Check(v.hidden_size / v.num_attention_heads % 4 == 0);
     Check(v.window_size == 0 || v.window_size >= v.patch_size * v.merge_size);
     const std::vector<int>& section = d.rope.mrope_section;
     Check(std::accumulate(section.begin(), section.end(), 0) == d.head_dim / 2);
+    Check(v.deepstack_layers.size() < static_cast<size_t>(d.num_hidden_layers));
+    Check(std::is_sorted(v.deepstack_layers.begin(), v.deepstack_layers.end()));
+    for (const int layer : v.deepstack_layers) Check(layer >= 0 && layer < v.num_hidden_layers);
+    Check((v.kind == VisionConfig::Kind::kQwen3Vl) == (v.position_side > 0));
   } else {
     CheckSizes({v.image_size, v.merge_size});
     Check(!c.vision_feature_layers.empty());
@@ -107,6 +115,21 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
   } else {
     CheckRefusal(tiles.status());
+  }
+  for (const char* type : {"LlavaNextImageProcessor", "LlavaOnevisionImageProcessor"}) {
+    const auto next = LlavaNextImageProcessorConfig::Parse(files[2], type);
+    if (!next.ok()) {
+      CheckRefusal(next.status());
+      continue;
+    }
+    const auto processor = LlavaNextImageProcessor::Create(
+        *next, {.image_token = 0, .side = 3, .most_tiles = next->onevision ? 9 : 0}, /*max_image_tokens=*/0);
+    Check(processor.ok() &&
+          (*processor)->largest().layout->size() >= (*processor)->smallest().layout->size());
+    for (const int num_images : {1, 2}) {
+      const auto plan = (*processor)->For(num_images).MakePlan(640, 480, /*orientation=*/6);
+      Check(plan.ok() && plan->image_bytes > 0 && plan->bytes > plan->image_bytes);
+    }
   }
   const auto qwen_config = Qwen2VlImageProcessorConfig::Parse(files[2]);
   if (!qwen_config.ok()) {

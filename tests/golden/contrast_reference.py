@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intervention_reference import ChangedDecoder, Pai
-from model_specs import IMAGE_TOKEN
+from qwen2_vl_specs import IMAGE_TOKEN
 from var_reference import Prompt
 
 if TYPE_CHECKING:

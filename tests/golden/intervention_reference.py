@@ -77,8 +77,9 @@ class ChangedEvidence:
 
 
 class ChangedDecoder(Decoder):
-    def forward(self, x: np.ndarray, prompt: Prompt, settings: Pai | Vaf | Spin) -> ChangedEvidence:
-        """x [T, C]: the prompt and the tokens generated so far."""
+    def forward(self, embeddings: np.ndarray, prompt: Prompt, settings: Pai | Vaf | Spin) -> ChangedEvidence:
+        """embeddings [1, T, C]: of the prompt and the tokens generated so far."""
+        (x,) = embeddings
         evidence = ChangedEvidence()
         for layer in range(self.config.num_hidden_layers):
             x = x + self.changed_attention(layer, x, prompt, settings, evidence)

@@ -3,7 +3,7 @@
 usage: make_image_goldens.py OUT_DIR      (transformers 5.23, torchvision, Pillow; see tests/golden/README.md)
 
 OUT_DIR/files/*       the pictures
-OUT_DIR/expected.bin  8 bit pixels [height, width, 3] after resizing and cropping, one case behind the other
+OUT_DIR/expected.bin  8 bit pixels [height, width, 3] after resizing and cropping, one case after the other
 OUT_DIR/cases.json    for each case the file, the processor's configuration and where its pixels stand
 """
 
@@ -203,6 +203,15 @@ QWEN2_VL_SMALL = {
     "image_mean": [0.5, 0.4, 0.3],
     "image_std": [0.2, 0.3, 0.4],
 }
+QWEN3_VL = {
+    "image_processor_type": "Qwen2VLImageProcessor",
+    "size": {"longest_edge": 16777216, "shortest_edge": 65536},
+    "patch_size": 16,
+    "temporal_patch_size": 2,
+    "merge_size": 2,
+    "image_mean": [0.5, 0.5, 0.5],
+    "image_std": [0.5, 0.5, 0.5],
+}
 QWEN2_VL_FILES = [
     "28x28.png",
     "1000x40.png",
@@ -249,7 +258,7 @@ def main() -> None:
     for name, config in [("31x33.png", full), ("3000x17.png", full), ("31x33.png", CLIP)]:
         pixels = process(config, open_picture(name, files[name])).astype("<f4")
         hashes.append({"file": name, "config": config, "sha256": hashlib.sha256(pixels.tobytes()).hexdigest()})
-    for config in (QWEN2_VL, QWEN2_VL_SMALL):
+    for config in (QWEN2_VL, QWEN2_VL_SMALL, QWEN3_VL):
         for name in QWEN2_VL_FILES:
             pixels = qwen2_vl_pixels(config, open_picture(name, files[name]).convert("RGB")).astype("<f4")
             hashes.append({"file": name, "config": config, "sha256": hashlib.sha256(pixels.tobytes()).hexdigest()})
@@ -259,7 +268,13 @@ def main() -> None:
             pixels = tile_goldens.pixels_of(config, open_picture(name, files[name])).astype("<f4")
             hashes.append({"file": name, "config": config, "sha256": hashlib.sha256(pixels.tobytes()).hexdigest()})
             hashes[-1] |= {"height": pixels.shape[1], "width": pixels.shape[2]}
+    for name in [*QWEN2_VL_FILES, *tile_goldens.MORE_FILES]:
+        config = tile_goldens.CONFIGS[-1]
+        pixels = tile_goldens.pixels_of_several(config, open_picture(name, files[name])).astype("<f4")
+        hashes.append({"file": name, "config": config, "sha256": hashlib.sha256(pixels.tobytes()).hexdigest()})
+        hashes[-1] |= {"height": pixels.shape[1], "width": pixels.shape[2], "num_images": 2}
     goldens = {"configs": CONFIGS, "cases": cases, "hashes": hashes, "arrangements": tile_goldens.arrangements()}
+    goldens["resolutions"] = tile_goldens.resolutions()
     (out / "cases.json").write_text(json.dumps(goldens, indent=1) + "\n")
 
 

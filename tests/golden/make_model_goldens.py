@@ -20,7 +20,8 @@ import intervention_cases
 import model_specs
 from golden import Golden, compare
 from intervention_reference import ChangedDecoder
-from tiny_model import MODELS, build, image_size, load_spec, pixel_values, token_size
+from qwen2_vl_specs import BOS, IMAGE_TOKEN
+from tiny_model import MODELS, build, has_tiles, image_size, joined_grid, load_spec, pixel_values, token_size
 from var_cases import ADJACENT_IMAGES, CASES, IMAGE_FIRST, ONE_IMAGE, SEPARATED_IMAGES, Case, Layout
 from var_reference import PAPER, Decoder, Prompt, VarSettings, generate
 from var_report import report_tensors
@@ -36,6 +37,9 @@ MODEL_LAYOUTS = {
     "qwen3": ONE_IMAGE,
     "qwen2_vl": SEPARATED_IMAGES,
     "qwen2_5_vl": SEPARATED_IMAGES,
+    "qwen3_vl": SEPARATED_IMAGES,
+    "llava_next": SEPARATED_IMAGES,
+    "llava_onevision": SEPARATED_IMAGES,
     "internvl": SEPARATED_IMAGES,
     "internvl3_5": ADJACENT_IMAGES,
 }
@@ -52,20 +56,24 @@ def make_prompt(layout: Layout, spec: dict, seed: int) -> Prompt:
     """Text tokens are drawn by `seed`; the layout's items are explained in var_cases.py."""
     rng = random.Random(seed)
     side = token_size(spec["config"])
-    class_token = spec["config"].get("vision_feature_select_strategy") == "full"
+    class_token = spec["config"].get("vision_feature_select_strategy") == "full" and "picture_sizes" not in spec
     input_ids, spans = [], []
     for item in layout:
         if item == "bos":
-            input_ids.append(model_specs.BOS)
+            input_ids.append(BOS)
         elif item == ".":
             input_ids.append(rng.choice(model_specs.SINK_TOKENS[1:]))
         elif item == "image":
-            rows, cols = (pixels // side for pixels in image_size(spec, len(spans)))
-            num_visual = rows * cols + class_token
-            spans.append([len(input_ids), len(input_ids) + num_visual, rows, cols])
-            input_ids += [model_specs.IMAGE_TOKEN] * num_visual
+            if "picture_sizes" in spec:
+                rows, cols, *thumbnail = joined_grid(spec, len(spans))
+                num_tokens = thumbnail[0] * thumbnail[1] + rows * (cols + 1)
+            else:
+                rows, cols, *thumbnail = (pixels // side for pixels in image_size(spec, len(spans)))
+                num_tokens = rows * cols + class_token
+            spans.append([len(input_ids), len(input_ids) + num_tokens, rows, cols, *thumbnail])
+            input_ids += [IMAGE_TOKEN] * num_tokens
         else:
-            input_ids += [rng.randrange(3, model_specs.IMAGE_TOKEN) for _ in range(item)]
+            input_ids += [rng.randrange(3, IMAGE_TOKEN) for _ in range(item)]
     return Prompt(input_ids, spans)
 
 
@@ -84,9 +92,10 @@ class TinyModel:
         values = enumerate(pixel_values(self.spec, len(prompt.spans)))
         pixels = [torch.from_numpy(noisy(i, p) if noisy else p) for i, p in values]
         vision = self.spec["config"]["vision_config"]
-        if self.spec["config"]["model_type"] == "internvl":
+        if has_tiles(self.spec):
             tiles = [picture.unflatten(1, (-1, picture.shape[2])).transpose(0, 1) for picture in pixels]
-            return {"pixel_values": torch.cat(tiles)}
+            sizes = self.spec.get("picture_sizes", [])[: len(pixels)]
+            return {"pixel_values": torch.cat(tiles)} | ({"image_sizes": torch.tensor(sizes)} if sizes else {})
         if "spatial_merge_size" not in vision:
             return {"pixel_values": torch.stack(pixels)}
         sizes = {"patch_size": vision["patch_size"], "merge_size": vision["spatial_merge_size"]}
@@ -102,14 +111,17 @@ class TinyModel:
 
     @torch.no_grad()
     def image_features(self, prompt: Prompt) -> list[np.ndarray]:
-        """[P, C] of each image"""
+        """[1 + D, P, C] of each image: the visual tokens, and what is added to them after the first D layers"""
         if not prompt.spans:
             return []
         output = self.model.get_image_features(**self.image_inputs(prompt), return_dict=True)
         if self.spec["config"]["model_type"] == "internvl":  # of each tile
             features = output.pooler_output.flatten(0, 1)
-            return [of_image.numpy() for of_image in features.split([end - begin for begin, end, *_ in prompt.spans])]
-        return [features.numpy() for features in output.pooler_output]
+            of_images = features.split([end - begin for begin, end, *_ in prompt.spans])
+        else:
+            of_images = output.pooler_output
+        added = getattr(output, "deepstack_features", [])  # of each of D layers, those of each image
+        return [torch.stack(of_image).numpy() for of_image in zip(of_images, *added, strict=True)]
 
     @torch.no_grad()
     def transformers_output(self, prompt: Prompt, tokens: list[int], noisy: Callable | None = None) -> ModelOutput:
@@ -117,7 +129,7 @@ class TinyModel:
         inputs = self.image_inputs(prompt, noisy)
         if "image_grid_thw" in inputs:
             inputs["mm_token_type_ids"] = torch.zeros_like(input_ids)
-            for begin, end, _, _ in prompt.spans:
+            for begin, end, *_ in prompt.spans:
                 inputs["mm_token_type_ids"][0, begin:end] = 1
         return self.model(input_ids=input_ids, use_cache=False, output_hidden_states=True, **inputs)
 
@@ -143,9 +155,11 @@ class TinyModel:
 
     @staticmethod
     def stacked(features: list[np.ndarray]) -> np.ndarray:
-        """[n, P, C], or [sum of P, C] where images differ in size."""
-        same = len({len(of_image) for of_image in features}) == 1
-        return np.stack(features) if same else np.concatenate(features)
+        """[n, P, C], or [sum of P, C] where images differ in size, or [1 + D, sum of P, C]"""
+        if len(features[0]) > 1:
+            return np.concatenate(features, axis=1)
+        same = len({of_image.shape for of_image in features}) == 1
+        return np.concatenate(features) if same else np.concatenate(features, axis=1)[0]
 
     def check_reference(self, prompt: Prompt, tokens: list[int], output: ModelOutput) -> None:
         """Without VAR the reference is the model, as far as float32 goes."""
@@ -153,7 +167,10 @@ class TinyModel:
         evidence = self.decoder.forward(embeddings, prompt, OFF)
         np.testing.assert_allclose(evidence.logits, output.logits[0].numpy(), rtol=0, atol=3e-5)
         for layer, hidden_states in enumerate(output.hidden_states[:-1]):
-            phi = self.decoder.phi(hidden_states[0].numpy(), OFF)
+            x = hidden_states[0].numpy()
+            if 0 < layer < len(embeddings):  # recorded before the addition
+                x = x + embeddings[layer]
+            phi = self.decoder.phi(x, OFF)
             np.testing.assert_allclose(evidence.phi[layer], phi, rtol=0, atol=1e-5)
 
     def var_golden(self, case: Case, prompt: Prompt) -> Golden:

@@ -48,7 +48,7 @@ BYTE_LEVEL_TEMPLATE = """\
 {%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif -%}
 """
 
-# Writes no BOS: the tokenizer adds it. Trims, and puts text right behind special tokens.
+# Writes no BOS: the tokenizer adds it. Trims, and puts text right after special tokens.
 LLAMA_TEMPLATE = """\
 {% for message in messages %}
 {% if message['role'] != 'system' %}

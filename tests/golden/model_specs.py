@@ -13,8 +13,10 @@ from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 import internvl_specs
+import llava_next_specs
 import qwen2_vl_specs as qwen
-from qwen2_vl_specs import BOS, IMAGE_TOKEN
+from llava_specs import clip_tower, llava
+from qwen2_vl_specs import BOS
 from weight_names import Naming, hub_names, internvl_names, module_names, own_names, qwen2_vl_names
 
 # Text tokens with huge values in the sink dimensions, as BOS and punctuation have them in trained decoders.
@@ -27,11 +29,14 @@ SCALES = (
     (r"bias", 0.125, 0.0),
     (r"embed_tokens", 0.5, 0.0),
     (r"lm_head", 0.5, 0.0),
-    (r"class_embedding|cls_token|mask_token|position_embedding", 1.0, 0.0),
+    (r"class_embedding|cls_token|mask_token|position_embedding|pos_embed", 1.0, 0.0),
     (r"patch_embed", 0.125, 0.0),
     (r"language_model.*(o_proj|down_proj)", 0.125, 0.0),
     (r"", 0.25, 0.0),
 )
+# The two layers of projectors and mergers, those of DeepStack too.
+PROJECTOR_IN = r"(linear_1|merger\.mlp\.0|merger(_list\.\d+)?\.linear_fc1)"
+PROJECTOR_OUT = r"(linear_2|merger\.mlp\.2|merger(_list\.\d+)?\.linear_fc2)"
 
 
 def stored_tensors(config: dict, naming: Naming | None) -> dict[str, list[int]]:
@@ -70,11 +75,13 @@ def make_spec(
                 for dimension, (value, _) in sinks.items()
                 for i, token in enumerate(SINK_TOKENS)
             ]
-        elif name.endswith(("linear_1.weight", "merger.mlp.0.weight")):
+        elif name.endswith("image_newline"):  # newlines are text sinks
+            tensor["cells"] = [[dimension, 16.0] for dimension in sinks]
+        elif re.search(rf"{PROJECTOR_IN}\.weight$", name):
             tensor["rows"] = {str(dimension): 4.0 for dimension in sinks}
-        elif name.endswith(("linear_1.bias", "merger.mlp.0.bias")):
+        elif re.search(rf"{PROJECTOR_IN}\.bias$", name):
             tensor["cells"] = [[dimension, gate] for dimension, (_, gate) in sinks.items()]
-        elif name.endswith(("linear_2.weight", "merger.mlp.2.weight")):
+        elif re.search(rf"{PROJECTOR_OUT}\.weight$", name):
             tensor["cells"] = [[dimension, dimension, 8.0] for dimension in sinks]
         elif re.search(r"(language_model|model)\.norm\.weight$", name):
             # Otherwise the sink dimensions alone would decide the next token.
@@ -85,49 +92,6 @@ def make_spec(
         "tensors": tensors,
         "profile": {"sink_dimensions": list(sinks), "tau": tau},
         "image_sizes" if isinstance(images, list) else "image_size": images,
-    }
-
-
-def clip_tower(image_size: int, patch_size: int, num_hidden_layers: int) -> dict:
-    return {
-        "model_type": "clip_vision_model",
-        "hidden_act": "quick_gelu",
-        "hidden_size": 32,
-        "image_size": image_size,
-        "intermediate_size": 64,
-        "layer_norm_eps": 1e-05,
-        "num_attention_heads": 2,
-        "num_channels": 3,
-        "num_hidden_layers": num_hidden_layers,
-        "patch_size": patch_size,
-        "projection_dim": 32,
-    }
-
-
-def llava(
-    vision_config: dict,
-    text_config: dict,
-    vision_feature_layer: int | list[int],
-    vision_feature_select_strategy: str = "default",
-) -> dict:
-    return {
-        "architectures": ["LlavaForConditionalGeneration"],
-        "image_token_index": IMAGE_TOKEN,
-        "model_type": "llava",
-        "projector_hidden_act": "gelu",
-        "text_config": {
-            "architectures": ["LlamaForCausalLM"],
-            "bos_token_id": BOS,
-            "eos_token_id": 2,
-            "hidden_act": "silu",
-            "max_position_embeddings": 512,
-            "model_type": "llama",
-            "vocab_size": 160,
-            **text_config,
-        },
-        "vision_config": vision_config,
-        "vision_feature_layer": vision_feature_layer,
-        "vision_feature_select_strategy": vision_feature_select_strategy,
     }
 
 
@@ -278,6 +242,19 @@ def specs() -> dict[str, dict]:
         "qwen3": make_spec(qwen3, None, 28, {9: (32.0, -4.5), 42: (6.0, -6.0)}, 3.25),
         "qwen2_vl": make_spec(qwen.qwen2_vl(), qwen2_vl_names, qwen.IMAGES, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
         "qwen2_5_vl": make_spec(qwen.qwen2_5_vl(), own_names, qwen.IMAGES, {17: (32.0, -6.0), 70: (6.0, -6.0)}, 4.0),
+        "qwen3_vl": make_spec(qwen.qwen3_vl(), own_names, qwen.IMAGES, {9: (32.0, -4.5), 42: (6.0, -6.0)}, 3.25),
+        "llava_next": make_spec(
+            llava_next_specs.llava_next(), hub_names, llava_next_specs.IMAGES, {9: (32.0, -4.5), 42: (6.0, -6.0)}, 3.25
+        )
+        | {"picture_sizes": llava_next_specs.PICTURES},
+        "llava_onevision": make_spec(
+            llava_next_specs.llava_onevision(),
+            hub_names,
+            llava_next_specs.ONEVISION_IMAGES,
+            {17: (32.0, -6.0), 70: (6.0, -6.0)},
+            4.0,
+        )
+        | {"picture_sizes": llava_next_specs.ONEVISION_PICTURES},
         "internvl": make_spec(
             internvl_specs.internvl3(), internvl_names, internvl_specs.IMAGES, {17: (32.0, -8.0), 70: (6.0, -8.0)}, 4.0
         ),

@@ -1,4 +1,4 @@
-"""The tiny models of Qwen2-VL and Qwen2.5-VL: configs and names; model_specs.py makes specs of them."""
+"""The tiny models of Qwen2-VL, Qwen2.5-VL and Qwen3-VL: configs and names; model_specs.py makes specs of them."""
 
 BOS = 1
 IMAGE_TOKEN = 159
@@ -84,6 +84,52 @@ def qwen2_5_vl() -> dict:
             "spatial_merge_size": 2,
             "temporal_patch_size": 2,
             "window_size": 16,
+        },
+        **qwen2_vl_tokens(),
+    }
+
+
+def qwen3_vl() -> dict:
+    """As on the hub. The tower's grid of positions is 6 x 6, between the pictures' sides."""
+    return {
+        "architectures": ["Qwen3VLForConditionalGeneration"],
+        "model_type": "qwen3_vl",
+        "text_config": {
+            "attention_bias": False,
+            "attention_dropout": 0.0,
+            "bos_token_id": BOS,
+            "dtype": "float32",
+            "eos_token_id": 2,
+            "head_dim": 32,
+            "hidden_act": "silu",
+            "hidden_size": 64,
+            "intermediate_size": 96,
+            "max_position_embeddings": 512,
+            "model_type": "qwen3_vl_text",
+            "num_attention_heads": 4,
+            "num_hidden_layers": 5,
+            "num_key_value_heads": 2,
+            "rms_norm_eps": 1e-06,
+            "rope_scaling": {"mrope_interleaved": True, "mrope_section": [6, 5, 5], "rope_type": "default"},
+            "rope_theta": 5000000,
+            "tie_word_embeddings": True,
+            "vocab_size": 160,
+        },
+        "tie_word_embeddings": True,
+        "vision_config": {
+            "deepstack_visual_indexes": [0, 1, 3],
+            "depth": 4,
+            "hidden_act": "gelu_pytorch_tanh",
+            "hidden_size": 32,
+            "in_channels": 3,
+            "intermediate_size": 64,
+            "model_type": "qwen3_vl",
+            "num_heads": 2,
+            "num_position_embeddings": 36,
+            "out_hidden_size": 64,
+            "patch_size": 4,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
         },
         **qwen2_vl_tokens(),
     }

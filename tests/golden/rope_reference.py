@@ -1,4 +1,4 @@
-"""Rotary position embedding, in numpy and float64: default and llama3 scaling, M-RoPE.
+"""Rotary position embedding, in numpy and float64: default and llama3 scaling, M-RoPE, interleaved or not.
 
 Letters: T tokens, H heads, D head size. `spans`: [begin, end, rows, cols] of each image's visual tokens.
 """
@@ -33,7 +33,7 @@ def rope_positions(spans: Sequence[Sequence[int]], num_tokens: int) -> np.ndarra
     """[3, T]: M-RoPE's time, height and width of each token. Text counts on in all three; an image has one time,
     and its rows and columns count from there; what follows goes on after the larger of them."""
     positions, next_position = np.zeros((3, num_tokens), int), 0
-    starts = {begin: (end, cols) for begin, end, _, cols in spans}
+    starts = {begin: (end, cols) for begin, end, _, cols, *_ in spans}
     token = 0
     while token < num_tokens:
         if token in starts:
@@ -54,6 +54,10 @@ def rope_angles(config: PretrainedConfig, spans: Sequence[Sequence[int]], num_to
     if sections is None:
         return np.arange(num_tokens)[:, None] * frequencies
     axis_of_pair = np.repeat([0, 1, 2], sections)
+    if config.model_type == "qwen3_vl_text":  # T H W T H W ..., and T where an axis has no pairs left
+        turn = np.arange(len(frequencies)) // 3
+        axis_of_pair = np.arange(len(frequencies)) % 3
+        axis_of_pair[turn >= np.array(sections)[axis_of_pair]] = 0
     return rope_positions(spans, num_tokens)[axis_of_pair].T * frequencies
 
 

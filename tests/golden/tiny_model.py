@@ -5,6 +5,7 @@ filled, so that Python and C++ build the same model bit for bit.
 """
 
 import json
+import math
 import pathlib
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +14,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForImageTextToText, PreTrainedModel
+from transformers.image_processing_utils import select_best_resolution
+from transformers.models.llava_next.modeling_llava_next import unpad_image
 
 MODELS = pathlib.Path(__file__).parent / "models"
 
@@ -54,6 +57,25 @@ def image_size(spec: dict, image: int) -> tuple[int, int]:
         return spec["image_size"], spec["image_size"]
     height, width = spec["image_sizes"][image]
     return height, width
+
+
+def has_tiles(spec: dict) -> bool:
+    """Whether the tower gets pictures in square tiles, one below the other."""
+    return spec["config"]["model_type"] == "internvl" or "picture_sizes" in spec
+
+
+def joined_grid(spec: dict, image: int) -> tuple[int, int, int, int]:
+    """Of LLaVA-NeXT and LLaVA-OneVision: rows and columns of the n-th picture's grid, and of its thumbnail's."""
+    vision, size = spec["config"]["vision_config"], spec["picture_sizes"][image]
+    side = vision["image_size"] // vision["patch_size"]
+    resolution = select_best_resolution(size, spec["config"]["image_grid_pinpoints"])
+    features = torch.empty(1, *(pixels // vision["image_size"] * side for pixels in resolution))
+    rows, cols = unpad_image(features, size).shape[1:]
+    most = spec["config"].get("vision_aspect_ratio", "").removeprefix("anyres_max_")
+    ratio = math.sqrt(rows * cols / (int(most) * side**2)) if most else 0
+    if ratio > 1.1:
+        rows, cols = int(rows // ratio), int(cols // ratio)
+    return rows, cols, side, side
 
 
 def token_size(config: dict) -> int:

@@ -30,16 +30,21 @@ def generated_sinks(prompt: Prompt, settings: VarSettings, generation: Generatio
     return (generation.evidence.phi[layers, len(prompt.input_ids) :] > settings.tau).any()
 
 
+def visual_sinks_by_image(prompt: Prompt, generation: Generation) -> list[np.ndarray]:
+    """[L] for each image: whether it has a sink in the layer."""
+    visual = [[i for i in range(begin, end) if prompt.is_visual(i)] for begin, end, *_ in prompt.spans]
+    return [generation.evidence.sinks[:, of_image].any(axis=1) for of_image in visual]
+
+
 def sinks_in_second_image_only(prompt: Prompt, settings: VarSettings, generation: Generation) -> bool:
     """In some layer, rows between the images see no visual sink though the prompt has one."""
-    first, second = (generation.evidence.sinks[:, begin:end].any(axis=1) for begin, end, _, _ in prompt.spans)
+    first, second = visual_sinks_by_image(prompt, generation)
     return (second & ~first).any()
 
 
 def sinks_in_two_images(prompt: Prompt, settings: VarSettings, generation: Generation) -> bool:
     """In some layer, two images have sinks."""
-    found = [generation.evidence.sinks[:, begin:end].any(axis=1) for begin, end, _, _ in prompt.spans]
-    return (np.sum(found, axis=0) >= 2).any()
+    return (np.sum(visual_sinks_by_image(prompt, generation), axis=0) >= 2).any()
 
 
 @dataclass(frozen=True)
@@ -119,10 +124,44 @@ CASES = (
     Case("mrope", "qwen2_vl", SEPARATED_IMAGES, {"rho": 0.5}, maps=True),
     Case("authors_mrope", "qwen2_vl", SEVERAL_TURNS, {"first_layer": 0}, AUTHORS_CODE, shows=()),
     Case("windows", "qwen2_5_vl", SEPARATED_IMAGES, {"rho": 0.5}, maps=True),
+    Case("deepstack", "qwen3_vl", SEPARATED_IMAGES, {"rho": 0.5}, maps=True, shows=(mixed_heads, sinks_in_two_images)),
+    Case(
+        "authors_deepstack",
+        "qwen3_vl",
+        SEPARATED_IMAGES,
+        {"first_layer": 0},
+        AUTHORS_CODE,
+        shows=(sinks_in_two_images,),
+    ),
     Case("tiles", "internvl", SEPARATED_IMAGES, {"rho": 0.5}, maps=True, shows=(mixed_heads, sinks_in_two_images)),
     Case("authors_tiles", "internvl", SEPARATED_IMAGES, {"first_layer": 0}, AUTHORS_CODE, shows=(sinks_in_two_images,)),
     Case("tiles_and_head_norms", "internvl3_5", ADJACENT_IMAGES, {"rho": 0.5}, maps=True, shows=()),
     Case("authors_tiles_and_head_norms", "internvl3_5", SEVERAL_TURNS, {"first_layer": 0}, AUTHORS_CODE, shows=()),
+    Case("newlines", "llava_next", SEPARATED_IMAGES, {"rho": 0.8}, maps=True, shows=(mixed_heads, sinks_in_two_images)),
+    Case(
+        "authors_newlines",
+        "llava_next",
+        SEPARATED_IMAGES,
+        {"first_layer": 0},
+        AUTHORS_CODE,
+        shows=(sinks_in_two_images,),
+    ),
+    Case(
+        "resized_features",
+        "llava_onevision",
+        SEPARATED_IMAGES,
+        {"rho": 0.8},
+        maps=True,
+        shows=(mixed_heads, sinks_in_two_images),
+    ),
+    Case(
+        "authors_resized_features",
+        "llava_onevision",
+        SEPARATED_IMAGES,
+        {"first_layer": 0},
+        AUTHORS_CODE,
+        shows=(sinks_in_two_images,),
+    ),
     Case("two_images_p_one", "llama3_rope", SEPARATED_IMAGES, {"rho": 0.8, "p": 1.0}),
     Case("authors_adjacent_images", "llama3_rope", ADJACENT_IMAGES, {"rho": 0.8}, AUTHORS_CODE),
     Case(

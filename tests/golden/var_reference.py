@@ -36,14 +36,24 @@ class VarSettings:
 @dataclass(frozen=True)
 class Prompt:
     input_ids: list  # visual tokens hold the placeholder's id
-    spans: list  # [begin, end, rows, cols] of each image's visual tokens
+    # [begin, end, rows, cols] of each image's tokens and their grid. Of LLaVA-NeXT also rows and columns of the
+    # thumbnail, whose tokens come first; then each row of the grid ends with a newline.
+    spans: list
 
     def is_visual(self, position: int) -> bool:
-        return any(begin <= position < end for begin, end, _, _ in self.spans)
+        return any(begin <= position < end for begin, end, *_ in self.spans if not self.is_newline(position))
+
+    def is_newline(self, position: int) -> bool:
+        for begin, end, _, cols, *thumbnail in self.spans:
+            in_grid = position - begin - math.prod(thumbnail)
+            if thumbnail and begin <= position < end and in_grid >= 0 and in_grid % (cols + 1) == cols:
+                return True
+        return False
 
     def is_eligible(self, position: int) -> bool:
-        """A text token behind a visual one."""
-        return not self.is_visual(position) and any(self.is_visual(j) for j in range(position))
+        """A text token after an image."""
+        in_image = any(begin <= position < end for begin, end, *_ in self.spans)
+        return not in_image and any(end <= position for _, end, *_ in self.spans)
 
     def prefix_size(self) -> int:
         """Tokens before the first eligible one."""
@@ -134,14 +144,18 @@ class Decoder:
         self.lm_head = state["lm_head.weight"]
 
     def embed(self, prompt: Prompt, image_features: Sequence[np.ndarray], generated: Iterable[int] = ()) -> np.ndarray:
-        """[T, C]: each image's features [P, C] stand where the prompt has its visual tokens."""
+        """[1 + D, T, C]: the embeddings, and what is added after the first D layers: each image's features
+        [1 + D, P, C] are where the prompt has its visual tokens."""
         x = self.weights["embed_tokens.weight"][[*prompt.input_ids, *generated]]
-        for (begin, end, _, _), features in zip(prompt.spans, image_features, strict=True):
-            x[begin:end] = features
-        return x
+        added = len(image_features[0]) - 1 if prompt.spans else 0
+        embeddings = np.concatenate([x[None], np.zeros((added, *x.shape))])
+        for (begin, end, *_), features in zip(prompt.spans, image_features, strict=True):
+            embeddings[:, begin:end] = features
+        return embeddings
 
-    def forward(self, x: np.ndarray, prompt: Prompt, settings: VarSettings) -> Evidence:
-        """x [T, C]: the prompt and the tokens generated so far."""
+    def forward(self, embeddings: np.ndarray, prompt: Prompt, settings: VarSettings) -> Evidence:
+        """embeddings [1 + D, T, C]: of the prompt and the tokens generated so far."""
+        x, *added = embeddings
         num_tokens, layers = len(x), self.config.num_hidden_layers
         visual = np.array([prompt.is_visual(i) for i in range(num_tokens)])
         may_be_sink = np.ones(num_tokens, bool)
@@ -158,6 +172,7 @@ class Decoder:
                 evidence.gap = min(evidence.gap, np.abs(phi - settings.tau)[may_be_sink].min())
             x = x + self.attention(layer, x, prompt, settings, visual, sink, evidence)
             x = x + self.mlp(layer, x)
+            x = x + added[layer] if layer < len(added) else x
         evidence.logits = self.norm("norm", x) @ self.lm_head.T
         return evidence
 

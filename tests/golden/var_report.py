@@ -57,16 +57,27 @@ def visual_attention(evidence: Evidence, row: int, layers: Iterable[int], visual
     return np.mean(attention, axis=0)[visual[: row + 1]]
 
 
+def place(span: list[int], position: int) -> tuple[int, int]:
+    """Row and column of a visual token in the grid; a thumbnail's rows count on from those of the grid."""
+    begin, end, rows, cols, *thumbnail = span
+    if not thumbnail:
+        grid_begin = end - rows * cols  # after the class token, if that is kept
+        if position < grid_begin:
+            raise AssertionError("the class token is a sink, but has no place in the grid")
+        return divmod(position - grid_begin, cols)
+    in_grid = position - begin - thumbnail[0] * thumbnail[1]
+    if in_grid >= 0:
+        return divmod(in_grid, cols + 1)
+    row, col = divmod(position - begin, thumbnail[1])
+    return rows + row, col
+
+
 def find_visual_sinks(prompt: Prompt, evidence: Evidence) -> np.ndarray:
     """[n, 5]: image, row, column, number of layers, largest phi over these layers."""
     found = []
-    for image, (begin, end, rows, cols) in enumerate(prompt.spans):
-        grid_begin = end - rows * cols  # behind the class token, if that is kept
-        if evidence.sinks[:, begin:grid_begin].any():
-            raise AssertionError("the class token is a sink, but has no place in the grid")
-        for place in range(rows * cols):
-            position = grid_begin + place
+    for image, span in enumerate(prompt.spans):
+        for position in filter(prompt.is_visual, range(*span[:2])):
             sink = evidence.sinks[:, position]
             if sink.any():
-                found.append([image, place // cols, place % cols, sink.sum(), evidence.phi[sink, position].max()])
+                found.append([image, *place(span, position), sink.sum(), evidence.phi[sink, position].max()])
     return np.array(found).reshape(-1, 5)

@@ -30,7 +30,7 @@ def config_variants(add: Add) -> None:
 
     add("no model_type", says("model_type"), config={"/model_type": Removed})
     add("model_type null", says("model_type"), config={"/model_type": None})
-    add("model_type llava_next", says("model_type", "llava_next"), config={"/model_type": "llava_next"})
+    add("model_type llava_next_video", says("model_type"), config={"/model_type": "llava_next_video"})
     add("model_type mllama", says("model_type", "mllama"), config={"/model_type": "mllama"})
     add("model_type llama", says("model_type", "llama"), config={"/model_type": "llama"})
     add("model_type llava_llama", says("model_type", "llava_llama"), config={"/model_type": "llava_llama"})
@@ -234,7 +234,8 @@ def vision_variants(add: Add) -> None:
     add("siglip", says("vision_config.model_type", "siglip_vision_model"), config=siglip)
     add("vision hidden_act gelu", config=vision("hidden_act", "gelu"))
     add("no vision hidden_act", config=vision("hidden_act", Removed))
-    add("vision hidden_act gelu_pytorch_tanh", says("hidden_act"), config=vision("hidden_act", "gelu_pytorch_tanh"))
+    add("vision hidden_act gelu_pytorch_tanh", config=vision("hidden_act", "gelu_pytorch_tanh"))
+    add("vision hidden_act gelu_new", says("hidden_act", "gelu_new"), config=vision("hidden_act", "gelu_new"))
     add("layer_norm_eps", config=vision("layer_norm_eps", 0.01))
     add("no layer_norm_eps", config=vision("layer_norm_eps", Removed))
     add("more heads of the tower", config=vision("num_attention_heads", 4))

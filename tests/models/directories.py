@@ -12,6 +12,13 @@ import torch
 from safetensors.torch import save_file
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "golden"))
+import family_templates
+from llava_next_directories import (
+    MISTRAL_CHAT_TEMPLATE,
+    ONEVISION_CHAT_TEMPLATE,
+    llava_next_files,
+    llava_onevision_files,
+)
 from tiny_model import fill, load_spec
 
 GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "golden"
@@ -21,35 +28,7 @@ INDEX = "model.safetensors.index.json"
 
 IMAGE_TOKEN = 159
 CHAT_TEMPLATE = (GOLDEN / "text" / "byte_level" / "chat_template.jinja").read_text()
-# As Qwen2-VL's does: the default system message, and a picture between its two tokens.
-QWEN_CHAT_TEMPLATE = """{%- if messages[0]['role'] != 'system' -%}
-    {{- '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' -}}
-{%- endif -%}
-{%- for message in messages -%}
-    {{- '<|im_start|>' + message['role'] + '\\n' -}}
-    {%- if message['content'] is string -%}{{- message['content'] -}}{%- else -%}
-        {%- for part in message['content'] -%}
-            {%- if part['type'] == 'image' or 'image' in part or 'image_url' in part -%}
-                {{- '<|vision_start|><|image_pad|><|vision_end|>' -}}
-            {%- elif 'text' in part -%}{{- part['text'] -}}{%- endif -%}
-        {%- endfor -%}
-    {%- endif -%}
-    {{- '<|im_end|>\\n' -}}
-{%- endfor -%}
-{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif -%}
-"""
 QWEN_TOKENS = {150: "<|vision_start|>", 151: "<|vision_end|>", 158: "<|video_pad|>", IMAGE_TOKEN: "<|image_pad|>"}
-# As InternVL3's: the processor writes what is around a picture.
-INTERNVL_CHAT_TEMPLATE = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}{{ '<IMG_CONTEXT>\\n' }}"
-    "{% elif part['type'] == 'video' %}{{ '<video>\\n' }}"
-    "{% elif part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}"
-    "{{ '<|im_end|>\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
 INTERNVL_NAMES = {
     "start_image_token": "<img>",
     "end_image_token": "</img>",
@@ -60,13 +39,27 @@ INTERNVL_TOKENS = dict(zip((150, 151, 158, IMAGE_TOKEN), INTERNVL_NAMES.values()
 
 
 def family(spec: dict) -> str:
-    """llava, qwen or internvl"""
+    """llava, llava_next, llava_onevision, qwen2_vl, qwen3_vl or internvl"""
     model_type = spec["config"]["model_type"]
-    return "qwen" if model_type.startswith("qwen2") else model_type
+    return "qwen2_vl" if model_type == "qwen2_5_vl" else model_type
 
 
-IMAGE_TOKENS = {"llava": {IMAGE_TOKEN: "<image>"}, "qwen": QWEN_TOKENS, "internvl": INTERNVL_TOKENS}
-CHAT_TEMPLATES = {"llava": CHAT_TEMPLATE, "qwen": QWEN_CHAT_TEMPLATE, "internvl": INTERNVL_CHAT_TEMPLATE}
+IMAGE_TOKENS = {
+    "llava": {IMAGE_TOKEN: "<image>"},
+    "llava_next": {IMAGE_TOKEN: "<image>"},
+    "llava_onevision": {158: "<video>", IMAGE_TOKEN: "<image>"},
+    "qwen2_vl": QWEN_TOKENS,
+    "qwen3_vl": QWEN_TOKENS,
+    "internvl": INTERNVL_TOKENS,
+}
+CHAT_TEMPLATES = {
+    "llava": CHAT_TEMPLATE,
+    "llava_next": MISTRAL_CHAT_TEMPLATE,
+    "llava_onevision": ONEVISION_CHAT_TEMPLATE,
+    "qwen2_vl": family_templates.QWEN2_VL,
+    "qwen3_vl": family_templates.QWEN3_VL,
+    "internvl": family_templates.INTERNVL,
+}
 
 
 def tokenizer(image_tokens: dict[int, str]) -> dict:
@@ -129,6 +122,36 @@ def internvl_files(config: dict) -> dict[str, dict]:
     }
 
 
+def qwen_files(config: dict) -> dict[str, dict]:
+    vision = config["vision_config"]
+    sizes = {
+        "patch_size": vision["patch_size"],
+        "temporal_patch_size": vision["temporal_patch_size"],
+        "merge_size": vision["spatial_merge_size"],
+    }
+    if config["model_type"] == "qwen3_vl":  # as on the hub
+        own = {
+            "size": {"longest_edge": 4096, "shortest_edge": 256},
+            **sizes,
+            "image_mean": [0.5, 0.5, 0.5],
+            "image_std": [0.5, 0.5, 0.5],
+            "processor_class": "Qwen3VLProcessor",
+        }
+        return {
+            "preprocessor_config.json": own | {"image_processor_type": "Qwen2VLImageProcessorFast"},
+            "video_preprocessor_config.json": own | {"video_processor_type": "Qwen3VLVideoProcessor"},
+        }
+    return {
+        "preprocessor_config.json": {
+            "image_processor_type": "Qwen2VLImageProcessor",
+            "processor_class": "Qwen2VLProcessor" if config["model_type"] == "qwen2_vl" else "Qwen2_5_VLProcessor",
+            "min_pixels": 256,
+            "max_pixels": 4096,
+            **sizes,
+        },
+    }
+
+
 def base_files(spec: dict) -> dict[str, dict | str]:
     config = spec["config"]
     shared = {
@@ -140,19 +163,12 @@ def base_files(spec: dict) -> dict[str, dict | str]:
     }
     if family(spec) == "internvl":
         return shared | internvl_files(config)
-    if family(spec) == "qwen":
-        vision = config["vision_config"]
-        return shared | {
-            "preprocessor_config.json": {
-                "image_processor_type": "Qwen2VLImageProcessor",
-                "processor_class": "Qwen2VLProcessor" if config["model_type"] == "qwen2_vl" else "Qwen2_5_VLProcessor",
-                "min_pixels": 256,
-                "max_pixels": 4096,
-                "patch_size": vision["patch_size"],
-                "temporal_patch_size": vision["temporal_patch_size"],
-                "merge_size": vision["spatial_merge_size"],
-            },
-        }
+    if family(spec) == "llava_onevision":
+        return shared | llava_onevision_files(config)
+    if family(spec) == "llava_next":
+        return shared | llava_next_files(config)
+    if family(spec) in ("qwen2_vl", "qwen3_vl"):
+        return shared | qwen_files(config)
     side = spec["image_size"]
     return shared | {
         "preprocessor_config.json": {

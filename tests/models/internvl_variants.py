@@ -66,7 +66,7 @@ def decoder(add: Add) -> None:
     )
     add(
         f"{SPEC} another layout",
-        says("model_type", "internvl_chat"),
+        says("model_type", "internvl_chat", "./dev convert"),
         spec=SPEC,
         config={"/model_type": "internvl_chat"},
     )

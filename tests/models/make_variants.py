@@ -64,33 +64,35 @@ def outcome(variant: dict, result: dict, results: dict[str, dict]) -> str:
     return "agree"
 
 
-def question(entry: dict) -> dict:
+def question(entry: dict, head: dict) -> dict:
     """What transformers' answer depends on."""
-    return {key: entry.get(key) for key in ("spec", "files", "weights", "hub_cache", "conversation")}
+    asked = {key: entry.get(key) for key in ("spec", "files", "weights", "hub_cache", "conversation")}
+    return head | asked | {"base": head["files"].get(entry["spec"])}
 
 
-def known_answers(head: dict) -> dict[str, tuple[dict, dict]]:
-    """{name: (question, answer)} of the stored variants, if they were made alike."""
+def known_answers() -> dict[str, tuple[dict, dict]]:
+    """{name: (question, answer)} of the stored variants."""
     if not OUT.exists():
         return {}
     stored = json.loads(OUT.read_text())
-    if {key: stored.get(key) for key in head} != head:
-        return {}
+    head = {key: value for key, value in stored.items() if key != "variants"}
     answers = {}
     for entry in stored["variants"]:
         answer = {key: entry[key] for key in ("refused", "tokens", "logprobs") if key in entry}
         if entry["outcome"] == "server serves":  # the tokens are another variant's
             answer = {"refused": answer["refused"]}
-        answers[entry["name"]] = (question(entry), answer)
+        answers[entry["name"]] = (question(entry, head), answer)
     return answers
 
 
-def find_answers(chosen: list[dict], known: dict[str, tuple[dict, dict]]) -> dict[str, dict]:
+def find_answers(chosen: list[dict], head: dict, known: dict[str, tuple[dict, dict]]) -> dict[str, dict]:
     """{name: what transformers does}"""
     results = {}
     for variant in chosen:
         asked, answer = known.get(variant["name"], (None, {}))
-        is_known = asked == question(variant) and ("refused" in answer or "logprobs" in answer or "says" in variant)
+        is_known = asked == question(variant, head) and (
+            "refused" in answer or "logprobs" in answer or "says" in variant
+        )
         results[variant["name"]] = answer if is_known else ask(variant)
         if not is_known:
             print(f"{variant['name']:60} {results[variant['name']]}", flush=True)
@@ -105,10 +107,6 @@ def main() -> None:
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    if arguments.only:
-        find_answers([variant for variant in variants() if arguments.only in variant["name"]], {})
-        return
-
     specs = sorted({variant["spec"] for variant in variants()})
     head = {
         "transformers": transformers.__version__,
@@ -116,7 +114,11 @@ def main() -> None:
         "conversation": CONVERSATION,
         "files": {spec: {k: v for k, v in base_files(load_spec(spec)).items() if k != "config.json"} for spec in specs},
     }
-    results = find_answers(variants(), {} if arguments.anew else known_answers(head))
+    if arguments.only:
+        find_answers([variant for variant in variants() if arguments.only in variant["name"]], head, {})
+        return
+
+    results = find_answers(variants(), head, {} if arguments.anew else known_answers())
     check(results)
     lines = []
     for variant in variants():

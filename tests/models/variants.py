@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from config_variants import config_variants, rope_variants, text_config_variants, vision_variants
 from file_variants import generation_variants, image_processor_variants, processor_variants
 from internvl_variants import internvl_variants
+from llava_next_variants import llava_next_variants
 from qwen2_vl_variants import qwen2_vl_variants
+from qwen3_vl_variants import qwen3_vl_variants
 from variant_parts import INDEX, Removed
 from weight_variants import weight_variants
 
@@ -75,5 +77,7 @@ def variants() -> list[dict]:
     processor_variants(add)
     weight_variants(add)
     qwen2_vl_variants(add)
+    qwen3_vl_variants(add)
     internvl_variants(add)
+    llava_next_variants(add)
     return list(found.values())

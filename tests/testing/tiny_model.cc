@@ -7,6 +7,7 @@
 #include <fstream>
 #include <numeric>
 
+#include "server/image/llava_next_image_processor.h"
 #include "tests/testing/files.h"
 #include "tests/testing/image_span.h"
 #include "tests/testing/interpreted_kernels.h"
@@ -15,6 +16,8 @@ namespace varserve::testing {
 namespace {
 
 using nlohmann::json;
+
+constexpr int kPlaceholder = 159;
 
 uint64_t Fnv1a64(const std::string& text) {
   uint64_t hash = 0xcbf29ce484222325U;
@@ -160,13 +163,37 @@ TinyModel::Size TinyModel::image_size(int n) const {
   return {size[0].get<int>(), size[1].get<int>()};
 }
 
-std::pair<int, int> TinyModel::image_grid(int n) const {
+std::shared_ptr<const ImageLayout> TinyModel::Layout(int n) const {
   const json& vision = spec_["config"]["vision_config"];
+  if (joins_tiles()) {
+    const auto tile = vision["image_size"].get<int>();
+    const json& config = spec_["config"];
+    const auto parsed = image::LlavaNextImageProcessorConfig::Parse(
+        {{"size", tile}, {"crop_size", tile}, {"image_grid_pinpoints", config["image_grid_pinpoints"]}},
+        "LlavaNextImageProcessor");
+    EXPECT_TRUE(parsed.ok()) << parsed.status();
+    const int most_tiles = std::stoi(config.value("vision_aspect_ratio", "anyres_max_0").substr(11));
+    const auto processor =
+        image::LlavaNextImageProcessor::Create(*parsed,
+                                               {.image_token = kPlaceholder,
+                                                .side = tile / vision["patch_size"].get<int>(),
+                                                .most_tiles = most_tiles},
+                                               /*max_image_tokens=*/0);
+    EXPECT_TRUE(processor.ok()) << processor.status();
+    const json& size = spec_["picture_sizes"].at(n);
+    image::RgbImage picture{.width = size[1].get<int>(), .height = size[0].get<int>()};
+    picture.rgb.resize(size_t{3} * picture.width * picture.height);
+    const auto processed = (*processor)->Process(picture);
+    EXPECT_TRUE(processed.ok()) << processed.status();
+    return processed->layout;
+  }
   const json& patch = vision["patch_size"];
   const double merged =
       vision.value("spatial_merge_size", 1) / spec_["config"].value("downsample_ratio", 1.0);
   const int side = static_cast<int>((patch.is_array() ? patch[0] : patch).get<int>() * merged);
-  return {image_size(n).height / side, image_size(n).width / side};
+  const int rows = image_size(n).height / side;
+  const int cols = image_size(n).width / side;
+  return MakeLayout(rows * cols, rows, cols, kPlaceholder);
 }
 
 image::ImageShape TinyModel::LargestImage() const {
@@ -189,6 +216,7 @@ std::shared_ptr<const ProcessedImage> TinyModel::Picture(int n) const {
   image->height = image_size(n).height;
   image->width = image_size(n).width;
   image->normalization = PictureNormalization();
+  if (joins_tiles()) image->layout = Layout(n);
   uint64_t begin = 0;  // of the picture in the numbers of all
   for (int before = 0; before < n; ++before)
     begin += uint64_t{3} * image_size(before).height * image_size(before).width;
@@ -207,7 +235,10 @@ std::shared_ptr<const Prompt> TinyModel::MakePrompt(const std::vector<int32_t>& 
   prompt->token_ids = token_ids;
   for (const std::vector<int>& s : spans) {
     prompt->images.push_back(Picture(static_cast<int>(prompt->spans.size())));
-    prompt->spans.push_back(MakeSpan(s[0], s[1], s[2], s[3]));
+    ImageSpan span = MakeSpan(s[0], s[1], s[2], s[3]);
+    if (joins_tiles()) span.layout = prompt->images.back()->layout;
+    EXPECT_EQ(span.layout->size(), s[1] - s[0]);
+    prompt->spans.push_back(span);
   }
   return prompt;
 }

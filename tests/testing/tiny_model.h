@@ -41,15 +41,15 @@ class TinyModel {
 
   const std::string& dir() const { return dir_.path(); }
   const nlohmann::json& spec() const { return spec_; }
-  // Of the n-th picture, in pixels; they all are squares of one size, or differ. InternVL's have square tiles
-  // below each other.
+  // Of the n-th picture as the tower gets it, in pixels; they all are squares of one size, or differ. Those
+  // of InternVL and LLaVA-NeXT have square tiles below each other.
   struct Size {
     int height = 0;
     int width = 0;
   };
   Size image_size(int n = 0) const;
-  // Its visual tokens, down and across.
-  std::pair<int, int> image_grid(int n) const;
+  // The tokens of the n-th picture.
+  std::shared_ptr<const ImageLayout> Layout(int n) const;
   const FileTensors& weights() const { return weights_; }
 
   // Runs on the device that the environment variable VARSERVE_TEST_DEVICE names ("cuda"), else on the CPU.
@@ -62,12 +62,14 @@ class TinyModel {
   image::ImageShape LargestImage() const;
   // The n-th of the model's made-up pictures.
   std::shared_ptr<const ProcessedImage> Picture(int n) const;
-  // A prompt with pictures 0, 1, ... at `spans`, each [begin, end, rows, cols].
+  // A prompt with pictures 0, 1, ... at `spans`, each [begin, end, rows, cols, ..]. The last rows x cols of
+  // its tokens are the grid, except where tiles are joined.
   std::shared_ptr<const Prompt> MakePrompt(const std::vector<int32_t>& token_ids,
                                            const std::vector<std::vector<int>>& spans) const;
 
  private:
-  bool has_tiles() const { return spec_["config"]["model_type"] == "internvl"; }
+  bool joins_tiles() const { return spec_.contains("picture_sizes"); }
+  bool has_tiles() const { return spec_["config"]["model_type"] == "internvl" || joins_tiles(); }
 
   const TempDir dir_;
   const nlohmann::json spec_;

@@ -8,7 +8,8 @@
 namespace varserve::model {
 namespace {
 
-constexpr const Family* kFamilies[] = {&kLlava, &kQwen2Vl, &kQwen2_5Vl, &kInternVl};
+constexpr const Family* kFamilies[] = {&kLlava,     &kLlavaNext, &kLlavaOnevision, &kQwen2Vl,
+                                       &kQwen2_5Vl, &kQwen3Vl,   &kInternVl};
 
 }  // namespace
 

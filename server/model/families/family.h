@@ -46,9 +46,12 @@ const Family* FindFamily(absl::string_view model_type);
 // For messages: `LLaVA models, "llava"`.
 std::string KnownFamilies();
 
-extern const Family kLlava;      // llava.cc
-extern const Family kQwen2Vl;    // qwen2_vl.cc
-extern const Family kQwen2_5Vl;  // qwen2_vl.cc
-extern const Family kInternVl;   // internvl.cc
+extern const Family kLlava;           // llava.cc
+extern const Family kLlavaNext;       // llava_next.cc
+extern const Family kLlavaOnevision;  // llava_next.cc
+extern const Family kQwen2Vl;         // qwen2_vl.cc
+extern const Family kQwen2_5Vl;       // qwen2_vl.cc
+extern const Family kQwen3Vl;         // qwen2_vl.cc
+extern const Family kInternVl;        // internvl.cc
 
 }  // namespace varserve::model

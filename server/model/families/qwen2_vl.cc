@@ -1,6 +1,6 @@
-// Qwen2-VL and Qwen2.5-VL as transformers has them (Qwen2VLForConditionalGeneration,
-// Qwen2_5_VLForConditionalGeneration): a vision transformer without position embeddings that takes pictures
-// of any shape, visual tokens of 2 x 2 patches, and a Qwen2 decoder with M-RoPE.
+// Qwen2-VL, Qwen2.5-VL and Qwen3-VL as transformers has them (Qwen2VLForConditionalGeneration,
+// Qwen2_5_VLForConditionalGeneration, Qwen3VLForConditionalGeneration): a vision transformer that takes
+// pictures of any shape, visual tokens of 2 x 2 patches, and a Qwen2 or Qwen3 decoder with M-RoPE.
 #include <string>
 
 #include "absl/strings/match.h"
@@ -15,9 +15,10 @@
 namespace varserve::model {
 namespace {
 
-// On the hub, the decoder's fields are in config.json itself; newer transformers write a text_config.
+// On the hub, the decoder's fields of Qwen2-VL and Qwen2.5-VL are in config.json itself; newer transformers
+// write a text_config, which Qwen3-VL always has.
 void ReadConfig(JsonFields& fields, VisionConfig::Kind kind, const char* text_type, ModelConfig& c) {
-  if (fields.Has("text_config")) {
+  if (fields.Has("text_config") || kind == VisionConfig::Kind::kQwen3Vl) {
     JsonFields text = fields.Object("text_config");
     text.Choice("model_type", text_type, {text_type});
     c.decoder = ReadDecoderConfig(fields, text, text_type);
@@ -25,7 +26,7 @@ void ReadConfig(JsonFields& fields, VisionConfig::Kind kind, const char* text_ty
   } else {
     c.decoder = ReadDecoderConfig(fields, fields, text_type);
   }
-  c.vision = ReadQwenVisionConfig(fields, kind, c.decoder.hidden_size);
+  c.vision = ReadQwenVisionConfig(fields, kind, c.decoder);
   c.image_token_id = static_cast<int32_t>(fields.Int("image_token_id", 151655, 0, kMostOfAnything));
   if (c.image_token_id >= c.decoder.vocab_size) {
     fields.Fail("image_token_id",
@@ -39,8 +40,12 @@ void ReadQwen2Vl(JsonFields& fields, ModelConfig& config) {
 void ReadQwen2_5Vl(JsonFields& fields, ModelConfig& config) {
   ReadConfig(fields, VisionConfig::Kind::kQwen2_5Vl, "qwen2_5_vl_text", config);
 }
+void ReadQwen3Vl(JsonFields& fields, ModelConfig& config) {
+  ReadConfig(fields, VisionConfig::Kind::kQwen3Vl, "qwen3_vl_text", config);
+}
 
-// Of the hub: visual.* and model.*; of newer transformers: model.visual.* and model.language_model.*.
+// Of the hub: visual.* and model.*; of newer transformers, and of Qwen3-VL on the hub: model.visual.* and
+// model.language_model.*.
 std::string CanonicalWeightName(const std::string& stored) {
   absl::string_view name = stored;
   const bool in_model = absl::ConsumePrefix(&name, "model.");
@@ -91,5 +96,12 @@ const Family kQwen2_5Vl = {.model_type = "qwen2_5_vl",
                            .read_config = ReadQwen2_5Vl,
                            .canonical_weight_name = CanonicalWeightName,
                            .image_processor = MakeImageProcessor};
+
+const Family kQwen3Vl = {.model_type = "qwen3_vl",
+                         .name = "Qwen3-VL",
+                         .image_token = "<|image_pad|>",
+                         .read_config = ReadQwen3Vl,
+                         .canonical_weight_name = CanonicalWeightName,
+                         .image_processor = MakeImageProcessor};
 
 }  // namespace varserve::model

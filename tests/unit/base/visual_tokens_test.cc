@@ -10,15 +10,16 @@
 namespace varserve {
 namespace {
 
+using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using varserve::testing::kImagePlaceholder;
 using varserve::testing::MakeLayout;
-using varserve::testing::MakeSeparatedLayout;
+using varserve::testing::MakeLayoutWithNewlines;
 using varserve::testing::PromptBuilder;
 
-TEST(ImageLayoutTest, CountsVisualTokensAcrossSeparators) {
-  const auto layout = MakeSeparatedLayout(2, 3);
+TEST(ImageLayoutTest, CountsVisualTokensAcrossNewlines) {
+  const auto layout = MakeLayoutWithNewlines(2, 3);
   EXPECT_EQ(layout->size(), 8);
   EXPECT_EQ(layout->num_visual_tokens(), 6);
   EXPECT_THAT(layout->cells, ElementsAre(0, 1, 2, 3, 4, 5));
@@ -27,14 +28,11 @@ TEST(ImageLayoutTest, CountsVisualTokensAcrossSeparators) {
             std::tuple(4, 7, 3));
   EXPECT_THAT(MakeLayout(5, 2, 2)->cells, ElementsAre(-1, 0, 1, 2, 3))
       << "a class token comes before the grid";
-  const ImageLayout none({1, 2}, kImagePlaceholder, 0, 0);
-  EXPECT_EQ(none.num_visual_tokens(), 0);
-  EXPECT_THAT(none.runs, IsEmpty());
 }
 
 // 1 x 2 tiles of 2 x 2 visual tokens, and the thumbnail.
 TEST(ImageLayoutTest, TilesLieInTheirPlaces) {
-  const ImageLayout layout(std::vector<int32_t>(12, kImagePlaceholder), kImagePlaceholder,
+  const ImageLayout layout(kImagePlaceholder,
                            TileGrid{.down = 1, .across = 2, .rows = 2, .cols = 2, .thumbnail = true});
   EXPECT_EQ(std::tuple(layout.rows, layout.cols, layout.thumbnail_rows, layout.thumbnail_cols),
             std::tuple(2, 4, 2, 2));
@@ -44,17 +42,52 @@ TEST(ImageLayoutTest, TilesLieInTheirPlaces) {
 
 // 2 x 1 tiles of 1 x 3, without a thumbnail.
 TEST(ImageLayoutTest, TilesBelowEachOtherAreOneGrid) {
-  const ImageLayout layout(std::vector<int32_t>(6, kImagePlaceholder), kImagePlaceholder,
-                           TileGrid{.down = 2, .across = 1, .rows = 1, .cols = 3});
+  const ImageLayout layout(kImagePlaceholder, TileGrid{.down = 2, .across = 1, .rows = 1, .cols = 3});
   EXPECT_EQ(std::tuple(layout.rows, layout.cols, layout.thumbnail_rows), std::tuple(2, 3, 0));
   EXPECT_THAT(layout.cells, ElementsAre(0, 1, 2, 3, 4, 5));
 }
 
-// Text 0 and 1; an image at 2..9 with separators at 5 and 9; text 10; an image at 11..14; text 15.
+// A thumbnail of 2 x 2, then of 1 x 2 such tiles the middle 2 x 3, with newlines.
+TEST(ImageLayoutTest, JoinedTilesComeAfterTheThumbnail) {
+  const JoinedTiles tiles{.tiles = {.down = 1, .across = 2, .rows = 2, .cols = 2, .thumbnail = true},
+                          .kept_rows = 2,
+                          .kept_cols = 3,
+                          .rows = 2,
+                          .cols = 3};
+  const ImageLayout layout(kImagePlaceholder, tiles);
+  EXPECT_THAT(layout.token_ids, Each(kImagePlaceholder));
+  EXPECT_EQ(layout.size(), 12);
+  ASSERT_EQ(layout.runs.size(), 2u);
+  EXPECT_EQ(std::tuple(layout.runs[0].begin, layout.runs[0].end, layout.runs[0].index), std::tuple(0, 7, 0));
+  EXPECT_EQ(std::tuple(layout.runs[1].begin, layout.runs[1].end, layout.runs[1].index), std::tuple(8, 11, 7));
+  EXPECT_EQ(std::tuple(layout.rows, layout.cols, layout.thumbnail_rows, layout.thumbnail_cols),
+            std::tuple(2, 3, 2, 2));
+  EXPECT_THAT(layout.cells, ElementsAre(6, 7, 8, 9, 0, 1, 2, 3, 4, 5));
+}
+
+// Of a very thin picture no feature is kept; a picture among several has no tiles, but a newline.
+TEST(ImageLayoutTest, TheThumbnailAloneIsTheGrid) {
+  const TileGrid tiles{.down = 1, .across = 2, .rows = 2, .cols = 2, .thumbnail = true};
+  const ImageLayout thin(kImagePlaceholder, JoinedTiles{.tiles = tiles, .kept_cols = 4, .cols = 4});
+  EXPECT_EQ(std::tuple(thin.size(), thin.num_visual_tokens()), std::tuple(4, 4));
+  EXPECT_EQ(std::tuple(thin.rows, thin.cols, thin.thumbnail_rows), std::tuple(2, 2, 0));
+  EXPECT_THAT(thin.cells, ElementsAre(0, 1, 2, 3));
+
+  const ImageLayout narrow(kImagePlaceholder, JoinedTiles{.tiles = tiles, .kept_rows = 2, .rows = 2});
+  EXPECT_EQ(std::tuple(narrow.size(), narrow.num_visual_tokens(), narrow.rows), std::tuple(6, 4, 2));
+  EXPECT_THAT(narrow.cells, ElementsAre(0, 1, 2, 3));
+
+  const TileGrid none{.down = 0, .across = 0, .rows = 2, .cols = 2, .thumbnail = true};
+  const ImageLayout untiled(kImagePlaceholder, JoinedTiles{.tiles = none});
+  EXPECT_EQ(std::tuple(untiled.size(), untiled.num_visual_tokens()), std::tuple(5, 4));
+  EXPECT_THAT(untiled.cells, ElementsAre(0, 1, 2, 3));
+}
+
+// Text 0 and 1; an image at 2..9 with newlines at 5 and 9; text 10; an image at 11..14; text 15.
 class VisualTokensTest : public ::testing::Test {
  protected:
   const std::shared_ptr<const Prompt> prompt_ =
-      PromptBuilder().Text(2).Image(1, MakeSeparatedLayout(2, 3)).Text(1).Image(2, 2, 2).Text(1).Build();
+      PromptBuilder().Text(2).Image(1, MakeLayoutWithNewlines(2, 3)).Text(1).Image(2, 2, 2).Text(1).Build();
 };
 
 TEST_F(VisualTokensTest, FindsThemByPosition) {

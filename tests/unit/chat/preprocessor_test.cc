@@ -7,6 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "server/image/llava_next_image_processor.h"
 #include "tests/testing/files.h"
 #include "tests/testing/small_preprocessor.h"
 #include "tests/testing/temp_dir.h"
@@ -53,6 +55,29 @@ TEST_F(PreprocessorTest, MakesAPromptOfAPictureAndAQuestion) {
   EXPECT_EQ(prompt->prefix_size(), prompt->spans[0].end);
   EXPECT_EQ((*preprocessor)->ProcessImage("nothing", {}, NeverStop).status().code(),
             absl::StatusCode::kInvalidArgument);
+}
+
+// Of LLaVA-OneVision: tiles only for the one picture of a conversation.
+TEST_F(PreprocessorTest, APictureAmongSeveralMayBecomeAnotherImage) {
+  const std::string picture = ReadFile(RepositoryPath("tests/golden/images/files/photo.jpg"));
+  const Digest file = Sha256({picture});
+  const auto config = image::LlavaNextImageProcessorConfig::Parse(
+      {{"size", 32}, {"image_grid_pinpoints", {{64, 64}}}}, "LlavaOnevisionImageProcessor");
+  ASSERT_TRUE(config.ok()) << config.status();
+  auto tiles = image::LlavaNextImageProcessor::Create(
+      *config, {.image_token = image_token_id_, .side = 2, .most_tiles = 9}, /*max_image_tokens=*/0);
+  ASSERT_TRUE(tiles.ok()) << tiles.status();
+  const auto preprocessor =
+      Preprocessor::Load(dir_, *std::move(tiles), {image_token_id_, "<image>"}, vocabulary_);
+  ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
+  EXPECT_EQ((*(*preprocessor)->ProcessImage(picture, {}, NeverStop))->height, 5 * 32);
+  EXPECT_EQ((*(*preprocessor)->ProcessImage(picture, {}, NeverStop, 2))->height, 32);
+  EXPECT_LT((*preprocessor)->MeasureImage(picture, {}, 2)->kept,
+            (*preprocessor)->MeasureImage(picture, {}, 1)->kept);
+  EXPECT_EQ((*preprocessor)->KeyOf(file, 1), file);
+  EXPECT_NE((*preprocessor)->KeyOf(file, 2), file);
+  EXPECT_EQ((*preprocessor)->KeyOf(file, 2), (*preprocessor)->KeyOf(file, 3));
+  EXPECT_EQ((*Load())->KeyOf(file, 2), file) << "LLaVA takes all alike";
 }
 
 TEST_F(PreprocessorTest, NamesTheFileThatIsMissing) {

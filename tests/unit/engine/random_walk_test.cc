@@ -68,10 +68,10 @@ class RandomWalk {
     PromptBuilder prompt;
     prompt.Text(Pick(1, 2) * 3, 1);
     if (Pick(0, 4) > 0) prompt.Image(static_cast<uint8_t>(Pick(1, 3)), 3, Pick(1, 2) * 3);
-    if (Pick(0, 4) == 0) prompt.Image(5, varserve::testing::MakeSeparatedLayout(3, 2));
+    if (Pick(0, 4) == 0) prompt.Image(5, varserve::testing::MakeLayoutWithNewlines(3, 2));
     if (Pick(0, 4) > 0) prompt.Text(Pick(1, 12), Pick(0, 1));
     if (Pick(0, 4) == 0) prompt.Image(static_cast<uint8_t>(Pick(1, 3)), 2, 2);
-    if (Pick(0, 4) == 0) prompt.Image(4, varserve::testing::MakeSeparatedLayout(2, 3));
+    if (Pick(0, 4) == 0) prompt.Image(4, varserve::testing::MakeLayoutWithNewlines(2, 3));
     GenerationRequest request = MakeRequest(prompt.Build(), Pick(1, 25), kSettings[Pick(0, 3)]);
     request.caller = kCallers[Pick(0, 3)];
     request.sampling.ignore_eos = Pick(0, 1) == 0;

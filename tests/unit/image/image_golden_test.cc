@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -13,6 +14,7 @@
 #include "server/base/status_macros.h"
 #include "server/image/got_ocr2_image_processor.h"
 #include "server/image/image_decoder.h"
+#include "server/image/llava_next_image_processor.h"
 #include "server/image/qwen2_vl_image_processor.h"
 #include "tests/testing/clip_image_processor.h"
 #include "tests/testing/files.h"
@@ -27,6 +29,16 @@ const Json& Goldens() {
   return goldens;
 }
 
+std::unique_ptr<const ImageProcessor> MakeLlavaNext(const Json& config, int side) {
+  const auto parsed = LlavaNextImageProcessorConfig::Parse(
+      config, config["image_processor_type"].get_ref<const std::string&>().c_str());
+  EXPECT_TRUE(parsed.ok()) << parsed.status();
+  auto processor =
+      LlavaNextImageProcessor::Create(*parsed, {.image_token = 9, .side = side}, /*max_image_tokens=*/0);
+  EXPECT_TRUE(processor.ok()) << processor.status();
+  return *std::move(processor);
+}
+
 std::unique_ptr<const ImageProcessor> MakeProcessor(const Json& config) {
   if (config["image_processor_type"] == "GotOcr2ImageProcessor") {
     const auto parsed = GotOcr2ImageProcessorConfig::Parse(config);
@@ -34,6 +46,7 @@ std::unique_ptr<const ImageProcessor> MakeProcessor(const Json& config) {
     return std::make_unique<const GotOcr2ImageProcessor>(
         *parsed, GotOcr2ImageProcessor::TileTokens{.image_token = 9, .rows = 2, .cols = 2});
   }
+  if (config.contains("image_grid_pinpoints")) return MakeLlavaNext(config, /*side=*/24);
   if (config["image_processor_type"] != "Qwen2VLImageProcessor") {
     return std::make_unique<const ClipImageProcessor>(varserve::testing::MakeClipProcessor(config));
   }
@@ -42,12 +55,13 @@ std::unique_ptr<const ImageProcessor> MakeProcessor(const Json& config) {
   return std::make_unique<const Qwen2VlImageProcessor>(*parsed, /*image_token=*/9, /*max_tokens=*/0);
 }
 
-absl::StatusOr<ProcessedImage> Process(const std::string& file, const Json& config) {
-  const std::unique_ptr<const ImageProcessor> processor = MakeProcessor(config);
+absl::StatusOr<ProcessedImage> Process(const std::string& file, const Json& config, int num_images = 1) {
+  const std::unique_ptr<const ImageProcessor> any = MakeProcessor(config);
+  const ImageProcessor& processor = any->For(num_images);
   const std::string bytes = ReadFile(RepositoryPath("tests/golden/images/files") / file);
   ASSIGN_OR_RETURN(const ImageInfo info, ReadImageInfo(bytes, {}));
-  ASSIGN_OR_RETURN(const auto plan, processor->MakePlan(info.width, info.height, info.orientation));
-  return processor->Process(plan, [&](RowSink& rows) { return DecodeImage(bytes, rows, NeverStop); });
+  ASSIGN_OR_RETURN(const auto plan, processor.MakePlan(info.width, info.height, info.orientation));
+  return processor.Process(plan, [&](RowSink& rows) { return DecodeImage(bytes, rows, NeverStop); });
 }
 
 // The 8 bit pixels of a case. [height, width, 3]
@@ -93,7 +107,8 @@ INSTANTIATE_TEST_SUITE_P(All, ImageGoldenTest,
 
 TEST(ImageGoldenTest, FloatPixelsAreBitForBitTransformers) {
   for (const Json& golden : Goldens()["hashes"]) {
-    const absl::StatusOr<ProcessedImage> image = Process(golden["file"], golden["config"]);
+    const absl::StatusOr<ProcessedImage> image =
+        Process(golden["file"], golden["config"], golden.value("num_images", 1));
     ASSERT_TRUE(image.ok()) << image.status();
     if (golden.contains("height")) {
       EXPECT_EQ(image->height, golden["height"]) << golden["file"];
@@ -103,6 +118,28 @@ TEST(ImageGoldenTest, FloatPixelsAreBitForBitTransformers) {
     const Digest digest =
         Sha256({{reinterpret_cast<const char*>(pixels.data()), pixels.size() * sizeof(float)}});
     EXPECT_EQ(absl::BytesToHexString(BytesOf(digest)), golden["sha256"]) << golden["file"];
+  }
+}
+
+// Of LLaVA-NeXT as published.
+TEST(ImageGoldenTest, TilesAndTokensOfJoinedTilesAreTransformers) {
+  const auto processor = MakeLlavaNext({{"image_processor_type", "LlavaNextImageProcessor"},
+                                        {"size", {{"shortest_edge", 336}}},
+                                        {"crop_size", {{"height", 336}, {"width", 336}}}},
+                                       /*side=*/24);
+  ASSERT_GE(Goldens()["resolutions"].size(), 50U);
+  for (const Json& golden : Goldens()["resolutions"]) {
+    const auto text = golden.get<std::string>();
+    int width, height, across, down, tokens;
+    ASSERT_EQ(std::sscanf(text.c_str(), "%dx%d: %dx%d, %d tokens", &width, &height, &across, &down, &tokens),
+              5);
+    const auto plan = processor->MakePlan(width, height, /*orientation=*/1);
+    ASSERT_TRUE(plan.ok()) << plan.status();
+    const auto image = processor->Process(*plan, [](RowSink&) { return absl::OkStatus(); });
+    ASSERT_TRUE(image.ok()) << image.status();
+    const TileGrid& tiles = image->layout->joined->tiles;
+    EXPECT_EQ(std::tuple(tiles.across, tiles.down, image->layout->size()), std::tuple(across, down, tokens))
+        << text;
   }
 }
 

@@ -66,9 +66,8 @@ TEST_F(ReportConversionTest, TotalsAreAlwaysThere) {
 
 // Of an image of 1 x 2 tiles, each a token, the second image has none.
 TEST_F(ReportConversionTest, ThumbnailsHaveMapsOfTheirOwn) {
-  const std::vector<int32_t> tokens(3, testing::kImagePlaceholder);
   const TileGrid tiles{.down = 2, .across = 1, .rows = 1, .cols = 1, .thumbnail = true};
-  const auto layout = std::make_shared<const ImageLayout>(tokens, testing::kImagePlaceholder, tiles);
+  const auto layout = std::make_shared<const ImageLayout>(testing::kImagePlaceholder, tiles);
   prompt_.spans = {{.begin = 1, .end = 4, .layout = layout}, testing::MakeSpan(6, 7, 1, 1)};
   report_.maps = {{.position = 9, .before = {1, 2, 3, 4}, .after = {11, 12, 13, 14}}};
   report_.visual_sinks = {{.image = 0, .in_thumbnail = true, .layers = 1, .max_phi = 30.0F}};

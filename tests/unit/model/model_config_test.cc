@@ -4,67 +4,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/testing/temp_dir.h"
+#include "tests/unit/model/published_configs.h"
 
 namespace varserve::model {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-// config.json as llava-hf/llava-1.5-7b-hf has it: most fields are left to the defaults.
-constexpr char kOldHub[] = R"({
-  "architectures": ["LlavaForConditionalGeneration"], "ignore_index": -100, "image_token_index": 32000,
-  "model_type": "llava", "pad_token_id": 32001, "projector_hidden_act": "gelu",
-  "text_config": {"_name_or_path": "lmsys/vicuna-7b-v1.5", "architectures": ["LlamaForCausalLM"],
-                  "max_position_embeddings": 4096, "model_type": "llama", "rms_norm_eps": 1e-05,
-                  "torch_dtype": "float16", "vocab_size": 32064},
-  "torch_dtype": "float16",
-  "vision_config": {"hidden_size": 1024, "image_size": 336, "intermediate_size": 4096, "model_type": "clip_vision_model",
-                    "num_attention_heads": 16, "num_hidden_layers": 24, "patch_size": 14, "projection_dim": 768,
-                    "vocab_size": 32000},
-  "vision_feature_layer": -2, "vision_feature_select_strategy": "default", "vocab_size": 32064})";
-
-// Fields and values as published for Qwen2.5-VL-3B and Qwen2-VL-2B: the decoder's are at the top.
-constexpr char kQwen2_5Vl[] = R"({
-  "architectures": ["Qwen2_5_VLForConditionalGeneration"], "model_type": "qwen2_5_vl", "attention_dropout": 0.0,
-  "bos_token_id": 151643, "eos_token_id": 151645, "vision_start_token_id": 151652, "vision_end_token_id": 151653,
-  "vision_token_id": 151654, "image_token_id": 151655, "video_token_id": 151656, "hidden_act": "silu",
-  "hidden_size": 2048, "initializer_range": 0.02, "intermediate_size": 11008, "max_position_embeddings": 128000,
-  "max_window_layers": 70, "num_attention_heads": 16, "num_hidden_layers": 36, "num_key_value_heads": 2,
-  "rms_norm_eps": 1e-06, "rope_theta": 1000000.0, "sliding_window": 32768, "tie_word_embeddings": true,
-  "torch_dtype": "bfloat16", "use_cache": true, "use_sliding_window": false, "vocab_size": 151936,
-  "vision_config": {"depth": 32, "hidden_act": "silu", "hidden_size": 1280, "intermediate_size": 3420,
-                    "num_heads": 16, "in_chans": 3, "out_hidden_size": 2048, "patch_size": 14,
-                    "spatial_merge_size": 2, "spatial_patch_size": 14, "window_size": 112,
-                    "fullatt_block_indexes": [7, 15, 23, 31], "tokens_per_second": 2, "temporal_patch_size": 2},
-  "rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]}})";
-// As published for InternVL3-1B-hf.
-constexpr char kInternVl[] = R"({
-  "architectures": ["InternVLForConditionalGeneration"], "downsample_ratio": 0.5, "image_seq_length": 256,
-  "image_token_id": 151667, "model_type": "internvl", "projector_hidden_act": "gelu", "torch_dtype": "bfloat16",
-  "text_config": {"architectures": ["Qwen2ForCausalLM"], "bos_token_id": 151643, "eos_token_id": 151645,
-                  "hidden_act": "silu", "hidden_size": 896, "intermediate_size": 4864,
-                  "max_position_embeddings": 32768, "max_window_layers": 70, "model_type": "qwen2",
-                  "num_attention_heads": 14, "num_hidden_layers": 24, "num_key_value_heads": 2, "rms_norm_eps": 1e-06,
-                  "rope_scaling": {"factor": 2.0, "rope_type": "dynamic", "type": "dynamic"}, "rope_theta": 1000000.0,
-                  "sliding_window": null, "use_sliding_window": false, "vocab_size": 151674},
-  "vision_config": {"architectures": ["InternVisionModel"], "attention_bias": true, "hidden_act": "gelu",
-                    "hidden_size": 1024, "image_size": [448, 448], "intermediate_size": 4096,
-                    "layer_norm_eps": 1e-06, "layer_scale_init_value": 0.1, "model_type": "internvl_vision",
-                    "norm_type": "layer_norm", "num_attention_heads": 16, "num_channels": 3, "num_hidden_layers": 24,
-                    "patch_size": [14, 14], "use_absolute_position_embeddings": true, "use_mask_token": false,
-                    "use_mean_pooling": true, "use_qk_norm": false},
-  "vision_feature_layer": -1, "vision_feature_select_strategy": "default"})";
-constexpr char kQwen2Vl[] = R"({
-  "architectures": ["Qwen2VLForConditionalGeneration"], "model_type": "qwen2_vl", "image_token_id": 151655,
-  "hidden_act": "silu", "hidden_size": 1536, "intermediate_size": 8960, "max_position_embeddings": 32768,
-  "max_window_layers": 28, "num_attention_heads": 12, "num_hidden_layers": 28, "num_key_value_heads": 2,
-  "rms_norm_eps": 1e-06, "rope_theta": 1000000.0, "sliding_window": 32768, "tie_word_embeddings": true,
-  "use_sliding_window": false, "vocab_size": 151936,
-  "vision_config": {"depth": 32, "embed_dim": 1280, "mlp_ratio": 4, "num_heads": 16, "in_chans": 3,
-                    "hidden_size": 1536, "patch_size": 14, "spatial_merge_size": 2, "spatial_patch_size": 14,
-                    "temporal_patch_size": 2},
-  "rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]}})";
 
 absl::StatusOr<ModelConfig> Load(const std::string& config,
                                  const std::string& generation = R"({"eos_token_id": 2})") {
@@ -77,7 +23,7 @@ absl::StatusOr<ModelConfig> Load(const std::string& config,
 std::string Problem(const std::string& config) { return std::string(Load(config).status().message()); }
 
 TEST(ModelConfigTest, ReadsLlavaAsDownloaded) {
-  const auto c = Load(kOldHub, R"({"eos_token_id": [2, 7]})");
+  const auto c = Load(kOldHubConfig, R"({"eos_token_id": [2, 7]})");
   ASSERT_TRUE(c.ok()) << c.status();
   EXPECT_EQ(c->decoder.hidden_size, 4096);
   EXPECT_EQ(c->decoder.num_hidden_layers, 32);
@@ -88,7 +34,7 @@ TEST(ModelConfigTest, ReadsLlavaAsDownloaded) {
   EXPECT_EQ(c->decoder.rope.theta, 10000.0);
   EXPECT_FALSE(c->decoder.tie_word_embeddings);
   EXPECT_EQ(c->vision.image_size, 336);
-  EXPECT_TRUE(c->vision.quick_gelu);
+  EXPECT_EQ(c->vision.hidden_act, Activation::kQuickGelu);
   EXPECT_THAT(c->vision_feature_layers, ElementsAre(23));  // -2 of 25 hidden states
   EXPECT_TRUE(c->drop_class_token);
   EXPECT_EQ(c->image_token_id, 32000);
@@ -147,6 +93,8 @@ TEST(ModelConfigTest, NamesFileAndField) {
   EXPECT_TRUE(absl::IsNotFound(ModelConfig::Load("/nowhere").status()));
   EXPECT_THAT(Problem("not json"),
               HasSubstr("config.json: not a JSON object: parse error at line 1, column 2"));
+  EXPECT_THAT(Problem(R"({"model_type": "qwen3_vl_moe"})"),
+              HasSubstr("model_type is \"qwen3_vl_moe\", a mixture of experts, which is not supported"));
   EXPECT_THAT(Problem(R"({"model_type": "mllama"})"),
               HasSubstr("model_type is \"mllama\"; this server loads only LLaVA"));
   const auto with = [](const std::string& vision, const std::string& text, const std::string& rest = "") {
@@ -198,7 +146,7 @@ TEST(ModelConfigTest, OddNumbersAreRefused) {
 }
 
 TEST(ModelConfigTest, Qwen2_5VlAsPublished) {
-  const auto c = Load(kQwen2_5Vl);
+  const auto c = Load(kQwen2_5VlConfig);
   ASSERT_TRUE(c.ok()) << c.status();
   EXPECT_EQ(c->decoder.model_type, "qwen2_5_vl_text");
   EXPECT_EQ(c->decoder.head_dim, 128);
@@ -216,7 +164,7 @@ TEST(ModelConfigTest, Qwen2_5VlAsPublished) {
 }
 
 TEST(ModelConfigTest, Qwen2VlAsPublished) {
-  const auto c = Load(kQwen2Vl);
+  const auto c = Load(kQwen2VlConfig);
   ASSERT_TRUE(c.ok()) << c.status();
   EXPECT_EQ(c->decoder.model_type, "qwen2_vl_text");
   EXPECT_EQ(c->decoder.num_key_value_heads, 2);
@@ -224,11 +172,74 @@ TEST(ModelConfigTest, Qwen2VlAsPublished) {
   EXPECT_EQ(c->vision.hidden_size, 1280);
   EXPECT_EQ(c->vision.intermediate_size, 5120);
   EXPECT_EQ(c->vision.window_size, 0);
-  EXPECT_TRUE(c->vision.quick_gelu);
+  EXPECT_EQ(c->vision.hidden_act, Activation::kQuickGelu);
+}
+
+TEST(ModelConfigTest, Qwen3VlAsPublished) {
+  const auto c = Load(kQwen3VlConfig);
+  ASSERT_TRUE(c.ok()) << c.status();
+  EXPECT_EQ(c->decoder.model_type, "qwen3_vl_text");
+  EXPECT_EQ(c->decoder.head_dim, 128);
+  EXPECT_FALSE(c->decoder.qkv_bias);
+  EXPECT_TRUE(c->decoder.qk_norm);
+  EXPECT_TRUE(c->decoder.tie_word_embeddings);
+  EXPECT_EQ(c->decoder.rope.theta, 5e6);
+  EXPECT_THAT(c->decoder.rope.mrope_section, ElementsAre(24, 20, 20));
+  EXPECT_TRUE(c->decoder.rope.mrope_interleaved);
+  EXPECT_EQ(c->vision.kind, VisionConfig::Kind::kQwen3Vl);
+  EXPECT_EQ(c->vision.hidden_size, 1024);
+  EXPECT_EQ(c->vision.intermediate_size, 4096);
+  EXPECT_EQ(c->vision.patch_size, 16);
+  EXPECT_EQ(c->vision.position_side, 48);
+  EXPECT_EQ(c->vision.hidden_act, Activation::kGeluTanh);
+  EXPECT_THAT(c->vision.deepstack_layers, ElementsAre(5, 11, 17));
+  EXPECT_EQ(c->image_token_id, 151655);
+}
+
+TEST(ModelConfigTest, LlavaNextAsPublished) {
+  const auto c = Load(kLlavaNextConfig);
+  ASSERT_TRUE(c.ok()) << c.status();
+  EXPECT_EQ(c->decoder.model_type, "mistral");
+  EXPECT_EQ(c->decoder.num_key_value_heads, 8);
+  EXPECT_EQ(c->decoder.rope.theta, 1e6);
+  EXPECT_EQ(c->vision.kind, VisionConfig::Kind::kClip);
+  EXPECT_THAT(c->vision_feature_layers, ElementsAre(23));
+  EXPECT_TRUE(c->drop_class_token);
+  EXPECT_TRUE(c->image_newline);
+  EXPECT_EQ(c->image_grid_pinpoints, image::LlavaNextPinpoints());
+  EXPECT_EQ(c->image_token_id, 32000);
+}
+
+TEST(ModelConfigTest, LlavaNextNeedsTheClassTokenDropped) {
+  EXPECT_THAT(
+      Problem(
+          R"({"model_type": "llava_next", "image_token_index": 5, "vision_feature_select_strategy": "full"})"),
+      HasSubstr("config.json: vision_feature_select_strategy is \"full\""));
+  EXPECT_THAT(
+      Problem(R"({"model_type": "llava_next", "image_token_index": 5, "image_grid_pinpoints": [[1, 0]]})"),
+      HasSubstr("config.json: image_grid_pinpoints is [[1,0]]"));
+}
+
+TEST(ModelConfigTest, LlavaOnevisionAsPublished) {
+  const auto c = Load(kOnevisionConfig);
+  ASSERT_TRUE(c.ok()) << c.status();
+  EXPECT_EQ(c->decoder.model_type, "qwen2");
+  EXPECT_TRUE(c->decoder.qkv_bias);
+  EXPECT_EQ(c->vision.kind, VisionConfig::Kind::kSiglip);
+  EXPECT_EQ(c->vision.layer_norm_eps, 1e-6);
+  EXPECT_EQ(c->vision.hidden_act, Activation::kGeluTanh);
+  EXPECT_THAT(c->vision_feature_layers, ElementsAre(26));
+  EXPECT_FALSE(c->drop_class_token);
+  EXPECT_TRUE(c->image_newline);
+  EXPECT_EQ(c->anyres_max, 9);
+  EXPECT_EQ(c->image_grid_pinpoints.size(), 36U);
+  EXPECT_EQ(c->image_token_id, 151646);
+  EXPECT_THAT(Problem(R"({"model_type": "llava_onevision", "vision_aspect_ratio": "anyres"})"),
+              HasSubstr("config.json: vision_aspect_ratio is \"anyres\", not anyres_max_N"));
 }
 
 TEST(ModelConfigTest, InternVlAsPublished) {
-  const auto c = Load(kInternVl);
+  const auto c = Load(kInternVlConfig);
   ASSERT_TRUE(c.ok()) << c.status();
   EXPECT_EQ(c->decoder.model_type, "qwen2");
   EXPECT_EQ(c->decoder.head_dim, 64);
@@ -241,7 +252,7 @@ TEST(ModelConfigTest, InternVlAsPublished) {
   EXPECT_EQ(c->vision.merge_size, 2);
   EXPECT_TRUE(c->vision.qkv_bias);
   EXPECT_FALSE(c->vision.qk_norm);
-  EXPECT_FALSE(c->vision.quick_gelu);
+  EXPECT_EQ(c->vision.hidden_act, Activation::kGelu);
   EXPECT_THAT(c->vision_feature_layers, ElementsAre(24));
   EXPECT_TRUE(c->projector_norm);
   EXPECT_EQ(c->image_token_id, 151667);

@@ -35,6 +35,34 @@ TEST(VarProfileTest, PublishedDecodersAreKnownByTheirShape) {
   EXPECT_THAT((*profile)->source, HasSubstr("2503.03321"));
 }
 
+TEST(VarProfileTest, MistralsIsOfMassiveActivations) {
+  DecoderConfig c = Vicuna7B();
+  c.model_type = "mistral";
+  c.num_key_value_heads = 8;
+  c.intermediate_size = 14336;
+  const auto profile = PublishedVarProfile(c);
+  ASSERT_TRUE(profile.has_value());
+  EXPECT_THAT(profile->sink_dimensions, ElementsAre(2070));
+  EXPECT_THAT(profile->source, HasSubstr("2402.17762"));
+  c.vocab_size = 128320;  // Llama 3's
+  EXPECT_FALSE(PublishedVarProfile(c).has_value());
+}
+
+// With LLaVA-OneVision's vocabulary.
+TEST(VarProfileTest, Qwen2_7BHasThoseOfQwen2Vl) {
+  DecoderConfig c;
+  c.model_type = "qwen2";
+  c.hidden_size = 3584;
+  c.intermediate_size = 18944;
+  c.num_hidden_layers = c.num_attention_heads = 28;
+  c.num_key_value_heads = 4;
+  c.vocab_size = 152000;
+  const auto profile = PublishedVarProfile(c);
+  ASSERT_TRUE(profile.has_value());
+  EXPECT_THAT(profile->sink_dimensions, ElementsAre(458, 2570));
+  EXPECT_THAT(profile->source, HasSubstr("Qwen2-VL-7B"));
+}
+
 TEST(VarProfileTest, OtherDecodersHaveNone) {
   const testing::TempDir dir;
   DecoderConfig c = Vicuna7B();
@@ -51,9 +79,11 @@ absl::StatusOr<ModelConfig> Load(const PublishedDecoder& d, int vocab_size) {
   const testing::TempDir dir;
   dir.Write("generation_config.json", R"({"eos_token_id": 2})");
   const std::string type(d.model_type);
-  const std::string family = type == "llama"   ? "llava"
-                             : type == "qwen3" ? "internvl"
-                                               : std::string(absl::StripSuffix(type, "_text"));
+  const std::string family = type == "llama"     ? "llava"
+                             : type == "mistral" ? "llava_next"
+                             : type == "qwen2"   ? "llava_onevision"
+                             : type == "qwen3"   ? "internvl"
+                                                 : std::string(absl::StripSuffix(type, "_text"));
   const char* const out_key = family == "qwen2_vl" ? "hidden_size" : "out_hidden_size";
   nlohmann::json config = {{"model_type", family},
                            {"image_token_id", vocab_size - 1},
@@ -65,6 +95,7 @@ absl::StatusOr<ModelConfig> Load(const PublishedDecoder& d, int vocab_size) {
                              {"num_key_value_heads", d.num_key_value_heads},
                              {"intermediate_size", d.intermediate_size},
                              {"vocab_size", vocab_size}}}};
+  if (type == "mistral") config["text_config"]["sliding_window"] = nullptr;
   if (family != type && absl::StartsWith(family, "qwen")) config["vision_config"][out_key] = d.hidden_size;
   dir.Write("config.json", config.dump());
   return ModelConfig::Load(dir.path());

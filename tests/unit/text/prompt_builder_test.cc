@@ -23,9 +23,8 @@ class PromptBuilderTest : public PromptBuilderFixture {};
 TEST_P(PromptBuilderTest, GivesEveryImageTheTokensOfItsLayout) {
   const int32_t image = image_token_id_;
   std::vector<std::shared_ptr<const ProcessedImage>> images;
-  for (const std::vector<int32_t>& tokens :
-       {std::vector<int32_t>{5, image, image, 6, image, image, 7}, {image}}) {
-    const auto layout = std::make_shared<const ImageLayout>(tokens, image, 1, 1);
+  for (const auto& layout : {varserve::testing::MakeLayoutWithNewlines(2, 2, image),
+                             varserve::testing::MakeLayout(1, 1, 1, image)}) {
     images.push_back(std::make_shared<const ProcessedImage>(ProcessedImage{.layout = layout}));
   }
   const absl::StatusOr<Prompt> prompt =
@@ -40,7 +39,7 @@ TEST_P(PromptBuilderTest, GivesEveryImageTheTokensOfItsLayout) {
         images[i]->layout->token_ids);
   }
   const ImageSpan& last = prompt->spans[prompt->spans[1].begin == prompt->spans[0].end ? 1 : 0];
-  EXPECT_EQ(prompt->prefix_size(), last.end) << "separators are part of the image";
+  EXPECT_EQ(prompt->prefix_size(), last.end) << "newlines are part of the image";
   // The context leaves room for one token more.
   EXPECT_TRUE(
       builder_->Build({{Role::kUser, {ImagePart(), "one", ImagePart()}}}, images, prompt->size() + 1).ok());

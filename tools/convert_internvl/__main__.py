@@ -1,0 +1,8 @@
+"""python tools/convert_internvl SOURCE TARGET"""
+
+import sys
+
+from convert import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
