@@ -33,6 +33,9 @@ ABSL_FLAG(
 ABSL_FLAG(int32_t, max_image_tokens, 0,
           "The most visual tokens of an image; larger pictures are made smaller. For models whose images "
           "differ in size. Default: what the model directory allows");
+ABSL_FLAG(int32_t, max_model_len, 0,
+          "The most tokens of prompt and answer together, for which memory is planned. Default: the model's "
+          "max_position_embeddings");
 ABSL_FLAG(std::string, dtype, "auto", "Type of weights and KV cache: auto, float32, bfloat16 or float16");
 ABSL_FLAG(
     std::string, quantize, "none",
@@ -57,6 +60,8 @@ absl::Status ReadModelFlags(ServerConfig& c) {
   c.model.device = absl::GetFlag(FLAGS_device);
   c.model.max_image_tokens = absl::GetFlag(FLAGS_max_image_tokens);
   if (c.model.max_image_tokens < 0) return InvalidFlag("max_image_tokens", "is negative");
+  c.model.max_model_len = absl::GetFlag(FLAGS_max_model_len);
+  if (c.model.max_model_len < 0) return InvalidFlag("max_model_len", "is negative");
   c.model.dtype = absl::GetFlag(FLAGS_dtype);
   ASSIGN_OR_RETURN(const int backend,
                    FlagChoice("backend", absl::GetFlag(FLAGS_backend),

@@ -15,11 +15,14 @@ absl::StatusOr<std::shared_ptr<const Prompt>> GreyQuestion(const chat::Preproces
   ASSIGN_OR_RETURN(ProcessedImage picture,
                    preprocessor.image_processor().Process({.width = 1, .height = 1, .rgb = {128, 128, 128}}));
   const text::Message question{text::Role::kUser, {text::ImagePart{}, "What is in the image?"}};
-  ASSIGN_OR_RETURN(
-      Prompt built,
-      preprocessor.prompt_builder().Build(
-          {&question, 1}, {{std::make_shared<const ProcessedImage>(std::move(picture))}}, context));
-  return std::make_shared<const Prompt>(std::move(built));
+  absl::StatusOr<Prompt> built = preprocessor.prompt_builder().Build(
+      {&question, 1}, {{std::make_shared<const ProcessedImage>(std::move(picture))}}, context);
+  if (!built.ok()) {
+    return absl::Status(
+        built.status().code(),
+        absl::StrCat("no question about a small picture can be asked: ", built.status().message()));
+  }
+  return std::make_shared<const Prompt>(*std::move(built));
 }
 
 absl::Status WarmUp(std::shared_ptr<const Prompt> question, engine::ModelRunner& runner) {

@@ -2,12 +2,20 @@
 
 #include <utility>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
 
 namespace varserve {
 
 absl::StatusOr<LoadedModel> LoadModel(const model::VisionLanguageModel::Options& options) {
   ASSIGN_OR_RETURN(model::ModelConfig config, model::ModelConfig::Load(options.model_dir));
+  if (options.max_model_len > config.decoder.max_position_embeddings) {
+    return absl::InvalidArgumentError(absl::StrCat("--max_model_len: is ", options.max_model_len,
+                                                   ", more than the model's max_position_embeddings, ",
+                                                   config.decoder.max_position_embeddings));
+  }
+  if (options.max_model_len > 0) config.decoder.max_position_embeddings = options.max_model_len;
   ASSIGN_OR_RETURN(std::unique_ptr<const image::ImageProcessor> image_processor,
                    config.family->image_processor(config, options.model_dir, options.max_image_tokens));
   LoadedModel loaded;

@@ -21,6 +21,7 @@ class VisionLanguageModel {
   struct Options {
     std::string model_dir;
     int max_image_tokens = 0;  // see Family::image_processor
+    int max_model_len = 0;     // tokens of prompt and answer; 0: the model's max_position_embeddings
     std::string device = "auto";
     std::string dtype = "auto";
     int quantize_bits = 0;  // of the decoder's weights: 8, 4, or 0: as they are stored

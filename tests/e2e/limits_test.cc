@@ -85,9 +85,33 @@ TEST_F(LimitsTest, TokensOfAnAnswer) {
   }
 }
 
+TEST_F(LimitsTest, TokensOfPromptAndAnswer) {
+  ServerProcess whole(model_.dir());
+  ServerProcess server(model_.dir(), {"--max_model_len=128"});
+  ASSERT_TRUE(whole.WaitUntilReady());
+  ASSERT_TRUE(server.WaitUntilReady());
+  EXPECT_LT(Planned(server, "request_bytes"), Planned(whole, "request_bytes"));
+  const auto client = server.Connect();
+  const auto model = client->GetModel({});
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(model->decoder().context(), 128U);
+  const auto answer = client->Answer(LongQuestion(1000), {}, [](const auto&) { return true; });
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->usage().prompt_tokens() + answer->usage().generated_tokens(), 128U);
+  EXPECT_EQ(answer->finish_reason(), v1::FINISH_REASON_LENGTH);
+
+  ServerProcess shorter(model_.dir(), {"--max_model_len=16"});
+  EXPECT_EQ(shorter.WaitForExit(), 1);
+  EXPECT_THAT(shorter.Log(), HasSubstr("no question about a small picture can be asked: "));
+  ServerProcess longer(model_.dir(), {"--max_model_len=1000000"});
+  EXPECT_EQ(longer.WaitForExit(), 1);
+  EXPECT_THAT(longer.Log(), HasSubstr("--max_model_len: is 1000000, more than the model's "
+                                      "max_position_embeddings, "));
+}
+
 TEST_F(LimitsTest, FlagsThatMeanNothingEndTheStart) {
   for (const std::string flag :
-       {"--max_tokens=0", "--max_running_per_caller=-1", "--max_waiting_per_caller=-1",
+       {"--max_tokens=0", "--max_model_len=-1", "--max_running_per_caller=-1", "--max_waiting_per_caller=-1",
         "--prefix_cache_scope=tenant", "--isa=abacus"}) {
     ServerProcess server(model_.dir(), {flag});
     EXPECT_EQ(server.WaitForExit(), 1) << flag;
