@@ -160,6 +160,12 @@ absl::StatusOr<v1::Intervention> ParseMethod(absl::string_view text) {
   v1::Intervention intervention;
   const std::vector<absl::string_view> items = absl::StrSplit(text, ',');
   const auto* method = v1::Intervention::descriptor()->FindFieldByName(std::string(items.front()));
+  v1::VarOptions mode;
+  if (method == nullptr && !absl::StrContains(items.front(), '=') &&
+      !SetField("mode", items.front(), mode).ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", items.front(), "\" is not one of off, observe, on, ", OtherMethods()));
+  }
   if (method == nullptr || method->number() == v1::Intervention::kVarFieldNumber) {
     absl::StatusOr<v1::VarOptions> var = ParseVarSetting(text);
     if (!var.ok()) return var.status();

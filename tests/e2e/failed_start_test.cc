@@ -65,7 +65,7 @@ class FailedStartTest : public ::testing::Test {
   }
   void LetTheStartFail() const {
     const int fd = open(pipe_.c_str(), O_WRONLY | O_CLOEXEC);
-    EXPECT_EQ(write(fd, "{", 1), 1);
+    EXPECT_GE(fd, 0);
     close(fd);
   }
 

@@ -32,7 +32,8 @@ std::string Get(int port, const std::string& path) {
   std::string reply;
   if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
     const std::string request = absl::StrCat("GET ", path, " HTTP/1.0\r\n\r\n");
-    if (write(fd, request.data(), request.size()) == static_cast<ssize_t>(request.size())) {
+    // The server may be ending.
+    if (send(fd, request.data(), request.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(request.size())) {
       char buffer[1 << 16];
       for (ssize_t n = 0; (n = read(fd, buffer, sizeof(buffer))) > 0;)
         reply.append(buffer, static_cast<size_t>(n));

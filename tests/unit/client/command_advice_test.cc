@@ -135,7 +135,7 @@ TEST_F(CommandAdviceTest, WhatWouldBeIgnoredIsRefused) {
       {"rho=0.5", "--setting rho=0.5: rho: has no effect"},
       {"on,detail=maps", "--setting on,detail=maps: detail: maps need --json"},
       {"on,rho=x", "--setting on,rho=x: rho: \"x\" is not a number"},
-      {"maybe", "--setting maybe: mode: \"maybe\" is not one of off, observe, on"},
+      {"maybe", "--setting maybe: \"maybe\" is not one of off, observe, on, pai"},
   };
   for (const auto& [setting, problem] : compared) {
     err_.str("");

@@ -34,7 +34,7 @@ class Caller {
   }
   ~Caller() { close(fd_); }
   void Say(const std::string& text) {
-    EXPECT_EQ(write(fd_, text.data(), text.size()), static_cast<ssize_t>(text.size()));
+    EXPECT_EQ(send(fd_, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
   }
   bool ClosedWithin(int milliseconds) {
     pollfd file{.fd = fd_, .events = POLLIN};
