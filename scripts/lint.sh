@@ -29,6 +29,8 @@ run_lint() {
   python3 scripts/lint/sizes.py
   say "one version"
   python3 scripts/lint/version.py
+  say "what the image is built from"
+  python3 scripts/lint/docker_context.py
   say "shellcheck"
   shellcheck --shell=bash --external-sources dev scripts/*.sh tests/deploy/cluster/*.sh .ci/run
   say "clang: warnings and thread-safety analysis as errors"
