@@ -16,7 +16,9 @@ def main() -> int:
     allowed = set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
     within = {source: {name for name in allowed if f"{source}/".startswith(f"{name}/")} for source in copied}
     unused = allowed - set().union(*within.values())
-    problems = [f".dockerignore: lacks {source}, which the Dockerfile copies" for source in copied if not within[source]]
+    problems = [
+        f".dockerignore: lacks {source}, which the Dockerfile copies" for source in copied if not within[source]
+    ]
     problems += [f".dockerignore: has {name}, which the Dockerfile does not copy" for name in unused]
     return report(sorted(problems))
 
