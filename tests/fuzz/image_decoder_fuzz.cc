@@ -2,11 +2,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <memory>
 
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "nlohmann/json.hpp"
 #include "server/base/byte_budget.h"
+#include "server/base/image_layout.h"
 #include "server/image/clip_image_processor.h"
 #include "server/image/image_decoder.h"
 
@@ -25,7 +27,8 @@ const ClipImageProcessor& Processor() {
   static const ClipImageProcessor processor(
       *ClipImageProcessorConfig::Parse(
           {{"image_processor_type", "LlavaImageProcessor"}, {"size", 8}, {"crop_size", 8}}),
-      nullptr);
+      std::make_shared<const varserve::ImageLayout>(/*tokens=*/1, /*placeholder=*/0, /*grid_rows=*/1,
+                                                    /*grid_cols=*/1));
   return processor;
 }
 
