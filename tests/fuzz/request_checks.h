@@ -34,13 +34,38 @@ inline void CheckSampling(const SamplingRequest& request) {
   for (const std::string& stop : request.stop) Check(!stop.empty() && stop.size() <= 256);
 }
 
+template <typename Options>
+void CheckLayers(const Options& options) {
+  Check(options.first_layer() <= options.last_layer() && options.last_layer() < kLayers);
+}
+
 inline void CheckSetting(const interventions::Setting& setting) {
   v1::Started started;
   setting.Describe(started);
-  const v1::VarOptions& o = started.var();
-  Check(o.tau() > 0 && o.rho() >= 0 && o.rho() <= 1 && o.p() >= 0 && o.p() <= 1);
-  Check(o.min_visual_attention() >= 0 && o.min_visual_attention() <= 1);
-  Check(o.first_layer() <= o.last_layer() && o.last_layer() < kLayers);
+  const v1::Intervention& effective = started.intervention();
+  switch (effective.method_case()) {
+    case v1::Intervention::kVar: {
+      const v1::VarOptions& o = effective.var();
+      Check(o.tau() > 0 && o.rho() >= 0 && o.rho() <= 1 && o.p() >= 0 && o.p() <= 1);
+      Check(o.min_visual_attention() >= 0 && o.min_visual_attention() <= 1);
+      CheckLayers(o);
+      break;
+    }
+    case v1::Intervention::kPai:
+      Check(effective.pai().alpha() >= 0 && effective.pai().alpha() <= 10);
+      CheckLayers(effective.pai());
+      break;
+    case v1::Intervention::kVaf:
+      Check(effective.vaf().visual_scale() >= 0 && effective.vaf().text_scale() >= 0);
+      CheckLayers(effective.vaf());
+      break;
+    case v1::Intervention::kSpin:
+      Check(effective.spin().kept_head_ratio() >= 0 && effective.spin().kept_head_ratio() <= 1);
+      CheckLayers(effective.spin());
+      break;
+    case v1::Intervention::METHOD_NOT_SET:
+      Check(false);
+  }
   for (const int layer : setting.map_layers()) Check(layer >= 0 && layer < kLayers);
 }
 
