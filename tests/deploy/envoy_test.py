@@ -102,7 +102,7 @@ class EnvoyTest(unittest.TestCase):
                     break
             self.assertEqual(self.ask(file.name).model, "a")
             retries = self.proxy.stat("cluster.varserve.upstream_rq_retry_success")
-            with Load(CLIENT, f"127.0.0.1:{self.servers['a'].port}", PICTURES, 200, width=1) as load:
+            with Load(CLIENT, f"127.0.0.1:{self.servers['a'].port}", PICTURES, 500, width=1) as load:
                 load.wait_for(lambda: load.running("a"))
                 self.servers["a"].process.terminate()  # drains for as long as the stream runs
                 wait(lambda: " draining" in self.servers["a"].log(), "the server to drain")
@@ -176,7 +176,7 @@ class EnvoyTest(unittest.TestCase):
 
     def test_openai_request_is_tried_again_elsewhere(self) -> None:
         picture = next(picture for picture in PICTURES if self.ask(picture).model == "a")
-        with Load(CLIENT, f"127.0.0.1:{self.servers['a'].port}", PICTURES, 200, width=1) as load:
+        with Load(CLIENT, f"127.0.0.1:{self.servers['a'].port}", PICTURES, 500, width=1) as load:
             load.wait_for(lambda: load.running("a"))
             self.servers["a"].process.terminate()  # drains for as long as the stream runs
             wait(lambda: " draining" in self.servers["a"].log(), "the server to drain")
