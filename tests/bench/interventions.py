@@ -65,10 +65,11 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=48, help="of an answer in a batch (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="pairs of runs, off and on (default: %(default)s)")
     args = parser.parse_args()
+    flags = ("--threads", str(args.threads), "--max_running", str(2 * BATCH))
     directory = args.model or args.embedded
     if args.one_billion:
         directory = peer_models.llava(args.one_billion, args.embedded)
-    flags = ("--threads", str(args.threads), "--max_running", str(2 * BATCH))
+        flags += ("--sink_dimensions", "3,7")  # VAR needs some
     results = {}
     print(f"{'milliseconds':16}{'question: off':>14}{'on':>9}{'ratio':>8}{'step: off':>12}{'on':>9}{'ratio':>8}")
     with server(args.build, directory, *flags) as running:
