@@ -12,7 +12,6 @@
 namespace varserve::image {
 namespace {
 
-constexpr int kMostTiles = 1 << 8;
 constexpr int kDefaultTile = 384;  // pixels
 
 absl::StatusOr<GotOcr2ImageProcessorConfig> ReadConfig(JsonFields& fields) {
@@ -74,25 +73,16 @@ absl::StatusOr<ImageProcessor::Plan> GotOcr2ImageProcessor::MakePlan(int width, 
   if (std::max(width, height) > kLongestSide) return TooLongAndThin(width, height);
   const TileArrangement tiles = ClosestTiles(width, height, config_.tile_width, config_.tile_height,
                                              config_.min_tiles, config_.max_tiles);
-  const auto axis = [](int size, int resized) {
-    return ResizeAxis{.size = size, .canvas = size, .resized = resized, .count = resized};
-  };
   Plan plan{.resize = {.orientation = orientation,
-                       .x = axis(width, tiles.across * config_.tile_width),
-                       .y = axis(height, tiles.down * config_.tile_height),
+                       .x = WholeAxis(width, tiles.across * config_.tile_width),
+                       .y = WholeAxis(height, tiles.down * config_.tile_height),
                        .filter = config_.filter}};
   const int64_t tile_bytes = int64_t{3} * config_.tile_height * config_.tile_width;
   plan.image_bytes = GridOf(tiles).num_tiles() * tile_bytes;
   plan.bytes = ResizeBytes(plan.resize) + plan.image_bytes;
-  if (tiles.count() > 1) plan.bytes += ResizeBytes(ThumbnailPlan(plan));
+  if (tiles.count() > 1)
+    plan.bytes += ResizeBytes(ThumbnailPlan(plan.resize, config_.tile_height, config_.tile_width));
   return plan;
-}
-
-ResizePlan GotOcr2ImageProcessor::ThumbnailPlan(const Plan& plan) const {
-  ResizePlan thumbnail = plan.resize;
-  thumbnail.x.resized = thumbnail.x.count = config_.tile_width;
-  thumbnail.y.resized = thumbnail.y.count = config_.tile_height;
-  return thumbnail;
 }
 
 absl::StatusOr<ProcessedImage> GotOcr2ImageProcessor::Process(
@@ -111,7 +101,8 @@ absl::StatusOr<ProcessedImage> GotOcr2ImageProcessor::Process(
     RETURN_IF_ERROR(read(*resizer));
     processed.rgb = std::move(resizer->Finish().rgb);
   } else {
-    const std::unique_ptr<ImageResizer> thumbnail = ImageResizer::Create(ThumbnailPlan(plan));
+    const std::unique_ptr<ImageResizer> thumbnail =
+        ImageResizer::Create(ThumbnailPlan(plan.resize, config_.tile_height, config_.tile_width));
     TilesAndThumbnail both(*resizer, *thumbnail);
     RETURN_IF_ERROR(read(both));
     AppendTiles(resizer->Finish(), tiles, processed.rgb);

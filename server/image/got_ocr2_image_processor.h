@@ -53,8 +53,6 @@ class GotOcr2ImageProcessor : public ImageProcessor {
  private:
   TileGrid GridOf(const TileArrangement& tiles) const;
   ImageShape ShapeOf(const TileArrangement& tiles) const;
-  // The picture of `plan`, resized to one tile.
-  ResizePlan ThumbnailPlan(const Plan& plan) const;
 
   const GotOcr2ImageProcessorConfig config_;
   const TileTokens tokens_;

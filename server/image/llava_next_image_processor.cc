@@ -15,8 +15,6 @@
 namespace varserve::image {
 namespace {
 
-constexpr int kMostTiles = 1 << 8;
-
 // One number, a shortest edge, or two equal sides.
 int ReadSquare(JsonFields& fields, const char* key, int fallback) {
   const nlohmann::json* const value = fields.Find(key);
@@ -204,27 +202,18 @@ absl::StatusOr<ImageProcessor::Plan> LlavaNextImageProcessor::MakePlan(int width
   } else {
     fitted_width = std::min(static_cast<int>(std::ceil(width * scale_y)), fitted_width);
   }
-  const auto axis = [](int size, int resized) {
-    return ResizeAxis{.size = size, .canvas = size, .resized = resized, .count = resized};
-  };
   Plan plan{.resize = {.orientation = orientation,
-                       .x = axis(width, fitted_width),
-                       .y = axis(height, fitted_height),
+                       .x = WholeAxis(width, fitted_width),
+                       .y = WholeAxis(height, fitted_height),
                        .filter = config_.filter}};
   const JoinedTiles joined = Join(width, height, tiles);
   plan.region = RegionOf(joined, plan.resize);
   const int64_t tile_bytes = int64_t{3} * config_.tile * config_.tile;
   plan.image_bytes = joined.tiles.num_tiles() * tile_bytes;
-  plan.bytes = ResizeBytes(plan.resize) + ResizeBytes(ThumbnailPlan(plan)) + tiles.count() * tile_bytes +
-               plan.image_bytes;
+  plan.bytes = ResizeBytes(plan.resize) +
+               ResizeBytes(ThumbnailPlan(plan.resize, config_.tile, config_.tile)) +
+               tiles.count() * tile_bytes + plan.image_bytes;
   return plan;
-}
-
-ResizePlan LlavaNextImageProcessor::ThumbnailPlan(const Plan& plan) const {
-  ResizePlan thumbnail = plan.resize;
-  thumbnail.x.resized = thumbnail.x.count = config_.tile;
-  thumbnail.y.resized = thumbnail.y.count = config_.tile;
-  return thumbnail;
 }
 
 absl::StatusOr<ProcessedImage> LlavaNextImageProcessor::Process(
@@ -239,7 +228,8 @@ absl::StatusOr<ProcessedImage> LlavaNextImageProcessor::Process(
                            .region = plan.region,
                            .layout = shape.layout};
   const std::unique_ptr<ImageResizer> resizer = ImageResizer::Create(plan.resize);
-  const std::unique_ptr<ImageResizer> thumbnail = ImageResizer::Create(ThumbnailPlan(plan));
+  const std::unique_ptr<ImageResizer> thumbnail =
+      ImageResizer::Create(ThumbnailPlan(plan.resize, config_.tile, config_.tile));
   TilesAndThumbnail both(*resizer, *thumbnail);
   RETURN_IF_ERROR(read(both));
   processed.rgb.reserve(plan.image_bytes);

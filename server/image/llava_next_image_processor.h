@@ -70,8 +70,6 @@ class LlavaNextImageProcessor : public ImageProcessor {
   // may be resized.
   JoinedTiles LargestOf(const TileArrangement& tiles) const;
   ImageShape ShapeOf(const JoinedTiles& joined) const;
-  // The picture of `plan`, resized to one tile.
-  ResizePlan ThumbnailPlan(const Plan& plan) const;
   ImageRegion RegionOf(const JoinedTiles& joined, const ResizePlan& resize) const;
 
   const LlavaNextImageProcessorConfig config_;

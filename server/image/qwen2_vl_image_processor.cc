@@ -116,13 +116,9 @@ absl::StatusOr<ImageProcessor::Plan> Qwen2VlImageProcessor::MakePlan(int width, 
                         width, height, kMaxAspectRatio));
   }
   const Grid grid = GridOf(width, height);
-  const auto axis = [&](int size, int tokens) {
-    const int resized = tokens * config_.token_size();
-    return ResizeAxis{.size = size, .canvas = size, .resized = resized, .count = resized};
-  };
   Plan plan{.resize = {.orientation = orientation,
-                       .x = axis(width, grid.cols),
-                       .y = axis(height, grid.rows),
+                       .x = WholeAxis(width, grid.cols * config_.token_size()),
+                       .y = WholeAxis(height, grid.rows * config_.token_size()),
                        .filter = config_.filter}};
   plan.image_bytes = int64_t{3} * plan.resize.x.count * plan.resize.y.count;
   plan.bytes = ResizeBytes(plan.resize) + plan.image_bytes;

@@ -20,6 +20,11 @@ struct ResizeAxis {
   int count = 0;
 };
 
+// Of a picture without padding, of which nothing is cropped.
+inline ResizeAxis WholeAxis(int size, int resized) {
+  return {.size = size, .canvas = size, .resized = resized, .count = resized};
+}
+
 // Output i is the sum of the picture's pixels begin[i] .. begin[i] + size[i] - 1, each times its weight, and
 // of the padding's value times padding[i], all in units of 2^-precision. begin and begin + size never
 // decrease.

@@ -60,4 +60,11 @@ void AppendTiles(const RgbImage& picture, const TileArrangement& tiles, std::vec
   }
 }
 
+ResizePlan ThumbnailPlan(const ResizePlan& tiles, int height, int width) {
+  ResizePlan thumbnail = tiles;
+  thumbnail.x.resized = thumbnail.x.count = width;
+  thumbnail.y.resized = thumbnail.y.count = height;
+  return thumbnail;
+}
+
 }  // namespace varserve::image

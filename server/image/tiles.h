@@ -10,6 +10,8 @@
 
 namespace varserve::image {
 
+inline constexpr int kMostTiles = 1 << 8;  // that any file may ask for
+
 struct TileArrangement {
   int down = 1;  // tiles
   int across = 1;
@@ -32,6 +34,9 @@ TileArrangement BestTiles(int width, int height, int tile, absl::Span<const Tile
 // Appends the tiles of a picture to `rgb`, row by row, one below the other. The arrangement divides the
 // picture's sides.
 void AppendTiles(const RgbImage& picture, const TileArrangement& tiles, std::vector<uint8_t>& rgb);
+
+// The picture of `tiles`, resized to one tile of height x width pixels.
+ResizePlan ThumbnailPlan(const ResizePlan& tiles, int height, int width);
 
 // Passes a picture on to its tiles and to its thumbnail.
 class TilesAndThumbnail final : public RowSink {

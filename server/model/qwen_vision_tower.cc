@@ -250,7 +250,7 @@ int64_t QwenVisionTower::workspace_bytes() const {
   const int64_t pixels = int64_t{3} * config_.patch_size * config_.patch_size;
   const int64_t width = config_.hidden_size;
   // Attention's activations (x, its norm, q k v, rotated and as they were, the result) or the MLP's, or the
-  // patches' pixels and positions, in every order they have; besides, what DeepStack keeps.
+  // patches' pixels and positions before and after they are reordered; and what DeepStack keeps.
   const int64_t attention = 12 * width;
   const int64_t mlp = 4 * width + (is_2_5_ ? 3 : 4) * int64_t{config_.intermediate_size};
   const int64_t embedding =

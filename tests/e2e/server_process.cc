@@ -1,11 +1,8 @@
 #include "tests/e2e/server_process.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,29 +14,18 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "tests/testing/tcp_peer.h"
 
 namespace varserve::testing {
 namespace {
 
 constexpr absl::Duration kPoll = absl::Milliseconds(20);
 
+// The body of the reply; empty if there is none, as when the server is ending.
 std::string Get(int port, const std::string& path) {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  std::string reply;
-  if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
-    const std::string request = absl::StrCat("GET ", path, " HTTP/1.0\r\n\r\n");
-    // The server may be ending.
-    if (send(fd, request.data(), request.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(request.size())) {
-      char buffer[1 << 16];
-      for (ssize_t n = 0; (n = read(fd, buffer, sizeof(buffer))) > 0;)
-        reply.append(buffer, static_cast<size_t>(n));
-    }
-  }
-  close(fd);
+  const TcpPeer peer;
+  if (!peer.Connect(port) || !peer.Send(absl::StrCat("GET ", path, " HTTP/1.0\r\n\r\n"))) return "";
+  const std::string reply = peer.ReadToEnd().value_or("");
   const size_t body = reply.find("\r\n\r\n");
   return body == std::string::npos ? "" : reply.substr(body + 4);
 }

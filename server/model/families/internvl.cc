@@ -38,15 +38,10 @@ void ReadConfig(JsonFields& fields, ModelConfig& c) {
   }
 }
 
-// transformers refuses every request with a picture if its processor makes another number of tokens.
-absl::Status CheckNumTokens(const std::filesystem::path& model_dir, int tokens) {
-  constexpr char kKey[] = "image_seq_length";
+absl::Status CheckImageSeqLength(const std::filesystem::path& model_dir, int tokens) {
   ASSIGN_OR_RETURN(const nlohmann::json json, ReadModelJsonIfAny(model_dir, kProcessorFile));
   JsonFields fields(json, kProcessorFile);
-  const int64_t length = fields.Int(kKey, 256, 1, kMostOfAnything);
-  if (length != tokens) {
-    fields.Fail(kKey, absl::StrCat("is ", length, ", but by config.json a tile has ", tokens, " tokens"));
-  }
+  CheckTileTokens(fields, "image_seq_length", 256, tokens);
   return fields.status();
 }
 
@@ -72,7 +67,7 @@ absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> MakeImageProcessor(
   }
   RETURN_IF_ERROR(CheckProcessorClass(model_dir, "InternVLProcessor"));
   const int side = vision.image_size / vision.patch_size / vision.merge_size;
-  RETURN_IF_ERROR(CheckNumTokens(model_dir, side * side));
+  RETURN_IF_ERROR(CheckImageSeqLength(model_dir, side * side));
   ASSIGN_OR_RETURN(processor.max_tiles, MostTiles(processor.max_tiles, side * side, max_image_tokens));
   processor.min_tiles = std::min(processor.min_tiles, processor.max_tiles);
   return std::make_unique<const image::GotOcr2ImageProcessor>(

@@ -85,4 +85,11 @@ absl::Status CheckNumTokens(const std::filesystem::path& model_dir, int height, 
   return fields.status();
 }
 
+void CheckTileTokens(JsonFields& processor, const char* key, int64_t fallback, int expected) {
+  const int64_t tokens = processor.Int(key, fallback, 1, kMostOfAnything);
+  if (tokens != expected) {
+    processor.Fail(key, absl::StrCat("is ", tokens, ", but by config.json a tile has ", expected, " tokens"));
+  }
+}
+
 }  // namespace varserve::model

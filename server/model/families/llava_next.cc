@@ -20,8 +20,6 @@
 namespace varserve::model {
 namespace {
 
-constexpr int kMostTiles = 1 << 8;
-
 // What the two have in common.
 void ReadShared(JsonFields& fields, const char* text_type, int feature_layer, ModelConfig& c) {
   JsonFields text = fields.Object("text_config");
@@ -50,8 +48,8 @@ int ReadAnyresMax(JsonFields& fields) {
   absl::string_view number = ratio;
   int most = 0;
   if (!absl::ConsumePrefix(&number, "anyres_max_") || !absl::SimpleAtoi(number, &most) || most < 1 ||
-      most > kMostTiles) {
-    fields.FailWithValue(kKey, absl::StrCat("not anyres_max_N, N in [1, ", kMostTiles, "]"));
+      most > image::kMostTiles) {
+    fields.FailWithValue(kKey, absl::StrCat("not anyres_max_N, N in [1, ", image::kMostTiles, "]"));
     return 1;
   }
   return most;
@@ -96,15 +94,10 @@ absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> MakeLlavaNextProces
       processor, {.image_token = config.image_token_id, .side = side}, max_image_tokens);
 }
 
-// transformers refuses every request with a picture if its processor makes another number of tokens.
 absl::Status CheckOnevisionTokens(const std::filesystem::path& model_dir, int tokens, int anyres_max) {
   ASSIGN_OR_RETURN(const nlohmann::json json, ReadModelJsonIfAny(model_dir, kProcessorFile));
   JsonFields fields(json, kProcessorFile, JsonFields::Null::kAbsent);
-  const int64_t own = fields.Int("num_image_tokens", tokens, 1, kMostOfAnything);
-  if (own != tokens) {
-    fields.Fail("num_image_tokens",
-                absl::StrCat("is ", own, ", but by config.json a tile has ", tokens, " tokens"));
-  }
+  CheckTileTokens(fields, "num_image_tokens", tokens, tokens);
   fields.Choice("vision_feature_select_strategy", "full", {"full"});
   if (const int most = ReadAnyresMax(fields); most != anyres_max) {
     fields.Fail("vision_aspect_ratio",
