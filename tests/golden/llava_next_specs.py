@@ -1,6 +1,6 @@
 """The tiny models of LLaVA-NeXT and LLaVA-OneVision: configs; model_specs.py makes specs of them."""
 
-from qwen2_vl_specs import BOS, IMAGE_TOKEN
+from qwen2_vl_specs import BOS, IMAGE_TOKEN, qwen2_decoder
 
 TILE = 28
 # As published, for tiles of 28 pixels in place of 336.
@@ -75,22 +75,9 @@ def llava_onevision() -> dict:
         "projector_hidden_act": "gelu",
         "text_config": {
             "architectures": ["Qwen2ForCausalLM"],
-            "bos_token_id": BOS,
-            "eos_token_id": 2,
-            "hidden_act": "silu",
-            "hidden_size": 96,
-            "intermediate_size": 112,
-            "max_position_embeddings": 512,
-            "max_window_layers": 3,
             "model_type": "qwen2",
-            "num_attention_heads": 6,
-            "num_hidden_layers": 3,
-            "num_key_value_heads": 2,
-            "rms_norm_eps": 1e-06,
             "rope_theta": 1000000.0,
-            "sliding_window": 64,
-            "use_sliding_window": False,
-            "vocab_size": 160,
+            **qwen2_decoder(num_hidden_layers=3),
         },
         "tie_word_embeddings": False,
         "use_image_newline_parameter": True,

@@ -6,7 +6,7 @@ IMAGE_TOKEN = 159
 IMAGES = [[24, 40], [16, 56], [32, 8]]
 
 
-def qwen2_vl_decoder(num_hidden_layers: int) -> dict:
+def qwen2_decoder(num_hidden_layers: int) -> dict:
     return {
         "bos_token_id": BOS,
         "eos_token_id": 2,
@@ -54,7 +54,7 @@ def qwen2_vl() -> dict:
             "spatial_patch_size": 4,
             "temporal_patch_size": 2,
         },
-        **qwen2_vl_decoder(3),
+        **qwen2_decoder(3),
         **qwen2_vl_tokens(),
     }
 
@@ -65,7 +65,7 @@ def qwen2_5_vl() -> dict:
         "architectures": ["Qwen2_5_VLForConditionalGeneration"],
         "model_type": "qwen2_5_vl",
         "text_config": {
-            **qwen2_vl_decoder(3),
+            **qwen2_decoder(3),
             "model_type": "qwen2_5_vl_text",
             "rope_parameters": {"mrope_section": [2, 3, 3], "rope_theta": 1000000.0, "rope_type": "default"},
         },

@@ -1,7 +1,6 @@
 """Variants of InternVL: shapes of pictures, conversations, and what is refused."""
 
-from qwen2_vl_variants import PICTURES, TWO_TURNS
-from variant_parts import Add, Removed, says
+from variant_parts import Add, Removed, other_processors, picture_last, pictures_and_conversations, says
 
 SPEC = "internvl"
 VISION = "/vision_config"
@@ -9,12 +8,8 @@ VISION = "/vision_config"
 
 def internvl_variants(add: Add) -> None:
     for spec in ("internvl", "internvl3_5"):
-        add(spec, spec=spec)
-        for picture in PICTURES:
-            add(f"{spec} {picture}", spec=spec, conversation=[["user", [picture, "What do you see here?"]]])
-        add(f"{spec} five images in two turns", spec=spec, conversation=TWO_TURNS)
-        add(f"{spec} text only", spec=spec, conversation=[["user", ["What is a picture?"]]])
-        add(f"{spec} picture last", spec=spec, conversation=[["user", ["What is it?", "31x33.png"]]])
+        pictures_and_conversations(add, spec, "What do you see here?")
+        picture_last(add, spec)
     decoder(add)
     vision_tower(add)
     files(add)
@@ -115,18 +110,7 @@ def files(add: Add) -> None:
         preprocessor={"/size": {"height": 24, "width": 24}},
     )
     add(f"{SPEC} not resized", (pre, "do_resize"), spec=SPEC, preprocessor={"/do_resize": False})
-    add(
-        f"{SPEC} another image processor",
-        (pre, "image_processor_type"),
-        spec=SPEC,
-        preprocessor={"/image_processor_type": "CLIPImageProcessor"},
-    )
-    add(
-        f"{SPEC} another processor",
-        (pro, "processor_class"),
-        spec=SPEC,
-        processor={"/processor_class": "LlavaProcessor"},
-    )
+    other_processors(add, SPEC)
     add(
         f"{SPEC} another number of tokens",
         (pro, "image_seq_length is 16", "4"),

@@ -1,9 +1,8 @@
 """Variants of LLaVA-NeXT and LLaVA-OneVision: shapes of pictures, conversations, decoders, names, what is refused."""
 
 from llava_next_directories import LLAMA_3_CHAT_TEMPLATE, VICUNA_CHAT_TEMPLATE
-from qwen2_vl_variants import PICTURES, TWO_TURNS
 from tiny_model import load_spec
-from variant_parts import Add, Removed, says
+from variant_parts import TWO_TURNS, Add, Removed, other_processors, pictures_and_conversations, says
 
 SPEC = "llava_next"
 ONEVISION = "llava_onevision"
@@ -12,12 +11,8 @@ TWO_IMAGES = [["user", ["1000x40.png", "grey.png", "Which one is wide?"]]]
 
 def llava_next_variants(add: Add) -> None:
     for spec in (SPEC, ONEVISION):
-        add(spec, spec=spec)
-        for picture in PICTURES:
-            add(f"{spec} {picture}", spec=spec, conversation=[["user", [picture, "What is it?"]]])
+        pictures_and_conversations(add, spec)
         add(f"{spec} two images", spec=spec, conversation=TWO_IMAGES)
-        add(f"{spec} five images in two turns", spec=spec, conversation=TWO_TURNS)
-        add(f"{spec} text only", spec=spec, conversation=[["user", ["What is a picture?"]]])
     templates(add)
     decoder(add)
     model(add)
@@ -123,18 +118,7 @@ def files(add: Add) -> None:
         config={"/image_grid_pinpoints": [[28, 42]]},
         preprocessor={"/image_grid_pinpoints": [[28, 42]]},
     )
-    add(
-        f"{SPEC} another image processor",
-        (pre, "image_processor_type"),
-        spec=SPEC,
-        preprocessor={"/image_processor_type": "CLIPImageProcessor"},
-    )
-    add(
-        f"{SPEC} another processor",
-        (pro, "processor_class"),
-        spec=SPEC,
-        processor={"/processor_class": "LlavaProcessor"},
-    )
+    other_processors(add, SPEC)
     add(f"{SPEC} another patch size", (pro, "patch_size is 14", "16"), spec=SPEC, processor={"/patch_size": 14})
     add(f"{SPEC} a class token too many", (pro, "16"), spec=SPEC, processor={"/num_additional_image_tokens": 0})
     add(f"{SPEC} another image token", (pro, "image_token"), spec=SPEC, processor={"/image_token": "<|im_end|>"})

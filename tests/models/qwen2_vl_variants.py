@@ -1,26 +1,14 @@
 """Variants of Qwen2-VL and Qwen2.5-VL: shapes of pictures, conversations, and both generations of files."""
 
-from variant_parts import Add, Removed, says
+from variant_parts import Add, Removed, picture_last, pictures_and_conversations, says
 
-# Of every shape: a token's size and less, lines, a large one, shades of grey.
-PICTURES = ["28x28.png", "1000x40.png", "40x1000.png", "2000x1500.png", "grey.png", "1x1.png", "3000x17.png"]
-TWO_TURNS = [
-    ["system", ["Be brief."]],
-    ["user", ["31x33.png", "1000x40.png", "Which one is wide?"]],
-    ["assistant", ["The second."]],
-    ["user", ["And these?", "grey.png", "2x3.png", "40x1000.png", "Which one is tall?"]],
-]
 NESTED = "/text_config"
 
 
 def qwen2_vl_variants(add: Add) -> None:
     for spec in ("qwen2_vl", "qwen2_5_vl"):
-        add(f"{spec}", spec=spec)
-        for picture in PICTURES:
-            add(f"{spec} {picture}", spec=spec, conversation=[["user", [picture, "What is it?"]]])
-        add(f"{spec} five images in two turns", spec=spec, conversation=TWO_TURNS)
-        add(f"{spec} text only", spec=spec, conversation=[["user", ["What is a picture?"]]])
-        add(f"{spec} picture last", spec=spec, conversation=[["user", ["What is it?", "31x33.png"]]])
+        pictures_and_conversations(add, spec)
+        picture_last(add, spec)
     flat_fields(add)
     nested_fields(add)
     processor_fields(add)

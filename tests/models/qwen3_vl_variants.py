@@ -1,7 +1,6 @@
 """Variants of Qwen3-VL: shapes of pictures, conversations, and what is refused."""
 
-from qwen2_vl_variants import PICTURES, TWO_TURNS
-from variant_parts import Add, Removed, says
+from variant_parts import Add, Removed, picture_last, pictures_and_conversations, says
 
 SPEC = "qwen3_vl"
 TEXT = "/text_config"
@@ -10,13 +9,9 @@ ROPE = f"{TEXT}/rope_scaling"
 
 
 def qwen3_vl_variants(add: Add) -> None:
-    add(SPEC, spec=SPEC)
-    for picture in PICTURES:
-        add(f"{SPEC} {picture}", spec=SPEC, conversation=[["user", [picture, "What is it?"]]])
+    pictures_and_conversations(add, SPEC)
+    picture_last(add, SPEC)
     add(f"{SPEC} two images", spec=SPEC, conversation=[["user", ["31x33.png", "1000x40.png", "Which is wide?"]]])
-    add(f"{SPEC} five images in two turns", spec=SPEC, conversation=TWO_TURNS)
-    add(f"{SPEC} text only", spec=SPEC, conversation=[["user", ["What is a picture?"]]])
-    add(f"{SPEC} picture last", spec=SPEC, conversation=[["user", ["What is it?", "31x33.png"]]])
     decoder(add)
     rope(add)
     vision_tower(add)

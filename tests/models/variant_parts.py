@@ -27,6 +27,45 @@ INDEX = "model.safetensors.index.json"
 THIRD, FIFTH = 49, 85
 
 
+# Of every shape: a token's size and less, lines, a large one, shades of grey.
+PICTURES = ["28x28.png", "1000x40.png", "40x1000.png", "2000x1500.png", "grey.png", "1x1.png", "3000x17.png"]
+TWO_TURNS = [
+    ["system", ["Be brief."]],
+    ["user", ["31x33.png", "1000x40.png", "Which one is wide?"]],
+    ["assistant", ["The second."]],
+    ["user", ["And these?", "grey.png", "2x3.png", "40x1000.png", "Which one is tall?"]],
+]
+
+
 def says(*words: str) -> tuple[str, ...]:
     """What an error about config.json must contain: the file, and these words."""
     return ("config.json", *words)
+
+
+def pictures_and_conversations(add: Add, spec: str, question: str = "What is it?") -> None:
+    """The model as it is, asked about every shape of picture, several of them, and none."""
+    add(spec, spec=spec)
+    for picture in PICTURES:
+        add(f"{spec} {picture}", spec=spec, conversation=[["user", [picture, question]]])
+    add(f"{spec} five images in two turns", spec=spec, conversation=TWO_TURNS)
+    add(f"{spec} text only", spec=spec, conversation=[["user", ["What is a picture?"]]])
+
+
+def picture_last(add: Add, spec: str) -> None:
+    add(f"{spec} picture last", spec=spec, conversation=[["user", ["What is it?", "31x33.png"]]])
+
+
+def other_processors(add: Add, spec: str) -> None:
+    """Those of CLIP and of LLaVA in place of the family's own."""
+    add(
+        f"{spec} another image processor",
+        ("preprocessor_config.json", "image_processor_type"),
+        spec=spec,
+        preprocessor={"/image_processor_type": "CLIPImageProcessor"},
+    )
+    add(
+        f"{spec} another processor",
+        ("processor_config.json", "processor_class"),
+        spec=spec,
+        processor={"/processor_class": "LlavaProcessor"},
+    )

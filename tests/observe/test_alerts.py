@@ -77,7 +77,7 @@ class Alerts(unittest.TestCase):
         cls.prometheus.wait_for("count(count_over_time(varserve_ready[1m]) >= 2) == 2")
 
     # One request at a time, two may wait; no caches; a step may take 1 ms; sink dimensions that are none. The KV cache
-    # holds an answer that takes longer than 8 s on any machine.
+    # holds an answer of almost --max_tokens, 2048, which is to take longer than 8 s.
     SCARCITY = (
         "--max_running=1",
         "--max_waiting=2",
