@@ -1,17 +1,15 @@
 # Sourced by ../dev: the converter of InternVL2 directories.
-# Functions: convert_usage, convert_model, test_convert.
+# Functions: cmd_convert, test_convert.
 # Reads: ROOT. Sets: PYTHON.
 
-convert_usage() {
-  cat <<'TEXT'
-usage: ./dev convert SOURCE TARGET
+cmd_convert() {
+  if [[ $# -ne 2 ]]; then
+    echo "usage: ./dev convert SOURCE TARGET
 Converts an InternVL2 or InternVL2.5 directory as it is on the hub (model_type internvl_chat) to the layout that the server
-loads: writes TARGET, which must not exist. Runs no code of SOURCE.
-TEXT
-}
-
-# convert_model SOURCE TARGET
-convert_model() {
+loads: writes TARGET, which must not exist. Runs no code of SOURCE."
+    wants_help "$@" && return
+    exit 2
+  fi
   ensure_venv convert "$ROOT/tools/convert_internvl/requirements.lock"
   "$PYTHON" "$ROOT/tools/convert_internvl" "$@"
 }
