@@ -61,8 +61,9 @@ def byte_level_bpe(directory: pathlib.Path) -> Tokenizer:
 
 def internlm2(directory: pathlib.Path, fields: Fields) -> Tokenizer:
     fields.only("add_eos_token", False, missing=False)
-    tokenizer = sentencepiece_bpe(directory / "tokenizer.model", read_added_tokens(fields))
-    add_tokens(tokenizer, read_added_tokens(fields), fields)
+    added = read_added_tokens(fields)
+    tokenizer = sentencepiece_bpe(directory / "tokenizer.model", added)
+    add_tokens(tokenizer, added, fields)
     if fields.only("add_bos_token", True, False, missing=True):
         bos = special_token(fields, "bos_token") or "<s>"
         if tokenizer.token_to_id(bos) is None:
@@ -77,12 +78,10 @@ def load(directory: pathlib.Path, fields: Fields) -> Tokenizer:
     """tokenizer.json if there is one, else what the class of the tokenizer reads."""
     if (directory / "tokenizer.json").exists():
         tokenizer = read_file("tokenizer.json", Tokenizer.from_file, directory / "tokenizer.json")
-        add_tokens(tokenizer, read_added_tokens(fields), fields)
-        return tokenizer
-    kind = fields.only("tokenizer_class", "InternLM2Tokenizer", "Qwen2Tokenizer")
-    if kind == "InternLM2Tokenizer":
+    elif fields.only("tokenizer_class", "InternLM2Tokenizer", "Qwen2Tokenizer") == "InternLM2Tokenizer":
         return internlm2(directory, fields)
-    tokenizer = byte_level_bpe(directory)
+    else:
+        tokenizer = byte_level_bpe(directory)
     add_tokens(tokenizer, read_added_tokens(fields), fields)
     return tokenizer
 
