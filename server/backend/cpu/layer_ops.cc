@@ -173,9 +173,11 @@ class CpuLayerOps : public LayerOps {
   // outputs. Ranges of outputs begin at multiples of `outputs_each`.
   template <typename Kernel>
   static void ForPieces(int64_t rows, int64_t outputs, int64_t outputs_each, const Kernel& kernel) {
+    if (rows == 0) return;
     // Equal pieces, since each thread gets the same number; whole tiles of rows.
-    const int64_t row_pieces = (rows + kMostRows - 1) / kMostRows;
-    const int64_t rows_each = ((rows + row_pieces - 1) / std::max<int64_t>(row_pieces, 1) + 3) / 4 * 4;
+    const int64_t most_pieces = (rows + kMostRows - 1) / kMostRows;
+    const int64_t rows_each = ((rows + most_pieces - 1) / most_pieces + 3) / 4 * 4;
+    const int64_t row_pieces = (rows + rows_each - 1) / rows_each;
     const int64_t output_pieces = (outputs + outputs_each - 1) / outputs_each;
     // If a thread's consecutive pieces have the same rows, the kernel gets them as one range of outputs.
     at::parallel_for(0, row_pieces * output_pieces, 1, [&](int64_t begin, int64_t end) {

@@ -17,9 +17,11 @@ inline constexpr int kTileRows = 8;
 // All rows process this many pairs of inputs before the next ones, so that their weights stay in the L2
 // cache.
 inline constexpr int kPairBlock = 1024;
-// How far ahead weights are prefetched. Into the L2 cache, which has more outstanding line fills than the L1
-// cache.
-inline constexpr int kAhead = 8192;
+// How many bytes ahead a single tile prefetches weights. Into the L2 cache, which has more outstanding line
+// fills than the L1 cache.
+inline constexpr int kAhead = 16384;
+inline constexpr int kLineBytes = 64;
+inline constexpr int kStepBytes = kPanelStep * sizeof(uint16_t);
 
 static void PackInputs(const float* x, int count, float* packed) {
   auto* out = reinterpret_cast<uint16_t*>(packed);
@@ -37,7 +39,8 @@ struct TileArgs {
   int64_t x_stride;
   const uint16_t* w;  // [pairs, outputs, 2], pairs kPanelStep apart
   int pairs;
-  int64_t ahead;       // how many weights ahead to fetch
+  const char* fetch;   // weights to prefetch with the first pair
+  int64_t fetch_step;  // bytes from there to those of the next pair
   const float* start;  // [rows, outputs] initial values to which products are added, rows start_stride apart
   int64_t start_stride;
   float* y;  // [rows, outputs], rows y_stride apart
@@ -55,10 +58,11 @@ template <int ROWS, int VECS>
       acc[i][v] = _mm512_maskz_loadu_ps(t.valid[v], t.start + i * t.start_stride + v * kWide);
   }
   const uint16_t* w = t.w;
-  for (int k = 0; k < t.pairs; ++k, w += kPanelStep) {
+  const char* fetch = t.fetch;
+  for (int k = 0; k < t.pairs; ++k, w += kPanelStep, fetch += t.fetch_step) {
     __m512bh weights[VECS];
     for (int v = 0; v < VECS; ++v) {
-      __builtin_prefetch(w + t.ahead + v * 2 * kWide, /*rw=*/0, /*locality=*/2);
+      __builtin_prefetch(fetch + v * kLineBytes, /*rw=*/0, /*locality=*/2);
       weights[v] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(w + v * 2 * kWide));
     }
     for (int i = 0; i < ROWS; ++i) {
@@ -74,20 +78,25 @@ template <int ROWS, int VECS>
   }
 }
 
-// All rows, in tiles of nearly equal height. The first tile prefetches the weights that come next.
+// All rows, in tiles of nearly equal height. A single tile prefetches the weights a little ahead. Of several,
+// each prefetches its share of the next block, so that memory is read evenly while they compute.
 template <int VECS>
 static void Rows(TileArgs t, int rows) {
   static constexpr decltype(&Tile<1, VECS>) kTiles[kTileRows] = {Tile<1, VECS>, Tile<2, VECS>, Tile<3, VECS>,
                                                                  Tile<4, VECS>, Tile<5, VECS>, Tile<6, VECS>,
                                                                  Tile<7, VECS>, Tile<8, VECS>};
-  for (int tiles = (rows + kTileRows - 1) / kTileRows; tiles > 0; --tiles) {
+  int tiles = (rows + kTileRows - 1) / kTileRows;
+  t.fetch_step = kStepBytes / tiles;
+  const int64_t share = t.pairs * t.fetch_step;
+  t.fetch = reinterpret_cast<const char*>(t.w) + (tiles == 1 ? kAhead : tiles * share);
+  for (; tiles > 0; --tiles) {
     const int height = (rows + tiles - 1) / tiles;
     kTiles[height - 1](t);
     rows -= height;
     t.x += height * t.x_stride;
     t.start += height * t.start_stride;
     t.y += height * t.y_stride;
-    t.ahead = 0;
+    t.fetch += share;
   }
 }
 
@@ -109,7 +118,8 @@ static void LinearBFloat16(const LinearArgs& a, int row_begin, int row_end, int 
                .x_stride = 2 * a.x_stride,
                .w = w,
                .pairs = 0,
-               .ahead = kAhead,
+               .fetch = nullptr,
+               .fetch_step = 0,
                .start = y + n,
                .start_stride = a.y_stride,
                .y = y + n,
