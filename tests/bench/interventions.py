@@ -30,6 +30,9 @@ METHODS: dict[str, Var | Intervention] = {
     "m3id": M3id(),
     "pai,gamma=1.1": Pai(gamma=1.1),
     "var+vcd": Vcd(attention=Var.on()),
+    "var+icd": Icd(attention=Var.on()),
+    "var+m3id": M3id(attention=Var.on()),
+    "pai+vcd": Vcd(attention=Pai()),
 }
 FEW_TOKENS = 4
 

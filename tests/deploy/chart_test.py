@@ -57,12 +57,25 @@ class NetworkPolicyTest(unittest.TestCase):
         self.assertTrue(self.allowed(objects, self.CLIENT, "varserve-envoy", "grpc"))
         self.assertFalse(self.allowed(objects, self.OTHER, "varserve-envoy", "grpc"))
         self.assertFalse(self.allowed(objects, self.CLIENT, "varserve", "grpc"))
-        self.assertTrue(self.allowed(objects, self.CLIENT, "varserve", "http"))  # which Envoy does not carry
-        self.assertTrue(self.allowed(objects, self.envoy_labels(objects), "varserve", "grpc"))
+        self.assertFalse(self.allowed(objects, self.CLIENT, "varserve", "http"))
+        for port in ("grpc", "http"):
+            self.assertTrue(self.allowed(objects, self.envoy_labels(objects), "varserve", port))
         egress = objects["NetworkPolicy", "varserve-envoy"]["spec"]["egress"]
-        self.assertEqual([p["port"] for rule in egress for p in rule["ports"]], [53, 53, 50051])
+        self.assertEqual([p["port"] for rule in egress for p in rule["ports"]], [53, 53, 50051, 8000])
         server = objects["Deployment", "varserve"]["spec"]["template"]["metadata"]["labels"]
         self.assertLessEqual(egress[-1]["to"][0]["podSelector"]["matchLabels"].items(), server.items())
+
+    def test_clients_reach_http_where_envoy_does_not_carry_it(self) -> None:
+        objects = render(
+            {
+                "envoy": {"enabled": True, "json": False},
+                "networkPolicy": {"from": [{"podSelector": {"matchLabels": self.CLIENT}}]},
+            }
+        )
+        self.assertTrue(self.allowed(objects, self.CLIENT, "varserve", "http"))
+        self.assertFalse(self.allowed(objects, self.envoy_labels(objects), "varserve", "http"))
+        egress = objects["NetworkPolicy", "varserve-envoy"]["spec"]["egress"]
+        self.assertEqual([p["port"] for rule in egress for p in rule["ports"]], [53, 53, 50051])
 
     def test_by_default_the_namespace_may_ask(self) -> None:
         for values, door in (({}, "varserve"), ({"envoy": {"enabled": True}}, "varserve-envoy")):
@@ -83,10 +96,14 @@ class NetworkPolicyTest(unittest.TestCase):
             )
 
     def test_envoy_reaches_addresses_of_its_own(self) -> None:
-        egress = render({"envoy": {"enabled": True, "addresses": ["a:1", "[fd00::1]:2"]}})[
-            "NetworkPolicy", "varserve-envoy"
-        ]["spec"]["egress"]
-        self.assertEqual(egress[-1], {"ports": [{"port": 1}, {"port": 2}]})
+        own = {"enabled": True, "addresses": ["a:1", "[fd00::1]:2"]}
+        for envoy, ports in (
+            (own, [1, 2, 8000]),
+            (own | {"httpAddresses": ["a:3", "[fd00::1]:4"]}, [1, 2, 3, 4]),
+            (own | {"json": False}, [1, 2]),
+        ):
+            egress = render({"envoy": envoy})["NetworkPolicy", "varserve-envoy"]["spec"]["egress"]
+            self.assertEqual(egress[-1], {"ports": [{"port": port} for port in ports]})
 
 
 class PodsTest(unittest.TestCase):

@@ -14,8 +14,8 @@ namespace varserve::backend::cpu::VARSERVE_ISA {
 // scores[v, slot] = q[v] k[slot] for VECTORS queries and SLOTS keys. Each score is one chain of operations,
 // whatever the tile: eight lanes over sixteen channels at a time, then the sum of the lanes.
 template <int VECTORS, int SLOTS>
-VARSERVE_INLINE void ScoreTile(const uint16_t* q, int64_t q_stride, const uint16_t* k, int head_dim,
-                               float* scores, int64_t scores_stride) {
+[[gnu::noinline]] static void ScoreTile(const uint16_t* q, int64_t q_stride, const uint16_t* k, int head_dim,
+                                        float* scores, int64_t scores_stride) {
   constexpr int kStep = 2 * kLanes;
   __m256 acc[VECTORS][SLOTS];
   for (auto& vector : acc) {
