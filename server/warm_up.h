@@ -16,7 +16,8 @@ namespace varserve {
 absl::StatusOr<std::shared_ptr<const Prompt>> GreyQuestion(const chat::Preprocessor& preprocessor,
                                                            int context);
 
-// Asks it: vision tower, prefill, one decoded token. Uses the first KV blocks and clears them.
+// Asks it: vision tower, a chunk of prefill and the text, one decoded token. Uses the first KV blocks and
+// clears them.
 absl::Status WarmUp(std::shared_ptr<const Prompt> question, engine::ModelRunner& runner);
 
 }  // namespace varserve

@@ -17,6 +17,10 @@ LinearWeights LayerOps::Prepare(const QuantizedMatrix& weights, at::Tensor bias,
   return Prepare(weights.Dequantize().to(options), std::move(bias));
 }
 
+LinearWeights LayerOps::Pack(at::TensorList parts, at::Tensor bias) const {
+  return Prepare(at::cat(parts), std::move(bias));
+}
+
 at::Tensor LayerOps::Linear(const at::Tensor& x, const LinearWeights& w) const {
   at::Tensor out = at::empty({x.size(0), w.outputs}, x.options());
   Linear(x, w, out);

@@ -57,6 +57,12 @@ class LayerOps {
 
   // weight: [O, K]; both are undefined if loading failed.
   virtual LinearWeights Prepare(at::Tensor weight, at::Tensor bias = {}) const = 0;
+  // Whether weights of this dtype are copied into an order of their own. If so, they need not be copied
+  // before.
+  virtual bool Packs(at::ScalarType /*dtype*/) const { return false; }
+  // Prepare() for matrices below each other, none of which is kept. parts: at least one, [O_i, K],
+  // contiguous, of a dtype that is packed.
+  virtual LinearWeights Pack(at::TensorList parts, at::Tensor bias) const;
   // Quantized weights, on the host. Where there are no operations for them, they become weights of these
   // options' dtype and device.
   virtual LinearWeights Prepare(const QuantizedMatrix& weights, at::Tensor bias,

@@ -13,22 +13,28 @@ at::Tensor WeightLoader::LoadAs(const std::string& name, at::IntArrayRef shape, 
   return LoadStackedAs({{name, shape[0]}}, shape.slice(1), dtype);
 }
 
-at::Tensor WeightLoader::Stack(const Parts& parts, at::IntArrayRef inner, const at::TensorOptions& options) {
+std::vector<at::Tensor> WeightLoader::Stored(const Parts& parts, at::IntArrayRef inner) {
   if (!status_.ok()) return {};
-  std::vector<int64_t> shape = {0};
-  shape.insert(shape.end(), inner.begin(), inner.end());
-  std::vector<at::Tensor> stored;  // all are looked at before memory is taken
+  std::vector<at::Tensor> stored;
   for (const auto& [name, rows] : parts) {
-    std::vector<int64_t> part_shape = shape;
-    part_shape[0] = rows;
-    absl::StatusOr<at::Tensor> part = StoredTensor(checkpoint_, name, part_shape, FloatTypes());
+    std::vector<int64_t> shape = {rows};
+    shape.insert(shape.end(), inner.begin(), inner.end());
+    absl::StatusOr<at::Tensor> part = StoredTensor(checkpoint_, name, shape, FloatTypes());
     if (!part.ok()) {
       status_ = part.status();
       return {};
     }
     stored.push_back(*std::move(part));
-    shape[0] += rows;
   }
+  return stored;
+}
+
+at::Tensor WeightLoader::Stack(const Parts& parts, at::IntArrayRef inner, const at::TensorOptions& options) {
+  std::vector<at::Tensor> stored = Stored(parts, inner);  // all are looked at before memory is taken
+  if (stored.empty()) return {};
+  std::vector<int64_t> shape = stored.front().sizes().vec();
+  shape[0] = 0;
+  for (const at::Tensor& part : stored) shape[0] += part.size(0);
   at::Tensor target = at::empty(shape, options);
   int64_t row = 0;
   for (at::Tensor& part : stored) {
@@ -60,7 +66,7 @@ backend::LinearWeights WeightLoader::LoadLinear(const Parts& parts, int64_t inpu
     return LoadQuantized(parts, inputs, std::move(bias));
   const int bits = quantize_bits_ == 0 || role == Role::kLayer ? quantize_bits_ : 8;
   const int64_t group = bits == 0 ? 0 : backend::QuantizationGroup(inputs, bits);
-  if (group == 0) return ops_.Prepare(LoadStacked(parts, {inputs}), std::move(bias));
+  if (group == 0) return LoadDense(parts, inputs, std::move(bias));
   const at::Tensor whole = Stack(parts, {inputs}, at::TensorOptions().dtype(dtype_));
   if (!whole.defined()) return {};
   return Prepare(backend::Quantize(whole, bits, group), std::move(bias));
@@ -71,7 +77,18 @@ backend::LinearWeights WeightLoader::LoadUnquantized(const std::vector<std::stri
   Parts parts;
   for (const std::string& name : names) parts.emplace_back(absl::StrCat(name, ".weight"), outputs);
   at::Tensor bias = has_bias ? LoadBiases(parts) : at::Tensor();
-  return ops_.Prepare(LoadStacked(parts, {inputs}), std::move(bias));
+  return LoadDense(parts, inputs, std::move(bias));
+}
+
+backend::LinearWeights WeightLoader::LoadDense(const Parts& parts, int64_t inputs, at::Tensor bias) {
+  if (!ops_.Packs(dtype_)) return ops_.Prepare(LoadStacked(parts, {inputs}), std::move(bias));
+  std::vector<at::Tensor> stored = Stored(parts, {inputs});
+  if (stored.empty()) return {};
+  for (at::Tensor& part : stored) {
+    part = part.to(dtype_);
+    bytes_ += static_cast<int64_t>(part.nbytes());
+  }
+  return ops_.Pack(stored, std::move(bias));
 }
 
 backend::LinearWeights WeightLoader::LoadQuantized(const Parts& parts, int64_t inputs, at::Tensor bias) {

@@ -67,9 +67,12 @@ class WeightLoader {
  private:
   at::Tensor LoadAs(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype);
   at::Tensor LoadStackedAs(const Parts& parts, at::IntArrayRef inner, at::ScalarType dtype);
+  // As they are in the files; empty if there is an error.
+  std::vector<at::Tensor> Stored(const Parts& parts, at::IntArrayRef inner);
   // The parts below each other; undefined if there is an error.
   at::Tensor Stack(const Parts& parts, at::IntArrayRef inner, const at::TensorOptions& options);
   at::Tensor LoadBiases(const Parts& parts);
+  backend::LinearWeights LoadDense(const Parts& parts, int64_t inputs, at::Tensor bias);
   backend::LinearWeights Prepare(const backend::QuantizedMatrix& matrix, at::Tensor bias);
   backend::LinearWeights LoadQuantized(const Parts& parts, int64_t inputs, at::Tensor bias);
 

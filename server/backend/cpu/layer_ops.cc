@@ -1,6 +1,8 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <vector>
+
 #include "server/backend/cpu/cpu_backend.h"
 #include "server/backend/cpu/cpu_kernels.h"
 #include "server/backend/cpu/storage_type.h"
@@ -26,19 +28,30 @@ class CpuLayerOps : public LayerOps {
 
   LinearWeights Prepare(at::Tensor weight, at::Tensor bias) const override {
     if (!weight.defined()) return {};
-    LinearWeights prepared{
-        .weight = weight, .bias = std::move(bias), .outputs = weight.size(0), .inputs = weight.size(1)};
-    if (ReadsPanels(weight)) {
-      const PanelShape shape = ShapeOf(prepared);
-      at::Tensor packed = at::empty({shape.panels(), shape.panel_size()}, weight.options());
-      auto* to = static_cast<uint16_t*>(packed.mutable_data_ptr());
-      const auto* from = static_cast<const uint16_t*>(weight.const_data_ptr());
-      at::parallel_for(0, shape.panels(), 1, [&](int64_t begin, int64_t end) {
-        cpu::PackPanels(shape, from, static_cast<int>(begin), static_cast<int>(end), to);
-      });
-      prepared.weight = std::move(packed);
+    if (Packs(weight.scalar_type())) return Pack(weight, std::move(bias));
+    return {.weight = weight, .bias = std::move(bias), .outputs = weight.size(0), .inputs = weight.size(1)};
+  }
+
+  bool Packs(at::ScalarType dtype) const override {
+    return GetCpuKernels().reads_panels && dtype == at::kBFloat16;
+  }
+  LinearWeights Pack(at::TensorList parts, at::Tensor bias) const override {
+    std::vector<const uint16_t*> rows;
+    for (const at::Tensor& part : parts) {
+      const auto* from = static_cast<const uint16_t*>(part.const_data_ptr());
+      const std::vector<const uint16_t*> own = cpu::RowPointers(from, part.size(0), part.size(1));
+      rows.insert(rows.end(), own.begin(), own.end());
     }
-    return prepared;
+    LinearWeights packed{.bias = std::move(bias),
+                         .outputs = static_cast<int64_t>(rows.size()),
+                         .inputs = parts.front().size(1)};
+    const PanelShape shape = ShapeOf(packed);
+    packed.weight = at::empty({shape.panels(), shape.panel_size()}, parts.front().options());
+    auto* to = static_cast<uint16_t*>(packed.weight.mutable_data_ptr());
+    at::parallel_for(0, shape.panels(), 1, [&](int64_t begin, int64_t end) {
+      cpu::PackPanels(shape, rows, static_cast<int>(begin), static_cast<int>(end), to);
+    });
+    return packed;
   }
 
   LinearWeights Prepare(const QuantizedMatrix& m, at::Tensor bias,
@@ -63,7 +76,7 @@ class CpuLayerOps : public LayerOps {
 
   void Embedding(const at::Tensor& ids, const LinearWeights& table, at::Tensor& out) const override {
     const bool quantized = table.bits > 0;
-    if (!quantized && !ReadsPanels(table.weight)) {
+    if (!quantized && !Packs(table.weight.scalar_type())) {
       out.copy_(table.weight.index_select(0, ids));
       return;
     }
@@ -133,9 +146,6 @@ class CpuLayerOps : public LayerOps {
   }
 
  private:
-  static bool ReadsPanels(const at::Tensor& weight) {
-    return GetCpuKernels().reads_panels && weight.scalar_type() == at::kBFloat16;
-  }
   static PanelShape ShapeOf(const LinearWeights& w) {
     return {static_cast<int>(w.outputs), static_cast<int>(w.inputs)};
   }

@@ -5,20 +5,33 @@
 
 namespace varserve::backend::cpu {
 
-void PackPanels(const PanelShape& shape, const uint16_t* weights, int begin, int end, uint16_t* packed) {
+void PackPanels(const PanelShape& shape, std::span<const uint16_t* const> rows, int begin, int end,
+                uint16_t* packed) {
+  constexpr int kBlock =
+      128;  // inputs of all of a panel's rows at a time, so that it is written in the L1 cache
   for (int panel = begin; panel < end; ++panel) {
     uint16_t* to = packed + panel * shape.panel_size();
     const int first = panel * kPanelOutputs;
     const int outputs = std::min(kPanelOutputs, shape.out - first);
     if (outputs < kPanelOutputs || shape.in % 2 != 0) std::fill_n(to, shape.panel_size(), uint16_t{0});
-    for (int n = 0; n < outputs; ++n) {
-      const uint16_t* row = weights + static_cast<int64_t>(first + n) * shape.in;
-      for (int k = 0; k < shape.in; k += 2) {
-        const int count = std::min(2, shape.in - k);
-        std::memcpy(to + static_cast<int64_t>(k) * kPanelOutputs + 2 * n, row + k, count * sizeof(uint16_t));
+    for (int block = 0; block < shape.in; block += kBlock) {
+      const int block_end = std::min(block + kBlock, shape.in);
+      for (int n = 0; n < outputs; ++n) {
+        const uint16_t* row = rows[first + n];
+        for (int k = block; k < block_end; k += 2) {
+          const int count = std::min(2, shape.in - k);
+          std::memcpy(to + static_cast<int64_t>(k) * kPanelOutputs + 2 * n, row + k,
+                      count * sizeof(uint16_t));
+        }
       }
     }
   }
+}
+
+std::vector<const uint16_t*> RowPointers(const uint16_t* matrix, int64_t rows, int64_t in) {
+  std::vector<const uint16_t*> pointers(rows);
+  for (int64_t n = 0; n < rows; ++n) pointers[n] = matrix + n * in;
+  return pointers;
 }
 
 void ReadPanelRow(const PanelShape& shape, const uint16_t* packed, int output, float* row) {

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <vector>
 
 namespace varserve::backend::cpu {
 
@@ -21,8 +23,12 @@ struct PanelShape {
   int64_t size() const { return panels() * panel_size(); }
 };
 
-// Fills panels [begin, end) of `packed` [panels, pairs, kPanelOutputs, 2] from `weights` [N, K].
-void PackPanels(const PanelShape& shape, const uint16_t* weights, int begin, int end, uint16_t* packed);
+// Fills panels [begin, end) of `packed` [panels, pairs, kPanelOutputs, 2] from the weights' rows, N pointers
+// to K weights.
+void PackPanels(const PanelShape& shape, std::span<const uint16_t* const> rows, int begin, int end,
+                uint16_t* packed);
+// The rows of a matrix [rows, in].
+std::vector<const uint16_t*> RowPointers(const uint16_t* matrix, int64_t rows, int64_t in);
 
 // Reads row `output` of the weights as float32. row: [K]
 void ReadPanelRow(const PanelShape& shape, const uint16_t* packed, int output, float* row);

@@ -73,7 +73,7 @@ TEST(AmxTilesTest, EqualTheirEmulationBitForBit) {
   for (float& value : bias) value = normal(random);
   const PanelShape shape{kOut, kIn};
   std::vector<uint16_t> panels(shape.size());
-  PackPanels(shape, w.data(), 0, shape.panels(), panels.data());
+  PackPanels(shape, RowPointers(w.data(), kOut, kIn), 0, shape.panels(), panels.data());
   std::array<std::vector<float>, 2> y;
   for (int i = 0; i < 2; ++i) {
     const CpuKernels& kernels = i == 0 ? *AmxBf16Kernels() : *EmulatedAmxBf16Kernels();

@@ -82,8 +82,8 @@ class KernelTest : public ::testing::TestWithParam<InstructionSet> {
     if (!kernels().reads_panels || w.type != StorageType::kBFloat16) return w.bytes;
     const PanelShape shape{out, in};
     std::vector<uint8_t> panels(shape.size() * sizeof(uint16_t), 0xff);
-    PackPanels(shape, reinterpret_cast<const uint16_t*>(w.bytes.data()), 0, shape.panels(),
-               reinterpret_cast<uint16_t*>(panels.data()));
+    PackPanels(shape, RowPointers(reinterpret_cast<const uint16_t*>(w.bytes.data()), out, in), 0,
+               shape.panels(), reinterpret_cast<uint16_t*>(panels.data()));
     return panels;
   }
   const CpuKernels& kernels() const { return *GetParam().kernels; }
