@@ -6,6 +6,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "nlohmann/json.hpp"
 #include "server/base/status_macros.h"
@@ -20,6 +21,8 @@ namespace varserve::http {
 namespace {
 
 using nlohmann::json;
+
+constexpr char kOneModel[] = "/v1/models/";
 
 void Reply(Connection& connection, const json& body, int status = 200) {
   connection.Write(JsonReply({.status = status, .keep_alive = connection.keep_alive()}, body.dump()),
@@ -60,14 +63,16 @@ OpenAiService::OpenAiService(const ServiceOptions& options, chat::ChatService* c
 
 std::shared_ptr<Exchange> OpenAiService::Begin(Connection& connection, const RequestHead& head) {
   const bool completion = head.path == "/v1/chat/completions";
-  const bool known =
-      completion || head.path == "/v1/models" || head.path == "/health" || head.path == "/version";
+  const bool models = head.path == "/v1/models" || absl::StartsWith(head.path, kOneModel);
+  const bool known = completion || models || head.path == "/health" || head.path == "/version";
   const char* const method = completion ? "POST" : "GET";
   if (!known) {
-    Refuse(connection,
-           absl::NotFoundError(absl::StrCat(
-               "there is no ", head.path.substr(0, 128),
-               "; this server answers POST /v1/chat/completions and GET /v1/models, /health, /version")));
+    Refuse(
+        connection,
+        absl::NotFoundError(absl::StrCat(
+            "there is no ", head.path.substr(0, 128),
+            "; this server answers POST /v1/chat/completions and GET /v1/models, /v1/models/NAME, /health, "
+            "/version")));
   } else if (head.method != method) {
     Refuse(connection, absl::InvalidArgumentError(absl::StrCat("only ", method, " is answered here")), 405,
            {{"Allow", method}});
@@ -75,7 +80,7 @@ std::shared_ptr<Exchange> OpenAiService::Begin(Connection& connection, const Req
     Refuse(connection, type, 415);
   } else if (completion) {
     return BeginCompletion(connection, head);
-  } else if (head.path == "/v1/models") {
+  } else if (models) {
     ReplyModels(connection, head);
   } else if (head.path == "/version") {
     Reply(connection, {{"version", options_.server_version}});
@@ -143,14 +148,20 @@ void OpenAiService::ReplyModels(Connection& connection, const RequestHead& head)
   options_.metrics->OnRequestEnd(
       {.transport = "http", .method = "ListModels", .code = model.status().code()});
   if (!model.ok()) return Refuse(connection, model.status());
-  json list = json::array();
-  for (const std::string& name : openai::NamesOf((*model)->description)) {
-    list.push_back({{"id", name},
-                    {"object", "model"},
-                    {"created", absl::ToUnixSeconds(started_)},
-                    {"owned_by", "varserve"},
-                    {"max_model_len", (*model)->description.decoder().context()}});
+  const v1::Model& description = (*model)->description;
+  const auto entry = [&](absl::string_view name) -> json {
+    return {{"id", name},
+            {"object", "model"},
+            {"created", absl::ToUnixSeconds(started_)},
+            {"owned_by", "varserve"},
+            {"max_model_len", description.decoder().context()}};
+  };
+  if (absl::string_view name = head.path; absl::ConsumePrefix(&name, kOneModel)) {
+    const absl::Status served = openai::InterventionOf(name, description).status();
+    return served.ok() ? Reply(connection, entry(name)) : Refuse(connection, served);
   }
+  json list = json::array();
+  for (const std::string& name : openai::NamesOf(description)) list.push_back(entry(name));
   Reply(connection, {{"object", "list"}, {"data", std::move(list)}});
 }
 

@@ -58,7 +58,7 @@ absl::Status ReadEnum(const std::string& path, const FieldDescriptor& field, con
     if (type.value(i)->number() != 0)
       names.push_back(absl::AsciiStrToLower(absl::StripPrefix(type.value(i)->name(), prefix)));
   }
-  return Invalid(path, absl::StrCat("is not one of ", absl::StrJoin(names, ", ")));
+  return Invalid(path, absl::StrCat("is ", ShortText(value), ", not one of ", absl::StrJoin(names, ", ")));
 }
 
 absl::string_view KindOf(const FieldDescriptor& field) {

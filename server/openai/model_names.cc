@@ -80,9 +80,10 @@ absl::StatusOr<v1::Intervention> InterventionOf(absl::string_view name, const v1
     if (known == name) return intervention;
   }
   if (std::optional<v1::Intervention> combined = CombinedOf(name, model, named)) return *combined;
-  return absl::NotFoundError(absl::StrCat("model: \"", name.substr(0, 128),
-                                          "\" is not served here; there is ",
-                                          absl::StrJoin(NamesOf(model), ", ")));
+  return absl::NotFoundError(absl::StrCat(
+      "model: \"", name.substr(0, 128), "\" is not served here; there is ",
+      absl::StrJoin(NamesOf(model), ", "), ", and a contrast after a method that changes attention, such as ",
+      model.name(), "+pai+vcd"));
 }
 
 }  // namespace varserve::openai

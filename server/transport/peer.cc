@@ -42,6 +42,7 @@ std::string AddressOf(absl::string_view peer) {
   peer = peer.substr(0, peer.rfind(':'));
   if (!absl::ConsumePrefix(&peer, "%5B")) absl::ConsumePrefix(&peer, "[");
   if (!absl::ConsumeSuffix(&peer, "%5D")) absl::ConsumeSuffix(&peer, "]");
+  if (peer == "::1") return "127.0.0.1";
   return std::string(peer);
 }
 

@@ -167,6 +167,12 @@ class OpenAiPackageTest(unittest.TestCase):
         choices = self.ask(model=f"{NAME}+var", n=2).choices
         self.assertEqual([choice.var_report for choice in choices], [whole, whole])
 
+    def test_one_model(self) -> None:
+        for name in (NAME, f"{NAME}+var", f"{NAME}+pai+vcd"):
+            self.assertEqual(self.client.models.retrieve(name).id, name)
+        with self.assertRaisesRegex(openai.NotFoundError, "is not served here; there is"):
+            self.client.models.retrieve(f"{NAME}+vcd+pai")
+
     def test_models(self) -> None:
         names = [model.id for model in self.client.models.list()]
         suffixes = (

@@ -80,6 +80,12 @@ absl::Status ReadEvidenceFields(const v1::VarOptions& o, int num_layers, VarRequ
   return absl::OkStatus();
 }
 
+bool HasFields(const v1::VarOptions& o) {
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  o.GetReflection()->ListFields(o, &fields);
+  return !fields.empty();
+}
+
 v1::VarOptions EffectiveOptions(const VarRequest& request, VarPreset preset) {
   const VarSettings& s = request.settings;
   v1::VarOptions e;
@@ -103,6 +109,12 @@ absl::StatusOr<VarRequest> ReadVarOptions(const v1::VarOptions& o, const VarDefa
   VarRequest request;
   VarSettings& s = request.settings;
   ASSIGN_OR_RETURN(const Mode mode, Read("mode", "VarMode", o.mode(), defaults.mode, Mode::kOn));
+  if (o.mode() == v1::VAR_MODE_UNSPECIFIED && mode == Mode::kOff && HasFields(o)) {
+    return absl::InvalidArgumentError(
+        "mode: is not set, and off is this server's default, so the other fields would have no effect; set "
+        "it to "
+        "on, observe or off");
+  }
   ASSIGN_OR_RETURN(const VarVariant variant,
                    Read("variant", "VarVariant", o.variant(), VarVariant::kPaper, VarVariant::kAuthorsCode));
   if (mode != Mode::kOff && !defaults.profile_tau.has_value()) {

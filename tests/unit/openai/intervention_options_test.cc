@@ -63,8 +63,8 @@ TEST(InterventionOptionsTest, TheRestStays) {
 TEST(InterventionOptionsTest, ProblemsNameTheField) {
   for (const auto& [object, problem] : std::vector<std::pair<json, std::string>>{
            {1, "var: is a number, not an object"},
-           {{{"mode", "sometimes"}}, "var.mode: is not one of off, observe, on"},
-           {{{"mode", 3}}, "var.mode: is not one of off, observe, on"},
+           {{{"mode", "sometimes"}}, "var.mode: is \"sometimes\", not one of off, observe, on"},
+           {{{"mode", 3}}, "var.mode: is 3, not one of off, observe, on"},
            {{{"rho", "high"}}, "var.rho: is \"high\", not a number"},
            {{{"first_layer", -1}}, "var.first_layer: is -1, not an integer"},
            {{{"map_layers", {"a"}}}, "var.map_layers: is [\"a\"], not a list of integers"},

@@ -33,6 +33,7 @@ TEST(PeerTest, AnAddressHasNoPort) {
   EXPECT_EQ(AddressOf("ipv4:10.0.0.7:80"), "10.0.0.7");
   EXPECT_EQ(AddressOf("ipv6:%5Bfd00::1%5D:443"), "fd00::1");
   EXPECT_EQ(AddressOf("ipv6:[fd00::1]:443"), "fd00::1");
+  EXPECT_EQ(AddressOf("ipv6:%5B::1%5D:443"), "127.0.0.1");
   EXPECT_EQ(AddressOf("unix:"), "unix");
   EXPECT_EQ(AddressOf("unix:/tmp/socket"), "unix");
   EXPECT_EQ(AddressOf(""), "");
