@@ -134,10 +134,6 @@ absl::StatusOr<interventions::Defaults> DefaultsFor(const model::VisionLanguageM
   if (m.var_profile().has_value()) defaults.var.profile_tau = m.var_profile()->tau;
   defaults.attention.num_layers = m.config().decoder.num_hidden_layers;
   defaults.attention.num_heads = m.config().decoder.num_attention_heads;
-  for (int change = 0; change < interventions::kRowChanges; ++change) {
-    defaults.attention.supported[change] =
-        m.backend().attention().Supports(static_cast<interventions::RowChange>(change));
-  }
   if (!DescribeDefaults(defaults, description).ok())
     return absl::FailedPreconditionError(
         "--var_mode: this model has no VAR profile, only off works; make one with varserve-calibrate --model "

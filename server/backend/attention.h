@@ -55,8 +55,6 @@ class Attention {
   virtual int64_t workspace_bytes(const RowLimits& limits) const = 0;
   // Whether AttendPrefix needs PrefixChunk::mask.
   virtual bool reads_prefix_masks() const { return false; }
-  // Whether rows may be changed in this way; else a batch must not have such rows.
-  virtual bool Supports(interventions::RowChange change) const = 0;
   // Number of groups into which this backend splits the heads' sums (RowEvidence).
   virtual int64_t evidence_groups(int64_t kv_heads) const = 0;
 

@@ -13,8 +13,6 @@ namespace {
 absl::StatusOr<std::shared_ptr<const interventions::Setting>> ReadAttention(
     const ChatRequest::Method& method, const interventions::Defaults& defaults) {
   if (method.options == nullptr) return interventions::OffSetting(defaults);
-  if (const absl::Status status = interventions::CheckSupported(*method.options, defaults); !status.ok())
-    return Prefixed(absl::StrCat(method.field, ": "), status);
   auto setting = interventions::ReadOptions(*method.options, defaults);
   if (!setting.ok()) return Prefixed(absl::StrCat(method.field, "."), setting.status());
   return setting;

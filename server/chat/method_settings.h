@@ -19,7 +19,7 @@ struct MethodSettings {
 };
 
 // INVALID_ARGUMENT beginning with the field's name, also if there are two contrasts, or FAILED_PRECONDITION
-// if the model or its backend does not have a method.
+// if the model does not have a method.
 absl::StatusOr<MethodSettings> ReadMethods(const ChatRequest::Setting& setting,
                                            const interventions::Defaults& defaults);
 

@@ -80,9 +80,8 @@ inline void CheckChat(const ChatRequest& chat) {
   const auto sampling = ReadGenerateOptions(*chat.options, kVocabulary, 1);
   sampling.ok() ? CheckSampling(*sampling) : CheckRefusal(sampling.status());
   for (const ChatRequest::Setting& setting : chat.settings) {
-    const auto methods = ReadMethods(
-        setting, {.var = {.profile_tau = 20.0F, .num_layers = kLayers},
-                  .attention = {.num_layers = kLayers, .num_heads = 4, .supported = {true, true, true}}});
+    const auto methods = ReadMethods(setting, {.var = {.profile_tau = 20.0F, .num_layers = kLayers},
+                                               .attention = {.num_layers = kLayers, .num_heads = 4}});
     methods.ok() ? CheckSetting(*methods->attention) : CheckRefusal(methods.status());
   }
 }

@@ -1,7 +1,9 @@
 """A paged KV pool with sequences and rows for the attention kernels, and the slow reference: docs/var.md,
-"Redistribution", row by row and head by head in float64. Slots that hold no token contain NaN."""
+"Redistribution", and docs/interventions.md, row by row and head by head in float64. Slots that hold no token contain
+NaN."""
 
 import dataclasses
+import enum
 
 import numpy as np
 
@@ -10,11 +12,20 @@ from device_array import DeviceArray, rounded
 BLOCK_SIZE = 16
 
 
+class Change(enum.IntEnum):
+    """interventions::RowChange"""
+
+    REDISTRIBUTE = 0
+    REWEIGH = 1
+    SUPPRESS_HEADS = 2
+
+
 @dataclasses.dataclass
 class Row:
     sequence: int
     num_slots: int
     sink_slots: int
+    change: Change = Change.REDISTRIBUTE
     first_layer: int = 0
     last_layer: int = 3
     authors_code: bool = False
@@ -22,6 +33,15 @@ class Row:
     rho: float = 0.5
     p: float = 0.6
     min_visual_attention: float = 0.0
+    text_slots: int = 0
+    visual_scale: float = 1.0
+    visual_boost: float = 0.0
+    text_scale: float = 1.0
+    kept_heads: int = 0
+    suppressed_gain: float = 1.0
+
+    def changes(self, kind: Change, layer: int) -> bool:
+        return self.change == kind and self.first_layer <= layer <= self.last_layer
 
 
 @dataclasses.dataclass
@@ -90,13 +110,11 @@ class AttentionWorld:
         at = [(self.blocks[sequence, slot // BLOCK_SIZE], kv_head, slot % BLOCK_SIZE) for slot in slots]
         return np.array([self.k[a] for a in at]), np.array([self.v[a] for a in at])
 
-    def attention(self, row: Row, head: int, query: np.ndarray) -> tuple[list[int], np.ndarray, np.ndarray]:
-        """The slots of a row, attention of one head over them, and their values."""
+    def scores(self, row: Row, head: int, query: np.ndarray) -> tuple[list[int], np.ndarray, np.ndarray]:
+        """The slots of a row, scores of one head on them, and their values."""
         slots = self.slots_of(row.sequence, row.num_slots)
         keys, values = self.keys_and_values(row.sequence, slots, head)
-        scores = keys @ query / np.sqrt(self.shape.head_size)
-        weights = np.exp(scores - scores.max())
-        return slots, weights / weights.sum(), values
+        return slots, keys @ query / np.sqrt(self.shape.head_size), values
 
     def reference(self, rows: list[Row], queries: np.ndarray, layer: int) -> "Result":
         result = Result(
@@ -105,20 +123,54 @@ class AttentionWorld:
             np.zeros((len(rows), self.shape.kv_heads, 2, self.max_blocks * BLOCK_SIZE)),
         )
         for r, row in enumerate(rows):
+            gains = self._gains(row, queries[r], layer)
             for head in range(self.shape.heads):
                 kv_head = head // self.shape.group
-                slots, before, values = self.attention(row, head, queries[r, head])
-                after, sums = self._redistribute(row, slots, before, layer)
-                result.out[r, head] = after @ values
+                slots, scores, values = self.scores(row, head, queries[r, head])
+                before = softmax(scores)
+                after, sums = self._change(row, slots, scores, gains[head], layer)
+                result.out[r, head] = gains[head] * (after @ values)
                 result.sums[r, kv_head] += sums
                 result.maps[r, kv_head, 0, slots] += before
                 result.maps[r, kv_head, 1, slots] += after
         return result
 
+    def looks(self, row: Row, queries: np.ndarray) -> np.ndarray:
+        """Sums of each head's scores on visual tokens. queries: [H, D] => [H]"""
+        looks = []
+        for head, query in enumerate(queries):
+            slots, scores, _ = self.scores(row, head, query)
+            looks.append(scores[self.visual[row.sequence, slots] == 1].sum())
+        return np.array(looks)
+
+    def _gains(self, row: Row, queries: np.ndarray, layer: int) -> np.ndarray:
+        """By which the outputs of heads are multiplied. => [H]"""
+        gains = np.ones(self.shape.heads)
+        if row.changes(Change.SUPPRESS_HEADS, layer):
+            gains[np.argsort(-self.looks(row, queries), kind="stable")[row.kept_heads :]] = row.suppressed_gain
+        return gains
+
+    def _change(
+        self, row: Row, slots: list[int], scores: np.ndarray, gain: float, layer: int
+    ) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+        """Attention of one head after the change, and its part of the sums."""
+        before = softmax(scores)
+        visual = self.visual[row.sequence, slots] == 1
+        m_v = before[visual].sum()
+        if row.changes(Change.REWEIGH, layer):
+            text = (np.array(slots) < row.text_slots) & ~visual
+            changed = np.where(text, row.text_scale * scores, scores)
+            changed[visual] = row.visual_scale * scores[visual] + row.visual_boost * np.abs(scores[visual])
+            after = softmax(changed)
+            return after, (1.0, 0.0, m_v, after[visual].sum())
+        if row.changes(Change.SUPPRESS_HEADS, layer):
+            return before, (float(gain == row.suppressed_gain), 0.0, m_v, gain * m_v)
+        return self._redistribute(row, slots, before, layer)
+
     def _redistribute(
         self, row: Row, slots: list[int], before: np.ndarray, layer: int
     ) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-        if not row.first_layer <= layer <= row.last_layer:
+        if not row.changes(Change.REDISTRIBUTE, layer):
             return before, (0.0, 0.0, 0.0, 0.0)
         at = [self.blocks[row.sequence, slot // BLOCK_SIZE] * BLOCK_SIZE + slot % BLOCK_SIZE for slot in slots]
         sink = (self.phi[int(row.authors_code), at] >= row.tau) & (np.array(slots) < row.sink_slots)
@@ -143,3 +195,8 @@ class Result:
     out: np.ndarray  # [R, H, D]
     sums: np.ndarray  # [R, Hkv, 4]
     maps: np.ndarray  # [R, Hkv, 2, slots]: attention before and after, summed over the group's heads
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    weights = np.exp(scores - scores.max())
+    return weights / weights.sum()

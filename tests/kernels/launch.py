@@ -17,14 +17,17 @@ class RowTables:
     """The tables of kernels/row_attention.py for some rows, ordered by sequence."""
 
     def __init__(self, world: AttentionWorld, rows: list[Row], tile: Tile, split_slots: int) -> None:
-        ints = []
+        ints, floats = [], []
         self.num_splits = 0
         for r in rows:
             settings = (r.sink_slots, r.first_layer, r.last_layer, int(r.authors_code))
-            ints.append((r.sequence, r.num_slots, *settings, split_slots, self.num_splits))
+            place = (split_slots, self.num_splits)
+            ints.append((r.sequence, r.num_slots, *settings, *place, r.change, r.text_slots, r.kept_heads))
+            floats.append((r.tau, r.rho, r.p, r.min_visual_attention))
+            floats[-1] += (r.visual_scale, r.visual_boost, r.text_scale, r.suppressed_gain)
             self.num_splits += -(-r.num_slots // split_slots)
         self.ints = DeviceArray(np.array(ints, np.int32))
-        self.floats = DeviceArray(np.array([(r.tau, r.rho, r.p, r.min_visual_attention) for r in rows], np.float32))
+        self.floats = DeviceArray(np.array(floats, np.float32))
         self.tiles = DeviceArray(np.array(tiles_of(rows, tile.lanes // world.shape.group), np.int32))
         self.blocks = DeviceArray(world.blocks.astype(np.int32))
         self.empty = DeviceArray(world.empty)
@@ -64,14 +67,14 @@ def run_rows(
     stats = DeviceArray(np.full((tables.num_splits, heads, 8), nan))
     out = world.device(np.zeros(queries.shape))
     sums = DeviceArray(np.full((count, shape.kv_heads, 4), nan))
-    factors = DeviceArray(np.full((count, heads, 4), nan))
+    factors = DeviceArray(np.full((count, heads, 6), nan))
     maps = DeviceArray(np.zeros((count, shape.kv_heads, 2, max_slots), np.float32))
     q, k, v, phi = world.device(queries), world.device(world.k), world.device(world.v), DeviceArray(world.phi)
     scale = float(1 / np.sqrt(size))
     padded = shape.padded_head_size
     attend_rows[(len(tables.tiles.numpy()), shape.kv_heads, splits)](
         q, k, v, phi, tables.ints, tables.floats, tables.tiles, tables.blocks, tables.empty, tables.visual, partial,
-        stats, heads * size, phi_stride, world.max_blocks, heads, shape.kv_heads, size, split_slots, scale,
+        stats, heads * size, phi_stride, world.max_blocks, heads, shape.kv_heads, size, split_slots, layer, scale,
         BD=padded, BS=BLOCK_SIZE, M=tile.lanes, N=tile.slots,
     )  # fmt: skip
     combine_rows[(count, shape.kv_heads)](
@@ -82,7 +85,7 @@ def run_rows(
     attend_maps[(count, shape.kv_heads, -(-max_slots // MAPS.slots))](
         q, k, phi, tables.ints, tables.floats, factors, DeviceArray(np.arange(count, dtype=np.int32)),
         DeviceArray(np.ones(count, np.int8)), tables.blocks, tables.empty, tables.visual, maps,
-        heads * size, phi_stride, world.max_blocks, max_slots, heads, shape.kv_heads, size, scale,
+        heads * size, phi_stride, world.max_blocks, max_slots, heads, shape.kv_heads, size, layer, scale,
         BD=padded, BS=BLOCK_SIZE, GP=MAPS.lanes, N=MAPS.slots,
     )  # fmt: skip
     return Result(out.numpy(), sums.numpy(), maps.numpy())

@@ -1,44 +1,14 @@
-"""The attention kernels, in Triton's interpreter, against the slow reference."""
+"""The attention kernels with VAR, in Triton's interpreter, against the slow reference."""
 
 import dataclasses
 import unittest
 
 import numpy as np
 
-from attention_world import AttentionWorld, Result, Row, Shape
+from attention_world import AttentionWorld, Change, Row, Shape
+from kernel_test import SHAPES, TOLERANCE, KernelTest, last_row
 from launch import run_prefix, run_rows
-from variants import DECODE, TEXT, Tile
-
-# Head counts, GQA, sizes that are no power of two, types.
-SHAPES = [
-    Shape(4, 4, 64, "float32"),
-    Shape(6, 2, 80, "float32"),
-    Shape(3, 3, 96, "float32"),
-    Shape(8, 1, 128, "float32"),
-    Shape(14, 2, 64, "bfloat16"),
-    Shape(4, 2, 96, "float16"),
-    Shape(2, 2, 128, "bfloat16"),
-]
-# Weights are rounded to the pool's type before they meet the values.
-TOLERANCE = {"float32": 2e-6, "bfloat16": 2e-2, "float16": 2e-3}
-# Sums of attention are float32 whatever the pool's type.
-SUMS_TOLERANCE = 2e-5
-
-
-def last_row(world: AttentionWorld, sequence: int, **settings: object) -> Row:
-    return Row(sequence, world.lengths[sequence], world.lengths[sequence], **settings)
-
-
-class KernelTest(unittest.TestCase):
-    def check(self, world: AttentionWorld, rows: list[Row], layer: int = 1, **launch: Tile | int) -> Result:
-        queries = world.queries(len(rows))
-        expected = world.reference(rows, queries, layer)
-        actual = run_rows(world, rows, queries, layer, **launch)
-        tolerance = TOLERANCE[world.shape.dtype]
-        np.testing.assert_allclose(actual.out, expected.out, atol=tolerance, rtol=tolerance)
-        np.testing.assert_allclose(actual.sums, expected.sums, atol=SUMS_TOLERANCE)
-        np.testing.assert_allclose(actual.maps, expected.maps, atol=SUMS_TOLERANCE)
-        return actual
+from variants import DECODE, TEXT
 
 
 class DecodeTest(KernelTest):
@@ -62,7 +32,7 @@ class DecodeTest(KernelTest):
                 self.check(world, [last_row(world, 0)], split_slots=split_slots)
 
     def test_settings_side_by_side(self) -> None:
-        world = AttentionWorld(Shape(4, 2, 64, "float32"), [90, 50, 66, 20, 90, 40, 33])
+        world = AttentionWorld(Shape(4, 2, 64, "float32"), [90, 50, 66, 20, 90, 40, 33, 80, 70, 36])
         rows = [
             last_row(world, 0),
             last_row(world, 1, p=0.0),
@@ -71,6 +41,9 @@ class DecodeTest(KernelTest):
             last_row(world, 4, authors_code=True, rho=0.5, p=0.4),
             last_row(world, 5, first_layer=2),
             last_row(world, 6, tau=1.0),
+            last_row(world, 7, change=Change.REWEIGH, visual_boost=0.5),
+            last_row(world, 8, change=Change.REWEIGH, visual_scale=1.5, text_scale=0.5, text_slots=3),
+            last_row(world, 9, change=Change.SUPPRESS_HEADS, kept_heads=1, suppressed_gain=0.1),
         ]
         rows[4].sink_slots = 30
         together = self.check(world, rows)
@@ -79,6 +52,7 @@ class DecodeTest(KernelTest):
             alone = run_rows(world, [row], queries[r : r + 1], 1)
             np.testing.assert_array_equal(alone.out[0], together.out[r], f"row {r}: alone is as in the batch")
             np.testing.assert_array_equal(alone.sums[0], together.sums[r])
+            np.testing.assert_array_equal(alone.maps[0], together.maps[r])
 
     def test_no_sinks_and_only_sinks(self) -> None:
         for sinks in (0.0, 1.0):

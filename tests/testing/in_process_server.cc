@@ -104,8 +104,7 @@ InProcessServer::InProcessServer(engine::ModelRunner* runner,
   model->description = WithDefaults(std::move(options.description), runner->facts());
   model->intervention_defaults.var = {.profile_tau = 20.0F, .num_layers = runner->facts().num_layers};
   model->intervention_defaults.attention = {.num_layers = runner->facts().num_layers,
-                                            .num_heads = runner->facts().num_heads,
-                                            .supported = {true, true, true}};
+                                            .num_heads = runner->facts().num_heads};
   model->services = {.tokenizer = &preprocessor_->tokenizer(),
                      .metrics = &metrics_,
                      .logger = logger_.get(),

@@ -37,7 +37,6 @@ class CpuAttention : public Attention {
     return std::make_unique<CpuRows>(batch);
   }
   int64_t workspace_bytes(const RowLimits& /*limits*/) const override { return 0; }  // a few rows' scores
-  bool Supports(interventions::RowChange /*change*/) const override { return true; }
   int64_t evidence_groups(int64_t kv_heads) const override { return kv_heads; }
 
   void AttendRows(const PreparedRows& prepared, int layer, const at::Tensor& q, const KvLayer& kv,

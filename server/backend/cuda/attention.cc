@@ -37,9 +37,6 @@ class CudaAttention : public Attention {
         splits * (3 * heads_.head_dim + kRowStats) + (limits.single_rows + limits.other_rows) * kRowFactors;
     return static_cast<int64_t>(sizeof(float)) * heads_.heads * values;
   }
-  bool Supports(interventions::RowChange change) const override {
-    return change == interventions::RowChange::kRedistribute;
-  }
   int64_t evidence_groups(int64_t kv_heads) const override { return kv_heads; }
 
   void AttendRows(const PreparedRows& prepared, int layer, const at::Tensor& q, const KvLayer& kv,
@@ -66,6 +63,7 @@ class CudaAttention : public Attention {
                         heads_.kv_heads,
                         heads_.head_dim,
                         rows->split_slots,
+                        layer,
                         Scale()});
     }
     kernels_->Launch(*forms_.combine, {t.num_rows, heads_.kv_heads},
@@ -105,6 +103,7 @@ class CudaAttention : public Attention {
                       heads_.heads,
                       heads_.kv_heads,
                       heads_.head_dim,
+                      layer,
                       Scale()});
   }
 

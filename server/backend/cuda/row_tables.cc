@@ -29,9 +29,11 @@ RowTables::RowTables(const RowBatch& batch, int64_t block_size, int64_t tile_row
       const AttentionRow& row = batch.rows[r];
       ints.insert(ints.end(), {static_cast<int32_t>(s), row.num_slots, row.sink_slots, row.first_layer,
                                row.last_layer, row.authors_code ? 1 : 0,
-                               static_cast<int32_t>(rows.split_slots), static_cast<int32_t>(num_splits)});
+                               static_cast<int32_t>(rows.split_slots), static_cast<int32_t>(num_splits),
+                               static_cast<int32_t>(row.change), row.text_slots, row.kept_heads});
       num_splits += CeilDiv(row.num_slots, rows.split_slots);
-      for (const float value : {row.tau, row.rho, row.p, row.min_visual_attention})
+      for (const float value : {row.tau, row.rho, row.p, row.min_visual_attention, row.visual_scale,
+                                row.visual_boost, row.text_scale, row.suppressed_gain})
         floats.push_back(std::bit_cast<int32_t>(value));
       if (row.map >= 0) map_to_row[row.map] = static_cast<int32_t>(r);
       rows.most_slots = std::max<int64_t>({rows.most_slots, row.num_slots, batch.least_slots});
@@ -52,8 +54,8 @@ RowTables::RowTables(const RowBatch& batch, int64_t block_size, int64_t tile_row
                                       at::IntArrayRef shape, at::Tensor& place) {
     memory.Upload(absl::MakeConstSpan(values), type, shape, place);
   };
-  upload(ints, at::kInt, {num_rows, 8}, row_ints);
-  upload(floats, at::kInt, {num_rows, 4}, row_floats);
+  upload(ints, at::kInt, {num_rows, kRowInts}, row_ints);
+  upload(floats, at::kInt, {num_rows, kRowFloats}, row_floats);
   upload(decode.tiles, at::kInt, {decode.num_tiles(), 2}, decode.device_tiles);
   upload(text.tiles, at::kInt, {text.num_tiles(), 2}, text.device_tiles);
   upload(block_table, at::kInt, {num_sequences, max_blocks}, blocks);

@@ -16,8 +16,10 @@ namespace varserve::backend {
 inline constexpr int64_t kDecodeSplitSlots = 128;
 inline constexpr int64_t kTextSplitSlots = 1024;
 
+inline constexpr int64_t kRowInts = 11;  // of a row, see kernels/row_attention.py
+inline constexpr int64_t kRowFloats = 8;
 inline constexpr int64_t kRowStats = 8;    // of a row, head and split, see attend_rows
-inline constexpr int64_t kRowFactors = 4;  // of a row and head, see combine_rows
+inline constexpr int64_t kRowFactors = 6;  // of a row and head, see combine_rows
 
 // Rows that one kernel attends: single rows, or the many rows of some sequences.
 struct RowClass {
@@ -43,8 +45,8 @@ class RowTables : public PreparedRows {
   int64_t num_maps = 0;
   RowClass decode;        // sequences with one row
   RowClass text;          // sequences with more
-  at::Tensor row_ints;    // [R, 8] int32
-  at::Tensor row_floats;  // [R, 4] float32, as int32
+  at::Tensor row_ints;    // [R, kRowInts] int32
+  at::Tensor row_floats;  // [R, kRowFloats] float32, as int32
   at::Tensor blocks;      // [B, max_blocks] int32
   at::Tensor empty;       // [B, 2] int32
   at::Tensor visual;      // [B, max_blocks * block_size] int8

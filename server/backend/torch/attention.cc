@@ -33,7 +33,6 @@ class TorchAttention : public Attention {
            limits.slots;
   }
   int64_t evidence_groups(int64_t /*kv_heads*/) const override { return 1; }
-  bool Supports(RowChange /*change*/) const override { return true; }
 
   bool reads_prefix_masks() const override { return true; }
 

@@ -1,7 +1,6 @@
 // What PAI, VAF and SPIN have in common in reading their options. Thread-safe.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <numeric>
 #include <vector>
@@ -12,11 +11,10 @@
 
 namespace varserve::interventions {
 
-// What the model and its backend determine.
+// What the model determines.
 struct AttentionDefaults {
   int num_layers = 0;
   int num_heads = 0;
-  std::array<bool, kRowChanges> supported = {};  // by the backend, indexed by RowChange
 };
 
 // Sets what is effective.

@@ -30,7 +30,6 @@ absl::StatusOr<std::shared_ptr<const Setting>> ReadRow(const Message& options, c
 }
 
 struct Row {
-  RowChange change;  // which the backend must support
   // The options message of the API.
   const Message& (*default_options)();
   // `options` has that type. Errors: see ReadOptions.
@@ -39,35 +38,21 @@ struct Row {
 };
 
 constexpr Row kTable[] = {
-    {.change = RowChange::kRedistribute,
-     .default_options = DefaultOptions<v1::VarOptions>,
+    {.default_options = DefaultOptions<v1::VarOptions>,
      .read = ReadVarRow,
      .make_metrics = MakeMetrics<VarMetrics>},
-    {.change = RowChange::kReweigh,
-     .default_options = DefaultOptions<v1::PaiOptions>,
+    {.default_options = DefaultOptions<v1::PaiOptions>,
      .read = ReadRow<v1::PaiOptions, ReadPai>,
      .make_metrics = MakeMetricsOf<AttentionMetrics, kPai>},
-    {.change = RowChange::kReweigh,
-     .default_options = DefaultOptions<v1::VafOptions>,
+    {.default_options = DefaultOptions<v1::VafOptions>,
      .read = ReadRow<v1::VafOptions, ReadVaf>,
      .make_metrics = MakeMetricsOf<AttentionMetrics, kVaf>},
-    {.change = RowChange::kSuppressHeads,
-     .default_options = DefaultOptions<v1::SpinOptions>,
+    {.default_options = DefaultOptions<v1::SpinOptions>,
      .read = ReadRow<v1::SpinOptions, ReadSpin>,
      .make_metrics = MakeMetricsOf<AttentionMetrics, kSpin>},
 };
 
-bool IsSupported(const Row& row, const Defaults& defaults) {
-  return defaults.attention.supported[static_cast<size_t>(row.change)];
-}
-
 }  // namespace
-
-absl::Status CheckSupported(const Message& options, const Defaults& defaults) {
-  if (IsSupported(RowOf(kTable, options), defaults)) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      "this server's backend does not have it, see Model.interventions; --backend torch has it");
-}
 
 absl::StatusOr<std::shared_ptr<const Setting>> ReadOptions(const Message& options, const Defaults& defaults) {
   return RowOf(kTable, options).read(options, defaults);
@@ -81,7 +66,6 @@ absl::StatusOr<std::shared_ptr<const Setting>> OffSetting(const Defaults& defaul
 
 absl::Status DescribeDefaults(const Defaults& defaults, v1::Model& model) {
   for (const Row& row : kTable) {
-    if (!IsSupported(row, defaults)) continue;
     ASSIGN_OR_RETURN(const std::shared_ptr<const Setting> setting, row.read(row.default_options(), defaults));
     setting->Describe(model);
   }

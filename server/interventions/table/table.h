@@ -22,17 +22,14 @@ struct Defaults {
   AttentionDefaults attention;
 };
 
-// Whether the server has the method whose options these are. FAILED_PRECONDITION that names no field if its
-// backend cannot change rows like that. REQUIRES: there is a row with this message.
-absl::Status CheckSupported(const google::protobuf::Message& options, const Defaults& defaults);
-// The setting for a request's options, by the row whose message this is. REQUIRES: CheckSupported is ok.
+// The setting for a request's options, by the row whose message this is. REQUIRES: there is one.
 // INVALID_ARGUMENT beginning with the name of one of its fields, or FAILED_PRECONDITION if the model does not
 // support it.
 absl::StatusOr<std::shared_ptr<const Setting>> ReadOptions(const google::protobuf::Message& options,
                                                            const Defaults& defaults);
 // The setting of a request whose intervention changes no attention.
 absl::StatusOr<std::shared_ptr<const Setting>> OffSetting(const Defaults& defaults);
-// Describes the supported methods, and the setting of requests without options. Errors: see ReadOptions.
+// Describes the methods, and the setting of requests without options. Errors: see ReadOptions.
 absl::Status DescribeDefaults(const Defaults& defaults, v1::Model& model);
 // Argument for the constructor of telemetry::Metrics.
 std::vector<telemetry::MakeReportMetrics> ReportMetricsMakers();

@@ -114,8 +114,7 @@ class ChatServiceTest : public ::testing::Test {
     model->description.mutable_decoder()->set_vocabulary(64);
     model->intervention_defaults.var = {.profile_tau = 20.0F, .num_layers = runner_.facts().num_layers};
     model->intervention_defaults.attention = {.num_layers = runner_.facts().num_layers,
-                                              .num_heads = runner_.facts().num_heads,
-                                              .supported = {true, true, false}};
+                                              .num_heads = runner_.facts().num_heads};
     model->services = {.tokenizer = &preprocessor_->tokenizer(),
                        .metrics = &metrics_,
                        .logger = logger_.get(),

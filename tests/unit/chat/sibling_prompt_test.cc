@@ -98,7 +98,7 @@ class MethodSettingsTest : public ::testing::Test {
   static absl::StatusOr<MethodSettings> Read(const v1::Intervention& intervention) {
     const interventions::Defaults defaults{
         .var = {.mode = interventions::Mode::kOn, .profile_tau = 20.0F, .num_layers = 4},
-        .attention = {.num_layers = 4, .num_heads = 2, .supported = {true, true, false}}};
+        .attention = {.num_layers = 4, .num_heads = 2}};
     const auto setting = MethodsOf("intervention", intervention);
     if (!setting.ok()) return setting.status();
     return ReadMethods(*setting, defaults);
@@ -137,8 +137,9 @@ TEST_F(MethodSettingsTest, ErrorsNameTheField) {
   intervention.mutable_pai()->set_alpha(11);
   EXPECT_EQ(std::string(Read(intervention).status().message()),
             "intervention.pai.alpha: 11 is not in [0, 10]");
-  intervention.mutable_spin();
-  EXPECT_TRUE(absl::IsFailedPrecondition(Read(intervention).status()));
+  intervention.mutable_spin()->set_suppressed_gain(2);
+  EXPECT_EQ(std::string(Read(intervention).status().message()),
+            "intervention.spin.suppressed_gain: 2 is not in [0, 1]");
 }
 
 }  // namespace

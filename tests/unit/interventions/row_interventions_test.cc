@@ -18,7 +18,7 @@ namespace {
 
 using ::testing::ElementsAre;
 
-constexpr AttentionDefaults kDefaults = {.num_layers = 32, .num_heads = 20, .supported = {true, true, true}};
+constexpr AttentionDefaults kDefaults = {.num_layers = 32, .num_heads = 20};
 
 // Tokens: text 0, image 1..4, text 5, image 6..7, text 8.
 Prompt TwoImages() {
@@ -158,7 +158,7 @@ TEST(RowInterventionsTest, ProblemsNameTheField) {
   EXPECT_THAT(problem(ReadSpin(spin, kDefaults)), ::testing::StartsWith("detail: SPIN scales heads"));
 }
 
-TEST(RowInterventionsTest, TheTableOffersWhatTheBackendHas) {
+TEST(RowInterventionsTest, TheTableOffersEveryMethod) {
   Defaults defaults;
   defaults.var = {.profile_tau = 20.0F, .num_layers = 32};
   defaults.attention = kDefaults;
@@ -173,14 +173,11 @@ TEST(RowInterventionsTest, TheTableOffersWhatTheBackendHas) {
   EXPECT_TRUE(all.interventions(5).has_icd());
   EXPECT_TRUE(all.interventions(6).has_m3id());
 
-  defaults.attention.supported = {true, false, false};
-  v1::Model some;
-  ASSERT_TRUE(DescribeDefaults(defaults, some).ok());
-  EXPECT_EQ(some.default_var().mode(), v1::VAR_MODE_OFF);
-  ASSERT_EQ(some.interventions_size(), 3);  // VAR needs a profile
-  EXPECT_TRUE(some.interventions(0).has_vcd());
-  EXPECT_TRUE(CheckSupported(v1::VarOptions(), defaults).ok());
-  EXPECT_TRUE(absl::IsFailedPrecondition(CheckSupported(v1::SpinOptions(), defaults)));
+  v1::Model without_profile;
+  ASSERT_TRUE(DescribeDefaults(defaults, without_profile).ok());
+  EXPECT_EQ(without_profile.default_var().mode(), v1::VAR_MODE_OFF);
+  ASSERT_EQ(without_profile.interventions_size(), 6);
+  EXPECT_TRUE(without_profile.interventions(0).has_pai());
 }
 
 class AttentionReportTest : public ::testing::Test {

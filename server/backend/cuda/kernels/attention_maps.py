@@ -4,6 +4,7 @@ import triton
 import triton.language as tl
 
 from paged_pool import slot_address
+from row_changes import FACTORS, FLOATS, INTS, reweighed
 
 
 @triton.jit
@@ -27,6 +28,7 @@ def attend_maps(
     heads,
     kv_heads,
     head_size,
+    layer,
     scale,
     BD: tl.constexpr,
     BS: tl.constexpr,
@@ -37,7 +39,7 @@ def attend_maps(
     index = tl.program_id(0)
     kv_head = tl.program_id(1)
     row = tl.load(map_rows + index)
-    num_slots = tl.load(row_ints + row * 8 + 1)
+    num_slots = tl.load(row_ints + row * INTS + 1)
     start = tl.program_id(2) * N
     if (tl.load(map_flags + index) != 0) & (start < num_slots):
         group = heads // kv_heads
@@ -46,10 +48,10 @@ def attend_maps(
         head = kv_head * group + lane
         d = tl.arange(0, BD)
         d_ok = d < head_size
-        sequence = tl.load(row_ints + row * 8)
-        sink_slots = tl.load(row_ints + row * 8 + 2)
-        authors = tl.load(row_ints + row * 8 + 5)
-        tau = tl.load(row_floats + row * 4)
+        sequence = tl.load(row_ints + row * INTS)
+        sink_slots = tl.load(row_ints + row * INTS + 2)
+        authors = tl.load(row_ints + row * INTS + 5)
+        tau = tl.load(row_floats + row * FLOATS)
         slot = start + tl.arange(0, N)
         holds = slot < num_slots
         holds &= (slot < tl.load(empty + sequence * 2)) | (slot >= tl.load(empty + sequence * 2 + 1))
@@ -63,17 +65,21 @@ def attend_maps(
         is_visual = tl.load(visual + sequence * max_blocks * BS + slot, mask=holds, other=0) != 0
         sink = (measure >= tau) & (slot < sink_slots) & holds
 
-        row_factors = factors + (row * heads + head) * 4
+        row_factors = factors + (row * heads + head) * FACTORS
         top = tl.load(row_factors, mask=lane_ok, other=0.0)
         one_over = tl.load(row_factors + 1, mask=lane_ok, other=0.0)
-        of_sinks = tl.load(row_factors + 2, mask=lane_ok, other=0.0)
-        of_visual = tl.load(row_factors + 3, mask=lane_ok, other=0.0)
+        top_before = tl.load(row_factors + 2, mask=lane_ok, other=0.0)
+        one_over_before = tl.load(row_factors + 3, mask=lane_ok, other=0.0)
+        of_sinks = tl.load(row_factors + 4, mask=lane_ok, other=0.0)
+        of_visual = tl.load(row_factors + 5, mask=lane_ok, other=0.0)
         score = tl.dot(q_rows, tl.trans(k), input_precision="ieee") * scale  # [GP, N]
         seen = lane_ok[:, None] & holds[None, :]
-        before = tl.where(seen, tl.exp(score - top[:, None]) * one_over[:, None], 0.0)
+        before = tl.where(seen, tl.exp(score - top_before[:, None]) * one_over_before[:, None], 0.0)
+        score = reweighed(score, is_visual, slot, row_ints, row_floats, tl.full([GP], row, tl.int32), layer)
+        after = tl.where(seen, tl.exp(score - top[:, None]) * one_over[:, None], 0.0)
         factor = tl.where(sink[None, :], of_sinks[:, None], tl.where(is_visual[None, :], of_visual[:, None], 1.0))
         of = maps + (index * kv_heads + kv_head) * 2 * max_slots + slot
         in_map = slot < max_slots
         tl.store(of, tl.load(of, mask=in_map) + tl.sum(before, 0), mask=in_map)
         of += max_slots
-        tl.store(of, tl.load(of, mask=in_map) + tl.sum(before * factor, 0), mask=in_map)
+        tl.store(of, tl.load(of, mask=in_map) + tl.sum(after * factor, 0), mask=in_map)

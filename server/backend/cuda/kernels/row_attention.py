@@ -3,16 +3,17 @@
 VAR multiplies the attention of a row and head by one of three factors (docs/var.md, "Redistribution"): 1 - p on
 sinks, 1 + Omega / m_vn on visual tokens that are not sinks, and 1 elsewhere. The factors follow from four sums of
 attention. So `attend_rows` keeps three accumulators instead of one, and `combine_rows` scales them once all sums
-are known. Rows without VAR take the same path with factors of 1. The method is FlashAttention's and Flash-Decoding's
-(Dao et al., 2022 and 2023), with slots split over programs.
+are known. Rows without VAR take the same path with factors of 1; row_changes.py has what other interventions do. The
+method is FlashAttention's and Flash-Decoding's (Dao et al., 2022 and 2023), with slots split over programs.
 
 Letters: R rows, H heads, Hkv KV heads, G = H / Hkv, D head size, B sequences, P splits of all rows. BD is D
 rounded up to a power of two, BS the pool's block size. A lane is one row and one head of a KV head's group.
 
 Tables, made once per step:
-  row_ints    [R, 8] int32: sequence, num_slots, sink_slots, first_layer, last_layer, authors_code, split_slots,
-              index of its first split
-  row_floats  [R, 4] float32: tau, rho, p, min_visual_attention
+  row_ints    [R, 11] int32: sequence, num_slots, sink_slots, first_layer, last_layer, authors_code, split_slots,
+              index of its first split, change, text_slots, kept_heads
+  row_floats  [R, 8] float32: tau, rho, p, min_visual_attention, visual_scale, visual_boost, text_scale,
+              suppressed_gain
   tiles       [T, 2] int32: first row, number of rows; all of one sequence, at most M // G
   blocks      [B, max_blocks] int32
   empty       [B, 2] int32: slots [begin, end) hold no token
@@ -27,8 +28,20 @@ import triton
 import triton.language as tl
 
 from paged_pool import NO_SCORE, slot_address
-
-STATS = tl.constexpr(8)  # values per lane and split: see attend_rows
+from row_changes import (
+    FACTORS,
+    FLOATS,
+    INTS,
+    REDISTRIBUTE,
+    REWEIGH,
+    STATS,
+    SUPPRESS_HEADS,
+    combine_before,
+    is_changed,
+    is_suppressed,
+    reweighed,
+    take_notes,
+)
 
 
 @triton.jit
@@ -44,7 +57,7 @@ def attend_rows(
     empty,
     visual,
     partial,  # [P, H, 3, D] float32, out: accumulators on sinks, visual tokens that are none, others
-    stats,  # [P, H, 8] float32, out: maximum score; sums m_vs, m_ts, m_vn, rest; visual tokens, visual sinks
+    stats,  # [P, H, 8] float32, out: maximum score; sums m_vs, m_ts, m_vn, rest; notes; maximum score before
     q_stride,
     phi_stride,  # blocks * BS
     max_blocks,
@@ -52,6 +65,7 @@ def attend_rows(
     kv_heads,
     head_size,
     split_slots,  # slots of one split, a multiple of N
+    layer,
     scale,  # 1 / sqrt(D)
     BD: tl.constexpr,
     BS: tl.constexpr,
@@ -68,16 +82,18 @@ def attend_rows(
 
     lane = tl.arange(0, M)
     lane_ok = lane < rows * group
-    row = first_row + lane // group
+    row = first_row + tl.minimum(lane // group, rows - 1)  # lanes too many are as those of the last row
     head = kv_head * group + lane % group
-    sequence = tl.load(row_ints + first_row * 8)
-    num_slots = tl.load(row_ints + row * 8 + 1, mask=lane_ok, other=0)
+    sequence = tl.load(row_ints + first_row * INTS)
+    num_slots = tl.load(row_ints + row * INTS + 1)
     last = tl.max(num_slots)
     begin = split * split_slots
     if begin < last:
-        sink_slots = tl.load(row_ints + row * 8 + 2, mask=lane_ok, other=0)
-        authors = tl.load(row_ints + row * 8 + 5, mask=lane_ok, other=0) != 0
-        tau = tl.load(row_floats + row * 4, mask=lane_ok, other=0.0)
+        sink_slots = tl.load(row_ints + row * INTS + 2)
+        authors = tl.load(row_ints + row * INTS + 5) != 0
+        tau = tl.load(row_floats + row * FLOATS)
+        changed = is_changed(row_ints, row, REWEIGH, layer) | is_changed(row_ints, row, SUPPRESS_HEADS, layer)
+        any_changed = tl.max(changed.to(tl.int32)) != 0
         empty_begin = tl.load(empty + sequence * 2)
         empty_end = tl.load(empty + sequence * 2 + 1)
         d = tl.arange(0, BD)
@@ -90,8 +106,9 @@ def attend_rows(
         m_ts = tl.zeros([M], tl.float32)
         m_vn = tl.zeros([M], tl.float32)
         m_rest = tl.zeros([M], tl.float32)
-        num_visual = tl.zeros([M], tl.float32)
-        num_visual_sinks = tl.zeros([M], tl.float32)
+        note = tl.zeros([M], tl.float32)
+        other_note = tl.zeros([M], tl.float32)
+        top_before = tl.full([M], NO_SCORE, tl.float32)
         on_sinks = tl.zeros([M, BD], tl.float32)
         on_visual = tl.zeros([M, BD], tl.float32)
         on_rest = tl.zeros([M, BD], tl.float32)
@@ -114,6 +131,14 @@ def attend_rows(
             visual_seen = is_visual[None, :] & sees
 
             score = tl.dot(q_rows, tl.trans(k), input_precision="ieee") * scale  # [M, N]
+            notes = (note, other_note)
+            note += tl.sum(visual_seen.to(tl.float32), 1)
+            other_note += tl.sum((sink & visual_seen).to(tl.float32), 1)
+            if any_changed:
+                note, other_note, top_before = take_notes(
+                    score, sees, visual_seen, (note, other_note), notes, top_before, row_ints, row, layer
+                )
+                score = reweighed(score, is_visual, slot, row_ints, row_floats, row, layer)
             score = tl.where(sees, score, NO_SCORE)
             new_top = tl.maximum(top, tl.max(score, 1))
             fade = tl.exp(top - new_top)
@@ -127,15 +152,13 @@ def attend_rows(
             m_ts = m_ts * fade + tl.sum(w_ts, 1)
             m_vn = m_vn * fade + tl.sum(w_vn, 1)
             m_rest = m_rest * fade + tl.sum(w_rest, 1)
-            num_visual += tl.sum(visual_seen.to(tl.float32), 1)
-            num_visual_sinks += tl.sum((sink & visual_seen).to(tl.float32), 1)
             on_sinks = on_sinks * fade[:, None] + tl.dot((w_vs + w_ts).to(v.dtype), v, input_precision="ieee")
             on_visual = on_visual * fade[:, None] + tl.dot(w_vn.to(v.dtype), v, input_precision="ieee")
             on_rest = on_rest * fade[:, None] + tl.dot(w_rest.to(v.dtype), v, input_precision="ieee")
 
         # Shorter rows of the tile have fewer splits.
         begins = lane_ok & (begin < num_slots)
-        first_split = tl.load(row_ints + row * 8 + 7, mask=lane_ok, other=0)
+        first_split = tl.load(row_ints + row * INTS + 7)
         at = (first_split + split).to(tl.int64) * heads + head  # [M]
         out = stats + at * STATS
         tl.store(out, top, mask=begins)
@@ -143,8 +166,9 @@ def attend_rows(
         tl.store(out + 2, m_ts, mask=begins)
         tl.store(out + 3, m_vn, mask=begins)
         tl.store(out + 4, m_rest, mask=begins)
-        tl.store(out + 5, num_visual, mask=begins)
-        tl.store(out + 6, num_visual_sinks, mask=begins)
+        tl.store(out + 5, note, mask=begins)
+        tl.store(out + 6, other_note, mask=begins)
+        tl.store(out + 7, top_before, mask=begins)
         sums = partial + at[:, None] * 3 * head_size + d[None, :]
         stored = begins[:, None] & d_ok[None, :]
         tl.store(sums, on_sinks, mask=stored)
@@ -160,7 +184,8 @@ def combine_rows(
     row_floats,
     out,  # [R, H, D], rows out_stride apart
     sums,  # [R, Hkv, 4] float32, out: interventions::RowSums of the layer
-    factors,  # [R, H, 4] float32, out, for attend_maps: maximum score, 1 / sum, factor of sinks, of visual tokens
+    factors,  # [R, H, 6] float32, out, for attend_maps: maximum score and 1 / sum, the same before, factor of sinks, of
+    # visual tokens
     out_stride,
     heads,
     kv_heads,
@@ -178,9 +203,22 @@ def combine_rows(
     head = kv_head * group + lane
     d = tl.arange(0, BD)
     lanes_and_d = lane_ok[:, None] & (d < head_size)[None, :]
-    num_slots = tl.load(row_ints + row * 8 + 1)
-    split_slots = tl.load(row_ints + row * 8 + 6)
-    first_split = tl.load(row_ints + row * 8 + 7)
+    of_row = row_ints + row * INTS
+    settings = row_floats + row * FLOATS
+    splits = tl.cdiv(tl.load(of_row + 1), tl.load(of_row + 6))
+    first_split = tl.load(of_row + 7)
+
+    # Before the accumulators, whose registers it needs.
+    suppressed = tl.zeros([GP], tl.int1)
+    if is_changed(row_ints, row, SUPPRESS_HEADS, layer):
+        suppressed = is_suppressed(stats, first_split, splits, head, lane_ok, heads, tl.load(of_row + 10))
+    head_gain = tl.where(suppressed, tl.load(settings + 7), 1.0)
+    reweighs = is_changed(row_ints, row, REWEIGH, layer)
+    top_before = tl.zeros([GP], tl.float32)
+    total_before = tl.full([GP], 1.0, tl.float32)
+    visual_before = tl.zeros([GP], tl.float32)
+    if reweighs:
+        top_before, total_before, visual_before = combine_before(stats, first_split, splits, head, lane_ok, heads)
 
     top = tl.full([GP], NO_SCORE, tl.float32)
     m_vs = tl.zeros([GP], tl.float32)
@@ -192,7 +230,7 @@ def combine_rows(
     on_sinks = tl.zeros([GP, BD], tl.float32)
     on_visual = tl.zeros([GP, BD], tl.float32)
     on_rest = tl.zeros([GP, BD], tl.float32)
-    for split in range(tl.cdiv(num_slots, split_slots)):
+    for split in range(splits):
         at = (first_split + split).to(tl.int64) * heads + head  # [GP]
         of = stats + at * STATS
         split_top = tl.load(of, mask=lane_ok, other=NO_SCORE)
@@ -218,34 +256,41 @@ def combine_rows(
     m_vn *= one_over
     m_v = m_vs + m_vn
 
-    in_range = (tl.load(row_ints + row * 8 + 3) <= layer) & (layer <= tl.load(row_ints + row * 8 + 4))
-    rho = tl.load(row_floats + row * 4 + 1)
-    p = tl.load(row_floats + row * 4 + 2)
+    rho = tl.load(settings + 1)
+    p = tl.load(settings + 2)
     # The test of the authors' code, and the paper's.
-    if tl.load(row_ints + row * 8 + 5) != 0:
+    if tl.load(of_row + 5) != 0:
         passes = (m_vs / (m_v + num_visual * 1e-6) <= 1.0 - rho) & (num_visual_sinks > 0)
     else:
         passes = m_vn / tl.where(m_v > 0, m_v, 1.0) >= rho
-    centric = passes & (m_v >= tl.load(row_floats + row * 4 + 3)) & (m_vn > 0) & in_range & lane_ok
+    centric = passes & (m_v >= tl.load(settings + 3)) & (m_vn > 0) & lane_ok
+    centric &= is_changed(row_ints, row, REDISTRIBUTE, layer)
     moved = tl.where(centric, p, 0.0)
     omega = moved * (m_vs + m_ts)
     of_sinks = 1.0 - moved
     of_visual = 1.0 + tl.where(centric, omega / tl.where(m_vn > 0, m_vn, 1.0), 0.0)
 
+    one_over_before = tl.where(reweighs, 1.0 / total_before, one_over)
+    visual_before = tl.where(reweighs, visual_before * one_over_before, m_v)
+    top_before = tl.where(reweighs, top_before, top)
+
     result = on_sinks * of_sinks[:, None] + on_visual * of_visual[:, None] + on_rest
-    result = result * one_over[:, None]
+    result = result * one_over[:, None] * head_gain[:, None]
     out_at = row.to(tl.int64) * out_stride + head[:, None] * head_size + d[None, :]
     tl.store(out + out_at, result.to(out.dtype.element_ty), mask=lanes_and_d)
 
-    measured = lane_ok & in_range
+    measured = lane_ok & (tl.load(of_row + 3) <= layer) & (layer <= tl.load(of_row + 4))
+    visual_after = (m_v + omega - moved * m_vs) * head_gain
     group_sums = sums + (row * kv_heads + kv_head) * 4
-    tl.store(group_sums, tl.sum(centric.to(tl.float32), 0))
+    tl.store(group_sums, tl.sum((centric | suppressed | (lane_ok & reweighs)).to(tl.float32), 0))
     tl.store(group_sums + 1, tl.sum(omega, 0))
-    tl.store(group_sums + 2, tl.sum(tl.where(measured, m_v, 0.0), 0))
-    tl.store(group_sums + 3, tl.sum(tl.where(measured, m_v + omega - moved * m_vs, 0.0), 0))
+    tl.store(group_sums + 2, tl.sum(tl.where(measured, visual_before, 0.0), 0))
+    tl.store(group_sums + 3, tl.sum(tl.where(measured, visual_after, 0.0), 0))
 
-    row_factors = factors + (row * heads + head) * 4
+    row_factors = factors + (row * heads + head) * FACTORS
     tl.store(row_factors, top, mask=lane_ok)
     tl.store(row_factors + 1, one_over, mask=lane_ok)
-    tl.store(row_factors + 2, of_sinks, mask=lane_ok)
-    tl.store(row_factors + 3, of_visual, mask=lane_ok)
+    tl.store(row_factors + 2, top_before, mask=lane_ok)
+    tl.store(row_factors + 3, one_over_before, mask=lane_ok)
+    tl.store(row_factors + 4, of_sinks, mask=lane_ok)
+    tl.store(row_factors + 5, of_visual, mask=lane_ok)

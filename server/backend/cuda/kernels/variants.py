@@ -78,7 +78,7 @@ def attention_variants(pointer: str, suffix: str, shape: dict[str, int]) -> Iter
             | TABLES
             | {"partial": "*fp32", "stats": "*fp32", "q_stride": "i32", "phi_stride": "i32", "max_blocks": "i32"}
             | HEADS
-            | {"split_slots": "i32", "scale": "fp32"},
+            | {"split_slots": "i32", "layer": "i32", "scale": "fp32"},
             shape | {"M": tile.lanes, "N": tile.slots},
             num_warps=tile.num_warps,
             num_stages=tile.num_stages,
@@ -102,7 +102,7 @@ def attention_variants(pointer: str, suffix: str, shape: dict[str, int]) -> Iter
         | TABLES
         | {"maps": "*fp32", "q_stride": "i32", "phi_stride": "i32", "max_blocks": "i32", "max_slots": "i32"}
         | HEADS
-        | {"scale": "fp32"},
+        | {"layer": "i32", "scale": "fp32"},
         shape | {"GP": MAPS.lanes, "N": MAPS.slots},
     )
     yield Variant(

@@ -11,10 +11,12 @@
 #include <memory>
 #include <string>
 #include <tuple>
+#include <utility>
 
 #include "server/backend/torch/torch_backend.h"
 #include "tests/testing/interpreted_kernels.h"
 #include "tests/unit/backend/attention_trial.h"
+#include "tests/unit/backend/cpu/changed_rows.h"
 #include "tests/unit/backend/layer_results.h"
 
 namespace varserve::backend {
@@ -75,12 +77,14 @@ TEST_P(CudaBackendTest, AttendRows) {
     AttentionShape shape;
     int num_sequences;
     int num_rows;
+    bool every_change = false;
   };
-  // Single rows; many rows of each sequence; both.
-  for (Trial trial : {Trial{{4, 4, 64}, 4, 4}, Trial{{6, 2, 80}, 2, 24}, Trial{{8, 1, 128}, 5, 9},
-                      Trial{{3, 3, 96}, 3, 8}}) {
+  // Single rows and many rows of each sequence with VAR; then those and both with every change.
+  for (Trial trial : {Trial{{4, 4, 64}, 4, 4}, Trial{{6, 2, 80}, 2, 24}, Trial{{4, 2, 64}, 6, 6, true},
+                      Trial{{8, 1, 128}, 5, 9, true}, Trial{{3, 3, 96}, 3, 24, true}}) {
     trial.shape.type = place_.storage;
     AttentionWorld world = RandomWorld(trial.shape, random_, trial.num_sequences, trial.num_rows);
+    if (trial.every_change) world = cpu::WithChanges(std::move(world), random_);
     // As what it is on the GPU: the reference's queries are rounded, too.
     world.q = cpu::Store(world.q, place_.storage).values;
     const Backend cuda = Make({trial.shape.heads, trial.shape.kv_heads, trial.shape.head_dim});
