@@ -27,7 +27,7 @@ ensure_libtorch_licenses() {
 # Sets BUILD.
 build_packages() {
   ensure_libtorch_licenses
-  ensure_build release varserve-server varserve-calibrate varserve varserve_client manual_pages
+  ensure_build release installation
   rm -rf "$BUILD/packages"
   say "packing"
   (cd "$BUILD" && cpack --config CPackConfig.cmake >packages.log 2>&1) || {

@@ -1,11 +1,11 @@
-// usage: ask ADDRESS PICTURE QUESTION
 #include <client/inference_client.h>
 
 #include <fstream>
 #include <iostream>
 #include <iterator>
 
-int main(int, char** argv) {
+int main(int argc, char** argv) {
+  if (argc != 4) return std::cerr << "usage: ask ADDRESS PICTURE QUESTION\n", 2;
   auto client = varserve::client::InferenceClient::Connect({.address = argv[1]});
   if (!client.ok()) return std::cerr << client.status() << "\n", 1;
   varserve::v1::AnswerRequest request;

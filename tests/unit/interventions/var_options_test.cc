@@ -52,6 +52,21 @@ TEST(VarOptionsTest, PresetsAreRhoAndTheAuthorsCodeHasItsOwnDefaults) {
   EXPECT_EQ(read->settings.last_layer, 29);
 }
 
+TEST(VarOptionsTest, FieldsWithoutAModeNeedADefaultThatUsesThem) {
+  v1::VarOptions options;
+  options.set_preset(v1::VAR_PRESET_HALLUCINATION);
+  VarDefaults defaults = kDefaults;
+  defaults.mode = Mode::kOff;
+  EXPECT_THAT(std::string(ReadVarOptions(options, defaults).status().message()),
+              ::testing::StartsWith("mode: is not set"));
+  EXPECT_TRUE(ReadVarOptions({}, defaults).ok());
+  defaults.mode = Mode::kOn;
+  EXPECT_EQ(ReadVarOptions(options, defaults)->settings.rho, 0.5F);
+  defaults.mode = Mode::kOff;
+  options.set_mode(v1::VAR_MODE_OFF);
+  EXPECT_TRUE(ReadVarOptions(options, defaults).ok());
+}
+
 TEST(VarOptionsTest, ZeroIsAValue) {
   v1::VarOptions options;
   options.set_mode(v1::VAR_MODE_ON);
