@@ -21,7 +21,7 @@ import model_specs
 from golden import Golden, compare
 from intervention_reference import ChangedDecoder
 from qwen2_vl_specs import BOS, IMAGE_TOKEN
-from tiny_model import MODELS, build, has_tiles, image_size, joined_grid, load_spec, pixel_values, token_size
+from tiny_model import MODELS, build, goes_by_columns, grid_size, has_tiles, joined_grid, load_spec, pixel_values
 from var_cases import ADJACENT_IMAGES, CASES, IMAGE_FIRST, ONE_IMAGE, SEPARATED_IMAGES, Case, Layout
 from var_reference import PAPER, Decoder, Prompt, VarSettings, generate
 from var_report import report_tensors
@@ -42,6 +42,8 @@ MODEL_LAYOUTS = {
     "llava_onevision": SEPARATED_IMAGES,
     "internvl": SEPARATED_IMAGES,
     "internvl3_5": ADJACENT_IMAGES,
+    "vila1_5": SEPARATED_IMAGES,
+    "vila1_0": ADJACENT_IMAGES,
 }
 MODEL_TOKENS = 32
 VAR_TOKENS = 16
@@ -55,8 +57,8 @@ OFF = VarSettings("OFF", PAPER, 0.0, 0.0, 0.0, 0.0, 0, 0)
 def make_prompt(layout: Layout, spec: dict, seed: int) -> Prompt:
     """Text tokens are drawn by `seed`; the layout's items are explained in var_cases.py."""
     rng = random.Random(seed)
-    side = token_size(spec["config"])
-    class_token = spec["config"].get("vision_feature_select_strategy") == "full" and "picture_sizes" not in spec
+    siglip = spec["config"]["vision_config"].get("model_type") == "siglip_vision_model"  # without a class token
+    class_token = spec["config"].get("vision_feature_select_strategy") == "full" and not siglip
     input_ids, spans = [], []
     for item in layout:
         if item == "bos":
@@ -68,13 +70,13 @@ def make_prompt(layout: Layout, spec: dict, seed: int) -> Prompt:
                 rows, cols, *thumbnail = joined_grid(spec, len(spans))
                 num_tokens = thumbnail[0] * thumbnail[1] + rows * (cols + 1)
             else:
-                rows, cols, *thumbnail = (pixels // side for pixels in image_size(spec, len(spans)))
+                rows, cols, *thumbnail = grid_size(spec, len(spans))
                 num_tokens = rows * cols + class_token
             spans.append([len(input_ids), len(input_ids) + num_tokens, rows, cols, *thumbnail])
             input_ids += [IMAGE_TOKEN] * num_tokens
         else:
             input_ids += [rng.randrange(3, IMAGE_TOKEN) for _ in range(item)]
-    return Prompt(input_ids, spans)
+    return Prompt(input_ids, spans, goes_by_columns(spec))
 
 
 class TinyModel:
@@ -276,7 +278,8 @@ def check(name: str) -> None:
     stored = load_file(DATA / f"{name}.safetensors")
     with safe_open(DATA / f"{name}.safetensors", "np") as f:
         stored_facts = {key: float(value) for key, value in f.metadata().items()}
-    golden = tiny.model_golden(Prompt(stored["input_ids"].tolist(), stored["spans"].tolist()))
+    by_columns = goes_by_columns(tiny.spec)
+    golden = tiny.model_golden(Prompt(stored["input_ids"].tolist(), stored["spans"].tolist(), by_columns))
     compare(name, golden, stored_facts, stored)
 
     for kind, cases, make_golden in case_sets(tiny, name):
@@ -284,7 +287,7 @@ def check(name: str) -> None:
         stored_facts = json.loads((DATA / f"{name}.{kind}.json").read_text())
         for case, facts in zip(cases, stored_facts, strict=True):
             of_case = {key: tensor for key, tensor in stored.items() if key.startswith(f"{case.name}/")}
-            compare(case.name, make_golden(case, Prompt(facts["input_ids"], facts["spans"])), facts, of_case)
+            compare(case.name, make_golden(case, Prompt(facts["input_ids"], facts["spans"], by_columns)), facts, of_case)
 
 
 if __name__ == "__main__":
