@@ -75,6 +75,15 @@ class Reader(pickle.Unpickler):
         return Storage(dtype, item_size, self._bytes[begin : begin + entry.file_size])
 
 
+def tensors_of(values: object) -> dict[str, View]:
+    if not isinstance(values, dict):
+        raise pickle.UnpicklingError("is not a table of tensors")
+    for name, value in values.items():
+        if not isinstance(name, str) or not isinstance(value, View):
+            raise pickle.UnpicklingError(f"{name} is not a tensor")
+    return values
+
+
 def read_tensors(file: pathlib.Path) -> list[Tensor]:
     """In the order of the file's names."""
     if not file.exists():
@@ -83,7 +92,7 @@ def read_tensors(file: pathlib.Path) -> list[Tensor]:
         with zipfile.ZipFile(file) as archive:
             root = next(name for name in archive.namelist() if name.endswith("/data.pkl")).removesuffix("/data.pkl")
             values = Reader(file, archive, root).load()
-        return [Tensor(name, *view) for name, view in values.items()]
+        return [Tensor(name, *view) for name, view in tensors_of(values).items()]
     except (zipfile.BadZipFile, StopIteration):
         raise Refused(f"{file.name}: is not what torch.save writes since torch 1.6") from None
     except (pickle.UnpicklingError, AttributeError, EOFError, KeyError, TypeError, ValueError) as error:
