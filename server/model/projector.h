@@ -20,8 +20,8 @@ class Projector {
 
  private:
   const backend::LayerOps& ops_;
-  at::Tensor norm_weight_, norm_bias_;  // [Cv] float32; undefined: none
-  backend::LinearWeights linear_1_;     // [C, Cv]
+  at::Tensor norm_weight_, norm_bias_;              // [Cv] float32; undefined: none
+  backend::LinearWeights linear_1_;                 // [C, Cv]
   std::optional<backend::LinearWeights> linear_2_;  // [C, C]
 };
 

@@ -128,4 +128,3 @@ def convert(source: pathlib.Path, target: pathlib.Path, *options: str) -> tuple[
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
         status = converter.main([*options, str(source), str(target)])
     return status, errors.getvalue()
-

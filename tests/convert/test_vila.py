@@ -30,9 +30,7 @@ class Converted(unittest.TestCase):
         cls.folder = pathlib.Path(folder.name)
         for name in NAMES:
             write_vila(cls.folder / name, name)
-            status, errors = convert(
-                cls.folder / name, cls.folder / f"{name}-hf", *tower_of(cls.folder / name, name)
-            )
+            status, errors = convert(cls.folder / name, cls.folder / f"{name}-hf", *tower_of(cls.folder / name, name))
             if status:
                 raise AssertionError(errors)
 
@@ -43,7 +41,9 @@ class Converted(unittest.TestCase):
             tensors = load_all(folder) | load_all(self.folder / f"{name}-clip")
             kind, root = FLAT[name], "model.mm_projector."
         else:
-            tensors = {k: t for part in ("llm", "vision_tower", "mm_projector") for k, t in load_all(folder / part).items()}
+            tensors = {
+                k: t for part in ("llm", "vision_tower", "mm_projector") for k, t in load_all(folder / part).items()
+            }
             kind, root = FOLDERS[name], "layers."
         named = {}
         for key, tensor in tensors.items():

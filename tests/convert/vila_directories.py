@@ -78,9 +78,7 @@ def write_folders(directory: pathlib.Path, name: str) -> None:
     projector = {"mm_projector_type": FOLDERS[name], "model_type": "v2l_projector"}
     write_files(directory / "mm_projector", {"config.json": projector})
     shapes = parts.projector_shapes(FOLDERS[name], config["hidden_size"])
-    save_shards(
-        directory / "mm_projector", random_of({f"layers.{key}": s for key, s in shapes.items()}, seed=3), "F32"
-    )
+    save_shards(directory / "mm_projector", random_of({f"layers.{key}": s for key, s in shapes.items()}, seed=3), "F32")
 
 
 def write_vila(directory: pathlib.Path, name: str) -> None:

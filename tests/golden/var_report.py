@@ -81,5 +81,7 @@ def find_visual_sinks(prompt: Prompt, evidence: Evidence) -> np.ndarray:
         for position in filter(prompt.is_visual, range(*span[:2])):
             sink = evidence.sinks[:, position]
             if sink.any():
-                found.append([image, *place(span, position, prompt.by_columns), sink.sum(), evidence.phi[sink, position].max()])
+                found.append(
+                    [image, *place(span, position, prompt.by_columns), sink.sum(), evidence.phi[sink, position].max()]
+                )
     return np.array(found).reshape(-1, 5)

@@ -1,4 +1,4 @@
-"""VILA with transformers' parts, for which transformers has no class; importing this registers it with the Auto classes.
+"""VILA, for which transformers has no class, with its parts. Importing this registers it with the Auto classes.
 
 Written after NVlabs/VILA: multimodal_projector/base_projector.py, multimodal_encoder/vision_encoder.py.
 """

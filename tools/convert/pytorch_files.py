@@ -1,5 +1,5 @@
-"""Weights that torch.save wrote (torch 1.6 or newer), read without torch: of the pickle, only tensors and their storages
-are made, so a file can run no code. A tensor's bytes stay on disk until they are used."""
+"""Weights that torch.save wrote (torch 1.6 or newer), read without torch: of the pickle, only tensors and their
+storages are made, so a file can run no code. A tensor's bytes stay on disk until they are used."""
 
 from __future__ import annotations
 

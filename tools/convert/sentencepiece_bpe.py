@@ -51,9 +51,7 @@ def merges(proto: sentencepiece_model.ModelProto) -> list[tuple[str, str]]:
     return [(a, b) for *_, a, b in sorted(pairs)]
 
 
-def sentencepiece_bpe(
-    file: pathlib.Path, added: dict[int, AddedToken], prefixes: bool = True
-) -> Tokenizer:
+def sentencepiece_bpe(file: pathlib.Path, added: dict[int, AddedToken], prefixes: bool = True) -> Tokenizer:
     """`added` have the ids of pieces or follow them. The text of a piece whose id one of them has is ordinary text.
     `prefixes`: puts the model's dummy prefix before every text between added tokens; otherwise the caller puts a space
     where one belongs."""

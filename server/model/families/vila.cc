@@ -17,8 +17,7 @@ namespace varserve::model {
 namespace {
 
 void ReadProjector(JsonFields& fields, ModelConfig& c) {
-  const std::string type =
-      fields.Choice("mm_projector_type", "", {"linear", "mlp2x_gelu", "mlp_downsample"});
+  const std::string type = fields.Choice("mm_projector_type", "", {"linear", "mlp2x_gelu", "mlp_downsample"});
   c.projector_layers = type == "linear" ? 1 : 2;
   if (type != "mlp_downsample") return;
   c.projector_norm = true;
@@ -40,6 +39,12 @@ void ReadFeatureSelection(JsonFields& fields, ModelConfig& c) {
 }
 
 void ReadConfig(JsonFields& fields, ModelConfig& c) {
+  for (const char* key : {"llm_cfg", "vision_tower_cfg", "mm_projector_cfg"}) {
+    if (fields.Has(key)) {
+      fields.Fail(key,
+                  "is of the layout of VILA's own code; ./dev convert (tools/convert) makes a model of it");
+    }
+  }
   c.vision = ReadVisionConfig(fields, {"siglip_vision_model", "clip_vision_model"});
   JsonFields text = fields.Object("text_config");
   c.decoder = ReadDecoderConfig(fields, text, text.Choice("model_type", "llama", {"llama"}));

@@ -1,4 +1,4 @@
-"""VILA's converted directories, with transformers' parts and in the server, against VILA's code from the original tensors.
+"""VILA's converted directories, with transformers' parts and in the server, against VILA's code.
 
 Needs VARSERVE_BUILD and VARSERVE_CONVERTED, as test_answers.py.
 """
@@ -19,8 +19,8 @@ from original_model import Tensors, inner, load
 from original_vila import features, logits, projected
 from test_answers import CONVERTED, PICTURES, ask_server
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-sys.path += [str(ROOT / "tests" / "golden"), str(ROOT / "tools" / "convert")]
+sys.path += [str(pathlib.Path(__file__).resolve().parents[3] / folder) for folder in ("tests/golden", "tools/convert")]
+
 import pytorch_files
 import vila_reference  # noqa: F401 (registers VILA)
 from ask_transformers import answer
@@ -68,7 +68,14 @@ class Vila(unittest.TestCase):
         tower, llm = (json.loads((folder / part / "config.json").read_text()) for part in ("vision_tower", "llm"))
         kind = json.loads((folder / "mm_projector" / "config.json").read_text())
         projector = inner(load(folder / "mm_projector"), "layers.")
-        return load(folder / "llm"), inner(load(folder / "vision_tower"), "vision_model."), projector, llm, tower, top | kind
+        return (
+            load(folder / "llm"),
+            inner(load(folder / "vision_tower"), "vision_model."),
+            projector,
+            llm,
+            tower,
+            top | kind,
+        )
 
     @torch.no_grad()
     def check(self, name: str) -> None:

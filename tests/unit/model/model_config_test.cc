@@ -258,5 +258,22 @@ TEST(ModelConfigTest, InternVlAsPublished) {
   EXPECT_EQ(c->image_token_id, 151667);
 }
 
+TEST(ModelConfigTest, VilaAsConverted) {
+  const auto c = Load(kVilaConfig);
+  ASSERT_TRUE(c.ok()) << c.status();
+  EXPECT_EQ(c->decoder.head_dim, 128);
+  EXPECT_EQ(c->vision.kind, VisionConfig::Kind::kSiglip);
+  EXPECT_EQ(c->vision.merge_size, 2);
+  EXPECT_THAT(c->vision_feature_layers, ElementsAre(26));
+  EXPECT_FALSE(c->drop_class_token);
+  EXPECT_TRUE(c->projector_norm);
+  EXPECT_TRUE(c->flat_square);
+  EXPECT_EQ(c->projector_layers, 2);
+  EXPECT_EQ(c->image_token_id, 0);
+  for (const char* type : {"llava_llama", "internvl_chat"}) {
+    EXPECT_THAT(Problem(absl::StrCat(R"({"model_type": ")", type, R"("})")), HasSubstr("./dev convert"));
+  }
+}
+
 }  // namespace
 }  // namespace varserve::model

@@ -1,4 +1,4 @@
-"""config.json of VILA => LLaVA's of transformers, or with one more field that of VARServe's "vila", and its processor's.
+"""config.json of VILA => that of transformers' LLaVA, or of VARServe's "vila", and the files of its processor.
 
 Fields and their defaults: configuration_llava.py, vision_encoder.py and mm_utils.py of NVlabs/VILA.
 """
@@ -80,9 +80,11 @@ def read_tower(fields: Fields) -> dict:
         fields = fields.object("vision_config")
     kind = fields.optional("model_type", str)
     if kind and "intern" in kind:
-        raise fields.refused("model_type", f"is {kind!r}: InternViT-6B, the tower of VILA1.5-40b, which is not supported")
-    vision = {"model_type": fields.only("model_type", CLIP, SIGLIP), **fields.copy(*TOWER_SIZES)}
-    vision |= {name: fields.count(name) for name in TOWER_SIZES if name != "intermediate_size" or fields.has(name)}
+        raise fields.refused(
+            "model_type", f"is {kind!r}: InternViT-6B, the tower of VILA1.5-40b, which is not supported"
+        )
+    vision = {"model_type": fields.only("model_type", CLIP, SIGLIP)}
+    vision |= {name: fields.count(name) for name in TOWER_SIZES}
     vision |= fields.copy("hidden_act", "layer_norm_eps")
     fields.only("num_channels", 3, missing=3)
     fields.only("quantization_config", None)

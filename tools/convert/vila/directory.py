@@ -14,9 +14,7 @@ from vila.tokenizer import convert_tokenizer
 from vila.weights import sources
 
 
-def convert(
-    source: pathlib.Path, target: pathlib.Path, tower: pathlib.Path | None, say: Callable[[str], None]
-) -> None:
+def convert(source: pathlib.Path, target: pathlib.Path, tower: pathlib.Path | None, say: Callable[[str], None]) -> None:
     fields = Fields.read(source / "config.json")
     folders = find_folders(source, fields, tower)
     model = read_model(fields, folders)

@@ -1,7 +1,8 @@
 """The tokenizer of VILA, as tokenizer.json and tokenizer_config.json, and the conversation that goes with it.
 
 VILA's code has no token for pictures: it looks up token 0 and puts the visual tokens in its place. Here a token that no
-text has becomes <image>: Llama 2's <unk>, whose tokenizer spells unknown characters in bytes, or a reserved one of Llama 3.
+text has becomes <image>: Llama 2's <unk>, whose tokenizer spells unknown characters in bytes, or one that Llama 3
+reserves.
 """
 
 from __future__ import annotations
