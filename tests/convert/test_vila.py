@@ -70,8 +70,8 @@ class Converted(unittest.TestCase):
 
     def test_kinds_of_models(self) -> None:
         for name, kind, projector, strategy, picture in (
-            ("vila1_0", "llava", None, "default", ("LlavaImageProcessor", {"shortest_edge": 38})),
-            ("vila1_0-linear", "vila", "linear", "full", ("CLIPImageProcessor", {"shortest_edge": 38})),
+            ("vila1_0", "llava", None, "default", ("LlavaImageProcessor", {"shortest_edge": 35})),
+            ("vila1_0-linear", "vila", "linear", "full", ("CLIPImageProcessor", {"shortest_edge": 35})),
             ("vila1_5", "vila", "mlp_downsample", "full", ("CLIPImageProcessor", {"height": 38, "width": 38})),
         ):
             config = json.loads((self.folder / f"{name}-hf" / "config.json").read_text())
@@ -163,7 +163,7 @@ class Refusals(unittest.TestCase):
             ("vila1_0/config.json", "mm_projector_type", "resampler", "linear"),
             ("vila1_0/config.json", "mm_vision_tower", None),
             ("vila1_0/config.json", "max_position_embeddings", "4096"),
-            ("vila1_0-clip/config.json", "vision_config.image_size", 35, "preprocessor_config.json: size is 38"),
+            ("vila1_0-clip/config.json", "vision_config.image_size", 28, "preprocessor_config.json: size is 35"),
         ):
             with self.subTest(file=file, path=path, value=value):
                 saved = (self.folder / file).read_text()

@@ -98,7 +98,11 @@ SIGLIP = tower(
     num_channels=3,
 )
 # As openai/clip-vit-large-patch14-336: the config of two towers says only what differs from the defaults.
-CLIP = {"architectures": ["CLIPModel"], "model_type": "clip", "vision_config": tower(model_type="clip_vision_model")}
+CLIP = {
+    "architectures": ["CLIPModel"],
+    "model_type": "clip",
+    "vision_config": tower(image_size=35, model_type="clip_vision_model"),
+}
 SIGLIP_PIXELS = PIXELS | {
     "image_mean": [0.5, 0.5, 0.5],
     "image_processor_type": "SiglipImageProcessor",
@@ -106,12 +110,12 @@ SIGLIP_PIXELS = PIXELS | {
     "size": {"height": 38, "width": 38},
 }
 CLIP_PIXELS = PIXELS | {
-    "crop_size": 38,
+    "crop_size": 35,
     "do_center_crop": True,
     "feature_extractor_type": "CLIPFeatureExtractor",
     "image_mean": [0.48145466, 0.4578275, 0.40821073],
     "image_std": [0.26862954, 0.26130258, 0.27577711],
-    "size": 38,
+    "size": 35,
 }
 
 

@@ -9,7 +9,7 @@ import pathlib
 import pickle
 import struct
 import zipfile
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -51,8 +51,8 @@ def rebuild_tensor(storage: Storage, offset: int, shape: tuple, strides: tuple, 
 
 
 class Reader(pickle.Unpickler):
-    def __init__(self, file: pathlib.Path, archive: zipfile.ZipFile, root: str) -> None:
-        super().__init__(archive.open(f"{root}/data.pkl"))
+    def __init__(self, stream: IO[bytes], file: pathlib.Path, archive: zipfile.ZipFile, root: str) -> None:
+        super().__init__(stream)
         self._archive, self._root = archive, root
         self._bytes = np.memmap(file, dtype=np.uint8, mode="r")
 
@@ -91,7 +91,8 @@ def read_tensors(file: pathlib.Path) -> list[Tensor]:
     try:
         with zipfile.ZipFile(file) as archive:
             root = next(name for name in archive.namelist() if name.endswith("/data.pkl")).removesuffix("/data.pkl")
-            values = Reader(file, archive, root).load()
+            with archive.open(f"{root}/data.pkl") as stream:
+                values = Reader(stream, file, archive, root).load()
         return [Tensor(name, *view) for name, view in tensors_of(values).items()]
     except (zipfile.BadZipFile, StopIteration):
         raise Refused(f"{file.name}: is not what torch.save writes since torch 1.6") from None
