@@ -173,7 +173,7 @@ def unread_shapes(clip: bool) -> dict[str, list[int]]:
 
 
 def projector_shapes(kind: str, hidden: int) -> dict[str, list[int]]:
-    """`linear` has no numbers: it is no Sequential."""
+    """`linear` is one layer, without a number."""
     linears = {
         "linear": {"": [hidden, 32]},
         "mlp2x_gelu": {"0.": [hidden, 32], "2.": [hidden, hidden]},

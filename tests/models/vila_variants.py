@@ -48,7 +48,7 @@ def projectors(add: Add) -> None:
         add(f"{SPEC} {name}", says("mm_projector_type", "mlp_downsample"), spec=SPEC, config={kind: value})
     add(
         f"{LINEAR} downsampled with the class token",
-        says(STRATEGY, "no square"),
+        says(STRATEGY, "a square"),
         spec=LINEAR,
         config={kind: "mlp_downsample", f"/{STRATEGY}": "full"},
     )

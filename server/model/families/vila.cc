@@ -34,7 +34,8 @@ void ReadFeatureSelection(JsonFields& fields, ModelConfig& c) {
     fields.FailWithValue(kKey, "but a SigLIP tower has no class token");
   }
   if (!c.drop_class_token && has_class_token && c.flat_square) {
-    fields.FailWithValue(kKey, "but with a class token the patches are no square for mlp_downsample");
+    fields.FailWithValue(
+        kKey, "but with a class token the features do not form a square, which mlp_downsample needs");
   }
 }
 

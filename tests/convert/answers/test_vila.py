@@ -3,6 +3,7 @@
 Needs VARSERVE_BUILD and VARSERVE_CONVERTED, as test_answers.py.
 """
 
+import contextlib
 import json
 import pathlib
 import sys
@@ -172,6 +173,19 @@ class PytorchFiles(unittest.TestCase):
         whole = torch.arange(24.0).reshape(4, 6)
         views = {"rows": whole[1:3], "whole": whole, "number": torch.tensor(2.5), "ids": torch.arange(5)[None]}
         self.check({**views, "half": whole.half(), "bfloat16": whole.bfloat16()})
+
+    def test_damaged_files(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "pytorch_model.bin"
+            torch.save({"a": torch.arange(24.0)}, file)
+            whole = bytearray(file.read_bytes())
+            for i in range(0, len(whole), 5):
+                file.write_bytes(whole[:i] + bytes([whole[i] ^ 0xFF]) + whole[i + 1 :])
+                with contextlib.suppress(pytorch_files.Refused):
+                    pytorch_files.read_tensors(file)
+                file.write_bytes(whole[:i])
+                with self.assertRaises(pytorch_files.Refused):
+                    pytorch_files.read_tensors(file)
 
     def test_refusals(self) -> None:
         whole = torch.arange(24.0).reshape(4, 6)

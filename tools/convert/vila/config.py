@@ -107,7 +107,7 @@ def count_tokens(fields: Fields, vision: dict, projector: str, feature: str) -> 
     if projector != "mlp_downsample":
         return side**2 + (is_clip and feature == "cls_patch")
     if is_clip and feature == "cls_patch":
-        raise fields.refused("mm_vision_select_feature", "is 'cls_patch', with which mlp_downsample has no square")
+        raise fields.refused("mm_vision_select_feature", "is 'cls_patch', but mlp_downsample needs a square of patches")
     return ((side + 1) // 2) ** 2
 
 
@@ -116,7 +116,8 @@ def preprocessor(fields: Fields, ratio: str | None, vision: dict) -> dict:
     side, is_clip = vision["image_size"], vision["model_type"] == CLIP
     for name in ("size", "crop_size") if is_clip else ("size",):
         value = fields.need(name, int, dict)
-        if {value} != {side} if isinstance(value, int) else set(value.values()) != {side}:
+        sides = [*value.values()] if isinstance(value, dict) else [value]
+        if not sides or any(other != side for other in sides):
             raise fields.refused(name, f"is {value}, not the tower's image_size, {side}")
     pixels = {
         "do_convert_rgb": True,

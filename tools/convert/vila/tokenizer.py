@@ -76,7 +76,7 @@ def llama_2(directory: pathlib.Path, fields: Fields) -> ConvertedTokenizer:
 def llama_3_tokenizer(file: pathlib.Path) -> ConvertedTokenizer:
     read_file(file.name, Tokenizer.from_file, file)
     values = json.loads(file.read_text(encoding="utf-8"))
-    reserved = [token for token in values["added_tokens"] if RESERVED.fullmatch(token["content"])]
+    reserved = [token for token in values.get("added_tokens", []) if RESERVED.fullmatch(token["content"])]
     if not reserved:
         raise Refused(f"{file.name}: added_tokens: has no <|reserved_special_token_N|>; supported: Llama 3's tokenizer")
     max(reserved, key=lambda token: token["id"])["content"] = IMAGE
