@@ -41,8 +41,9 @@ v1::Model Describe(const ServerConfig& config, const model::VisionLanguageModel&
   tower.set_kind(m.config().vision.name());
   const image::ImageShape image = preprocessor.image_processor().largest();
   const int token_size = m.config().vision.patch_size * m.config().vision.merge_size;  // pixels
-  tower.set_image_height(static_cast<uint32_t>(image.layout->rows * token_size));
-  tower.set_image_width(static_cast<uint32_t>(image.layout->cols * token_size));
+  const bool tiled = image.tiles > 1;
+  tower.set_image_height(static_cast<uint32_t>(tiled ? image.layout->rows * token_size : image.height));
+  tower.set_image_width(static_cast<uint32_t>(tiled ? image.layout->cols * token_size : image.width));
   tower.set_patch_size(static_cast<uint32_t>(m.config().vision.patch_size));
   tower.set_visual_tokens(static_cast<uint32_t>(image.layout->num_visual_tokens()));
   tower.set_rows(static_cast<uint32_t>(image.layout->rows));

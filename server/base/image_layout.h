@@ -67,6 +67,13 @@ struct ImageLayout {
     for (int i = 0; i < tokens; ++i) cells.push_back(std::max(i - first, -1));
   }
 
+  // A grid whose visual tokens go column by column.
+  static ImageLayout ByColumns(int32_t placeholder, int grid_rows, int grid_cols) {
+    ImageLayout layout(grid_rows * grid_cols, placeholder, grid_rows, grid_cols);
+    for (int i = 0; i < layout.size(); ++i) layout.cells[i] = i % grid_rows * grid_cols + i / grid_rows;
+    return layout;
+  }
+
   ImageLayout(int32_t placeholder, const TileGrid& tiles)
       : rows(tiles.down * tiles.rows), cols(tiles.across * tiles.cols) {
     AddVisualTokens(tiles.num_visual_tokens(), placeholder);

@@ -27,23 +27,25 @@ Crop CenterCrop(int64_t resized, int cropped) {
   return {0, static_cast<int>(resized)};
 }
 
-// Along one axis: where the processed image begins and ends in the picture, as shares of the picture's size.
-std::pair<float, float> SeenPart(const ResizeAxis& axis, int cropped) {
+// Along one axis: where the grid begins and ends in the picture, as shares of the picture's size.
+std::pair<float, float> SeenPart(const ResizeAxis& axis, int cropped, int64_t grid) {
   const double scale = static_cast<double>(axis.canvas) / axis.resized;  // canvas pixels per resized pixel
   const auto share = [&](int64_t resized_pixel) {
     return static_cast<float>((static_cast<double>(resized_pixel) * scale - axis.offset) / axis.size);
   };
   const int64_t begin = axis.first - BlackBefore(axis.count, cropped);
-  return {share(begin), share(begin + cropped)};
+  return {share(begin), share(begin + grid)};
 }
 
 }  // namespace
 
 ClipImageProcessor::ClipImageProcessor(const ClipImageProcessorConfig& config,
-                                       std::shared_ptr<const ImageLayout> layout)
+                                       std::shared_ptr<const ImageLayout> layout, int token_size)
     : config_(config),
       shape_{.height = config.height(), .width = config.width(), .layout = std::move(layout)},
+      grid_{shape_.height, shape_.width},
       normalization_(std::make_shared<const Normalization>(config.normalization.Table())) {
+  if (token_size > 0) grid_ = {shape_.layout->rows * token_size, shape_.layout->cols * token_size};
   for (int c = 0; c < 3; ++c) {
     padding_color_[c] = static_cast<uint8_t>(std::clamp(config.normalization.mean[c] * 255.0, 0.0, 255.0));
   }
@@ -80,8 +82,8 @@ absl::StatusOr<ClipImageProcessor::Plan> ClipImageProcessor::MakePlan(int width,
                        .y = axis(height, canvas.height, resized.height, shape_.height),
                        .filter = config_.filter,
                        .padding = padding_color_}};
-  std::tie(plan.region.left, plan.region.right) = SeenPart(plan.resize.x, shape_.width);
-  std::tie(plan.region.top, plan.region.bottom) = SeenPart(plan.resize.y, shape_.height);
+  std::tie(plan.region.left, plan.region.right) = SeenPart(plan.resize.x, shape_.width, grid_.width);
+  std::tie(plan.region.top, plan.region.bottom) = SeenPart(plan.resize.y, shape_.height, grid_.height);
   plan.image_bytes = int64_t{3} * shape_.height * shape_.width;
   plan.bytes = ResizeBytes(plan.resize) + plan.image_bytes;
   return plan;

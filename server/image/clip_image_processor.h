@@ -12,8 +12,10 @@ namespace varserve::image {
 
 class ClipImageProcessor : public ImageProcessor {
  public:
-  // `layout` is that of every image.
-  ClipImageProcessor(const ClipImageProcessorConfig& config, std::shared_ptr<const ImageLayout> layout);
+  // `layout` is that of every image. token_size: pixels of a visual token, down and across, where the grid
+  // begins with the image but ends elsewhere; 0: the grid is the image.
+  ClipImageProcessor(const ClipImageProcessorConfig& config, std::shared_ptr<const ImageLayout> layout,
+                     int token_size = 0);
 
   using ImageProcessor::Process;
   absl::StatusOr<Plan> MakePlan(int width, int height, int orientation) const override;
@@ -33,6 +35,7 @@ class ClipImageProcessor : public ImageProcessor {
 
   ClipImageProcessorConfig config_;
   ImageShape shape_;
+  Size grid_;  // pixels
   Rgb padding_color_{};
   std::shared_ptr<const Normalization> normalization_;
 };

@@ -150,7 +150,7 @@ absl::Status Checkpoint::WhyMissing(const std::string& name) const {
   }
   const std::vector<std::string> path = absl::StrSplit(name, '.');
   for (size_t i = 0; i + 1 < path.size(); ++i) {
-    if (!absl::StartsWith(path[i], "layer")) continue;
+    if (path[i] != "layer" && path[i] != "layers") continue;
     const std::string layer =
         absl::StrCat(name.substr(0, name.find(path[i])), path[i], ".", path[i + 1], ".");
     const auto first = tensors_.lower_bound(layer);

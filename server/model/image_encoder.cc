@@ -19,6 +19,7 @@ class TileEncoder : public ImageEncoder {
         tile_(largest),
         patch_size_(config.vision.patch_size),
         merge_size_(config.vision.merge_size),
+        flat_square_(config.flat_square),
         width_(config.decoder.hidden_size) {
     if (!config.image_newline) return;
     newline_ = weights.LoadFloat("image_newline", {width_});
@@ -74,11 +75,13 @@ class TileEncoder : public ImageEncoder {
   // The patches of each visual token beside each other, row by row. [patches, Cv] => [P, M M Cv]
   at::Tensor Merged(const at::Tensor& features) const {
     if (merge_size_ == 1) return features;
-    const int64_t rows = tile_.height / patch_size_ / merge_size_;
-    const int64_t cols = tile_.width / patch_size_ / merge_size_;
-    return features.view({rows, merge_size_, cols, merge_size_, -1})
-        .permute({0, 2, 1, 3, 4})
-        .reshape({rows * cols, -1});
+    at::Tensor grid = features.unflatten(0, {tile_.height / patch_size_, tile_.width / patch_size_});
+    if (flat_square_) grid = at::constant_pad_nd(grid, {0, 0, 0, grid.size(1) % 2, 0, grid.size(0) % 2});
+    const int64_t rows = grid.size(0) / merge_size_;
+    const int64_t cols = grid.size(1) / merge_size_;
+    grid = grid.reshape({rows, merge_size_, cols, merge_size_, -1}).transpose(1, 2);
+    if (flat_square_) grid = grid.transpose(0, 1);
+    return grid.reshape({rows * cols, -1});
   }
 
   const VisionTower tower_;
@@ -86,6 +89,7 @@ class TileEncoder : public ImageEncoder {
   const image::ImageShape tile_;
   const int patch_size_;  // pixels
   const int merge_size_;
+  const bool flat_square_;
   const int64_t width_;  // of the decoder
   at::Tensor newline_;   // [1, C] in the activation dtype; undefined: tiles are not joined
 };

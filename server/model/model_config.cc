@@ -35,7 +35,8 @@ absl::StatusOr<ModelConfig> ModelConfig::Parse(const json& config, const json* g
     const absl::string_view reason =
         absl::EndsWith(type, "_moe") ? ", a mixture of experts, which is not supported" : "";
     const absl::string_view advice =
-        type == "internvl_chat" ? "; ./dev convert (tools/convert_internvl) makes an InternVL model of it"
+        type == "internvl_chat" ? "; ./dev convert (tools/convert) makes an InternVL model of it"
+        : type == "llava_llama" ? "; ./dev convert (tools/convert) makes a model of VILA 1.0 and 1.5"
                                 : "";
     fields.Fail("model_type", absl::StrCat("is \"", type, "\"", reason, "; this server loads only ",
                                            KnownFamilies(), advice));

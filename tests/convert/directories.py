@@ -1,7 +1,4 @@
-"""Writes tiny InternVL2 directories in the layout of the original code, with random weights and trained tokenizers.
-
-python tests/convert/directories.py FOLDER    also converts them: FOLDER/NAME => FOLDER/NAME-hf
-"""
+"""Writes tiny InternVL2 directories in the layout of the original code, with random weights and trained tokenizers."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ import numpy as np
 
 from originals import CONVERSATION, ROOT, config, internlm2_tokenizer, qwen2_tokenizer, shapes
 
-sys.path.append(str(ROOT / "tools" / "convert_internvl"))
+sys.path.append(str(ROOT / "tools" / "convert"))
 import convert as converter
 
 INTERNLM2 = {
@@ -64,9 +61,9 @@ def llama() -> tuple[dict, dict]:
 MODELS = {"internlm2": internlm2, "qwen2": qwen2, "llama": llama}
 
 
-def random_tensors(config: dict) -> Tensors:
-    random = np.random.default_rng(7)
-    return {name: random.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes(config).items()}
+def random_of(shapes: dict[str, list[int]], seed: int = 7) -> Tensors:
+    random = np.random.default_rng(seed)
+    return {name: random.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
 def save(file: pathlib.Path, tensors: Tensors, dtype: str) -> None:
@@ -111,8 +108,11 @@ def write_original(directory: pathlib.Path, name: str, shards: int = 1) -> None:
             (directory / file).write_text(
                 content if isinstance(content, str) else json.dumps(content), encoding="utf-8"
             )
-    tensors = random_tensors(config)
     dtype = "BF16" if config["torch_dtype"] == "bfloat16" else "F32"
+    save_shards(directory, random_of(shapes(config)), dtype, shards)
+
+
+def save_shards(directory: pathlib.Path, tensors: Tensors, dtype: str, shards: int = 1) -> None:
     if shards == 1:
         save(directory / "model.safetensors", tensors, dtype)
         return
@@ -122,17 +122,9 @@ def write_original(directory: pathlib.Path, name: str, shards: int = 1) -> None:
     (directory / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
 
 
-def convert(source: pathlib.Path, target: pathlib.Path) -> tuple[int, str]:
+def convert(source: pathlib.Path, target: pathlib.Path, *options: str) -> tuple[int, str]:
     """The converter's exit status and what it wrote to standard error."""
     errors = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
-        status = converter.main([str(source), str(target)])
+        status = converter.main([*options, str(source), str(target)])
     return status, errors.getvalue()
-
-
-if __name__ == "__main__":
-    for name, shards in (("internlm2", 3), ("qwen2", 1), ("llama", 2)):
-        folder = pathlib.Path(sys.argv[1])
-        write_original(folder / name, name, shards)
-        if converter.main([str(folder / name), str(folder / f"{name}-hf")]):
-            sys.exit(1)

@@ -112,7 +112,7 @@ class Refusals(unittest.TestCase):
         self.refused("weight_map", "../base")
         index.unlink()
         (self.source / "pytorch_model.bin").touch()
-        self.refused("model.safetensors", "pytorch_model.bin")
+        self.refused("pytorch_model.bin", "torch.save")
 
     def test_tokenizers(self) -> None:
         model = self.source / "tokenizer.model"

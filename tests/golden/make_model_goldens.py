@@ -3,7 +3,6 @@
 import argparse
 import json
 import pathlib
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
@@ -20,8 +19,8 @@ import intervention_cases
 import model_specs
 from golden import Golden, compare
 from intervention_reference import ChangedDecoder
-from qwen2_vl_specs import BOS, IMAGE_TOKEN
-from tiny_model import MODELS, build, has_tiles, image_size, joined_grid, load_spec, pixel_values, token_size
+from prompts import make_prompt, prompt_of
+from tiny_model import MODELS, build, has_tiles, load_spec, pixel_values
 from var_cases import ADJACENT_IMAGES, CASES, IMAGE_FIRST, ONE_IMAGE, SEPARATED_IMAGES, Case, Layout
 from var_reference import PAPER, Decoder, Prompt, VarSettings, generate
 from var_report import report_tensors
@@ -42,6 +41,8 @@ MODEL_LAYOUTS = {
     "llava_onevision": SEPARATED_IMAGES,
     "internvl": SEPARATED_IMAGES,
     "internvl3_5": ADJACENT_IMAGES,
+    "vila1_5": SEPARATED_IMAGES,
+    "vila1_0": ADJACENT_IMAGES,
 }
 MODEL_TOKENS = 32
 VAR_TOKENS = 16
@@ -50,31 +51,6 @@ MAX_GAP = 1e3  # written where nothing can turn
 MIN_GREEDY_GAP = 1e-3  # of logits
 MAX_SEEDS = 200
 OFF = VarSettings("OFF", PAPER, 0.0, 0.0, 0.0, 0.0, 0, 0)
-
-
-def make_prompt(layout: Layout, spec: dict, seed: int) -> Prompt:
-    """Text tokens are drawn by `seed`; the layout's items are explained in var_cases.py."""
-    rng = random.Random(seed)
-    side = token_size(spec["config"])
-    class_token = spec["config"].get("vision_feature_select_strategy") == "full" and "picture_sizes" not in spec
-    input_ids, spans = [], []
-    for item in layout:
-        if item == "bos":
-            input_ids.append(BOS)
-        elif item == ".":
-            input_ids.append(rng.choice(model_specs.SINK_TOKENS[1:]))
-        elif item == "image":
-            if "picture_sizes" in spec:
-                rows, cols, *thumbnail = joined_grid(spec, len(spans))
-                num_tokens = thumbnail[0] * thumbnail[1] + rows * (cols + 1)
-            else:
-                rows, cols, *thumbnail = (pixels // side for pixels in image_size(spec, len(spans)))
-                num_tokens = rows * cols + class_token
-            spans.append([len(input_ids), len(input_ids) + num_tokens, rows, cols, *thumbnail])
-            input_ids += [IMAGE_TOKEN] * num_tokens
-        else:
-            input_ids += [rng.randrange(3, IMAGE_TOKEN) for _ in range(item)]
-    return Prompt(input_ids, spans)
 
 
 class TinyModel:
@@ -276,7 +252,7 @@ def check(name: str) -> None:
     stored = load_file(DATA / f"{name}.safetensors")
     with safe_open(DATA / f"{name}.safetensors", "np") as f:
         stored_facts = {key: float(value) for key, value in f.metadata().items()}
-    golden = tiny.model_golden(Prompt(stored["input_ids"].tolist(), stored["spans"].tolist()))
+    golden = tiny.model_golden(prompt_of(tiny.spec, stored["input_ids"].tolist(), stored["spans"].tolist()))
     compare(name, golden, stored_facts, stored)
 
     for kind, cases, make_golden in case_sets(tiny, name):
@@ -284,7 +260,8 @@ def check(name: str) -> None:
         stored_facts = json.loads((DATA / f"{name}.{kind}.json").read_text())
         for case, facts in zip(cases, stored_facts, strict=True):
             of_case = {key: tensor for key, tensor in stored.items() if key.startswith(f"{case.name}/")}
-            compare(case.name, make_golden(case, Prompt(facts["input_ids"], facts["spans"])), facts, of_case)
+            prompt = prompt_of(tiny.spec, facts["input_ids"], facts["spans"])
+            compare(case.name, make_golden(case, prompt), facts, of_case)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 import internvl_specs
 import llava_next_specs
 import qwen2_vl_specs as qwen
+import vila_specs
 from llava_specs import clip_tower, llava
 from qwen2_vl_specs import BOS
 from weight_names import Naming, hub_names, internvl_names, module_names, own_names, qwen2_vl_names
@@ -261,6 +262,8 @@ def specs() -> dict[str, dict]:
         "internvl3_5": make_spec(
             internvl_specs.internvl3_5(), own_names, internvl_specs.IMAGES, {17: (32.0, -8.0), 70: (6.0, -8.0)}, 4.0
         ),
+        "vila1_5": make_spec(vila_specs.vila1_5(), own_names, 38, {17: (32.0, -2.0), 70: (6.0, -2.0)}, 4.0),
+        "vila1_0": make_spec(vila_specs.vila1_0(), own_names, 28, {9: (32.0, -1.0), 42: (6.0, -1.0)}, 5.0),
     }
 
 

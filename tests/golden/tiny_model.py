@@ -17,6 +17,8 @@ from transformers import AutoModelForImageTextToText, PreTrainedModel
 from transformers.image_processing_utils import select_best_resolution
 from transformers.models.llava_next.modeling_llava_next import unpad_image
 
+import vila_reference  # noqa: F401 (registers VILA)
+
 MODELS = pathlib.Path(__file__).parent / "models"
 
 
@@ -84,6 +86,20 @@ def token_size(config: dict) -> int:
     patch = vision["patch_size"]
     merged = vision.get("spatial_merge_size", 1) / config.get("downsample_ratio", 1)
     return int((patch[0] if isinstance(patch, list) else patch) * merged)
+
+
+def grid_size(spec: dict, image: int) -> tuple[int, int]:
+    """Rows and columns of the n-th picture's visual tokens, where its features are not joined."""
+    side = token_size(spec["config"])
+    rows, cols = (pixels // side for pixels in image_size(spec, image))
+    if goes_by_columns(spec):  # tokens of 2 x 2 patches, the last of an odd grid filled up
+        return (rows + 1) // 2, (cols + 1) // 2
+    return rows, cols
+
+
+def goes_by_columns(spec: dict) -> bool:
+    """Whether visual tokens go column by column: VILA's mlp_downsample."""
+    return spec["config"].get("mm_projector_type") == "mlp_downsample"
 
 
 def pixel_values(spec: dict, num_images: int) -> list[np.ndarray]:

@@ -39,6 +39,7 @@ class Prompt:
     # [begin, end, rows, cols] of each image's tokens and their grid. Of LLaVA-NeXT also rows and columns of the
     # thumbnail, whose tokens come first; then each row of the grid ends with a newline.
     spans: list
+    by_columns: bool = False  # the visual tokens of VILA's downsampling projector
 
     def is_visual(self, position: int) -> bool:
         return any(begin <= position < end for begin, end, *_ in self.spans if not self.is_newline(position))

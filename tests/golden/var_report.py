@@ -57,9 +57,11 @@ def visual_attention(evidence: Evidence, row: int, layers: Iterable[int], visual
     return np.mean(attention, axis=0)[visual[: row + 1]]
 
 
-def place(span: list[int], position: int) -> tuple[int, int]:
+def place(span: list[int], position: int, by_columns: bool) -> tuple[int, int]:
     """Row and column of a visual token in the grid; a thumbnail's rows count on from those of the grid."""
     begin, end, rows, cols, *thumbnail = span
+    if by_columns:
+        return divmod(position - begin, rows)[::-1]
     if not thumbnail:
         grid_begin = end - rows * cols  # after the class token, if that is kept
         if position < grid_begin:
@@ -79,5 +81,7 @@ def find_visual_sinks(prompt: Prompt, evidence: Evidence) -> np.ndarray:
         for position in filter(prompt.is_visual, range(*span[:2])):
             sink = evidence.sinks[:, position]
             if sink.any():
-                found.append([image, *place(span, position), sink.sum(), evidence.phi[sink, position].max()])
+                found.append(
+                    [image, *place(span, position, prompt.by_columns), sink.sum(), evidence.phi[sink, position].max()]
+                )
     return np.array(found).reshape(-1, 5)

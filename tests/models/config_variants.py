@@ -33,7 +33,11 @@ def config_variants(add: Add) -> None:
     add("model_type llava_next_video", says("model_type"), config={"/model_type": "llava_next_video"})
     add("model_type mllama", says("model_type", "mllama"), config={"/model_type": "mllama"})
     add("model_type llama", says("model_type", "llama"), config={"/model_type": "llama"})
-    add("model_type llava_llama", says("model_type", "llava_llama"), config={"/model_type": "llava_llama"})
+    add(
+        "model_type llava_llama",
+        says("model_type", "llava_llama", "./dev convert"),
+        config={"/model_type": "llava_llama"},
+    )
 
     layer = "vision_feature_layer"
     for value in (-1, 1, 3, -4, [-2], [0]):

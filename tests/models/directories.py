@@ -39,7 +39,7 @@ INTERNVL_TOKENS = dict(zip((150, 151, 158, IMAGE_TOKEN), INTERNVL_NAMES.values()
 
 
 def family(spec: dict) -> str:
-    """llava, llava_next, llava_onevision, qwen2_vl, qwen3_vl or internvl"""
+    """llava, llava_next, llava_onevision, qwen2_vl, qwen3_vl, internvl or vila"""
     model_type = spec["config"]["model_type"]
     return "qwen2_vl" if model_type == "qwen2_5_vl" else model_type
 
@@ -51,6 +51,7 @@ IMAGE_TOKENS = {
     "qwen2_vl": QWEN_TOKENS,
     "qwen3_vl": QWEN_TOKENS,
     "internvl": INTERNVL_TOKENS,
+    "vila": {IMAGE_TOKEN: "<image>"},
 }
 CHAT_TEMPLATES = {
     "llava": CHAT_TEMPLATE,
@@ -59,6 +60,7 @@ CHAT_TEMPLATES = {
     "qwen2_vl": family_templates.QWEN2_VL,
     "qwen3_vl": family_templates.QWEN3_VL,
     "internvl": family_templates.INTERNVL,
+    "vila": family_templates.VILA,
 }
 
 
@@ -122,6 +124,29 @@ def internvl_files(config: dict) -> dict[str, dict]:
     }
 
 
+def vila_files(spec: dict) -> dict[str, dict]:
+    """As ./dev convert writes them: of image_aspect_ratio "resize" and SigLIP, else of "pad" and CLIP."""
+    side, config = spec["image_size"], spec["config"]
+    siglip = config["vision_config"]["model_type"] == "siglip_vision_model"
+    resized = {"size": {"height": side, "width": side}, "do_center_crop": False}
+    padded = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}, "do_pad": True}
+    return {
+        "preprocessor_config.json": {
+            "do_convert_rgb": True,
+            "do_normalize": True,
+            "do_rescale": True,
+            "do_resize": True,
+            "image_mean": [0.5, 0.5, 0.5] if siglip else [0.48145466, 0.4578275, 0.40821073],
+            "image_processor_type": "CLIPImageProcessor" if siglip else "LlavaImageProcessor",
+            "image_std": [0.5, 0.5, 0.5] if siglip else [0.26862954, 0.26130258, 0.27577711],
+            "resample": 3,
+            "rescale_factor": 0.00392156862745098,
+            **(resized if siglip else padded),
+        },
+        "processor_config.json": {"image_seq_length": 9 if siglip else 16, "processor_class": "VilaProcessor"},
+    }
+
+
 def qwen_files(config: dict) -> dict[str, dict]:
     vision = config["vision_config"]
     sizes = {
@@ -161,6 +186,8 @@ def base_files(spec: dict) -> dict[str, dict | str]:
         "tokenizer_config.json": {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"},
         "chat_template.jinja": CHAT_TEMPLATES[family(spec)],
     }
+    if family(spec) == "vila":
+        return shared | vila_files(spec)
     if family(spec) == "internvl":
         return shared | internvl_files(config)
     if family(spec) == "llava_onevision":

@@ -66,3 +66,12 @@ INTERNVL = (
     "{{ '<|im_end|>\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
+# As ./dev convert writes for VILA, with the tiny tokenizer's end.
+VILA = (
+    "{% if messages[0]['role'] != 'system' %}{{ 'Be helpful. ' }}{% endif %}{% for message in messages %}"
+    "{{ {'system': '', 'user': 'USER: ', 'assistant': 'ASSISTANT: '}[message['role']] }}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}{{ '<image>\n' }}"
+    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}"
+    "{{ '<|im_end|>' if message['role'] == 'assistant' else ' ' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)

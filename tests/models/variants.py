@@ -15,6 +15,7 @@ from llava_next_variants import llava_next_variants
 from qwen2_vl_variants import qwen2_vl_variants
 from qwen3_vl_variants import qwen3_vl_variants
 from variant_parts import INDEX, Removed
+from vila_variants import vila_variants
 from weight_variants import weight_variants
 
 
@@ -80,4 +81,5 @@ def variants() -> list[dict]:
     qwen3_vl_variants(add)
     internvl_variants(add)
     llava_next_variants(add)
+    vila_variants(add)
     return list(found.values())

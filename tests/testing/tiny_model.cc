@@ -193,6 +193,10 @@ std::shared_ptr<const ImageLayout> TinyModel::Layout(int n) const {
   const int side = static_cast<int>((patch.is_array() ? patch[0] : patch).get<int>() * merged);
   const int rows = image_size(n).height / side;
   const int cols = image_size(n).width / side;
+  if (goes_by_columns()) {
+    return std::make_shared<const ImageLayout>(
+        ImageLayout::ByColumns(kPlaceholder, (rows + 1) / 2, (cols + 1) / 2));
+  }
   return MakeLayout(rows * cols, rows, cols, kPlaceholder);
 }
 
@@ -237,6 +241,7 @@ std::shared_ptr<const Prompt> TinyModel::MakePrompt(const std::vector<int32_t>& 
     prompt->images.push_back(Picture(static_cast<int>(prompt->spans.size())));
     ImageSpan span = MakeSpan(s[0], s[1], s[2], s[3]);
     if (joins_tiles()) span.layout = prompt->images.back()->layout;
+    if (goes_by_columns()) span.layout = Layout(0);
     EXPECT_EQ(span.layout->size(), s[1] - s[0]);
     prompt->spans.push_back(span);
   }

@@ -68,6 +68,8 @@ class TinyModel {
                                            const std::vector<std::vector<int>>& spans) const;
 
  private:
+  // VILA's downsampling projector.
+  bool goes_by_columns() const { return spec_["config"].value("mm_projector_type", "") == "mlp_downsample"; }
   bool joins_tiles() const { return spec_.contains("picture_sizes"); }
   bool has_tiles() const { return spec_["config"]["model_type"] == "internvl" || joins_tiles(); }
 

@@ -9,7 +9,7 @@ namespace varserve::model {
 namespace {
 
 constexpr const Family* kFamilies[] = {&kLlava,     &kLlavaNext, &kLlavaOnevision, &kQwen2Vl,
-                                       &kQwen2_5Vl, &kQwen3Vl,   &kInternVl};
+                                       &kQwen2_5Vl, &kQwen3Vl,   &kInternVl,       &kVila};
 
 }  // namespace
 

@@ -53,5 +53,6 @@ extern const Family kQwen2Vl;         // qwen2_vl.cc
 extern const Family kQwen2_5Vl;       // qwen2_vl.cc
 extern const Family kQwen3Vl;         // qwen2_vl.cc
 extern const Family kInternVl;        // internvl.cc
+extern const Family kVila;            // vila.cc
 
 }  // namespace varserve::model

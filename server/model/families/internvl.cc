@@ -5,8 +5,6 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "nlohmann/json.hpp"
-#include "server/base/model_files.h"
 #include "server/base/status_macros.h"
 #include "server/image/got_ocr2_image_processor.h"
 #include "server/model/dimensions.h"
@@ -38,13 +36,6 @@ void ReadConfig(JsonFields& fields, ModelConfig& c) {
   }
 }
 
-absl::Status CheckImageSeqLength(const std::filesystem::path& model_dir, int tokens) {
-  ASSIGN_OR_RETURN(const nlohmann::json json, ReadModelJsonIfAny(model_dir, kProcessorFile));
-  JsonFields fields(json, kProcessorFile);
-  CheckTileTokens(fields, "image_seq_length", 256, tokens);
-  return fields.status();
-}
-
 // The most tiles whose tokens, with those of the thumbnail that several tiles have, are not too many.
 absl::StatusOr<int> MostTiles(int max_tiles, int tile_tokens, int max_image_tokens) {
   if (max_image_tokens == 0) return max_tiles;
@@ -67,7 +58,7 @@ absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> MakeImageProcessor(
   }
   RETURN_IF_ERROR(CheckProcessorClass(model_dir, "InternVLProcessor"));
   const int side = vision.image_size / vision.patch_size / vision.merge_size;
-  RETURN_IF_ERROR(CheckImageSeqLength(model_dir, side * side));
+  RETURN_IF_ERROR(CheckImageSeqLength(model_dir, 256, side * side));
   ASSIGN_OR_RETURN(processor.max_tiles, MostTiles(processor.max_tiles, side * side, max_image_tokens));
   processor.min_tiles = std::min(processor.min_tiles, processor.max_tiles);
   return std::make_unique<const image::GotOcr2ImageProcessor>(

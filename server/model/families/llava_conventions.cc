@@ -92,4 +92,11 @@ void CheckTileTokens(JsonFields& processor, const char* key, int64_t fallback, i
   }
 }
 
+absl::Status CheckImageSeqLength(const std::filesystem::path& model_dir, int64_t fallback, int expected) {
+  ASSIGN_OR_RETURN(const nlohmann::json json, ReadModelJsonIfAny(model_dir, kProcessorFile));
+  JsonFields fields(json, kProcessorFile);
+  CheckTileTokens(fields, "image_seq_length", fallback, expected);
+  return fields.status();
+}
+
 }  // namespace varserve::model

@@ -48,6 +48,16 @@ def ask(address: str) -> tuple[list[int], list[float]]:
     return [entry["token_id"] for entry in logprobs], [entry["logprob"] for entry in logprobs]
 
 
+def ask_server(name: str) -> tuple[list[int], list[float]]:
+    """The same, of a server with the converted directory."""
+    server = ServerProcess(BUILD, CONVERTED / f"{name}-hf", "--model_name=converted", "--dtype=float32")
+    try:
+        server.wait_until_ready()
+        return ask(server.address)
+    finally:
+        server.stop()
+
+
 class Answers(unittest.TestCase):
     @torch.no_grad()
     def check_model(self, name: str) -> None:
@@ -87,12 +97,7 @@ class Answers(unittest.TestCase):
         directory = CONVERTED / f"{name}-hf"
         expected = answer(directory, [["user", [PICTURE, QUESTION]]])
         self.assertGreater(expected["gap"], 1e-3)
-        server = ServerProcess(BUILD, directory, "--model_name=converted", "--dtype=float32")
-        try:
-            server.wait_until_ready()
-            tokens, logprobs = ask(server.address)
-        finally:
-            server.stop()
+        tokens, logprobs = ask_server(name)
         self.assertEqual(tokens, expected["tokens"])
         self.assertLess(max(abs(a - b) for a, b in zip(logprobs, expected["logprobs"], strict=True)), 1e-4)
 

@@ -40,6 +40,12 @@ TEST(ImageLayoutTest, TilesLieInTheirPlaces) {
   EXPECT_EQ(layout.num_cells(), 12);
 }
 
+TEST(ImageLayoutTest, VisualTokensMayGoColumnByColumn) {
+  const ImageLayout layout = ImageLayout::ByColumns(kImagePlaceholder, 2, 3);
+  EXPECT_EQ(std::tuple(layout.size(), layout.rows, layout.cols), std::tuple(6, 2, 3));
+  EXPECT_THAT(layout.cells, ElementsAre(0, 3, 1, 4, 2, 5));
+}
+
 // 2 x 1 tiles of 1 x 3, without a thumbnail.
 TEST(ImageLayoutTest, TilesBelowEachOtherAreOneGrid) {
   const ImageLayout layout(kImagePlaceholder, TileGrid{.down = 2, .across = 1, .rows = 1, .cols = 3});

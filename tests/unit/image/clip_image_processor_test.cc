@@ -136,6 +136,16 @@ TEST(ClipImageProcessorTest, TellsWhichPartOfThePictureItShows) {
   EXPECT_THAT(region({{"do_resize", false}}, 4, 8), ElementsAre(-0.5F, 0, 1.5F, 1));
 }
 
+// 2 x 2 tokens of 5 pixels, of a processed picture of 8 pixels.
+TEST(ClipImageProcessorTest, TheGridMayEndBeyondThePicture) {
+  const auto config = ClipImageProcessorConfig::Parse(ClipConfig());
+  ASSERT_TRUE(config.ok()) << config.status();
+  const ClipImageProcessor processor(*config, varserve::testing::MakeLayout(4, 2, 2), /*token_size=*/5);
+  const ImageRegion seen = processor.Process(Grey(16, 16, 9))->region;
+  EXPECT_THAT(std::vector<float>({seen.left, seen.top, seen.right, seen.bottom}),
+              ::testing::ElementsAre(0, 0, 1.25F, 1.25F));
+}
+
 TEST(ClipImageProcessorTest, DigestIsOfContentAndSize) {
   const ClipImageProcessor processor = varserve::testing::MakeClipProcessor(ClipConfig());
   const ClipImageProcessor wide = varserve::testing::MakeClipProcessor(

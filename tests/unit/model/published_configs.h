@@ -30,6 +30,21 @@ inline constexpr char kQwen2_5VlConfig[] = R"({
                     "spatial_merge_size": 2, "spatial_patch_size": 14, "window_size": 112,
                     "fullatt_block_indexes": [7, 15, 23, 31], "tokens_per_second": 2, "temporal_patch_size": 2},
   "rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]}})";
+// As ./dev convert writes it for VILA1.5-3b.
+inline constexpr char kVilaConfig[] = R"({
+  "architectures": ["VilaForConditionalGeneration"], "model_type": "vila", "mm_projector_type": "mlp_downsample",
+  "image_seq_length": 196, "projector_hidden_act": "gelu", "tie_word_embeddings": false,
+  "text_config": {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 2560,
+                  "intermediate_size": 6912, "num_hidden_layers": 32, "num_attention_heads": 20,
+                  "num_key_value_heads": 20, "vocab_size": 32000, "max_position_embeddings": 4096,
+                  "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "hidden_act": "silu",
+                  "tie_word_embeddings": false, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0},
+  "vision_config": {"model_type": "siglip_vision_model", "hidden_size": 1152, "intermediate_size": 4304,
+                    "num_hidden_layers": 27, "num_attention_heads": 16, "image_size": 384, "patch_size": 14,
+                    "hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-06, "vision_use_head": false},
+  "vision_feature_layer": -2, "vision_feature_select_strategy": "full", "torch_dtype": "bfloat16",
+  "image_token_index": 0
+})";
 // As published for InternVL3-1B-hf.
 inline constexpr char kInternVlConfig[] = R"({
   "architectures": ["InternVLForConditionalGeneration"], "downsample_ratio": 0.5, "image_seq_length": 256,

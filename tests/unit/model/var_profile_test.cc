@@ -63,6 +63,20 @@ TEST(VarProfileTest, Qwen2_7BHasThoseOfQwen2Vl) {
   EXPECT_THAT(profile->source, HasSubstr("Qwen2-VL-7B"));
 }
 
+// The paper's D_sink of VILA-13B, whose decoder is Llama-2-13B with its own vocabulary.
+TEST(VarProfileTest, Vila13B) {
+  const auto profile = PublishedVarProfile({.model_type = "llama",
+                                            .hidden_size = 5120,
+                                            .intermediate_size = 13824,
+                                            .num_hidden_layers = 40,
+                                            .num_attention_heads = 40,
+                                            .num_key_value_heads = 40,
+                                            .vocab_size = 32000});
+  ASSERT_TRUE(profile.has_value());
+  EXPECT_THAT(profile->sink_dimensions, ElementsAre(2100, 4743));
+  EXPECT_EQ(profile->tau, 20.0F);
+}
+
 TEST(VarProfileTest, OtherDecodersHaveNone) {
   const testing::TempDir dir;
   DecoderConfig c = Vicuna7B();

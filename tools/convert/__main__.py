@@ -1,4 +1,4 @@
-"""python tools/convert_internvl SOURCE TARGET"""
+"""python tools/convert [--vision_tower DIR] SOURCE TARGET"""
 
 import sys
 

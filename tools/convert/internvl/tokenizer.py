@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
-from typing import TypeVar
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from added_tokens import add_tokens, read_added_tokens, special_token
 from fields import Fields, Refused
 from sentencepiece_bpe import sentencepiece_bpe
+from tokenizer_files import CONFIG, add_bos, read_file
 
-T = TypeVar("T")
-CONFIG = "tokenizer_config.json"
 # transformers' name of the role => the token that the original chat() uses for it.
 IMAGE_TOKENS = {"start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>"}
 # Qwen2Tokenizer's pieces of text.
@@ -33,13 +30,6 @@ class ConvertedTokenizer:
         if (token_id := self.tokenizer.token_to_id(token)) is None:
             raise Refused(f"{CONFIG}: added_tokens_decoder does not have {token}, {where}")
         return token_id
-
-
-def read_file(name: str, read: Callable[..., T], *files: pathlib.Path) -> T:
-    try:
-        return read(*map(str, files))
-    except Exception as error:  # the tokenizers library has no class of its own
-        raise Refused(f"{name}: {error}") from None
 
 
 def byte_level_bpe(directory: pathlib.Path) -> Tokenizer:
@@ -65,12 +55,7 @@ def internlm2(directory: pathlib.Path, fields: Fields) -> Tokenizer:
     tokenizer = sentencepiece_bpe(directory / "tokenizer.model", added)
     add_tokens(tokenizer, added, fields)
     if fields.only("add_bos_token", True, False, missing=True):
-        bos = special_token(fields, "bos_token") or "<s>"
-        if tokenizer.token_to_id(bos) is None:
-            raise fields.refused("bos_token", f"is {bos}, which is not a token")
-        tokenizer.post_processor = processors.TemplateProcessing(
-            single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, tokenizer.token_to_id(bos))]
-        )
+        add_bos(tokenizer, special_token(fields, "bos_token") or "<s>", fields)
     return tokenizer
 
 

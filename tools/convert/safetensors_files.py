@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from fields import Fields, Refused
+from fields import Refused
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -21,22 +21,6 @@ class Tensor(NamedTuple):
     dtype: str
     shape: list[int]
     data: np.ndarray  # uint8; [rows, bytes of a row]
-
-
-def shard_names(directory: pathlib.Path) -> list[str]:
-    """The files with the weights, in the order of their names."""
-    if (directory / SINGLE).exists():
-        return [SINGLE]
-    if not (directory / INDEX).exists():
-        others = sorted(file.name for file in directory.glob("*.bin"))
-        instead = f"; {others[0]} is not safetensors, save the model as safetensors first" if others else ""
-        raise Refused(f"{SINGLE}: there is neither this file nor {INDEX} in {directory}{instead}")
-    index = Fields.read(directory / INDEX)
-    names = sorted({str(name) for name in index.need("weight_map", dict).values()})
-    for name in names:
-        if pathlib.PurePath(name).name != name:
-            raise index.refused("weight_map", f"names {name}, which is not a plain file name")
-    return names
 
 
 def read_tensors(file: pathlib.Path) -> list[Tensor]:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from config import Decoder, Model, Tower
-
-# New name of a tensor => the rows of the original that it consists of; None: all, whatever they are.
-Parts = dict[str, np.ndarray | None]
+from checkpoint import Parts
+from decoder import Decoder, tensor_names
+from internvl.config import Model, Tower
 
 INTERNLM2_LAYER = {
     "attention.wo": "self_attn.o_proj",
@@ -20,8 +19,6 @@ INTERNLM2_LAYER = {
     "attention_norm": "input_layernorm",
     "ffn_norm": "post_attention_layernorm",
 }
-LLAMA_LAYER = ("self_attn.o_proj", "mlp.gate_proj", "mlp.down_proj", "mlp.up_proj")
-LLAMA_NORMS = ("input_layernorm", "post_attention_layernorm")
 TOWER_EMBEDDINGS = {
     "class_embedding": "cls_token",
     "position_embedding": "position_embeddings",
@@ -88,16 +85,4 @@ def internlm2(decoder: Decoder) -> dict[str, Parts]:
 
 def llama_or_qwen2(decoder: Decoder) -> dict[str, Parts]:
     """They have their names."""
-    root = "language_model.model"
-    names = [f"{root}.embed_tokens.weight", f"{root}.norm.weight"]
-    if not decoder.tied:
-        names.append("language_model.lm_head.weight")
-    for i in range(decoder.layers):
-        layer = f"{root}.layers.{i}"
-        for part in "qkv":
-            projection = f"{layer}.self_attn.{part}_proj"
-            names.append(f"{projection}.weight")
-            if decoder.architecture == "Qwen2ForCausalLM":
-                names.append(f"{projection}.bias")
-        names += [f"{layer}.{name}.weight" for name in (*LLAMA_LAYER, *LLAMA_NORMS)]
-    return {name: {name: None} for name in names}
+    return {f"language_model.{name}": {f"language_model.{name}": None} for name in tensor_names(decoder)}

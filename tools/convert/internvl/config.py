@@ -7,31 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 
+from decoder import Decoder, read_decoder
 from fields import Fields
 
 # Class of the language model => transformers' model_type.
 DECODERS = {"InternLM2ForCausalLM": "llama", "LlamaForCausalLM": "llama", "Qwen2ForCausalLM": "qwen2"}
-SIZES = (
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "vocab_size",
-    "max_position_embeddings",
-)
 # InternVLVisionRMSNorm's, which transformers takes for the norms of q and k whatever the config says.
 QK_NORM_EPS = 1e-6
-
-
-@dataclasses.dataclass(frozen=True)
-class Decoder:
-    architecture: str
-    layers: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    tied: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,35 +51,6 @@ def check_top(fields: Fields) -> None:
         part.only("quantization_config", None)
 
 
-def read_decoder(fields: Fields) -> tuple[Decoder, dict]:
-    """What the weights need to know, and transformers' text_config."""
-    architectures = fields.need("architectures", list)
-    architecture = architectures[0] if architectures else None
-    if not isinstance(architecture, str) or architecture not in DECODERS:
-        raise fields.refused("architectures", f"is {architectures}; supported: {', '.join(DECODERS)}")
-    text = {"architectures": ["Qwen2ForCausalLM" if DECODERS[architecture] == "qwen2" else "LlamaForCausalLM"]}
-    text |= {"model_type": DECODERS[architecture], **{name: fields.count(name) for name in SIZES}}
-    text |= {name: fields.need(name, float) for name in ("rms_norm_eps", "rope_theta")}
-    text["hidden_act"] = fields.only("hidden_act", "silu")
-    text["tie_word_embeddings"] = fields.only("tie_word_embeddings", False, True, missing=False)
-    text |= fields.copy("bos_token_id", "eos_token_id", "pad_token_id", "rope_scaling")
-    if architecture == "InternLM2ForCausalLM":
-        fields.only("bias", False, missing=True)
-    elif architecture == "LlamaForCausalLM":
-        fields.only("attention_bias", False, missing=False)
-        fields.only("mlp_bias", False, missing=False)
-    else:
-        text |= fields.copy("sliding_window", "use_sliding_window", "max_window_layers")
-    heads, kv_heads = text["num_attention_heads"], text["num_key_value_heads"]
-    head_dim = fields.optional("head_dim", int) or text["hidden_size"] // heads
-    if head_dim * heads != text["hidden_size"]:
-        raise fields.refused("hidden_size", f"is {text['hidden_size']}, not {heads} heads of {head_dim}")
-    if heads % kv_heads:
-        raise fields.refused("num_key_value_heads", f"is {kv_heads}; the {heads} heads are no multiple of it")
-    layers = text["num_hidden_layers"]
-    return Decoder(architecture, layers, heads, kv_heads, head_dim, text["tie_word_embeddings"]), text
-
-
 def read_tower(fields: Fields) -> tuple[Tower, dict]:
     """What the weights need to know, and transformers' vision_config."""
     sizes = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "image_size", "patch_size")
@@ -125,7 +78,7 @@ def read_tower(fields: Fields) -> tuple[Tower, dict]:
 
 def read_model(fields: Fields) -> Model:
     check_top(fields)
-    decoder, text = read_decoder(fields.object("llm_config"))
+    decoder, text = read_decoder(fields.object("llm_config"), DECODERS)
     tower, vision = read_tower(fields.object("vision_config"))
     image_size, patch_size = vision["image_size"], vision["patch_size"]
     if (fields.optional("force_image_size", int) or image_size) != image_size:

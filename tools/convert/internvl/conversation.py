@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import json
 import pathlib
 
+from chat_template import Turns
 from fields import Refused
 
 FILE = "conversation.py"
@@ -71,33 +71,16 @@ def parse(keywords: dict[str | None, ast.expr], name: str) -> Conversation:
     return Conversation(template, message, tuple(roles), sep)
 
 
-def chat_template(conversation: Conversation, image_token: str) -> str:
+def turns(conversation: Conversation, image_token: str) -> Turns:
     """As the original chat(): the system message, the default one if there is none, and a line for each picture."""
-    before, after = (
-        json.dumps(text, ensure_ascii=False) for text in conversation.system_template.split(SYSTEM_MESSAGE)
-    )
-    default = json.dumps(
-        conversation.system_template.replace(SYSTEM_MESSAGE, conversation.system_message) + conversation.sep,
-        ensure_ascii=False,
-    )
-    user, assistant, sep, picture = (
-        json.dumps(text, ensure_ascii=False) for text in (*conversation.roles, conversation.sep, f"{image_token}\n")
-    )
-    content = (
-        "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-        "{% for part in message['content'] %}"
-        f"{{% if part['type'] == 'image' %}}{{{{ {picture} }}}}"
-        "{% elif part['type'] == 'text' %}{{ part['text'] }}"
-        "{% else %}{{ raise_exception('only texts and pictures are supported') }}{% endif %}"
-        "{% endfor %}{% endif %}"
-    )
-    return (
-        f"{{% if messages[0]['role'] != 'system' %}}{{{{ {default} }}}}{{% endif %}}"
-        "{% for message in messages %}"
-        f"{{% if message['role'] == 'system' %}}{{{{ {before} }}}}{content}{{{{ {after} }}}}"
-        f"{{% elif message['role'] == 'user' %}}{{{{ {user} }}}}{content}"
-        f"{{% elif message['role'] == 'assistant' %}}{{{{ {assistant} }}}}{content}"
-        "{% else %}{{ raise_exception('roles are system, user and assistant') }}{% endif %}"
-        f"{{{{ {sep} }}}}{{% endfor %}}"
-        f"{{% if add_generation_prompt %}}{{{{ {assistant} }}}}{{% endif %}}"
+    template, sep = conversation.system_template, conversation.sep
+    before, after = template.split(SYSTEM_MESSAGE)
+    user, assistant = conversation.roles
+    return Turns(
+        system=(before, after + sep),
+        user=(user, sep),
+        assistant=(assistant, sep),
+        default_system=template.replace(SYSTEM_MESSAGE, conversation.system_message) + sep,
+        generation=assistant,
+        picture=f"{image_token}\n",
     )

@@ -51,8 +51,10 @@ def merges(proto: sentencepiece_model.ModelProto) -> list[tuple[str, str]]:
     return [(a, b) for *_, a, b in sorted(pairs)]
 
 
-def sentencepiece_bpe(file: pathlib.Path, added: dict[int, AddedToken]) -> Tokenizer:
-    """`added` have the ids of pieces or follow them. The text of a piece whose id one of them has is ordinary text."""
+def sentencepiece_bpe(file: pathlib.Path, added: dict[int, AddedToken], prefixes: bool = True) -> Tokenizer:
+    """`added` have the ids of pieces or follow them. The text of a piece whose id one of them has is ordinary text.
+    `prefixes`: puts the model's dummy prefix before every text between added tokens; otherwise the caller puts a space
+    where one belongs."""
     proto = read_proto(file)
     pieces = {i: piece.piece for i, piece in enumerate(proto.pieces)}
     pieces |= {i: token.content for i, token in added.items() if i in pieces}
@@ -63,8 +65,9 @@ def sentencepiece_bpe(file: pathlib.Path, added: dict[int, AddedToken]) -> Token
     steps = [normalizers.Replace(" ", SPACE)]
     ends = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     if proto.normalizer_spec.add_dummy_prefix:
-        steps.insert(0, normalizers.Prepend(SPACE))
         ends.append(decoders.Strip(" ", 1, 0))
+        if prefixes:
+            steps.insert(0, normalizers.Prepend(SPACE))
     tokenizer.normalizer, tokenizer.decoder = normalizers.Sequence(steps), decoders.Sequence(ends)
     user_defined = [i for i, piece in enumerate(proto.pieces) if piece.type == Piece.USER_DEFINED and i not in added]
     tokenizer.add_tokens([AddedToken(pieces[i], normalized=False, special=False) for i in user_defined])

@@ -15,16 +15,18 @@ class Fields:
         self._values, self._file, self._path = values, file, path
 
     @classmethod
-    def read(cls, file: pathlib.Path) -> Fields:
+    def read(cls, file: pathlib.Path, name: str = "") -> Fields:
+        """`name`: what errors call the file, if not by its own name."""
+        name = name or file.name
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise Refused(f"{file.name}: is missing in {file.parent}") from None
+            raise Refused(f"{name}: is missing in {file.parent}") from None
         except ValueError as error:
-            raise Refused(f"{file.name}: {error}") from None
+            raise Refused(f"{name}: {error}") from None
         if not isinstance(values, dict):
-            raise Refused(f"{file.name}: is not an object")
-        return cls(values, file.name)
+            raise Refused(f"{name}: is not an object")
+        return cls(values, name)
 
     def refused(self, name: str, why: str) -> Refused:
         return Refused(f"{self._file}: {self._path}{name} {why}")
