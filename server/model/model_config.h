@@ -25,6 +25,7 @@ struct ModelConfig {
   bool drop_class_token = true;  // vision_feature_select_strategy "default"
   bool projector_bias = true;
   bool projector_norm = false;  // a layer norm of the projector's input
+  int projector_layers = 2;
   // LLaVA-NeXT, LLaVA-OneVision: features of tiles are joined, with a weight after each of their rows.
   bool image_newline = false;
   std::vector<image::GridPinpoint> image_grid_pinpoints;

@@ -25,7 +25,7 @@ Projector::Projector(const ModelConfig& config, WeightLoader& weights, const bac
     norm_bias_ = weights.LoadFloat(root + "layer_norm.bias", {in});
   }
   linear_1_ = load("linear_1", in);
-  linear_2_ = load("linear_2", width);
+  if (config.projector_layers == 2) linear_2_ = load("linear_2", width);
 }
 
 at::Tensor Projector::Forward(const at::Tensor& features) const {
@@ -34,7 +34,8 @@ at::Tensor Projector::Forward(const at::Tensor& features) const {
     x = at::layer_norm(x, {x.size(-1)}, norm_weight_.to(x.scalar_type()), norm_bias_.to(x.scalar_type()),
                        kNormEps);
   }
-  return ops_.Linear(at::gelu(ops_.Linear(x, linear_1_)), linear_2_);
+  x = ops_.Linear(x, linear_1_);
+  return linear_2_.weight.defined() ? ops_.Linear(at::gelu(x), linear_2_) : x;
 }
 
 }  // namespace varserve::model

@@ -1,5 +1,5 @@
 // multi_modal_projector: two linear layers with GELU between, from the width of the vision tower's features
-// to the decoder's. InternVL's norms the features first.
+// to the decoder's. InternVL's norms the features first; Idefics3's has only the first layer.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,7 +20,7 @@ class Projector {
   const backend::LayerOps& ops_;
   at::Tensor norm_weight_, norm_bias_;  // [Cv] float32; undefined: none
   backend::LinearWeights linear_1_;     // [C, Cv]
-  backend::LinearWeights linear_2_;     // [C, C]
+  backend::LinearWeights linear_2_;     // [C, C]; undefined: only one layer
 };
 
 }  // namespace varserve::model

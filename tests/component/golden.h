@@ -46,10 +46,11 @@ class Golden {
 // What tests against golden values run with: each tiny model on each backend.
 using ModelAndBackend = std::tuple<std::string, backend::BackendKind>;
 inline auto EveryModelAndBackend() {
-  return ::testing::Combine(::testing::Values("clip_mha", "clip_gqa", "dinov2_gqa", "llama3_rope", "mistral",
-                                              "qwen2", "qwen3", "qwen2_vl", "qwen2_5_vl", "qwen3_vl",
-                                              "internvl", "internvl3_5", "llava_next", "llava_onevision"),
-                            ::testing::Values(backend::BackendKind::kCpu, backend::BackendKind::kTorch));
+  return ::testing::Combine(
+      ::testing::Values("clip_mha", "clip_gqa", "dinov2_gqa", "llama3_rope", "mistral", "qwen2", "qwen3",
+                        "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "internvl3_5", "llava_next",
+                        "llava_onevision", "idefics3", "smolvlm"),
+      ::testing::Values(backend::BackendKind::kCpu, backend::BackendKind::kTorch));
 }
 // One model with the cuda backend's kernels in Triton's interpreter, which takes its time: few of its cases.
 inline auto OneModelOnCuda() {

@@ -3,7 +3,6 @@
 import argparse
 import json
 import pathlib
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
@@ -20,8 +19,8 @@ import intervention_cases
 import model_specs
 from golden import Golden, compare
 from intervention_reference import ChangedDecoder
-from qwen2_vl_specs import BOS, IMAGE_TOKEN
-from tiny_model import MODELS, build, has_tiles, image_size, joined_grid, load_spec, pixel_values, token_size
+from prompts import make_prompt
+from tiny_model import MODELS, build, has_tile_text, has_tiles, load_spec, pixel_values
 from var_cases import ADJACENT_IMAGES, CASES, IMAGE_FIRST, ONE_IMAGE, SEPARATED_IMAGES, Case, Layout
 from var_reference import PAPER, Decoder, Prompt, VarSettings, generate
 from var_report import report_tensors
@@ -42,6 +41,8 @@ MODEL_LAYOUTS = {
     "llava_onevision": SEPARATED_IMAGES,
     "internvl": SEPARATED_IMAGES,
     "internvl3_5": ADJACENT_IMAGES,
+    "idefics3": SEPARATED_IMAGES,
+    "smolvlm": ADJACENT_IMAGES,
 }
 MODEL_TOKENS = 32
 VAR_TOKENS = 16
@@ -50,31 +51,6 @@ MAX_GAP = 1e3  # written where nothing can turn
 MIN_GREEDY_GAP = 1e-3  # of logits
 MAX_SEEDS = 200
 OFF = VarSettings("OFF", PAPER, 0.0, 0.0, 0.0, 0.0, 0, 0)
-
-
-def make_prompt(layout: Layout, spec: dict, seed: int) -> Prompt:
-    """Text tokens are drawn by `seed`; the layout's items are explained in var_cases.py."""
-    rng = random.Random(seed)
-    side = token_size(spec["config"])
-    class_token = spec["config"].get("vision_feature_select_strategy") == "full" and "picture_sizes" not in spec
-    input_ids, spans = [], []
-    for item in layout:
-        if item == "bos":
-            input_ids.append(BOS)
-        elif item == ".":
-            input_ids.append(rng.choice(model_specs.SINK_TOKENS[1:]))
-        elif item == "image":
-            if "picture_sizes" in spec:
-                rows, cols, *thumbnail = joined_grid(spec, len(spans))
-                num_tokens = thumbnail[0] * thumbnail[1] + rows * (cols + 1)
-            else:
-                rows, cols, *thumbnail = (pixels // side for pixels in image_size(spec, len(spans)))
-                num_tokens = rows * cols + class_token
-            spans.append([len(input_ids), len(input_ids) + num_tokens, rows, cols, *thumbnail])
-            input_ids += [IMAGE_TOKEN] * num_tokens
-        else:
-            input_ids += [rng.randrange(3, IMAGE_TOKEN) for _ in range(item)]
-    return Prompt(input_ids, spans)
 
 
 class TinyModel:
@@ -94,6 +70,8 @@ class TinyModel:
         vision = self.spec["config"]["vision_config"]
         if has_tiles(self.spec):
             tiles = [picture.unflatten(1, (-1, picture.shape[2])).transpose(0, 1) for picture in pixels]
+            if has_tile_text(self.spec):  # [1, tiles of all pictures, ..]
+                return {"pixel_values": torch.cat(tiles)[None]}
             sizes = self.spec.get("picture_sizes", [])[: len(pixels)]
             return {"pixel_values": torch.cat(tiles)} | ({"image_sizes": torch.tensor(sizes)} if sizes else {})
         if "spatial_merge_size" not in vision:
@@ -115,9 +93,9 @@ class TinyModel:
         if not prompt.spans:
             return []
         output = self.model.get_image_features(**self.image_inputs(prompt), return_dict=True)
-        if self.spec["config"]["model_type"] == "internvl":  # of each tile
-            features = output.pooler_output.flatten(0, 1)
-            of_images = features.split([end - begin for begin, end, *_ in prompt.spans])
+        if has_tiles(self.spec) and "picture_sizes" not in self.spec:  # of each tile
+            features = torch.cat(list(output.pooler_output)).flatten(0, -2)
+            of_images = features.split([rows * cols for _, _, rows, cols in prompt.spans])
         else:
             of_images = output.pooler_output
         added = getattr(output, "deepstack_features", [])  # of each of D layers, those of each image

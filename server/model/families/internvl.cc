@@ -57,7 +57,8 @@ absl::StatusOr<int> MostTiles(int max_tiles, int tile_tokens, int max_image_toke
 }
 
 absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> MakeImageProcessor(
-    const ModelConfig& config, const std::filesystem::path& model_dir, int max_image_tokens) {
+    const ModelConfig& config, const std::filesystem::path& model_dir, int max_image_tokens,
+    image::TextEncoder /*encode*/) {
   const VisionConfig& vision = config.vision;
   ASSIGN_OR_RETURN(auto processor, image::GotOcr2ImageProcessorConfig::Load(model_dir));
   if (processor.tile_height != vision.image_size || processor.tile_width != vision.image_size) {
