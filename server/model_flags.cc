@@ -13,10 +13,9 @@
 #include "server/base/flag_values.h"
 #include "server/base/status_macros.h"
 
-ABSL_FLAG(
-    std::string, model, "",
-    "Hugging Face directory of a LLaVA, LLaVA-NeXT, LLaVA-OneVision, InternVL or Qwen-VL (2, 2.5, 3) model. "
-    "Default: $VARSERVE_MODEL");
+ABSL_FLAG(std::string, model, "",
+          "Hugging Face directory of a LLaVA, LLaVA-NeXT, LLaVA-OneVision, InternVL, SmolVLM or Qwen-VL "
+          "(2, 2.5, 3) model. Default: $VARSERVE_MODEL");
 ABSL_FLAG(std::string, model_name, "", "Name in replies and metrics. Default: the directory's name");
 ABSL_FLAG(std::string, device, "auto", "auto, cpu, cuda or cuda:N");
 ABSL_FLAG(

@@ -179,7 +179,8 @@ Idefics3ImageProcessor::Size Idefics3ImageProcessor::ToLongestEdge(int width, in
 Idefics3ImageProcessor::Size Idefics3ImageProcessor::ToWholeTiles(const Size& size) const {
   if (!config_.splits) return OneTile();
   const double aspect_ratio = static_cast<double>(size.width) / size.height;
-  const auto whole = [&](double side) { return RoundUp(static_cast<int>(side), config_.tile); };
+  // transformers fails where rounding makes the thinnest picture thinner than a pixel.
+  const auto whole = [&](double side) { return RoundUp(std::max(static_cast<int>(side), 1), config_.tile); };
   if (size.width >= size.height) {
     const int width = whole(size.width);
     return {.height = whole(width / aspect_ratio), .width = width};

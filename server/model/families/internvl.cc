@@ -31,11 +31,7 @@ void ReadConfig(JsonFields& fields, ModelConfig& c) {
   fields.Choice("vision_feature_select_strategy", "default", {"default"});
   fields.Choice("projector_hidden_act", "gelu", {"gelu"});
   c.projector_norm = true;
-  c.image_token_id = static_cast<int32_t>(fields.Int("image_token_id", 151667, 0, kMostOfAnything));
-  if (c.image_token_id >= c.decoder.vocab_size) {
-    fields.Fail("image_token_id", absl::StrCat("is ", c.image_token_id,
-                                               ", not below text_config.vocab_size, ", c.decoder.vocab_size));
-  }
+  c.image_token_id = ReadImageTokenId(fields, c.decoder.vocab_size, 151667);
 }
 
 absl::Status CheckImageSeqLength(const std::filesystem::path& model_dir, int tokens) {

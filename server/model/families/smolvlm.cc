@@ -1,10 +1,8 @@
 // Idefics3 and SmolVLM as transformers has them (Idefics3ForConditionalGeneration,
 // SmolVLMForConditionalGeneration): a SigLIP tower that sees pictures in tiles and as a whole, visual tokens
 // of several patches, text around the tiles, and a Llama decoder. The two differ in names only.
-#include <cstdint>
 #include <string>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "nlohmann/json.hpp"
@@ -37,11 +35,7 @@ void ReadConfig(JsonFields& fields, ModelConfig& c) {
   c.drop_class_token = false;
   c.projector_layers = 1;
   c.projector_bias = false;
-  c.image_token_id = static_cast<int32_t>(fields.Int("image_token_id", 128257, 0, kMostOfAnything));
-  if (c.image_token_id >= c.decoder.vocab_size) {
-    fields.Fail("image_token_id", absl::StrCat("is ", c.image_token_id,
-                                               ", not below text_config.vocab_size, ", c.decoder.vocab_size));
-  }
+  c.image_token_id = ReadImageTokenId(fields, c.decoder.vocab_size, 128257);
 }
 
 std::string CanonicalWeightName(const std::string& stored) {

@@ -89,6 +89,18 @@ TEST(Idefics3ImageProcessorTest, OneTileHasNoThumbnail) {
   EXPECT_EQ(image->layout->thumbnail_rows, 0);
 }
 
+TEST(Idefics3ImageProcessorTest, TheThinnestPictureHasATile) {
+  const auto config = Idefics3ImageProcessorConfig::Parse(
+      {{"size", {{"longest_edge", 49}}}, {"max_image_size", {{"longest_edge", 7}}}});
+  const auto processor = Idefics3ImageProcessor::Create(
+      *config, {.image_token = 'i', .side = 1, .vocabulary = 128}, /*max_image_tokens=*/0, Encode);
+  ASSERT_TRUE(processor.ok()) << processor.status();
+  const auto image =
+      (*processor)->Process(Numbered(1, 57));  // 49 / 57 of a pixel across, and 49 * (1 / 49) < 1
+  ASSERT_TRUE(image.ok()) << image.status();
+  EXPECT_EQ(image->height, 8 * 7);
+}
+
 TEST(Idefics3ImageProcessorTest, SmallestAndLargest) {
   const auto processor = *Create(16, 0);
   EXPECT_EQ(processor->smallest().tiles, 5);
