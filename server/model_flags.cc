@@ -15,9 +15,8 @@
 
 ABSL_FLAG(
     std::string, model, "",
-    "Hugging Face directory of a LLaVA, LLaVA-NeXT, LLaVA-OneVision, VILA, InternVL or Qwen-VL (2, 2.5, 3) "
-    "model. "
-    "Default: $VARSERVE_MODEL");
+    "Hugging Face directory of a LLaVA, LLaVA-NeXT, LLaVA-OneVision, VILA, InternVL, SmolVLM or Qwen-VL "
+    "(2, 2.5, 3) model. Default: $VARSERVE_MODEL");
 ABSL_FLAG(std::string, model_name, "", "Name in replies and metrics. Default: the directory's name");
 ABSL_FLAG(std::string, device, "auto", "auto, cpu, cuda or cuda:N");
 ABSL_FLAG(

@@ -43,8 +43,15 @@ struct JoinedTiles {
   int cols = 0;
 };
 
-// The tokens that replace the image's placeholder in the prompt; all have its id. Visual tokens are those
-// that the vision tower computes. Newlines, which JoinedTiles have, are text that belongs to the image. rows
+// Text that a processor writes around the tiles of an image (SmolVLM), as tokens of the vocabulary.
+struct TileText {
+  std::vector<std::vector<int32_t>> before;  // [tiles] in front of each tile's visual tokens
+  std::vector<int32_t> after;                // the last tile's
+};
+
+// The tokens that replace the image's placeholder in the prompt. Visual tokens are those that the vision
+// tower computes; they have the placeholder's id. Newlines, which JoinedTiles have, are text that belongs to
+// the image, with the same id; so is TileText, with its own. rows
 // x cols visual tokens form a grid over the image. Where the model also sees the whole image as one
 // thumbnail, its visual tokens form a second grid over the image. Others, such as a class token, have no
 // place in the image.
@@ -58,6 +65,7 @@ struct ImageLayout {
   // [visual tokens] Each one's cell: the grid's are numbered row by row, then the thumbnail's. -1: none.
   std::vector<int> cells;
   std::optional<JoinedTiles> joined;
+  bool has_tile_text = false;
 
   // The last grid_rows x grid_cols of `tokens` visual tokens are the grid, row by row.
   ImageLayout(int tokens, int32_t placeholder, int grid_rows, int grid_cols)
@@ -74,9 +82,13 @@ struct ImageLayout {
     return layout;
   }
 
-  ImageLayout(int32_t placeholder, const TileGrid& tiles)
-      : rows(tiles.down * tiles.rows), cols(tiles.across * tiles.cols) {
-    AddVisualTokens(tiles.num_visual_tokens(), placeholder);
+  ImageLayout(int32_t placeholder, const TileGrid& tiles, const TileText& text = {})
+      : rows(tiles.down * tiles.rows), cols(tiles.across * tiles.cols), has_tile_text(!text.before.empty()) {
+    for (int tile = 0; tile < tiles.num_tiles(); ++tile) {
+      if (has_tile_text) AddText(text.before[tile]);
+      AddVisualTokens(tiles.rows * tiles.cols, placeholder);
+    }
+    AddText(text.after);
     for (int tile = 0; tile < tiles.down * tiles.across; ++tile) {
       const int top = tile / tiles.across * tiles.rows;
       const int left = tile % tiles.across * tiles.cols;
@@ -113,6 +125,9 @@ struct ImageLayout {
   int num_cells() const { return rows * cols + thumbnail_rows * thumbnail_cols; }
 
  private:
+  void AddText(const std::vector<int32_t>& tokens) {
+    token_ids.insert(token_ids.end(), tokens.begin(), tokens.end());
+  }
   void AddVisualTokens(int count, int32_t placeholder) {
     if (count == 0) return;
     if (runs.empty() || runs.back().end != size()) runs.push_back({size(), size(), num_visual_tokens()});

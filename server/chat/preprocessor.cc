@@ -18,9 +18,9 @@ constexpr int64_t kProbeTokens = 1 << 20;  // more than any
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<const Preprocessor>> Preprocessor::Load(
-    const std::filesystem::path& model_dir, std::unique_ptr<const image::ImageProcessor> image_processor,
-    const ImageToken& image_token, int vocabulary) {
-  ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(model_dir, image_token.id));
+    const std::filesystem::path& model_dir, text::Tokenizer tokenizer,
+    std::unique_ptr<const image::ImageProcessor> image_processor, const ImageToken& image_token,
+    int vocabulary) {
   ASSIGN_OR_RETURN(text::ChatTemplate chat_template,
                    text::ChatTemplate::Load(model_dir, tokenizer.named_tokens()));
   ASSIGN_OR_RETURN(text::ImagePlaceholder placeholder,

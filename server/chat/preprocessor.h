@@ -20,12 +20,13 @@ namespace varserve::chat {
 
 class Preprocessor {
  public:
-  // `image_processor` is that of the directory, `image_token` and `vocabulary`, the number of tokens, the
-  // model's. Errors name the file that is missing or wrong. A chat template is wrong if it has no place for
-  // an image or writes tokens the model does not know.
+  // Tokenizer and image processor are those of the directory, `image_token` and `vocabulary`, the number of
+  // tokens, the model's. Errors name the file that is missing or wrong. A chat template is wrong if it has no
+  // place for an image or writes tokens the model does not know.
   static absl::StatusOr<std::unique_ptr<const Preprocessor>> Load(
-      const std::filesystem::path& model_dir, std::unique_ptr<const image::ImageProcessor> image_processor,
-      const ImageToken& image_token, int vocabulary);
+      const std::filesystem::path& model_dir, text::Tokenizer tokenizer,
+      std::unique_ptr<const image::ImageProcessor> image_processor, const ImageToken& image_token,
+      int vocabulary);
 
   struct ImageMemory {
     int64_t peak = 0;  // bytes that ProcessImage takes

@@ -4,15 +4,20 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "server/base/prompt.h"
 #include "server/image/image_resize.h"
 #include "server/image/rgb_image.h"
 
 namespace varserve::image {
+
+// The tokens of a text that a processor writes, with the special tokens that are in it.
+using TextEncoder = absl::FunctionRef<absl::StatusOr<std::vector<int32_t>>(absl::string_view text)>;
 
 // A size that processed images have.
 struct ImageShape {

@@ -40,13 +40,14 @@ std::array<double, 3> ReadChannels(JsonFields& fields, const char* key, double l
 
 }  // namespace
 
-NormalizationConfig NormalizationConfig::Read(JsonFields& fields) {
+NormalizationConfig NormalizationConfig::Read(JsonFields& fields, const Channels& usual_mean,
+                                              const Channels& usual_std) {
   NormalizationConfig c;
   c.do_rescale = Flag(fields, "do_rescale", true);
   c.rescale_factor = fields.Number("rescale_factor", 1.0 / 255.0, 1e-12, 1e12);
   c.do_normalize = Flag(fields, "do_normalize", true);
-  c.mean = ReadChannels(fields, "image_mean", -kMaxChannel, {0.48145466, 0.4578275, 0.40821073});
-  c.std = ReadChannels(fields, "image_std", kLeastStd, {0.26862954, 0.26130258, 0.27577711});
+  c.mean = ReadChannels(fields, "image_mean", -kMaxChannel, usual_mean);
+  c.std = ReadChannels(fields, "image_std", kLeastStd, usual_std);
   return c;
 }
 

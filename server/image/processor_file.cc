@@ -15,6 +15,7 @@ namespace {
 constexpr char kProcessorFile[] = "processor_config.json";
 constexpr char kNested[] = "image_processor";
 // transformers' values of `resample`, from Pillow.
+constexpr int kPillowLanczos = 1;
 constexpr int kPillowBilinear = 2;
 constexpr int kPillowBicubic = 3;
 // Beyond this no vision tower goes; it keeps sizes far from overflow.
@@ -69,12 +70,14 @@ void ReadHeightAndWidth(JsonFields& fields, const char* key, int& height, int& w
   width = ReadEdge(edges, "width");
 }
 
-ResizeFilter ReadFilter(JsonFields& fields) {
+ResizeFilter ReadFilter(JsonFields& fields, ResizeFilter fallback) {
   constexpr char kKey[] = "resample";
+  if (!fields.Has(kKey) && !fields.IsNull(kKey)) return fallback;
   const int64_t filter = fields.Int(kKey, kPillowBicubic, INT64_MIN, INT64_MAX);
+  if (filter == kPillowLanczos) return ResizeFilter::kLanczos;
   if (filter == kPillowBilinear) return ResizeFilter::kBilinear;
   if (filter != kPillowBicubic) {
-    fields.FailWithValue(kKey, "which is not supported; supported: 2 (bilinear), 3 (bicubic)");
+    fields.FailWithValue(kKey, "which is not supported; supported: 1 (Lanczos), 2 (bilinear), 3 (bicubic)");
   }
   return ResizeFilter::kBicubic;
 }

@@ -38,8 +38,8 @@ bool Flag(JsonFields& fields, const char* key, bool fallback);
 int ReadEdge(JsonFields& fields, const char* key);
 // {"height": .., "width": ..} or [height, width], in pixels; the field must be there.
 void ReadHeightAndWidth(JsonFields& fields, const char* key, int& height, int& width);
-// `resample`, bicubic if there is none.
-ResizeFilter ReadFilter(JsonFields& fields);
+// `resample`.
+ResizeFilter ReadFilter(JsonFields& fields, ResizeFilter fallback = ResizeFilter::kBicubic);
 // One of the `supported` kinds of processors. Their implementations' names ("...Fast" in older versions,
 // "...Pil" in newer ones) and the feature extractors of older files are the same kind.
 std::string ReadImageProcessorType(JsonFields& fields, const char* fallback,

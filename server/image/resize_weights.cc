@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 namespace varserve::image {
 namespace {
@@ -26,15 +27,32 @@ double Bicubic(double x) {
   return 0.0;
 }
 
+double Sinc(double x) {
+  const double angle = x * std::numbers::pi;
+  return x == 0.0 ? 1.0 : std::sin(angle) / angle;
+}
+
+double Lanczos(double x) { return std::abs(x) < 3.0 ? Sinc(x) * Sinc(x / 3.0) : 0.0; }
+
+struct Kernel {
+  double (*weight)(double x);
+  double support;  // beyond which it is zero
+};
+
+const Kernel& KernelOf(ResizeFilter filter) {
+  static constexpr Kernel kKernels[] = {{Bilinear, 1.0}, {Bicubic, 2.0}, {Lanczos, 3.0}};  // by ResizeFilter
+  return kKernels[static_cast<size_t>(filter)];
+}
+
 // Finds the weights of single output pixels in floating point.
 class Sampler {
  public:
   Sampler(int64_t input, int64_t output, ResizeFilter filter)
       : input_(input),
-        filter_(filter),
+        kernel_(KernelOf(filter)),
         scale_(static_cast<double>(input) / static_cast<double>(output)),
         stretch_(std::max(scale_, 1.0)),
-        support_(stretch_ * (filter == ResizeFilter::kBicubic ? 2.0 : 1.0)),
+        support_(stretch_ * kernel_.support),
         weights_(static_cast<size_t>(std::ceil(support_)) * 2 + 1) {}
 
   void MoveTo(int64_t output_pixel) {
@@ -46,7 +64,7 @@ class Sampler {
     largest_ = 0.0;
     for (int i = 0; i < size_; ++i) {
       const double x = (static_cast<double>(begin_ + i) - center + 0.5) * (1.0 / stretch_);
-      weights_[i] = filter_ == ResizeFilter::kBicubic ? Bicubic(x) : Bilinear(x);
+      weights_[i] = kernel_.weight(x);
       total_ += weights_[i];
       largest_ = std::max(largest_, weights_[i]);
     }
@@ -60,7 +78,7 @@ class Sampler {
 
  private:
   int64_t input_;
-  ResizeFilter filter_;
+  const Kernel& kernel_;
   double scale_;
   double stretch_;  // of the filter, over several input pixels where the picture becomes smaller
   double support_;

@@ -8,7 +8,7 @@
 
 namespace varserve::image {
 
-enum class ResizeFilter : uint8_t { kBilinear, kBicubic };
+enum class ResizeFilter : uint8_t { kBilinear, kBicubic, kLanczos };
 
 // How one axis of a picture is processed: placed on a canvas, resized, cropped.
 struct ResizeAxis {

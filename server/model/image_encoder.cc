@@ -105,6 +105,7 @@ std::unique_ptr<const ImageEncoder> MakeImageEncoder(const ModelConfig& config,
     case VisionConfig::Kind::kSiglip:
     case VisionConfig::Kind::kDinov2:
     case VisionConfig::Kind::kInternVit:
+    case VisionConfig::Kind::kIdefics3:
       return std::make_unique<const TileEncoder>(config, largest, weights, ops, activation_dtype);
     case VisionConfig::Kind::kQwen2Vl:
     case VisionConfig::Kind::kQwen2_5Vl:

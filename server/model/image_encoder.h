@@ -15,8 +15,8 @@
 
 namespace varserve::model {
 
-// What the decoder takes of an image: of the T tokens of its layout, newlines among them, in the activation
-// dtype.
+// What the decoder takes of an image: of the T tokens of its layout, newlines among them but no tile text, in
+// the activation dtype.
 struct EncodedImage {
   at::Tensor embeddings;  // [T, C]
   // DeepStack: [T, C] each, added to their hidden states after the decoder's layer 0, 1, ...

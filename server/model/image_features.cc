@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "server/base/visual_tokens.h"
+
 namespace varserve::model {
 
 void ImageFeatures::Encode(const VisionLanguageModel& model, const engine::StepPlan& plan) {
@@ -22,14 +24,20 @@ void ImageFeatures::Place(const engine::SequenceStep& step, int64_t first, at::T
     const int end = std::min(spans[i].end, step.end);
     if (begin >= end) continue;
     const EncodedImage& image = features_.at(step.sequence).at(static_cast<int>(i));
-    const int64_t row = first + begin - step.begin;
-    const auto rows_of = [&](const at::Tensor& tokens) {  // [T, C]
-      return tokens.narrow(0, begin - spans[i].begin, end - begin);
+    // Tokens position .. position + count - 1 of the sequence are the image's from `index` on.
+    const auto place = [&](int position, int count, int index) {
+      const int64_t row = first + position - step.begin;
+      embeddings.narrow(0, row, count).copy_(image.embeddings.narrow(0, index, count));
+      if (image.deepstack.empty()) return;
+      DeepstackRows& rows = deepstack.emplace_back(DeepstackRows{.first = row, .features = {}});
+      for (const at::Tensor& features : image.deepstack)
+        rows.features.push_back(features.narrow(0, index, count));
     };
-    embeddings.narrow(0, row, end - begin).copy_(rows_of(image.embeddings));
-    if (image.deepstack.empty()) continue;
-    DeepstackRows& rows = deepstack.emplace_back(DeepstackRows{.first = row, .features = {}});
-    for (const at::Tensor& features : image.deepstack) rows.features.push_back(rows_of(features));
+    if (spans[i].layout->has_tile_text) {
+      ForVisualRuns(spans[i], begin, end, place);
+    } else {
+      place(begin, end - begin, begin - spans[i].begin);
+    }
   }
 }
 

@@ -35,7 +35,7 @@ at::Tensor Projector::Forward(const at::Tensor& features) const {
                        kNormEps);
   }
   x = ops_.Linear(x, linear_1_);
-  return linear_2_.has_value() ? ops_.Linear(at::gelu(x), *linear_2_) : x;
+  return linear_2_.weight.defined() ? ops_.Linear(at::gelu(x), linear_2_) : x;
 }
 
 }  // namespace varserve::model

@@ -49,6 +49,15 @@ const VisionConfig kOnevision = {.kind = VisionConfig::Kind::kSiglip,
                                  .patch_size = 14,
                                  .layer_norm_eps = 1e-6,
                                  .hidden_act = Activation::kGeluTanh};
+const VisionConfig kIdefics3 = {.kind = VisionConfig::Kind::kIdefics3,
+                                .hidden_size = 1152,
+                                .intermediate_size = 3072,
+                                .num_hidden_layers = 12,
+                                .num_attention_heads = 16,
+                                .image_size = 224,
+                                .patch_size = 32,
+                                .layer_norm_eps = 1e-6,
+                                .hidden_act = Activation::kGeluTanh};
 const VisionConfig kDinov2 = {.kind = VisionConfig::Kind::kDinov2,
                               .hidden_size = 768,
                               .num_hidden_layers = 12,
@@ -161,6 +170,8 @@ const char* VisionConfig::name() const {
       return "dinov2";
     case Kind::kInternVit:
       return "intern_vit";
+    case Kind::kIdefics3:
+      return "idefics3";
     case Kind::kQwen2Vl:
       return "qwen2_vl";
     case Kind::kQwen2_5Vl:
@@ -247,12 +258,16 @@ VisionConfig ReadInternVitConfig(JsonFields& config) {
 }
 
 VisionConfig ReadVisionConfig(JsonFields& config, std::initializer_list<absl::string_view> supported) {
-  const bool siglip_by_default = *supported.begin() == "siglip_vision_model";
-  if (!config.Has("vision_config")) return siglip_by_default ? kOnevision : kLlava;
+  const absl::string_view usual = *supported.begin();
+  if (!config.Has("vision_config") && usual == "clip_vision_model") return kLlava;
+  if (!config.Has("vision_config") && usual == "siglip_vision_model") return kOnevision;
   JsonFields fields = config.Object("vision_config");
-  const std::string type = fields.Choice("model_type", std::string(*supported.begin()), supported);
+  const std::string type = fields.Choice("model_type", std::string(usual), supported);
   const bool dinov2 = type == "dinov2";
-  VisionConfig c = dinov2 ? kDinov2 : type == "siglip_vision_model" ? kSiglip : kClip;
+  VisionConfig c = dinov2                          ? kDinov2
+                   : type == "clip_vision_model"   ? kClip
+                   : type == "siglip_vision_model" ? kSiglip
+                                                   : kIdefics3;
   c.hidden_size = Dimension(fields, "hidden_size", c.hidden_size);
   c.num_hidden_layers = Layers(fields, c.num_hidden_layers);
   c.num_attention_heads = Dimension(fields, "num_attention_heads", c.num_attention_heads);

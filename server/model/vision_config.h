@@ -1,6 +1,6 @@
 // config.json's vision_config: the vision tower. Fields and defaults are those of CLIPVisionConfig,
-// SiglipVisionConfig, Dinov2Config, InternVLVisionConfig, Qwen2VLVisionConfig, Qwen2_5_VLVisionConfig and
-// Qwen3VLVisionConfig.
+// SiglipVisionConfig, Dinov2Config, InternVLVisionConfig, Idefics3VisionConfig, Qwen2VLVisionConfig,
+// Qwen2_5_VLVisionConfig and Qwen3VLVisionConfig.
 // Plain data.
 #pragma once
 
@@ -17,7 +17,16 @@ namespace varserve::model {
 enum class Activation : uint8_t { kGelu, kGeluTanh, kQuickGelu };
 
 struct VisionConfig {
-  enum class Kind : uint8_t { kClip, kSiglip, kDinov2, kInternVit, kQwen2Vl, kQwen2_5Vl, kQwen3Vl };
+  enum class Kind : uint8_t {
+    kClip,
+    kSiglip,
+    kDinov2,
+    kInternVit,
+    kIdefics3,
+    kQwen2Vl,
+    kQwen2_5Vl,
+    kQwen3Vl
+  };
   Kind kind = Kind::kClip;
   int hidden_size = 0;
   int intermediate_size = 0;
@@ -47,7 +56,8 @@ struct VisionConfig {
 };
 
 // `config` is all of config.json, and records errors. `supported`: clip_vision_model,
-// siglip_vision_model, dinov2; the first is the default.
+// siglip_vision_model, dinov2, idefics3_vision, with the names that files give this; the first is the
+// default.
 VisionConfig ReadVisionConfig(JsonFields& config, std::initializer_list<absl::string_view> supported);
 // For InternVL, with what all of config.json says about its visual tokens.
 VisionConfig ReadInternVitConfig(JsonFields& config);

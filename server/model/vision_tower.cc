@@ -53,6 +53,19 @@ constexpr VisionLayerNames kInternVitNames = {.layers = "encoder.layer.",
                                               .scale1 = "lambda_1",
                                               .scale2 = "lambda_2"};
 
+// Idefics3 places a patch by the fraction of the tile that is before it: in the bucket of the tower's own
+// `side` x `side` positions. In float32, by the operations of the reference implementation, so that no
+// rounding puts a patch into another bucket. [rows * cols]
+at::Tensor BucketPositions(int64_t side, int64_t rows, int64_t cols) {
+  const double step = 1.0 / static_cast<double>(side);
+  const at::Tensor boundaries = at::arange(step, 1.0, step, at::kFloat);
+  const auto buckets = [&](int64_t patches) {
+    const at::Tensor fractions = at::arange(patches, at::kFloat) * (1.0F / static_cast<float>(patches));
+    return at::bucketize(fractions.clamp_max(1.0 - 1e-6), boundaries, /*out_int32=*/false, /*right=*/true);
+  };
+  return (buckets(rows).unsqueeze(1) * side + buckets(cols).unsqueeze(0)).flatten();
+}
+
 }  // namespace
 
 VisionTower::VisionTower(const ModelConfig& config, int image_height, int image_width, WeightLoader& weights,
@@ -65,27 +78,41 @@ VisionTower::VisionTower(const ModelConfig& config, int image_height, int image_
       ops_(ops),
       dtype_(activation_dtype) {
   layers_.resize(*std::max_element(feature_layers_.begin(), feature_layers_.end()));
-  if (config_.kind == VisionConfig::Kind::kClip || config_.kind == VisionConfig::Kind::kSiglip) {
-    LoadClipEmbeddings(weights);
-    LoadLayers(kClipNames, weights);
-  } else {
-    LoadEmbeddings(weights);
-    LoadLayers(config_.kind == VisionConfig::Kind::kDinov2 ? kDinov2Names : kInternVitNames, weights);
+  switch (config_.kind) {
+    case VisionConfig::Kind::kClip:
+    case VisionConfig::Kind::kSiglip:
+    case VisionConfig::Kind::kIdefics3:
+      LoadClipEmbeddings(weights);
+      LoadLayers(kClipNames, weights);
+      break;
+    default:
+      LoadEmbeddings(weights);
+      LoadLayers(config_.kind == VisionConfig::Kind::kDinov2 ? kDinov2Names : kInternVitNames, weights);
   }
+  if (config_.kind != VisionConfig::Kind::kIdefics3) return;
+  const std::string norm = absl::StrCat(kRoot, "post_layernorm.");
+  post_norm_weight_ = weights.LoadFloat(norm + "weight", {config_.hidden_size});
+  post_norm_bias_ = weights.LoadFloat(norm + "bias", {config_.hidden_size});
 }
 
 void VisionTower::LoadClipEmbeddings(WeightLoader& weights) {
   const int64_t width = config_.hidden_size;
   const int64_t patch = config_.patch_size;
-  const bool siglip = config_.kind == VisionConfig::Kind::kSiglip;
-  const int64_t positions = static_cast<int64_t>(rows_) * cols_ + (siglip ? 0 : 1);
+  const bool class_token = config_.kind == VisionConfig::Kind::kClip;
+  const bool buckets = config_.kind == VisionConfig::Kind::kIdefics3;
+  const int64_t side = config_.image_size / patch;
+  const int64_t positions =
+      buckets ? side * side : static_cast<int64_t>(rows_) * cols_ + (class_token ? 1 : 0);
   const std::string root = kRoot;
   const at::Tensor patches =
       weights.Load(root + "embeddings.patch_embedding.weight", {width, 3, patch, patch});
   position_embedding_ = weights.LoadFloat(root + "embeddings.position_embedding.weight", {positions, width});
-  if (siglip) {
+  if (!class_token) {
     const at::Tensor bias = weights.LoadFloat(root + "embeddings.patch_embedding.bias", {width});
-    if (weights.status().ok()) patch_embedding_ = ops_.Prepare(patches.flatten(1), bias);
+    if (!weights.status().ok()) return;
+    patch_embedding_ = ops_.Prepare(patches.flatten(1), bias);
+    if (buckets)
+      position_embedding_ = position_embedding_.index_select(0, BucketPositions(side, rows_, cols_));
     return;
   }
   class_embedding_ = weights.LoadFloat(root + "embeddings.class_embedding", {width});
@@ -212,7 +239,8 @@ at::Tensor VisionTower::Forward(const at::Tensor& pixels) const {
     x = x + outer;
     keep(i + 1);
   }
-  return at::cat(features, -1);
+  const at::Tensor all = at::cat(features, -1);
+  return post_norm_weight_.defined() ? Norm(all, post_norm_weight_, post_norm_bias_) : all;
 }
 
 int64_t VisionTower::workspace_bytes() const {

@@ -1,5 +1,5 @@
-// The vision tower: a vision transformer, CLIP's, SigLIP's, DINOv2's or InternViT, up to the hidden states
-// that visual tokens are made of.
+// The vision tower: a vision transformer, CLIP's, SigLIP's, Idefics3's, DINOv2's or InternViT, up to the
+// hidden states that visual tokens are made of.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -16,12 +16,12 @@ namespace varserve::model {
 struct VisionLayerNames;
 
 // Const after construction; thread-compatible. Letters: P patches, T = 1 + P tokens (class token first; P of
-// SigLIP, which has none), Cv width.
+// SigLIP and Idefics3, which have none), Cv width.
 class VisionTower {
  public:
   // For images, or tiles of them, of image_height x image_width pixels; those beyond whole patches are not
   // seen. CLIP, SigLIP and InternViT need their own image size; DINOv2's position embeddings are
-  // interpolated. Errors show in the loader's status.
+  // interpolated, Idefics3's are looked up in buckets. Errors show in the loader's status.
   VisionTower(const ModelConfig& config, int image_height, int image_width, WeightLoader& weights,
               const backend::LayerOps& ops, at::ScalarType activation_dtype);
 
@@ -58,11 +58,12 @@ class VisionTower {
   const backend::LayerOps& ops_;
   const at::ScalarType dtype_;
 
-  backend::LinearWeights patch_embedding_;      // [Cv, 3 * patch * patch]
-  at::Tensor class_embedding_;                  // [1, Cv] float32; undefined: SigLIP
-  at::Tensor position_embedding_;               // [T, Cv] float32
-  at::Tensor pre_norm_weight_, pre_norm_bias_;  // CLIP only
-  std::vector<Layer> layers_;                   // as many as the features need
+  backend::LinearWeights patch_embedding_;        // [Cv, 3 * patch * patch]
+  at::Tensor class_embedding_;                    // [1, Cv] float32; undefined: SigLIP, Idefics3
+  at::Tensor position_embedding_;                 // [T, Cv] float32
+  at::Tensor pre_norm_weight_, pre_norm_bias_;    // CLIP only
+  at::Tensor post_norm_weight_, post_norm_bias_;  // [Cv] float32, Idefics3 only
+  std::vector<Layer> layers_;                     // as many as the features need
 };
 
 }  // namespace varserve::model

@@ -267,15 +267,15 @@ TEST_P(BatchingTest, TokensAfterThePictureMayBeCutAnyway) {
 }
 
 // Images of Qwen2.5-VL differ in size, and have positions by row and column. Those of Qwen3-VL are added to
-// the first layers, too. Those of InternVL have tiles, and LLaVA-NeXT and LLaVA-OneVision join them. Those of
-// VILA's visual tokens go column by column.
+// the first layers, too. Those of InternVL have tiles, LLaVA-NeXT and LLaVA-OneVision join them, and Idefics3
+// has text between them. VILA's visual tokens go column by column.
 INSTANTIATE_TEST_SUITE_P(
     Dtypes, BatchingTest,
     ::testing::Values(ModelAndDtype{"clip_gqa", "float32"}, ModelAndDtype{"clip_gqa", "bfloat16"},
                       ModelAndDtype{"clip_gqa", "float16"}, ModelAndDtype{"qwen2_5_vl", "float32"},
                       ModelAndDtype{"qwen3_vl", "float32"}, ModelAndDtype{"internvl", "float32"},
                       ModelAndDtype{"llava_next", "float32"}, ModelAndDtype{"llava_onevision", "float32"},
-                      ModelAndDtype{"vila1_5", "float32"}),
+                      ModelAndDtype{"idefics3", "float32"}, ModelAndDtype{"vila1_5", "float32"}),
     [](const auto& info) { return absl::StrCat(info.param.model, "_", info.param.dtype); });
 
 }  // namespace

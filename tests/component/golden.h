@@ -49,7 +49,7 @@ inline auto EveryModelAndBackend() {
   return ::testing::Combine(
       ::testing::Values("clip_mha", "clip_gqa", "dinov2_gqa", "llama3_rope", "mistral", "qwen2", "qwen3",
                         "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "internvl3_5", "llava_next",
-                        "llava_onevision", "vila1_5", "vila1_0"),
+                        "llava_onevision", "idefics3", "smolvlm", "vila1_5", "vila1_0"),
       ::testing::Values(backend::BackendKind::kCpu, backend::BackendKind::kTorch));
 }
 // One model with the cuda backend's kernels in Triton's interpreter, which takes its time: few of its cases.

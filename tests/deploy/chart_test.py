@@ -97,12 +97,12 @@ class NetworkPolicyTest(unittest.TestCase):
 
     def test_envoy_reaches_addresses_of_its_own(self) -> None:
         own = {"enabled": True, "addresses": ["a:1", "[fd00::1]:2"]}
-        for envoy, ports in (
+        for values, ports in (
             (own, [1, 2, 8000]),
             (own | {"httpAddresses": ["a:3", "[fd00::1]:4"]}, [1, 2, 3, 4]),
             (own | {"json": False}, [1, 2]),
         ):
-            egress = render({"envoy": envoy})["NetworkPolicy", "varserve-envoy"]["spec"]["egress"]
+            egress = render({"envoy": values})["NetworkPolicy", "varserve-envoy"]["spec"]["egress"]
             self.assertEqual(egress[-1], {"ports": [{"port": port} for port in ports]})
 
 

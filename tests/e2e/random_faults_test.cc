@@ -31,11 +31,15 @@ TEST(RandomFaultsTest, TheRealModelLosesNothing) {
   const ServableModel servable;
   auto loaded = servable.tiny().Load();
   const model::ModelConfig& config = loaded->config();
-  auto image_processor = config.family->image_processor(config, servable.dir(), /*max_image_tokens=*/0);
+  auto tokenizer = text::Tokenizer::Load(servable.dir(), config.image_token_id);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  auto image_processor =
+      config.family->image_processor(config, servable.dir(), /*max_image_tokens=*/0,
+                                     [&](absl::string_view text) { return tokenizer->Encode(text, {}); });
   ASSERT_TRUE(image_processor.ok()) << image_processor.status();
-  auto preprocessor = chat::Preprocessor::Load(servable.dir(), *std::move(image_processor),
-                                               {config.image_token_id, config.family->image_token},
-                                               config.decoder.vocab_size);
+  auto preprocessor = chat::Preprocessor::Load(
+      servable.dir(), *std::move(tokenizer), *std::move(image_processor),
+      {config.image_token_id, config.family->image_token}, config.decoder.vocab_size);
   ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
   auto inner = model::StepRunner::Create(std::move(loaded), /*num_blocks=*/120);
   ASSERT_TRUE(inner.ok()) << inner.status();

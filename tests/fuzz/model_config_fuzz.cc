@@ -13,11 +13,13 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "server/base/model_files.h"
 #include "server/image/clip_image_processor_config.h"
 #include "server/image/got_ocr2_image_processor.h"
+#include "server/image/idefics3_image_processor.h"
 #include "server/image/llava_next_image_processor.h"
 #include "server/image/qwen2_vl_image_processor.h"
 #include "server/model/model_config.h"
@@ -28,6 +30,8 @@ using varserve::ParseJsonObject;
 using varserve::image::ClipImageProcessorConfig;
 using varserve::image::GotOcr2ImageProcessor;
 using varserve::image::GotOcr2ImageProcessorConfig;
+using varserve::image::Idefics3ImageProcessor;
+using varserve::image::Idefics3ImageProcessorConfig;
 using varserve::image::LlavaNextImageProcessor;
 using varserve::image::LlavaNextImageProcessorConfig;
 using varserve::image::Qwen2VlImageProcessor;
@@ -77,6 +81,28 @@ void CheckConfig(const ModelConfig& c) {
   Check(c.image_token_id >= 0 && c.image_token_id < d.vocab_size);
   Check(!c.eos_token_ids.empty());
   for (const int32_t id : c.eos_token_ids) Check(id >= 0 && id < d.vocab_size);
+}
+
+// A token for each character, but for the placeholder, which is token 0, and the token around images.
+absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view text) {
+  const std::string characters = absl::StrReplaceAll(
+      text, {{"<image>", absl::string_view("\0", 1)}, {"<fake_token_around_image>", "F"}});
+  return std::vector<int32_t>(characters.begin(), characters.end());
+}
+
+void CheckIdefics3(const nlohmann::json& file) {
+  const auto config = Idefics3ImageProcessorConfig::Parse(file);
+  if (!config.ok()) {
+    CheckRefusal(config.status());
+    return;
+  }
+  const auto processor = Idefics3ImageProcessor::Create(
+      *config, {.image_token = 0, .side = 3, .vocabulary = 256}, /*max_image_tokens=*/0, Encode);
+  Check(processor.ok() && (*processor)->largest().layout->size() >= (*processor)->smallest().layout->size());
+  for (const int width : {1, 27, 640, 100'000}) {
+    const auto plan = (*processor)->MakePlan(width, 480, /*orientation=*/6);
+    Check(plan.ok() && plan->image_bytes > 0 && plan->bytes > plan->image_bytes);
+  }
 }
 
 }  // namespace
@@ -131,6 +157,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       Check(plan.ok() && plan->image_bytes > 0 && plan->bytes > plan->image_bytes);
     }
   }
+  CheckIdefics3(files[2]);
   const auto qwen_config = Qwen2VlImageProcessorConfig::Parse(files[2]);
   if (!qwen_config.ok()) {
     CheckRefusal(qwen_config.status());

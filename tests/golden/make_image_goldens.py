@@ -263,7 +263,7 @@ def main() -> None:
             pixels = qwen2_vl_pixels(config, open_picture(name, files[name]).convert("RGB")).astype("<f4")
             hashes.append({"file": name, "config": config, "sha256": hashlib.sha256(pixels.tobytes()).hexdigest()})
             hashes[-1] |= {"height": pixels.shape[1], "width": pixels.shape[2]}
-    for config in tile_goldens.CONFIGS:
+    for config in (*tile_goldens.CONFIGS, *tile_goldens.IDEFICS3):
         for name in [*QWEN2_VL_FILES, *tile_goldens.MORE_FILES]:
             pixels = tile_goldens.pixels_of(config, open_picture(name, files[name])).astype("<f4")
             hashes.append({"file": name, "config": config, "sha256": hashlib.sha256(pixels.tobytes()).hexdigest()})
@@ -275,6 +275,7 @@ def main() -> None:
         hashes[-1] |= {"height": pixels.shape[1], "width": pixels.shape[2], "num_images": 2}
     goldens = {"configs": CONFIGS, "cases": cases, "hashes": hashes, "arrangements": tile_goldens.arrangements()}
     goldens["resolutions"] = tile_goldens.resolutions()
+    goldens["splits"] = tile_goldens.splits()
     (out / "cases.json").write_text(json.dumps(goldens, indent=1) + "\n")
 
 

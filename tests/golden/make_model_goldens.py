@@ -20,7 +20,7 @@ import model_specs
 from golden import Golden, compare
 from intervention_reference import ChangedDecoder
 from prompts import make_prompt, prompt_of
-from tiny_model import MODELS, build, has_tiles, load_spec, pixel_values
+from tiny_model import MODELS, build, has_tile_text, has_tiles, load_spec, pixel_values
 from var_cases import ADJACENT_IMAGES, CASES, IMAGE_FIRST, ONE_IMAGE, SEPARATED_IMAGES, Case, Layout
 from var_reference import PAPER, Decoder, Prompt, VarSettings, generate
 from var_report import report_tensors
@@ -43,6 +43,8 @@ MODEL_LAYOUTS = {
     "internvl3_5": ADJACENT_IMAGES,
     "vila1_5": SEPARATED_IMAGES,
     "vila1_0": ADJACENT_IMAGES,
+    "idefics3": SEPARATED_IMAGES,
+    "smolvlm": ADJACENT_IMAGES,
 }
 MODEL_TOKENS = 32
 VAR_TOKENS = 16
@@ -70,6 +72,8 @@ class TinyModel:
         vision = self.spec["config"]["vision_config"]
         if has_tiles(self.spec):
             tiles = [picture.unflatten(1, (-1, picture.shape[2])).transpose(0, 1) for picture in pixels]
+            if has_tile_text(self.spec):  # [1, tiles of all pictures, ..]
+                return {"pixel_values": torch.cat(tiles)[None]}
             sizes = self.spec.get("picture_sizes", [])[: len(pixels)]
             return {"pixel_values": torch.cat(tiles)} | ({"image_sizes": torch.tensor(sizes)} if sizes else {})
         if "spatial_merge_size" not in vision:
@@ -91,9 +95,9 @@ class TinyModel:
         if not prompt.spans:
             return []
         output = self.model.get_image_features(**self.image_inputs(prompt), return_dict=True)
-        if self.spec["config"]["model_type"] == "internvl":  # of each tile
-            features = output.pooler_output.flatten(0, 1)
-            of_images = features.split([end - begin for begin, end, *_ in prompt.spans])
+        if has_tiles(self.spec) and "picture_sizes" not in self.spec:  # of each tile
+            features = torch.cat(list(output.pooler_output)).flatten(0, -2)
+            of_images = features.split([rows * cols for _, _, rows, cols in prompt.spans])
         else:
             of_images = output.pooler_output
         added = getattr(output, "deepstack_features", [])  # of each of D layers, those of each image

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 import internvl_specs
 import llava_next_specs
 import qwen2_vl_specs as qwen
+import smolvlm_specs
 import vila_specs
 from llava_specs import clip_tower, llava
 from qwen2_vl_specs import BOS
@@ -32,7 +33,7 @@ SCALES = (
     (r"lm_head", 0.5, 0.0),
     (r"class_embedding|cls_token|mask_token|position_embedding|pos_embed", 1.0, 0.0),
     (r"patch_embed", 0.125, 0.0),
-    (r"language_model.*(o_proj|down_proj)", 0.125, 0.0),
+    (r"(language|text)_model.*(o_proj|down_proj)", 0.125, 0.0),
     (r"", 0.25, 0.0),
 )
 # The two layers of projectors and mergers, those of DeepStack too.
@@ -63,7 +64,8 @@ def make_spec(
     embeddings of SINK_TOKENS, gate)}.
 
     The projector makes the visual sinks: the hidden unit of the same index drives a sink dimension, and its
-    bias, `gate`, closes it for most visual tokens.
+    bias, `gate`, closes it for most visual tokens. A projector of one layer has no bias: its weights are `gate` times
+    as large.
     """
     tensors = []
     for name, shape in stored_tensors(config, naming).items():
@@ -84,6 +86,8 @@ def make_spec(
             tensor["cells"] = [[dimension, gate] for dimension, (_, gate) in sinks.items()]
         elif re.search(rf"{PROJECTOR_OUT}\.weight$", name):
             tensor["cells"] = [[dimension, dimension, 8.0] for dimension in sinks]
+        elif name.endswith("modality_projection.proj.weight"):  # no bias, no gate: what is large is a sink
+            tensor["rows"] = {str(dimension): gate for dimension, (_, gate) in sinks.items()}
         elif re.search(r"(language_model|model)\.norm\.weight$", name):
             # Otherwise the sink dimensions alone would decide the next token.
             tensor["cells"] = [[dimension, 0.00390625] for dimension in sinks]
@@ -264,6 +268,12 @@ def specs() -> dict[str, dict]:
         ),
         "vila1_5": make_spec(vila_specs.vila1_5(), own_names, 38, {17: (32.0, -2.0), 70: (6.0, -2.0)}, 4.0),
         "vila1_0": make_spec(vila_specs.vila1_0(), own_names, 28, {9: (32.0, -1.0), 42: (6.0, -1.0)}, 5.0),
+        "idefics3": make_spec(
+            smolvlm_specs.idefics3(), own_names, smolvlm_specs.IMAGES, {17: (32.0, 3.0), 70: (6.0, 2.0)}, 4.0
+        ),
+        "smolvlm": make_spec(
+            smolvlm_specs.smolvlm(), None, smolvlm_specs.SMOLVLM_IMAGES, {9: (32.0, 3.0), 42: (6.0, 2.0)}, 4.0
+        ),
     }
 
 

@@ -1,7 +1,8 @@
-"""What transformers' image processors make of pictures in tiles: GotOcr2's, as InternVL's processor asks for it, and
-LlavaNext's."""
+"""What transformers' image processors make of pictures in tiles: GotOcr2's, as InternVL's processor asks for it,
+LlavaNext's and Idefics3's."""
 
 import numpy as np
+import torch
 import transformers
 from PIL import Image
 from transformers.image_processing_utils import select_best_resolution
@@ -42,6 +43,27 @@ CONFIGS = (
         "image_grid_pinpoints": [[40, 40], [40, 120], [120, 40], [120, 120]],
     },
 )
+IDEFICS3 = (
+    {  # of SmolVLM-2.2B, for half as many tiles
+        "image_processor_type": "Idefics3ImageProcessor",
+        "size": {"longest_edge": 768},
+        "max_image_size": {"longest_edge": 384},
+    },
+    {  # two sizes that fit badly
+        "image_processor_type": "SmolVLMImageProcessor",
+        "size": {"longest_edge": 109},
+        "max_image_size": {"longest_edge": 36},
+        "image_mean": [0.5, 0.4, 0.3],
+        "image_std": [0.2, 0.3, 0.4],
+    },
+    {
+        "image_processor_type": "Idefics3ImageProcessor",
+        "size": {"longest_edge": 100},
+        "max_image_size": {"longest_edge": 50},
+        "do_image_splitting": False,
+        "resample": 3,
+    },
+)
 MORE_FILES = ["exif5.jpg", "exif8.webp", "31x33.png", "1x10000.png", "grey16.png", "rgba.png"]
 
 
@@ -54,7 +76,7 @@ def pixels_of_several(config: dict, image: Image.Image) -> np.ndarray:
 def pixels_of(config: dict, image: Image.Image) -> np.ndarray:
     """[3, tiles * height, width]: the tiles one below the other."""
     processor = getattr(transformers, config["image_processor_type"]).from_dict(config)
-    if "image_grid_pinpoints" in config:
+    if "image_grid_pinpoints" in config or "max_image_size" in config:
         tiles = processor(image, return_tensors="np")["pixel_values"][0]
     else:
         tiles = processor(image, crop_to_patches=True, return_tensors="np")["pixel_values"]
@@ -72,6 +94,17 @@ def resolutions() -> list[str]:
         down, across = select_best_resolution((height, width), config["image_grid_pinpoints"])
         tokens = processor._get_number_of_features(height, width, 336, 336)
         found.append(f"{width}x{height}: {across // 336}x{down // 336}, {tokens} tokens")
+    return found
+
+
+def splits() -> list[str]:
+    """Into how many tiles of 512 pixels Idefics3's processor splits pictures of many sizes."""
+    processor = transformers.Idefics3ImageProcessor(size={"longest_edge": 2048}, max_image_size={"longest_edge": 512})
+    found = []
+    for width, height in picture_sizes():
+        picture = torch.zeros(3, height, width, dtype=torch.uint8)
+        output = processor(picture, return_row_col_info=True, return_tensors="pt")
+        found.append(f"{width}x{height}: {output['cols'][0][0]}x{output['rows'][0][0]}")
     return found
 
 

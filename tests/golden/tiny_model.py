@@ -63,7 +63,12 @@ def image_size(spec: dict, image: int) -> tuple[int, int]:
 
 def has_tiles(spec: dict) -> bool:
     """Whether the tower gets pictures in square tiles, one below the other."""
-    return spec["config"]["model_type"] == "internvl" or "picture_sizes" in spec
+    return spec["config"]["model_type"] == "internvl" or has_tile_text(spec) or "picture_sizes" in spec
+
+
+def has_tile_text(spec: dict) -> bool:
+    """Of Idefics3 and SmolVLM: text around each tile."""
+    return "scale_factor" in spec["config"]
 
 
 def joined_grid(spec: dict, image: int) -> tuple[int, int, int, int]:
@@ -84,7 +89,7 @@ def token_size(config: dict) -> int:
     """Pixels of a visual token, down and across."""
     vision = config["vision_config"]
     patch = vision["patch_size"]
-    merged = vision.get("spatial_merge_size", 1) / config.get("downsample_ratio", 1)
+    merged = vision.get("spatial_merge_size", config.get("scale_factor", 1)) / config.get("downsample_ratio", 1)
     return int((patch[0] if isinstance(patch, list) else patch) * merged)
 
 

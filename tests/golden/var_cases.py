@@ -168,6 +168,17 @@ CASES = (
     ),
     Case("linear_projector", "vila1_0", ADJACENT_IMAGES, {"rho": 0.7}, maps=True, shows=(sinks_in_two_images,)),
     Case("authors_linear_projector", "vila1_0", SEVERAL_TURNS, {"first_layer": 0}, AUTHORS_CODE, shows=()),
+    Case("tile_text", "idefics3", SEPARATED_IMAGES, {"rho": 0.5}, maps=True, shows=(mixed_heads, sinks_in_two_images)),
+    Case(
+        "authors_tile_text",
+        "idefics3",
+        SEPARATED_IMAGES,
+        {"first_layer": 0},
+        AUTHORS_CODE,
+        shows=(sinks_in_two_images,),
+    ),
+    Case("tile_text_between_images", "smolvlm", ADJACENT_IMAGES, {"rho": 0.5}, maps=True, shows=()),
+    Case("authors_tile_text_between_images", "smolvlm", SEVERAL_TURNS, {"first_layer": 0}, AUTHORS_CODE, shows=()),
     Case("two_images_p_one", "llama3_rope", SEPARATED_IMAGES, {"rho": 0.8, "p": 1.0}),
     Case("authors_adjacent_images", "llama3_rope", ADJACENT_IMAGES, {"rho": 0.8}, AUTHORS_CODE),
     Case(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from transformers import PreTrainedModel
 
+from qwen2_vl_specs import IMAGE_TOKEN
 from rope_reference import head_size, rope_angles, rotate
 
 PAPER = "PAPER"
@@ -36,13 +37,19 @@ class VarSettings:
 @dataclass(frozen=True)
 class Prompt:
     input_ids: list  # visual tokens hold the placeholder's id
-    # [begin, end, rows, cols] of each image's tokens and their grid. Of LLaVA-NeXT also rows and columns of the
+    # [begin, end, rows, cols] of each image's tokens and their grid; other tokens than the placeholder are text, as
+    # SmolVLM has it around tiles. Of LLaVA-NeXT also rows and columns of the
     # thumbnail, whose tokens come first; then each row of the grid ends with a newline.
     spans: list
     by_columns: bool = False  # the visual tokens of VILA's downsampling projector
 
     def is_visual(self, position: int) -> bool:
-        return any(begin <= position < end for begin, end, *_ in self.spans if not self.is_newline(position))
+        return self.is_of_picture(position) and not self.is_newline(position)
+
+    def is_of_picture(self, position: int) -> bool:
+        """Whether its embedding comes with the picture."""
+        in_image = any(begin <= position < end for begin, end, *_ in self.spans)
+        return in_image and self.input_ids[position] == IMAGE_TOKEN
 
     def is_newline(self, position: int) -> bool:
         for begin, end, _, cols, *thumbnail in self.spans:
@@ -140,7 +147,7 @@ class Decoder:
         self.config = model.config.text_config
         self.sink_dimensions = sink_dimensions
         state = {name: tensor.numpy().astype(np.float64) for name, tensor in model.state_dict().items()}
-        prefix = "model.language_model."
+        prefix = "model.text_model." if hasattr(model.model, "text_model") else "model.language_model."
         self.weights = {name[len(prefix) :]: w for name, w in state.items() if name.startswith(prefix)}
         self.lm_head = state["lm_head.weight"]
 
@@ -151,7 +158,7 @@ class Decoder:
         added = len(image_features[0]) - 1 if prompt.spans else 0
         embeddings = np.concatenate([x[None], np.zeros((added, *x.shape))])
         for (begin, end, *_), features in zip(prompt.spans, image_features, strict=True):
-            embeddings[:, begin:end] = features
+            embeddings[:, list(filter(prompt.is_of_picture, range(begin, end)))] = features
         return embeddings
 
     def forward(self, embeddings: np.ndarray, prompt: Prompt, settings: VarSettings) -> Evidence:

@@ -57,16 +57,16 @@ def visual_attention(evidence: Evidence, row: int, layers: Iterable[int], visual
     return np.mean(attention, axis=0)[visual[: row + 1]]
 
 
-def place(span: list[int], position: int, by_columns: bool) -> tuple[int, int]:
+def place(prompt: Prompt, span: list[int], position: int) -> tuple[int, int]:
     """Row and column of a visual token in the grid; a thumbnail's rows count on from those of the grid."""
     begin, end, rows, cols, *thumbnail = span
-    if by_columns:
+    if prompt.by_columns:
         return divmod(position - begin, rows)[::-1]
     if not thumbnail:
-        grid_begin = end - rows * cols  # after the class token, if that is kept
-        if position < grid_begin:
+        after = sum(map(prompt.is_visual, range(position, end)))  # the token counted, too
+        if after > rows * cols:
             raise AssertionError("the class token is a sink, but has no place in the grid")
-        return divmod(position - grid_begin, cols)
+        return divmod(rows * cols - after, cols)
     in_grid = position - begin - thumbnail[0] * thumbnail[1]
     if in_grid >= 0:
         return divmod(in_grid, cols + 1)
@@ -81,7 +81,5 @@ def find_visual_sinks(prompt: Prompt, evidence: Evidence) -> np.ndarray:
         for position in filter(prompt.is_visual, range(*span[:2])):
             sink = evidence.sinks[:, position]
             if sink.any():
-                found.append(
-                    [image, *place(span, position, prompt.by_columns), sink.sum(), evidence.phi[sink, position].max()]
-                )
+                found.append([image, *place(prompt, span, position), sink.sum(), evidence.phi[sink, position].max()])
     return np.array(found).reshape(-1, 5)

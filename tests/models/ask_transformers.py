@@ -5,6 +5,10 @@ import pathlib
 import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers.models.smolvlm import processing_smolvlm
+
+# SmolVLM's processor does not start without the package that spells the number of a video's frames.
+processing_smolvlm.num2words = str
 
 TOKENS = 8
 PICTURES = pathlib.Path(__file__).resolve().parents[1] / "golden" / "images" / "files"

@@ -19,6 +19,7 @@ from llava_next_directories import (
     llava_next_files,
     llava_onevision_files,
 )
+from smolvlm_directories import SMOLVLM_CHAT_TEMPLATE, smolvlm_files
 from tiny_model import fill, load_spec
 
 GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "golden"
@@ -39,7 +40,7 @@ INTERNVL_TOKENS = dict(zip((150, 151, 158, IMAGE_TOKEN), INTERNVL_NAMES.values()
 
 
 def family(spec: dict) -> str:
-    """llava, llava_next, llava_onevision, qwen2_vl, qwen3_vl, internvl or vila"""
+    """llava, llava_next, llava_onevision, qwen2_vl, qwen3_vl, internvl, idefics3, smolvlm or vila"""
     model_type = spec["config"]["model_type"]
     return "qwen2_vl" if model_type == "qwen2_5_vl" else model_type
 
@@ -52,6 +53,22 @@ IMAGE_TOKENS = {
     "qwen3_vl": QWEN_TOKENS,
     "internvl": INTERNVL_TOKENS,
     "vila": {IMAGE_TOKEN: "<image>"},
+    # As SmolVLM-256M has tokens for tiles; those of the others, and all of SmolVLM-2.2B, are texts.
+    "idefics3": {
+        150: "<fake_token_around_image>",
+        151: "<end_of_utterance>",
+        152: "<global-img>",
+        153: "<row_1_col_1>",
+        154: "<row_1_col_2>",
+        155: "<row_2_col_1>",
+        IMAGE_TOKEN: "<image>",
+    },
+    "smolvlm": {
+        150: "<fake_token_around_image>",
+        151: "<end_of_utterance>",
+        152: "<global-img>",
+        IMAGE_TOKEN: "<image>",
+    },
 }
 CHAT_TEMPLATES = {
     "llava": CHAT_TEMPLATE,
@@ -61,6 +78,8 @@ CHAT_TEMPLATES = {
     "qwen3_vl": family_templates.QWEN3_VL,
     "internvl": family_templates.INTERNVL,
     "vila": family_templates.VILA,
+    "idefics3": SMOLVLM_CHAT_TEMPLATE,
+    "smolvlm": SMOLVLM_CHAT_TEMPLATE,
 }
 
 
@@ -190,6 +209,8 @@ def base_files(spec: dict) -> dict[str, dict | str]:
         return shared | vila_files(spec)
     if family(spec) == "internvl":
         return shared | internvl_files(config)
+    if family(spec) in ("idefics3", "smolvlm"):
+        return shared | smolvlm_files(config)
     if family(spec) == "llava_onevision":
         return shared | llava_onevision_files(config)
     if family(spec) == "llava_next":

@@ -148,7 +148,8 @@ def image_processor_variants(add: Add) -> None:
         pictures(f"image_mean {value!r}", ["image_mean"], image_mean=value)
     pictures("image_std 0", ["image_std"], image_std=[0.5, 0.5, 0.0])
     pictures("bilinear", resample=2)
-    for value in (0, 1, 4, 5, 6, "bicubic", 3.5):
+    pictures("Lanczos", resample=1)
+    for value in (0, 4, 5, 6, "bicubic", 3.5):
         pictures(f"resample {value!r}", ["resample"], resample=value)
     pictures("do_convert_rgb false", do_convert_rgb=False)
     pictures("CLIP with do_pad", do_pad=True)

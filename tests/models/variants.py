@@ -14,6 +14,7 @@ from internvl_variants import internvl_variants
 from llava_next_variants import llava_next_variants
 from qwen2_vl_variants import qwen2_vl_variants
 from qwen3_vl_variants import qwen3_vl_variants
+from smolvlm_variants import smolvlm_variants
 from variant_parts import INDEX, Removed
 from vila_variants import vila_variants
 from weight_variants import weight_variants
@@ -82,4 +83,5 @@ def variants() -> list[dict]:
     internvl_variants(add)
     llava_next_variants(add)
     vila_variants(add)
+    smolvlm_variants(add)
     return list(found.values())

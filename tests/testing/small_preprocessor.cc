@@ -16,7 +16,8 @@ absl::StatusOr<std::unique_ptr<const chat::Preprocessor>> LoadPreprocessor(const
                                                                            int visual_tokens) {
   const int32_t image_token_id = ReadJson(dir / "config.json")["image_token_index"];
   ASSIGN_OR_RETURN(const auto config, image::ClipImageProcessorConfig::Load(dir));
-  return chat::Preprocessor::Load(dir,
+  ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(dir, image_token_id));
+  return chat::Preprocessor::Load(dir, std::move(tokenizer),
                                   std::make_unique<const image::ClipImageProcessor>(
                                       config, MakeLayout(visual_tokens, 2, 2, image_token_id)),
                                   {image_token_id, "<image>"}, vocabulary);

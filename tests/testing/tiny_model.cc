@@ -6,7 +6,9 @@
 #include <cstdlib>
 #include <fstream>
 #include <numeric>
+#include <utility>
 
+#include "absl/types/span.h"
 #include "server/image/llava_next_image_processor.h"
 #include "tests/testing/files.h"
 #include "tests/testing/image_span.h"
@@ -52,6 +54,18 @@ std::shared_ptr<const Normalization> PictureNormalization() {
 
 int64_t Elements(const std::vector<int64_t>& shape) {
   return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+}
+
+// The text around the tiles of an image.
+TileText TextBetween(absl::Span<const int32_t> ids) {
+  TileText text;
+  int32_t before = 0;  // no placeholder
+  for (const int32_t id : ids) {
+    if (id == kPlaceholder && before != kPlaceholder) text.before.push_back(std::exchange(text.after, {}));
+    if (id != kPlaceholder) text.after.push_back(id);
+    before = id;
+  }
+  return text;
 }
 
 json ChangedSpec(const std::string& name, const std::function<void(json& spec)>& change) {
@@ -187,6 +201,13 @@ std::shared_ptr<const ImageLayout> TinyModel::Layout(int n) const {
     EXPECT_TRUE(processed.ok()) << processed.status();
     return processed->layout;
   }
+  if (has_tile_text()) {
+    TileText text;
+    for (int tile = 0; tile < image_size(n).height / image_size(n).width; ++tile)
+      text.before.push_back({13, 20 + tile});
+    text.after = {19};
+    return LayoutWithText(n, text);
+  }
   const json& patch = vision["patch_size"];
   const double merged =
       vision.value("spatial_merge_size", 1) / spec_["config"].value("downsample_ratio", 1.0);
@@ -198,6 +219,15 @@ std::shared_ptr<const ImageLayout> TinyModel::Layout(int n) const {
         ImageLayout::ByColumns(kPlaceholder, (rows + 1) / 2, (cols + 1) / 2));
   }
   return MakeLayout(rows * cols, rows, cols, kPlaceholder);
+}
+
+std::shared_ptr<const ImageLayout> TinyModel::LayoutWithText(int n, const TileText& text) const {
+  const json& config = spec_["config"];
+  const Size size = image_size(n);
+  const int side =
+      size.width / config["vision_config"]["patch_size"].get<int>() / config["scale_factor"].get<int>();
+  const TileGrid tiles{.down = size.height / size.width, .across = 1, .rows = side, .cols = side};
+  return std::make_shared<const ImageLayout>(kPlaceholder, tiles, text);
 }
 
 image::ImageShape TinyModel::LargestImage() const {
@@ -242,6 +272,11 @@ std::shared_ptr<const Prompt> TinyModel::MakePrompt(const std::vector<int32_t>& 
     ImageSpan span = MakeSpan(s[0], s[1], s[2], s[3]);
     if (joins_tiles()) span.layout = prompt->images.back()->layout;
     if (goes_by_columns()) span.layout = Layout(0);
+    if (has_tile_text()) {
+      const auto ids = absl::MakeSpan(token_ids).subspan(s[0], s[1] - s[0]);
+      span.layout = LayoutWithText(static_cast<int>(prompt->spans.size()), TextBetween(ids));
+      EXPECT_EQ(absl::MakeSpan(span.layout->token_ids), ids);
+    }
     EXPECT_EQ(span.layout->size(), s[1] - s[0]);
     prompt->spans.push_back(span);
   }

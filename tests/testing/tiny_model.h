@@ -42,7 +42,7 @@ class TinyModel {
   const std::string& dir() const { return dir_.path(); }
   const nlohmann::json& spec() const { return spec_; }
   // Of the n-th picture as the tower gets it, in pixels; they all are squares of one size, or differ. Those
-  // of InternVL and LLaVA-NeXT have square tiles below each other.
+  // of InternVL, LLaVA-NeXT and SmolVLM have square tiles below each other.
   struct Size {
     int height = 0;
     int width = 0;
@@ -63,7 +63,8 @@ class TinyModel {
   // The n-th of the model's made-up pictures.
   std::shared_ptr<const ProcessedImage> Picture(int n) const;
   // A prompt with pictures 0, 1, ... at `spans`, each [begin, end, rows, cols, ..]. The last rows x cols of
-  // its tokens are the grid, except where tiles are joined.
+  // its tokens are the grid, except where tiles are joined. Around tiles, other tokens than the placeholder
+  // are their text.
   std::shared_ptr<const Prompt> MakePrompt(const std::vector<int32_t>& token_ids,
                                            const std::vector<std::vector<int>>& spans) const;
 
@@ -71,7 +72,11 @@ class TinyModel {
   // VILA's downsampling projector.
   bool goes_by_columns() const { return spec_["config"].value("mm_projector_type", "") == "mlp_downsample"; }
   bool joins_tiles() const { return spec_.contains("picture_sizes"); }
-  bool has_tiles() const { return spec_["config"]["model_type"] == "internvl" || joins_tiles(); }
+  bool has_tile_text() const { return spec_["config"].contains("scale_factor"); }
+  bool has_tiles() const {
+    return spec_["config"]["model_type"] == "internvl" || joins_tiles() || has_tile_text();
+  }
+  std::shared_ptr<const ImageLayout> LayoutWithText(int n, const TileText& text) const;
 
   const TempDir dir_;
   const nlohmann::json spec_;

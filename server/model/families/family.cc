@@ -8,8 +8,8 @@
 namespace varserve::model {
 namespace {
 
-constexpr const Family* kFamilies[] = {&kLlava,     &kLlavaNext, &kLlavaOnevision, &kQwen2Vl,
-                                       &kQwen2_5Vl, &kQwen3Vl,   &kInternVl,       &kVila};
+constexpr const Family* kFamilies[] = {&kLlava,   &kLlavaNext, &kLlavaOnevision, &kQwen2Vl, &kQwen2_5Vl,
+                                       &kQwen3Vl, &kInternVl,  &kIdefics3,       &kSmolVlm, &kVila};
 
 }  // namespace
 

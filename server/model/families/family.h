@@ -36,9 +36,10 @@ struct Family {
   // Preprocessing of pictures, and the tokens of an image in the prompt. Reads the directory's
   // preprocessor_config.json and processor_config.json. Errors name file and field, also if they disagree
   // with config.json. max_image_tokens: the most visual tokens of an image; 0: what the files say.
-  // INVALID_ARGUMENT if the family's images all have one size.
+  // INVALID_ARGUMENT if the family's images all have one size. encode: the directory's tokenizer.
   absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> (*image_processor)(
-      const ModelConfig& config, const std::filesystem::path& model_dir, int max_image_tokens);
+      const ModelConfig& config, const std::filesystem::path& model_dir, int max_image_tokens,
+      image::TextEncoder encode);
 };
 
 // nullptr if there is none.
@@ -53,6 +54,8 @@ extern const Family kQwen2Vl;         // qwen2_vl.cc
 extern const Family kQwen2_5Vl;       // qwen2_vl.cc
 extern const Family kQwen3Vl;         // qwen2_vl.cc
 extern const Family kInternVl;        // internvl.cc
+extern const Family kIdefics3;        // smolvlm.cc
+extern const Family kSmolVlm;         // smolvlm.cc
 extern const Family kVila;            // vila.cc
 
 }  // namespace varserve::model

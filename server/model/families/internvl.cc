@@ -29,11 +29,7 @@ void ReadConfig(JsonFields& fields, ModelConfig& c) {
   fields.Choice("vision_feature_select_strategy", "default", {"default"});
   fields.Choice("projector_hidden_act", "gelu", {"gelu"});
   c.projector_norm = true;
-  c.image_token_id = static_cast<int32_t>(fields.Int("image_token_id", 151667, 0, kMostOfAnything));
-  if (c.image_token_id >= c.decoder.vocab_size) {
-    fields.Fail("image_token_id", absl::StrCat("is ", c.image_token_id,
-                                               ", not below text_config.vocab_size, ", c.decoder.vocab_size));
-  }
+  c.image_token_id = ReadImageTokenId(fields, c.decoder.vocab_size, 151667);
 }
 
 // The most tiles whose tokens, with those of the thumbnail that several tiles have, are not too many.
@@ -48,7 +44,8 @@ absl::StatusOr<int> MostTiles(int max_tiles, int tile_tokens, int max_image_toke
 }
 
 absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> MakeImageProcessor(
-    const ModelConfig& config, const std::filesystem::path& model_dir, int max_image_tokens) {
+    const ModelConfig& config, const std::filesystem::path& model_dir, int max_image_tokens,
+    image::TextEncoder /*encode*/) {
   const VisionConfig& vision = config.vision;
   ASSIGN_OR_RETURN(auto processor, image::GotOcr2ImageProcessorConfig::Load(model_dir));
   if (processor.tile_height != vision.image_size || processor.tile_width != vision.image_size) {

@@ -48,7 +48,8 @@ absl::StatusOr<ImageLayout> LayoutOf(const ModelConfig& config, int height, int 
 }
 
 absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> MakeImageProcessor(
-    const ModelConfig& config, const std::filesystem::path& model_dir, int max_image_tokens) {
+    const ModelConfig& config, const std::filesystem::path& model_dir, int max_image_tokens,
+    image::TextEncoder /*encode*/) {
   if (max_image_tokens > 0) {
     return absl::InvalidArgumentError(
         "--max_image_tokens: all images of a LLaVA model have the same number of tokens; leave the flag out");

@@ -43,6 +43,15 @@ std::vector<int> ReadLlavaFeatureLayers(JsonFields& fields, int num_hidden_layer
   return layers;
 }
 
+int32_t ReadImageTokenId(JsonFields& fields, int vocab_size, int32_t fallback) {
+  constexpr char kKey[] = "image_token_id";
+  const int64_t id = fields.Int(kKey, fallback, 0, kMostOfAnything);
+  if (id >= vocab_size) {
+    fields.Fail(kKey, absl::StrCat("is ", id, ", not below text_config.vocab_size, ", vocab_size));
+  }
+  return static_cast<int32_t>(id);
+}
+
 int32_t ReadLlavaImageToken(JsonFields& fields, int vocab_size, int32_t fallback) {
   const int64_t index = fields.Int("image_token_index", fallback, 0, kMostOfAnything);
   const int64_t id = fields.Int("image_token_id", index, 0, kMostOfAnything);

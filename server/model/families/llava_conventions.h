@@ -21,6 +21,9 @@ std::string LlavaWeightName(const std::string& stored);
 // vision_feature_layer: indices into the tower's hidden states, not negative. Records errors in `fields`.
 std::vector<int> ReadLlavaFeatureLayers(JsonFields& fields, int num_hidden_layers, int fallback);
 
+// image_token_id, below the vocabulary's size. Records errors in `fields`.
+int32_t ReadImageTokenId(JsonFields& fields, int vocab_size, int32_t fallback);
+
 // image_token_index, the configurations' own name, which image_token_id overrides. Records errors in
 // `fields`.
 int32_t ReadLlavaImageToken(JsonFields& fields, int vocab_size, int32_t fallback);

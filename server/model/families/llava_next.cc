@@ -85,7 +85,8 @@ absl::StatusOr<image::LlavaNextImageProcessorConfig> LoadProcessor(const ModelCo
 }
 
 absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> MakeLlavaNextProcessor(
-    const ModelConfig& config, const std::filesystem::path& model_dir, int max_image_tokens) {
+    const ModelConfig& config, const std::filesystem::path& model_dir, int max_image_tokens,
+    image::TextEncoder /*encode*/) {
   ASSIGN_OR_RETURN(const auto processor, LoadProcessor(config, model_dir, "LlavaNextImageProcessor"));
   RETURN_IF_ERROR(CheckProcessorClass(model_dir, "LlavaNextProcessor"));
   const int side = config.vision.image_size / config.vision.patch_size;
@@ -107,7 +108,8 @@ absl::Status CheckOnevisionTokens(const std::filesystem::path& model_dir, int to
 }
 
 absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> MakeOnevisionProcessor(
-    const ModelConfig& config, const std::filesystem::path& model_dir, int max_image_tokens) {
+    const ModelConfig& config, const std::filesystem::path& model_dir, int max_image_tokens,
+    image::TextEncoder /*encode*/) {
   ASSIGN_OR_RETURN(const auto processor, LoadProcessor(config, model_dir, "LlavaOnevisionImageProcessor"));
   RETURN_IF_ERROR(CheckProcessorClass(model_dir, "LlavaOnevisionProcessor"));
   const int side = config.vision.image_size / config.vision.patch_size;

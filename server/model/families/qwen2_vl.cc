@@ -74,7 +74,8 @@ absl::Status CheckAgreement(const image::Qwen2VlImageProcessorConfig& processor,
 }
 
 absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> MakeImageProcessor(
-    const ModelConfig& config, const std::filesystem::path& model_dir, int max_image_tokens) {
+    const ModelConfig& config, const std::filesystem::path& model_dir, int max_image_tokens,
+    image::TextEncoder /*encode*/) {
   ASSIGN_OR_RETURN(const auto processor, image::Qwen2VlImageProcessorConfig::Load(model_dir));
   RETURN_IF_ERROR(CheckAgreement(processor, config.vision));
   return std::make_unique<const image::Qwen2VlImageProcessor>(processor, config.image_token_id,

@@ -53,6 +53,20 @@ TEST(ImageLayoutTest, TilesBelowEachOtherAreOneGrid) {
   EXPECT_THAT(layout.cells, ElementsAre(0, 1, 2, 3, 4, 5));
 }
 
+// 1 x 2 tiles of 1 x 2 visual tokens and the thumbnail, with text of their own.
+TEST(ImageLayoutTest, TextAroundTilesIsNotVisual) {
+  const ImageLayout layout(kImagePlaceholder,
+                           TileGrid{.down = 1, .across = 2, .rows = 1, .cols = 2, .thumbnail = true},
+                           {.before = {{5}, {}, {6, 7}}, .after = {8}});
+  constexpr int kV = kImagePlaceholder;
+  EXPECT_THAT(layout.token_ids, ElementsAre(5, kV, kV, kV, kV, 6, 7, kV, kV, 8));
+  EXPECT_EQ(layout.num_visual_tokens(), 6);
+  ASSERT_EQ(layout.runs.size(), 2u);
+  EXPECT_EQ(std::tuple(layout.runs[0].begin, layout.runs[0].end, layout.runs[0].index), std::tuple(1, 5, 0));
+  EXPECT_EQ(std::tuple(layout.runs[1].begin, layout.runs[1].end, layout.runs[1].index), std::tuple(7, 9, 4));
+  EXPECT_THAT(layout.cells, ElementsAre(0, 1, 2, 3, 4, 5));
+}
+
 // A thumbnail of 2 x 2, then of 1 x 2 such tiles the middle 2 x 3, with newlines.
 TEST(ImageLayoutTest, JoinedTilesComeAfterTheThumbnail) {
   const JoinedTiles tiles{.tiles = {.down = 1, .across = 2, .rows = 2, .cols = 2, .thumbnail = true},

@@ -67,8 +67,10 @@ TEST_F(PreprocessorTest, APictureAmongSeveralMayBecomeAnotherImage) {
   auto tiles = image::LlavaNextImageProcessor::Create(
       *config, {.image_token = image_token_id_, .side = 2, .most_tiles = 9}, /*max_image_tokens=*/0);
   ASSERT_TRUE(tiles.ok()) << tiles.status();
-  const auto preprocessor =
-      Preprocessor::Load(dir_, *std::move(tiles), {image_token_id_, "<image>"}, vocabulary_);
+  auto tokenizer = text::Tokenizer::Load(dir_, image_token_id_);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  const auto preprocessor = Preprocessor::Load(dir_, *std::move(tokenizer), *std::move(tiles),
+                                               {image_token_id_, "<image>"}, vocabulary_);
   ASSERT_TRUE(preprocessor.ok()) << preprocessor.status();
   EXPECT_EQ((*(*preprocessor)->ProcessImage(picture, {}, NeverStop))->height, 5 * 32);
   EXPECT_EQ((*(*preprocessor)->ProcessImage(picture, {}, NeverStop, 2))->height, 32);

@@ -92,7 +92,7 @@ TEST(GotOcr2ImageProcessorTest, ErrorsNameTheField) {
   EXPECT_THAT(error({{"max_patches", 0}}), HasSubstr("max_patches"));
   EXPECT_THAT(error({{"size", {{"shortest_edge", 448}}}}), HasSubstr("size is"));
   EXPECT_THAT(error({{"do_resize", false}}), HasSubstr("do_resize"));
-  EXPECT_THAT(error({{"resample", 1}}), HasSubstr("resample is 1"));
+  EXPECT_THAT(error({{"resample", 4}}), HasSubstr("resample is 4"));
 }
 
 }  // namespace

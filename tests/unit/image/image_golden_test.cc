@@ -8,11 +8,13 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
+#include "absl/strings/strip.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "server/base/status_macros.h"
 #include "server/image/got_ocr2_image_processor.h"
+#include "server/image/idefics3_image_processor.h"
 #include "server/image/image_decoder.h"
 #include "server/image/llava_next_image_processor.h"
 #include "server/image/qwen2_vl_image_processor.h"
@@ -39,7 +41,34 @@ std::unique_ptr<const ImageProcessor> MakeLlavaNext(const Json& config, int side
   return *std::move(processor);
 }
 
+// Each character is a token, but for the placeholder and the token around images.
+absl::StatusOr<std::vector<int32_t>> Characters(absl::string_view text) {
+  std::vector<int32_t> ids;
+  while (!text.empty()) {
+    if (absl::ConsumePrefix(&text, "<image>")) {
+      ids.push_back(9);
+    } else if (absl::ConsumePrefix(&text, "<fake_token_around_image>")) {
+      ids.push_back(8);
+    } else {
+      ids.push_back(static_cast<unsigned char>(text.front()));
+      text.remove_prefix(1);
+    }
+  }
+  return ids;
+}
+
+std::unique_ptr<const ImageProcessor> MakeIdefics3(const Json& config) {
+  const auto parsed = Idefics3ImageProcessorConfig::Parse(config);
+  EXPECT_TRUE(parsed.ok()) << parsed.status();
+  auto processor = Idefics3ImageProcessor::Create(*parsed, {.image_token = 9, .side = 2, .vocabulary = 256},
+                                                  /*max_image_tokens=*/0, Characters);
+  EXPECT_TRUE(processor.ok()) << processor.status();
+  return *std::move(processor);
+}
+
 std::unique_ptr<const ImageProcessor> MakeProcessor(const Json& config) {
+  if (config.contains("max_image_size")) return MakeIdefics3(config);
+
   if (config["image_processor_type"] == "GotOcr2ImageProcessor") {
     const auto parsed = GotOcr2ImageProcessorConfig::Parse(config);
     EXPECT_TRUE(parsed.ok()) << parsed.status();
@@ -140,6 +169,21 @@ TEST(ImageGoldenTest, TilesAndTokensOfJoinedTilesAreTransformers) {
     const TileGrid& tiles = image->layout->joined->tiles;
     EXPECT_EQ(std::tuple(tiles.across, tiles.down, image->layout->size()), std::tuple(across, down, tokens))
         << text;
+  }
+}
+
+// Of SmolVLM as published.
+TEST(ImageGoldenTest, TilesOfSplitPicturesAreTransformers) {
+  const auto processor =
+      MakeIdefics3({{"size", {{"longest_edge", 2048}}}, {"max_image_size", {{"longest_edge", 512}}}});
+  ASSERT_GE(Goldens()["splits"].size(), 50U);
+  for (const Json& golden : Goldens()["splits"]) {
+    const auto text = golden.get<std::string>();
+    int width, height, across, down;
+    ASSERT_EQ(std::sscanf(text.c_str(), "%dx%d: %dx%d", &width, &height, &across, &down), 4);
+    const auto plan = processor->MakePlan(width, height, /*orientation=*/1);
+    ASSERT_TRUE(plan.ok()) << plan.status();
+    EXPECT_EQ(plan->image_bytes, int64_t{3} * 512 * 512 * (across * down + 1)) << text;
   }
 }
 

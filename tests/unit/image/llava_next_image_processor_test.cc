@@ -150,7 +150,7 @@ TEST(LlavaNextImageProcessorTest, ErrorsNameTheField) {
   EXPECT_THAT(error({{"image_grid_pinpoints", json::array()}}), HasSubstr("image_grid_pinpoints is []"));
   EXPECT_THAT(error({{"image_grid_pinpoints", {{4, 8, 4}}}}), HasSubstr("image_grid_pinpoints is [[4,8,4]]"));
   EXPECT_THAT(error({{"image_processor_type", "CLIPImageProcessor"}}), HasSubstr("image_processor_type"));
-  EXPECT_THAT(error({{"resample", 1}}), HasSubstr("resample is 1"));
+  EXPECT_THAT(error({{"resample", 4}}), HasSubstr("resample is 4"));
 }
 
 }  // namespace

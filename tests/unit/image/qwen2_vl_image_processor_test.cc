@@ -40,7 +40,7 @@ TEST(Qwen2VlImageProcessorTest, RefusesWhatItDoesNotKnow) {
       {{{"min_pixels", 3136}, {"max_pixels", 1568}}, "size asks for at least 3136 pixels and at most 1568"},
       {{{"patch_size", 512}, {"merge_size", 512}}, "size allows at most 1003520 pixels, less than"},
       {{{"do_resize", false}}, "do_resize is false"},
-      {{{"resample", 1}}, "resample is 1"},
+      {{{"resample", 4}}, "resample is 4"},
       {{{"image_std", {0.5, 0.5, 0.0}}}, "image_std is"},
   };
   for (const auto& wrong : cases) {

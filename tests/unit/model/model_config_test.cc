@@ -258,5 +258,25 @@ TEST(ModelConfigTest, InternVlAsPublished) {
   EXPECT_EQ(c->image_token_id, 151667);
 }
 
+TEST(ModelConfigTest, SmolVlmAsPublished) {
+  const auto c = Load(kSmolVlmConfig);
+  ASSERT_TRUE(c.ok()) << c.status();
+  EXPECT_EQ(c->decoder.model_type, "llama");
+  EXPECT_EQ(c->decoder.num_attention_heads, 9);
+  EXPECT_EQ(c->decoder.num_key_value_heads, 3);
+  EXPECT_EQ(c->decoder.rope.theta, 1e5);
+  EXPECT_FALSE(c->decoder.tie_word_embeddings);
+  EXPECT_EQ(c->vision.kind, VisionConfig::Kind::kIdefics3);
+  EXPECT_EQ(c->vision.num_hidden_layers, 12);
+  EXPECT_EQ(c->vision.intermediate_size, 3072);
+  EXPECT_EQ(c->vision.merge_size, 4);
+  EXPECT_EQ(c->vision.hidden_act, Activation::kGeluTanh);
+  EXPECT_THAT(c->vision_feature_layers, ElementsAre(12));
+  EXPECT_EQ(c->projector_layers, 1);
+  EXPECT_FALSE(c->projector_bias);
+  EXPECT_EQ(c->image_token_id, 49190);
+  EXPECT_THAT(Problem(R"({"model_type": "smolvlm"})"), HasSubstr("config.json: text_config is missing"));
+}
+
 }  // namespace
 }  // namespace varserve::model

@@ -62,6 +62,20 @@ inline constexpr char kInternVlConfig[] = R"({
                     "patch_size": [14, 14], "use_absolute_position_embeddings": true, "use_mask_token": false,
                     "use_mean_pooling": true, "use_qk_norm": false},
   "vision_feature_layer": -1, "vision_feature_select_strategy": "default"})";
+// As published for SmolVLM-256M-Instruct.
+inline constexpr char kSmolVlmConfig[] = R"({
+  "architectures": ["Idefics3ForConditionalGeneration"], "image_token_id": 49190, "model_type": "idefics3",
+  "scale_factor": 4, "tie_word_embeddings": false, "torch_dtype": "bfloat16", "use_cache": true, "vocab_size": 49280,
+  "text_config": {"_flash_attn_2_enabled": true, "architectures": ["VLlama3ForCausalLM"], "bos_token_id": 1,
+                  "eos_token_id": 2, "head_dim": 64, "hidden_act": "silu", "hidden_size": 576,
+                  "intermediate_size": 1536, "is_llama_config": true, "max_position_embeddings": 8192,
+                  "model_type": "llama", "num_attention_heads": 9, "num_hidden_layers": 30, "num_key_value_heads": 3,
+                  "pixel_shuffle_factor": 4, "qk_layer_norms": false, "rms_norm_eps": 1e-05, "rope_interleaved": false,
+                  "rope_scaling": null, "rope_theta": 100000, "tie_word_embeddings": false, "use_resampler": false,
+                  "vocab_size": 49280},
+  "vision_config": {"hidden_size": 768, "image_size": 512, "max_image_size": {"longest_edge": 512},
+                    "model_type": "idefics3", "num_attention_heads": 12, "patch_size": 16,
+                    "size": {"longest_edge": 2048}, "tie_word_embeddings": false, "use_base_siglip": false}})";
 // As published for llava-v1.6-mistral-7b-hf.
 inline constexpr char kLlavaNextConfig[] = R"({
   "architectures": ["LlavaNextForConditionalGeneration"], "ignore_index": -100,

@@ -35,13 +35,18 @@ TEST(VilaTest, TheLayoutOfItsOwnCodeIsRefused) {
 }
 
 // Of SigLIP's 27 x 27 patches, the last row and column of which are filled up.
+// VILA's images have no text of their own.
+absl::StatusOr<std::vector<int>> NoText(absl::string_view /*text*/) {
+  return absl::InternalError("no text is to be encoded");
+}
+
 TEST(VilaTest, Has14By14VisualTokens) {
   const auto c = ModelConfig::Parse(json::parse(kVilaConfig), nullptr);
   ASSERT_TRUE(c.ok()) << c.status();
   const varserve::testing::TempDir dir;
   dir.Write("preprocessor_config.json", R"({"image_processor_type": "CLIPImageProcessor",
       "size": {"height": 384, "width": 384}, "do_center_crop": false})");
-  const auto processor = c->family->image_processor(*c, dir.path(), /*max_image_tokens=*/0);
+  const auto processor = c->family->image_processor(*c, dir.path(), /*max_image_tokens=*/0, NoText);
   ASSERT_TRUE(processor.ok()) << processor.status();
   const ImageLayout& layout = *(*processor)->largest().layout;
   EXPECT_EQ(layout.rows, 14);
@@ -52,7 +57,7 @@ TEST(VilaTest, Has14By14VisualTokens) {
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_FLOAT_EQ(plan->region.right, 392.0F / 384.0F);
   EXPECT_FLOAT_EQ(plan->region.bottom, 392.0F / 384.0F);
-  EXPECT_THAT(std::string(c->family->image_processor(*c, dir.path(), 100).status().message()),
+  EXPECT_THAT(std::string(c->family->image_processor(*c, dir.path(), 100, NoText).status().message()),
               HasSubstr("--max_image_tokens"));
 }
 
