@@ -1,7 +1,6 @@
 #include "server/model/model_config.h"
 
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/json_fields.h"
 #include "server/base/model_files.h"
@@ -32,14 +31,8 @@ absl::StatusOr<ModelConfig> ModelConfig::Parse(const json& config, const json* g
   const std::string type = fields.String("model_type", "");
   c.family = FindFamily(type);
   if (c.family == nullptr) {
-    const absl::string_view reason =
-        absl::EndsWith(type, "_moe") ? ", a mixture of experts, which is not supported" : "";
-    const absl::string_view advice =
-        type == "internvl_chat" ? "; ./dev convert (tools/convert) makes an InternVL model of it"
-        : type == "llava_llama" ? "; ./dev convert (tools/convert) makes a model of VILA 1.0 and 1.5"
-                                : "";
-    fields.Fail("model_type", absl::StrCat("is \"", type, "\"", reason, "; this server loads only ",
-                                           KnownFamilies(), advice));
+    fields.Fail("model_type", absl::StrCat("is \"", type, "\"", WhyNoFamily(type),
+                                           "; this server loads only ", KnownFamilies()));
     return fields.status();
   }
   c.family->read_config(fields, c);

@@ -46,6 +46,8 @@ struct Family {
 const Family* FindFamily(absl::string_view model_type);
 // For messages: `LLaVA models, "llava"`.
 std::string KnownFamilies();
+// For messages about a model type that has no family: why, or what to do; "" if nothing is known of it.
+std::string WhyNoFamily(absl::string_view model_type);
 
 extern const Family kLlava;           // llava.cc
 extern const Family kLlavaNext;       // llava_next.cc

@@ -95,8 +95,17 @@ TEST(ModelConfigTest, NamesFileAndField) {
               HasSubstr("config.json: not a JSON object: parse error at line 1, column 2"));
   EXPECT_THAT(Problem(R"({"model_type": "qwen3_vl_moe"})"),
               HasSubstr("model_type is \"qwen3_vl_moe\", a mixture of experts, which is not supported"));
-  EXPECT_THAT(Problem(R"({"model_type": "mllama"})"),
-              HasSubstr("model_type is \"mllama\"; this server loads only LLaVA"));
+  EXPECT_THAT(Problem(R"({"model_type": "unheard_of"})"),
+              HasSubstr("model_type is \"unheard_of\"; this server loads only LLaVA"));
+  EXPECT_THAT(Problem(R"({"model_type": "internvl_chat"})"),
+              HasSubstr("model_type is \"internvl_chat\"; ./dev convert (tools/convert) makes"));
+  for (const auto& [type, why] :
+       {std::pair("mllama", "by cross-attention"), std::pair("idefics2", "from a resampler"),
+        std::pair("gemma3", "attend to later ones")}) {
+    const std::string problem = Problem(absl::StrCat(R"({"model_type": ")", type, R"("})"));
+    EXPECT_THAT(problem, HasSubstr(why));
+    EXPECT_THAT(problem, HasSubstr("VAR"));
+  }
   const auto with = [](const std::string& vision, const std::string& text, const std::string& rest = "") {
     const auto config = Load(R"({"model_type": "llava", "vision_config": {)" + vision +
                              R"(}, "text_config": {)" + text + "}" + rest + "}");
