@@ -23,7 +23,7 @@ def write_plots(results: Results, folder: Path) -> list[Path]:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise EvaluationError("--plots needs matplotlib: pip install 'varserve[plots]'") from None
+        raise EvaluationError("--plots needs matplotlib: pip install './client/python[plots]' in the clone") from None
     header = results.header
     title = f"{BENCHMARKS[header.benchmark].title}, {header.model}, protocol {header.protocol}"
     name = f"{header.benchmark}-{header.protocol}-{header.model}".replace("/", "_")
