@@ -1,6 +1,8 @@
 """Arguments become the messages of proto/, and what is wrong is named before anything is sent."""
 
 import io
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,11 @@ import pytest
 from varserve.v1 import inference_pb2 as pb
 from varserve.v1 import intervention_pb2, var_pb2
 
-from varserve import Client, Icd, InvalidArgumentError, M3id, Pai, Spin, Vaf, Var, Vcd, requests
+from varserve import Client, Icd, InterventionReport, InvalidArgumentError, M3id, Pai, Spin, Vaf, Var, Vcd, requests
+from varserve.evaluation.answers_file import Header
+from varserve.evaluation.errors import EvaluationError
+from varserve.evaluation.plots import write_plots
+from varserve.evaluation.results import Results
 from varserve.generation import CallOptions, Options
 from varserve.images import encode
 from varserve.intervention import METHODS, from_proto, parse_setting
@@ -179,6 +185,20 @@ def test_pictures_come_in_every_form(tmp_path: Path) -> None:
         encode("no-such-file.jpg")
     with pytest.raises(TypeError, match="int"):
         encode(3)
+
+
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docs/python.md installs it, from the clone."""
+    layers = InterventionReport.from_proto(intervention_pb2.InterventionReport())
+    results = Results(Header("pope", "official", "m", [], 9, None, [], 0), "off", [])
+    for extra, package, use in (
+        ("images", "PIL", lambda: encode(np.zeros((2, 2), np.uint8))),
+        ("pandas", "pandas", layers.layers_frame),
+        ("plots", "matplotlib.figure", lambda: write_plots(results, tmp_path)),
+    ):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises((ImportError, EvaluationError), match=re.escape(f"'./client/python[{extra}]' in the clone")):
+            use()
 
 
 def test_a_conversation_is_written_as_for_chat_templates() -> None:
