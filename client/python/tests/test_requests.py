@@ -159,6 +159,7 @@ def test_values_of_a_wrong_type_are_named() -> None:
         "messages[0].content[0]": lambda: requests.chat([{"role": "user", "content": ["x"]}], None, {}, {}),
         "address": lambda: Client(7),
         "token": lambda: Client(token=7),
+        "tls": lambda: Client(tls=True),
     }.items():
         with pytest.raises(InvalidArgumentError) as caught:
             make()

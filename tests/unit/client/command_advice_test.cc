@@ -59,6 +59,9 @@ class Http1Port {
       std::array<char, 4096> request;
       if (recv(peer, request.data(), request.size(), 0) > 0)
         send(peer, kAnswer.data(), kAnswer.size(), MSG_NOSIGNAL);
+      while (recv(peer, request.data(), request.size(), 0) > 0) {
+        // Closing with unread bytes would reset the connection, and the answer might be lost.
+      }
       close(peer);
     }
   }

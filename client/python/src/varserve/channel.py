@@ -71,10 +71,12 @@ class Connection:
 
     address: str
     tls: Tls | None
-    token: str
+    token: str  # bearer token; empty: none
 
     def __post_init__(self) -> None:
         text("token", self.token)
+        if not isinstance(self.tls, Tls | None):
+            raise must_be("tls", "a Tls", self.tls)
 
     def open(self) -> grpc.Channel:
         target, options = self._dial()
