@@ -20,6 +20,8 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const Conn
   if (tls.cert.empty() != tls.key.empty()) {
     return absl::InvalidArgumentError("tls: a client certificate needs its key, and a key its certificate");
   }
+  if (!tls.ca.empty() && !absl::StrContains(tls.ca, "CERTIFICATE-----"))
+    return absl::InvalidArgumentError("tls: the authority (ca) has no certificate in PEM format");
   return grpc::SslCredentials(
       {.pem_root_certs = tls.ca, .pem_private_key = tls.key, .pem_cert_chain = tls.cert});
 }

@@ -37,6 +37,8 @@ bool HasScheme(absl::string_view address) {
 }
 
 absl::StatusOr<HostPort> ParseHostPort(absl::string_view address) {
+  if (absl::StrContains(address, "://"))
+    return Invalid(address, "begins with a scheme that is not gRPC's; write host:port");
   const size_t colon = address.rfind(':');
   if (colon == absl::string_view::npos) return Invalid(address, "has no port; write host:port");
   absl::string_view host = address.substr(0, colon);
@@ -91,6 +93,10 @@ absl::StatusOr<std::string> ParseTarget(absl::string_view address) {
       numbers.push_back(*std::move(number));
     }
     if (numbers.size() == hosts.size()) return absl::StrCat(scheme, absl::StrJoin(numbers, ","));
+  }
+  for (const HostPort& host : hosts) {
+    if (!Resolve(host, AF_UNSPEC).has_value())
+      return Invalid(address, absl::StrCat("has a host that does not resolve: ", host.host));
   }
   return Invalid(address, "is a list in which not every host has an address of the same kind, IPv4 or IPv6");
 }

@@ -21,6 +21,7 @@ constexpr Hint kHints[] = {
      "has a certificate for another name; give that name with --tls-server-name"},
     {true, "Socket closed", "may require a client certificate; give one with --tls-cert and --tls-key"},
     {false, "Socket closed", "may use TLS; try --tls, or --tls-ca FILE for a private authority"},
+    {false, "http1.x server", "speaks HTTP/1.1; name its gRPC port, 50051 by default, with --address"},
     {false, "Connection refused", "is not running; start it, or name another with --address"},
     {true, "Connection refused", "is not running; start it, or name another with --address"},
 };

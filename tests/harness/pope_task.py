@@ -12,9 +12,13 @@ import argparse
 import json
 import pathlib
 import shutil
+import sys
 
-import datasets
-import lmms_eval
+try:
+    import datasets
+    import lmms_eval
+except ModuleNotFoundError as error:
+    sys.exit(f"pope_task.py needs {error.name}: pip install lmms-eval==0.7.3 filelock==3.20.3")
 
 HERE = pathlib.Path(__file__).resolve().parent
 FEATURES = datasets.Features(

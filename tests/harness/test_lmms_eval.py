@@ -87,6 +87,15 @@ def lmms_eval(server: ServerProcess, task_folder: pathlib.Path, out: pathlib.Pat
     return answers, json.loads(results.read_text())["results"]
 
 
+class PopeTaskTest(unittest.TestCase):
+    def test_it_says_what_to_install(self) -> None:
+        task = pathlib.Path(__file__).with_name("pope_task.py")
+        without_packages = [sys.executable, "-S", task, "data", "out"]
+        ran = subprocess.run(without_packages, capture_output=True, text=True, check=False)
+        self.assertEqual(ran.returncode, 1)
+        self.assertRegex(ran.stderr, r"^pope_task\.py needs datasets: pip install lmms-eval==.*\n$")
+
+
 class LmmsEvalTest(unittest.TestCase):
     def test_answers_and_counts_are_those_of_varserve_eval(self) -> None:
         with tempfile.TemporaryDirectory() as name, serving() as server:

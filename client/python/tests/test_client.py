@@ -175,7 +175,7 @@ def test_closing_the_client_ends_its_calls(server: ServerProcess, castle: Path) 
 
 def test_without_a_server_the_call_fails_when_its_tries_are_used_up(castle: Path) -> None:
     with Client("127.0.0.1:1", timeout=20) as client:
-        with pytest.raises(UnavailableError):
+        with pytest.raises(UnavailableError, match=r"the server at 127\.0\.0\.1:1 is not running; start it"):
             client.ask(castle, "why")
         start = time.monotonic()
         with pytest.raises(UnavailableError):

@@ -29,6 +29,7 @@ def test_its_blocks_run(
         code = re.sub(r'"a\.example.*"varserve\.example"\),', f'"{server.address}",', code, flags=re.DOTALL)
         exec(compile(code, page, "exec"), names)
     if page == "docs/python.md":
+        assert str(names["described"]).startswith("A rocket")
         assert [str(reply) for reply in names["replies"]] == ["No.", "Yes."]
         assert (tmp_path / "explain.html").stat().st_size > 100_000
 

@@ -1,6 +1,8 @@
 """Arguments become the messages of proto/, and what is wrong is named before anything is sent."""
 
 import io
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,11 @@ import pytest
 from varserve.v1 import inference_pb2 as pb
 from varserve.v1 import intervention_pb2, var_pb2
 
-from varserve import Icd, InvalidArgumentError, M3id, Pai, Spin, Vaf, Var, Vcd, requests
+from varserve import Client, Icd, InterventionReport, InvalidArgumentError, M3id, Pai, Spin, Vaf, Var, Vcd, requests
+from varserve.evaluation.answers_file import Header
+from varserve.evaluation.errors import EvaluationError
+from varserve.evaluation.plots import write_plots
+from varserve.evaluation.results import Results
 from varserve.generation import CallOptions, Options
 from varserve.images import encode
 from varserve.intervention import METHODS, from_proto, parse_setting
@@ -79,19 +85,23 @@ def test_a_contrast_goes_beside_a_method_that_changes_attention() -> None:
     assert from_proto(message) == Vcd(alpha=0.5, noise_seed=3, attention=Var.on(rho=0.25))
     assert from_proto(Icd(disturbance="Guess.").to_proto()) == Icd(disturbance="Guess.")
     assert requests.setting(Var.on(), Vcd()) == Vcd(attention=Var.on())
-    assert parse_setting("m3id:confidence=1+pai:alpha=0.3") == M3id(confidence=1, attention=Pai(alpha=0.3))
+    assert parse_setting("pai:alpha=0.3+m3id:confidence=1") == M3id(confidence=1, attention=Pai(alpha=0.3))
     assert parse_setting("on:rho=1e+0+icd") == Icd(attention=Var.on(rho=1))
-    for text in ("vcd+icd", "pai+spin", "vcd+on+pai"):
-        with pytest.raises(InvalidArgumentError) as caught:
+    for text, problem in {
+        "vcd+icd": "Vcd and Icd are both contrasts",
+        "pai+spin": "Pai and Spin both change attention",
+        "on+pai+vcd": "Var and Pai both change attention",
+        "on+vcd+pai": "Var and Pai both change attention",
+    }.items():
+        with pytest.raises(InvalidArgumentError, match=f"intervention: {problem}; give one of them"):
             parse_setting(text)
-        assert caught.value.field == "intervention"
 
 
 def test_a_setting_is_written_in_one_word_on_a_command_line() -> None:
     assert parse_setting("on:rho=0.5") == Var.on(rho=0.5)
     assert parse_setting("vaf") == Vaf()
     assert parse_setting("spin:kept_head_ratio=0.5,last_layer=7") == Spin(kept_head_ratio=0.5, last_layer=7)
-    for text, field in (("maybe", "mode"), ("pai:beta=1", "pai"), ("pai:alpha=x", "alpha")):
+    for text, field in (("maybe", "setting"), ("pai:beta=1", "pai"), ("pai:alpha=x", "alpha")):
         with pytest.raises(InvalidArgumentError) as caught:
             parse_setting(text)
         assert caught.value.field == field
@@ -104,8 +114,6 @@ def test_a_request_has_var_or_another_intervention() -> None:
     explainable = requests.explainable(request)
     assert explainable is not None
     assert explainable.intervention == request.message.intervention
-    with pytest.raises(InvalidArgumentError, match="intervention"):
-        requests.setting(Var.on(), Pai())
     turns = requests.question_turn(PNG, "why")
     assert len(requests.compare(turns, [Var.off(), Var.on()], {}, {}).message.settings) == 2
     compare = requests.compare(turns, [Var.off(), Spin()], {}, {}).message
@@ -125,6 +133,44 @@ def test_options_are_the_fields_of_the_message() -> None:
         requests.ask(PNG, "why", None, {"max_tokens": "many"}, {})
 
 
+def test_values_of_a_wrong_type_are_named() -> None:
+    turns = requests.question_turn(PNG, "why")
+    for field, make in {
+        "var": lambda: requests.setting("on", None),
+        "intervention": lambda: requests.setting(None, "pai"),
+        "attention": lambda: Vcd(attention="on"),
+        "detail": lambda: Pai(detail=3),
+        "map_layers": lambda: Var.on(map_layers=3),
+        "var.map_layers": lambda: Var.on(map_layers=["x"]).to_proto(),
+        "var.rho": lambda: Var.on(rho="x").to_proto(),
+        "pai.alpha": lambda: Pai(alpha="x").to_proto(),
+        "icd.disturbance": lambda: Icd(disturbance=3).to_proto(),
+        "options.temperature": lambda: requests.ask(PNG, "why", None, {"temperature": "hot"}, {}),
+        "options.seed": lambda: requests.ask(PNG, "why", None, {"seed": -1}, {}),
+        "options.stop": lambda: requests.ask(PNG, "why", None, {"stop": [3]}, {}),
+        "timeout": lambda: requests.model({}, {"timeout": "soon"}),
+        "max_retries": lambda: requests.model({"max_retries": "many"}, {}),
+        "request_id": lambda: requests.model({"request_id": 7}, {}),
+        "question": lambda: requests.ask(PNG, 7, None, {}, {}),
+        "settings": lambda: requests.compare(turns, Var.on(), {}, {}),
+        "settings[1]": lambda: requests.compare(turns, [Var.on(), "on"], {}, {}),
+        "messages": lambda: requests.chat("hello", None, {}, {}),
+        "messages[0]": lambda: requests.chat(["hello"], None, {}, {}),
+        "messages[0].content[0]": lambda: requests.chat([{"role": "user", "content": ["x"]}], None, {}, {}),
+        "address": lambda: Client(7),
+        "token": lambda: Client(token=7),
+        "tls": lambda: Client(tls=True),
+    }.items():
+        with pytest.raises(InvalidArgumentError) as caught:
+            make()
+        assert caught.value.field == field
+    for make in (lambda: requests.question_turn(PNG, 7), lambda: requests.picture_question(PNG, 7, None, {}, {})):
+        with pytest.raises(InvalidArgumentError, match="question: must be a text, not 7"):
+            make()
+    with pytest.raises(TypeError, match="max_tokens: there is no such option"):
+        requests.model({"max_tokens": 3}, {})
+
+
 def test_pictures_come_in_every_form(tmp_path: Path) -> None:
     pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     path = tmp_path / "picture.png"
@@ -140,6 +186,20 @@ def test_pictures_come_in_every_form(tmp_path: Path) -> None:
         encode("no-such-file.jpg")
     with pytest.raises(TypeError, match="int"):
         encode(3)
+
+
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docs/python.md installs it, from the clone."""
+    layers = InterventionReport.from_proto(intervention_pb2.InterventionReport())
+    results = Results(Header("pope", "official", "m", [], 9, None, [], 0), "off", [])
+    for extra, package, use in (
+        ("images", "PIL", lambda: encode(np.zeros((2, 2), np.uint8))),
+        ("pandas", "pandas", layers.layers_frame),
+        ("plots", "matplotlib.figure", lambda: write_plots(results, tmp_path)),
+    ):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises((ImportError, EvaluationError), match=re.escape(f"'./client/python[{extra}]' in the clone")):
+            use()
 
 
 def test_a_conversation_is_written_as_for_chat_templates() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from certificates import certificate
+from server_process import ServerProcess
 
 from conftest import Start
 from varserve import AsyncClient, Client, ResourceExhaustedError, Tls, UnauthenticatedError, UnavailableError
@@ -71,6 +72,26 @@ def test_tls_and_tokens(start: Start, tmp_path: Path) -> None:
         assert client.model().name == "embedded"
     with Client(server.address, tls=mine, token="wrong") as client, pytest.raises(UnauthenticatedError):
         client.model()
-    for tls in (None, Tls(ca=ca, server_name="varserve.test"), Tls(ca=ca, cert=cert, key=key)):
-        with Client(server.address, tls=tls, token="secret") as client, pytest.raises(UnavailableError):
+    for tls, hint in (
+        (None, "may use TLS"),
+        (Tls(), "has a certificate that is not trusted"),
+        (Tls(ca=ca, server_name="varserve.test"), "may require a client certificate"),
+        (Tls(ca=ca, cert=cert, key=key), "has a certificate for another name"),
+    ):
+        with (
+            Client(server.address, tls=tls, token="secret") as client,
+            pytest.raises(UnavailableError, match=f"the server at {server.address} {hint}"),
+        ):
+            client.model(timeout=10)
+
+
+def test_a_port_that_does_not_speak_grpc_is_pointed_out(server: ServerProcess) -> None:
+    for address, tls, hint in (
+        (server.http_address, None, "speaks HTTP/1.1; name its gRPC port"),
+        (server.address, Tls(), "may not use TLS"),
+    ):
+        with (
+            Client(address, tls=tls) as client,
+            pytest.raises(UnavailableError, match=f"the server at {address} {hint}"),
+        ):
             client.model(timeout=10)

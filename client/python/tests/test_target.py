@@ -1,4 +1,8 @@
+import re
+from pathlib import Path
+
 import pytest
+from certificates import certificate
 
 from varserve import Client, InvalidArgumentError, Tls
 from varserve.target import parse_target
@@ -22,6 +26,39 @@ def test_a_wrong_address_is_named(address: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         Client(address)
     assert caught.value.field == "address"
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("127.0.0.1:1,no-such-host.invalid:2", "has a host that does not resolve: no-such-host.invalid"),
+        ("127.0.0.1:1,[::1]:2", "not every host has an address of the same kind"),
+        ("http://localhost:8000", "begins with a scheme that is not gRPC's; write host:port"),
+        ("https://localhost", "begins with a scheme that is not gRPC's; write host:port"),
+    ],
+)
+def test_what_is_wrong_with_an_address_is_said(address: str, problem: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=re.escape(problem)):
+        parse_target(address)
+
+
+def test_pem_files_are_checked_at_once(tmp_path: Path) -> None:
+    certificate(tmp_path, "DNS:varserve.test")
+    ca, cert, key = (tmp_path / name for name in ("ca.crt", "tls.crt", "tls.key"))
+    with Client("host:1", tls=Tls(ca=b"# \xc3\xa4\n" + ca.read_bytes(), cert=cert, key=key)):
+        pass
+    cut = b"\n".join(ca.read_bytes().splitlines()[:3])
+    for field, tls in (
+        ("tls.ca", Tls(ca=b"PEM")),
+        ("tls.ca", Tls(ca=b"")),
+        ("tls.ca", Tls(ca=cut)),
+        ("tls.ca", Tls(ca=7)),
+        ("tls.cert", Tls(cert=key, key=key)),
+        ("tls.key", Tls(cert=cert, key=cert)),
+    ):
+        with pytest.raises(InvalidArgumentError) as caught:
+            Client("host:1", tls=tls)
+        assert caught.value.field == field
 
 
 def test_tls_options_that_cannot_work_are_refused_at_once() -> None:

@@ -1,10 +1,17 @@
 // What a command's errors advise: which file or flag to change, and how to connect.
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <array>
 #include <filesystem>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "client/commands/ask.h"
 #include "client/commands/caption.h"
 #include "client/commands/chat.h"
@@ -23,6 +30,46 @@ using client::Started;
 using ::testing::HasSubstr;
 
 using CommandAdviceTest = CommandTest;
+
+// A port that answers whatever is sent as a server of HTTP/1.1 answers nonsense.
+class Http1Port {
+ public:
+  Http1Port() : listener_(socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in name{.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t length = sizeof(name);
+    EXPECT_EQ(bind(listener_, reinterpret_cast<sockaddr*>(&name), length), 0);
+    EXPECT_EQ(getsockname(listener_, reinterpret_cast<sockaddr*>(&name), &length), 0);
+    EXPECT_EQ(listen(listener_, 1), 0);
+    address_ = absl::StrCat("127.0.0.1:", ntohs(name.sin_port));
+    thread_ = std::thread([this] { Answer(); });
+  }
+  ~Http1Port() {
+    shutdown(listener_, SHUT_RDWR);
+    thread_.join();
+    close(listener_);
+  }
+
+  const std::string& address() const { return address_; }
+
+ private:
+  void Answer() {
+    constexpr absl::string_view kAnswer = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+    for (int peer = accept(listener_, nullptr, nullptr); peer >= 0;
+         peer = accept(listener_, nullptr, nullptr)) {
+      std::array<char, 4096> request;
+      if (recv(peer, request.data(), request.size(), 0) > 0)
+        send(peer, kAnswer.data(), kAnswer.size(), MSG_NOSIGNAL);
+      while (recv(peer, request.data(), request.size(), 0) > 0) {
+        // Closing with unread bytes would reset the connection, and the answer might be lost.
+      }
+      close(peer);
+    }
+  }
+
+  int listener_;
+  std::string address_;
+  std::thread thread_;
+};
 
 TEST_F(CommandAdviceTest, TlsOnOneSideOnlyIsPointedOut) {
   const varserve::testing::Certificate authority = varserve::testing::MakeAuthority("ours");
@@ -45,6 +92,12 @@ TEST_F(CommandAdviceTest, TlsOnOneSideOnlyIsPointedOut) {
     EXPECT_THAT(err_.str(), HasSubstr(hint));
   }
   std::filesystem::remove(ca);
+}
+
+TEST_F(CommandAdviceTest, APortOfHttpIsPointedOut) {
+  const Http1Port http;
+  EXPECT_EQ(Run<ModelCommand>({"model", "--address", http.address()}), kExitBusy);
+  EXPECT_THAT(err_.str(), HasSubstr(http.address() + " speaks HTTP/1.1; name its gRPC port"));
 }
 
 TEST_F(CommandAdviceTest, AServersOwnWordsGetNoHint) {

@@ -10,6 +10,7 @@
 namespace varserve::client {
 namespace {
 
+using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 TEST(ParseTarget, LeavesOneAddressAndSchemesAsTheyAre) {
@@ -34,9 +35,25 @@ TEST(ParseTarget, SaysWhatIsWrong) {
   }
 }
 
+TEST(ParseTarget, NamesTheHostThatDoesNotResolve) {
+  EXPECT_THAT(std::string(ParseTarget("127.0.0.1:1,no-such-host.invalid:2").status().message()),
+              HasSubstr("has a host that does not resolve: no-such-host.invalid"));
+  EXPECT_THAT(std::string(ParseTarget("127.0.0.1:1,[::1]:2").status().message()),
+              HasSubstr("of the same kind"));
+}
+
+TEST(ParseTarget, WantsNoSchemeOfAnotherProtocol) {
+  for (const char* address : {"http://localhost:8000", "https://localhost"})
+    EXPECT_THAT(std::string(ParseTarget(address).status().message()),
+                HasSubstr("a scheme that is not gRPC's"));
+}
+
 TEST(CreateChannel, WantsTlsOptionsThatBelongTogether) {
   const TlsOptions half{.cert = "certificate"};
   EXPECT_EQ(CreateChannel({.tls = half}).status().code(), absl::StatusCode::kInvalidArgument);
+  const TlsOptions no_certificate{.ca = "PEM"};
+  EXPECT_THAT(std::string(CreateChannel({.tls = no_certificate}).status().message()),
+              StartsWith("tls: the authority"));
   const ConnectOptions list{.address = "127.0.0.1:1,127.0.0.1:2", .tls = TlsOptions()};
   EXPECT_EQ(CreateChannel(list).status().code(), absl::StatusCode::kInvalidArgument);
 }

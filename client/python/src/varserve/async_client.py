@@ -47,10 +47,9 @@ class AsyncClient:
         timeout: float | None = None,
         max_retries: int = 0,
     ) -> None:
-        self._connection = Connection(address, tls)
+        self._connection = Connection(address, tls, token)
         self._channel: grpc.aio.Channel | None = None  # opened by the first call, which knows the event loop
         self._closed = asyncio.Event()
-        self._token = token
         self._kept = KeptImages()
         self._defaults: CallOptions = {"max_retries": max_retries}
         if timeout is not None:
@@ -208,4 +207,4 @@ class AsyncClient:
             raise ValueError("the client is closed")
         if self._channel is None:
             self._channel = self._connection.open_async()
-        return AsyncResponses(self._channel, request, self._token, self._closed, self._kept)
+        return AsyncResponses(self._channel, request, self._connection, self._closed, self._kept)

@@ -12,6 +12,7 @@ import grpc
 import grpc.aio
 
 from varserve.attempts import Attempts, method
+from varserve.channel import Connection
 from varserve.errors import CancelledError
 from varserve.kept_images import KeptImages
 from varserve.reply import Chunk, Explained, Reply, ReplyBuilder, Started
@@ -24,11 +25,16 @@ class AsyncResponses:
     """The messages of one call, which is made, and made again, when they are read."""
 
     def __init__(
-        self, channel: grpc.aio.Channel, request: Request, token: str, closed: asyncio.Event, kept: KeptImages
+        self,
+        channel: grpc.aio.Channel,
+        request: Request,
+        connection: Connection,
+        closed: asyncio.Event,
+        kept: KeptImages,
     ) -> None:
         self._make = method(channel, request.method)
         self._request = request
-        self._token = token
+        self._connection = connection
         self._kept = kept
         self._closed = closed  # the client
         self._cancelled = asyncio.Event()
@@ -49,7 +55,7 @@ class AsyncResponses:
         await self._messages.aclose()
 
     async def _read(self) -> AsyncGenerator[Any, None]:
-        attempts = Attempts(self._request, self._token, self._kept)
+        attempts = Attempts(self._request, self._connection, self._kept)
         while not self._cancelled.is_set():
             try:
                 async for response in self._try(attempts):

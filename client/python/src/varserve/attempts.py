@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
+from varserve.channel import Connection
 from varserve.errors import InvalidArgumentError, VarserveError, from_rpc
 from varserve.kept_images import KeptImages, digests_of, naming
 from varserve.requests import LONGEST_REQUEST, Request
@@ -39,18 +40,19 @@ def method(channel: Any, name: str) -> Any:  # noqa: ANN401 (of a sync or an asy
 class Attempts:
     """What to send with each try, and what to do when it failed."""
 
-    def __init__(self, request: Request, token: str, kept: KeptImages) -> None:
+    def __init__(self, request: Request, connection: Connection, kept: KeptImages) -> None:
         timeout = request.call.get("timeout")
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._max_retries = request.call.get("max_retries", 0)
         self._retries = 0
         self._heard = False  # a response came
         self._request = request
+        self._connection = connection
         self._kept = kept
         self._digests = digests_of(request.message)
         self._named = kept.among(self._digests)
         self.message = naming(request.message, self._named) if self._named else request.message
-        self.metadata = _metadata(request, token)
+        self.metadata = _metadata(request, connection.token)
         if request.message.ByteSize() > LONGEST_REQUEST:
             raise InvalidArgumentError(f"request: has {request.message.ByteSize()} bytes; the limit of gRPC is 2 GiB")
 
@@ -72,7 +74,7 @@ class Attempts:
             self._named = set()
             self.message = self._request.message
             return 0.0
-        failure = from_rpc(error, heard=self._heard, cancelled=cancelled)
+        failure = from_rpc(error, self._connection.hint, heard=self._heard, cancelled=cancelled)
         wait = None if self._heard or self._retries >= self._max_retries else self._wait(failure)
         if wait is None:
             raise failure from None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import grpc.aio
 
+from varserve.connection_hint import connection_hint
 from varserve.errors import InvalidArgumentError
+from varserve.fields import must_be, text
 from varserve.target import parse_target
 
 # A server that is gone without a word is noticed within these, also while a long prefill sends nothing. VARServe allows
@@ -34,12 +37,28 @@ class Tls:
     def credentials(self) -> grpc.ChannelCredentials:
         if (self.cert is None) != (self.key is None):
             raise InvalidArgumentError("tls: a client certificate needs its key, and a key its certificate")
-        return grpc.ssl_channel_credentials(_read("ca", self.ca), _read("key", self.key), _read("cert", self.cert))
+        key = _read("key", self.key)
+        if key is not None and b"PRIVATE KEY-----" not in key:
+            raise InvalidArgumentError("tls.key: has no private key in PEM format")
+        return grpc.ssl_channel_credentials(_certificates("ca", self.ca), key, _certificates("cert", self.cert))
+
+
+def _certificates(name: str, pem: Pem | None) -> bytes | None:
+    contents = _read(name, pem)
+    if contents is None:
+        return None
+    try:  # gRPC notices during the first call, and then says only that no handshake is possible
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=contents.decode("ascii", "ignore"))
+    except (ssl.SSLError, ValueError):
+        raise InvalidArgumentError(f"tls.{name}: has no valid certificate in PEM format") from None
+    return contents
 
 
 def _read(name: str, pem: Pem | None) -> bytes | None:
     if pem is None or isinstance(pem, bytes):
         return pem
+    if not isinstance(pem, str | os.PathLike):
+        raise must_be(f"tls.{name}", "a path or bytes", pem)
     try:
         return Path(pem).read_bytes()
     except OSError as error:
@@ -52,6 +71,12 @@ class Connection:
 
     address: str
     tls: Tls | None
+    token: str  # bearer token; empty: none
+
+    def __post_init__(self) -> None:
+        text("token", self.token)
+        if not isinstance(self.tls, Tls | None):
+            raise must_be("tls", "a Tls", self.tls)
 
     def open(self) -> grpc.Channel:
         target, options = self._dial()
@@ -64,6 +89,10 @@ class Connection:
         if self.tls is None:
             return grpc.aio.insecure_channel(target, options)
         return grpc.aio.secure_channel(target, self.tls.credentials(), options)
+
+    def hint(self, message: str) -> str:
+        """Why a call was UNAVAILABLE, see connection_hint."""
+        return connection_hint(message, self.address, tls=self.tls is not None)
 
     def _dial(self) -> tuple[str, list[tuple[str, str | int]]]:
         # A reply with attention maps exceeds gRPC's 4 MB; the server has limits.

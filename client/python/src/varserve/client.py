@@ -48,9 +48,9 @@ class Client:
         timeout: float | None = None,
         max_retries: int = 0,
     ) -> None:
-        self._channel = Connection(address, tls).open()
+        self._connection = Connection(address, tls, token)
+        self._channel = self._connection.open()
         self._closed = threading.Event()
-        self._token = token
         self._kept = KeptImages()
         self._defaults: CallOptions = {"max_retries": max_retries}
         if timeout is not None:
@@ -205,4 +205,4 @@ class Client:
     def _responses(self, request: Request) -> Responses:
         if self._closed.is_set():
             raise ValueError("the client is closed")
-        return Responses(self._channel, request, self._token, self._closed, self._kept)
+        return Responses(self._channel, request, self._connection, self._closed, self._kept)

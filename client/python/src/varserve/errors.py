@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
@@ -108,8 +108,11 @@ _SERVER_CANCELLED = "the server cancelled the call: "
 _UNREAD = "the server cancelled the call during the answer, as it does when nobody reads for its --write_timeout: "
 
 
-def from_rpc(error: grpc.RpcError, *, heard: bool, cancelled: bool = False) -> VarserveError:
-    """`heard`: a response came before. `cancelled`: this program ended the call."""
+def from_rpc(
+    error: grpc.RpcError, hint: Callable[[str], str], *, heard: bool, cancelled: bool = False
+) -> VarserveError:
+    """`hint`: why no connection was made, of gRPC's message, or nothing. `heard`: a response came before. `cancelled`:
+    this program ended the call."""
     code, message = error.code().name, error.details() or ""
     if code == "CANCELLED" and cancelled:
         return CancelledError("the call was cancelled")
@@ -118,6 +121,8 @@ def from_rpc(error: grpc.RpcError, *, heard: bool, cancelled: bool = False) -> V
     # The server ends every call with a status; only a proxy that lost it, or has no memory left, resets one.
     if code in ("INTERNAL", "RESOURCE_EXHAUSTED") and "RST_STREAM" in message:
         return UnavailableError(_RESET + message)
+    if code == "UNAVAILABLE" and (why := hint(message)):
+        message = f"{why} ({message})"
     return _ERRORS.get(code, VarserveError)(message, code=code, retry_delay=_retry_delay(error.trailing_metadata()))
 
 

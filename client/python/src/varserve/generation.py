@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-from varserve.errors import InvalidArgumentError
+from varserve.fields import fill, must_be, text
 from varserve.v1 import inference_pb2 as pb
 
 
@@ -34,25 +35,31 @@ _GENERATION = Options.__optional_keys__ - _CALL
 
 
 def generate_options(options: Mapping[str, Any]) -> pb.GenerateOptions:
-    if unknown := set(options) - _GENERATION - _CALL:
-        known = ", ".join(sorted(_GENERATION | _CALL))
-        raise TypeError(f"{min(unknown)}: there is no such option; there are {known}")
+    _check_names(options, _GENERATION | _CALL)
     values = {name: value for name, value in options.items() if name in _GENERATION and value is not None}
     if isinstance(values.get("stop"), str):
         values["stop"] = [values["stop"]]
-    for name, value in values.items():
-        _check(name, value)
-    return pb.GenerateOptions(**values)
-
-
-def _check(name: str, value: object) -> None:
-    try:
-        pb.GenerateOptions(**{name: value})  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise InvalidArgumentError(f"options.{name}: {error}") from None
+    return fill(pb.GenerateOptions, values, "options")
 
 
 def call_options(options: Mapping[str, Any], defaults: CallOptions) -> CallOptions:
     """What the call asks for, else the client's own."""
-    chosen = {name: value for name, value in options.items() if name in _CALL}
-    return {**defaults, **chosen}  # type: ignore[typeddict-item]
+    chosen: CallOptions = {**defaults}
+    chosen.update({name: value for name, value in options.items() if name in _CALL})  # type: ignore[typeddict-item]
+    if (timeout := chosen.get("timeout")) is not None and not isinstance(timeout, numbers.Real):
+        raise must_be("timeout", "a number", timeout)
+    if not isinstance(retries := chosen.get("max_retries", 0), numbers.Integral):
+        raise must_be("max_retries", "a whole number", retries)
+    text("request_id", chosen.get("request_id", ""))
+    return chosen
+
+
+def call_options_only(options: Mapping[str, Any], defaults: CallOptions) -> CallOptions:
+    """Of a call that generates nothing."""
+    _check_names(options, _CALL)
+    return call_options(options, defaults)
+
+
+def _check_names(options: Mapping[str, Any], known: frozenset[str]) -> None:
+    if unknown := set(options) - known:
+        raise TypeError(f"{min(unknown)}: there is no such option; there are {', '.join(sorted(known))}")

@@ -54,7 +54,9 @@ def _from_array(array: np.ndarray[Any, np.dtype[Any]]) -> PIL.Image.Image:
     try:
         import PIL.Image
     except ImportError:
-        raise ImportError("image: numpy arrays need Pillow: pip install pillow") from None
+        raise ImportError(
+            "image: numpy arrays need Pillow: pip install './client/python[images]' in the clone"
+        ) from None
     return PIL.Image.fromarray(np.ascontiguousarray(array))
 
 

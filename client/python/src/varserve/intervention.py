@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from varserve.errors import InvalidArgumentError
+from varserve.fields import fill, must_be
 from varserve.v1 import intervention_pb2 as pb
 from varserve.v1 import var_pb2
-from varserve.var import Detail, Var
+from varserve.var import Detail, Mode, Var, check_choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +24,10 @@ class Intervention:
         if "detail" in values:
             values["detail"] = f"VAR_DETAIL_{values['detail'].upper()}"
         message = pb.Intervention()
-        options = getattr(message, type(self).__name__.lower())
+        name = type(self).__name__.lower()
+        options = getattr(message, name)
         options.SetInParent()
-        options.MergeFrom(type(options)(**values))
+        options.MergeFrom(fill(type(options), values, name))
         return message
 
 
@@ -37,6 +39,9 @@ class AttentionIntervention(Intervention):
     last_layer: int | None = None
     detail: Detail | None = None  # how much evidence the reply contains
 
+    def __post_init__(self) -> None:
+        check_choice("detail", self.detail)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast(Intervention):
@@ -44,6 +49,10 @@ class Contrast(Intervention):
     itself, if anything does."""
 
     attention: Var | AttentionIntervention | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.attention, Var | AttentionIntervention | None):
+            raise must_be("attention", "a Var, Pai, Vaf or Spin", self.attention)
 
     def to_proto(self) -> pb.Intervention:
         message = super().to_proto()
@@ -119,13 +128,16 @@ def combine(attention: Var | Intervention, contrast: Var | Intervention) -> Cont
     for first, second in ((attention, contrast), (contrast, attention)):
         if isinstance(second, Contrast) and second.attention is None and isinstance(first, Var | AttentionIntervention):
             return dataclasses.replace(second, attention=first)
-    raise InvalidArgumentError(
-        "intervention: a contrast (Vcd, Icd, M3id) goes with one method that changes attention, other methods with none"
-    )
+    both, problem = [attention, contrast], "are both contrasts"
+    if not all(isinstance(one, Contrast) for one in both):  # what is beside a contrast counts
+        both = [(one.attention or one) if isinstance(one, Contrast) else one for one in both]
+        problem = "both change attention"
+    names = " and ".join(type(one).__name__ for one in both)
+    raise InvalidArgumentError(f"intervention: {names} {problem}; give one of them")
 
 
 def parse_setting(text: str) -> Var | Intervention:
-    """ "pai", "spin:kept_head_ratio=0.8,detail=tokens", or as Var.parse; also "vcd:alpha=0.5+pai"."""
+    """ "pai", "spin:kept_head_ratio=0.8,detail=tokens", or as Var.parse; also "pai+vcd:alpha=0.5"."""
     first, *others = (_parse_one(part) for part in re.split(r"\+(?=[a-z])", text))
     for other in others:
         first = combine(first, other)
@@ -134,8 +146,11 @@ def parse_setting(text: str) -> Var | Intervention:
 
 def _parse_one(text: str) -> Var | Intervention:
     method, _, rest = text.partition(":")
-    if method not in METHODS:
+    if method in get_args(Mode):
         return Var.parse(text)
+    if method not in METHODS:
+        known = ", ".join([*get_args(Mode), *METHODS])
+        raise InvalidArgumentError(f'setting: "{method}" is not one of {known}')
     kind = METHODS[method]
     types = _knobs(kind)
     values: dict[str, Any] = {}

@@ -229,7 +229,7 @@ def _frame(kind: type[Any], rows: Sequence[Any], index: str | None = None) -> pd
     try:
         import pandas as pd
     except ImportError:
-        raise ImportError("a data frame needs pandas: pip install pandas") from None
+        raise ImportError("a data frame needs pandas: pip install './client/python[pandas]' in the clone") from None
     columns = [field.name for field in dataclasses.fields(kind)]
     frame = pd.DataFrame([dataclasses.astuple(row) for row in rows], columns=columns)
     return frame.set_index(index) if index else frame

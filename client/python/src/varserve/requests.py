@@ -11,7 +11,8 @@ import numpy as np
 from google.protobuf.message import Message
 
 from varserve.errors import InvalidArgumentError
-from varserve.generation import CallOptions, call_options, generate_options
+from varserve.fields import must_be, text
+from varserve.generation import CallOptions, call_options, call_options_only, generate_options
 from varserve.images import ImageLike, encode
 from varserve.intervention import Intervention, combine
 from varserve.v1 import inference_pb2 as pb
@@ -61,7 +62,7 @@ def ask(
     encoded = [encode(image) for image in _list(images)]
     message = pb.AnswerRequest(
         images=[pb.Image(data=data) for data in encoded],
-        question=question,
+        question=text("question", question),
         options=generate_options(options),
         **_fields(setting),
     )
@@ -93,6 +94,10 @@ def compare(
 ) -> Request:
     request = pb.GenerateRequest(messages=_messages(turns), options=generate_options(options))
     message = pb.CompareRequest(request=request)
+    if not isinstance(settings, list | tuple):
+        raise must_be("settings", "a list", settings)
+    for i, one in enumerate(settings):
+        _check_setting(f"settings[{i}]", one)
     var = [setting for setting in settings if isinstance(setting, Var)]
     if len(var) == len(settings):  # the field that every server knows
         message.settings.extend(setting.to_proto() for setting in var)
@@ -102,20 +107,21 @@ def compare(
 
 
 def model(options: Mapping[str, Any], defaults: CallOptions) -> Request:
-    return Request("GetModel", pb.GetModelRequest(), call_options(options, defaults))
+    return Request("GetModel", pb.GetModelRequest(), call_options_only(options, defaults))
 
 
 def picture_question(
     image: ImageLike, question: str, setting: Setting | None, options: Mapping[str, Any], defaults: CallOptions
 ) -> PictureQuestion:
     call = call_options(options, defaults)
-    return PictureQuestion(encode(image), question, generate_options(options), _intervention(setting or Var()), call)
+    generation, intervention = generate_options(options), _intervention(setting or Var())
+    return PictureQuestion(encode(image), text("question", question), generation, intervention, call)
 
 
 def question_turn(images: Images, question: str) -> list[Turn]:
     """The conversation that a question about pictures is."""
     pictures: list[Mapping[str, Any]] = [{"type": "image", "image": image} for image in _list(images)]
-    return [{"role": "user", "content": [*pictures, {"type": "text", "text": question}]}]
+    return [{"role": "user", "content": [*pictures, {"type": "text", "text": text("question", question)}]}]
 
 
 def explainable(request: Request) -> PictureQuestion | None:
@@ -144,9 +150,17 @@ def image_digest(images: Iterable[bytes]) -> str:
 
 def setting(var: Var | None, intervention: Intervention | None) -> Setting | None:
     """The one that is given, or both together."""
+    for name, one in (("var", var), ("intervention", intervention)):
+        if one is not None:
+            _check_setting(name, one)
     if var is not None and intervention is not None:
         return combine(var, intervention)
     return var if intervention is None else intervention
+
+
+def _check_setting(name: str, value: object) -> None:
+    if not isinstance(value, Var | Intervention):
+        raise must_be(name, "a Var, such as Var.on(), or one of Pai, Vaf, Spin, Vcd, Icd and M3id", value)
 
 
 def _fields(setting: Setting | None) -> dict[str, Any]:
@@ -178,10 +192,14 @@ def _pictures(request: pb.GenerateRequest) -> Iterable[bytes]:
 
 
 def _messages(turns: Sequence[Turn]) -> list[pb.Message]:
+    if not isinstance(turns, list | tuple):
+        raise must_be("messages", "a list of turns", turns)
     return [_message(f"messages[{i}]", turn) for i, turn in enumerate(turns)]
 
 
 def _message(name: str, turn: Turn) -> pb.Message:
+    if not isinstance(turn, Mapping):
+        raise must_be(name, '{"role": ..., "content": ...}', turn)
     if turn.get("role") not in ("system", "user", "assistant"):
         raise InvalidArgumentError(f'{name}.role: must be system, user or assistant, not "{turn.get("role")}"')
     content = turn.get("content")
@@ -194,9 +212,10 @@ def _message(name: str, turn: Turn) -> pb.Message:
 
 
 def _part(name: str, part: Mapping[str, Any]) -> pb.Part:
-    if part.get("type") == "text" and isinstance(part.get("text"), str):
-        return pb.Part(text=part["text"])
-    picture = part.get("image", part.get("path"))
-    if part.get("type") == "image" and picture is not None:
-        return pb.Part(image=pb.Image(data=encode(picture)))
-    raise InvalidArgumentError(f'{name}: must be {{"type": "text", "text": ...}} or {{"type": "image", "image": ...}}')
+    if isinstance(part, Mapping):
+        if part.get("type") == "text" and isinstance(part.get("text"), str):
+            return pb.Part(text=part["text"])
+        picture = part.get("image", part.get("path"))
+        if part.get("type") == "image" and picture is not None:
+            return pb.Part(image=pb.Image(data=encode(picture)))
+    raise must_be(name, '{"type": "text", "text": ...} or {"type": "image", "image": ...}', part)

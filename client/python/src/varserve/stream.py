@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import grpc
 
 from varserve.attempts import Attempts, method
+from varserve.channel import Connection
 from varserve.errors import CancelledError
 from varserve.kept_images import KeptImages
 from varserve.reply import Chunk, Explained, Reply, ReplyBuilder, Started
@@ -22,11 +23,11 @@ class Responses:
     """The messages of one call, which is made, and made again, when they are read."""
 
     def __init__(
-        self, channel: grpc.Channel, request: Request, token: str, closed: threading.Event, kept: KeptImages
+        self, channel: grpc.Channel, request: Request, connection: Connection, closed: threading.Event, kept: KeptImages
     ) -> None:
         self._make = method(channel, request.method)
         self._request = request
-        self._token = token
+        self._connection = connection
         self._kept = kept
         self._closed = closed  # the client
         self._cancelled = threading.Event()
@@ -43,7 +44,7 @@ class Responses:
             call.cancel()
 
     def _read(self) -> Iterator[Any]:
-        attempts = Attempts(self._request, self._token, self._kept)
+        attempts = Attempts(self._request, self._connection, self._kept)
         while not self._cancelled.is_set():
             try:
                 yield from self._try(attempts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 from varserve.errors import InvalidArgumentError
+from varserve.fields import text
 
 _SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "xds:")
 
@@ -12,7 +13,7 @@ _SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "xds:")
 def parse_target(address: str) -> str:
     """ "host:port" and what has a scheme of gRPC's ("dns:///host:port", "unix:/path") stay as they are. Of several
     addresses, "a:1,b:2", the names are looked up here, once, since gRPC takes a list of numbers only."""
-    address = address.strip()
+    address = text("address", address).strip()
     if address.startswith(_SCHEMES):
         return address
     hosts = [_host_port(one.strip()) for one in address.split(",")]
@@ -22,6 +23,9 @@ def parse_target(address: str) -> str:
         numbers = [_resolve(host, port, family) for host, port in hosts]
         if None not in numbers:
             return scheme + ",".join(str(number) for number in numbers)
+    for host, port in hosts:
+        if _resolve(host, port, socket.AF_UNSPEC) is None:
+            raise _invalid(address, f"has a host that does not resolve: {host}")
     raise _invalid(address, "is a list in which not every host has an address of the same kind, IPv4 or IPv6")
 
 
@@ -30,6 +34,8 @@ def _invalid(address: str, problem: str) -> InvalidArgumentError:
 
 
 def _host_port(address: str) -> tuple[str, str]:
+    if "://" in address:
+        raise _invalid(address, "begins with a scheme that is not gRPC's; write host:port")
     host, colon, port = address.rpartition(":")
     if not colon:
         raise _invalid(address, "has no port; write host:port")
@@ -50,6 +56,6 @@ def _resolve(host: str, port: str, family: socket.AddressFamily) -> str | None:
     """The first address of `family` the host has."""
     try:
         number = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0][4][0]
-    except socket.gaierror:
+    except OSError:
         return None
     return f"[{number}]:{port}" if family == socket.AF_INET6 else f"{number}:{port}"

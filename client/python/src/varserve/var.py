@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 from varserve.errors import InvalidArgumentError
+from varserve.fields import fill, must_be
 from varserve.v1 import var_pb2
 
 if TYPE_CHECKING:
@@ -39,6 +40,12 @@ class VarKnobs(TypedDict, total=False):
     map_layers: Sequence[int]
 
 
+def check_choice(name: str, value: object) -> None:
+    """None takes the default."""
+    if value is not None and value not in _CHOICES[name]:
+        raise InvalidArgumentError(f'{name}: must be one of {", ".join(_CHOICES[name])}, not "{value}"')
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Var:
     """Visual Attention Redistribution of a request; what is None takes its default, see docs/var.md.
@@ -58,9 +65,10 @@ class Var:
     map_layers: Sequence[int] = ()  # layers that attention maps are the mean of
 
     def __post_init__(self) -> None:
-        for name, choices in _CHOICES.items():
-            if (value := getattr(self, name)) is not None and value not in choices:
-                raise InvalidArgumentError(f'{name}: must be one of {", ".join(choices)}, not "{value}"')
+        for name in _CHOICES:
+            check_choice(name, getattr(self, name))
+        if isinstance(self.map_layers, str) or not isinstance(self.map_layers, Iterable):
+            raise must_be("map_layers", "a list of layers", self.map_layers)
         object.__setattr__(self, "map_layers", tuple(self.map_layers))
 
     @classmethod
@@ -99,7 +107,7 @@ class Var:
         for name in _CHOICES:
             if name in values:
                 values[name] = f"VAR_{name.upper()}_{values[name].upper()}"
-        return var_pb2.VarOptions(**values)
+        return fill(var_pb2.VarOptions, values, "var")
 
     @classmethod
     def from_proto(cls, message: var_pb2.VarOptions) -> Var:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from server_process import ServerProcess
 
 from conftest import ROOT
 from varserve import Client, Var
+from varserve.evaluation.answers_file import Answer, AnswersFile, Header
+from varserve.evaluation.benchmarks import BENCHMARKS
 from varserve.evaluation.main import main
+from varserve.evaluation.plots import _draw_attention, _draw_differences
+from varserve.evaluation.results import Attention, Results, Row
+from varserve.evaluation.statistics import Difference
 
 DATA = ROOT / "models" / "embedded" / "benchmark"
 SETTINGS = ["off", "observe", "on:rho=0,min_visual_attention=0"]
@@ -66,7 +73,103 @@ def test_a_run_that_was_stopped_goes_on(
     assert (tmp_path / "chair-official.results.json").read_text() == results
 
     assert run(server, tmp_path, "chair", "--limit", "5") == 1
-    assert "other limit; choose another --out" in capsys.readouterr().err
+    assert "is of a run that differs in limit, questions; choose another --out" in capsys.readouterr().err
+
+
+def test_a_run_without_results_is_unfinished(
+    server: ServerProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(server, tmp_path, "pope", "--limit", "1", "--subsets", "random") == 0
+    path, results = tmp_path / "pope-official.jsonl", tmp_path / "pope-official.results.json"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
+    kept = results.read_text()
+    results.unlink()
+    capsys.readouterr()
+    note = f"{path} is unfinished: 2 of 6 questions are answered; give the same varserve-eval run again"
+    assert main(["report", str(tmp_path)]) == 1
+    assert note in capsys.readouterr().err
+    (tmp_path / "chair-official.results.json").write_text(kept)
+    assert main(["report", str(tmp_path)]) == 0
+    shown = capsys.readouterr()
+    assert note in shown.err
+    assert "| random | off " in shown.out
+    results.write_text("{}")
+    assert main(["report", str(tmp_path)]) == 1
+    assert f"{results} is not a file of results" in capsys.readouterr().err
+
+
+def test_without_a_server_nothing_goes_on(
+    server: ServerProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = ["--data", str(DATA), "--out", str(tmp_path), "--limit", "1"]
+    assert main(["run", "chair", *place, "--address", "127.0.0.1:1"]) == 1
+    shown = capsys.readouterr().err
+    assert "the server at 127.0.0.1:1 is not running; start it" in shown
+    assert "--address" in shown
+    assert "goes on" not in shown
+
+    add = AnswersFile.add
+
+    def stop_after_one(file: AnswersFile, question: str, answers: Sequence[Answer]) -> None:
+        add(file, question, answers)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AnswersFile, "add", stop_after_one)
+    assert main(["run", "chair", *place, "--address", server.address, "--max-tokens", "3"]) == 130
+    assert "the same command goes on from here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["nothing"], "nothing is not a folder"),
+        (["--paper", ".", "nothing"], "nothing is not a folder"),
+        (["--paper", "--format", "csv", "."], "--paper: has tables only"),
+        (["."], "there are no results in ."),
+    ],
+)
+def test_a_report_that_cannot_be_is_refused(
+    flags: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", *flags]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_setting_that_the_server_refuses_is_named(
+    server: ServerProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ["--address", server.address, "--data", str(DATA), "--out", str(tmp_path), "--limit", "1"]
+    for settings, message in (
+        (["off", "on:rho=3"], "--settings on:rho=3: rho: 3 is not in [0, 1]"),
+        (["off", "on:rho=3+vcd"], "--settings on:rho=3+vcd: var.rho: 3 is not in [0, 1]"),
+    ):
+        assert main(["run", "chair", *place, "--out", str(tmp_path / settings[1]), "--settings", *settings]) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_plots_of_no_difference_do_not_zoom_in(tmp_path: Path) -> None:
+    layers = {0: (0.5, 0.5, 0.0), 1: (0.25, 0.25, 0.0)}
+    metrics = dict.fromkeys(BENCHMARKS["pope"].metrics, 0.5)
+    same = dict.fromkeys(metrics, Difference(0.0, 0.0, 0.0))
+    wide = dict.fromkeys(metrics, Difference(0.25, 0.0, 0.5))
+    header = Header("pope", "official", "m", ["off", "observe"], 9, None, [], 3)
+    for differences, points, plain in ((same, 1.0, 0.01), (wide, 50.0, 0.5)):
+        rows = [
+            Row("all", "off", 3, metrics, 1.0, 0.0, None, None, None),
+            Row("all", "observe", 3, metrics, 1.0, 0.0, differences, None, Attention(0.4, 0.4, 0.0, layers)),
+        ]
+        figure = Figure()
+        assert _draw_differences(figure, Results(header, "off", rows))
+        for axes in figure.axes:
+            assert axes.get_xlim()[1] == pytest.approx(points if "points" in axes.get_xlabel() else plain, rel=0.06)
+        figure = Figure()
+        assert _draw_attention(figure, Results(header, "off", rows))
+        assert figure.axes[1].get_ylim() == (-1, 1)
 
 
 def test_results_are_reported_in_every_form(
@@ -115,7 +218,10 @@ def test_a_question_that_the_server_refuses_is_named(
         ),
         (["--data", str(DATA), "--settings", "on:rho=x"], 'rho: "x" is not a number'),
         (["--data", str(DATA), "--protocol", "mine"], "there are official, lmms-eval"),
-        (["--data", str(DATA), "--subsets", "hard"], "--subsets are random, popular, adversarial"),
+        (["--data", str(DATA), "--settings", "off", "foo"], '--settings foo: setting: "foo" is not one of off, obs'),
+        (["--data", str(DATA), "--settings", "foo"], "on, pai, vaf, spin, vcd, icd, m3id"),
+        (["--data", str(DATA), "--settings", "off", "on", "off"], "--settings: off is there twice"),
+        (["--data", str(DATA), "--subsets", "random", "hard"], "hard is not one of random, popular, adversarial"),
         (["--data", str(DATA), "--baseline", "on"], "on is not among --settings off"),
     ],
 )

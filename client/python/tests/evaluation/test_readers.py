@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -36,9 +36,10 @@ def write(tmp_path: Path) -> Write:
     return write_file
 
 
-def load(folder: Path, name: str, protocol: str = "official") -> list[Question]:
+def load(folder: Path, name: str, protocol: str = "official", subsets: Sequence[str] = ()) -> list[Question]:
     benchmark = BENCHMARKS[name]
-    return benchmark.load(DataFolder(folder, benchmark.title, benchmark.files), benchmark.protocol(protocol))
+    data = DataFolder(folder, benchmark.title, benchmark.files, subsets)
+    return benchmark.load(data, benchmark.protocol(protocol))
 
 
 def test_pope(tmp_path: Path, write: Write) -> None:
@@ -57,6 +58,8 @@ def test_pope(tmp_path: Path, write: Write) -> None:
         EvaluationError, match=r"coco_pope_popular\.json .* is missing in .*POPE reads coco_pope_random"
     ):
         load(tmp_path, "pope")
+    others = load(tmp_path, "pope", subsets=["adversarial", "random"])
+    assert [question.id for question in others] == ["random/1", "adversarial/1"]
 
 
 def test_chair(tmp_path: Path, write: Write) -> None:
@@ -86,6 +89,8 @@ def test_mme(tmp_path: Path, write: Write) -> None:
     assert questions[0].images[0].parent.name == "existence"
     assert load(tmp_path, "mme", "lmms-eval")[1].text == "Isn't it?" + ONE_WORD
     assert {question.subset for question in questions} == {"perception", "cognition"}
+    (tmp_path / "OCR/1.txt").unlink()
+    assert {question.subset for question in load(tmp_path, "mme", subsets=["cognition"])} == {"cognition"}
 
 
 def test_amber(tmp_path: Path, write: Write) -> None:
@@ -100,11 +105,14 @@ def test_amber(tmp_path: Path, write: Write) -> None:
     write("relation.json", {"sky": [], "dog": []})
     write("safe_words.txt", "")
     write("query/query_generative.json", [{"id": 1, "image": "AMBER_1.jpg", "query": "Describe this image."}])
-    asked = [{"id": number, "image": "AMBER_1.jpg", "query": "Is it?"} for number in (1005, 1006)]
+    asked = [{"id": number, "image": f"AMBER_{number}.jpg", "query": "Is it?"} for number in (1005, 1006)]
     write("query/query_discriminative.json", asked)
-    write("image/AMBER_1.jpg", None)
+    for picture in (1, 1005, 1006):
+        write(f"image/AMBER_{picture}.jpg", None)
     assert [question.subset for question in load(tmp_path, "amber-discriminative")] == ["attribute", "relation"]
     assert load(tmp_path, "amber-generative", "lmms-eval")[0].text == "Describe this image"
+    (tmp_path / "image/AMBER_1006.jpg").unlink()
+    assert [question.id for question in load(tmp_path, "amber-discriminative", subsets=["attribute"])] == ["1005"]
 
 
 def test_hallusion_bench(tmp_path: Path, write: Write) -> None:
@@ -119,6 +127,7 @@ def test_hallusion_bench(tmp_path: Path, write: Write) -> None:
     without, with_picture = load(tmp_path, "hallusion-bench")
     assert with_picture.images == (tmp_path / "hallusion_bench/VS/chart/0_1.png",)
     assert without.images == ()
+    assert load(tmp_path, "hallusion-bench", subsets=["visual dependent"]) == []
     assert (without.truth[0], with_picture.truth[0], without.unit) == ("yes", "no", with_picture.unit)
 
 

@@ -22,6 +22,7 @@ class Header:
     max_tokens: int
     limit: int | None
     subsets: list[str]
+    questions: int
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class AnswersFile:
             if found != header:
                 differing = [name for name, value in asdict(header).items() if asdict(found)[name] != value]
                 raise EvaluationError(
-                    f"{self.path} is of a run with other {', '.join(differing)}; choose another --out, or delete it"
+                    f"{self.path} is of a run that differs in {', '.join(differing)}; choose another --out, or delete "
+                    "the file"
                 )
             self.done = set(answers)
             file = self.path.open("r+", encoding="utf-8")
@@ -79,6 +81,7 @@ class AnswersFile:
         return file
 
     def add(self, question: str, answers: Sequence[Answer]) -> None:
+        self.done.add(question)
         _write(self._file, {"id": question, "answers": [asdict(answer) for answer in answers]})
 
     def close(self) -> None:
@@ -89,6 +92,15 @@ def read_answers(path: Path) -> tuple[Header, dict[str, list[Answer]]]:
     """By question; one answer for each setting of the header."""
     header, answers, _ = _read(path)
     return header, answers
+
+
+def unfinished(path: Path) -> str:
+    """What to say of a run that has no results yet."""
+    header, answers = read_answers(path)
+    return (
+        f"{path} is unfinished: {len(answers)} of {header.questions} questions are answered; give the same "
+        "varserve-eval run again to go on"
+    )
 
 
 def _write(file: IO[str], value: Mapping[str, Any]) -> None:
@@ -108,7 +120,7 @@ def _read(path: Path) -> tuple[Header, dict[str, list[Answer]], int]:
             row = json.loads(line)
             answers[row["id"]] = [_answer(answer) for answer in row["answers"]]
     except (ValueError, KeyError, TypeError, IndexError):
-        raise EvaluationError(f"{path} is not a file of answers of varserve-eval") from None
+        raise EvaluationError(f"{path} is not a file of answers of this version of varserve-eval") from None
     return header, answers, len(whole)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,12 +15,19 @@ PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 class DataFolder:
-    def __init__(self, folder: Path, benchmark: str, files: str) -> None:
+    """`subsets`: those that are asked for; empty: all."""
+
+    def __init__(self, folder: Path, benchmark: str, files: str, subsets: Sequence[str] = ()) -> None:
         if not folder.is_dir():
             raise EvaluationError(f"{folder} is not a folder; {benchmark} reads {files}")
         self._folder = folder
         self._wanted = f"{benchmark} reads {files}"
+        self._subsets = subsets
         self._images: dict[str, list[Path]] | None = None  # by name
+
+    def wants(self, subset: str) -> bool:
+        """Whether the files of this subset have to be there."""
+        return not self._subsets or subset in self._subsets
 
     def find(self, *names: str) -> Path:
         """The first of these files, in the folder or anywhere below."""

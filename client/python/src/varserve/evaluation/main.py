@@ -10,8 +10,9 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from varserve.errors import ResourceExhaustedError, UnavailableError, VarserveError
-from varserve.evaluation.answers_file import AnswersFile, Header, read_answers
+from varserve.errors import InvalidArgumentError, ResourceExhaustedError, UnavailableError, VarserveError
+from varserve.evaluation.answers_file import AnswersFile, Header, read_answers, unfinished
+from varserve.evaluation.benchmark import Benchmark, Protocol, Question
 from varserve.evaluation.benchmarks import BENCHMARKS
 from varserve.evaluation.connection import connect, connection_flags
 from varserve.evaluation.data_folder import DataFolder
@@ -21,6 +22,7 @@ from varserve.evaluation.results import evaluate, read_results, write_results
 from varserve.evaluation.run import ask_all, choose
 from varserve.evaluation.tables import comma_separated, markdown, paper
 from varserve.intervention import METHODS, parse_setting
+from varserve.requests import Setting
 
 DEFAULT_SETTINGS = ["off", "on:preset=hallucination"]
 RESULTS_ENDING = ".results.json"
@@ -30,14 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     try:
         return int(args.command(args))
-    except (UnavailableError, ResourceExhaustedError) as error:
-        print(f"varserve-eval: {error}\nthe same command goes on from here", file=sys.stderr)
+    except UnavailableError as error:
+        print(f"varserve-eval: {error}\n--address names the server, the --tls flags how to trust it", file=sys.stderr)
         return 1
     except (EvaluationError, VarserveError) as error:
         print(f"varserve-eval: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("varserve-eval: stopped; the same command goes on from here", file=sys.stderr)
+        print("varserve-eval: stopped", file=sys.stderr)
         return 130
 
 
@@ -69,9 +71,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SETTING",
         default=DEFAULT_SETTINGS,
         help="VAR off, observe or on, with fields of VarOptions: on:preset=hallucination,rho=0.4; or another method "
-        "({}), with its fields: pai:alpha=0.3; or a contrast with one of them: vcd:alpha=0.5+on (default: {})".format(
-            ", ".join(METHODS), " ".join(DEFAULT_SETTINGS)
-        ),
+        f"({', '.join(METHODS)}), with its fields: pai:alpha=0.3; or a method that changes attention and, after it, a "
+        f"contrast: on+vcd:alpha=0.5 (default: {' '.join(DEFAULT_SETTINGS)})",
     )
     run.add_argument(
         "--baseline", metavar="SETTING", help="the setting that others are compared with (default: the first)"
@@ -117,17 +118,15 @@ def _list(_: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     benchmark = BENCHMARKS[args.benchmark]
     baseline = args.baseline or args.settings[0]
-    settings = [parse_setting(setting) for setting in args.settings]
+    settings = _settings(args.settings)
     if baseline not in args.settings:
         raise EvaluationError(f"--baseline: {baseline} is not among --settings {' '.join(args.settings)}")
     try:
         protocol = benchmark.protocol(args.protocol)
     except KeyError as error:
         raise EvaluationError(f"--protocol: {error.args[0]}") from None
-    folder = DataFolder(args.data, benchmark.title, benchmark.files)
-    questions = choose(benchmark.load(folder, protocol), args.subsets, args.limit)
-    if not questions:
-        raise EvaluationError(f"{benchmark.title} has no questions here; --subsets are {', '.join(benchmark.subsets)}")
+    folder = DataFolder(args.data, benchmark.title, benchmark.files, args.subsets)
+    questions = _questions(benchmark, folder, protocol, args)
     max_tokens = args.max_tokens or benchmark.max_tokens
     path = args.out / f"{benchmark.name}-{protocol.name}.jsonl"
     with connect(args) as client:
@@ -139,10 +138,15 @@ def _run(args: argparse.Namespace) -> int:
             max_tokens=max_tokens,
             limit=args.limit,
             subsets=args.subsets,
+            questions=len(questions),
         )
         answers = AnswersFile(path, header)
         try:
             ask_all(client, questions, settings, max_tokens, answers, args.concurrency)
+        except (UnavailableError, ResourceExhaustedError, KeyboardInterrupt):
+            if answers.done:
+                print("the same command goes on from here", file=sys.stderr)
+            raise
         finally:
             answers.close()
     header, given = read_answers(path)
@@ -159,12 +163,51 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _questions(
+    benchmark: Benchmark, folder: DataFolder, protocol: Protocol, args: argparse.Namespace
+) -> list[Question]:
+    loaded = benchmark.load(folder, protocol)
+    known = benchmark.subsets or sorted({question.subset for question in loaded})
+    if unknown := [subset for subset in args.subsets if subset not in known]:
+        raise EvaluationError(f"--subsets: {unknown[0]} is not one of {', '.join(known)}")
+    questions = choose(loaded, args.subsets, args.limit)
+    if not questions:
+        raise EvaluationError(f"{benchmark.title} has no questions in {args.data}")
+    return questions
+
+
+def _settings(texts: Sequence[str]) -> dict[str, Setting]:
+    """As they are written, and what they are."""
+    settings: dict[str, Setting] = {}
+    for text in texts:
+        if text in settings:
+            raise EvaluationError(f"--settings: {text} is there twice")
+        try:
+            settings[text] = parse_setting(text)
+        except InvalidArgumentError as error:
+            raise EvaluationError(f"--settings {text}: {error.message}") from None
+    return settings
+
+
+def _unfinished(folders: Sequence[Path]) -> list[str]:
+    """What to say of the runs that have no results yet."""
+    paths = [path for folder in folders for name in BENCHMARKS for path in sorted(folder.glob(f"{name}-*.jsonl"))]
+    return [unfinished(path) for path in paths if not path.with_suffix(RESULTS_ENDING).exists()]
+
+
 def _report(args: argparse.Namespace) -> int:
+    if args.paper and args.format != "table":
+        raise EvaluationError(f"--paper: has tables only; leave out --format {args.format}")
+    for folder in args.folders:
+        if not folder.is_dir():
+            raise EvaluationError(f"{folder} is not a folder; name the --out of varserve-eval run")
     paths = [path for folder in args.folders for path in sorted(folder.glob(f"*{RESULTS_ENDING}"))]
+    begun = _unfinished(args.folders)
     if not paths and not args.paper:
-        raise EvaluationError(
-            f"there are no results in {', '.join(map(str, args.folders))}; varserve-eval run makes them"
-        )
+        none = f"there are no results in {', '.join(map(str, args.folders))}; varserve-eval run makes them"
+        raise EvaluationError("\n".join(begun) or none)
+    for line in begun:
+        print(line, file=sys.stderr)
     all_results = [read_results(path) for path in paths]
     if args.plots is not None:
         for results in all_results:

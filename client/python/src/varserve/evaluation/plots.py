@@ -17,13 +17,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+LEAST_POINTS = 1.0  # percentage points; of metrics that are not percentages, 0.01
+
+
 def write_plots(results: Results, folder: Path) -> list[Path]:
     """Two SVG files at most: NAME-PROTOCOL-MODEL.differences.svg and .attention.svg. Those with nothing to show are
     left out. All are of all subsets together."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise EvaluationError("--plots needs matplotlib: pip install 'varserve[plots]'") from None
+        raise EvaluationError("--plots needs matplotlib: pip install './client/python[plots]' in the clone") from None
     header = results.header
     title = f"{BENCHMARKS[header.benchmark].title}, {header.model}, protocol {header.protocol}"
     name = f"{header.benchmark}-{header.protocol}-{header.model}".replace("/", "_")
@@ -64,6 +67,8 @@ def _draw_differences(figure: Figure, results: Results) -> bool:
             if not math.isnan(one.low):
                 axes.plot([scale * one.low, scale * one.high], [place, place], color="C0")
         axes.set_xlabel(f"{name}, points" if percent else name)
+        least = LEAST_POINTS if percent else LEAST_POINTS / 100
+        axes.set_xlim(_with_least(axes.get_xlim(), least))
     columns[0].set_yticks(range(len(others)), [row.setting for row in others])
     columns[0].set_ylim(len(others) - 0.5, -0.5)
     figure.supxlabel(f"difference from {results.baseline}, with 95 % interval", fontsize="medium")
@@ -85,12 +90,19 @@ def _draw_attention(figure: Figure, results: Results) -> bool:
         _line(whole, layers, before, color, "--", None)
         _line(whole, layers, after, color, "-", setting)
         _line(change, layers, [b - a for a, b in zip(before, after, strict=True)], color, "-", None)
+    change.set_ylim(_with_least(change.get_ylim(), LEAST_POINTS))
     whole.set_ylabel("attention on the picture, %; dashed: before")
     change.set_ylabel("change, points")
     for axes in (whole, change):
         axes.set_xlabel("layer")
     whole.legend()
     return True
+
+
+def _with_least(limits: tuple[float, float], least: float) -> tuple[float, float]:
+    """An axis of differences reaches at least this far, so that nothing but noise around 0 does not look like much."""
+    low, high = limits
+    return (-least, least) if max(-low, high) < least else limits
 
 
 def _line(axes: Axes, layers: list[int], shares: list[float], color: str, style: str, label: str | None) -> None:

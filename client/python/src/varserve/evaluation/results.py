@@ -11,6 +11,7 @@ from typing import Any
 
 from varserve.evaluation.answers_file import Answer, Header
 from varserve.evaluation.benchmark import Benchmark, Counts, Protocol, Question
+from varserve.evaluation.errors import EvaluationError
 from varserve.evaluation.statistics import Difference, McNemar, count_table, differences, mcnemar, metrics
 
 ALL = "all"
@@ -126,8 +127,11 @@ def write_results(path: Path, results: Results) -> None:
 
 
 def read_results(path: Path) -> Results:
-    data = json.loads(path.read_text(encoding="utf-8"))
-    return Results(Header(**data["header"]), data["baseline"], [_row(row) for row in data["rows"]])
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return Results(Header(**data["header"]), data["baseline"], [_row(row) for row in data["rows"]])
+    except (ValueError, KeyError, TypeError):
+        raise EvaluationError(f"{path} is not a file of results of this version of varserve-eval") from None
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 (JSON has no NaN)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from varserve.client import Client
@@ -31,13 +32,13 @@ def choose(questions: Sequence[Question], subsets: Sequence[str], limit: int | N
 def ask_all(
     client: Client,
     questions: Sequence[Question],
-    settings: Sequence[Setting],
+    settings: Mapping[str, Setting],
     max_tokens: int,
     answers: AnswersFile,
     concurrency: int,
 ) -> None:
-    """Questions that are answered already are left out. As many are asked at once as `concurrency` says; if the server
-    has less room, its refusals say when to ask again."""
+    """`settings`: by how they are written. Questions that are answered already are left out. As many are asked at once
+    as `concurrency` says; if the server has less room, its refusals say when to ask again."""
     max_settings = client.model(max_retries=PATIENCE).limits.max_settings
     left = [question for question in questions if question.id not in answers.done]
     progress = Progress(len(questions), len(questions) - len(left))
@@ -56,13 +57,20 @@ def ask_all(
 
 
 def _ask(
-    client: Client, question: Question, settings: Sequence[Setting], max_settings: int, max_tokens: int
+    client: Client, question: Question, settings: Mapping[str, Setting], max_settings: int, max_tokens: int
 ) -> list[Answer]:
     turns: list[Turn] = question_turn(list(question.images), question.text)
     answers: list[Answer] = []
     for begin in range(0, len(settings), max_settings):
-        some = settings[begin : begin + max_settings]
-        replies = client.compare_chat(turns, some, max_tokens=max_tokens, max_retries=PATIENCE)
+        some = list(settings)[begin : begin + max_settings]
+        try:
+            replies = client.compare_chat(
+                turns, [settings[one] for one in some], max_tokens=max_tokens, max_retries=PATIENCE
+            )
+        except InvalidArgumentError as error:
+            if found := re.match(r"(?:settings|interventions)\[(\d+)\][.:] ?(.*)", error.message):
+                raise EvaluationError(f"--settings {some[int(found[1])]}: {found[2]}") from error
+            raise EvaluationError(f"question {question.id}: {error}") from error
         answers += [answer_of(reply) for reply in replies]
     return answers
 
@@ -71,10 +79,7 @@ def _collect(asking: dict[Future[list[Answer]], Question], answers: AnswersFile,
     done, _ = wait(asking, return_when=FIRST_COMPLETED)
     for future in done:
         question = asking.pop(future)
-        try:
-            answers.add(question.id, future.result())
-        except InvalidArgumentError as error:
-            raise EvaluationError(f"question {question.id}: {error}") from error
+        answers.add(question.id, future.result())
         progress.add()
 
 

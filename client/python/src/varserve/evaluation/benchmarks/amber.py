@@ -25,10 +25,11 @@ def load_discriminative(folder: DataFolder, protocol: Protocol) -> list[Question
             images=(folder.image(row["image"]),),
             text=protocol.ask(row["query"]),
             truth=truths[row["id"]]["truth"],
-            subset=KINDS.get(truths[row["id"]]["type"], "relation"),
+            subset=subset,
             unit=row["image"],
         )
         for row in folder.json("query_discriminative.json")
+        if folder.wants(subset := KINDS.get(truths[row["id"]]["type"], "relation"))
     ]
 
 

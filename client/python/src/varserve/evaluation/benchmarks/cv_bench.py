@@ -20,7 +20,7 @@ def load(folder: DataFolder, protocol: Protocol) -> list[Question]:
             subset=subset,
             unit=row["filename"],
         )
-        for subset in ("2D", "3D")
+        for subset in filter(folder.wants, ("2D", "3D"))
         for row in folder.json_lines(f"test_{subset.lower()}.jsonl")
     ]
 

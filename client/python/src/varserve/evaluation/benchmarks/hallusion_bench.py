@@ -15,6 +15,8 @@ SUBSETS = {"VD": "visual dependent", "VS": "visual supplement"}
 def load(folder: DataFolder, protocol: Protocol) -> list[Question]:
     questions = []
     for row in folder.json("HallusionBench.json"):
+        if not folder.wants(SUBSETS[row["category"]]):
+            continue
         unit = "/".join(str(row[key]) for key in ("category", "subcategory", "set_id"))
         figure, question = str(row["figure_id"]), str(row["question_id"])
         has_picture = bool(row.get("filename"))

@@ -18,13 +18,14 @@ PERCEPTION = (
     *("celebrity", "scene", "landmark", "artwork", "OCR"),
 )
 COGNITION = ("commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning")
+CATEGORIES = {"perception": PERCEPTION, "cognition": COGNITION}
 INSTRUCTION = " Please answer yes or no."
 
 
 def load(folder: DataFolder, protocol: Protocol) -> list[Question]:
     questions = []
-    for subset, categories in (("perception", PERCEPTION), ("cognition", COGNITION)):
-        for category in categories:
+    for subset in filter(folder.wants, CATEGORIES):
+        for category in CATEGORIES[subset]:
             for path in _texts(folder.find(category)):
                 image = folder.image(_beside(path))
                 for i, line in enumerate(filter(None, path.read_text(encoding="utf-8").splitlines())):
@@ -91,5 +92,5 @@ MME = Benchmark(
     count_unit=count_unit,
     metrics={"score": Metric(_score, unit=""), **YES_NO_METRICS},
     main="score",
-    subsets=("perception", "cognition"),
+    subsets=tuple(CATEGORIES),
 )

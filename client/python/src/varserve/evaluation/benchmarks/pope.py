@@ -20,7 +20,7 @@ def load(folder: DataFolder, protocol: Protocol) -> list[Question]:
             subset=subset,
             unit=row["image"],
         )
-        for subset in SUBSETS
+        for subset in filter(folder.wants, SUBSETS)
         for row in folder.json_lines(f"coco_pope_{subset}.json", f"*_pope_{subset}.json", f"*_pope_seem_{subset}.json")
     ]
 
