@@ -51,10 +51,9 @@ struct TileText {
 
 // The tokens that replace the image's placeholder in the prompt. Visual tokens are those that the vision
 // tower computes; they have the placeholder's id. Newlines, which JoinedTiles have, are text that belongs to
-// the image, with the same id; so is TileText, with its own. rows
-// x cols visual tokens form a grid over the image. Where the model also sees the whole image as one
-// thumbnail, its visual tokens form a second grid over the image. Others, such as a class token, have no
-// place in the image.
+// the image, with the same id; so is TileText, with its own. rows x cols visual tokens form a grid over the
+// image. Where the model also sees the whole image as one thumbnail, its visual tokens form a second grid
+// over the image. Others, such as a class token, have no place in the image.
 struct ImageLayout {
   std::vector<int32_t> token_ids;
   std::vector<VisualRun> runs;

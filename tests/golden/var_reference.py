@@ -38,8 +38,8 @@ class VarSettings:
 class Prompt:
     input_ids: list  # visual tokens hold the placeholder's id
     # [begin, end, rows, cols] of each image's tokens and their grid; other tokens than the placeholder are text, as
-    # SmolVLM has it around tiles. Of LLaVA-NeXT also rows and columns of the
-    # thumbnail, whose tokens come first; then each row of the grid ends with a newline.
+    # SmolVLM has it around tiles. Of LLaVA-NeXT also rows and columns of the thumbnail, whose tokens come first; then
+    # each row of the grid ends with a newline.
     spans: list
     by_columns: bool = False  # the visual tokens of VILA's downsampling projector
 
