@@ -6,6 +6,8 @@ import shutil
 import tempfile
 import unittest
 
+from sentencepiece import sentencepiece_model_pb2
+
 from directories import convert, load, save, write_original
 from originals import sentencepiece_model
 
@@ -110,9 +112,26 @@ class Refusals(unittest.TestCase):
         self.refused("b.safetensors", wqkv, "a.safetensors")
         index.write_text(json.dumps({"weight_map": {"x": "../base/model.safetensors"}}))
         self.refused("weight_map", "../base")
+        for names, *words in (({}, "names no file"), ({"x": ".."}, "'..'"), ({"x": ""}, "''")):
+            index.write_text(json.dumps({"weight_map": names}))
+            self.refused("model.safetensors.index.json: weight_map", *words)
         index.unlink()
+        file.mkdir()
+        self.refused("model.safetensors", "is not a file")
+        file.rmdir()
         (self.source / "pytorch_model.bin").touch()
         self.refused("pytorch_model.bin", "torch.save")
+
+    def test_tensors_that_are_no_rows(self) -> None:
+        for name, dtype, shape, size, word in (
+            ("empty", "F32", [0, 4], 0, "'empty' of shape [0, 4]"),
+            ("line\nbreak", "F32", [1], 4, "'line\\nbreak'"),
+        ):
+            entry = {"dtype": dtype, "shape": shape, "data_offsets": [0, size]}
+            header = json.dumps({name: entry}).encode()
+            file = self.source / "model.safetensors"
+            file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
+            self.refused("model.safetensors", word)
 
     def test_tokenizers(self) -> None:
         model = self.source / "tokenizer.model"
@@ -126,6 +145,11 @@ class Refusals(unittest.TestCase):
         ):
             model.write_bytes(sentencepiece_model(**options))
             self.refused("tokenizer.model", word)
+        proto = sentencepiece_model_pb2.ModelProto.FromString(sentencepiece_model())
+        for unknown in (-1, len(proto.pieces)):
+            proto.trainer_spec.unk_id = unknown
+            model.write_bytes(proto.SerializeToString())
+            self.refused("tokenizer.model", "unk_id")
         model.write_bytes(b"\xff\xff")
         self.refused("tokenizer.model")
         model.unlink()
@@ -154,11 +178,22 @@ class Refusals(unittest.TestCase):
             (f"{tokens}.{image}", None, f"{tokens}.{int(image) + 1}"),
             (f"{tokens}.{image}.content", "<image>", tokens, "<IMG_CONTEXT>"),
             (f"{tokens}.{image}.special", "yes"),
+            (f"{tokens}.{'1' * 5000}", {"content": "<x>"}),
+            ("bos_token", "\ud800", "surrogates"),
         ):
             with self.subTest(path=path):
                 self.setUp()
                 self.change("tokenizer_config.json", path, value)
                 self.refused("tokenizer_config.json", *(words or [path]))
+
+    def test_end_tokens(self) -> None:
+        for value in ([[1]], [{}], [None], [-1]):
+            (self.source / "generation_config.json").write_text(json.dumps({"eos_token_id": value}))
+            self.refused("generation_config.json: eos_token_id", repr(value[0]))
+
+    def test_files_nested_deeply(self) -> None:
+        (self.source / "config.json").write_text("[" * 200000)
+        self.refused("config.json", "nested")
 
     def test_files(self) -> None:
         for name in ("config.json", "conversation.py", "tokenizer_config.json"):
@@ -170,6 +205,9 @@ class Refusals(unittest.TestCase):
 
     def test_a_target_that_exists(self) -> None:
         self.assertEqual(convert(self.source, self.base), (1, f"convert: {self.base}: exists already\n"))
+        link = self.source / "link"
+        link.symlink_to("nowhere")
+        self.assertEqual(convert(self.source, link), (1, f"convert: {link}: exists already\n"))
 
 
 if __name__ == "__main__":

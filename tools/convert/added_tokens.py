@@ -6,6 +6,7 @@ from tokenizers import AddedToken, Tokenizer
 
 from fields import Fields
 
+MOST_DIGITS = 9  # of a token's id
 FLAGS = ("lstrip", "normalized", "rstrip", "single_word", "special")
 
 
@@ -14,7 +15,7 @@ def read_added_tokens(fields: Fields) -> dict[int, AddedToken]:
     tokens = {}
     entries = fields.object("added_tokens_decoder")
     for key in fields.need("added_tokens_decoder", dict):
-        if not key.isdecimal():
+        if not key.isdecimal() or len(key) > MOST_DIGITS:
             raise entries.refused(key, "is not the id of a token")
         entry = entries.object(key)
         tokens[int(key)] = AddedToken(

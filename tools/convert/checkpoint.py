@@ -39,10 +39,14 @@ def read_shards(source: Source) -> dict[str, list[Part]]:
     """What each shard becomes: all tensors of the model, each once."""
     shards: dict[str, list[Part]] = {}
     found: dict[str, str] = {}
-    for name in shard_names(source.directory):
+    try:
+        names = shard_names(source.directory)
+    except Refused as error:
+        raise Refused(f"{source.label}{error}") from None
+    for name in names:
         shard = source.label + name
         shards[shard] = []
-        for tensor in read_tensors(source.directory / name):
+        for tensor in read_tensors(source.directory / name, shard):
             if re.fullmatch(source.unread, tensor.name):
                 continue
             if tensor.name not in source.expected:

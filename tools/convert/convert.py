@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import pathlib
 import shutil
 import sys
@@ -29,7 +30,7 @@ def convert(source: pathlib.Path, target: pathlib.Path, tower: pathlib.Path | No
     fields = Fields.read(source / "config.json")
     if fields.only("model_type", "internvl_chat", "llava_llama") == "llava_llama":
         vila.directory.convert(source, target, tower, say)
-    elif tower:
+    elif tower is not None:
         raise Refused("--vision_tower: InternVL's tower is in its directory; leave the flag out")
     else:
         internvl.directory.convert(source, target, say)
@@ -51,10 +52,12 @@ def main(words: Sequence[str]) -> int:
     target = arguments.target.absolute()
     partial = None
     try:
-        if target.exists():
+        if os.path.lexists(target):
             raise Refused(f"{target}: exists already")
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = pathlib.Path(tempfile.mkdtemp(prefix=f"{target.name}.partial-", dir=target.parent))
+        if arguments.vision_tower is not None and not arguments.vision_tower.is_dir():
+            raise Refused(f"--vision_tower: {str(arguments.vision_tower)!r} is not a directory")
         convert(arguments.source, partial, arguments.vision_tower)
         partial.chmod(0o755)
         partial.rename(target)

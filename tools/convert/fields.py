@@ -20,8 +20,11 @@ class Fields:
         name = name or file.name
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
+            json.dumps(values, ensure_ascii=False).encode()  # no half of a surrogate pair
         except FileNotFoundError:
             raise Refused(f"{name}: is missing in {file.parent}") from None
+        except RecursionError:
+            raise Refused(f"{name}: is nested too deeply") from None
         except ValueError as error:
             raise Refused(f"{name}: {error}") from None
         if not isinstance(values, dict):

@@ -16,5 +16,10 @@ def end_tokens(source: pathlib.Path, *ends: int) -> list[int]:
     """Those with which the original code ends an answer, and those that the directory adds."""
     if not (source / "generation_config.json").exists():
         return [*ends]
-    more = Fields.read(source / "generation_config.json").optional("eos_token_id", int, list)
-    return list(dict.fromkeys([*ends, *(more if isinstance(more, list) else [more] if more is not None else [])]))
+    fields = Fields.read(source / "generation_config.json")
+    more = fields.optional("eos_token_id", int, list)
+    added = more if isinstance(more, list) else [more] if more is not None else []
+    for token in added:
+        if type(token) is not int or token < 0:
+            raise fields.refused("eos_token_id", f"has {token!r}, which is not the id of a token")
+    return list(dict.fromkeys([*ends, *added]))

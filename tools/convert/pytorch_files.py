@@ -4,9 +4,11 @@ storages are made, so a file can run no code. A tensor's bytes stay on disk unti
 from __future__ import annotations
 
 import collections
+import io
 import math
 import pathlib
 import pickle
+import pickletools
 import struct
 import zipfile
 from typing import IO, NamedTuple
@@ -14,7 +16,7 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from fields import Refused
-from safetensors_files import Tensor
+from safetensors_files import Tensor, rows_of
 
 LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip file: it ends with the sizes of name and extra field
 # torch's class of a storage => safetensors' name of its numbers, and their size.
@@ -31,13 +33,20 @@ class View(NamedTuple):
 
     dtype: str
     shape: list[int]
-    data: np.ndarray  # uint8; [rows, bytes of a row]
+    data: np.ndarray  # uint8
 
 
 class Storage(NamedTuple):
     dtype: str
     item_size: int
     data: np.ndarray  # uint8
+
+
+def check_memo(stream: bytes) -> None:
+    """The memo is a table as long as its largest index: a few bytes could ask for all memory."""
+    for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(stream):
+            raise pickle.UnpicklingError(f"the memo has the index {argument}")
 
 
 def rebuild_tensor(storage: Storage, offset: int, shape: tuple, strides: tuple, *_: object) -> View:
@@ -47,7 +56,7 @@ def rebuild_tensor(storage: Storage, offset: int, shape: tuple, strides: tuple, 
     begin, end = offset * storage.item_size, (offset + math.prod(shape)) * storage.item_size
     if not 0 <= begin <= end <= len(storage.data):
         raise pickle.UnpicklingError("a tensor is larger than its storage")
-    return View(storage.dtype, [*shape], storage.data[begin:end].reshape(shape[0] if shape else 1, -1))
+    return View(storage.dtype, [*shape], storage.data[begin:end])
 
 
 class Reader(pickle.Unpickler):
@@ -84,17 +93,23 @@ def tensors_of(values: object) -> dict[str, View]:
     return values
 
 
-def read_tensors(file: pathlib.Path) -> list[Tensor]:
-    """In the order of the file's names."""
-    if not file.exists():
-        raise Refused(f"{file.name}: is missing in {file.parent}")
+def read_tensors(file: pathlib.Path, label: str) -> list[Tensor]:
+    """In the order of the file's names. `label`: what errors call the file."""
+    if not file.is_file():
+        raise Refused(f"{label}: is missing in {file.parent}, or is not a file")
     try:
         with zipfile.ZipFile(file) as archive:
             root = next(name for name in archive.namelist() if name.endswith("/data.pkl")).removesuffix("/data.pkl")
-            with archive.open(f"{root}/data.pkl") as stream:
-                values = Reader(stream, file, archive, root).load()
-        return [Tensor(name, *view) for name, view in tensors_of(values).items()]
+            stream = archive.read(f"{root}/data.pkl")
+            check_memo(stream)
+            values = tensors_of(Reader(io.BytesIO(stream), file, archive, root).load())
+        return [
+            Tensor(name, view.dtype, view.shape, rows_of(name, view.shape, view.data, label))
+            for name, view in values.items()
+        ]
+    except Refused:
+        raise
     except (zipfile.BadZipFile, StopIteration):
-        raise Refused(f"{file.name}: is not what torch.save writes since torch 1.6") from None
+        raise Refused(f"{label}: is not what torch.save writes since torch 1.6") from None
     except Exception as error:  # a damaged pickle can raise any
-        raise Refused(f"{file.name}: {error}") from None
+        raise Refused(f"{label}: is damaged: {error or type(error).__name__}") from None

@@ -23,15 +23,23 @@ class Tensor(NamedTuple):
     data: np.ndarray  # uint8; [rows, bytes of a row]
 
 
-def read_tensors(file: pathlib.Path) -> list[Tensor]:
-    """In the order of their data."""
+def rows_of(name: str, shape: list[int], data: np.ndarray, label: str) -> np.ndarray:
+    """A tensor's bytes, row by row."""
+    rows = shape[0] if shape else 1
+    if rows == 0 or len(data) == 0 or len(data) % rows != 0:
+        raise Refused(f"{label}: the tensor {name!r} of shape {shape} has {len(data)} bytes, which are no rows")
+    return data.reshape(rows, -1)
+
+
+def read_tensors(file: pathlib.Path, label: str) -> list[Tensor]:
+    """In the order of their data. `label`: what errors call the file."""
+    if not file.is_file():
+        raise Refused(f"{label}: is missing in {file.parent}, or is not a file")
     try:
         with safe_open(file, framework="numpy"):  # checks the header
             pass
-    except FileNotFoundError:
-        raise Refused(f"{file.name}: is missing in {file.parent}") from None
     except SafetensorError as error:
-        raise Refused(f"{file.name}: {error}") from None
+        raise Refused(f"{label}: {error}") from None
     data = np.memmap(file, dtype=np.uint8, mode="r")
     start = 8 + int.from_bytes(data[:8].tobytes(), "little")
     header = json.loads(data[8:start].tobytes())
@@ -39,10 +47,8 @@ def read_tensors(file: pathlib.Path) -> list[Tensor]:
     tensors = []
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         begin, end = entry["data_offsets"]
-        rows = entry["shape"][0] if entry["shape"] else 1
-        tensors.append(
-            Tensor(name, entry["dtype"], entry["shape"], data[start + begin : start + end].reshape(rows, -1))
-        )
+        bytes_ = rows_of(name, entry["shape"], data[start + begin : start + end], label)
+        tensors.append(Tensor(name, entry["dtype"], entry["shape"], bytes_))
     return tensors
 
 

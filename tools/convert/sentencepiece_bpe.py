@@ -33,6 +33,7 @@ def read_proto(file: pathlib.Path) -> sentencepiece_model.ModelProto:
             normalizer.add_dummy_prefix and user_defined,
             "normalizer_spec.add_dummy_prefix: true is not supported with user-defined pieces",
         ),
+        (not 0 <= trainer.unk_id < len(proto.pieces), "trainer_spec.unk_id: is not the id of a piece"),
         (any(piece.type == Piece.UNUSED for piece in proto.pieces), "pieces: unused ones are not supported"),
     ):
         if refused:

@@ -25,12 +25,18 @@ def shard_names(directory: pathlib.Path) -> list[str]:
 def indexed_names(file: pathlib.Path) -> list[str]:
     index = Fields.read(file)
     names = sorted({str(name) for name in index.need("weight_map", dict).values()})
+    if not names:
+        raise index.refused("weight_map", "names no file")
     for name in names:
-        if pathlib.PurePath(name).name != name:
-            raise index.refused("weight_map", f"names {name}, which is not a plain file name")
+        if name in ("", "..") or pathlib.PurePath(name).name != name:
+            raise index.refused("weight_map", f"names {name!r}, which is not a plain file name")
     return names
 
 
-def read_tensors(file: pathlib.Path) -> list[Tensor]:
-    """In the order of their data."""
-    return (pytorch_files if file.suffix == ".bin" else safetensors_files).read_tensors(file)
+def read_tensors(file: pathlib.Path, label: str) -> list[Tensor]:
+    """In the order of their data. `label`: what errors call the file."""
+    tensors = (pytorch_files if file.suffix == ".bin" else safetensors_files).read_tensors(file, label)
+    for tensor in tensors:
+        if not tensor.name.isprintable():
+            raise Refused(f"{label}: the tensor {tensor.name!r} has a name that cannot be printed")
+    return tensors

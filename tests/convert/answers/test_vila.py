@@ -9,6 +9,7 @@ import pathlib
 import sys
 import tempfile
 import unittest
+import zipfile
 
 import numpy as np
 import torch
@@ -155,11 +156,11 @@ class PytorchFiles(unittest.TestCase):
             torch.save(tensors, file)
             if words:
                 with self.assertRaises(pytorch_files.Refused) as refused:
-                    pytorch_files.read_tensors(file)
+                    pytorch_files.read_tensors(file, file.name)
                 for word in ("pytorch_model.bin", *words):
                     self.assertIn(word, str(refused.exception))
                 return
-            found = pytorch_files.read_tensors(file)
+            found = pytorch_files.read_tensors(file, file.name)
             self.assertEqual([tensor.name for tensor in found], [*tensors])
             for (_, dtype, shape, data), tensor in zip(found, tensors.values(), strict=True):
                 bits = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}[dtype]
@@ -182,10 +183,10 @@ class PytorchFiles(unittest.TestCase):
             for i in range(0, len(whole), 5):
                 file.write_bytes(whole[:i] + bytes([whole[i] ^ 0xFF]) + whole[i + 1 :])
                 with contextlib.suppress(pytorch_files.Refused):
-                    pytorch_files.read_tensors(file)
+                    pytorch_files.read_tensors(file, file.name)
                 file.write_bytes(whole[:i])
                 with self.assertRaises(pytorch_files.Refused):
-                    pytorch_files.read_tensors(file)
+                    pytorch_files.read_tensors(file, file.name)
 
     def test_refusals(self) -> None:
         whole = torch.arange(24.0).reshape(4, 6)
@@ -193,6 +194,15 @@ class PytorchFiles(unittest.TestCase):
         self.check({"code": pathlib.Path("x")}, "pathlib")
         self.check({"number": 5}, "number is not a tensor")
         self.check([whole], "is not a table of tensors")
+        self.check({"empty": torch.empty(0, 4)}, "'empty' of shape [0, 4]")
+
+    def test_a_memo_that_would_take_all_memory(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "pytorch_model.bin"
+            with zipfile.ZipFile(file, "w") as archive:
+                archive.writestr("archive/data.pkl", b"\x80\x02}r\0\0\0\x10.")
+            with self.assertRaisesRegex(pytorch_files.Refused, "pytorch_model.bin: is damaged: the memo has the index"):
+                pytorch_files.read_tensors(file, file.name)
 
 
 if __name__ == "__main__":
