@@ -51,15 +51,12 @@ absl::Status WarmUp(std::shared_ptr<const Prompt> question, engine::ModelRunner&
     RETURN_IF_ERROR(output.results.back().status);
     return output.results.back().token->id;
   };
-  std::vector<engine::SequenceStep> prefill;
-  if (prefix_size == prompt_size) {  // templates may end with the picture
-    prefill = {{.begin = 0, .end = prefix_size, .encode_images = {0}}};
-  } else {
-    // One chunk of the prefix runs all code, and more takes large models on CPUs half a minute. The text then
-    // sees slots that are clear.
-    const int chunk = std::min(prefix_size, runner.facts().prefill_chunk);
-    prefill = {{.begin = 0, .end = chunk, .encode_images = {0}}, {.begin = prefix_size, .end = prompt_size}};
-  }
+  // Templates may end with the picture. Before text, one chunk of the prefix runs all code, and more takes
+  // large models on CPUs half a minute. The text then sees slots that are clear.
+  const bool has_text = prefix_size < prompt_size;
+  const int chunk = has_text ? std::min(prefix_size, runner.facts().prefill_chunk) : prefix_size;
+  std::vector<engine::SequenceStep> prefill = {{.begin = 0, .end = chunk, .encode_images = {0}}};
+  if (has_text) prefill.push_back({.begin = prefix_size, .end = prompt_size});
   ASSIGN_OR_RETURN(const int32_t first, run(std::move(prefill)));
   const std::vector<int32_t> generated = {first};
   RETURN_IF_ERROR(run({{.generated = generated, .begin = prompt_size, .end = prompt_size + 1}}).status());

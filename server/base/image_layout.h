@@ -64,7 +64,6 @@ struct ImageLayout {
   // [visual tokens] Each one's cell: the grid's are numbered row by row, then the thumbnail's. -1: none.
   std::vector<int> cells;
   std::optional<JoinedTiles> joined;
-  bool has_tile_text = false;
 
   // The last grid_rows x grid_cols of `tokens` visual tokens are the grid, row by row.
   ImageLayout(int tokens, int32_t placeholder, int grid_rows, int grid_cols)
@@ -82,9 +81,9 @@ struct ImageLayout {
   }
 
   ImageLayout(int32_t placeholder, const TileGrid& tiles, const TileText& text = {})
-      : rows(tiles.down * tiles.rows), cols(tiles.across * tiles.cols), has_tile_text(!text.before.empty()) {
+      : rows(tiles.down * tiles.rows), cols(tiles.across * tiles.cols) {
     for (int tile = 0; tile < tiles.num_tiles(); ++tile) {
-      if (has_tile_text) AddText(text.before[tile]);
+      if (!text.before.empty()) AddText(text.before[tile]);
       AddVisualTokens(tiles.rows * tiles.cols, placeholder);
     }
     AddText(text.after);

@@ -67,12 +67,11 @@ std::shared_ptr<Exchange> OpenAiService::Begin(Connection& connection, const Req
   const bool known = completion || models || head.path == "/health" || head.path == "/version";
   const char* const method = completion ? "POST" : "GET";
   if (!known) {
-    Refuse(
-        connection,
-        absl::NotFoundError(absl::StrCat(
-            "there is no ", head.path.substr(0, 128),
-            "; this server answers POST /v1/chat/completions and GET /v1/models, /v1/models/NAME, /health, "
-            "/version")));
+    Refuse(connection,
+           absl::NotFoundError(absl::StrCat(
+               "there is no ", head.path.substr(0, 128),
+               "; this server answers POST /v1/chat/completions and GET /v1/models, /v1/models/NAME, "
+               "/health, /version")));
   } else if (head.method != method) {
     Refuse(connection, absl::InvalidArgumentError(absl::StrCat("only ", method, " is answered here")), 405,
            {{"Allow", method}});

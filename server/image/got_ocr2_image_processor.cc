@@ -51,16 +51,8 @@ GotOcr2ImageProcessor::GotOcr2ImageProcessor(const GotOcr2ImageProcessorConfig& 
       tokens_(tokens),
       normalization_(std::make_shared<const Normalization>(config.normalization.Table())) {}
 
-TileGrid GotOcr2ImageProcessor::GridOf(const TileArrangement& tiles) const {
-  return {.down = tiles.down,
-          .across = tiles.across,
-          .rows = tokens_.rows,
-          .cols = tokens_.cols,
-          .thumbnail = tiles.count() > 1};
-}
-
 ImageShape GotOcr2ImageProcessor::ShapeOf(const TileArrangement& tiles) const {
-  const TileGrid grid = GridOf(tiles);
+  const TileGrid grid = GridOf(tiles, tokens_.rows, tokens_.cols);
   return {.height = config_.tile_height,
           .width = config_.tile_width,
           .tiles = grid.num_tiles(),
@@ -78,7 +70,7 @@ absl::StatusOr<ImageProcessor::Plan> GotOcr2ImageProcessor::MakePlan(int width, 
                        .y = WholeAxis(height, tiles.down * config_.tile_height),
                        .filter = config_.filter}};
   const int64_t tile_bytes = int64_t{3} * config_.tile_height * config_.tile_width;
-  plan.image_bytes = GridOf(tiles).num_tiles() * tile_bytes;
+  plan.image_bytes = GridOf(tiles, tokens_.rows, tokens_.cols).num_tiles() * tile_bytes;
   plan.bytes = ResizeBytes(plan.resize) + plan.image_bytes;
   if (tiles.count() > 1)
     plan.bytes += ResizeBytes(ThumbnailPlan(plan.resize, config_.tile_height, config_.tile_width));

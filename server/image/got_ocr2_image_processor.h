@@ -51,7 +51,6 @@ class GotOcr2ImageProcessor : public ImageProcessor {
   ImageShape largest() const override;
 
  private:
-  TileGrid GridOf(const TileArrangement& tiles) const;
   ImageShape ShapeOf(const TileArrangement& tiles) const;
 
   const GotOcr2ImageProcessorConfig config_;

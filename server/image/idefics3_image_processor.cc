@@ -96,11 +96,9 @@ absl::StatusOr<TileText> SplitAtTiles(const std::vector<int32_t>& ids, int32_t i
     }
   }
   if (static_cast<int>(text.before.size()) == tiles) return text;
-  return absl::FailedPreconditionError(
-      absl::StrCat("tokenizer.json: ", kImage,
-                   ", which the processor writes for an image, is not config.json's "
-                   "image token, ",
-                   image_token));
+  return absl::FailedPreconditionError(absl::StrCat("tokenizer.json: ", kImage,
+                                                    ", which the processor writes for an image, is not ",
+                                                    "config.json's image token, ", image_token));
 }
 
 }  // namespace
@@ -135,12 +133,8 @@ absl::StatusOr<std::unique_ptr<const Idefics3ImageProcessor>> Idefics3ImageProce
 
 absl::Status Idefics3ImageProcessor::LimitTokens(int max_image_tokens) {
   if (max_image_tokens == 0) return absl::OkStatus();
-  const int tile_tokens = tokens_.side * tokens_.side;
-  if (max_image_tokens < tile_tokens) {
-    return absl::InvalidArgumentError(absl::StrCat("--max_image_tokens: is ", max_image_tokens,
-                                                   ", but a tile of a picture has ", tile_tokens, " tokens"));
-  }
-  while (GridOf(MostTiles()).num_visual_tokens() > max_image_tokens) {
+  RETURN_IF_ERROR(CheckTileFits(max_image_tokens, tokens_.side * tokens_.side));
+  while (GridOf(MostTiles(), tokens_.side, tokens_.side).num_visual_tokens() > max_image_tokens) {
     config_.splits = config_.longest_edge > config_.tile;
     if (config_.splits) config_.longest_edge = RoundUp(config_.longest_edge, config_.tile) - config_.tile;
   }
@@ -156,7 +150,7 @@ absl::Status Idefics3ImageProcessor::MakeLayouts(TextEncoder encode) {
   const TileArrangement most = MostTiles();
   for (TileArrangement tiles; tiles.down <= most.down; ++tiles.down) {
     for (tiles.across = 1; tiles.across <= most.across; ++tiles.across) {
-      const TileGrid grid = GridOf(tiles);
+      const TileGrid grid = GridOf(tiles, tokens_.side, tokens_.side);
       ASSIGN_OR_RETURN(const std::vector<int32_t> ids, encode(TextOf(grid)));
       RETURN_IF_ERROR(CheckTokens(ids, tokens_.vocabulary));
       ASSIGN_OR_RETURN(const TileText text, SplitAtTiles(ids, tokens_.image_token, grid.num_tiles()));
@@ -202,18 +196,10 @@ TileArrangement Idefics3ImageProcessor::TilesOf(const Size& whole_tiles) const {
   return {.down = whole_tiles.height / config_.tile, .across = whole_tiles.width / config_.tile};
 }
 
-TileGrid Idefics3ImageProcessor::GridOf(const TileArrangement& tiles) const {
-  return {.down = tiles.down,
-          .across = tiles.across,
-          .rows = tokens_.side,
-          .cols = tokens_.side,
-          .thumbnail = tiles.count() > 1};
-}
-
 ImageShape Idefics3ImageProcessor::ShapeOf(const TileArrangement& tiles) const {
   return {.height = config_.tile,
           .width = config_.tile,
-          .tiles = GridOf(tiles).num_tiles(),
+          .tiles = GridOf(tiles, tokens_.side, tokens_.side).num_tiles(),
           .layout = layouts_.at({tiles.down, tiles.across})};
 }
 
@@ -228,7 +214,7 @@ absl::StatusOr<ImageProcessor::Plan> Idefics3ImageProcessor::MakePlan(int width,
                        .filter = config_.filter}};
   const Size whole = ToWholeTiles(edge);
   const int64_t tile_bytes = int64_t{3} * config_.tile * config_.tile;
-  plan.image_bytes = GridOf(TilesOf(whole)).num_tiles() * tile_bytes;
+  plan.image_bytes = GridOf(TilesOf(whole), tokens_.side, tokens_.side).num_tiles() * tile_bytes;
   // Each step's input is kept until it is done.
   const int64_t edge_bytes = int64_t{3} * edge.width * edge.height;
   const int64_t whole_bytes = int64_t{3} * whole.width * whole.height;

@@ -69,7 +69,6 @@ class Idefics3ImageProcessor : public ImageProcessor {
   // The most that a picture has.
   TileArrangement MostTiles() const;
   TileArrangement TilesOf(const Size& whole_tiles) const;
-  TileGrid GridOf(const TileArrangement& tiles) const;
   ImageShape ShapeOf(const TileArrangement& tiles) const;
 
   Idefics3ImageProcessorConfig config_;

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <limits>
 
+#include "absl/strings/str_cat.h"
+
 namespace varserve::image {
 
 TileArrangement ClosestTiles(int width, int height, int tile_width, int tile_height, int min_tiles,
@@ -58,6 +60,17 @@ void AppendTiles(const RgbImage& picture, const TileArrangement& tiles, std::vec
       rgb.insert(rgb.end(), row, row + tile_row_size);
     }
   }
+}
+
+TileGrid GridOf(const TileArrangement& tiles, int rows, int cols) {
+  return {
+      .down = tiles.down, .across = tiles.across, .rows = rows, .cols = cols, .thumbnail = tiles.count() > 1};
+}
+
+absl::Status CheckTileFits(int max_image_tokens, int tile_tokens) {
+  if (max_image_tokens >= tile_tokens) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--max_image_tokens: is ", max_image_tokens,
+                                                 ", but a tile of a picture has ", tile_tokens, " tokens"));
 }
 
 ResizePlan ThumbnailPlan(const ResizePlan& tiles, int height, int width) {

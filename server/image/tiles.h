@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/types/span.h"
+#include "server/base/image_layout.h"
 #include "server/image/image_resize.h"
 #include "server/image/rgb_image.h"
 
@@ -30,6 +32,13 @@ TileArrangement ClosestTiles(int width, int height, int tile_width, int tile_hei
 // the most pixels, at most its own; of equal ones the first of those that waste the least. As transformers'
 // select_best_resolution. There is at least one.
 TileArrangement BestTiles(int width, int height, int tile, absl::Span<const TileArrangement> arrangements);
+
+// The visual tokens of the tiles, each of which has rows x cols, and of the thumbnail that several tiles
+// have.
+TileGrid GridOf(const TileArrangement& tiles, int rows, int cols);
+
+// INVALID_ARGUMENT naming --max_image_tokens if a tile alone has more tokens.
+absl::Status CheckTileFits(int max_image_tokens, int tile_tokens);
 
 // Appends the tiles of a picture to `rgb`, row by row, one below the other. The arrangement divides the
 // picture's sides.

@@ -33,10 +33,10 @@ void ImageFeatures::Place(const engine::SequenceStep& step, int64_t first, at::T
       for (const at::Tensor& features : image.deepstack)
         rows.features.push_back(features.narrow(0, index, count));
     };
-    if (spans[i].layout->has_tile_text) {
-      ForVisualRuns(spans[i], begin, end, place);
-    } else {
+    if (image.embeddings.size(0) == spans[i].layout->size()) {
       place(begin, end - begin, begin - spans[i].begin);
+    } else {  // tile text is embedded as all text is
+      ForVisualRuns(spans[i], begin, end, place);
     }
   }
 }

@@ -7,6 +7,7 @@ import io
 import json
 import pathlib
 import sys
+import unittest
 
 import numpy as np
 
@@ -128,3 +129,23 @@ def convert(source: pathlib.Path, target: pathlib.Path, *options: str) -> tuple[
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
         status = converter.main([*options, str(source), str(target)])
     return status, errors.getvalue()
+
+
+def change_field(file: pathlib.Path, path: str, value: object) -> None:
+    """Of a JSON file. None: removes it."""
+    content = json.loads(file.read_text())
+    *parents, name = path.split(".")
+    inner = content
+    for parent in parents:
+        inner = inner[parent]
+    inner[name] = value
+    if value is None:
+        del inner[name]
+    file.write_text(json.dumps(content))
+
+
+def check_refusal(test: unittest.TestCase, status: int, errors: str, *words: str) -> None:
+    """One line, with these words."""
+    test.assertEqual((status, errors.count("\n")), (1, 1), errors)
+    for word in words:
+        test.assertIn(word, errors)

@@ -1,6 +1,14 @@
 """Variants of InternVL: shapes of pictures, conversations, and what is refused."""
 
-from variant_parts import Add, Removed, other_processors, picture_last, pictures_and_conversations, says
+from variant_parts import (
+    Add,
+    Removed,
+    number_of_tokens,
+    other_processors,
+    picture_last,
+    pictures_and_conversations,
+    says,
+)
 
 SPEC = "internvl"
 VISION = "/vision_config"
@@ -96,7 +104,7 @@ def vision_tower(add: Add) -> None:
 
 
 def files(add: Add) -> None:
-    pre, pro, tok = "preprocessor_config.json", "processor_config.json", "tokenizer_config.json"
+    pre, tok = "preprocessor_config.json", "tokenizer_config.json"
     add(f"{SPEC} one tile", spec=SPEC, preprocessor={"/max_patches": 1})
     add(f"{SPEC} at least four tiles", spec=SPEC, preprocessor={"/min_patches": 4})
     add(f"{SPEC} crop_to_patches", spec=SPEC, preprocessor={"/crop_to_patches": True})
@@ -111,18 +119,7 @@ def files(add: Add) -> None:
     )
     add(f"{SPEC} not resized", (pre, "do_resize"), spec=SPEC, preprocessor={"/do_resize": False})
     other_processors(add, SPEC)
-    add(
-        f"{SPEC} another number of tokens",
-        (pro, "image_seq_length is 16", "4"),
-        spec=SPEC,
-        processor={"/image_seq_length": 16},
-    )
-    add(
-        f"{SPEC} number of tokens missing",
-        (pro, "image_seq_length is 256"),
-        spec=SPEC,
-        processor={"/image_seq_length": Removed},
-    )
+    number_of_tokens(add, SPEC, "image_seq_length", 16, 4, usual=256)
     names = {f"{path}/start_image_token": Removed for path in ("", "/extra_special_tokens")}
     add(f"{SPEC} start token missing", (tok, "start_image_token"), spec=SPEC, tokenizer_config=names)
     names = {f"{path}/context_image_token": Removed for path in ("", "/extra_special_tokens")}

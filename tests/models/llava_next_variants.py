@@ -2,7 +2,7 @@
 
 from llava_next_directories import LLAMA_3_CHAT_TEMPLATE, VICUNA_CHAT_TEMPLATE
 from tiny_model import load_spec
-from variant_parts import TWO_TURNS, Add, Removed, other_processors, pictures_and_conversations, says
+from variant_parts import TWO_TURNS, Add, Removed, number_of_tokens, other_processors, pictures_and_conversations, says
 
 SPEC = "llava_next"
 ONEVISION = "llava_onevision"
@@ -168,12 +168,7 @@ def onevision(add: Add) -> None:
     )
     add(f"{spec} hidden_act gelu", spec=spec, config={"/vision_config/hidden_act": "gelu"})
     add(f"{spec} another feature layer", spec=spec, config={"/vision_feature_layer": -2})
-    add(
-        f"{spec} another number of tokens",
-        (pro, "num_image_tokens is 25", "16"),
-        spec=spec,
-        processor={"/num_image_tokens": 25},
-    )
+    number_of_tokens(add, spec, "num_image_tokens", 25, 16)
     add(
         f"{spec} another image processor",
         (pre, "image_processor_type"),

@@ -1,6 +1,14 @@
 """Variants of Idefics3 and SmolVLM: shapes of pictures, conversations, and what is refused."""
 
-from variant_parts import Add, Removed, other_processors, picture_last, pictures_and_conversations, says
+from variant_parts import (
+    Add,
+    Removed,
+    number_of_tokens,
+    other_processors,
+    picture_last,
+    pictures_and_conversations,
+    says,
+)
 
 SPEC = "idefics3"
 PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"
@@ -83,18 +91,7 @@ def image_processor(add: Add) -> None:
 
 
 def processor(add: Add) -> None:
-    add(
-        f"{SPEC} another number of tokens",
-        (PROCESSOR, "image_seq_len is 16", "4"),
-        spec=SPEC,
-        processor={"/image_seq_len": 16},
-    )
-    add(
-        f"{SPEC} number of tokens missing",
-        (PROCESSOR, "image_seq_len is 169"),
-        spec=SPEC,
-        processor={"/image_seq_len": Removed},
-    )
+    number_of_tokens(add, SPEC, "image_seq_len", 16, 4, usual=169)
     add(
         f"{SPEC} no token around images",
         ("tokenizer.json", "has no token <fake_token_around_image>"),

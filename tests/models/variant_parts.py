@@ -69,3 +69,21 @@ def other_processors(add: Add, spec: str) -> None:
         spec=spec,
         processor={"/processor_class": "LlavaProcessor"},
     )
+
+
+def number_of_tokens(add: Add, spec: str, field: str, wrong: int, right: int, usual: int | None = None) -> None:
+    """Of a picture or tile, in processor_config.json. `usual`: the processor's own, where it is not this model's."""
+    file = "processor_config.json"
+    add(
+        f"{spec} another number of tokens",
+        (file, f"{field} is {wrong}", str(right)),
+        spec=spec,
+        processor={f"/{field}": wrong},
+    )
+    if usual is not None:
+        add(
+            f"{spec} number of tokens missing",
+            (file, f"{field} is {usual}"),
+            spec=spec,
+            processor={f"/{field}": Removed},
+        )

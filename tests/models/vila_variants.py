@@ -1,6 +1,6 @@
 """Variants of what the converter makes of VILA: projectors, feature selections, pictures, and what is refused."""
 
-from variant_parts import Add, Removed, picture_last, pictures_and_conversations, says
+from variant_parts import Add, Removed, number_of_tokens, picture_last, pictures_and_conversations, says
 
 SPEC, LINEAR = "vila1_5", "vila1_0"
 STRATEGY = "vision_feature_select_strategy"
@@ -106,12 +106,7 @@ def files(add: Add) -> None:
         },
     )
     add(f"{SPEC} bilinear", spec=SPEC, preprocessor={"/resample": 2})
-    add(
-        f"{SPEC} another number of tokens",
-        (pro, "image_seq_length is 16", "9"),
-        spec=SPEC,
-        processor={"/image_seq_length": 16},
-    )
+    number_of_tokens(add, SPEC, "image_seq_length", 16, 9)
     add(
         f"{SPEC} another image processor",
         (pre, "image_processor_type"),

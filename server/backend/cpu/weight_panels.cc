@@ -7,8 +7,8 @@ namespace varserve::backend::cpu {
 
 void PackPanels(const PanelShape& shape, std::span<const uint16_t* const> rows, int begin, int end,
                 uint16_t* packed) {
-  constexpr int kBlock =
-      256;  // inputs of all of a panel's rows at a time, so that it is written in the L1 cache
+  // Inputs of all of a panel's rows at a time, so that it is written in the L1 cache.
+  constexpr int kBlock = 256;
   constexpr size_t kPairBytes = 2 * sizeof(uint16_t);  // a constant: each copy is one move
   const int even = shape.in / 2 * 2;
   for (int panel = begin; panel < end; ++panel) {
@@ -24,7 +24,8 @@ void PackPanels(const PanelShape& shape, std::span<const uint16_t* const> rows, 
         for (int k = block; k < block_end; k += 2) std::memcpy(place(k, n), row + k, kPairBytes);
       }
     }
-    for (int n = 0; n < outputs && even < shape.in; ++n) *place(even, n) = rows[first + n][even];
+    for (int n = 0; n < outputs && even < shape.in; ++n)
+      std::memcpy(place(even, n), rows[first + n] + even, sizeof(uint16_t));
   }
 }
 

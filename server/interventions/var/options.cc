@@ -111,9 +111,8 @@ absl::StatusOr<VarRequest> ReadVarOptions(const v1::VarOptions& o, const VarDefa
   ASSIGN_OR_RETURN(const Mode mode, Read("mode", "VarMode", o.mode(), defaults.mode, Mode::kOn));
   if (o.mode() == v1::VAR_MODE_UNSPECIFIED && mode == Mode::kOff && HasFields(o)) {
     return absl::InvalidArgumentError(
-        "mode: is not set, and off is this server's default, so the other fields would have no effect; set "
-        "it to "
-        "on, observe or off");
+        "mode: is not set, and off is this server's default, so the other fields would have no effect; "
+        "set it to on, observe or off");
   }
   ASSIGN_OR_RETURN(const VarVariant variant,
                    Read("variant", "VarVariant", o.variant(), VarVariant::kPaper, VarVariant::kAuthorsCode));

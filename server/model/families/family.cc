@@ -13,17 +13,14 @@ constexpr const Family* kFamilies[] = {&kLlava,   &kLlavaNext, &kLlavaOnevision,
                                        &kQwen3Vl, &kInternVl,  &kIdefics3,       &kSmolVlm, &kVila};
 
 constexpr char kCrossAttention[] =
-    ", which reads the picture by cross-attention: no row of attention has text sinks and visual tokens, so "
-    "VAR is "
-    "not defined there (docs/var.md)";
+    ", which reads the picture by cross-attention: no row of attention has text sinks and visual tokens, "
+    "so VAR is not defined there (docs/var.md)";
 constexpr char kResampler[] =
     ", whose visual tokens come from a resampler: each looks at the whole picture, so VAR's visual tokens "
-    "and maps are "
-    "not defined there (docs/var.md)";
+    "and maps are not defined there (docs/var.md)";
 constexpr char kBothWays[] =
-    ", whose visual tokens also attend to later ones: VAR is defined on causal rows, each of which sees what "
-    "is before "
-    "it (docs/var.md)";
+    ", whose visual tokens also attend to later ones: VAR is defined on causal rows, each of which sees "
+    "what is before it (docs/var.md)";
 
 // Known model types that have no family.
 struct Foreign {

@@ -35,10 +35,7 @@ void ReadConfig(JsonFields& fields, ModelConfig& c) {
 // The most tiles whose tokens, with those of the thumbnail that several tiles have, are not too many.
 absl::StatusOr<int> MostTiles(int max_tiles, int tile_tokens, int max_image_tokens) {
   if (max_image_tokens == 0) return max_tiles;
-  if (max_image_tokens < tile_tokens) {
-    return absl::InvalidArgumentError(absl::StrCat("--max_image_tokens: is ", max_image_tokens,
-                                                   ", but a tile of a picture has ", tile_tokens, " tokens"));
-  }
+  RETURN_IF_ERROR(image::CheckTileFits(max_image_tokens, tile_tokens));
   while (max_tiles > 1 && int64_t{max_tiles + 1} * tile_tokens > max_image_tokens) --max_tiles;
   return max_tiles;
 }
@@ -55,7 +52,7 @@ absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> MakeImageProcessor(
   }
   RETURN_IF_ERROR(CheckProcessorClass(model_dir, "InternVLProcessor"));
   const int side = vision.image_size / vision.patch_size / vision.merge_size;
-  RETURN_IF_ERROR(CheckImageSeqLength(model_dir, 256, side * side));
+  RETURN_IF_ERROR(CheckImageSeqLength(model_dir, "image_seq_length", 256, side * side));
   ASSIGN_OR_RETURN(processor.max_tiles, MostTiles(processor.max_tiles, side * side, max_image_tokens));
   processor.min_tiles = std::min(processor.min_tiles, processor.max_tiles);
   return std::make_unique<const image::GotOcr2ImageProcessor>(

@@ -50,10 +50,7 @@ absl::StatusOr<ImageLayout> LayoutOf(const ModelConfig& config, int height, int 
 absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> MakeImageProcessor(
     const ModelConfig& config, const std::filesystem::path& model_dir, int max_image_tokens,
     image::TextEncoder /*encode*/) {
-  if (max_image_tokens > 0) {
-    return absl::InvalidArgumentError(
-        "--max_image_tokens: all images of a LLaVA model have the same number of tokens; leave the flag out");
-  }
+  RETURN_IF_ERROR(CheckOneSize(max_image_tokens, config.family->name));
   ASSIGN_OR_RETURN(const auto processor, image::ClipImageProcessorConfig::Load(model_dir));
   ASSIGN_OR_RETURN(ImageLayout layout, LayoutOf(config, processor.height(), processor.width()));
   RETURN_IF_ERROR(CheckProcessorClass(model_dir, "LlavaProcessor"));

@@ -101,10 +101,18 @@ void CheckTileTokens(JsonFields& processor, const char* key, int64_t fallback, i
   }
 }
 
-absl::Status CheckImageSeqLength(const std::filesystem::path& model_dir, int64_t fallback, int expected) {
+absl::Status CheckOneSize(int max_image_tokens, const char* family) {
+  if (max_image_tokens <= 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--max_image_tokens: all images of a ", family,
+                   " model have the same number of tokens; leave the flag out"));
+}
+
+absl::Status CheckImageSeqLength(const std::filesystem::path& model_dir, const char* key, int64_t fallback,
+                                 int expected, JsonFields::Null null) {
   ASSIGN_OR_RETURN(const nlohmann::json json, ReadModelJsonIfAny(model_dir, kProcessorFile));
-  JsonFields fields(json, kProcessorFile);
-  CheckTileTokens(fields, "image_seq_length", fallback, expected);
+  JsonFields fields(json, kProcessorFile, null);
+  CheckTileTokens(fields, key, fallback, expected);
   return fields.status();
 }
 

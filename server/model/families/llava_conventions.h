@@ -36,9 +36,13 @@ absl::Status CheckProcessorClass(const std::filesystem::path& model_dir, const c
 // of a picture, or tile, of height x width pixels: transformers then refuses every request with a picture.
 absl::Status CheckNumTokens(const std::filesystem::path& model_dir, int height, int width, int expected);
 
-// FAILED_PRECONDITION if image_seq_length of processor_config.json, or the processor's `fallback`, is not the
-// number of tokens of a picture or tile.
-absl::Status CheckImageSeqLength(const std::filesystem::path& model_dir, int64_t fallback, int expected);
+// INVALID_ARGUMENT naming --max_image_tokens if it is set, for a `family` whose images all have one size.
+absl::Status CheckOneSize(int max_image_tokens, const char* family);
+
+// FAILED_PRECONDITION if `key` of processor_config.json, or the processor's `fallback`, is not the number of
+// tokens of a picture or tile.
+absl::Status CheckImageSeqLength(const std::filesystem::path& model_dir, const char* key, int64_t fallback,
+                                 int expected, JsonFields::Null null = JsonFields::Null::kWrong);
 
 // Records an error if `key` of processor_config.json, or the processor's `fallback`, is not the number of
 // tokens of a tile: transformers then refuses every request with a picture.

@@ -67,13 +67,6 @@ absl::Status CheckTileTexts(const std::filesystem::path& model_dir) {
   return fields.status();
 }
 
-absl::Status CheckTileSize(const std::filesystem::path& model_dir, int tile_tokens) {
-  ASSIGN_OR_RETURN(const nlohmann::json json, ReadModelJsonIfAny(model_dir, kProcessorFile));
-  JsonFields fields(json, kProcessorFile, JsonFields::Null::kAbsent);
-  CheckTileTokens(fields, "image_seq_len", 169, tile_tokens);
-  return fields.status();
-}
-
 absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> MakeImageProcessor(
     const ModelConfig& config, const std::filesystem::path& model_dir, int max_image_tokens,
     image::TextEncoder encode) {
@@ -89,7 +82,8 @@ absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> MakeImageProcessor(
   RETURN_IF_ERROR(
       CheckProcessorClass(model_dir, config.family == &kSmolVlm ? "SmolVLMProcessor" : "Idefics3Processor"));
   const int side = patches / merge;
-  RETURN_IF_ERROR(CheckTileSize(model_dir, side * side));
+  RETURN_IF_ERROR(
+      CheckImageSeqLength(model_dir, "image_seq_len", 169, side * side, JsonFields::Null::kAbsent));
   RETURN_IF_ERROR(CheckTileTexts(model_dir));
   return image::Idefics3ImageProcessor::Create(
       processor,

@@ -69,10 +69,7 @@ ImageLayout LayoutOf(const ModelConfig& config) {
 absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> MakeImageProcessor(
     const ModelConfig& config, const std::filesystem::path& model_dir, int max_image_tokens,
     image::TextEncoder /*encode*/) {
-  if (max_image_tokens > 0) {
-    return absl::InvalidArgumentError(
-        "--max_image_tokens: all images of a VILA model have the same number of tokens; leave the flag out");
-  }
+  RETURN_IF_ERROR(CheckOneSize(max_image_tokens, config.family->name));
   ASSIGN_OR_RETURN(const auto processor, image::ClipImageProcessorConfig::Load(model_dir));
   const VisionConfig& vision = config.vision;
   if (processor.height() != vision.image_size || processor.width() != vision.image_size) {
@@ -83,7 +80,7 @@ absl::StatusOr<std::unique_ptr<const image::ImageProcessor>> MakeImageProcessor(
   }
   RETURN_IF_ERROR(CheckProcessorClass(model_dir, "VilaProcessor"));
   auto layout = std::make_shared<const ImageLayout>(LayoutOf(config));
-  RETURN_IF_ERROR(CheckImageSeqLength(model_dir, layout->size(), layout->size()));
+  RETURN_IF_ERROR(CheckImageSeqLength(model_dir, "image_seq_length", layout->size(), layout->size()));
   return std::make_unique<const image::ClipImageProcessor>(processor, std::move(layout),
                                                            vision.patch_size * vision.merge_size);
 }

@@ -137,20 +137,20 @@ TEST_F(PipeTest, ABlockedReaderBlocksNobodyAndWhatIsDroppedIsSaid) {
   EXPECT_LE(dropped, kLines - Logger::kQueuedLines);
 
   const std::vector<std::string> lines = Lines();
-  int64_t told = 0;
+  int64_t reported = 0;
   int written = 0;
   int expected = 0;
   for (const std::string& line : lines) {
     if (absl::StrContains(line, "log lines were dropped")) {
       const int lost = Number(line, "lines=").value_or(0);
-      told += lost;
+      reported += lost;
       expected += lost;
       continue;
     }
     EXPECT_EQ(Number(line), expected++) << "in order, and the gap is where it is said to be";
     ++written;
   }
-  EXPECT_EQ(told, dropped);
+  EXPECT_EQ(reported, dropped);
   EXPECT_EQ(written + dropped, kLines);
   EXPECT_EQ(Number(lines.back()), kLines - 1) << "the newest are kept";
 }

@@ -1,5 +1,5 @@
-"""What interventions change in rows of attention besides VAR's redistribution: scores before softmax (PAI, VAF), and
-outputs of the heads that look at the picture least (SPIN). docs/interventions.md has the formulas.
+"""Changes of attention rows other than VAR's redistribution: of scores before softmax (PAI, VAF), and of the outputs of
+the heads that look at the picture least (SPIN). docs/interventions.md has the formulas.
 
 Rows mix in one launch, and registers are few. So `attend_rows` keeps two notes of a lane, whose meaning depends on how
 its row is changed in the layer:
