@@ -12,6 +12,12 @@ void LayerOps::Largest(const at::Tensor& logits, at::Tensor& out) const {
   out.select(1, 1).copy_(indices);
 }
 
+void LayerOps::AttendWindows(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                             at::ScalarType /*weights*/, at::Tensor& out) const {
+  const auto by_heads = [](const at::Tensor& x) { return x.transpose(1, 2); };  // [W, H, T, D]
+  out.copy_(by_heads(at::scaled_dot_product_attention(by_heads(q), by_heads(k), by_heads(v))));
+}
+
 LinearWeights LayerOps::Prepare(const QuantizedMatrix& weights, at::Tensor bias,
                                 const at::TensorOptions& options) const {
   return Prepare(weights.Dequantize().to(options), std::move(bias));

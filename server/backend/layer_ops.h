@@ -1,9 +1,9 @@
-// The operations of a transformer layer other than attention. The model's code is written once, against this
-// interface.
+// The operations of a transformer layer other than the decoder's attention. The model's code is written once,
+// against this interface.
 //
 // Activations are float32 on the CPU and have the serving dtype elsewhere. Weights have the serving dtype,
 // norms' weights are float32. Letters: N tokens, C width, K inputs, O outputs, H heads, Hkv KV heads, D head
-// size, I gated width.
+// size, I gated width, W windows of T tokens.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -85,6 +85,10 @@ class LayerOps {
                             const at::Tensor& slots, KvLayer& kv) const = 0;
   // silu(gate) * up of rows [gate | up]. gate_up: [N, 2 I], out: [N, I]
   virtual void SiluMul(const at::Tensor& gate_up, at::Tensor& out) const = 0;
+  // Attention of each token of a window to the whole window, as in a vision tower with weights of this dtype.
+  // q, k, v, out: [W, T, H, D], heads contiguous
+  virtual void AttendWindows(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                             at::ScalarType weights, at::Tensor& out) const;
   // The largest of each row, and its index: the first one's if several are equal, exact below 2^24. NaN if
   // the row has a NaN. logits: [S, V] float32, out: [S, 2] float32
   virtual void Largest(const at::Tensor& logits, at::Tensor& out) const;

@@ -201,11 +201,11 @@ at::Tensor QwenVisionTower::Attend(const Layer& layer, const Grid& grid, const a
   for (const WindowGroup& group : layer.full ? grid.whole : grid.windows) {
     const int64_t patches = group.tokens * config_.merge_size * config_.merge_size;
     const int64_t count = group.windows * patches;
-    const auto windows = [&](const at::Tensor& part) {  // => [windows, H, patches, D]
-      return part.narrow(0, first, count).unflatten(0, {group.windows, patches}).transpose(1, 2);
+    const auto windows = [&](const at::Tensor& part) {  // => [windows, patches, H, D]
+      return part.narrow(0, first, count).unflatten(0, {group.windows, patches});
     };
-    const at::Tensor attended = at::scaled_dot_product_attention(windows(q), windows(k), windows(v));
-    out.narrow(0, first, count).view({group.windows, patches, heads, -1}).copy_(attended.transpose(1, 2));
+    at::Tensor attended = windows(out.view({x.size(0), heads, -1}));
+    ops_.AttendWindows(windows(q), windows(k), windows(v), layer.qkv.weight.scalar_type(), attended);
     first += count;
   }
   return ops_.Linear(out, layer.out);

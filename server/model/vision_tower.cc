@@ -208,14 +208,16 @@ at::Tensor VisionTower::Attend(const Layer& layer, const at::Tensor& x) const {
   const int64_t tokens = x.size(0);
   const int64_t heads = config_.num_attention_heads;
   const at::Tensor qkv = ops_.Linear(x, layer.qkv).view({tokens, 3, -1});  // [T, 3, Cv]
-  const auto of_heads = [&](int64_t part, const at::Tensor& norm) {        // => [1, heads, T, D]
+  const auto of_heads = [&](int64_t part, const at::Tensor& norm) {        // => [1, T, heads, D]
     at::Tensor all = qkv.select(1, part);
     if (norm.defined()) all = RmsNorm(all.contiguous(), norm, kQkNormEps);
-    return all.view({1, tokens, heads, -1}).transpose(1, 2);
+    return all.unflatten(1, {heads, -1}).unsqueeze(0);
   };
-  const at::Tensor out = at::scaled_dot_product_attention(
-      of_heads(0, layer.q_norm), of_heads(1, layer.k_norm), of_heads(2, at::Tensor()));  // [1, heads, T, D]
-  return ops_.Linear(out.squeeze(0).transpose(0, 1).reshape({tokens, -1}), layer.out);
+  at::Tensor out = at::empty_like(x);
+  at::Tensor by_heads = out.view({1, tokens, heads, -1});
+  ops_.AttendWindows(of_heads(0, layer.q_norm), of_heads(1, layer.k_norm), of_heads(2, at::Tensor()),
+                     layer.qkv.weight.scalar_type(), by_heads);
+  return ops_.Linear(out, layer.out);
 }
 
 at::Tensor VisionTower::Forward(const at::Tensor& pixels) const {

@@ -4,6 +4,7 @@
 
 #include "server/backend/cpu/cpu_backend.h"
 #include "server/backend/cpu/cpu_kernels.h"
+#include "server/backend/cpu/dense_attention.h"
 #include "server/backend/cpu/head_suppression.h"
 #include "server/backend/cpu/storage_type.h"
 
@@ -64,6 +65,8 @@ class CpuAttention : public Attention {
   void AttendPrefix(const PrefixChunk& chunk, const at::Tensor& q, const KvLayer& kv,
                     at::Tensor out) const override {
     const int64_t* blocks = chunk.blocks.const_data_ptr<int64_t>();
+    if (kv.k.scalar_type() == at::kBFloat16 && cpu::GetCpuKernels().reads_panels)
+      return AttendPrefixDense(chunk, blocks, q, kv, out);
     const std::vector<int32_t> table(blocks, blocks + chunk.blocks.size(0));
     const AttentionSequence sequence{.blocks = table.data()};
     std::vector<AttentionRow> rows(chunk.count);
@@ -75,6 +78,36 @@ class CpuAttention : public Attention {
   }
 
  private:
+  static void AttendPrefixDense(const PrefixChunk& chunk, const int64_t* blocks, const at::Tensor& q,
+                                const KvLayer& kv, at::Tensor& out) {
+    const auto rows = [&](const at::Tensor& pool) {
+      const auto* first = static_cast<const uint16_t*>(pool.const_data_ptr());
+      std::vector<const uint16_t*> pointers(chunk.start + chunk.count);
+      for (size_t slot = 0; slot < pointers.size(); ++slot) {
+        pointers[slot] = first + blocks[slot / kv.block_size()] * pool.stride(0) +
+                         static_cast<int64_t>(slot % kv.block_size()) * pool.stride(2);
+      }
+      return pointers;
+    };
+    const std::vector<const uint16_t*> keys = rows(kv.k);
+    const std::vector<const uint16_t*> values = rows(kv.v);
+    const cpu::DenseAttentionArgs args{.q = q.const_data_ptr<float>(),
+                                       .q_stride = q.stride(0),
+                                       .out = out.mutable_data_ptr<float>(),
+                                       .out_stride = out.stride(0),
+                                       .keys = keys,
+                                       .values = values,
+                                       .kv_head_stride = kv.k.stride(1),
+                                       .rows = static_cast<int>(chunk.count),
+                                       .heads = static_cast<int>(q.size(1)),
+                                       .kv_heads = static_cast<int>(kv.kv_heads()),
+                                       .head_dim = static_cast<int>(kv.head_dim()),
+                                       .causal = true};
+    at::parallel_for(0, cpu::DenseAttention::NumTiles(args), 1, [&](int64_t begin, int64_t end) {
+      cpu::DenseAttention(cpu::GetCpuKernels()).Run(args, static_cast<int>(begin), static_cast<int>(end));
+    });
+  }
+
   static AttentionArgs Args(const at::Tensor& q, const KvLayer& kv, at::Tensor& out) {
     return {.q = q.const_data_ptr<float>(),
             .q_stride = q.stride(0),

@@ -175,6 +175,11 @@ struct CpuKernels {
   // their sum. `weights` may be null.
   double (*softmax_weights)(const float* logits, int count, float largest, float temperature,
                             double* weights);
+  // Attention weights of one query that are not divided by their sum, which is returned: exp((score -
+  // largest) scale) of `count` scores, rounded as pack_inputs does, with zeros up to `padded`, a multiple
+  // of 32. Null unless reads_panels.
+  float (*attention_weights)(const float* scores, int count, float scale, int padded,
+                             float* packed) = nullptr;
 };
 
 // The kernels of this process: the fastest that the processor can run, if UseCpuKernels() chose no others.

@@ -7,6 +7,7 @@
 #ifdef __AVX512BF16__
 #define VARSERVE_ISA avx512_bf16
 #include "server/backend/cpu/attention_kernel.h"
+#include "server/backend/cpu/attention_weights.h"
 #include "server/backend/cpu/linear_bf16.h"
 #include "server/backend/cpu/linear_quantized_bf16.h"
 #include "server/backend/cpu/scores_bf16.h"
@@ -42,6 +43,7 @@ const CpuKernels* Avx512Bf16Kernels() {
     kernels.linear = avx512_bf16::Linear;
     kernels.linear_quantized = avx512_bf16::LinearQuantized;
     kernels.attention = avx512_bf16::Attention;
+    kernels.attention_weights = avx512_bf16::AttentionWeights;
     kernels.softmax_weights = avx512_bf16::SoftmaxWeights;
     return kernels;
   }();

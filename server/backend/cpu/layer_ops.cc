@@ -7,6 +7,7 @@
 #include "server/backend/cpu/cpu_kernels.h"
 #include "server/backend/cpu/storage_type.h"
 #include "server/backend/cpu/weight_panels.h"
+#include "server/backend/cpu/window_attention.h"
 
 namespace varserve::backend {
 namespace {
@@ -143,6 +144,12 @@ class CpuLayerOps : public LayerOps {
     at::parallel_for(0, out.size(0), 4, [&](int64_t begin, int64_t end) {
       GetCpuKernels().silu_mul(args, static_cast<int>(begin), static_cast<int>(end));
     });
+  }
+
+  void AttendWindows(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, at::ScalarType weights,
+                     at::Tensor& out) const override {
+    if (!Packs(weights)) return LayerOps::AttendWindows(q, k, v, weights, out);
+    cpu::AttendWindows(q, k, v, out);
   }
 
  private:

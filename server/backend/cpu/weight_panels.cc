@@ -29,6 +29,19 @@ void PackPanels(const PanelShape& shape, std::span<const uint16_t* const> rows, 
   }
 }
 
+void PackPanelsOfColumns(const PanelShape& shape, std::span<const uint16_t* const> columns,
+                         uint16_t* packed) {
+  std::fill_n(packed, shape.size(), uint16_t{0});
+  const auto count = static_cast<int>(columns.size());
+  for (int first = 0; first < shape.out; first += kPanelOutputs, packed += shape.panel_size()) {
+    const int outputs = std::min(kPanelOutputs, shape.out - first);
+    for (int k = 0; k < count; ++k) {
+      uint16_t* to = packed + k / 2 * kPanelStep + k % 2;
+      for (int n = 0; n < outputs; ++n) to[2 * n] = columns[k][first + n];
+    }
+  }
+}
+
 std::vector<const uint16_t*> RowPointers(const uint16_t* matrix, int64_t rows, int64_t in) {
   std::vector<const uint16_t*> pointers(rows);
   for (int64_t n = 0; n < rows; ++n) pointers[n] = matrix + n * in;

@@ -27,6 +27,8 @@ struct PanelShape {
 // to K weights.
 void PackPanels(const PanelShape& shape, std::span<const uint16_t* const> rows, int begin, int end,
                 uint16_t* packed);
+// The same for all panels, from the weights' columns: K or fewer pointers to N weights. Missing ones are 0.
+void PackPanelsOfColumns(const PanelShape& shape, std::span<const uint16_t* const> columns, uint16_t* packed);
 // The rows of a matrix [rows, in].
 std::vector<const uint16_t*> RowPointers(const uint16_t* matrix, int64_t rows, int64_t in);
 

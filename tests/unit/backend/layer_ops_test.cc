@@ -110,6 +110,21 @@ TEST_P(LayerOpsTest, SiluMul) {
   EXPECT_TRUE(at::allclose(SiluMul(*cpu_, x), SiluMul(*torch_, x), 1e-5, 1e-6));
 }
 
+TEST_P(LayerOpsTest, AttendWindows) {
+  for (const auto& [windows, tokens, heads, head_dim] :
+       {std::tuple<int, int, int, int>{1, 150, 2, 64}, {5, 30, 3, 72}}) {
+    const at::Tensor qkv = at::randn({windows, tokens, 3, heads, head_dim});
+    const auto attend = [&](const LayerOps& ops) {
+      at::Tensor out = at::full({windows, tokens, heads, head_dim}, NAN);
+      ops.AttendWindows(qkv.select(2, 0), qkv.select(2, 1), qkv.select(2, 2), GetParam(), out);
+      return out;
+    };
+    // With bfloat16 weights, queries, keys and values may be rounded to it.
+    const double tolerance = GetParam() == at::kBFloat16 ? 2e-2 : 1e-5;
+    EXPECT_TRUE(at::allclose(attend(*cpu_), attend(*torch_), tolerance, tolerance)) << tokens;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Dtypes, LayerOpsTest, ::testing::Values(at::kFloat, at::kBFloat16, at::kHalf),
                          [](const auto& info) { return std::string(c10::toString(info.param)); });
 

@@ -1,5 +1,8 @@
 #include "tests/unit/backend/cpu/emulated_amx.h"
 
+#include <algorithm>
+#include <cmath>
+
 #define VARSERVE_ISA emulated_amx_bf16
 #include "server/backend/cpu/linear_amx.h"
 #include "server/backend/cpu/linear_quantized_amx.h"
@@ -31,6 +34,18 @@ void WidenGroup(const QuantizedWeights& w, int panel, int group, uint16_t* widen
   }
 }
 
+float AttentionWeights(const float* scores, int count, float scale, int padded, float* packed) {
+  auto* weights = reinterpret_cast<uint16_t*>(packed);
+  const float largest = *std::max_element(scores, scores + count);
+  float sum = 0.0F;
+  for (int i = 0; i < padded; ++i) {
+    const float weight = i < count ? std::exp((scores[i] - largest) * scale) : 0.0F;
+    weights[i] = std::isnan(weight) ? 0x7fff : BFloat16Bits(weight);
+    sum += weight;
+  }
+  return sum;
+}
+
 }  // namespace
 
 const CpuKernels* EmulatedAmxBf16Kernels() {
@@ -41,6 +56,7 @@ const CpuKernels* EmulatedAmxBf16Kernels() {
     kernels.rounds_inputs = true;
     kernels.reads_panels = true;
     kernels.linear = Linear;
+    kernels.attention_weights = AttentionWeights;
     kernels.linear_quantized = emulated_amx_bf16::LinearQuantizedTiles<EmulatedTiles, WidenGroup>;
     return kernels;
   }();

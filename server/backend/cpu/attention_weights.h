@@ -1,0 +1,65 @@
+// The softmax of dense attention, with AVX-512. Included only by isa_avx512_bf16.cc.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "server/backend/cpu/vec.h"
+
+namespace varserve::backend::cpu::VARSERVE_ISA {
+
+// 2^x for x <= 0, within 2e-7 of itself; NaN for NaN.
+static inline __m512 Exp2(__m512 exponent) {
+  const __m512 x =
+      _mm512_max_ps(_mm512_set1_ps(-200.0F), exponent);  // below any number; the second if it is NaN
+  const __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const __m512 r = _mm512_sub_ps(x, n);
+  // The Taylor series to degree 6.
+  __m512 poly = _mm512_set1_ps(1.5403530e-4F);
+  for (const float c : {1.3333558e-3F, 9.6181291e-3F, 5.5504109e-2F, 2.4022651e-1F, 6.9314718e-1F, 1.0F})
+    poly = _mm512_fmadd_ps(poly, r, _mm512_set1_ps(c));
+  return _mm512_scalef_ps(poly, n);
+}
+
+// Both halves of a vector, combined lane by lane.
+template <typename Combine>
+VARSERVE_INLINE Vec Folded(__m512 x, const Combine& combine) {
+  float lanes[2 * kLanes];
+  std::memcpy(lanes, &x, sizeof(x));
+  return combine(Load(lanes), Load(lanes + kLanes));
+}
+
+static float AttentionWeights(const float* scores, int count, float scale, int padded, float* packed) {
+  constexpr int kWideLanes = 16;
+  const auto valid = [count](int j) {
+    const int left = count - j;
+    return left >= kWideLanes ? __mmask16{0xffff}
+           : left <= 0        ? __mmask16{0}
+                              : static_cast<__mmask16>((1U << left) - 1);
+  };
+  __m512 largest = _mm512_set1_ps(-__builtin_inff());
+  for (int j = 0; j < count; j += kWideLanes)
+    largest = _mm512_mask_max_ps(largest, valid(j), largest, _mm512_maskz_loadu_ps(valid(j), scores + j));
+  const __m512 top = _mm512_set1_ps(MaxLane(Folded(largest, Max)));
+  const __m512 factor = _mm512_set1_ps(scale * 1.44269504F);
+  __m512 total = _mm512_setzero_ps();
+  const auto weights = [&](int j) {
+    const __m512 score = _mm512_maskz_loadu_ps(valid(j), scores + j);
+    const __m512 weight =
+        _mm512_maskz_mov_ps(valid(j), Exp2(_mm512_mul_ps(_mm512_sub_ps(score, top), factor)));
+    total = _mm512_add_ps(total, weight);
+    return weight;
+  };
+  auto* to = reinterpret_cast<uint16_t*>(packed);
+  int j = 0;
+  for (; j < count; j += 2 * kWideLanes) {
+    const __m512 low = weights(j);
+    const __m512bh both = _mm512_cvtne2ps_pbh(weights(j + kWideLanes), low);
+    std::memcpy(to + j, &both, sizeof(both));
+  }
+  if (j < padded) std::memset(to + j, 0, (padded - j) * sizeof(uint16_t));
+  return Sum(Folded(total, [](Vec a, Vec b) { return a + b; }));
+}
+
+}  // namespace varserve::backend::cpu::VARSERVE_ISA
