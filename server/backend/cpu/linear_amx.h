@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "server/backend/cpu/cpu_kernels.h"
+#include "server/backend/cpu/for_each.h"
 #include "server/backend/cpu/linear_start.h"
 #include "server/backend/cpu/tile_config.h"
 #include "server/backend/cpu/weight_panels.h"
@@ -63,15 +64,6 @@ struct TileArgs {
   float* y;  // [rows, outputs], rows y_stride apart
   int64_t y_stride;
 };
-
-// f<0>(), f<1>(), ... f<N - 1>()
-template <int N, typename F>
-[[gnu::always_inline]] static inline void ForEach(F f) {
-  if constexpr (N > 0) {
-    ForEach<N - 1>(f);
-    f.template operator()<N - 1>();
-  }
-}
 
 // HEIGHT times the configured rows, WIDTH times 16 outputs. Each output is one chain of operations, tile by
 // tile of inputs, for any shape and block, so its bits depend only on its row and its weights.

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include "server/backend/cpu/cpu_kernels.h"
+#include "server/backend/cpu/for_each.h"
 #include "server/backend/cpu/linear_start.h"
 #include "server/backend/cpu/weight_panels.h"
 
@@ -53,10 +54,11 @@ struct TileArgs {
 template <int ROWS, int VECS>
 [[gnu::noinline]] static void Tile(const TileArgs& t) {
   __m512 acc[ROWS][VECS];
-  for (int i = 0; i < ROWS; ++i) {
-    for (int v = 0; v < VECS; ++v)
-      acc[i][v] = _mm512_maskz_loadu_ps(t.valid[v], t.start + i * t.start_stride + v * kWide);
-  }
+  ForEach<ROWS>([&]<int I>() {
+    ForEach<VECS>([&]<int V>() {
+      acc[I][V] = _mm512_maskz_loadu_ps(t.valid[V], t.start + I * t.start_stride + V * kWide);
+    });
+  });
   const uint16_t* w = t.w;
   const char* fetch = t.fetch;
   for (int k = 0; k < t.pairs; ++k, w += kPanelStep, fetch += t.fetch_step) {
@@ -72,10 +74,10 @@ template <int ROWS, int VECS>
       for (int v = 0; v < VECS; ++v) acc[i][v] = _mm512_dpbf16_ps(acc[i][v], input, weights[v]);
     }
   }
-  for (int i = 0; i < ROWS; ++i) {
-    for (int v = 0; v < VECS; ++v)
-      _mm512_mask_storeu_ps(t.y + i * t.y_stride + v * kWide, t.valid[v], acc[i][v]);
-  }
+  ForEach<ROWS>([&]<int I>() {
+    ForEach<VECS>(
+        [&]<int V>() { _mm512_mask_storeu_ps(t.y + I * t.y_stride + V * kWide, t.valid[V], acc[I][V]); });
+  });
 }
 
 // All rows, in tiles of nearly equal height. A single tile prefetches the weights a little ahead. Of several,
