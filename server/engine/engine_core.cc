@@ -110,6 +110,7 @@ void EngineCore::ClearTainted(Round& round) {
 }
 
 void EngineCore::Step(Round& round) {
+  for (const ImageRef& image : runner_->TakeEncoded()) scheduler_.OnEncoded(image);
   if (const StepPlan plan = scheduler_.Plan(); !plan.steps.empty()) {
     Execute(plan, round);
     ClearTainted(round);

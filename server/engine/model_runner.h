@@ -15,11 +15,12 @@ struct ModelFacts {
   int num_heads = 0;
   int context = 0;  // maximum tokens of a sequence
   std::vector<int32_t> eos_token_ids;
-  int num_kv_blocks = 0;    // blocks in the KV pool
-  int block_size = 16;      // slots
-  int64_t block_bytes = 0;  // K, V and measurements of one block, all layers
-  int prefill_chunk = 64;   // preferred number of tokens per prefill chunk
-  int token_measures = 0;   // values measured for each token in each layer, for interventions
+  int num_kv_blocks = 0;       // blocks in the KV pool
+  int block_size = 16;         // slots
+  int64_t block_bytes = 0;     // K, V and measurements of one block, all layers
+  int prefill_chunk = 64;      // preferred number of tokens per prefill chunk
+  int token_measures = 0;      // values measured for each token in each layer, for interventions
+  bool encodes_ahead = false;  // can encode images beside steps (StepPlan::encode_ahead)
 };
 
 class ModelRunner {
@@ -33,6 +34,10 @@ class ModelRunner {
   // requested. Executing the same step again gives the same result. After an error nothing of the step may be
   // used; its sequences' blocks may hold garbage at the step's positions, and nowhere else.
   virtual absl::StatusOr<StepOutput> Execute(const StepPlan& plan) = 0;
+
+  // Images of StepPlan::encode_ahead, of any step so far, that were encoded since the last call. A step that
+  // needs one earlier waits for it, and a failure to encode one is an error of the step that needs it.
+  virtual std::vector<ImageRef> TakeEncoded() { return {}; }
 
   // Drops what is stored for a sequence outside its blocks (image features not yet used).
   virtual void Release(SequenceId sequence) = 0;

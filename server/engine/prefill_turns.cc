@@ -35,15 +35,6 @@ struct Unfinished {
   }
 };
 
-// Number of budget tokens that a step uses.
-int Cost(const SequenceStep& step) {
-  int cost = step.end - step.begin;
-  for (const int image : step.encode_images) {
-    cost += step.request->prompt->spans[image].layout->num_visual_tokens();
-  }
-  return cost;
-}
-
 Unfinished* Oldest(std::vector<Unfinished>& prompts) {
   for (Unfinished& prompt : prompts) {
     if (prompt.waits()) return &prompt;
@@ -65,10 +56,58 @@ Unfinished* ShortestOfLeastLoaded(std::vector<Unfinished>& prompts) {
   return best;
 }
 
+// held_up: whether a sequence may not go on in this step
+template <typename HeldUp>
+std::vector<Unfinished> PromptsOf(absl::Span<Sequence* const> running, int chunk, const HeldUp& held_up) {
+  std::vector<Unfinished> prompts;
+  prompts.reserve(2 * running.size());  // partners point at each other
+  for (const Sequence* sequence : running) {
+    if (!sequence->prefilling()) continue;
+    const Sequence* const sibling = sequence->sibling.get();
+    for (const Sequence* part : {sequence, sibling}) {
+      if (part == nullptr) continue;
+      prompts.push_back({.sequence = part,
+                         .begin = part->num_computed,
+                         .chunk_size = chunk,
+                         .held_up = held_up(*sequence),
+                         .chunks = {}});
+    }
+    if (sibling == nullptr) continue;
+    prompts.back().partner = &prompts.end()[-2];
+    prompts.end()[-2].partner = &prompts.back();
+  }
+  return prompts;
+}
+
 // The chunks that go next if it is this prompt's turn.
 std::vector<Unfinished*> Unit(Unfinished& prompt) {
   if (!prompt.takes_both()) return {&prompt};
   return {&prompt, prompt.partner};
+}
+
+// What these chunks take.
+struct Demand {
+  int tokens = 0;                             // with those of images, for the vision tower
+  int now = 0;                                // those that are computed in the chunks' step
+  std::vector<StepPlan::Encoding> encodings;  // of images that are not ready
+};
+
+Demand DemandOf(const std::vector<Unfinished*>& unit, const ImagesAhead& ahead) {
+  Demand demand;
+  for (const Unfinished* part : unit) {
+    const SequenceStep step = part->sequence->StepOver(part->begin, part->chunk_end());
+    demand.tokens += step.end - step.begin;
+    demand.now += step.end - step.begin;
+    for (const int image : step.encode_images) {
+      const Prompt& prompt = *step.request->prompt;
+      const int visual_tokens = prompt.spans[image].layout->num_visual_tokens();
+      demand.tokens += visual_tokens;
+      if (ahead.IsReady({step.sequence, image})) continue;
+      demand.now += visual_tokens;
+      demand.encodings.push_back({{step.sequence, image}, prompt.images[image]});
+    }
+  }
+  return demand;
 }
 
 }  // namespace
@@ -92,54 +131,43 @@ bool PrefillTurns::MayGoOn(const std::string& caller) const {
 void PrefillTurns::Plan(absl::Span<Sequence* const> running, const absl::flat_hash_set<SequenceId>& awaited,
                         int budget, StepPlan& plan) {
   PayDebts(plan);
-  const bool contended =
-      !plan.steps.empty() && std::any_of(running.begin(), running.end(), [&](const Sequence* s) {
-        return s->request.caller != running.front()->request.caller;
-      });
-  std::vector<Unfinished> prompts;
-  prompts.reserve(2 * running.size());  // partners point at each other
-  for (const Sequence* sequence : running) {
-    if (!sequence->prefilling()) continue;
-    const Sequence* const sibling = sequence->sibling.get();
-    const bool is_awaited =
-        awaited.contains(sequence->id) || (sibling != nullptr && awaited.contains(sibling->id));
-    const bool held_up = contended && !is_awaited && !MayGoOn(sequence->request.caller);
-    for (const Sequence* part : {sequence, sibling}) {
-      if (part == nullptr) continue;
-      prompts.push_back({.sequence = part,
-                         .begin = part->num_computed,
-                         .chunk_size = chunk_,
-                         .held_up = held_up,
-                         .chunks = {}});
-    }
-    if (sibling == nullptr) continue;
-    prompts.back().partner = &prompts.end()[-2];
-    prompts.end()[-2].partner = &prompts.back();
-  }
+  const bool decodes = !plan.steps.empty();
+  const bool contended = decodes && std::any_of(running.begin(), running.end(), [&](const Sequence* s) {
+                           return s->request.caller != running.front()->request.caller;
+                         });
+  const auto held_up = [&](const Sequence& sequence) {
+    const auto any = [&](const auto& test) {
+      return test(sequence.id) || (sequence.sibling != nullptr && test(sequence.sibling->id));
+    };
+    return contended && !MayGoOn(sequence.request.caller) &&
+           !any([&](SequenceId id) { return awaited.contains(id) || ahead_.HasAnyOf(id); });
+  };
+  std::vector<Unfinished> prompts = PromptsOf(running, chunk_, held_up);
   if (prompts.empty()) return;
   bool oldest = std::exchange(oldest_begins_, !oldest_begins_);
   bool first_chunk = true;
   bool encodes_images = false;
   while (Unfinished* prompt = oldest ? Oldest(prompts) : ShortestOfLeastLoaded(prompts)) {
     const std::vector<Unfinished*> unit = Unit(*prompt);
-    int cost = 0;
-    bool needs_images = false;
-    for (const Unfinished* part : unit) {
-      const SequenceStep step = part->sequence->StepOver(part->begin, part->chunk_end());
-      cost += Cost(step);
-      needs_images |= !step.encode_images.empty();
+    const Demand demand = DemandOf(unit, ahead_);
+    const bool needs_images = !demand.encodings.empty();
+    if (needs_images && decodes && encodes_ahead_) {
+      ahead_.Begin(demand.encodings, plan);
+      prompt->held_up = true;
+      continue;
     }
-    if (!first_chunk && (cost > budget || (encodes_images && needs_images))) {
+    if (!first_chunk && (demand.now > budget || (encodes_images && needs_images))) {
       prompt->held_up = true;
       continue;
     }
     first_chunk = false;
     encodes_images |= needs_images;
-    budget -= cost;
-    if (contended) debts_[prompt->sequence->request.caller] += cost;
+    budget -= demand.now;
+    if (contended) debts_[prompt->sequence->request.caller] += demand.tokens;
     for (Unfinished* part : unit) {
       part->chunks.push_back(part->sequence->StepOver(part->begin, part->chunk_end()));
       part->begin = part->chunks.back().end;
+      ahead_.OnPlanned(part->chunks.back());
     }
     oldest = !oldest;
   }

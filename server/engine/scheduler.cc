@@ -27,7 +27,7 @@ Scheduler::Scheduler(const SchedulerOptions& options, const ModelFacts& facts)
       idle_prefill_budget_(options.idle_prefill_budget.value_or(prefill_budget_)),
       queue_(options.max_running_per_caller),
       decode_(options.max_running),
-      prefill_(facts.prefill_chunk),
+      prefill_(facts.prefill_chunk, facts.encodes_ahead),
       pool_(facts.num_kv_blocks, options.prefix_cache_blocks.value_or(facts.num_kv_blocks)),
       evidence_(facts) {}
 
@@ -226,7 +226,11 @@ void Scheduler::Remove(SequenceId id, BlockContent content) {
     queue_.RemoveRunning(sequence);
     std::erase(running_, &sequence);
   }
-  if (sequence.sibling != nullptr) ReleaseBlocks(*sequence.sibling, content);
+  prefill_.Forget(id);
+  if (sequence.sibling != nullptr) {
+    prefill_.Forget(sequence.sibling->id);
+    ReleaseBlocks(*sequence.sibling, content);
+  }
   ReleaseBlocks(sequence, content);
   sequences_.erase(it);
 }

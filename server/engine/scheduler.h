@@ -67,6 +67,9 @@ class Scheduler {
   // The next step; valid until the next call of a non-const method.
   StepPlan Plan();
 
+  // An image of an earlier plan's encode_ahead is ready. Its sequence may have ended.
+  void OnEncoded(const ImageRef& image) { prefill_.OnEncoded(image); }
+
   // Processes the result of one step of the last plan. Steps of one request must be applied in order. After
   // an error, nothing of the sequence may be used.
   absl::StatusOr<Progress> Apply(const SequenceStep& step, SequenceResult result);

@@ -2,7 +2,9 @@
 // runner, which executes.
 #pragma once
 
+#include <compare>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -16,6 +18,13 @@ namespace varserve::engine {
 
 using SequenceId = uint64_t;  // unique for the lifetime of an engine
 
+// An image of a sequence's prompt.
+struct ImageRef {
+  SequenceId sequence = 0;
+  int image = 0;  // index in the prompt
+  friend auto operator<=>(const ImageRef&, const ImageRef&) = default;
+};
+
 // Tokens [begin, end) of one sequence: one token in decode, a chunk in prefill. A chunk is either entirely
 // inside or entirely after the prefix. One step may hold several chunks of one sequence, in order.
 struct SequenceStep {
@@ -25,8 +34,8 @@ struct SequenceStep {
   int begin = 0;
   int end = 0;
   absl::Span<const BlockId> blocks;  // block table, covers at least tokens [0, end)
-  std::vector<int>
-      encode_images;    // indices of prompt images to run through the vision tower before this chunk
+  std::vector<int> encode_images;    // indices of prompt images that this chunk is the first to need: to run
+                                   // through the vision tower before, if that was not done ahead
   bool sample = false;  // token end - 1 is the last known one; its logits give the next token
   // Of a sibling's step: the request's sequence.
   std::optional<SequenceId> sibling_of;
@@ -44,6 +53,14 @@ struct SequenceStep {
 struct StepPlan {
   // Decoding sequences first, then prefill chunks. All steps of a request are adjacent among each of these.
   std::vector<SequenceStep> steps;
+  // Images that chunks of later steps need, to be encoded beside steps from now on. Empty unless
+  // ModelFacts::encodes_ahead.
+  struct Encoding {
+    ImageRef of;
+    std::shared_ptr<const ProcessedImage> image;
+  };
+  std::vector<Encoding> encode_ahead;
+
   int num_tokens() const {
     int n = 0;
     for (const SequenceStep& step : steps) n += step.end - step.begin;

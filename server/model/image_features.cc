@@ -4,16 +4,34 @@
 
 #include <algorithm>
 
+#include "server/base/status_macros.h"
 #include "server/base/visual_tokens.h"
 
 namespace varserve::model {
 
-void ImageFeatures::Encode(const VisionLanguageModel& model, const engine::StepPlan& plan) {
+void ImageFeatures::EncodeAhead(const engine::StepPlan& plan) {
+  for (const engine::StepPlan::Encoding& encoding : plan.encode_ahead) ahead_.Begin(encoding);
+}
+
+absl::Status ImageFeatures::Encode(const engine::StepPlan& plan) {
   for (const engine::SequenceStep& step : plan.steps) {
     for (const int image : step.encode_images) {
-      features_[step.sequence][image] = model.EncodeImage(*step.request->prompt->images[image]);
+      std::map<int, EncodedImage>& features = features_[step.sequence];
+      if (features.contains(image)) continue;  // the step is executed again
+      if (auto encoded = ahead_.Take({step.sequence, image})) {
+        ASSIGN_OR_RETURN(EncodedImage ready, *std::move(encoded));
+        features[image] = std::move(ready);
+      } else {
+        features[image] = model_.EncodeImage(*step.request->prompt->images[image]);
+      }
     }
   }
+  return absl::OkStatus();
+}
+
+void ImageFeatures::Release(engine::SequenceId sequence) {
+  features_.erase(sequence);
+  ahead_.Forget(sequence);
 }
 
 void ImageFeatures::Place(const engine::SequenceStep& step, int64_t first, at::Tensor& embeddings,

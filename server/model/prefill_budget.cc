@@ -9,22 +9,23 @@ namespace {
 
 constexpr int kGpuLeast = 512;
 constexpr int64_t kGpuTokenBytes = 200'000'000'000;  // tokens times the weights' bytes
-// Fewer tokens read the weights too often, more need too much memory.
+// Fewer tokens read the weights too often, more need too much memory. Beside decoding sequences, which read them
+// anyway, the least is a chunk.
 constexpr int kLeast = 128;
 constexpr int kMost = 640;
 // Of linear layers; everything else adds a third.
-constexpr double kBusySeconds = 0.1;
+constexpr double kBusySeconds = 0.07;
 constexpr double kIdleSeconds = 0.5;
 
 }  // namespace
 
 PrefillBudget BudgetFor(double speed, int64_t weight_bytes) {
-  const auto within = [&](double seconds) {
+  const int chunk = StepRunner::PrefillChunk(at::kCPU);
+  const auto within = [&](double seconds, int least) {
     const double tokens = std::min<double>(kMost, speed * seconds / static_cast<double>(weight_bytes));
-    const int chunk = StepRunner::PrefillChunk(at::kCPU);
-    return std::max(kLeast, static_cast<int>(tokens) / chunk * chunk);
+    return std::max(least, static_cast<int>(tokens) / chunk * chunk);
   };
-  return {.busy = within(kBusySeconds), .idle = within(kIdleSeconds)};
+  return {.busy = within(kBusySeconds, chunk), .idle = within(kIdleSeconds, kLeast)};
 }
 
 PrefillBudget MeasurePrefillBudget(const VisionLanguageModel& model) {

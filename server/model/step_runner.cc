@@ -29,7 +29,8 @@ absl::StatusOr<std::unique_ptr<StepRunner>> StepRunner::Create(
                     .block_size = static_cast<int>(KvCache::kBlockSize),
                     .block_bytes = KvCache::BlockBytes(c, m.dtype()),
                     .prefill_chunk = PrefillChunk(m.device()),
-                    .token_measures = m.var_profile().has_value() ? interventions::kNumPhiPlanes : 0};
+                    .token_measures = m.var_profile().has_value() ? interventions::kNumPhiPlanes : 0,
+                    .encodes_ahead = true};
   RETURN_IF_ERROR(runner->Start(num_kv_blocks));
   return runner;
 }
@@ -37,7 +38,8 @@ absl::StatusOr<std::unique_ptr<StepRunner>> StepRunner::Create(
 StepRunner::StepRunner(std::unique_ptr<const VisionLanguageModel> model, const StepRunnerOptions& options)
     : model_(std::move(model)),
       recorder_(options.enforce_eager ? nullptr : model_->backend().graphs()),
-      memory_(model_->device(), /*fixed=*/recorder_ != nullptr) {}
+      memory_(model_->device(), /*fixed=*/recorder_ != nullptr),
+      features_(*model_) {}
 
 absl::Status StepRunner::Start(int num_kv_blocks) {
   return CatchTorchErrors([&] {
@@ -55,9 +57,11 @@ absl::Status StepRunner::Start(int num_kv_blocks) {
 }
 
 absl::StatusOr<StepOutput> StepRunner::Execute(const StepPlan& plan) {
+  features_.EncodeAhead(plan);
   StepOutput output;
-  RETURN_IF_ERROR(CatchTorchErrors([&] {
+  RETURN_IF_ERROR(CatchTorchErrors([&]() -> absl::Status {
     const c10::OptionalStreamGuard guard(stream_);
+    RETURN_IF_ERROR(features_.Encode(plan));
     output = Run(plan);
     return absl::OkStatus();
   }));
@@ -74,7 +78,6 @@ absl::Status StepRunner::ClearBlocks(absl::Span<const engine::BlockId> blocks) {
 }
 
 StepOutput StepRunner::Run(const StepPlan& plan) {
-  features_.Encode(*model_, plan);
   const StepInput::Padding padding = graphs_->PaddingOf(plan);
   const StepInput input(plan,
                         {.num_layers = facts_.num_layers,

@@ -33,6 +33,7 @@ class StepRunner : public engine::ModelRunner {
 
   const engine::ModelFacts& facts() const override { return facts_; }
   absl::StatusOr<engine::StepOutput> Execute(const engine::StepPlan& plan) override;
+  std::vector<engine::ImageRef> TakeEncoded() override { return features_.TakeEncoded(); }
   void Release(engine::SequenceId sequence) override { features_.Release(sequence); }
   absl::Status ClearBlocks(absl::Span<const engine::BlockId> blocks) override;
 

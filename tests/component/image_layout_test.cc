@@ -41,7 +41,7 @@ TEST(ImageLayoutTest, VisualTokensTakeTheirPlacesAmongNewlines) {
   const at::Tensor features = model->EncodeImage(*prompt.images[0]).embeddings;  // [34, C]
 
   // The prefix in pieces that end within a row, at a newline and after it; then the rows.
-  ImageFeatures image_features;
+  ImageFeatures image_features(*model);
   backend::StepMemory memory(model->device(), /*fixed=*/false);
   const engine::ModelFacts facts{.num_layers = model->config().decoder.num_hidden_layers};
   KvCache cache(model->config().decoder, 8, model->dtype(), model->device());
@@ -51,7 +51,7 @@ TEST(ImageLayoutTest, VisualTokensTakeTheirPlacesAmongNewlines) {
     engine::SequenceStep step{.request = &request, .begin = begin, .end = end, .blocks = blocks};
     if (begin == 0) step.encode_images = {0};
     const engine::StepPlan plan{.steps = {step}};
-    image_features.Encode(*model, plan);
+    ASSERT_TRUE(image_features.Encode(plan).ok());
     const StepInput input(plan, {.num_layers = facts.num_layers, .block_size = KvCache::kBlockSize},
                           /*padding=*/{});
     DeviceStep device_step(*model, facts, cache, plan, input, memory);

@@ -40,5 +40,72 @@ TEST(RunnerTest, MakesMapsOnlyForStepsThatAskForThem) {
   EXPECT_EQ(without->results[0].token->id, with->results[0].token->id);
 }
 
+class ImagesAheadTest : public ::testing::Test {
+ protected:
+  static constexpr engine::SequenceId kPicture = 2;
+
+  ImagesAheadTest() {
+    picture_.prompt = Picture();
+    text_.prompt = tiny_.MakePrompt({5, 6, 7, 8, 9, 10}, {});
+  }
+  std::shared_ptr<const Prompt> Picture() const {
+    std::vector<int32_t> ids(16, 159);
+    for (int i = 0; i < 20; ++i) ids.push_back(2 + i);
+    return tiny_.MakePrompt(ids, {{0, 16, 4, 4}});
+  }
+  // Encodes the image beside a step of the text.
+  void EncodeAhead(std::shared_ptr<const ProcessedImage> image) {
+    testing::RunnerDriver text(*runner_, text_, /*id=*/1, /*first_block=*/40);
+    const auto output =
+        runner_->Execute({.steps = {text.Step(6, true)}, .encode_ahead = {{{kPicture, 0}, image}}});
+    ASSERT_TRUE(output.ok()) << output.status();
+  }
+  void AwaitEncoded() {
+    std::vector<engine::ImageRef> encoded;
+    while (encoded.empty()) encoded = runner_->TakeEncoded();
+    EXPECT_EQ(encoded, (std::vector<engine::ImageRef>{{kPicture, 0}}));
+    EXPECT_TRUE(runner_->TakeEncoded().empty());
+  }
+  std::vector<float> MeasuresOfThePicture() {
+    testing::RunnerDriver picture(*runner_, picture_, kPicture);
+    picture.Run(16, false);
+    picture.Run(36, true);
+    runner_->Release(kPicture);
+    return picture.results().front().measures;
+  }
+
+  const testing::TinyModel tiny_{"clip_mha"};
+  const std::unique_ptr<StepRunner> runner_ = *StepRunner::Create(tiny_.Load(), 64);
+  engine::GenerationRequest picture_;
+  engine::GenerationRequest text_;
+};
+
+TEST_F(ImagesAheadTest, AreTheSame) {
+  const std::vector<float> expected = MeasuresOfThePicture();
+  for (const bool awaited : {true, false}) {
+    EncodeAhead(picture_.prompt->images.front());
+    if (awaited) AwaitEncoded();
+    EXPECT_EQ(MeasuresOfThePicture(), expected) << awaited;
+  }
+  EXPECT_TRUE(runner_->TakeEncoded().empty());
+}
+
+TEST_F(ImagesAheadTest, FailTheStepThatNeedsThemAndNoOther) {
+  auto broken = std::make_shared<ProcessedImage>(*picture_.prompt->images.front());
+  broken->height /= 2;
+  EncodeAhead(broken);
+  AwaitEncoded();
+  testing::RunnerDriver picture(*runner_, picture_, kPicture);
+  EXPECT_FALSE(runner_->Execute({.steps = {picture.Step(16, false)}}).ok());
+  EXPECT_TRUE(runner_->Execute({.steps = {picture.Step(16, false)}}).ok()) << "encoded anew";
+}
+
+TEST_F(ImagesAheadTest, OfAnEndedSequenceAreForgotten) {
+  EncodeAhead(picture_.prompt->images.front());
+  runner_->Release(kPicture);
+  MeasuresOfThePicture();
+  EXPECT_TRUE(runner_->TakeEncoded().empty());
+}
+
 }  // namespace
 }  // namespace varserve::model

@@ -124,6 +124,7 @@ FakeModelRunner::FakeModelRunner(engine::ModelFacts facts)
 absl::StatusOr<StepOutput> FakeModelRunner::Execute(const StepPlan& plan) {
   ++counts_.steps;
   CheckPlan(plan);
+  EncodeAhead(plan);
   const absl::Status status = fault ? fault(plan) : absl::OkStatus();
   StepOutput output;
   for (const SequenceStep& step : plan.steps) {
@@ -215,9 +216,28 @@ void FakeModelRunner::CheckSlots(const SequenceStep& step, const SequenceState& 
   }
 }
 
+void FakeModelRunner::EncodeAhead(const StepPlan& plan) {
+  EXPECT_TRUE(plan.encode_ahead.empty() || facts_.encodes_ahead);
+  for (const StepPlan::Encoding& encoding : plan.encode_ahead) {
+    EXPECT_TRUE(ahead_.emplace(encoding.of, false).second) << "an image begun twice";
+    ++counts_.encoded_images;
+    ++counts_.encoded_ahead;
+  }
+}
+
+std::vector<engine::ImageRef> FakeModelRunner::TakeEncoded() {
+  std::vector<engine::ImageRef> encoded;
+  for (auto& [image, known] : ahead_) {
+    if (known || (is_encoded && !is_encoded())) continue;
+    known = true;
+    encoded.push_back(image);
+  }
+  return encoded;
+}
+
 void FakeModelRunner::EncodeImages(const SequenceStep& step, SequenceState& state) {
   for (const int image : step.encode_images) {
-    ++counts_.encoded_images;
+    if (ahead_.erase({step.sequence, image}) == 0) ++counts_.encoded_images;
     const auto [it, is_new] = state.encoded_at.emplace(image, step.begin);
     EXPECT_EQ(it->second, step.begin) << "image " << image << " encoded twice";
   }
@@ -286,7 +306,10 @@ FakeModelRunner::SequenceState& FakeModelRunner::StateOf(const SequenceStep& ste
   return state;
 }
 
-void FakeModelRunner::Release(SequenceId sequence) { sequences_.erase(sequence); }
+void FakeModelRunner::Release(SequenceId sequence) {
+  sequences_.erase(sequence);
+  std::erase_if(ahead_, [sequence](const auto& entry) { return entry.first.sequence == sequence; });
+}
 
 absl::Status FakeModelRunner::ClearBlocks(absl::Span<const BlockId> blocks) {
   if (clear_fault) RETURN_IF_ERROR(clear_fault());

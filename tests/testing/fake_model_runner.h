@@ -31,11 +31,14 @@ class FakeModelRunner final : public engine::ModelRunner {
   std::function<absl::Status()> clear_fault;
   // Tells whether this step's values come out not finite.
   std::function<bool(const engine::SequenceStep&)> non_finite;
+  // Asked whether an image that is encoded ahead is ready. Not set: after the step that begins it.
+  std::function<bool()> is_encoded;
   // Changes what is returned.
   std::function<void(engine::StepOutput&)> edit_output;
 
   const engine::ModelFacts& facts() const override { return facts_; }
   absl::StatusOr<engine::StepOutput> Execute(const engine::StepPlan& plan) override;
+  std::vector<engine::ImageRef> TakeEncoded() override;
   void Release(engine::SequenceId sequence) override;
   absl::Status ClearBlocks(absl::Span<const engine::BlockId> blocks) override;
 
@@ -43,10 +46,16 @@ class FakeModelRunner final : public engine::ModelRunner {
   struct Counts {
     int steps = 0;
     int prefill_tokens = 0;
-    int encoded_images = 0;
+    int encoded_images = 0;  // those ahead of their chunks count, too
+    int encoded_ahead = 0;
     int cleared_blocks = 0;
   };
   const Counts& counts() const { return counts_; }
+  // Whether the engine was told that an image is encoded ahead of its chunk.
+  bool IsReady(const engine::ImageRef& image) const {
+    const auto it = ahead_.find(image);
+    return it != ahead_.end() && it->second;
+  }
   // Sequences not released yet.
   size_t num_sequences() const { return sequences_.size(); }
 
@@ -64,6 +73,7 @@ class FakeModelRunner final : public engine::ModelRunner {
   void CheckPlan(const engine::StepPlan& plan) const;
   void CheckSlots(const engine::SequenceStep& step, const SequenceState& state) const;
   void EncodeImages(const engine::SequenceStep& step, SequenceState& state);
+  void EncodeAhead(const engine::StepPlan& plan);
   void Write(const engine::SequenceStep& step, const SequenceState& state, bool garbage);
   engine::SequenceResult Result(const engine::SequenceStep& step, const SequenceState& state) const;
   // Makes sampled tokens ones of the sibling's context, too; a sibling's values that are not finite are in
@@ -75,6 +85,7 @@ class FakeModelRunner final : public engine::ModelRunner {
   const engine::ModelFacts facts_;
   std::vector<Slot> slots_;  // [num_kv_blocks, block_size]
   std::unordered_map<engine::SequenceId, SequenceState> sequences_;
+  std::map<engine::ImageRef, bool> ahead_;  // images encoded ahead of their chunks; whether the engine knows
   Counts counts_;
 };
 

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
+#include "server/base/status_macros.h"
 #include "server/model/device_step.h"
 #include "server/model/kv_cache.h"
 #include "server/model/torch_errors.h"
@@ -87,8 +88,8 @@ absl::Status ProbeLayers(const model::VisionLanguageModel& model, std::shared_pt
       probed.layer = layer;
       probed.hidden = at::cat({hidden.slice(0, num_rows), hidden.slice(0, 0, num_rows)}).to(at::kFloat);
     };
-    model::ImageFeatures features;
-    features.Encode(model, plan);
+    model::ImageFeatures features(model);
+    RETURN_IF_ERROR(features.Encode(plan));
     step.Embed();
     step.Place(features, plan, input);
     step.Forward(on_layer);

@@ -14,7 +14,7 @@ class RandomWalk {
  public:
   explicit RandomWalk(uint32_t seed)
       : random_(seed),
-        harness_(Facts(),
+        harness_(Facts(/*encodes_ahead=*/Pick(0, 1) == 1),
                  {.max_running = Pick(1, 12),
                   .max_running_per_caller = Pick(0, 3),
                   .reserved_running = Pick(0, 3),
@@ -22,6 +22,7 @@ class RandomWalk {
                   .prefill_budget = Pick(1, 40),
                   .prefix_cache_blocks = Pick(0, 1) == 0 ? std::nullopt : std::optional(Pick(0, 20))}) {
     harness_.fault = [this](const StepPlan& plan) { return Execute(plan); };
+    harness_.runner.is_encoded = [this] { return Pick(0, 3) == 0; };
     harness_.runner.non_finite = [this](const SequenceStep&) { return Pick(0, 400) == 0; };
   }
 
@@ -53,10 +54,11 @@ class RandomWalk {
   }
 
  private:
-  static ModelFacts Facts() {
+  static ModelFacts Facts(bool encodes_ahead = false) {
     ModelFacts facts = FakeModelRunner::SmallFacts();
     facts.num_kv_blocks = 48;
     facts.context = 120;
+    facts.encodes_ahead = encodes_ahead;
     return facts;
   }
 
@@ -126,15 +128,24 @@ class RandomWalk {
       if (step.contrasts) continue;  // goes with its sequence's last chunk, whatever it costs
       ++chunks;
       cost += step.end - step.begin;
-      images += step.encode_images.empty() ? 0 : 1;
+      int encoded = 0;
       for (const int image : step.encode_images) {
+        if (harness_.runner.IsReady({step.sequence, image})) continue;
+        ++encoded;
         cost += step.request->prompt->spans[image].layout->num_visual_tokens();
       }
+      images += encoded > 0 ? 1 : 0;
     }
     if (chunks > 1) {
       EXPECT_LE(cost, *harness_.options.prefill_budget);
     }
     EXPECT_LE(images, 1);
+    const bool encodes_ahead = harness_.runner.facts().encodes_ahead;
+    const bool decodes = static_cast<int>(plan.steps.size()) > 0 &&
+                         plan.steps.front().begin >= plan.steps.front().request->prompt->size();
+    if (encodes_ahead && decodes) {
+      EXPECT_EQ(images, 0) << "decoding sequences wait for the vision tower";
+    }
 
     // Else a caller's prefill may be kept from going on.
     bool alone = true;
@@ -152,7 +163,7 @@ class RandomWalk {
         oldest_prefill = sequence;
       }
     }
-    if (oldest_prefill != nullptr && alone) {
+    if (oldest_prefill != nullptr && alone && !encodes_ahead) {
       EXPECT_GT(chunks, 0);
       const Sequence* const sibling = oldest_prefill->sibling.get();
       const bool is_planned =

@@ -5,15 +5,15 @@
 namespace varserve::model {
 namespace {
 
-TEST(PrefillBudgetTest, IsWhatTheProcessorComputesInATenthAndInHalfASecond) {
+TEST(PrefillBudgetTest, IsWhatTheProcessorComputesInATenthAndInTwoThirdsOfASecond) {
   const PrefillBudget budget = BudgetFor(/*speed=*/1e12, /*weight_bytes=*/400'000'000);
-  EXPECT_EQ(budget.busy, 192);  // of 250, in whole chunks
+  EXPECT_EQ(budget.busy, 128);  // of 175, in whole chunks
   EXPECT_EQ(budget.idle, 640);  // of 1250
 }
 
 TEST(PrefillBudgetTest, SlowProcessorsStillUseTheirWeightsForSeveralTokens) {
   const PrefillBudget budget = BudgetFor(/*speed=*/1e11, /*weight_bytes=*/14'000'000'000);
-  EXPECT_EQ(budget.busy, 128);
+  EXPECT_EQ(budget.busy, 64);
   EXPECT_EQ(budget.idle, 128);
 }
 

@@ -1,0 +1,58 @@
+// Encodes images on a thread of its own, beside the engine's steps, one after the other. On a GPU they have a
+// stream of their own.
+#pragma once
+
+#include <c10/core/Stream.h>
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "server/engine/step_plan.h"
+#include "server/model/vision_language_model.h"
+
+namespace varserve::model {
+
+// Engine thread only.
+class ImageEncodingThread {
+ public:
+  // `model` must outlive the object.
+  explicit ImageEncodingThread(const VisionLanguageModel& model);
+  ImageEncodingThread(const ImageEncodingThread&) = delete;
+  ImageEncodingThread& operator=(const ImageEncodingThread&) = delete;
+  // Waits for the image that is being encoded.
+  ~ImageEncodingThread();
+
+  void Begin(const engine::StepPlan::Encoding& encoding);
+  // Those that were encoded since the last call, well or not.
+  std::vector<engine::ImageRef> TakeEncoded();
+  // Waits for an image and gives it away. Nothing if it was not begun, or was taken.
+  std::optional<absl::StatusOr<EncodedImage>> Take(const engine::ImageRef& of);
+  // Drops a sequence's images.
+  void Forget(engine::SequenceId sequence);
+
+ private:
+  struct Job {
+    std::shared_ptr<const ProcessedImage> image;
+    std::optional<absl::StatusOr<EncodedImage>> encoded;
+  };
+  void Run();
+  absl::StatusOr<EncodedImage> Encode(const ProcessedImage& image) const;
+
+  const VisionLanguageModel& model_;
+  std::optional<c10::Stream> stream_;  // not set on the CPU
+  absl::Mutex mu_;
+  std::map<engine::ImageRef, Job> jobs_ ABSL_GUARDED_BY(mu_);
+  std::deque<engine::ImageRef> queue_ ABSL_GUARDED_BY(mu_);
+  std::vector<engine::ImageRef> encoded_ ABSL_GUARDED_BY(mu_);  // not reported yet
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+  std::thread thread_;  // from the first image on
+};
+
+}  // namespace varserve::model
