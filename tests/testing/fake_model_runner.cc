@@ -7,6 +7,7 @@
 #include "gtest/gtest.h"
 #include "server/base/status_macros.h"
 #include "server/interventions/attention_row.h"
+#include "tests/testing/hash.h"
 
 namespace varserve::testing {
 namespace {
@@ -25,20 +26,6 @@ using interventions::Intervention;
 using interventions::Mode;
 
 constexpr int kVocabulary = 64;
-
-template <typename... Values>
-uint64_t Hash(Values... values) {
-  uint64_t hash = 0x9e3779b97f4a7c15;
-  for (const uint64_t value : {static_cast<uint64_t>(values)...}) {
-    hash = (hash ^ value) * 0xff51afd7ed558ccd;
-    hash ^= hash >> 32;
-    hash *= 0xc4ceb9fe1a85ec53;
-    hash ^= hash >> 29;
-  }
-  return hash;
-}
-
-float Unit(uint64_t hash) { return static_cast<float>(hash >> 40) / static_cast<float>(1 << 24); }  // [0, 1)
 
 uint64_t HashOf(const Intervention& intervention) {
   uint64_t hash = 0;
@@ -124,7 +111,7 @@ FakeModelRunner::FakeModelRunner(engine::ModelFacts facts)
 absl::StatusOr<StepOutput> FakeModelRunner::Execute(const StepPlan& plan) {
   ++counts_.steps;
   CheckPlan(plan);
-  EncodeAhead(plan);
+  counts_.encoded_ahead += encodings_.Begin(plan);
   const absl::Status status = fault ? fault(plan) : absl::OkStatus();
   StepOutput output;
   for (const SequenceStep& step : plan.steps) {
@@ -164,6 +151,7 @@ void FakeModelRunner::Contrast(const StepPlan& plan, StepOutput& output) {
 
 void FakeModelRunner::CheckPlan(const StepPlan& plan) const {
   EXPECT_FALSE(plan.steps.empty());
+  EXPECT_TRUE(plan.encode_ahead.empty() || facts_.encodes_ahead);
   bool prefill = false;
   std::map<SequenceId, int> ends;
   for (const SequenceStep& step : plan.steps) {
@@ -216,28 +204,10 @@ void FakeModelRunner::CheckSlots(const SequenceStep& step, const SequenceState& 
   }
 }
 
-void FakeModelRunner::EncodeAhead(const StepPlan& plan) {
-  EXPECT_TRUE(plan.encode_ahead.empty() || facts_.encodes_ahead);
-  for (const StepPlan::Encoding& encoding : plan.encode_ahead) {
-    EXPECT_TRUE(ahead_.emplace(encoding.of, false).second) << "an image begun twice";
-    ++counts_.encoded_images;
-    ++counts_.encoded_ahead;
-  }
-}
-
-std::vector<engine::ImageRef> FakeModelRunner::TakeEncoded() {
-  std::vector<engine::ImageRef> encoded;
-  for (auto& [image, known] : ahead_) {
-    if (known || (is_encoded && !is_encoded())) continue;
-    known = true;
-    encoded.push_back(image);
-  }
-  return encoded;
-}
-
 void FakeModelRunner::EncodeImages(const SequenceStep& step, SequenceState& state) {
   for (const int image : step.encode_images) {
-    if (ahead_.erase({step.sequence, image}) == 0) ++counts_.encoded_images;
+    ++counts_.encoded_images;
+    encodings_.Take({step.sequence, image});
     const auto [it, is_new] = state.encoded_at.emplace(image, step.begin);
     EXPECT_EQ(it->second, step.begin) << "image " << image << " encoded twice";
   }
@@ -308,7 +278,7 @@ FakeModelRunner::SequenceState& FakeModelRunner::StateOf(const SequenceStep& ste
 
 void FakeModelRunner::Release(SequenceId sequence) {
   sequences_.erase(sequence);
-  std::erase_if(ahead_, [sequence](const auto& entry) { return entry.first.sequence == sequence; });
+  encodings_.Forget(sequence);
 }
 
 absl::Status FakeModelRunner::ClearBlocks(absl::Span<const BlockId> blocks) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "server/engine/model_runner.h"
+#include "tests/testing/fake_encodings.h"
 
 namespace varserve::testing {
 
@@ -38,7 +39,7 @@ class FakeModelRunner final : public engine::ModelRunner {
 
   const engine::ModelFacts& facts() const override { return facts_; }
   absl::StatusOr<engine::StepOutput> Execute(const engine::StepPlan& plan) override;
-  std::vector<engine::ImageRef> TakeEncoded() override;
+  std::vector<engine::ImageRef> TakeEncoded() override { return encodings_.TakeEncoded(is_encoded); }
   void Release(engine::SequenceId sequence) override;
   absl::Status ClearBlocks(absl::Span<const engine::BlockId> blocks) override;
 
@@ -46,16 +47,12 @@ class FakeModelRunner final : public engine::ModelRunner {
   struct Counts {
     int steps = 0;
     int prefill_tokens = 0;
-    int encoded_images = 0;  // those ahead of their chunks count, too
-    int encoded_ahead = 0;
+    int encoded_images = 0;
+    int encoded_ahead = 0;  // begun
     int cleared_blocks = 0;
   };
   const Counts& counts() const { return counts_; }
-  // Whether the engine was told that an image is encoded ahead of its chunk.
-  bool IsReady(const engine::ImageRef& image) const {
-    const auto it = ahead_.find(image);
-    return it != ahead_.end() && it->second;
-  }
+  const FakeEncodings& encodings() const { return encodings_; }
   // Sequences not released yet.
   size_t num_sequences() const { return sequences_.size(); }
 
@@ -73,7 +70,6 @@ class FakeModelRunner final : public engine::ModelRunner {
   void CheckPlan(const engine::StepPlan& plan) const;
   void CheckSlots(const engine::SequenceStep& step, const SequenceState& state) const;
   void EncodeImages(const engine::SequenceStep& step, SequenceState& state);
-  void EncodeAhead(const engine::StepPlan& plan);
   void Write(const engine::SequenceStep& step, const SequenceState& state, bool garbage);
   engine::SequenceResult Result(const engine::SequenceStep& step, const SequenceState& state) const;
   // Makes sampled tokens ones of the sibling's context, too; a sibling's values that are not finite are in
@@ -85,7 +81,7 @@ class FakeModelRunner final : public engine::ModelRunner {
   const engine::ModelFacts facts_;
   std::vector<Slot> slots_;  // [num_kv_blocks, block_size]
   std::unordered_map<engine::SequenceId, SequenceState> sequences_;
-  std::map<engine::ImageRef, bool> ahead_;  // images encoded ahead of their chunks; whether the engine knows
+  FakeEncodings encodings_;
   Counts counts_;
 };
 

@@ -130,7 +130,7 @@ class RandomWalk {
       cost += step.end - step.begin;
       int encoded = 0;
       for (const int image : step.encode_images) {
-        if (harness_.runner.IsReady({step.sequence, image})) continue;
+        if (harness_.runner.encodings().IsReady({step.sequence, image})) continue;
         ++encoded;
         cost += step.request->prompt->spans[image].layout->num_visual_tokens();
       }
