@@ -11,6 +11,7 @@ from step import ROOT, Settings, detail, row, settings
 from varserve_client import Server, server
 
 BATCHES = (8, 32)
+CALLERS = 16
 
 
 def batches(s: Settings, running: Server, tokens: int) -> None:
@@ -32,6 +33,29 @@ def cost_of_var(running: Server, tokens: int, rounds: int) -> None:
     ):
         row(f"VAR on over off: {name}", measured[key]["ratio_median"], "x")
         row(f"{name}, VAR off", 1e3 * measured[key]["off_median"], "ms")
+
+
+def mixed_batch(s: Settings, running: Server, tokens: int) -> None:
+    """After batches(), whose picture it asks about."""
+    size = BATCHES[0 if s.tiny else -1]
+    times = var.Times()
+    for on in (False, True, True, False):
+        half = [var.setting(on and i % 2 == 0, None) for i in range(size)]
+        times.add(on, var.batch_step_seconds(running, tokens, half))
+    row(f"VAR on over off: step of {size}, half of them on", times.summary()["ratio_median"], "x")
+
+
+def new_pictures(s: Settings, running: Server, tokens: int, side: int) -> None:
+    """Callers that decode while others' pictures are encoded and prefilled."""
+    callers = 4 if s.tiny else CALLERS
+    pictures = load.images_of(60, 2 * callers, side)
+    measured = load.at_concurrency(running, callers, [(picture, load.QUESTIONS[0]) for picture in pictures], tokens)
+    median, p99 = measured["inter_token_median_seconds"], measured["inter_token_p99_seconds"]
+    name = f"{callers} callers, a new picture each question"
+    row(f"{name}: all together", measured["tokens_per_second"], "tok/s")
+    row(f"{name}: between tokens, median", 1e3 * median, "ms")
+    row(f"{name}: between tokens, p99", 1e3 * p99, "ms")
+    row(f"{name}: p99 over the median", p99 / median, "x")
 
 
 def without_graphs(s: Settings, flags: list[str], tokens: int, rounds: int, side: int) -> None:
@@ -71,6 +95,8 @@ def main() -> None:
         row("first token of a question on a new picture", 1e3 * second["first_seconds"], "ms")
         row("first token of a second question on it", 1e3 * second["second_seconds"], "ms")
         batches(s, running, tokens)
+        mixed_batch(s, running, tokens)
+        new_pictures(s, running, tokens, side)
         cost_of_var(running, tokens // 2, 1 if s.tiny else 2)
     if name == "embedded":
         without_graphs(s, flags, tokens, rounds, side)
