@@ -3,8 +3,10 @@
 //
 // Panels of kPanelOutputs outputs; in a panel one group after the other. A group's bytes, where a byte of 8
 // bit weights is code - 128:
-//   by pairs: steps of four bytes of each of the panel's outputs: four inputs of 8 bits, or eight of 4 bits. Of
-//             these the first two bytes have the even inputs, the others the odd ones, from low halves to high.
+//   by pairs: steps of four bytes of each of the panel's outputs: four inputs of 8 bits, or eight of 4 bits.
+//   Of
+//             these the first two bytes have the even inputs, the others the odd ones, from low halves to
+//             high.
 //   by rows:  the group's inputs of one output after the other. Of 4 bit weights sixteen inputs share their
 //   bytes
 //             with the next sixteen; the first have the low halves.
