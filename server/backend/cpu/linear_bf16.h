@@ -21,7 +21,7 @@ inline constexpr int kPairBlock = 1024;
 // fills than the L1 cache.
 inline constexpr int kAhead = 16384;
 inline constexpr int kLineBytes = 64;
-inline constexpr int kPairBytes = kPanelStep * sizeof(uint16_t);
+inline constexpr int kStepBytes = kPanelStep * sizeof(uint16_t);
 
 static void PackInputs(const float* x, int count, float* packed) {
   auto* out = reinterpret_cast<uint16_t*>(packed);
@@ -86,7 +86,7 @@ static void Rows(TileArgs t, int rows) {
                                                                  Tile<4, VECS>, Tile<5, VECS>, Tile<6, VECS>,
                                                                  Tile<7, VECS>, Tile<8, VECS>};
   int tiles = (rows + kTileRows - 1) / kTileRows;
-  t.fetch_step = kPairBytes / tiles;
+  t.fetch_step = kStepBytes / tiles;
   const int64_t share = t.pairs * t.fetch_step;
   t.fetch = reinterpret_cast<const char*>(t.w) + (tiles == 1 ? kAhead : tiles * share);
   for (; tiles > 0; --tiles) {

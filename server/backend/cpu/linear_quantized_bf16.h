@@ -34,7 +34,7 @@ struct GroupTileArgs {
   int groups;
   int pairs;             // of a group
   const float* scales;   // [groups, kPanelOutputs]
-  const uint8_t* zeros;  // [groups, kPanelOutputs], if Codes reads zeros
+  const uint8_t* zeros;  // [groups, kPanelOutputs] or null
   float* y;              // [rows, outputs], rows y_stride apart
   int64_t y_stride;
   __mmask16 valid[kPanelVecs];  // mask of outputs to read and write, by vector
@@ -52,12 +52,12 @@ template <typename Codes, int ROWS>
   const uint16_t* x = t.x;
   const uint8_t* w = t.w;
   for (int64_t g = 0; g < t.groups; ++g) {
-    const Codes codes(t.zeros + g * kPanelOutputs);
+    const Codes codes(t.zeros != nullptr ? t.zeros + g * kPanelOutputs : nullptr);
     __m512 acc[ROWS][kPanelVecs];
     for (int i = 0; i < ROWS; ++i) {
       for (int v = 0; v < kPanelVecs; ++v) acc[i][v] = _mm512_setzero_ps();
     }
-    for (int k = 0; k < t.pairs; k += Codes::kPairs, x += 2 * Codes::kPairs, w += kStepBytes) {
+    for (int k = 0; k < t.pairs; k += Codes::kPairs, x += 2 * Codes::kPairs, w += kCodeStepBytes) {
       for (int v = 0; v < kPanelVecs; ++v) {
         __m512i weights[Codes::kPairs];
         codes.Widen(w + v * kVectorBytes, v, weights);

@@ -17,9 +17,9 @@ Place PlaceOf(const QuantizedShape& shape, int n, int k) {
     return {int64_t{n} * (shape.group / 2) + k / 32 * 16 + k % 16, k % 32 >= 16};
   }
   const int64_t output = 4 * n;
-  if (shape.bits == 8) return {k / 4 * kStepBytes + output + k % 4, false};
+  if (shape.bits == 8) return {k / 4 * kCodeStepBytes + output + k % 4, false};
   const int pair = k / 2 % 4;
-  return {k / 8 * kStepBytes + output + k % 2 * 2 + pair / 2, pair % 2 == 1};
+  return {k / 8 * kCodeStepBytes + output + k % 2 * 2 + pair / 2, pair % 2 == 1};
 }
 
 int64_t ScaleOf(const QuantizedShape& shape, int output, int group) {

@@ -3,10 +3,9 @@
 //
 // Panels of kPanelOutputs outputs; in a panel one group after the other. A group's bytes, where a byte of 8
 // bit weights is code - 128:
-//   by pairs: steps of four bytes of each of the panel's outputs: four inputs of 8 bits, or eight of 4 bits.
-//   Of
-//             these the first two bytes have the even inputs, the others the odd ones, from low halves to
-//             high.
+//   by pairs: steps of four bytes for each of the panel's outputs: four inputs of 8 bits, in order, or eight
+//             inputs of 4 bits: the even ones in the first two bytes, the odd ones in the others. A low half
+//             is before the high half of its byte.
 //   by rows:  the group's inputs of one output after the other. Of 4 bit weights sixteen inputs share their
 //   bytes
 //             with the next sixteen; the first have the low halves.
@@ -20,7 +19,7 @@
 
 namespace varserve::backend::cpu {
 
-inline constexpr int64_t kStepBytes = 4 * kPanelOutputs;
+inline constexpr int64_t kCodeStepBytes = 4 * kPanelOutputs;
 inline constexpr int kMostGroup = 128;  // inputs
 inline constexpr int kZero8 = 128;      // zero of 8 bit codes
 inline constexpr int kZero4 = 8;        // of 4 bit codes, if a matrix has no zeros of its own

@@ -10,7 +10,7 @@
 namespace varserve::backend::cpu::VARSERVE_ISA {
 
 inline constexpr int kVectorBytes = 64;
-inline constexpr int kStepVectors = kStepBytes / kVectorBytes;
+inline constexpr int kStepVectors = kCodeStepBytes / kVectorBytes;
 
 // A vector of codes. Fetches those that are read a little later from memory into the L2 cache.
 static inline __m512i LoadCodes(const uint8_t* codes) {
@@ -36,7 +36,7 @@ class Codes8 {
 
  private:
   // The two low bytes of four. A byte in the lowest place of the significand of 2^23, or in the second lowest
-  // of 2^15, is added to that number. All integers of 8 bits fit the upper half of a float.
+  // of 2^15, is added to that number. Integers of 8 bits are exact in the upper half of a float.
   static __m512i LowBytes(__m512i bytes) {
     const __m512i first = Integer(bytes, 0xff, 0x4b000080, 0x1p23F);
     const __m512i second = Integer(bytes, 0xff00, 0x47008000, 0x1p15F);
@@ -107,7 +107,7 @@ class Codes4WithZeros {
 
 template <typename Codes>
 static void WidenSteps(const Codes& codes, const uint8_t* from, int pairs, uint16_t* widened) {
-  for (int k = 0; k < pairs; k += Codes::kPairs, from += kStepBytes) {
+  for (int k = 0; k < pairs; k += Codes::kPairs, from += kCodeStepBytes) {
     for (int v = 0; v < kStepVectors; ++v) {
       __m512i vectors[Codes::kPairs];
       codes.Widen(from + v * kVectorBytes, v, vectors);
