@@ -7,35 +7,37 @@
 
 namespace varserve::backend::cpu::VARSERVE_ISA {
 
-// Calls add(panel, group, outputs), which adds the group's products to y, for all groups. `outputs` of the
-// panel exist.
+// Starts the outputs of each panel, then calls add(panel, outputs), which adds the panel's products to y.
+// `outputs` of the panel exist.
 template <typename Add>
-static inline void ForGroups(const QuantizedLinearArgs& a, int row_begin, int row_end, int panel_begin,
+static inline void ForPanels(const QuantizedLinearArgs& a, int row_begin, int row_end, int panel_begin,
                              int panel_end, const Add& add) {
   for (int panel = panel_begin; panel < panel_end; ++panel) {
     const int n = panel * kPanelOutputs;
     const int outputs = a.w.shape.out - n < kPanelOutputs ? a.w.shape.out - n : kPanelOutputs;
     for (int m = row_begin; m < row_end; ++m) StartOutputs(a, a.y + m * a.y_stride, n, n + outputs);
-    for (int group = 0; group < a.w.shape.groups(); ++group) add(panel, group, outputs);
+    add(panel, outputs);
   }
 }
 
-// The same by way of sums that are scaled and added afterwards, ROWS rows at a time.
+// The same group by group, by way of sums that are scaled and added afterwards, ROWS rows at a time.
 //   widen(panel, group)         makes the group's integers ready
 //   multiply(first, rows, group, sums)  sums: [rows, kPanelOutputs], of rows [first, first + rows)
 template <int ROWS, typename Widen, typename Multiply>
 static inline void AddScaledGroups(const QuantizedLinearArgs& a, int row_begin, int row_end, int panel_begin,
                                    int panel_end, const Widen& widen, const Multiply& multiply) {
   alignas(64) float sums[ROWS * kPanelOutputs];
-  ForGroups(a, row_begin, row_end, panel_begin, panel_end, [&](int panel, int group, int outputs) {
-    widen(panel, group);
-    const float* const scales = a.w.scales + a.w.shape.first_scale(panel, group);
-    for (int first = row_begin; first < row_end; first += ROWS) {
-      const int rows = row_end - first < ROWS ? row_end - first : ROWS;
-      multiply(first, rows, group, sums);
-      for (int m = 0; m < rows; ++m) {
-        float* const y = a.y + (first + m) * a.y_stride + panel * kPanelOutputs;
-        for (int i = 0; i < outputs; ++i) y[i] += scales[i] * sums[m * kPanelOutputs + i];
+  ForPanels(a, row_begin, row_end, panel_begin, panel_end, [&](int panel, int outputs) {
+    for (int group = 0; group < a.w.shape.groups(); ++group) {
+      widen(panel, group);
+      const float* const scales = a.w.scales + a.w.shape.first_scale(panel, group);
+      for (int first = row_begin; first < row_end; first += ROWS) {
+        const int rows = row_end - first < ROWS ? row_end - first : ROWS;
+        multiply(first, rows, group, sums);
+        for (int m = 0; m < rows; ++m) {
+          float* const y = a.y + (first + m) * a.y_stride + panel * kPanelOutputs;
+          for (int i = 0; i < outputs; ++i) y[i] += scales[i] * sums[m * kPanelOutputs + i];
+        }
       }
     }
   });

@@ -16,9 +16,10 @@ Place PlaceOf(const QuantizedShape& shape, int n, int k) {
     if (shape.bits == 8) return {int64_t{n} * shape.group + k, false};
     return {int64_t{n} * (shape.group / 2) + k / 32 * 16 + k % 16, k % 32 >= 16};
   }
-  const int64_t element = 2 * n + k % 2;
-  if (shape.bits == 8) return {k / 2 * int64_t{2} * kPanelOutputs + element, false};
-  return {k / 4 * int64_t{2} * kPanelOutputs + element, k / 2 % 2 == 1};
+  const int64_t output = 4 * n;
+  if (shape.bits == 8) return {k / 4 * kCodeStepBytes + output + k % 4, false};
+  const int pair = k / 2 % 4;
+  return {k / 8 * kCodeStepBytes + output + k % 2 * 2 + pair / 2, pair % 2 == 1};
 }
 
 int64_t ScaleOf(const QuantizedShape& shape, int output, int group) {

@@ -3,9 +3,9 @@
 //
 // Panels of kPanelOutputs outputs; in a panel one group after the other. A group's bytes, where a byte of 8
 // bit weights is code - 128:
-//   by pairs: as in weight_panels.h, pairs of inputs, and for each pair the panel's outputs. Of 4 bit weights
-//   two
-//             pairs share their bytes; the first has the low halves.
+//   by pairs: steps of four bytes for each of the panel's outputs: four inputs of 8 bits, in order, or eight
+//             inputs of 4 bits: the even ones in the first two bytes, the odd ones in the others. A low half
+//             is before the high half of its byte.
 //   by rows:  the group's inputs of one output after the other. Of 4 bit weights sixteen inputs share their
 //   bytes
 //             with the next sixteen; the first have the low halves.
@@ -19,6 +19,7 @@
 
 namespace varserve::backend::cpu {
 
+inline constexpr int64_t kCodeStepBytes = 4 * kPanelOutputs;
 inline constexpr int kMostGroup = 128;  // inputs
 inline constexpr int kZero8 = 128;      // zero of 8 bit codes
 inline constexpr int kZero4 = 8;        // of 4 bit codes, if a matrix has no zeros of its own

@@ -12,10 +12,10 @@ struct Trial {
   int rows, in, out, bits, group;
   bool zeros;
 };
-const Trial kTrials[] = {{1, 64, 48, 4, 64, false},   {3, 256, 37, 4, 32, true},
-                         {9, 384, 131, 4, 128, true}, {70, 192, 96, 4, 64, false},
-                         {1, 128, 50, 8, 128, false}, {33, 576, 100, 8, 64, false},
-                         {17, 96, 7, 8, 32, false},   {2, 96, 49, 4, 32, true}};
+const Trial kTrials[] = {
+    {1, 64, 48, 4, 64, false},   {3, 256, 37, 4, 32, true},   {9, 384, 131, 4, 128, true},
+    {70, 192, 96, 4, 64, false}, {1, 128, 50, 8, 128, false}, {33, 576, 100, 8, 64, false},
+    {17, 96, 7, 8, 32, false},   {2, 96, 49, 4, 32, true},    {15, 2304, 50, 8, 96, false}};
 
 class QuantizedTest : public KernelTest {
  protected:
@@ -107,7 +107,9 @@ TEST_P(QuantizedTest, EqualsSumsInDoublePrecision) {
 }
 
 TEST_P(QuantizedTest, RowIsTheSameBitForBitAloneInAnyBatchAndAnyRange) {
-  for (const Trial& trial : {Trial{70, 256, 200, 4, 64, true}, Trial{70, 256, 200, 8, 128, false}}) {
+  for (const Trial& trial :
+       {Trial{70, 256, 200, 4, 64, true}, Trial{70, 256, 200, 4, 128, false}, Trial{70, 96, 7, 4, 32, false},
+        Trial{70, 256, 200, 8, 128, false}, Trial{70, 96, 7, 8, 32, false}}) {
     const Matrix m = Make(trial);
     const std::vector<float> packed = Packed(Random(trial.rows * trial.in), trial.rows, trial.in);
     QuantizedLinearArgs args{.x = packed.data(),
@@ -118,7 +120,7 @@ TEST_P(QuantizedTest, RowIsTheSameBitForBitAloneInAnyBatchAndAnyRange) {
     args.y = alone.data();
     const int panels = m.weights.shape.panels();
     for (int r = 0; r < trial.rows; ++r) kernels().linear_quantized(args, r, r + 1, 0, panels);
-    for (const int batch : {2, 5, 8, 9, 33, 70}) {
+    for (const int batch : {2, 3, 4, 5, 6, 7, 8, 9, 14, 15, 33, 70}) {
       std::vector<float> together(alone.size());
       args.y = together.data();
       for (int r = 0; r < trial.rows; r += batch) {
