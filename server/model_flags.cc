@@ -1,6 +1,7 @@
 #include "server/model_flags.h"
 
 #include <absl/flags/flag.h>
+#include <absl/strings/escaping.h>
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 
@@ -12,6 +13,7 @@
 #include "server/backend/table/instruction_set.h"
 #include "server/base/flag_values.h"
 #include "server/base/status_macros.h"
+#include "server/openai/model_names.h"
 
 ABSL_FLAG(
     std::string, model, "",
@@ -78,6 +80,9 @@ absl::Status ReadModelFlags(ServerConfig& c) {
     const std::filesystem::path path = std::filesystem::weakly_canonical(c.model.model_dir);
     c.model_name = path.filename().string();
   }
+  if (const std::string problem = openai::NameProblem(c.model_name); !problem.empty())
+    return InvalidFlag("model_name",
+                       absl::StrCat("\"", absl::CHexEscape(c.model_name.substr(0, 256)), "\" ", problem));
   for (const std::string& text : absl::GetFlag(FLAGS_sink_dimensions)) {
     int32_t dimension = 0;
     if (!absl::SimpleAtoi(text, &dimension))

@@ -10,6 +10,7 @@
 #include "server/base/status_macros.h"
 #include "server/loader/model_loader.h"
 #include "server/model/device.h"
+#include "server/model/finite_weights.h"
 #include "server/model/kv_cache.h"
 #include "server/model/memory_plan.h"
 #include "server/model/prefill_budget.h"
@@ -142,6 +143,15 @@ absl::StatusOr<interventions::Defaults> DefaultsFor(const model::VisionLanguageM
   return defaults;
 }
 
+// Where the model itself fails, its weights may say why.
+absl::Status WarmUpOrBlameWeights(std::shared_ptr<const Prompt> question, const ServerConfig& config,
+                                  model::StepRunner& runner) {
+  const absl::Status status = WarmUp(std::move(question), runner);
+  if (absl::IsInternal(status))
+    RETURN_IF_ERROR(model::CheckWeightsAreFinite(config.model.model_dir, runner.model()));
+  return status;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& config, const Clock* clock,
@@ -165,7 +175,7 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   const absl::Time loaded_at = absl::Now();
   ASSIGN_OR_RETURN(serving->self_test_question_,
                    GreyQuestion(*serving->preprocessor_, serving->runner_->facts().context));
-  RETURN_IF_ERROR(WarmUp(serving->self_test_question_, *serving->runner_));
+  RETURN_IF_ERROR(WarmUpOrBlameWeights(serving->self_test_question_, config, *serving->runner_));
   if (const std::string& problem = serving->runner_->graphs().problem(); !problem.empty())
     logger->Warning(absl::StrCat(problem, "; decoding is slower without"));
 

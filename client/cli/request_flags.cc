@@ -78,7 +78,7 @@ absl::Status CheckChanges(const v1::Intervention& intervention) {
 }  // namespace
 
 absl::Status VarFlags::Check(bool json) const {
-  const absl::Status status = CheckEffect(options_, "--var on or --var observe", json);
+  const absl::Status status = CheckEffect(options_, json);
   if (status.ok()) return status;
   const std::pair<std::string, absl::string_view> field =
       absl::StrSplit(status.message(), absl::MaxSplits(':', 1));
@@ -116,16 +116,16 @@ absl::Status InterventionFlags::ReadOther() {
   return absl::OkStatus();
 }
 
-absl::Status CheckEffect(const v1::VarOptions& options, absl::string_view modes, bool json) {
+absl::Status CheckEffect(const v1::VarOptions& options, bool json) {
   const auto invalid = [](absl::string_view field, absl::string_view problem) {
     return absl::InvalidArgumentError(absl::StrCat(field, ": ", problem));
   };
-  if (options.mode() != v1::VAR_MODE_ON && options.mode() != v1::VAR_MODE_OBSERVE) {
+  if (options.mode() == v1::VAR_MODE_OFF) {
     std::vector<const google::protobuf::FieldDescriptor*> fields;
     v1::VarOptions::GetReflection()->ListFields(options, &fields);
     for (const google::protobuf::FieldDescriptor* field : fields) {
       if (field->number() != v1::VarOptions::kModeFieldNumber)
-        return invalid(field->name(), absl::StrCat("has no effect without ", modes));
+        return invalid(field->name(), "has no effect where VAR is off");
     }
   }
   if (options.detail() != v1::VAR_DETAIL_MAPS) {

@@ -62,10 +62,10 @@ class InterventionFlags {
   v1::Intervention intervention_;
 };
 
-// Refuses what would be ignored: fields without a mode that measures, layers of maps without maps, and maps
-// without the JSON that shows them. `modes`: how the caller writes those modes. INVALID_ARGUMENT beginning
+// Refuses what would be ignored: fields beside mode off, layers of maps without maps, and maps without the
+// JSON that shows them. Without a mode, the server decides: it knows its default. INVALID_ARGUMENT beginning
 // with the field's name.
-absl::Status CheckEffect(const v1::VarOptions& options, absl::string_view modes, bool json);
+absl::Status CheckEffect(const v1::VarOptions& options, bool json);
 
 // "on,rho=0.5,first_layer=4": a mode, and fields of VarOptions. INVALID_ARGUMENT beginning with the field's
 // name.

@@ -31,8 +31,7 @@ absl::Status CompareCommand::Prepare() {
   for (const std::string& setting : settings_) {
     absl::StatusOr<v1::Intervention> options = ParseSetting(setting);
     absl::Status status = options.status();
-    if (status.ok() && options->has_var())
-      status = CheckEffect(options->var(), "on or observe", output().json);
+    if (status.ok() && options->has_var()) status = CheckEffect(options->var(), output().json);
     if (!status.ok())
       return absl::InvalidArgumentError(absl::StrCat("--setting ", setting, ": ", status.message()));
     *request_.add_interventions() = *std::move(options);

@@ -15,8 +15,9 @@ constexpr absl::Duration kTimeout = absl::Seconds(10);
 std::string FormatVarProfile(const v1::Model& model) {
   if (!model.has_var_profile()) return "none: VAR can only be off";
   const v1::VarProfile& profile = model.var_profile();
-  return absl::StrFormat("sink dimensions %s, tau %g (%s; source: %s)",
-                         absl::StrJoin(profile.sink_dimensions(), ", "), profile.tau(), profile.decoder(),
+  return absl::StrFormat("sink dimensions %s, tau %g (%ssource: %s)",
+                         absl::StrJoin(profile.sink_dimensions(), ", "), profile.tau(),
+                         profile.decoder().empty() ? "" : absl::StrCat(profile.decoder(), "; "),
                          profile.source());
 }
 

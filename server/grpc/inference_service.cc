@@ -59,7 +59,7 @@ InferenceService::Reactor* InferenceService::Start(const char* method, grpc::Cal
   absl::StatusOr<ModelRef> model = identified.ok() ? chat_->Admit(metadata) : identified;
   const auto stream =
       StreamReactor::Create(kCompare ? StreamReactor::Framing::kCompare : StreamReactor::Framing::kGenerate,
-                            ContextOf(context, metadata));
+                            ContextOf(context, metadata), &writer_);
   const auto call = std::make_shared<chat::Call>(method, std::move(metadata), stream);
   if (!model.ok()) {
     chat_->Refuse(*call, model.status());

@@ -12,6 +12,7 @@
 #include "server/chat/chat_service.h"
 #include "server/grpc/call_reactor.h"
 #include "server/grpc/raw_service.h"
+#include "server/grpc/reply_writer.h"
 #include "server/telemetry/metrics.h"
 #include "server/transport/bearer_tokens.h"
 #include "server/transport/open_calls.h"
@@ -49,6 +50,7 @@ class InferenceService : public RawService {
 
   const ServiceOptions options_;
   chat::ChatService* const chat_;
+  ReplyWriter writer_;
 };
 
 }  // namespace varserve::rpc

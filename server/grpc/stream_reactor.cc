@@ -7,12 +7,10 @@
 namespace varserve::rpc {
 
 void StreamReactor::Send(uint32_t setting, v1::GenerateResponse response) {
-  {
-    absl::MutexLock lock(&mu_);
-    if (ended_) return;
-    replies_.Push(setting, std::move(response));
-  }
-  Advance();
+  absl::MutexLock lock(&mu_);  // of a call that has not ended, which the writer outlives
+  if (ended_) return;
+  replies_.Push(setting, std::move(response));
+  writer_->Post([self = shared_from_this()] { self->Advance(); });
 }
 
 bool StreamReactor::TakeMessage(grpc::ByteBuffer& message) {

@@ -1,5 +1,6 @@
 #include "server/http/openai_service.h"
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "server/base/status_macros.h"
 #include "server/http/error_reply.h"
 #include "server/http/http_message.h"
+#include "server/http/percent_decoding.h"
 #include "server/openai/completion_request.h"
 #include "server/openai/model_names.h"
 #include "server/transport/peer.h"
@@ -156,8 +158,13 @@ void OpenAiService::ReplyModels(Connection& connection, const RequestHead& head)
             {"max_model_len", description.decoder().context()}};
   };
   if (absl::string_view name = head.path; absl::ConsumePrefix(&name, kOneModel)) {
-    const absl::Status served = openai::InterventionOf(name, description).status();
-    return served.ok() ? Reply(connection, entry(name)) : Refuse(connection, served);
+    const std::optional<std::string> decoded = PercentDecoded(name);
+    if (!decoded.has_value())
+      return Refuse(connection, absl::InvalidArgumentError(absl::StrCat(
+                                    "model: \"", name.substr(0, 128),
+                                    "\" has a % that is not followed by two hexadecimal digits")));
+    const absl::Status served = openai::InterventionOf(*decoded, description).status();
+    return served.ok() ? Reply(connection, entry(*decoded)) : Refuse(connection, served);
   }
   json list = json::array();
   for (const std::string& name : openai::NamesOf(description)) list.push_back(entry(name));

@@ -30,6 +30,8 @@ class Checkpoint {
 
   // By canonical name; nullptr if there is none.
   const Entry* Find(const std::string& name) const;
+  // All, by their canonical names.
+  const std::map<std::string, Entry>& tensors() const { return tensors_; }
   // Why there is no tensor of this name, judging by the other names. NOT_FOUND, or FAILED_PRECONDITION
   // for quantized weights that config.json does not describe.
   absl::Status WhyMissing(const std::string& name) const;

@@ -6,7 +6,9 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "server/chat/utf8_check.h"
 
 namespace varserve::openai {
 namespace {
@@ -67,6 +69,24 @@ std::optional<v1::Intervention> CombinedOf(absl::string_view name, const v1::Mod
 }
 
 }  // namespace
+
+std::string NameProblem(absl::string_view name) {
+  constexpr size_t kMostBytes = 256;
+  if (name.empty()) return "is empty";
+  if (name.size() > kMostBytes) return absl::StrCat("has ", name.size(), " bytes, more than ", kMostBytes);
+  if (chat::Utf8Check check; !check.Add(name) || !check.Whole()) return "is not UTF-8";
+  if (absl::StripAsciiWhitespace(name) != name) return "begins or ends with whitespace";
+  for (size_t i = 0; i < name.size(); ++i) {
+    const bool is_c1 = name[i] == '\xc2' && static_cast<unsigned char>(name[i + 1]) < 0xa0;
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(name[i])) || is_c1) return "has a control character";
+  }
+  for (const absl::string_view segment : absl::StrSplit(name, '/')) {
+    // Clients resolve it before they send the URL.
+    if (segment == "." || segment == "..")
+      return absl::StrCat("has \"", segment, "\" as a segment of its path");
+  }
+  return "";
+}
 
 std::vector<std::string> NamesOf(const v1::Model& model) {
   std::vector<std::string> names;

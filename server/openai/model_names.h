@@ -13,6 +13,10 @@
 
 namespace varserve::openai {
 
+// Why a model cannot be called this; empty if it can. Names are in URLs, labels of metrics and lines of the
+// log.
+std::string NameProblem(absl::string_view name);
+
 // All names; those of VAR only if the model has a VAR profile.
 std::vector<std::string> NamesOf(const v1::Model& model);
 

@@ -61,11 +61,14 @@ class Refusals(unittest.TestCase):
             ("llm_config.hidden_act", "gelu"),
             ("llm_config.num_attention_heads", "6"),
             ("llm_config.hidden_size", 97, "6 heads"),
+            ("llm_config.hidden_size", 60, "heads of 10"),
+            ("llm_config.rope_scaling.type", "yarn", "'llama3'"),
             ("llm_config.num_key_value_heads", 4),
             ("llm_config.vocab_size", 100, "<IMG_CONTEXT>"),
             ("llm_config.rope_theta", None),
             ("vision_config.hidden_act", "relu"),
             ("vision_config.norm_type", "batch_norm"),
+            ("vision_config.hidden_size", 33, "2 heads"),
             ("vision_config.image_size", 20, "force_image_size"),
             ("vision_config.qkv_bias", None),
         ):
@@ -73,6 +76,13 @@ class Refusals(unittest.TestCase):
                 self.setUp()
                 self.change("config.json", path, value)
                 self.refused("conversation.py" if path == "template" else path, *words)
+
+    def test_sliding_windows(self) -> None:
+        shutil.rmtree(self.source)
+        write_original(self.source, "qwen2")
+        self.change("config.json", "llm_config.use_sliding_window", True)
+        self.change("config.json", "llm_config.sliding_window", 511)
+        self.refused("llm_config.use_sliding_window")
 
     def test_norms_of_q_and_k_with_another_epsilon(self) -> None:
         self.change("config.json", "vision_config.qk_normalization", True)

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -70,6 +71,15 @@ TEST(ModelDirectory, MissingTensor) {
   EXPECT_THAT(LastLine(model.dir()), HasSubstr("norm.weight"));
 }
 
+TEST(ModelDirectory, AWeightThatIsNotFinite) {
+  const ServableModel model;
+  FileTensors weights = model.tiny().weights();
+  const std::string name = "language_model.model.layers.1.self_attn.k_proj.weight";
+  weights.at(name).values.assign(weights[name].values.size(), std::numeric_limits<float>::quiet_NaN());
+  WriteSafetensors(model.dir() + "/model.safetensors", weights);
+  EXPECT_THAT(LastLine(model.dir()), HasSubstr("tensor " + name + " has a value that is not finite"));
+}
+
 TEST(ModelDirectory, TruncatedFile) {
   const ServableModel model;
   const std::string whole = ReadFile(model.dir() + "/model.safetensors");
@@ -132,6 +142,14 @@ TEST(Flags, Bad) {
   EXPECT_THAT(LastLine(model.dir(), {"--memory_budget=1M"}), HasSubstr("--memory_budget: "));
   EXPECT_THAT(LastLine(model.dir(), {"--token_file=/nonexistent"}), HasSubstr("--token_file: "));
   EXPECT_THAT(LastLine(model.dir(), {"--tls_cert=/nonexistent"}), HasSubstr("--tls_cert, --tls_key: "));
+}
+
+TEST(Flags, ANameThatNoClientCouldGive) {
+  const ServableModel model;
+  ServerProcess server(model.dir(), {"--model_name=two\nlines"});
+  EXPECT_EQ(server.WaitForExit(), 1);
+  EXPECT_THAT(server.Log(),
+              HasSubstr("varserve-server: --model_name: \"two\\nlines\" has a control character"));
 }
 
 TEST(Flags, CudaThatIsNotThere) {

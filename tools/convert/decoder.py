@@ -16,6 +16,7 @@ SIZES = (
     "vocab_size",
     "max_position_embeddings",
 )
+ROPE_TYPES = ("default", "dynamic", "linear", "llama3")  # the server's
 LAYER = (
     *(f"self_attn.{part}_proj" for part in "qkvo"),
     *(f"mlp.{part}_proj" for part in ("gate", "up", "down")),
@@ -51,6 +52,9 @@ def read_decoder(
     text["rope_theta"] = fields.need("rope_theta", float) if given else rope_theta
     text["hidden_act"] = fields.only("hidden_act", "silu")
     text["tie_word_embeddings"] = fields.only("tie_word_embeddings", False, True, missing=False)
+    if fields.has("rope_scaling"):
+        scaling = fields.object("rope_scaling")
+        scaling.only("rope_type" if scaling.has("rope_type") else "type", *ROPE_TYPES)
     text |= fields.copy("bos_token_id", "eos_token_id", "pad_token_id", "rope_scaling")
     if architecture == "InternLM2ForCausalLM":
         fields.only("bias", False, missing=True)
@@ -58,11 +62,16 @@ def read_decoder(
         fields.only("attention_bias", False, missing=False)
         fields.only("mlp_bias", False, missing=False)
     else:
+        most = text["max_position_embeddings"]
+        if fields.optional("use_sliding_window", bool) and (fields.optional("sliding_window", int) or most) < most:
+            raise fields.refused("use_sliding_window", f"is true, with a sliding_window below {most}")
         text |= fields.copy("sliding_window", "use_sliding_window", "max_window_layers")
     heads, kv_heads = text["num_attention_heads"], text["num_key_value_heads"]
     head_dim = fields.optional("head_dim", int) or text["hidden_size"] // heads
     if head_dim * heads != text["hidden_size"]:
         raise fields.refused("hidden_size", f"is {text['hidden_size']}, not {heads} heads of {head_dim}")
+    if head_dim % 8:
+        raise fields.refused("hidden_size", f"is {text['hidden_size']}: heads of {head_dim}, not a multiple of 8")
     if heads % kv_heads:
         raise fields.refused("num_key_value_heads", f"is {kv_heads}; the {heads} heads are no multiple of it")
     layers = text["num_hidden_layers"]

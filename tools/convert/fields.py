@@ -57,6 +57,12 @@ class Fields:
             raise self.refused(name, f"is {value}, not above 0")
         return value
 
+    def heads(self) -> None:
+        """Checks that hidden_size is divided among num_attention_heads."""
+        width, heads = self.count("hidden_size"), self.count("num_attention_heads")
+        if width % heads:
+            raise self.refused("hidden_size", f"is {width}, not a multiple of {heads} heads")
+
     def optional(self, name: str, *types: type) -> object:
         return self.need(name, *types) if self.has(name) else None
 

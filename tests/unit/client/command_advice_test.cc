@@ -165,11 +165,25 @@ TEST_F(CommandAdviceTest, APageThatCannotBeWrittenSaysWhy) {
   EXPECT_THAT(err_.str(), HasSubstr("--out: /dev/full cannot be written: No space left on device\n"));
 }
 
+// The server knows its default, and whether the fields would have an effect.
+TEST_F(CommandAdviceTest, FieldsOfVarAreSentWithoutAMode) {
+  server_.Expect({.responses = {Finished("A cat.")}});
+  EXPECT_EQ(Run<AskCommand>({"ask", picture_, "?", "--rho", "0.5", "--detail", "tokens"}), kExitOk)
+      << err_.str();
+  const v1::AnswerRequest request = server_.answer_requests().at(0);
+  EXPECT_EQ(request.var().mode(), v1::VAR_MODE_UNSPECIFIED);
+  EXPECT_EQ(request.var().rho(), 0.5F);
+  EXPECT_EQ(request.var().detail(), v1::VAR_DETAIL_TOKENS);
+  server_.Expect({.compare_responses = {OfSetting(0, Finished("A cat."))}});
+  EXPECT_EQ(Run<CompareCommand>({"compare", picture_, "?", "--setting", "rho=0.5"}), kExitOk) << err_.str();
+  EXPECT_EQ(server_.compare_requests().at(0).settings(0).rho(), 0.5F);
+}
+
 TEST_F(CommandAdviceTest, WhatWouldBeIgnoredIsRefused) {
   const std::pair<std::vector<std::string>, std::string> asked[] = {
-      {{"--rho", "0.5"}, "--rho: has no effect without --var on or --var observe"},
       {{"--var", "off", "--min-visual-attention", "0"},
-       "--min-visual-attention: has no effect without --var on"},
+       "--min-visual-attention: has no effect where VAR is off"},
+      {{"--map-layers", "3"}, "--map-layers: has no effect unless detail is maps"},
       {{"--var", "on", "--map-layers", "3"}, "--map-layers: has no effect unless detail is maps"},
       {{"--var", "on", "--detail", "maps"}, "--detail: maps need --json"},
   };
@@ -184,8 +198,7 @@ TEST_F(CommandAdviceTest, WhatWouldBeIgnoredIsRefused) {
     EXPECT_EQ(Run<CaptionCommand>(arguments), kExitUsage);
   }
   const std::pair<std::string, std::string> compared[] = {
-      {"off,rho=0.5", "--setting off,rho=0.5: rho: has no effect without on or observe"},
-      {"rho=0.5", "--setting rho=0.5: rho: has no effect"},
+      {"off,rho=0.5", "--setting off,rho=0.5: rho: has no effect where VAR is off"},
       {"on,detail=maps", "--setting on,detail=maps: detail: maps need --json"},
       {"on,rho=x", "--setting on,rho=x: rho: \"x\" is not a number"},
       {"maybe", "--setting maybe: \"maybe\" is not one of off, observe, on, pai"},

@@ -237,17 +237,6 @@ TEST_F(CommandTest, CompareIsOffAndOnByDefault) {
   EXPECT_EQ(server_.compare_requests()[0].settings(1).mode(), v1::VAR_MODE_ON);
 }
 
-TEST_F(CommandTest, ModelShowsWhatIsServed) {
-  v1::Model model;
-  model.set_name("llava\x1b");
-  model.mutable_decoder()->set_layers(30);
-  server_.SetModel(model);
-  server_.Expect({});
-  EXPECT_EQ(Run<ModelCommand>({"model"}), kExitOk);
-  EXPECT_THAT(out_.str(),
-              AllOf(HasSubstr("llava\uFFFD\n"), HasSubstr("30 layers"), HasSubstr("VAR can only be off")));
-}
-
 TEST_F(CommandTest, HealthEndsWithZeroOrOne) {
   EXPECT_EQ(Run<HealthCommand>({"health", "--service", ""}), kExitOk);
   EXPECT_EQ(out_.str(), "process: SERVING\n");

@@ -102,6 +102,29 @@ TEST_F(HttpServerTest, APictureIsNamedOnceItWasSent) {
   EXPECT_EQ(server_->Metric("image_cache_hits_total"), 1);
 }
 
+TEST_F(HttpServerTest, AModelsNameMayBePercentEncoded) {
+  InProcessOptions options;
+  options.description.set_name("our/model 1");
+  options.description.mutable_var_profile();
+  Start(std::move(options));
+  const auto get = [this](const std::string& name) {
+    return Ask(absl::StrCat("GET /v1/models/", name, " HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"));
+  };
+  for (const char* name :
+       {"our/model%201", "our%2Fmodel%201", "our%2fmodel%201%2Bvar", "%6Fur/model%201+var"}) {
+    const std::string reply = get(name);
+    EXPECT_THAT(reply, StartsWith("HTTP/1.1 200 OK\r\n")) << name;
+    EXPECT_THAT(reply, HasSubstr("\"id\":\"our/model 1")) << name;
+  }
+  EXPECT_THAT(get("our/model%25201"), StartsWith("HTTP/1.1 404 "));
+  EXPECT_THAT(get("our/model+1"), StartsWith("HTTP/1.1 404 "));
+  for (const char* name : {"our/model%2", "our/model%", "our/model%zz1", "%%"}) {
+    const std::string reply = get(name);
+    EXPECT_THAT(reply, StartsWith("HTTP/1.1 400 ")) << name;
+    EXPECT_THAT(reply, HasSubstr("\"param\":\"model\"")) << name;
+  }
+}
+
 TEST_F(HttpServerTest, ManyAtOnce) {
   Start();
   std::vector<std::thread> callers;

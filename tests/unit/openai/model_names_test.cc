@@ -60,6 +60,28 @@ TEST(ModelNamesTest, AModelWithoutProfileHasOneName) {
   EXPECT_TRUE(absl::IsNotFound(InterventionOf("llava+var", Model(false)).status()));
 }
 
+TEST(ModelNamesTest, WhatAModelMayBeCalled) {
+  for (const std::string& name :
+       {std::string("llava"), std::string("llava-hf/llava-1.5-7b-hf"), std::string("/models/a"),
+        std::string("my model+var"), std::string("...x/.y"), std::string("\u30e2\u30c7\u30eb"),
+        std::string(256, 'x')})
+    EXPECT_EQ(NameProblem(name), "") << name;
+  const std::pair<std::string, std::string> refused[] = {
+      {"", "is empty"},
+      {std::string(257, 'x'), "has 257 bytes, more than 256"},
+      {"caf\xe9", "is not UTF-8"},
+      {"caf\xc3", "is not UTF-8"},
+      {" llava", "begins or ends with whitespace"},
+      {"llava\n", "begins or ends with whitespace"},
+      {"lla\nva", "has a control character"},
+      {"lla\x7fva", "has a control character"},
+      {"lla\xc2\x9bva", "has a control character"},
+      {std::string("lla\0va", 6), "has a control character"},
+      {"models/../llava", "has \"..\" as a segment of its path"},
+      {".", "has \".\" as a segment of its path"}};
+  for (const auto& [name, problem] : refused) EXPECT_EQ(NameProblem(name), problem);
+}
+
 TEST(ModelNamesTest, OtherNamesAreNotServed) {
   for (const char* name : {"", "gpt-4o", "llava+", "llava+var-", "llava+var-loud", "LLAVA"}) {
     const absl::Status status = InterventionOf(name, Model(true)).status();

@@ -55,6 +55,7 @@ def read_tower(fields: Fields) -> tuple[Tower, dict]:
     """What the weights need to know, and transformers' vision_config."""
     sizes = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "image_size", "patch_size")
     vision = {"model_type": "internvl_vision", **{name: fields.count(name) for name in sizes}}
+    fields.heads()
     vision["num_channels"] = fields.only("num_channels", 3, missing=3)
     vision["hidden_act"] = fields.only("hidden_act", "gelu", missing="gelu")
     vision["norm_type"] = fields.only("norm_type", "layer_norm", "rms_norm")

@@ -13,6 +13,7 @@ from fields import Fields, Refused
 
 CLIP, SIGLIP = "clip_vision_model", "siglip_vision_model"
 PROJECTORS = ("linear", "mlp2x_gelu", "mlp_downsample")
+ACTIVATIONS = ("gelu", "gelu_pytorch_tanh", "quick_gelu")
 STRATEGIES = {"patch": "default", "cls_patch": "full"}
 TOWER_SIZES = (
     "hidden_size",
@@ -85,6 +86,9 @@ def read_tower(fields: Fields) -> dict:
         )
     vision = {"model_type": fields.only("model_type", CLIP, SIGLIP)}
     vision |= {name: fields.count(name) for name in TOWER_SIZES}
+    fields.heads()
+    if fields.has("hidden_act"):
+        fields.only("hidden_act", *ACTIVATIONS)
     vision |= fields.copy("hidden_act", "layer_norm_eps")
     fields.only("num_channels", 3, missing=3)
     fields.only("quantization_config", None)
@@ -109,6 +113,13 @@ def count_tokens(fields: Fields, vision: dict, projector: str, feature: str) -> 
     if is_clip and feature == "cls_patch":
         raise fields.refused("mm_vision_select_feature", "is 'cls_patch', but mlp_downsample needs a square of patches")
     return ((side + 1) // 2) ** 2
+
+
+def feature_layer(fields: Fields, layers: int) -> int:
+    layer = fields.need("mm_vision_select_layer", int)
+    if not -layers - 1 <= layer <= layers:
+        raise fields.refused("mm_vision_select_layer", f"is {layer}; the tower has {layers} layers")
+    return layer
 
 
 def preprocessor(fields: Fields, ratio: str | None, vision: dict) -> dict:
@@ -157,7 +168,7 @@ def read_model(fields: Fields, folders: Folders) -> Model:
         "text_config": text,
         "tie_word_embeddings": decoder.tied,
         "vision_config": vision,
-        "vision_feature_layer": fields.need("mm_vision_select_layer", int),
+        "vision_feature_layer": feature_layer(fields, vision["num_hidden_layers"]),
         "vision_feature_select_strategy": STRATEGIES[feature],
         **llm.copy("torch_dtype"),
     }

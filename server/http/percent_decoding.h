@@ -1,0 +1,15 @@
+// Text of a URL's path. Thread-safe.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace varserve::http {
+
+// With the bytes that "%2F" stands for; a "+" stays one. None if a "%" is not followed by two hexadecimal
+// digits.
+std::optional<std::string> PercentDecoded(absl::string_view text);
+
+}  // namespace varserve::http
