@@ -35,8 +35,8 @@ struct SequenceStep {
   int end = 0;
   absl::Span<const BlockId> blocks;  // block table, covers at least tokens [0, end)
   std::vector<int> encode_images;    // indices of prompt images that this chunk is the first to need: to run
-                                   // through the vision tower before, if that was not done ahead
-  bool sample = false;  // token end - 1 is the last known one; its logits give the next token
+                                     // through the vision tower before, if that was not done ahead
+  bool sample = false;               // token end - 1 is the last known one; its logits give the next token
   // Of a sibling's step: the request's sequence.
   std::optional<SequenceId> sibling_of;
   // Of a sibling's step: token end - 1 is the last known one; its logits are combined with those of the step

@@ -76,7 +76,8 @@ void DenseAttention::Attend(const DenseAttentionArgs& a, int kv_head, int first_
   };
 
   for (int v = 0; v < vectors; ++v)
-    kernels_.pack_inputs(a.q + offset(v, a.q_stride), a.head_dim, queries_.data() + int64_t{v} * query_stride);
+    kernels_.pack_inputs(a.q + offset(v, a.q_stride), a.head_dim,
+                         queries_.data() + int64_t{v} * query_stride);
   const LinearArgs scores{.x = queries_.data(),
                           .w = keys_.data(),
                           .y = scores_.data(),
@@ -91,8 +92,9 @@ void DenseAttention::Attend(const DenseAttentionArgs& a, int kv_head, int first_
   const float scale = 1.0F / std::sqrt(static_cast<float>(a.head_dim));
   Reserve(totals_, vectors);
   for (int v = 0; v < vectors; ++v) {
-    totals_[v] = kernels_.attention_weights(scores_.data() + int64_t{v} * padded, a.seen(first_row + v % rows),
-                                           scale, padded, weights_.data() + int64_t{v} * weight_stride);
+    totals_[v] =
+        kernels_.attention_weights(scores_.data() + int64_t{v} * padded, a.seen(first_row + v % rows), scale,
+                                   padded, weights_.data() + int64_t{v} * weight_stride);
   }
 
   const PanelShape values{.out = a.head_dim, .in = kSegment};
