@@ -8,7 +8,7 @@
 
 namespace varserve::http {
 
-// With the bytes that "%2F" stands for; a "+" stays one. None if a "%" is not followed by two hexadecimal
+// With the bytes of escapes such as "%2F"; a "+" stays one. None if a "%" is not followed by two hexadecimal
 // digits.
 std::optional<std::string> PercentDecoded(absl::string_view text);
 

@@ -27,8 +27,8 @@ ImageEncodingThread::~ImageEncodingThread() {
 void ImageEncodingThread::Begin(const engine::StepPlan::Encoding& encoding) {
   if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
   const absl::MutexLock lock(&mu_);
-  jobs_[encoding.of] = {.image = encoding.image, .encoded = {}};
-  queue_.push_back(encoding.of);
+  const bool is_new = jobs_.try_emplace(encoding.of, Job{.image = encoding.image, .encoded = {}}).second;
+  if (is_new) queue_.push_back(encoding.of);
 }
 
 std::vector<ImageRef> ImageEncodingThread::TakeEncoded() {
@@ -36,14 +36,14 @@ std::vector<ImageRef> ImageEncodingThread::TakeEncoded() {
   return std::exchange(encoded_, {});
 }
 
-std::optional<absl::StatusOr<EncodedImage>> ImageEncodingThread::Take(const ImageRef& of) {
+absl::StatusOr<EncodedImage> ImageEncodingThread::Take(const ImageRef& of) {
   const absl::MutexLock lock(&mu_);
-  const auto job = jobs_.find(of);
-  if (job == jobs_.end()) return std::nullopt;
+  Job& job = jobs_.at(of);
   mu_.Await(absl::Condition(
-      +[](Job* j) { return j->encoded.has_value(); }, &job->second));
-  std::optional<absl::StatusOr<EncodedImage>> encoded = std::move(job->second.encoded);
-  jobs_.erase(job);
+      +[](Job* j) { return j->encoded.has_value(); }, &job));
+  absl::StatusOr<EncodedImage> encoded = *std::move(job.encoded);
+  jobs_.erase(of);
+  std::erase(encoded_, of);
   return encoded;
 }
 

@@ -1,5 +1,5 @@
-// Encodes images on a thread of its own, beside the engine's steps, one after the other. On a GPU they have a
-// stream of their own.
+// Runs the vision tower on images, one after the other, on a thread of its own: beside the engine's steps,
+// unless a step waits for it. So there is memory for one image. On a GPU the tower has a stream of its own.
 #pragma once
 
 #include <c10/core/Stream.h>
@@ -29,11 +29,12 @@ class ImageEncodingThread {
   // Waits for the image that is being encoded.
   ~ImageEncodingThread();
 
+  // Nothing happens if that image was begun and not taken.
   void Begin(const engine::StepPlan::Encoding& encoding);
-  // Those that were encoded since the last call, well or not.
+  // Those that were encoded since the last call, well or not, and not taken.
   std::vector<engine::ImageRef> TakeEncoded();
-  // Waits for an image and gives it away. Nothing if it was not begun, or was taken.
-  std::optional<absl::StatusOr<EncodedImage>> Take(const engine::ImageRef& of);
+  // Waits for an image that was begun, and gives it away.
+  absl::StatusOr<EncodedImage> Take(const engine::ImageRef& of);
   // Drops a sequence's images.
   void Forget(engine::SequenceId sequence);
 

@@ -10,7 +10,7 @@
 namespace varserve::model {
 
 void ImageFeatures::EncodeAhead(const engine::StepPlan& plan) {
-  for (const engine::StepPlan::Encoding& encoding : plan.encode_ahead) ahead_.Begin(encoding);
+  for (const engine::StepPlan::Encoding& encoding : plan.encode_ahead) encodings_.Begin(encoding);
 }
 
 absl::Status ImageFeatures::Encode(const engine::StepPlan& plan) {
@@ -18,12 +18,10 @@ absl::Status ImageFeatures::Encode(const engine::StepPlan& plan) {
     for (const int image : step.encode_images) {
       std::map<int, EncodedImage>& features = features_[step.sequence];
       if (features.contains(image)) continue;  // the step is executed again
-      if (auto encoded = ahead_.Take({step.sequence, image})) {
-        ASSIGN_OR_RETURN(EncodedImage ready, *std::move(encoded));
-        features[image] = std::move(ready);
-      } else {
-        features[image] = model_.EncodeImage(*step.request->prompt->images[image]);
-      }
+      const engine::ImageRef of{step.sequence, image};
+      encodings_.Begin({of, step.request->prompt->images[image]});
+      ASSIGN_OR_RETURN(EncodedImage encoded, encodings_.Take(of));
+      features[image] = std::move(encoded);
     }
   }
   return absl::OkStatus();
@@ -31,7 +29,7 @@ absl::Status ImageFeatures::Encode(const engine::StepPlan& plan) {
 
 void ImageFeatures::Release(engine::SequenceId sequence) {
   features_.erase(sequence);
-  ahead_.Forget(sequence);
+  encodings_.Forget(sequence);
 }
 
 void ImageFeatures::Place(const engine::SequenceStep& step, int64_t first, at::Tensor& embeddings,

@@ -16,14 +16,14 @@ namespace varserve::model {
 class ImageFeatures {
  public:
   // `model` must outlive the object.
-  explicit ImageFeatures(const VisionLanguageModel& model) : model_(model), ahead_(model) {}
+  explicit ImageFeatures(const VisionLanguageModel& model) : encodings_(model) {}
 
   // Begins to encode the images that later steps need.
   void EncodeAhead(const engine::StepPlan& plan);
   // Those that are ready since the last call.
-  std::vector<engine::ImageRef> TakeEncoded() { return ahead_.TakeEncoded(); }
-  // Has the images that steps of the plan ask for: waits for those that were begun, and runs the vision tower
-  // on the others.
+  std::vector<engine::ImageRef> TakeEncoded() { return encodings_.TakeEncoded(); }
+  // Has the images that steps of the plan ask for: waits until they are encoded, those that were not begun,
+  // too.
   absl::Status Encode(const engine::StepPlan& plan);
   // Writes the images' tokens of a step over the embeddings of their placeholders, and appends what later
   // layers add to their hidden states to `deepstack`. `first` is the step's first row of `embeddings` [N, C].
@@ -35,8 +35,7 @@ class ImageFeatures {
   void Release(engine::SequenceId sequence);
 
  private:
-  const VisionLanguageModel& model_;
-  ImageEncodingThread ahead_;
+  ImageEncodingThread encodings_;
   std::map<engine::SequenceId, std::map<int, EncodedImage>> features_;  // sequence -> image
 };
 

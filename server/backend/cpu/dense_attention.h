@@ -28,8 +28,8 @@ struct DenseAttentionArgs {
   int heads = 0;
   int kv_heads = 0;
   int head_dim = 0;
-  bool causal =
-      false;  // the last row sees all slots, each row before it one less; else all rows see all slots
+  // The last row sees all slots, each row before it one less; else all rows see all slots.
+  bool causal = false;
 
   // Number of slots that a row sees.
   int seen(int row) const { return static_cast<int>(keys.size()) - (causal ? rows - 1 - row : 0); }

@@ -92,7 +92,7 @@ std::vector<double> Reference(const World& w, const Shape& s, int row, int head)
 TEST_P(DenseAttentionTest, EqualsItsDefinition) {
   for (const Shape s : {Shape{1, 1, 1, 1, 24, true},
                         {75, 75, 4, 4, 24, true},      // one segment of values
-                        {40, 200, 6, 2, 64, true},     // a chunk behind others
+                        {40, 200, 6, 2, 64, true},     // a chunk after others
                         {130, 130, 8, 1, 80, true},    // a tile has few rows
                         {3, 300, 140, 2, 128, true},   // and just one
                         {129, 129, 2, 2, 72, false},   // a tower's
