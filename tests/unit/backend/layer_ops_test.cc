@@ -115,7 +115,7 @@ TEST_P(LayerOpsTest, AttendWindows) {
        {std::tuple<int, int, int, int>{1, 150, 2, 64}, {5, 30, 3, 72}}) {
     const at::Tensor qkv = at::randn({windows, tokens, 3, heads, head_dim});
     const auto attend = [&](const LayerOps& ops) {
-      at::Tensor out = at::full({windows, tokens, heads, head_dim}, NAN);
+      at::Tensor out = at::full(qkv.select(2, 0).sizes(), NAN);
       ops.AttendWindows(qkv.select(2, 0), qkv.select(2, 1), qkv.select(2, 2), GetParam(), out);
       return out;
     };
