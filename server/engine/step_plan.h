@@ -2,10 +2,10 @@
 // runner, which executes.
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <tuple>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -22,7 +22,10 @@ using SequenceId = uint64_t;  // unique for the lifetime of an engine
 struct ImageRef {
   SequenceId sequence = 0;
   int image = 0;  // index in the prompt
-  friend auto operator<=>(const ImageRef&, const ImageRef&) = default;
+  friend bool operator==(const ImageRef&, const ImageRef&) = default;
+  friend bool operator<(const ImageRef& a, const ImageRef& b) {
+    return std::tie(a.sequence, a.image) < std::tie(b.sequence, b.image);
+  }
 };
 
 // Tokens [begin, end) of one sequence: one token in decode, a chunk in prefill. A chunk is either entirely
