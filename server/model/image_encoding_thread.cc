@@ -27,8 +27,10 @@ ImageEncodingThread::~ImageEncodingThread() {
 void ImageEncodingThread::Begin(const engine::StepPlan::Encoding& encoding) {
   if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
   const absl::MutexLock lock(&mu_);
-  const bool is_new = jobs_.try_emplace(encoding.of, Job{.image = encoding.image, .encoded = {}}).second;
-  if (is_new) queue_.push_back(encoding.of);
+  const auto [job, is_new] = jobs_.try_emplace(encoding.of);
+  if (!is_new) return;
+  job->second = std::make_shared<Job>(Job{.of = encoding.of, .image = encoding.image, .encoded = {}});
+  queue_.push_back(job->second);
 }
 
 std::vector<ImageRef> ImageEncodingThread::TakeEncoded() {
@@ -38,10 +40,10 @@ std::vector<ImageRef> ImageEncodingThread::TakeEncoded() {
 
 absl::StatusOr<EncodedImage> ImageEncodingThread::Take(const ImageRef& of) {
   const absl::MutexLock lock(&mu_);
-  Job& job = jobs_.at(of);
+  const std::shared_ptr<Job> job = jobs_.at(of);
   mu_.Await(absl::Condition(
-      +[](Job* j) { return j->encoded.has_value(); }, &job));
-  absl::StatusOr<EncodedImage> encoded = *std::move(job.encoded);
+      +[](Job* j) { return j->encoded.has_value(); }, job.get()));
+  absl::StatusOr<EncodedImage> encoded = *std::move(job->encoded);
   jobs_.erase(of);
   std::erase(encoded_, of);
   return encoded;
@@ -51,28 +53,26 @@ void ImageEncodingThread::Forget(engine::SequenceId sequence) {
   const absl::MutexLock lock(&mu_);
   const auto is_its = [sequence](const ImageRef& image) { return image.sequence == sequence; };
   std::erase_if(jobs_, [&](const auto& job) { return is_its(job.first); });
-  std::erase_if(queue_, is_its);
+  std::erase_if(queue_, [&](const auto& job) { return is_its(job->of); });
   std::erase_if(encoded_, is_its);
 }
 
 void ImageEncodingThread::Run() {
   const auto has_work = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_ || !queue_.empty(); };
   while (true) {
-    ImageRef of;
-    std::shared_ptr<const ProcessedImage> image;
+    std::shared_ptr<Job> job;
     {
       const absl::MutexLock lock(&mu_, absl::Condition(&has_work));
       if (stopping_) return;
-      of = queue_.front();
+      job = queue_.front();
       queue_.pop_front();
-      image = jobs_.at(of).image;
     }
-    absl::StatusOr<EncodedImage> encoded = Encode(*image);
+    absl::StatusOr<EncodedImage> encoded = Encode(*job->image);
     const absl::MutexLock lock(&mu_);
-    const auto job = jobs_.find(of);
-    if (job == jobs_.end()) continue;  // its sequence has ended
-    job->second = {.image = nullptr, .encoded = std::move(encoded)};
-    encoded_.push_back(of);
+    job->encoded = std::move(encoded);
+    const auto current = jobs_.find(job->of);
+    if (current != jobs_.end() && current->second == job)
+      encoded_.push_back(job->of);  // else it was forgotten
   }
 }
 

@@ -40,6 +40,7 @@ class ImageEncodingThread {
 
  private:
   struct Job {
+    engine::ImageRef of;
     std::shared_ptr<const ProcessedImage> image;
     std::optional<absl::StatusOr<EncodedImage>> encoded;
   };
@@ -49,8 +50,8 @@ class ImageEncodingThread {
   const VisionLanguageModel& model_;
   std::optional<c10::Stream> stream_;  // not set on the CPU
   absl::Mutex mu_;
-  std::map<engine::ImageRef, Job> jobs_ ABSL_GUARDED_BY(mu_);
-  std::deque<engine::ImageRef> queue_ ABSL_GUARDED_BY(mu_);
+  std::map<engine::ImageRef, std::shared_ptr<Job>> jobs_ ABSL_GUARDED_BY(mu_);
+  std::deque<std::shared_ptr<Job>> queue_ ABSL_GUARDED_BY(mu_);
   std::vector<engine::ImageRef> encoded_ ABSL_GUARDED_BY(mu_);  // not reported yet
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::thread thread_;  // from the first image on
