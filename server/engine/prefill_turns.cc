@@ -90,12 +90,14 @@ struct Demand {
   int tokens = 0;                             // with those of images, for the vision tower
   int now = 0;                                // those that are computed in the chunks' step
   std::vector<StepPlan::Encoding> encodings;  // of images that are not ready
+  std::vector<SequenceStep> chunks;           // one of each part
 };
 
 Demand DemandOf(const std::vector<Unfinished*>& unit, const ImagesAhead& ahead) {
   Demand demand;
   for (const Unfinished* part : unit) {
-    const SequenceStep step = part->sequence->StepOver(part->begin, part->chunk_end());
+    const SequenceStep& step =
+        demand.chunks.emplace_back(part->sequence->StepOver(part->begin, part->chunk_end()));
     demand.tokens += step.end - step.begin;
     demand.now += step.end - step.begin;
     for (const int image : step.encode_images) {
@@ -149,7 +151,7 @@ void PrefillTurns::Plan(absl::Span<Sequence* const> running, const absl::flat_ha
   bool encodes_images = false;
   while (Unfinished* prompt = oldest ? Oldest(prompts) : ShortestOfLeastLoaded(prompts)) {
     const std::vector<Unfinished*> unit = Unit(*prompt);
-    const Demand demand = DemandOf(unit, ahead_);
+    Demand demand = DemandOf(unit, ahead_);
     const bool needs_images = !demand.encodings.empty();
     if (needs_images && decodes && encodes_ahead_) {
       ahead_.Begin(demand.encodings, plan);
@@ -164,10 +166,10 @@ void PrefillTurns::Plan(absl::Span<Sequence* const> running, const absl::flat_ha
     encodes_images |= needs_images;
     budget -= demand.now;
     if (contended) debts_[prompt->sequence->request.caller] += demand.tokens;
-    for (Unfinished* part : unit) {
-      part->chunks.push_back(part->sequence->StepOver(part->begin, part->chunk_end()));
-      part->begin = part->chunks.back().end;
-      ahead_.OnPlanned(part->chunks.back());
+    for (size_t i = 0; i < unit.size(); ++i) {
+      ahead_.OnPlanned(demand.chunks[i]);
+      unit[i]->begin = demand.chunks[i].end;
+      unit[i]->chunks.push_back(std::move(demand.chunks[i]));
     }
     oldest = !oldest;
   }

@@ -29,7 +29,7 @@ class FakeEncodings {
     }
     return encoded;
   }
-  // Whether the engine was told so.
+  // Whether TakeEncoded() has returned it.
   bool IsReady(const engine::ImageRef& image) const {
     const auto it = ready_.find(image);
     return it != ready_.end() && it->second;

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "server/backend/cpu/vec.h"
+#include "server/backend/cpu/wide_lanes.h"
 
 namespace varserve::backend::cpu::VARSERVE_ISA {
 
@@ -31,15 +32,9 @@ VARSERVE_INLINE Vec Folded(__m512 x, const Combine& combine) {
 }
 
 static float AttentionWeights(const float* scores, int count, float scale, int padded, float* packed) {
-  constexpr int kWideLanes = 16;
-  const auto valid = [count](int j) {
-    const int left = count - j;
-    return left >= kWideLanes ? __mmask16{0xffff}
-           : left <= 0        ? __mmask16{0}
-                              : static_cast<__mmask16>((1U << left) - 1);
-  };
+  const auto valid = [count](int j) { return FirstLanes(count - j); };
   __m512 largest = _mm512_set1_ps(-__builtin_inff());
-  for (int j = 0; j < count; j += kWideLanes)
+  for (int j = 0; j < count; j += kWide)
     largest = _mm512_mask_max_ps(largest, valid(j), largest, _mm512_maskz_loadu_ps(valid(j), scores + j));
   const __m512 top = _mm512_set1_ps(MaxLane(Folded(largest, Max)));
   const __m512 factor = _mm512_set1_ps(scale * 1.44269504F);
@@ -53,9 +48,9 @@ static float AttentionWeights(const float* scores, int count, float scale, int p
   };
   auto* to = reinterpret_cast<uint16_t*>(packed);
   int j = 0;
-  for (; j < count; j += 2 * kWideLanes) {
+  for (; j < count; j += 2 * kWide) {
     const __m512 low = weights(j);
-    const __m512bh both = _mm512_cvtne2ps_pbh(weights(j + kWideLanes), low);
+    const __m512bh both = _mm512_cvtne2ps_pbh(weights(j + kWide), low);
     std::memcpy(to + j, &both, sizeof(both));
   }
   if (j < padded) std::memset(to + j, 0, (padded - j) * sizeof(uint16_t));

@@ -8,10 +8,10 @@
 #include "server/backend/cpu/for_each.h"
 #include "server/backend/cpu/linear_start.h"
 #include "server/backend/cpu/weight_panels.h"
+#include "server/backend/cpu/wide_lanes.h"
 
 namespace varserve::backend::cpu::VARSERVE_ISA {
 
-inline constexpr int kWide = 16;  // lanes of a vector of outputs
 inline constexpr int kPanelVecs = kPanelOutputs / kWide;
 // kTileRows x kPanelVecs accumulators, the weights and an input fit the 32 registers.
 inline constexpr int kTileRows = 8;
@@ -28,8 +28,7 @@ static void PackInputs(const float* x, int count, float* packed) {
   auto* out = reinterpret_cast<uint16_t*>(packed);
   int k = 0;
   for (; k < count; k += kWide) {
-    const __mmask16 mask = count - k >= kWide ? 0xffff : static_cast<__mmask16>((1U << (count - k)) - 1);
-    const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x + k));
+    const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(FirstLanes(count - k), x + k));
     std::memcpy(out + k, &rounded, sizeof(rounded));
   }
   if (k % (2 * kWide) != 0) std::memset(out + k, 0, kWide * sizeof(uint16_t));
@@ -128,7 +127,7 @@ static void LinearBFloat16(const LinearArgs& a, int row_begin, int row_end, int 
                .y_stride = a.y_stride,
                .valid = {0xffff, 0xffff, 0xffff}};
     if (n < out_begin) t.valid[0] &= static_cast<__mmask16>(0xffffU << (out_begin - n));
-    if (!whole && n + kWide > out_end) t.valid[0] &= static_cast<__mmask16>((1U << (out_end - n)) - 1);
+    if (!whole) t.valid[0] &= FirstLanes(out_end - n);
     for (int k = 0; k < shape.pairs(); k += kPairBlock) {
       TileArgs block = t;
       block.x += 2 * k;

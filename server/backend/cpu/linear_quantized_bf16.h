@@ -130,10 +130,7 @@ static void LinearQuantized(const QuantizedLinearArgs& a, int row_begin, int row
                     .y = a.y + row_begin * a.y_stride + int64_t{panel} * kPanelOutputs,
                     .y_stride = a.y_stride,
                     .valid = {}};
-    for (int v = 0; v < kPanelVecs; ++v) {
-      const int left = outputs - v * kWide;
-      t.valid[v] = left >= kWide ? 0xffff : left <= 0 ? 0 : static_cast<__mmask16>((1U << left) - 1);
-    }
+    for (int v = 0; v < kPanelVecs; ++v) t.valid[v] = FirstLanes(outputs - v * kWide);
     if (shape.bits == 8) {
       if (rows > kMostRows8) return WidenForAllRows(a.w, t, panel, rows);
       return TileRows<Codes8>(t, rows);
