@@ -40,61 +40,79 @@ AttentionRow RowOf(const GenerationRequest& request, int position, const SlotLay
   return row;
 }
 
+bool ContinuesStepBefore(const engine::StepPlan& plan, size_t i) {
+  return i > 0 && plan.steps[i - 1].sequence == plan.steps[i].sequence &&
+         plan.steps[i - 1].end == plan.steps[i].begin;
+}
+
 }  // namespace
 
 StepInput::StepInput(const engine::StepPlan& plan, const Shape& shape, const Padding& padding) {
-  const int64_t block_size = shape.block_size;
   places.resize(plan.steps.size());
   batch.map_flags.resize(shape.num_layers);
-  const auto layout_of = [&](const SequenceStep& step) {
-    return SlotLayout(step.request->prompt->prefix_size(), static_cast<int>(block_size));
-  };
-  const auto add_tokens = [&](const SequenceStep& step, const SlotLayout& layout, Place& place) {
-    place.first = static_cast<int64_t>(token_ids.size());
-    const RopePositions rope(*step.request->prompt, shape.mrope);
-    for (int t = step.begin; t < step.end; ++t) {
-      const int slot = layout.SlotOf(t);
-      token_ids.push_back(step.request->prompt->TokenAt(t, step.generated));
-      positions.push_back(rope.At(t));
-      slots.push_back(step.blocks[slot / block_size] * block_size + slot % block_size);
-    }
-    if (step.needs_logits()) {
-      place.sampled = static_cast<int64_t>(sampled.size());
-      sampled.push_back(static_cast<int64_t>(token_ids.size()) - 1);
-    }
-  };
+  std::vector<SlotLayout> layouts;
+  for (const SequenceStep& step : plan.steps)
+    layouts.emplace_back(step.request->prompt->prefix_size(), static_cast<int>(shape.block_size));
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const SequenceStep& step = plan.steps[i];
+    places[i].rows = step.begin >= layouts[i].prefix_size();
+    if (!places[i].rows) continue;
+    AddTokens(step, layouts[i], shape, places[i]);
+    AddRows(step, layouts[i], ContinuesStepBefore(plan, i) && places[i - 1].rows, places[i]);
+  }
+  if (padding.sequences > 0) FillUp(shape.block_size, padding);
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    if (places[i].rows) continue;
+    AddTokens(plan.steps[i], layouts[i], shape, places[i]);
+    AddPrefix(plan.steps[i], layouts[i], ContinuesStepBefore(plan, i), places[i]);
+  }
+}
 
-  for (size_t i = 0; i < plan.steps.size(); ++i) {
-    const SequenceStep& step = plan.steps[i];
-    const SlotLayout layout = layout_of(step);
-    if (step.begin < layout.prefix_size()) continue;
-    Place& place = places[i];
-    place.rows = true;
-    add_tokens(step, layout, place);
-    RowBatch::Sequence sequence = SequenceOf(step, layout);
-    sequence.num_rows = step.end - step.begin;
-    for (int t = step.begin; t < step.end; ++t) {
-      AttentionRow row = RowOf(*step.request, t, layout);
-      row.sequence = static_cast<int32_t>(batch.sequences.size());
-      batch.rows.push_back(row);
-    }
-    if (step.map) {
-      place.map = batch.num_maps();
-      batch.rows.back().map = static_cast<int32_t>(place.map);
-      for (std::vector<uint8_t>& flags : batch.map_flags) flags.push_back(0);
-      for (const int layer : step.request->map_layers) batch.map_flags[layer].back() = 1;
-    }
-    batch.sequences.push_back(std::move(sequence));
+void StepInput::AddTokens(const SequenceStep& step, const SlotLayout& layout, const Shape& shape,
+                          Place& place) {
+  place.first = static_cast<int64_t>(token_ids.size());
+  const RopePositions rope(*step.request->prompt, shape.mrope);
+  for (int t = step.begin; t < step.end; ++t) {
+    const int slot = layout.SlotOf(t);
+    token_ids.push_back(step.request->prompt->TokenAt(t, step.generated));
+    positions.push_back(rope.At(t));
+    slots.push_back(step.blocks[slot / shape.block_size] * shape.block_size + slot % shape.block_size);
   }
-  if (padding.sequences > 0) FillUp(block_size, padding);
-  for (size_t i = 0; i < plan.steps.size(); ++i) {
-    const SequenceStep& step = plan.steps[i];
-    const SlotLayout layout = layout_of(step);
-    if (step.begin >= layout.prefix_size()) continue;
-    add_tokens(step, layout, places[i]);
-    prefix.push_back({places[i].first, step.end - step.begin, step.begin, {}});
-    prefix_blocks.emplace_back(step.blocks.begin(), step.blocks.begin() + layout.NumBlocks(step.end));
+  if (step.needs_logits()) {
+    place.sampled = static_cast<int64_t>(sampled.size());
+    sampled.push_back(static_cast<int64_t>(token_ids.size()) - 1);
   }
+}
+
+void StepInput::AddRows(const SequenceStep& step, const SlotLayout& layout, bool continues, Place& place) {
+  RowBatch::Sequence sequence = SequenceOf(step, layout);
+  sequence.num_rows = step.end - step.begin;
+  if (continues) {
+    sequence.num_rows += batch.sequences.back().num_rows;
+    batch.sequences.pop_back();
+  }
+  for (int t = step.begin; t < step.end; ++t) {
+    AttentionRow row = RowOf(*step.request, t, layout);
+    row.sequence = static_cast<int32_t>(batch.sequences.size());
+    batch.rows.push_back(row);
+  }
+  if (step.map) {
+    place.map = batch.num_maps();
+    batch.rows.back().map = static_cast<int32_t>(place.map);
+    for (std::vector<uint8_t>& flags : batch.map_flags) flags.push_back(0);
+    for (const int layer : step.request->map_layers) batch.map_flags[layer].back() = 1;
+  }
+  batch.sequences.push_back(std::move(sequence));
+}
+
+void StepInput::AddPrefix(const SequenceStep& step, const SlotLayout& layout, bool continues,
+                          const Place& place) {
+  if (!continues) {
+    prefix.push_back({.first = place.first, .start = step.begin, .blocks = {}, .mask = {}});
+    prefix_blocks.emplace_back();
+  }
+  prefix.back().count += step.end - step.begin;
+  prefix_blocks.back().assign(step.blocks.begin(), step.blocks.begin() + layout.NumBlocks(step.end));
 }
 
 std::vector<int64_t> StepInput::PositionsByAxis(int axes) const {

@@ -43,14 +43,22 @@ struct StepInput {
   std::vector<std::array<int64_t, 3>> positions;  // [N], see RopePositions
   std::vector<int64_t> slots;                     // [N] in the KV pool
   std::vector<int64_t> sampled;                   // [S], of the steps that need logits
-  backend::RowBatch batch;
-  std::vector<backend::PrefixChunk> prefix;  // blocks not set
+  backend::RowBatch batch;                   // chunks of a sequence that follow each other are one sequence
+  std::vector<backend::PrefixChunk> prefix;  // and one chunk. Blocks not set
   std::vector<std::vector<int64_t>> prefix_blocks;
 
   // [A, N]: one axis after the other, 1 or 3 of them.
   std::vector<int64_t> PositionsByAxis(int axes) const;
 
  private:
+  void AddTokens(const engine::SequenceStep& step, const engine::SlotLayout& layout, const Shape& shape,
+                 Place& place);
+  // continues: the step before is of the same sequence. Such chunks read the same keys and values, and are
+  // attended as one.
+  void AddRows(const engine::SequenceStep& step, const engine::SlotLayout& layout, bool continues,
+               Place& place);
+  void AddPrefix(const engine::SequenceStep& step, const engine::SlotLayout& layout, bool continues,
+                 const Place& place);
   void FillUp(int64_t block_size, const Padding& padding);
 };
 

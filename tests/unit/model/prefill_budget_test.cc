@@ -7,13 +7,13 @@ namespace {
 
 TEST(PrefillBudgetTest, IsWhatTheProcessorComputesInATenthAndInTwoThirdsOfASecond) {
   const PrefillBudget budget = BudgetFor(/*speed=*/1e12, /*weight_bytes=*/400'000'000);
-  EXPECT_EQ(budget.busy, 128);  // of 175, in whole chunks
+  EXPECT_EQ(budget.busy, 160);  // of 175, in whole chunks
   EXPECT_EQ(budget.idle, 640);  // of 1250
 }
 
 TEST(PrefillBudgetTest, SlowProcessorsStillUseTheirWeightsForSeveralTokens) {
   const PrefillBudget budget = BudgetFor(/*speed=*/1e11, /*weight_bytes=*/14'000'000'000);
-  EXPECT_EQ(budget.busy, 64);
+  EXPECT_EQ(budget.busy, 32);
   EXPECT_EQ(budget.idle, 128);
 }
 
@@ -23,7 +23,7 @@ TEST(PrefillBudgetTest, GrowsWithTheSpeedAndEndsWithTheMemory) {
     const PrefillBudget budget = BudgetFor(speed, 2'000'000'000);
     EXPECT_GE(budget.idle, idle);
     EXPECT_GE(budget.idle, budget.busy);
-    EXPECT_EQ(budget.idle % 64, 0);
+    EXPECT_EQ(budget.idle % 32, 0);
     idle = budget.idle;
   }
   EXPECT_EQ(idle, 640);
