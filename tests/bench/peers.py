@@ -15,6 +15,7 @@ import datetime
 import json
 import os
 import pathlib
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -46,6 +47,8 @@ class Results:
     many: dict[str, Many] = dataclasses.field(default_factory=dict)
     var_ratios: dict[str, float] = dataclasses.field(default_factory=dict)  # time with VAR on over off
     not_run: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
+    # GB/s of plain reads between the group's questions: in virtual machines it changes within minutes.
+    memory_reads: dict[str, list[float]] = dataclasses.field(default_factory=dict)
 
     def miss(self, group: str, name: str, reason: object) -> None:
         print(f"{group}: {name} not run: {reason}", flush=True)
@@ -103,6 +106,7 @@ class Bench:
         for round_ in range(1 + self._args.rounds):
             seed = next(self._seeds)
             for name in [name for name in found if not found[name] or spent[name] < self._args.seconds]:
+                self._results.memory_reads.setdefault(group, []).append(model.memory_read_gbs(self._args.threads))
                 start = time.monotonic()
                 try:
                     speed = participants[name].one(seed, self._args.tokens, self._size(group))
@@ -243,16 +247,18 @@ def main() -> None:
     busy = os.getloadavg()[0]
     bench = Bench(args)
     results = bench.run()
-    memory = model.memory_read_gbs(args.threads)
     vocabulary = json.loads(pathlib.Path(args.embedded, "config.json").read_text())["text_config"]["vocab_size"]
     possible = {
-        group: memory * 1e9 / peer_models.decoder_bytes(bits, vocabulary)
+        group: statistics.median(results.memory_reads.get(group, [0.0]))
+        * 1e9
+        / peer_models.decoder_bytes(bits, vocabulary)
         for group, bits in (("bf16", 16), ("int8", 8), ("int4", 4))
     }
     amx = "amx_bf16" in processor.flags()
     rows = report.rows(results.one, results.many, results.var_ratios, results.not_run, possible, amx)
+    reads = [read for group in results.memory_reads.values() for read in group] or [0.0]
     minutes = (datetime.datetime.now(datetime.UTC) - start).total_seconds() / 60
-    machine = f"{processor.kind()}; {args.threads} threads; memory reads {memory:.1f} GB/s"
+    machine = f"{processor.kind()}; {args.threads} threads; memory reads {min(reads):.1f} to {max(reads):.1f} GB/s"
     print(
         f"\n{start:%Y-%m-%d}, {machine}; load when it began {busy:.1f}; "
         f"varserve with {bench.instruction_set or '-'} kernels; {minutes:.0f} minutes\npeers: "
@@ -268,7 +274,6 @@ def main() -> None:
             "threads": args.threads,
             "instruction_set": bench.instruction_set,
             "load_average": busy,
-            "memory_read_gbs": memory,
             "versions": versions(),
             "rows": [dataclasses.asdict(row) | {"reached": row.reached()} for row in rows],
             **dataclasses.asdict(results),
