@@ -153,13 +153,15 @@ struct CpuKernels {
   // bfloat16, up to a multiple of 32. Padding is 0.
   void (*pack_inputs)(const float* x, int count, float* packed);
   bool rounds_inputs;  // to bfloat16, if weights are bfloat16
-  // Floats from one packed row to the next. Bfloat16 takes half of them, and an odd number of cache lines, so
-  // that rows which are read together do not compete for the same sets of a cache.
+  // Floats from one packed row to the next: an odd number of cache lines, so that rows which are read
+  // together do not compete for the same sets of a cache. Bfloat16 takes half of them.
   int packed_inputs(int count) const {
-    return rounds_inputs ? ((count + 31) / 32 | 1) * 16 : PackedInputs(count);
+    constexpr int kLine = 16;
+    const int floats = rounds_inputs ? (count + 1) / 2 : count;
+    return ((floats + kLine - 1) / kLine | 1) * kLine;
   }
-  bool reads_panels;  // bfloat16 weights in the layout of weight_panels.h, quantized ones by pairs, not by
-                      // rows
+  bool reads_panels;       // bfloat16 weights in the layout of weight_panels.h
+  bool quantized_by_rows;  // layout of quantized weights (quantized_panels.h); else by pairs
   // Outputs [out_begin, out_end) of rows [row_begin, row_end).
   void (*linear)(const LinearArgs&, int row_begin, int row_end, int out_begin, int out_end);
   // Panels [panel_begin, panel_end) of outputs.

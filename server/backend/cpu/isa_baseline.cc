@@ -9,10 +9,18 @@
 namespace varserve::backend::cpu {
 
 const CpuKernels* BaselineKernels() {
-  static constexpr CpuKernels kKernels = {
-      "baseline",        baseline::PackInputs,      /*rounds_inputs=*/false, /*reads_panels=*/false,
-      baseline::Linear,  baseline::LinearQuantized, baseline::RmsNorm,       baseline::RopeStore,
-      baseline::SiluMul, baseline::Attention,       baseline::SoftmaxWeights};
+  static constexpr CpuKernels kKernels = {"baseline",
+                                          baseline::PackInputs,
+                                          /*rounds_inputs=*/false,
+                                          /*reads_panels=*/false,
+                                          /*quantized_by_rows=*/true,
+                                          baseline::Linear,
+                                          baseline::LinearQuantized,
+                                          baseline::RmsNorm,
+                                          baseline::RopeStore,
+                                          baseline::SiluMul,
+                                          baseline::Attention,
+                                          baseline::SoftmaxWeights};
   return &kKernels;
 }
 

@@ -163,7 +163,7 @@ class CpuLayerOps : public LayerOps {
             .in = static_cast<int>(inputs),
             .bits = m.bits,
             .group = static_cast<int>(inputs / m.scales.size(1)),
-            .by_rows = !GetCpuKernels().reads_panels};
+            .by_rows = GetCpuKernels().quantized_by_rows};
   }
   static cpu::QuantizedShape ShapeOf(const QuantizedMatrix& m) { return ShapeOf(m, m.outputs(), m.inputs()); }
   static cpu::QuantizedWeights WeightsOf(const LinearWeights& w) {
