@@ -32,7 +32,7 @@ run_lint() {
   say "what the image is built from"
   python3 scripts/lint/docker_context.py
   say "shellcheck"
-  shellcheck --shell=bash --external-sources dev scripts/*.sh tests/deploy/cluster/*.sh .ci/run
+  shellcheck --shell=bash --external-sources dev scripts/*.sh cmake/*.sh tests/deploy/cluster/*.sh .ci/run
   say "clang: warnings and thread-safety analysis as errors"
   ensure_build clang
   # The analyzer and the headers of gRPC and LibTorch take minutes a file, so they are for --all.

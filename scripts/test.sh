@@ -22,7 +22,7 @@ test_preset() {
   VARSERVE_EMBEDDED_MODEL="$MODEL" \
     ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS="suppressions=$ROOT/tests/tsan.supp" \
     LSAN_OPTIONS="suppressions=$ROOT/tests/lsan.supp" \
-    ctest --test-dir "$BUILD" --output-on-failure --no-tests=error "${@:2}"
+    ctest --test-dir "$BUILD" --parallel "$(nproc)" --output-on-failure --no-tests=error "${@:2}"
 }
 
 # test_beyond_ctest: the tests in Python and of whole programs, after test_preset.
