@@ -194,7 +194,7 @@ struct InstructionSet {
 };
 
 // From the slowest to the fastest.
-std::array<InstructionSet, 4> InstructionSets();
+std::array<InstructionSet, 5> InstructionSets();
 
 // The kernels of the last of the sets that are there.
 const CpuKernels* Fastest(std::span<const InstructionSet> sets);
@@ -202,6 +202,7 @@ const CpuKernels* Fastest(std::span<const InstructionSet> sets);
 // Each set of kernels; null if the processor or the operating system lacks it.
 const CpuKernels* BaselineKernels();
 const CpuKernels* Avx2Kernels();
+const CpuKernels* Avx512Kernels();
 const CpuKernels* Avx512Bf16Kernels();
 const CpuKernels* AmxBf16Kernels();
 
