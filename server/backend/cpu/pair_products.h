@@ -9,27 +9,26 @@
 #include <cstdint>
 #include <cstring>
 
+#include "server/backend/cpu/vec.h"
 #include "server/backend/cpu/wide_lanes.h"
 
 namespace varserve::backend::cpu::VARSERVE_ISA {
 
-#define VARSERVE_PAIRS [[gnu::always_inline]] static inline
-
 #ifdef __AVX512BF16__
 
-VARSERVE_PAIRS __m512bh PairsOf(__m512i bits) { return reinterpret_cast<__m512bh>(bits); }
-VARSERVE_PAIRS __m256bh PairsOf(__m256i bits) { return reinterpret_cast<__m256bh>(bits); }
+VARSERVE_INLINE __m512bh PairsOf(__m512i bits) { return reinterpret_cast<__m512bh>(bits); }
+VARSERVE_INLINE __m256bh PairsOf(__m256i bits) { return reinterpret_cast<__m256bh>(bits); }
 
 // sum + a[1] b[1] + a[0] b[0] in each lane
-VARSERVE_PAIRS __m512 AddProducts(__m512 sum, __m512bh a, __m512bh b) { return _mm512_dpbf16_ps(sum, a, b); }
-VARSERVE_PAIRS __m256 AddProducts(__m256 sum, __m256bh a, __m256bh b) { return _mm256_dpbf16_ps(sum, a, b); }
+VARSERVE_INLINE __m512 AddProducts(__m512 sum, __m512bh a, __m512bh b) { return _mm512_dpbf16_ps(sum, a, b); }
+VARSERVE_INLINE __m256 AddProducts(__m256 sum, __m256bh a, __m256bh b) { return _mm256_dpbf16_ps(sum, a, b); }
 
-VARSERVE_PAIRS __m256i RoundToBFloat16(__m512 x) { return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)); }
-VARSERVE_PAIRS __m512i RoundToBFloat16(__m512 high, __m512 low) {
+VARSERVE_INLINE __m256i RoundToBFloat16(__m512 x) { return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)); }
+VARSERVE_INLINE __m512i RoundToBFloat16(__m512 high, __m512 low) {
   return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
 }
 
-// Inputs [ROWS, pairs, 2], rows x_stride apart.
+// Inputs [ROWS, pairs, 2], rows x_stride apart, read where they are.
 template <int ROWS>
 class TileInputs {
  public:
@@ -58,24 +57,25 @@ struct WidePairs8 {
   __m256 odd, even;
 };
 
-VARSERVE_PAIRS WidePairs PairsOf(__m512i bits) {
+// The odd ones by a mask, not by an operation with a constant, for which Tile has no register left.
+VARSERVE_INLINE WidePairs PairsOf(__m512i bits) {
   return {_mm512_castsi512_ps(_mm512_maskz_mov_epi16(0xaaaaaaaa, bits)),
           _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16))};
 }
-VARSERVE_PAIRS WidePairs8 PairsOf(__m256i bits) {
+VARSERVE_INLINE WidePairs8 PairsOf(__m256i bits) {
   return {_mm256_castsi256_ps(_mm256_and_si256(bits, _mm256_set1_epi32(-0x10000))),
           _mm256_castsi256_ps(_mm256_slli_epi32(bits, 16))};
 }
 
-VARSERVE_PAIRS __m512 AddProducts(__m512 sum, const WidePairs& a, const WidePairs& b) {
+VARSERVE_INLINE __m512 AddProducts(__m512 sum, const WidePairs& a, const WidePairs& b) {
   return _mm512_fmadd_ps(a.even, b.even, _mm512_fmadd_ps(a.odd, b.odd, sum));
 }
-VARSERVE_PAIRS __m256 AddProducts(__m256 sum, const WidePairs8& a, const WidePairs8& b) {
+VARSERVE_INLINE __m256 AddProducts(__m256 sum, const WidePairs8& a, const WidePairs8& b) {
   return _mm256_fmadd_ps(a.even, b.even, _mm256_fmadd_ps(a.odd, b.odd, sum));
 }
 
 // To nearest, ties to even; NaN stays NaN.
-VARSERVE_PAIRS __m256i RoundToBFloat16(__m512 x) {
+VARSERVE_INLINE __m256i RoundToBFloat16(__m512 x) {
   const __m512i bits = _mm512_castps_si512(x);
   const __m512i cut = _mm512_srli_epi32(bits, 16);
   const __m512i half =
@@ -84,7 +84,7 @@ VARSERVE_PAIRS __m256i RoundToBFloat16(__m512 x) {
   const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
   return _mm512_cvtepi32_epi16(_mm512_mask_or_epi32(rounded, nan, cut, _mm512_set1_epi32(0x40)));
 }
-VARSERVE_PAIRS __m512i RoundToBFloat16(__m512 high, __m512 low) {
+VARSERVE_INLINE __m512i RoundToBFloat16(__m512 high, __m512 low) {
   return _mm512_inserti64x4(_mm512_castsi256_si512(RoundToBFloat16(low)), RoundToBFloat16(high), 1);
 }
 
@@ -114,6 +114,5 @@ class TileInputs {
 };
 
 #endif
-#undef VARSERVE_PAIRS
 
 }  // namespace varserve::backend::cpu::VARSERVE_ISA
