@@ -4,8 +4,8 @@
 // Activations are always float32. Weights and the KV cache are stored as float32, bfloat16 or float16 and
 // widened in registers, so that a step costs one pass over the stored bytes and loses no precision beyond the
 // storage; weights also with 8 or 4 bits. On processors with AVX-512, inputs of bfloat16 linear layers are
-// rounded to bfloat16. Every function computes a range of independent pieces; callers split ranges
-// over threads. A piece's result depends only on its own inputs, bit for bit: not on the range, other rows or
+// rounded to bfloat16. Every function computes a range of independent pieces; callers split ranges over
+// threads. A piece's result depends only on its own inputs, bit for bit: not on the range, other rows or
 // threads.
 //
 // All functions are thread-safe if their outputs do not overlap. Pointers need no alignment. Shapes: R rows,

@@ -1,6 +1,5 @@
-// Linear layers with quantized weights and products of pairs of bfloat16. Integers are widened
-// to bfloat16 in registers; those of 8 bits, for many rows, in the L2 cache. Included only by
-// isa_avx512*.cc.
+// Linear layers with quantized weights and products of pairs of bfloat16. Integers are widened to bfloat16 in
+// registers; those of 8 bits, for many rows, in the L2 cache. Included only by isa_avx512*.cc.
 #pragma once
 
 #include <immintrin.h>
@@ -15,6 +14,7 @@ namespace varserve::backend::cpu::VARSERVE_ISA {
 
 // Widening 8 bits takes longer than 4: for more rows than two tiles have, it is done once for all.
 inline constexpr int kMostRows8 = 2 * Codes8::kMostRows;
+static_assert(TileInputs<kTileRows>::kMostPairs >= kMostGroup / 2);
 
 // Weights that are bfloat16 already: a pair of inputs is a step.
 class Widened {
