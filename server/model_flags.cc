@@ -27,8 +27,8 @@ ABSL_FLAG(
     "not yet run on one. Default: cpu on a CPU, torch on a GPU");
 ABSL_FLAG(
     std::string, isa, "auto",
-    "Instruction set of the CPU's kernels: baseline, avx2, avx512_bf16 or amx_bf16. Default: the fastest "
-    "that the processor has");
+    "Instruction set of the CPU's kernels: baseline, avx2, avx512, avx512_bf16 or amx_bf16. Default: the "
+    "fastest that the processor has");
 ABSL_FLAG(
     bool, enforce_eager, false,
     "Launch every kernel of a decoding step by itself, not as one graph (only --backend cuda has graphs)");

@@ -1,10 +1,11 @@
-// The softmax of dense attention, with AVX-512. Included only by isa_avx512_bf16.cc.
+// The softmax of dense attention, with AVX-512. Included only by isa_avx512*.cc.
 #pragma once
 
 #include <immintrin.h>
 
 #include <cstring>
 
+#include "server/backend/cpu/pair_products.h"
 #include "server/backend/cpu/vec.h"
 #include "server/backend/cpu/wide_lanes.h"
 
@@ -50,7 +51,7 @@ static float AttentionWeights(const float* scores, int count, float scale, int p
   int j = 0;
   for (; j < count; j += 2 * kWide) {
     const __m512 low = weights(j);
-    const __m512bh both = _mm512_cvtne2ps_pbh(weights(j + kWide), low);
+    const __m512i both = RoundToBFloat16(weights(j + kWide), low);
     std::memcpy(to + j, &both, sizeof(both));
   }
   if (j < padded) std::memset(to + j, 0, (padded - j) * sizeof(uint16_t));

@@ -16,9 +16,10 @@ const CpuKernels& GetCpuKernels() { return *InUse().load(std::memory_order_relax
 
 void UseCpuKernels(const CpuKernels& kernels) { InUse().store(&kernels, std::memory_order_relaxed); }
 
-std::array<InstructionSet, 4> InstructionSets() {
+std::array<InstructionSet, 5> InstructionSets() {
   return {{{"baseline", BaselineKernels()},
            {"avx2", Avx2Kernels()},
+           {"avx512", Avx512Kernels()},
            {"avx512_bf16", Avx512Bf16Kernels()},
            {"amx_bf16", AmxBf16Kernels()}}};
 }

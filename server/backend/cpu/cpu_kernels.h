@@ -3,9 +3,9 @@
 //
 // Activations are always float32. Weights and the KV cache are stored as float32, bfloat16 or float16 and
 // widened in registers, so that a step costs one pass over the stored bytes and loses no precision beyond the
-// storage; weights also with 8 or 4 bits. On processors that multiply bfloat16, inputs of bfloat16 linear
-// layers are rounded to bfloat16. Every function computes a range of independent pieces; callers split ranges
-// over threads. A piece's result depends only on its own inputs, bit for bit: not on the range, other rows or
+// storage; weights also with 8 or 4 bits. On processors with AVX-512, inputs of bfloat16 linear layers are
+// rounded to bfloat16. Every function computes a range of independent pieces; callers split ranges over
+// threads. A piece's result depends only on its own inputs, bit for bit: not on the range, other rows or
 // threads.
 //
 // All functions are thread-safe if their outputs do not overlap. Pointers need no alignment. Shapes: R rows,
@@ -196,7 +196,7 @@ struct InstructionSet {
 };
 
 // From the slowest to the fastest.
-std::array<InstructionSet, 4> InstructionSets();
+std::array<InstructionSet, 5> InstructionSets();
 
 // The kernels of the last of the sets that are there.
 const CpuKernels* Fastest(std::span<const InstructionSet> sets);
@@ -204,6 +204,7 @@ const CpuKernels* Fastest(std::span<const InstructionSet> sets);
 // Each set of kernels; null if the processor or the operating system lacks it.
 const CpuKernels* BaselineKernels();
 const CpuKernels* Avx2Kernels();
+const CpuKernels* Avx512Kernels();
 const CpuKernels* Avx512Bf16Kernels();
 const CpuKernels* AmxBf16Kernels();
 

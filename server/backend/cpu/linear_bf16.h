@@ -1,5 +1,5 @@
-// y = x W^T (+ bias) with instructions that multiply pairs of bfloat16, weights in panels (weight_panels.h).
-// Included only by isa_avx512_bf16.cc.
+// y = x W^T (+ bias) with products of pairs of bfloat16, weights in panels (weight_panels.h). Included only
+// by isa_avx512*.cc.
 #pragma once
 
 #include <immintrin.h>
@@ -7,6 +7,7 @@
 #include "server/backend/cpu/cpu_kernels.h"
 #include "server/backend/cpu/for_each.h"
 #include "server/backend/cpu/linear_start.h"
+#include "server/backend/cpu/pair_products.h"
 #include "server/backend/cpu/weight_panels.h"
 #include "server/backend/cpu/wide_lanes.h"
 
@@ -28,7 +29,7 @@ static void PackInputs(const float* x, int count, float* packed) {
   auto* out = reinterpret_cast<uint16_t*>(packed);
   int k = 0;
   for (; k < count; k += kWide) {
-    const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(FirstLanes(count - k), x + k));
+    const __m256i rounded = RoundToBFloat16(_mm512_maskz_loadu_ps(FirstLanes(count - k), x + k));
     std::memcpy(out + k, &rounded, sizeof(rounded));
   }
   if (k % (2 * kWide) != 0) std::memset(out + k, 0, kWide * sizeof(uint16_t));
@@ -60,17 +61,20 @@ template <int ROWS, int VECS>
   });
   const uint16_t* w = t.w;
   const char* fetch = t.fetch;
-  for (int k = 0; k < t.pairs; ++k, w += kPanelStep, fetch += t.fetch_step) {
-    __m512bh weights[VECS];
-    for (int v = 0; v < VECS; ++v) {
-      __builtin_prefetch(fetch + v * kLineBytes, /*rw=*/0, /*locality=*/2);
-      weights[v] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(w + v * 2 * kWide));
-    }
-    for (int i = 0; i < ROWS; ++i) {
-      int32_t pair;
-      std::memcpy(&pair, t.x + i * t.x_stride + 2 * k, sizeof(pair));
-      const auto input = reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
-      for (int v = 0; v < VECS; ++v) acc[i][v] = _mm512_dpbf16_ps(acc[i][v], input, weights[v]);
+  constexpr int kMost = TileInputs<ROWS>::kMostPairs;
+  for (int first = 0; first < t.pairs; first += kMost) {
+    const int pairs = t.pairs - first < kMost ? t.pairs - first : kMost;
+    const TileInputs<ROWS> inputs(t.x + 2 * first, t.x_stride, pairs);
+    for (int k = 0; k < pairs; ++k, w += kPanelStep, fetch += t.fetch_step) {
+      decltype(PairsOf(__m512i())) weights[VECS];
+      for (int v = 0; v < VECS; ++v) {
+        __builtin_prefetch(fetch + v * kLineBytes, /*rw=*/0, /*locality=*/2);
+        weights[v] = PairsOf(_mm512_loadu_si512(w + v * 2 * kWide));
+      }
+      for (int i = 0; i < ROWS; ++i) {
+        const auto input = inputs.Pair(i, k);
+        for (int v = 0; v < VECS; ++v) acc[i][v] = AddProducts(acc[i][v], input, weights[v]);
+      }
     }
   }
   ForEach<ROWS>([&]<int I>() {

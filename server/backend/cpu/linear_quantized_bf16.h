@@ -1,6 +1,5 @@
-// Linear layers with quantized weights and instructions that multiply pairs of bfloat16. Integers are widened
-// to bfloat16 in registers; those of 8 bits, for many rows, in the L2 cache. Included only by
-// isa_avx512_bf16.cc.
+// Linear layers with quantized weights and products of pairs of bfloat16. Integers are widened to bfloat16 in
+// registers; those of 8 bits, for many rows, in the L2 cache. Included only by isa_avx512*.cc.
 #pragma once
 
 #include <immintrin.h>
@@ -15,6 +14,7 @@ namespace varserve::backend::cpu::VARSERVE_ISA {
 
 // Widening 8 bits takes longer than 4: for more rows than two tiles have, it is done once for all.
 inline constexpr int kMostRows8 = 2 * Codes8::kMostRows;
+static_assert(TileInputs<kTileRows>::kMostPairs >= kMostGroup / 2);
 
 // Weights that are bfloat16 already: a pair of inputs is a step.
 class Widened {
@@ -51,23 +51,20 @@ template <typename Codes, int ROWS>
   }
   const uint16_t* x = t.x;
   const uint8_t* w = t.w;
-  for (int64_t g = 0; g < t.groups; ++g) {
+  for (int64_t g = 0; g < t.groups; ++g, x += 2 * t.pairs) {
     const Codes codes(t.zeros != nullptr ? t.zeros + g * kPanelOutputs : nullptr);
     __m512 acc[ROWS][kPanelVecs];
     for (int i = 0; i < ROWS; ++i) {
       for (int v = 0; v < kPanelVecs; ++v) acc[i][v] = _mm512_setzero_ps();
     }
-    for (int k = 0; k < t.pairs; k += Codes::kPairs, x += 2 * Codes::kPairs, w += kCodeStepBytes) {
+    const TileInputs<ROWS> inputs(x, t.x_stride, t.pairs);
+    for (int k = 0; k < t.pairs; k += Codes::kPairs, w += kCodeStepBytes) {
       for (int v = 0; v < kPanelVecs; ++v) {
         __m512i weights[Codes::kPairs];
         codes.Widen(w + v * kVectorBytes, v, weights);
         for (int p = 0; p < Codes::kPairs; ++p) {
-          for (int i = 0; i < ROWS; ++i) {
-            int32_t pair;
-            std::memcpy(&pair, x + i * t.x_stride + 2 * p, sizeof(pair));
-            const auto input = reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
-            acc[i][v] = _mm512_dpbf16_ps(acc[i][v], input, reinterpret_cast<__m512bh>(weights[p]));
-          }
+          for (int i = 0; i < ROWS; ++i)
+            acc[i][v] = AddProducts(acc[i][v], inputs.Pair(i, k + p), PairsOf(weights[p]));
         }
       }
     }

@@ -1,5 +1,5 @@
-// Scores of bfloat16 keys with instructions that multiply pairs of bfloat16; queries are rounded to bfloat16.
-// Included only by isa_avx512_bf16.cc.
+// Scores of bfloat16 keys with products of pairs of bfloat16; queries are rounded to bfloat16. Included only
+// by isa_avx512*.cc.
 #pragma once
 
 #include <immintrin.h>
@@ -7,6 +7,7 @@
 #include "server/backend/cpu/attention_kernel.h"
 #include "server/backend/cpu/cpu_kernels.h"
 #include "server/backend/cpu/linear_bf16.h"
+#include "server/backend/cpu/pair_products.h"
 #include "server/backend/cpu/vec.h"
 
 namespace varserve::backend::cpu::VARSERVE_ISA {
@@ -23,12 +24,11 @@ template <int VECTORS, int SLOTS>
   }
   for (int d = 0; d < head_dim; d += kStep) {
     const __mmask16 mask = head_dim - d >= kStep ? 0xffff : 0xff;  // heads are multiples of eight channels
-    __m256bh keys[SLOTS];
-    for (int j = 0; j < SLOTS; ++j)
-      keys[j] = reinterpret_cast<__m256bh>(_mm256_maskz_loadu_epi16(mask, k + j * head_dim + d));
+    decltype(PairsOf(__m256i())) keys[SLOTS];
+    for (int j = 0; j < SLOTS; ++j) keys[j] = PairsOf(_mm256_maskz_loadu_epi16(mask, k + j * head_dim + d));
     for (int v = 0; v < VECTORS; ++v) {
-      const auto query = reinterpret_cast<__m256bh>(_mm256_maskz_loadu_epi16(mask, q + v * q_stride + d));
-      for (int j = 0; j < SLOTS; ++j) acc[v][j] = _mm256_dpbf16_ps(acc[v][j], query, keys[j]);
+      const auto query = PairsOf(_mm256_maskz_loadu_epi16(mask, q + v * q_stride + d));
+      for (int j = 0; j < SLOTS; ++j) acc[v][j] = AddProducts(acc[v][j], query, keys[j]);
     }
   }
   for (int v = 0; v < VECTORS; ++v) {

@@ -1,4 +1,4 @@
-// bfloat16 weights in the order in which the AVX512_BF16 linear kernel reads them. A panel has kPanelOutputs
+// bfloat16 weights in the order in which the AVX-512 linear kernels read them. A panel has kPanelOutputs
 // outputs; it stores one pair of inputs after another, and for each pair the panel's outputs. So one vector
 // holds a pair of inputs for sixteen outputs, sums need no adding of lanes, and memory is read sequentially.
 // The last panel and the last pair are padded with zeros.

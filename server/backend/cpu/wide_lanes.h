@@ -1,4 +1,4 @@
-// Vectors of sixteen floats. Included only by isa_avx512_bf16.cc.
+// Vectors of sixteen floats. Included only by isa_avx512*.cc.
 #pragma once
 
 #include <immintrin.h>

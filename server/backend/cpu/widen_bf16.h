@@ -1,4 +1,4 @@
-// Integers of quantized weights as bfloat16, exactly, with AVX-512. Included only by isa_avx512_bf16.cc and
+// Integers of quantized weights as bfloat16, exactly, with AVX-512. Included only by isa_avx512*.cc and
 // isa_amx_bf16.cc.
 #pragma once
 

@@ -157,7 +157,8 @@ TEST_P(DenseAttentionTest, NanIsSeen) {
 
 // The sets whose linear layers read panels.
 INSTANTIATE_TEST_SUITE_P(Sets, DenseAttentionTest,
-                         testing::Values(InstructionSet{"avx512_bf16", Avx512Bf16Kernels()},
+                         testing::Values(InstructionSet{"avx512", Avx512Kernels()},
+                                         InstructionSet{"avx512_bf16", Avx512Bf16Kernels()},
                                          InstructionSet{"amx_bf16", AmxBf16Kernels()}),
                          KernelName);
 INSTANTIATE_TEST_SUITE_P(Emulated, DenseAttentionTest,

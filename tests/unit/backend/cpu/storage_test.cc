@@ -37,7 +37,7 @@ TEST_P(StorageTest, EveryPatternReadsAsItsValue) {
         float expected = type == StorageType::kBFloat16 ? FromBFloat16(w[i]) : FromFloat16(w[i]);
         // Instructions for bfloat16 take subnormal numbers for 0.
         if (type == StorageType::kBFloat16 && kernels().rounds_inputs &&
-            std::fpclassify(expected) == FP_SUBNORMAL)
+            kernels().name != std::string("avx512") && std::fpclassify(expected) == FP_SUBNORMAL)
           expected = 0.0F;
         if (std::isnan(expected)) {
           ASSERT_TRUE(std::isnan(y[i])) << w[i];
