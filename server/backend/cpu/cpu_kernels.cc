@@ -2,6 +2,8 @@
 
 #include <atomic>
 
+#include "server/backend/cpu/faster_kernels.h"
+
 namespace varserve::backend::cpu {
 namespace {
 
@@ -29,6 +31,8 @@ const CpuKernels* Fastest(std::span<const InstructionSet> sets) {
   for (const InstructionSet& set : sets) {
     if (set.kernels != nullptr) fastest = set.kernels;
   }
+  // Processors differ in how fast their instructions for bfloat16 are. Without them the results are the same.
+  if (fastest != nullptr && fastest == Avx512Bf16Kernels()) return &FasterOf(*fastest, *Avx512Kernels());
   return fastest;
 }
 
