@@ -2,7 +2,7 @@
 // time. Included only by isa_avx2.cc.
 //
 // An integer is converted where it is among the bits of four bytes, which makes it a power of two too large;
-// the input it is multiplied with is divided by that power before. Both are exact.
+// the input it is multiplied with is divided by that power before. Both are exact for inputs from 2^-102.
 #pragma once
 
 #include <immintrin.h>
@@ -19,7 +19,7 @@ inline constexpr int kPanelVectors = kPanelOutputs / kLanes;
 inline constexpr int kPackedInputs = 2 * kLanes;  // which PackInputs reorders: even ones, then odd ones
 
 VARSERVE_INLINE __m256i LoadCodes(const uint8_t* codes, int v) {
-  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes) + v);
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + v * sizeof(__m256i)));
 }
 
 // Each of the following classes reads steps of four bytes of each output (quantized_panels.h).
@@ -128,7 +128,7 @@ VARSERVE_INLINE void GroupTile(const GroupArgs& a, const TileInputs<ROWS>& input
     }
   }
   const uint8_t* codes = a.codes + first * sizeof(__m256i);
-  const float* widened = a.widened + first * kLanes;
+  const float* widened = WIDENED ? a.widened + first * kLanes : nullptr;
   for (int k = 0; k < a.count; k += Codes::kInputs, codes += kCodeStepBytes) {
     const int block = k / kPackedInputs * kPackedInputs;
     ForEach<Codes::kInputs>([&]<int INPUT>() __attribute__((always_inline)) {
