@@ -31,9 +31,10 @@ const CpuKernels* Fastest(std::span<const InstructionSet> sets) {
   for (const InstructionSet& set : sets) {
     if (set.kernels != nullptr) fastest = set.kernels;
   }
+  if (fastest == nullptr || fastest != Avx512Bf16Kernels()) return fastest;
   // Processors differ in how fast their instructions for bfloat16 are. Without them the results are the same.
-  if (fastest != nullptr && fastest == Avx512Bf16Kernels()) return &FasterOf(*fastest, *Avx512Kernels());
-  return fastest;
+  static const CpuKernels& faster = FasterOf(*Avx512Bf16Kernels(), *Avx512Kernels());
+  return &faster;
 }
 
 }  // namespace varserve::backend::cpu

@@ -199,7 +199,7 @@ struct InstructionSet {
 std::array<InstructionSet, 5> InstructionSets();
 
 // The kernels of the last of the sets that are there; avx512 instead of avx512_bf16 where that is faster,
-// which is measured.
+// which is measured once.
 const CpuKernels* Fastest(std::span<const InstructionSet> sets);
 
 // Each set of kernels; null if the processor or the operating system lacks it.

@@ -8,6 +8,7 @@
 #include "server/backend/cpu/for_each.h"
 #include "server/backend/cpu/linear_start.h"
 #include "server/backend/cpu/pair_products.h"
+#include "server/backend/cpu/row_tiles.h"
 #include "server/backend/cpu/weight_panels.h"
 #include "server/backend/cpu/wide_lanes.h"
 
@@ -83,26 +84,24 @@ template <int ROWS, int VECS>
   });
 }
 
-// All rows, in tiles of nearly equal height. A single tile prefetches the weights a little ahead. Of several,
+// All rows. A single tile prefetches the weights a little ahead. Of several,
 // each prefetches its share of the next block, so that memory is read evenly while they compute.
 template <int VECS>
 static void Rows(TileArgs t, int rows) {
   static constexpr decltype(&Tile<1, VECS>) kTiles[kTileRows] = {Tile<1, VECS>, Tile<2, VECS>, Tile<3, VECS>,
                                                                  Tile<4, VECS>, Tile<5, VECS>, Tile<6, VECS>,
                                                                  Tile<7, VECS>, Tile<8, VECS>};
-  int tiles = (rows + kTileRows - 1) / kTileRows;
+  const int tiles = (rows + kTileRows - 1) / kTileRows;
   t.fetch_step = kStepBytes / tiles;
   const int64_t share = t.pairs * t.fetch_step;
   t.fetch = reinterpret_cast<const char*>(t.w) + (tiles == 1 ? kAhead : tiles * share);
-  for (; tiles > 0; --tiles) {
-    const int height = (rows + tiles - 1) / tiles;
+  ForRowTiles(rows, kTileRows, [&](int height) {
     kTiles[height - 1](t);
-    rows -= height;
     t.x += height * t.x_stride;
     t.start += height * t.start_stride;
     t.y += height * t.y_stride;
     t.fetch += share;
-  }
+  });
 }
 
 static void LinearBFloat16(const LinearArgs& a, int row_begin, int row_end, int out_begin, int out_end) {

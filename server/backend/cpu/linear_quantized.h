@@ -1,6 +1,6 @@
 // Linear layers with quantized weights by rows, by way of the bfloat16 layer of the same instruction set: a
-// group's integers of one panel, widened to bfloat16, are a small matrix. Included only by isa_*.cc whose
-// bfloat16 weights are stored row by row.
+// group's integers of one panel, widened to bfloat16, are a small matrix. Included only by
+// isa_baseline.cc.
 #pragma once
 
 #include "server/backend/cpu/quantized_groups.h"

@@ -7,10 +7,9 @@
 
 #include <immintrin.h>
 
-#include <utility>
-
 #include "server/backend/cpu/for_each.h"
 #include "server/backend/cpu/quantized_groups.h"
+#include "server/backend/cpu/row_tiles.h"
 #include "server/backend/cpu/vec.h"
 
 namespace varserve::backend::cpu::VARSERVE_ISA {
@@ -169,20 +168,18 @@ template <typename Codes, bool WIDENED, int ROWS>
     GroupTile<Codes, WIDENED, ROWS, kVecs>(a, inputs, first);
 }
 
-// All rows of a group, in tiles of nearly equal height.
+// All rows of a group.
 template <typename Codes, bool WIDENED>
 static void AllRows(GroupArgs a, int rows) {
   constexpr int kMostRows = 4;
   static constexpr decltype(&GroupRows<Codes, WIDENED, 1>) kTiles[kMostRows] = {
       GroupRows<Codes, WIDENED, 1>, GroupRows<Codes, WIDENED, 2>, GroupRows<Codes, WIDENED, 3>,
       GroupRows<Codes, WIDENED, 4>};
-  for (int tiles = (rows + kMostRows - 1) / kMostRows; tiles > 0; --tiles) {
-    const int height = (rows + tiles - 1) / tiles;
+  ForRowTiles(rows, kMostRows, [&](int height) {
     kTiles[height - 1](a);
-    rows -= height;
     a.x += height * a.x_stride;
     a.y += height * a.y_stride;
-  }
+  });
 }
 
 template <typename Codes>

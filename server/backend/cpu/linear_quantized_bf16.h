@@ -8,6 +8,7 @@
 
 #include "server/backend/cpu/linear_bf16.h"
 #include "server/backend/cpu/quantized_groups.h"
+#include "server/backend/cpu/row_tiles.h"
 #include "server/backend/cpu/widen_bf16.h"
 
 namespace varserve::backend::cpu::VARSERVE_ISA {
@@ -79,17 +80,15 @@ template <typename Codes, int ROWS>
   }
 }
 
-// All rows, in tiles of nearly equal height.
+// All rows.
 template <typename Codes, int... LESS_ONE>
 static void TileRows(GroupTileArgs t, int rows, std::integer_sequence<int, LESS_ONE...> /*heights*/) {
   static constexpr decltype(&GroupTile<Codes, 1>) kTiles[] = {GroupTile<Codes, LESS_ONE + 1>...};
-  for (int tiles = (rows + Codes::kMostRows - 1) / Codes::kMostRows; tiles > 0; --tiles) {
-    const int height = (rows + tiles - 1) / tiles;
+  ForRowTiles(rows, Codes::kMostRows, [&](int height) {
     kTiles[height - 1](t);
-    rows -= height;
     t.x += height * t.x_stride;
     t.y += height * t.y_stride;
-  }
+  });
 }
 template <typename Codes>
 static void TileRows(const GroupTileArgs& t, int rows) {

@@ -13,49 +13,30 @@
 namespace varserve::backend::cpu {
 namespace {
 
-class Avx512Test : public ::testing::Test {
+class Avx512Test : public KernelTest {
  protected:
-  void SetUp() override {
-    if (Avx512Bf16Kernels() == nullptr) GTEST_SKIP() << "this processor has no avx512_bf16";
-  }
-  std::vector<float> Random(size_t n, float scale = 1.0F) {
-    std::normal_distribution<float> normal(0.0F, scale);
-    std::vector<float> values(n);
-    for (float& value : values) value = normal(random_);
-    return values;
+  // What the kernels compute is the same for both sets, bit for bit. compute: => floats
+  void ExpectSameBits(const std::function<std::vector<float>(const CpuKernels&)>& compute) {
+    const std::vector<float> replaced = compute(*Avx512Kernels());
+    const std::vector<float> expected = compute(kernels());
+    ASSERT_EQ(replaced.size(), expected.size());
+    for (size_t i = 0; i < expected.size(); ++i)
+      ASSERT_EQ(std::bit_cast<uint32_t>(replaced[i]), std::bit_cast<uint32_t>(expected[i])) << i;
   }
   std::vector<uint16_t> RandomBFloat16(size_t n) {
     std::vector<uint16_t> values;
     for (const float value : Random(n)) values.push_back(BFloat16Bits(value));
     return values;
   }
-  template <typename T>
-  std::vector<T> RandomIntegers(size_t n, int most) {
+  std::vector<uint8_t> RandomBytes(size_t n, int most) {
     std::uniform_int_distribution<int> uniform(0, most);
-    std::vector<T> values(n);
-    for (T& value : values) value = static_cast<T>(uniform(random_));
+    std::vector<uint8_t> values(n);
+    for (uint8_t& value : values) value = static_cast<uint8_t>(uniform(random_));
     return values;
   }
-  std::mt19937 random_{7};
 };
 
-// What the kernels compute is the same for both sets, bit for bit. compute: => floats
-void ExpectSameBits(const std::function<std::vector<float>(const CpuKernels&)>& compute) {
-  const std::vector<float> replaced = compute(*Avx512Kernels());
-  const std::vector<float> expected = compute(*Avx512Bf16Kernels());
-  ASSERT_EQ(replaced.size(), expected.size());
-  for (size_t i = 0; i < expected.size(); ++i)
-    ASSERT_EQ(std::bit_cast<uint32_t>(replaced[i]), std::bit_cast<uint32_t>(expected[i])) << i;
-}
-
-std::vector<float> Packed(const CpuKernels& kernels, const std::vector<float>& x, int rows, int in) {
-  const int stride = kernels.packed_inputs(in);
-  std::vector<float> packed(static_cast<size_t>(rows) * stride);
-  for (int m = 0; m < rows; ++m) kernels.pack_inputs(x.data() + m * in, in, packed.data() + m * stride);
-  return packed;
-}
-
-TEST_F(Avx512Test, RoundsInputsAlike) {
+TEST_P(Avx512Test, RoundsInputsAlike) {
   constexpr int kRows = 40;
   constexpr int kIn = 333;
   std::vector<float> x = Random(kRows * kIn);
@@ -73,17 +54,17 @@ TEST_F(Avx512Test, RoundsInputsAlike) {
                            std::bit_cast<float>(0x7f800001U),   // NaNs that would be cut or
                            std::bit_cast<float>(0xffffffffU)};  // rounded to other values
   std::copy(std::begin(special), std::end(special), x.begin() + 50);
-  ExpectSameBits([&](const CpuKernels& kernels) { return Packed(kernels, x, kRows, kIn); });
+  ExpectSameBits([&](const CpuKernels& kernels) { return PackedRows(kernels, x, kRows, kIn); });
 }
 
-TEST_F(Avx512Test, LinearLayersAreTheSame) {
+TEST_P(Avx512Test, LinearLayersAreTheSame) {
   for (const auto& [rows, in, out] :
        {std::array{1, 4100, 53}, {3, 2100, 48}, {5, 64, 131}, {8, 590, 100}, {29, 2304, 97}}) {
     const std::vector<float> x = Random(rows * in);
     const std::vector<float> bias = Random(out);
     const std::vector<uint16_t> panels = RandomBFloat16(PanelShape{out, in}.size());
     ExpectSameBits([&, rows = rows, in = in, out = out](const CpuKernels& kernels) {
-      const std::vector<float> packed = Packed(kernels, x, rows, in);
+      const std::vector<float> packed = PackedRows(kernels, x, rows, in);
       std::vector<float> y(rows * out);
       const LinearArgs args{.x = packed.data(),
                             .w = panels.data(),
@@ -101,7 +82,7 @@ TEST_F(Avx512Test, LinearLayersAreTheSame) {
   }
 }
 
-TEST_F(Avx512Test, QuantizedLinearLayersAreTheSame) {
+TEST_P(Avx512Test, QuantizedLinearLayersAreTheSame) {
   for (const bool zeros : {false, true}) {
     for (const QuantizedShape shape : {QuantizedShape{.out = 100, .in = 768, .bits = 4, .group = 128},
                                        {.out = 53, .in = 480, .bits = 4, .group = 32},
@@ -110,11 +91,11 @@ TEST_F(Avx512Test, QuantizedLinearLayersAreTheSame) {
       if (zeros && shape.bits == 8) continue;
       for (const int rows : {1, 4, 7, 33}) {
         const std::vector<float> x = Random(rows * shape.in);
-        const auto codes = RandomIntegers<uint8_t>(shape.bytes(), 255);
-        const auto zero_codes = RandomIntegers<uint8_t>(shape.scales(), 15);
+        const auto codes = RandomBytes(shape.bytes(), 255);
+        const auto zero_codes = RandomBytes(shape.scales(), 15);
         const std::vector<float> scales = Random(shape.scales(), 0.1F);
         ExpectSameBits([&](const CpuKernels& kernels) {
-          const std::vector<float> packed = Packed(kernels, x, rows, shape.in);
+          const std::vector<float> packed = PackedRows(kernels, x, rows, shape.in);
           std::vector<float> y(rows * shape.out);
           const QuantizedLinearArgs args{
               .x = packed.data(),
@@ -130,7 +111,7 @@ TEST_F(Avx512Test, QuantizedLinearLayersAreTheSame) {
   }
 }
 
-TEST_F(Avx512Test, DenseAttentionIsTheSame) {
+TEST_P(Avx512Test, DenseAttentionIsTheSame) {
   constexpr int kRows = 60;
   constexpr int kSlots = 200;
   constexpr int kHeads = 6;
@@ -159,13 +140,16 @@ TEST_F(Avx512Test, DenseAttentionIsTheSame) {
   });
 }
 
-TEST_F(Avx512Test, AttentionOfRowsIsTheSame) {
+TEST_P(Avx512Test, AttentionOfRowsIsTheSame) {
   for (const int heads : {2, 4, 12}) {
     const AttentionShape shape{.heads = heads, .kv_heads = 2, .head_dim = 40, .type = StorageType::kBFloat16};
     const AttentionWorld world(shape, random_, 3, 12);
     ExpectSameBits([&](const CpuKernels& kernels) { return world.Run(kernels, /*layer=*/1).out; });
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Sets, Avx512Test,
+                         testing::Values(InstructionSet{"avx512_bf16", Avx512Bf16Kernels()}), KernelName);
 
 }  // namespace
 }  // namespace varserve::backend::cpu

@@ -66,6 +66,16 @@ inline Stored Store(const std::vector<float>& values, StorageType type) {
   return stored;
 }
 
+// Rows of a bfloat16 or quantized layer's inputs as the kernels take them, packed_inputs(in) apart. What they
+// do not write is -1. x: [rows, in]
+inline std::vector<float> PackedRows(const CpuKernels& kernels, const std::vector<float>& x, int rows,
+                                     int in) {
+  const int stride = kernels.packed_inputs(in);
+  std::vector<float> packed(static_cast<size_t>(rows) * stride, -1.0F);
+  for (int m = 0; m < rows; ++m) kernels.pack_inputs(x.data() + m * in, in, packed.data() + m * stride);
+  return packed;
+}
+
 class KernelTest : public ::testing::TestWithParam<InstructionSet> {
  protected:
   void SetUp() override {

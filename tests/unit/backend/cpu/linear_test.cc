@@ -25,8 +25,7 @@ class Inputs {
       : values_(x), stride_(in) {
     if (type != StorageType::kBFloat16) return;
     stride_ = kernels.packed_inputs(in);
-    values_.assign(static_cast<size_t>(rows) * stride_, -1.0F);
-    for (int m = 0; m < rows; ++m) kernels.pack_inputs(x.data() + m * in, in, values_.data() + m * stride_);
+    values_ = PackedRows(kernels, x, rows, in);
   }
   const float* data() const { return values_.data(); }
   int stride() const { return stride_; }

@@ -52,12 +52,6 @@ class QuantizedTest : public KernelTest {
     m.weights = {shape, m.packed.data(), m.packed_scales.data(), t.zeros ? m.packed_zeros.data() : nullptr};
     return m;
   }
-  std::vector<float> Packed(const std::vector<float>& x, int rows, int in) const {
-    std::vector<float> packed(static_cast<size_t>(rows) * kernels().packed_inputs(in));
-    for (int m = 0; m < rows; ++m)
-      kernels().pack_inputs(x.data() + m * in, in, packed.data() + m * kernels().packed_inputs(in));
-    return packed;
-  }
   float Taken(float x) const { return kernels().rounds_inputs ? FromBFloat16(BFloat16Bits(x)) : x; }
 };
 
@@ -76,7 +70,7 @@ TEST_P(QuantizedTest, EqualsSumsInDoublePrecision) {
   for (const Trial& t : kTrials) {
     const Matrix m = Make(t);
     const std::vector<float> x = Random(t.rows * t.in);
-    const std::vector<float> packed = Packed(x, t.rows, t.in);
+    const std::vector<float> packed = PackedRows(kernels(), x, t.rows, t.in);
     const std::vector<float> bias = Random(t.out);
     std::vector<float> y = Random(t.rows * t.out);
     for (const bool accumulate : {false, true}) {
@@ -111,7 +105,8 @@ TEST_P(QuantizedTest, RowIsTheSameBitForBitAloneInAnyBatchAndAnyRange) {
        {Trial{70, 256, 200, 4, 64, true}, Trial{70, 256, 200, 4, 128, false}, Trial{70, 96, 7, 4, 32, false},
         Trial{70, 256, 200, 8, 128, false}, Trial{70, 96, 7, 8, 32, false}}) {
     const Matrix m = Make(trial);
-    const std::vector<float> packed = Packed(Random(trial.rows * trial.in), trial.rows, trial.in);
+    const std::vector<float> packed =
+        PackedRows(kernels(), Random(trial.rows * trial.in), trial.rows, trial.in);
     QuantizedLinearArgs args{.x = packed.data(),
                              .w = m.weights,
                              .x_stride = kernels().packed_inputs(trial.in),
