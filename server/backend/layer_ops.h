@@ -92,6 +92,13 @@ class LayerOps {
   // The largest of each row, and its index: the first one's if several are equal, exact below 2^24. NaN if
   // the row has a NaN. logits: [S, V] float32, out: [S, 2] float32
   virtual void Largest(const at::Tensor& logits, at::Tensor& out) const;
+  // Whether logits are in the host's memory, where it reads them all.
+  virtual bool host_reads_logits() const { return false; }
+  // Of some rows of logits, what a token is sampled from (leading_tokens.h).
+  //   logits: [S, V] float32, largest: [S, 2] as Largest leaves it, rows: [W] int64, temperatures: [W]
+  //   float32, out: [W, kLeadingColumns] float32
+  virtual void FindLeading(const at::Tensor& logits, const at::Tensor& largest, const at::Tensor& rows,
+                           const at::Tensor& temperatures, at::Tensor& out) const;
 
   // Linear to a new tensor.
   at::Tensor Linear(const at::Tensor& x, const LinearWeights& w) const;

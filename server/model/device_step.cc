@@ -10,12 +10,16 @@ DeviceStep::DeviceStep(const VisionLanguageModel& model, const engine::ModelFact
                        const engine::StepPlan& plan, const StepInput& input, backend::StepMemory& memory)
     : model_(model), cache_(cache), prefix_blocks_(input.prefix.size()) {
   const backend::Attention& attention = model.backend().attention();
-  if (!model.device().is_cpu()) {
-    for (size_t i = 0; i < plan.steps.size(); ++i) {
-      const engine::SequenceStep& step = plan.steps[i];
-      if (step.contrasts || (step.sample && NeedsLogits(*step.request)))
-        whole_rows_.push_back(input.places[i].sampled);
-    }
+  std::vector<float> temperatures;
+  for (size_t i = 0; i < plan.steps.size() && !model.backend().ops().host_reads_logits(); ++i) {
+    const engine::SequenceStep& step = plan.steps[i];
+    if (!step.needs_logits()) continue;
+    const LogitsNeeded needed = LogitsNeededBy(*step.request);
+    if (needed == LogitsNeeded::kAll) whole_rows_.push_back(input.places[i].sampled);
+    if (needed != LogitsNeeded::kLeading) continue;
+    leading_rows_.push_back(input.places[i].sampled);
+    const float temperature = step.request->sampling.temperature;
+    temperatures.push_back(temperature > 0.0F ? temperature : 1.0F);
   }
   memory.Begin();
   const auto upload = [&](absl::Span<const int64_t> values, at::Tensor& place) {
@@ -31,7 +35,10 @@ DeviceStep::DeviceStep(const VisionLanguageModel& model, const engine::ModelFact
   input_.rows = attention.Prepare(input.batch, KvCache::kBlockSize, memory);
   input_.num_rows = input.batch.num_rows();
   for (size_t i = 0; i < input.prefix.size(); ++i) upload(input.prefix_blocks[i], prefix_blocks_[i]);
+  upload(leading_rows_, device_leading_rows_);
   upload(whole_rows_, device_whole_rows_);
+  memory.Upload(absl::MakeConstSpan(temperatures), at::kFloat, {static_cast<int64_t>(temperatures.size())},
+                device_temperatures_);
   memory.Send();
 
   const auto tokens = static_cast<int64_t>(input.token_ids.size());
@@ -47,6 +54,7 @@ DeviceStep::DeviceStep(const VisionLanguageModel& model, const engine::ModelFact
                          .rows = input_.num_rows,
                          .maps = input.batch.num_maps(),
                          .map_slots = input.batch.max_slots(),
+                         .leading = static_cast<int64_t>(leading_rows_.size()),
                          .whole_logits = static_cast<int64_t>(whole_rows_.size())},
       memory);
   input_.prefix = input.prefix;
@@ -73,7 +81,11 @@ void DeviceStep::Forward(const Decoder::LayerObserver& observer) {
   evidence_->Reduce(outputs_->sums, outputs_->maps);
 }
 
-void DeviceStep::CopyWholeLogits() {
+void DeviceStep::TakeLogits() {
+  if (!leading_rows_.empty()) {
+    model_.backend().ops().FindLeading(logits(), outputs_->largest, device_leading_rows_,
+                                       device_temperatures_, outputs_->leading);
+  }
   if (!whole_rows_.empty()) at::index_select_out(outputs_->whole_logits, logits(), 0, device_whole_rows_);
 }
 

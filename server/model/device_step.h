@@ -25,16 +25,17 @@ class DeviceStep {
   void Embed();
   // Writes the step's visual tokens over the embeddings of their placeholders. Once, before Forward.
   void Place(const ImageFeatures& features, const engine::StepPlan& plan, const StepInput& input);
-  // From the embeddings to all outputs but whole_logits.
+  // From the embeddings to all outputs but those of TakeLogits.
   void Forward(const Decoder::LayerObserver& observer = nullptr);
-  // Sets whole_logits. Where the logits are on the host, they are read there, and there is nothing to copy.
-  void CopyWholeLogits();
+  // Sets `leading` and `whole_logits`. Nothing to do where the host reads the logits where they are.
+  void TakeLogits();
 
   const at::Tensor& hidden() const { return buffers_.hidden; }  // [N, C]
   backend::RowEvidence& evidence() { return *evidence_; }
   const StepOutputs& outputs() const { return *outputs_; }
   const at::Tensor& logits() const { return buffers_.float_logits; }  // [S, V] float32
-  // Sampled tokens whose logits are in whole_logits. [W]
+  // Sampled tokens that `leading` is about, [T], and whose logits are in whole_logits, [W].
+  const std::vector<int64_t>& leading_rows() const { return leading_rows_; }
   const std::vector<int64_t>& whole_rows() const { return whole_rows_; }
 
  private:
@@ -42,7 +43,10 @@ class DeviceStep {
   KvCache& cache_;
   DecoderInput input_;
   std::vector<at::Tensor> prefix_blocks_;
+  std::vector<int64_t> leading_rows_;
   std::vector<int64_t> whole_rows_;
+  at::Tensor device_leading_rows_;
+  at::Tensor device_temperatures_;  // [T] float32
   at::Tensor device_whole_rows_;
   std::unique_ptr<backend::RowEvidence> evidence_;
   DecoderBuffers buffers_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "server/backend/cpu/cpu_kernels.h"
@@ -9,14 +10,13 @@
 namespace varserve::model {
 namespace {
 
-constexpr size_t kSumBlock = 256;  // logits whose weights are summed by themselves
+// What weighs less than exp(-708), about 2^-1022, is never drawn.
+constexpr float kLightest = -708.0F;
 
-constexpr double kOftenDrawn = 0.25;  // a nucleus of such a share is drawn from by trying
-
-// Uniform in [0, 1), a function of seed, step and attempt alone: SplitMix64 (Steele, Lea, Flood 2014), the
-// step-th output.
-double Uniform(uint64_t seed, uint64_t step, uint64_t attempt = 0) {
-  uint64_t z = (seed ^ (attempt * 0xda942042e4dd58b5U)) + (step + 1) * 0x9e3779b97f4a7c15U;
+// Uniform in [0, 1), a function of seed and step alone: SplitMix64 (Steele, Lea, Flood 2014), the step-th
+// output.
+double Uniform(uint64_t seed, uint64_t step) {
+  uint64_t z = seed + (step + 1) * 0x9e3779b97f4a7c15U;
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
   z ^= z >> 31;
@@ -42,24 +42,24 @@ double SumInLanes(size_t count, const Term& term) {
   return std::accumulate(std::begin(lanes), std::end(lanes), 0.0);
 }
 
-// A weight that no token of the nucleus is below: the heavier of two that are easy to try, or such that the
-// tokens below it, even if all were just as heavy, weigh half of what top_p leaves out.
-double LeastInNucleus(absl::Span<const double> weights, double total, double top_p) {
+// A weight such that the tokens not below it weigh more than `share` of the total: the heavier of two that
+// are easy to try, or such that the tokens below it, even if all were just as heavy, weigh half of the rest.
+double LeastWeight(absl::Span<const double> weights, double total, double share) {
   for (const double least : {0x1p-8, 0x1p-12}) {
     // Less than what those not below `least` weigh; rounding is lost in the difference.
     const double above =
         SumInLanes(weights.size(), [&](size_t i) { return std::max(weights[i] - least, 0.0); });
-    if (above > top_p * total) return least;
+    if (above > share * total) return least;
   }
-  return 0.5 * (1.0 - top_p) * total / static_cast<double>(weights.size());
+  return 0.5 * (1.0 - share) * total / static_cast<double>(weights.size());
 }
 
 }  // namespace
 
-bool NeedsLogits(const engine::GenerationRequest& request) {
+LogitsNeeded LogitsNeededBy(const engine::GenerationRequest& request) {
   const engine::SamplingParams& params = request.sampling;
-  return request.contrast != nullptr || params.temperature > 0.0F || params.repetition_penalty != 1.0F ||
-         params.logprobs >= 0;
+  if (request.contrast != nullptr || params.repetition_penalty != 1.0F) return LogitsNeeded::kAll;
+  return params.temperature > 0.0F || params.logprobs >= 0 ? LogitsNeeded::kLeading : LogitsNeeded::kLargest;
 }
 
 engine::Token Sampler::Sample(absl::Span<const float> logits, const engine::SamplingParams& params,
@@ -68,9 +68,44 @@ engine::Token Sampler::Sample(absl::Span<const float> logits, const engine::Samp
       params.repetition_penalty == 1.0F ? logits
                                         : Penalized(logits, params.repetition_penalty, prompt, generated);
   engine::Token token;
-  token.id = params.temperature > 0.0F ? Draw(penalized, params, generated.size())
-                                       : LogitBlocks(penalized).first_largest();
-  if (params.logprobs >= 0) AddLogprobs(logits, params.logprobs, token);
+  if (params.temperature > 0.0F) {
+    token.id = DrawFromAll(penalized, params, Uniform(params.seed, generated.size()));
+  } else {
+    token.id = LogitBlocks(penalized).first_largest();
+  }
+  if (params.logprobs >= 0) {
+    const LogitBlocks blocks(logits);
+    const double sum = Weights(logits, blocks.largest(), 1.0F, nullptr);
+    if (params.logprobs > 0) TakeFrom(logits, blocks, blocks.LowerBoundOfTop(params.logprobs));
+    AddLogprobs(params.logprobs, logits[token.id], blocks.largest() + std::log(sum), token);
+  }
+  return token;
+}
+
+std::optional<engine::Token> Sampler::Sample(const backend::LeadingTokens& leading, int64_t vocabulary,
+                                             const engine::SamplingParams& params, size_t step) {
+  if (leading.count > backend::LeadingTokens::kRoom) return std::nullopt;
+  const auto count = static_cast<int>(leading.count);
+  const bool all = count == vocabulary;
+  if (!all && count < std::max(params.top_k, params.logprobs)) return std::nullopt;
+  const absl::Span<const float> logits(leading.logits, count);
+  const auto first = std::max_element(logits.begin(), logits.end());
+  ptrdiff_t chosen = first - logits.begin();
+  if (params.temperature > 0.0F) {
+    TakeFrom(leading, *first + params.temperature * kLightest);
+    const double sum = WeighCandidates(*first, params.temperature);
+    const std::optional<int32_t> id =
+        Draw(params, Uniform(params.seed, step), all ? sum : leading.total_weight, all || params.top_k > 0);
+    if (!id.has_value()) return std::nullopt;
+    chosen = std::lower_bound(leading.ids, leading.ids + count, static_cast<float>(*id)) - leading.ids;
+  }
+  engine::Token token;
+  token.id = static_cast<int32_t>(leading.ids[chosen]);
+  if (params.logprobs >= 0) {
+    const double sum = all ? Weights(logits, *first, 1.0F, nullptr) : leading.total_weight_at_one;
+    TakeFrom(leading, -std::numeric_limits<float>::infinity());
+    AddLogprobs(params.logprobs, logits[chosen], *first + std::log(sum), token);
+  }
   return token;
 }
 
@@ -85,116 +120,81 @@ absl::Span<const float> Sampler::Penalized(absl::Span<const float> logits, float
   return penalized_;
 }
 
-int32_t Sampler::Draw(absl::Span<const float> logits, const engine::SamplingParams& params, uint64_t step) {
+int32_t Sampler::DrawFromAll(absl::Span<const float> logits, const engine::SamplingParams& params,
+                             double uniform) {
   const LogitBlocks blocks(logits);
-  const auto top_p = static_cast<double>(params.top_p);
+  const float largest = blocks.largest();
+  const float lightest = largest + params.temperature * kLightest;
   double total = 0.0;
-  TokenRanking::Prefix nucleus;
-  if (params.top_k > 0) {
-    FindMostProbable(logits, blocks, params.top_k, params.temperature);
-  } else {
-    total = WeighAll(logits, blocks.largest(), params.temperature);
-    if (top_p >= kOftenDrawn) return DrawByTrying(logits, total, params, step);
-    FindNucleus(logits, blocks, total, params);
+  size_t count = params.top_k;
+  if (params.top_k == 0) {
+    weights_.resize(logits.size());
+    total = Weights(logits, largest, params.temperature, weights_.data());
+    count = backend::LeadingTokens::LeastOf(static_cast<int64_t>(logits.size()));  // nearly always enough
   }
+  TakeFrom(logits, blocks, std::max(lightest, blocks.LowerBoundOfTop(count)));
+  WeighCandidates(largest, params.temperature);
+  if (const auto id = Draw(params, uniform, total, /*complete=*/params.top_k > 0)) return *id;
+  const double share = params.top_p < 1.0F ? static_cast<double>(params.top_p) : uniform;
+  // Its logarithm, less enough that rounding does not matter.
+  const double log_weight = std::log(LeastWeight(weights_, total, share)) - 1e-3;
+  TakeFrom(logits, blocks, std::max(lightest, static_cast<float>(largest + params.temperature * log_weight)));
+  WeighCandidates(largest, params.temperature);
+  return *Draw(params, uniform, total, /*complete=*/true);
+}
+
+void Sampler::TakeFrom(absl::Span<const float> logits, const LogitBlocks& blocks, float threshold) {
+  Candidates& c = candidates_;
+  blocks.TokensFrom(threshold, c.ids);
+  c.logits.resize(c.size());
+  for (size_t i = 0; i < c.size(); ++i) c.logits[i] = logits[c.ids[i]];
+}
+
+void Sampler::TakeFrom(const backend::LeadingTokens& leading, float threshold) {
+  Candidates& c = candidates_;
+  c.ids.clear();
+  c.logits.clear();
+  for (int i = 0; i < static_cast<int>(leading.count); ++i) {
+    if (leading.logits[i] < threshold) continue;
+    c.ids.push_back(static_cast<int32_t>(leading.ids[i]));
+    c.logits.push_back(leading.logits[i]);
+  }
+}
+
+double Sampler::WeighCandidates(float largest, float temperature) {
+  candidates_.weights.resize(candidates_.size());
+  return Weights(candidates_.logits, largest, temperature, candidates_.weights.data());
+}
+
+std::optional<int32_t> Sampler::Draw(const engine::SamplingParams& params, double uniform, double total,
+                                     bool complete) const {
   const TokenRanking ranking(candidates_);
-  nucleus.count = candidates_.size();
-  if (params.top_k > 0) {
-    nucleus = ranking.OfCount(params.top_k);
-    total = nucleus.weight;
-  }
-  if (top_p < 1.0) {
-    const TokenRanking::Prefix reached = ranking.Reaching(top_p * total);
+  TokenRanking::Prefix nucleus{.count = candidates_.size(), .weight = total};
+  if (params.top_k > 0) nucleus = ranking.OfCount(params.top_k);
+  if (params.top_p < 1.0F) {
+    const double enough = static_cast<double>(params.top_p) * nucleus.weight;
+    const TokenRanking::Prefix reached = ranking.Reaching(enough);
+    if (!complete && reached.weight < enough) return std::nullopt;
     if (reached.count <= nucleus.count) nucleus = reached;
+    complete = true;
   }
-  const TokenRanking::Prefix drawn = ranking.Exceeding(Uniform(params.seed, step) * nucleus.weight);
+  const double wanted = uniform * nucleus.weight;
+  const TokenRanking::Prefix drawn = ranking.Exceeding(wanted);
+  if (!complete && drawn.weight <= wanted) return std::nullopt;
   return drawn.count <= nucleus.count ? drawn.last : nucleus.last;
 }
 
-double Sampler::WeighAll(absl::Span<const float> logits, float largest, float temperature) {
-  weights_.resize(logits.size());
-  block_sums_.clear();
-  for (size_t begin = 0; begin < logits.size(); begin += kSumBlock) {
-    block_sums_.push_back(
-        Weights(logits.subspan(begin, kSumBlock), largest, temperature, weights_.data() + begin));
-  }
-  return std::accumulate(block_sums_.begin(), block_sums_.end(), 0.0);
-}
-
-int32_t Sampler::TokenAt(double weight) const {
-  size_t last = 0;  // that weighs something, where rounding leads past the end
-  for (size_t block = 0; block < block_sums_.size(); ++block) {
-    if (weight >= block_sums_[block]) {
-      weight -= block_sums_[block];
-      continue;
-    }
-    const size_t end = std::min(weights_.size(), (block + 1) * kSumBlock);
-    for (size_t id = block * kSumBlock; id < end; ++id) {
-      if (weights_[id] == 0.0) continue;
-      last = id;
-      weight -= weights_[id];
-      if (weight < 0.0) return static_cast<int32_t>(id);
-    }
-  }
-  return static_cast<int32_t>(last);
-}
-
-int32_t Sampler::DrawByTrying(absl::Span<const float> logits, double total,
-                              const engine::SamplingParams& params, uint64_t step) const {
-  for (uint64_t attempt = 0;; ++attempt) {
-    const int32_t id = TokenAt(Uniform(params.seed, step, attempt) * total);
-    if (params.top_p >= 1.0F) return id;
-    // What ranks before it: larger logits, and equal ones with smaller ids.
-    const float logit = logits[id];
-    const absl::Span<const double> weights = weights_;
-    const double before = SumInLanes(id, [=](size_t i) { return logits[i] >= logit ? weights[i] : 0.0; }) +
-                          SumInLanes(logits.size() - id, [=](size_t i) {
-                            return logits[id + i] > logit ? weights[id + i] : 0.0;
-                          });
-    if (before == 0.0 || before < static_cast<double>(params.top_p) * total) return id;
-  }
-}
-
-void Sampler::FindMostProbable(absl::Span<const float> logits, const LogitBlocks& blocks, int top_k,
-                               float temperature) {
-  // What weighs less than 2^-1022 is never drawn.
-  const float lightest = blocks.largest() - 708.0F * temperature;
-  Candidates& c = candidates_;
-  blocks.TokensFrom(std::max(lightest, blocks.LowerBoundOfTop(top_k)), c.ids);
-  c.logits.resize(c.size());
-  c.weights.resize(c.size());
-  for (size_t i = 0; i < c.size(); ++i) c.logits[i] = logits[c.ids[i]];
-  Weights(c.logits, blocks.largest(), temperature, c.weights.data());
-}
-
-void Sampler::FindNucleus(absl::Span<const float> logits, const LogitBlocks& blocks, double total,
-                          const engine::SamplingParams& params) {
-  const double least = LeastInNucleus(weights_, total, params.top_p);
-  // Its logarithm, less enough that rounding does not matter.
-  const double threshold = blocks.largest() + params.temperature * (std::log(least) - 1e-3);
-  Candidates& c = candidates_;
-  blocks.TokensFrom(static_cast<float>(threshold), c.ids);
-  c.logits.resize(c.size());
-  c.weights.resize(c.size());
-  for (size_t i = 0; i < c.size(); ++i) {
-    c.logits[i] = logits[c.ids[i]];
-    c.weights[i] = weights_[c.ids[i]];
-  }
-}
-
-void Sampler::AddLogprobs(absl::Span<const float> logits, int count, engine::Token& token) {
-  const LogitBlocks blocks(logits);
-  const double log_sum = blocks.largest() + std::log(Weights(logits, blocks.largest(), 1.0F, nullptr));
-  token.logprob = static_cast<float>(logits[token.id] - log_sum);
-  if (count == 0) return;
-  std::vector<int32_t>& top = candidates_.ids;
-  blocks.TokensFrom(blocks.LowerBoundOfTop(count), top);
-  const auto end = top.begin() + std::min<ptrdiff_t>(count, static_cast<ptrdiff_t>(top.size()));
-  std::partial_sort(top.begin(), end, top.end(), [&logits](int32_t a, int32_t b) {
-    return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
+void Sampler::AddLogprobs(int count, float logit, double log_sum, engine::Token& token) const {
+  token.logprob = static_cast<float>(logit - log_sum);
+  const Candidates& c = candidates_;
+  std::vector<size_t> order(c.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto end = order.begin() + std::min<ptrdiff_t>(count, static_cast<ptrdiff_t>(order.size()));
+  std::partial_sort(order.begin(), end, order.end(), [&c](size_t a, size_t b) {
+    return c.logits[a] > c.logits[b] || (c.logits[a] == c.logits[b] && a < b);
   });
-  for (auto it = top.begin(); it != end && std::isfinite(logits[*it]); ++it)
-    token.top.emplace_back(*it, static_cast<float>(logits[*it] - log_sum));
+  for (auto it = order.begin(); it != end && std::isfinite(c.logits[*it]); ++it)
+    token.top.emplace_back(c.ids[*it], static_cast<float>(c.logits[*it] - log_sum));
 }
 
 }  // namespace varserve::model

@@ -1,22 +1,26 @@
 // Chooses the next token from logits: greedy or at random, as the request says. Plain C++ on the host, so the
 // same on every device; a pure function of its arguments, so a seed gives the same tokens whatever else runs.
 //
-// Never sorts the vocabulary. Finds the candidates by blocks and buckets (token_ranking.h), or, if top_p
-// leaves much of the probability in, by drawing from all tokens until one is in the nucleus. The result is
-// that of the definition, in which tokens are sorted by probability, ties by id.
+// A random token is the first one, by descending probability and then by id, at which the probabilities add
+// up to more than a uniform number. The vocabulary is never sorted for it: blocks and buckets find the
+// candidates (token_ranking.h). Nor are all logits needed: where a GPU has found the largest ones
+// (leading_tokens.h), the token is nearly always among them.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "absl/types/span.h"
+#include "server/backend/leading_tokens.h"
 #include "server/engine/request.h"
 #include "server/model/token_ranking.h"
 
 namespace varserve::model {
 
-// Whether a request needs all logits; otherwise the index of the largest is enough.
-bool NeedsLogits(const engine::GenerationRequest& request);
+// What the next token of a request is chosen from.
+enum class LogitsNeeded { kLargest, kLeading, kAll };
+LogitsNeeded LogitsNeededBy(const engine::GenerationRequest& request);
 
 // Keeps its memory, about 30 bytes per token of the vocabulary, between calls.
 // Thread-compatible.
@@ -27,30 +31,30 @@ class Sampler {
   // Log-probabilities are those of the logits as given; -infinity is no alternative.
   engine::Token Sample(absl::Span<const float> logits, const engine::SamplingParams& params,
                        absl::Span<const int32_t> prompt, absl::Span<const int32_t> generated);
+  // The same from the leading tokens of [V] logits, where that is enough; up to the rounding of their sums.
+  // step: number of tokens generated so far. Without a repetition penalty.
+  std::optional<engine::Token> Sample(const backend::LeadingTokens& leading, int64_t vocabulary,
+                                      const engine::SamplingParams& params, size_t step);
 
  private:
   // Each token once, even if it occurs several times.
   absl::Span<const float> Penalized(absl::Span<const float> logits, float penalty,
                                     absl::Span<const int32_t> prompt, absl::Span<const int32_t> generated);
-  int32_t Draw(absl::Span<const float> logits, const engine::SamplingParams& params, uint64_t step);
-  // Sets candidates_ to those that top_k can let in.
-  void FindMostProbable(absl::Span<const float> logits, const LogitBlocks& blocks, int top_k,
-                        float temperature);
-  // Sets weights_ and block_sums_; returns what all tokens weigh.
-  double WeighAll(absl::Span<const float> logits, float largest, float temperature);
-  // The token at which the weights, added in order of ids, exceed `weight`.
-  int32_t TokenAt(double weight) const;
-  // Draws from all tokens until one is within top_p.
-  int32_t DrawByTrying(absl::Span<const float> logits, double total, const engine::SamplingParams& params,
-                       uint64_t step) const;
-  // Sets candidates_ to those that top_p can let in.
-  void FindNucleus(absl::Span<const float> logits, const LogitBlocks& blocks, double total,
-                   const engine::SamplingParams& params);
-  void AddLogprobs(absl::Span<const float> logits, int count, engine::Token& token);
+  int32_t DrawFromAll(absl::Span<const float> logits, const engine::SamplingParams& params, double uniform);
+  // Sets the candidates to the tokens whose logits reach `threshold`.
+  void TakeFrom(absl::Span<const float> logits, const LogitBlocks& blocks, float threshold);
+  void TakeFrom(const backend::LeadingTokens& leading, float threshold);
+  // Sets the candidates' weights; returns their sum.
+  double WeighCandidates(float largest, float temperature);
+  // Of the candidates. total: what all tokens weigh, needed without top_k. complete: whether the candidates
+  // are all that can be drawn; if not, and if they are not enough, there is no result.
+  std::optional<int32_t> Draw(const engine::SamplingParams& params, double uniform, double total,
+                              bool complete) const;
+  // The `count` best of the candidates.
+  void AddLogprobs(int count, float logit, double log_sum, engine::Token& token) const;
 
   std::vector<float> penalized_;  // [V]
   std::vector<double> weights_;   // [V], exp((logit - largest) / temperature)
-  std::vector<double> block_sums_;
   Candidates candidates_;
 };
 

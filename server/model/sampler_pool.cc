@@ -21,6 +21,11 @@ void SamplerPool::Run(absl::Span<const Job> jobs) {
 void SamplerPool::Choose(const Job& job, Worker& worker) {
   const engine::SequenceStep& step = *job.step;
   const engine::GenerationRequest& request = *step.request;
+  if (job.leading != nullptr) {
+    job.result->token =
+        worker.sampler.Sample(*job.leading, job.vocabulary, request.sampling, step.generated.size());
+    return;
+  }
   absl::Span<const float> logits = job.logits;
   interventions::ContrastEvidence evidence;
   if (request.contrast != nullptr) {

@@ -9,8 +9,8 @@
 
 namespace varserve::model {
 
-// Letters: S sampled tokens, V vocabulary, L layers, N tokens, R rows, W sampled tokens whose logits the host
-// needs.
+// Letters: S sampled tokens, V vocabulary, L layers, N tokens, R rows; of the sampled tokens, W whose logits
+// the host needs and T whose leading tokens it needs.
 struct StepOutputs {
   struct Sizes {
     int64_t sampled = 0;     // S
@@ -21,6 +21,7 @@ struct StepOutputs {
     int64_t rows = 0;        // R
     int64_t maps = 0;
     int64_t map_slots = 0;
+    int64_t leading = 0;       // T
     int64_t whole_logits = 0;  // W
   };
   StepOutputs(const Sizes& sizes, backend::StepMemory& memory);
@@ -30,6 +31,7 @@ struct StepOutputs {
   at::Tensor phi;           // [L, planes, N]
   at::Tensor sums;          // [L, R, 4], the last dimension a interventions::RowSums
   at::Tensor maps;          // [maps, 2, map_slots]
+  at::Tensor leading;       // [T, kLeadingColumns]: backend::LeadingTokens
   at::Tensor whole_logits;  // [W, V]
   at::Tensor all;
 };

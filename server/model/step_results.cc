@@ -13,6 +13,16 @@ namespace varserve::model {
 using engine::SequenceResult;
 using engine::SequenceStep;
 
+namespace {
+
+// -1 if it is not there.
+int64_t IndexOf(int64_t row, const std::vector<int64_t>& rows) {
+  const auto found = std::find(rows.begin(), rows.end(), row);
+  return found == rows.end() ? -1 : found - rows.begin();
+}
+
+}  // namespace
+
 StepResults::StepResults(const engine::StepPlan& plan, const StepInput& input, const DeviceStep& step,
                          const engine::ModelFacts& facts)
     : plan_(plan), input_(input), step_(step), facts_(facts) {
@@ -25,6 +35,7 @@ StepResults::StepResults(const engine::StepPlan& plan, const StepInput& input, c
   phi_ = at(outputs.phi);
   sums_ = reinterpret_cast<const interventions::RowSums*>(at(outputs.sums));
   maps_ = at(outputs.maps);
+  leading_ = reinterpret_cast<const backend::LeadingTokens*>(at(outputs.leading));
   whole_logits_ = at(outputs.whole_logits);
 }
 
@@ -46,10 +57,10 @@ engine::StepOutput StepResults::Take(SamplerPool& samplers) const {
 absl::Span<const float> StepResults::LogitsOf(int64_t sampled) const {
   const at::Tensor& logits = step_.logits();
   const auto vocabulary = static_cast<size_t>(logits.size(1));
-  if (logits.is_cpu()) return {logits.const_data_ptr<float>() + sampled * logits.stride(0), vocabulary};
-  const std::vector<int64_t>& rows = step_.whole_rows();
-  const auto row = std::find(rows.begin(), rows.end(), sampled) - rows.begin();
-  return {whole_logits_ + row * logits.size(1), vocabulary};
+  const int64_t row = IndexOf(sampled, step_.whole_rows());
+  if (row >= 0) return {whole_logits_ + row * logits.size(1), vocabulary};
+  return {logits.const_data_ptr<float>() + sampled * logits.stride(0),
+          vocabulary};  // where the host reads them
 }
 
 int StepResults::SiblingOf(const SequenceStep& step) const {
@@ -71,12 +82,34 @@ void StepResults::ChooseTokens(SamplerPool& samplers, engine::StepOutput& output
     SequenceResult& result = output.results[i];
     if (!std::isfinite(largest_[2 * sampled]) || !std::isfinite(largest_[2 * siblings])) {
       result.status = absl::InternalError("model: the logits are not finite");
-    } else if (NeedsLogits(*step.request)) {
+    } else if (LogitsNeededBy(*step.request) == LogitsNeeded::kLargest) {
+      result.token = engine::Token{.id = static_cast<int32_t>(largest_[2 * sampled + 1]), .top = {}};
+    } else if (const int64_t row = IndexOf(sampled, step_.leading_rows()); row >= 0) {
+      jobs.push_back({.step = &step,
+                      .leading = leading_ + row,
+                      .vocabulary = step_.logits().size(1),
+                      .result = &result});
+    } else {
       jobs.push_back(
           {.step = &step, .logits = LogitsOf(sampled), .sibling = LogitsOf(siblings), .result = &result});
-    } else {
-      result.token = engine::Token{.id = static_cast<int32_t>(largest_[2 * sampled + 1]), .top = {}};
     }
+  }
+  samplers.Run(jobs);
+  std::erase_if(jobs, [](const SamplerPool::Job& job) { return job.result->token.has_value(); });
+  ChooseFromAll(samplers, jobs);
+}
+
+void StepResults::ChooseFromAll(SamplerPool& samplers, std::vector<SamplerPool::Job>& jobs) const {
+  if (jobs.empty()) return;
+  std::vector<int64_t> rows;
+  for (const SamplerPool::Job& job : jobs)
+    rows.push_back(input_.places[job.step - plan_.steps.data()].sampled);
+  const at::Tensor& logits = step_.logits();
+  const at::Tensor whole = logits.index_select(0, at::tensor(rows, at::kLong).to(logits.device())).cpu();
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    jobs[i].leading = nullptr;
+    jobs[i].logits = {whole.const_data_ptr<float>() + static_cast<int64_t>(i) * whole.stride(0),
+                      static_cast<size_t>(whole.size(1))};
   }
   samplers.Run(jobs);
 }

@@ -29,6 +29,8 @@ class StepResults {
   // Index in the plan of the sibling's step whose logits are combined with this step's; -1 if there is none.
   int SiblingOf(const engine::SequenceStep& step) const;
   void ChooseTokens(SamplerPool& samplers, engine::StepOutput& output) const;
+  // For jobs whose leading tokens are not enough. Reads their logits from the device.
+  void ChooseFromAll(SamplerPool& samplers, std::vector<SamplerPool::Job>& jobs) const;
   std::vector<float> PhiOf(const engine::SequenceStep& step, const StepInput::Place& place) const;
   std::vector<interventions::AttentionShares> RowsOf(const engine::SequenceStep& step,
                                                      const StepInput::Place& place) const;
@@ -44,7 +46,8 @@ class StepResults {
   const float* phi_ = nullptr;
   const interventions::RowSums* sums_ = nullptr;  // [L, R]
   const float* maps_ = nullptr;
-  const float* whole_logits_ = nullptr;
+  const backend::LeadingTokens* leading_ = nullptr;  // [T]
+  const float* whole_logits_ = nullptr;              // [W, V]
 };
 
 }  // namespace varserve::model

@@ -95,7 +95,7 @@ StepOutput StepRunner::Run(const StepPlan& plan) {
     step->Place(features_, plan, input);
     step->Forward();
   }
-  step->CopyWholeLogits();
+  step->TakeLogits();
   StepOutput output = StepResults(plan, input, *step, facts_).Take(samplers_);
   for (const engine::SequenceStep& computed : plan.steps) features_.ReleaseComputed(computed);
   return output;

@@ -40,6 +40,39 @@ TEST(RunnerTest, MakesMapsOnlyForStepsThatAskForThem) {
   EXPECT_EQ(without->results[0].token->id, with->results[0].token->id);
 }
 
+// Where the host has only the leading tokens of a device, it asks for all logits if the distribution is flat.
+TEST(RunnerTest, SamplesTheSameFromLeadingTokensAsFromAll) {
+  const testing::TinyModel tiny("clip_mha", [](nlohmann::json& spec) {
+    spec["config"]["text_config"]["num_hidden_layers"] = 1;
+    spec["config"]["text_config"]["vocab_size"] = 3000;
+    for (nlohmann::json& tensor : spec["tensors"]) {
+      if (tensor["shape"][0] == 160) tensor["shape"][0] = 3000;
+    }
+  });
+  const auto all = *StepRunner::Create(tiny.Load(backend::BackendKind::kAuto), 64);
+  const auto leading = *StepRunner::Create(tiny.Load(backend::BackendKind::kTorch), 64);
+  std::set<int32_t> ids;
+  for (const float temperature : {0.0F, 0.02F, 5.0F}) {
+    engine::GenerationRequest request;
+    request.prompt = tiny.MakePrompt({5, 6, 7, 8, 9, 10}, {});
+    request.sampling = {.temperature = temperature, .seed = 7, .logprobs = 3};
+    testing::RunnerDriver expected(*all, request);
+    testing::RunnerDriver actual(*leading, request);
+    for (int end = 6; end < 26; ++end) {
+      expected.Run(end, true);
+      actual.Run(end, true);
+    }
+    EXPECT_EQ(actual.generated(), expected.generated()) << temperature;
+    for (size_t i = 0; i < expected.results().size(); ++i) {
+      const engine::Token& token = *expected.results()[i].token;
+      EXPECT_NEAR(actual.results()[i].token->logprob, token.logprob, 1e-4);
+      EXPECT_EQ(actual.results()[i].token->top.size(), 3);
+      ids.insert(token.id);
+    }
+  }
+  EXPECT_GT(ids.size(), 20);
+}
+
 class ImagesAheadTest : public ::testing::Test {
  protected:
   static constexpr engine::SequenceId kPicture = 2;

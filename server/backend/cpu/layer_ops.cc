@@ -26,6 +26,7 @@ class CpuLayerOps : public LayerOps {
  public:
   at::ScalarType ActivationDtype(at::ScalarType /*serving*/) const override { return at::kFloat; }
   at::ScalarType SinkIndexDtype() const override { return at::kInt; }
+  bool host_reads_logits() const override { return true; }
 
   LinearWeights Prepare(at::Tensor weight, at::Tensor bias) const override {
     if (!weight.defined()) return {};

@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+#include "absl/strings/ascii.h"
+
 namespace varserve::backend {
 
 KernelArg::KernelArg(int64_t value) : KernelArg(static_cast<int>(value)) {
@@ -16,8 +18,12 @@ void Kernels::Launch(const KernelForm& kernel, Grid grid, std::initializer_list<
               std::strlen(kernel.arguments), " arguments, not ", args.size());
   const char* type = kernel.arguments;
   for (const KernelArg& arg : args) {
-    TORCH_CHECK(arg.type() == *type, kernel.name, ": argument ", type - kernel.arguments, " is a ",
-                arg.type(), ", not a ", *type);
+    const char wanted = absl::ascii_tolower(*type);
+    TORCH_CHECK(arg.type() == wanted, kernel.name, ": argument ", type - kernel.arguments, " is a ",
+                arg.type(), ", not a ", wanted);
+    // The GPU reads 16 bytes at once where it may.
+    TORCH_CHECK(*type == wanted || arg.bits() % 16 == 0, kernel.name, ": argument ", type - kernel.arguments,
+                " is not a multiple of 16");
     ++type;
   }
   Enqueue(kernel, grid, {args.begin(), args.size()});

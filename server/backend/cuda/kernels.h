@@ -26,7 +26,7 @@ class KernelArg {
   KernelArg(float value) : type_('f'), bits_(std::bit_cast<uint32_t>(value)) {}
   // NOLINTEND(google-explicit-constructor)
 
-  char type() const { return type_; }                   // as in KernelForm::arguments
+  char type() const { return type_; }                   // as in KernelForm::arguments, in lower case
   const at::Tensor* tensor() const { return tensor_; }  // of a pointer
   const uint64_t& bits() const { return bits_; }        // little-endian: the value comes first
 
@@ -41,7 +41,7 @@ struct KernelForm {
   const char* name;
   int capability;         // compute capability, such as 90; of sm_80, that and everything newer
   const char* entry;      // the function's name in the module
-  const char* arguments;  // one letter each: p pointer, i int32, f float
+  const char* arguments;  // one letter each: p pointer, i int32, f float; in upper case: a multiple of 16
   int threads;            // of a block
   int shared_bytes;       // dynamic shared memory of a block
   int lanes;              // the kernel's tile, see kernels/variants.py; 0 if it has none

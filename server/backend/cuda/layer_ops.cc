@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "server/backend/leading_tokens.h"
 #include "server/backend/torch/torch_backend.h"
 #include "server/base/status_macros.h"
 
@@ -25,6 +26,7 @@ class CudaLayerOps : public LayerOps {
     const KernelForm* norm_rope_and_store;
     const KernelForm* silu_mul;
     const KernelForm* largest;
+    const KernelForm* leading_tokens;
   };
   CudaLayerOps(std::shared_ptr<const Kernels> kernels, Forms forms)
       : kernels_(std::move(kernels)), forms_(forms), torch_(MakeTorchLayerOps()) {}
@@ -77,6 +79,18 @@ class CudaLayerOps : public LayerOps {
   void Largest(const at::Tensor& logits, at::Tensor& out) const override {
     kernels_->Launch(*forms_.largest, {logits.size(0)}, {logits, out, logits.size(1)});
   }
+  void FindLeading(const at::Tensor& logits, const at::Tensor& largest, const at::Tensor& rows,
+                   const at::Tensor& temperatures, at::Tensor& out) const override {
+    const int64_t vocabulary = logits.size(1);
+    const int64_t blocks = LeadingTokens::Blocks(vocabulary);
+    if (blocks > forms_.leading_tokens->lanes)
+      return LayerOps::FindLeading(logits, largest, rows, temperatures, out);
+    const at::Tensor maxima = at::empty({rows.size(0), blocks}, logits.options());
+    const at::Tensor kept = at::empty({rows.size(0), blocks}, rows.options().dtype(at::kInt));
+    kernels_->Launch(*forms_.leading_tokens, {rows.size(0)},
+                     {logits, largest, rows, temperatures, maxima, kept, out, vocabulary,
+                      LeadingTokens::LeastOf(vocabulary), LeadingTokens::kRoom});
+  }
 
  private:
   // Without dimensions, slots and phi are not used.
@@ -106,6 +120,7 @@ absl::StatusOr<std::unique_ptr<const LayerOps>> MakeCudaLayerOps(std::shared_ptr
   ASSIGN_OR_RETURN(forms.norm_rope_and_store, kernels->Find("norm_rope_and_store_" + type));
   ASSIGN_OR_RETURN(forms.silu_mul, kernels->Find("silu_mul_" + type));
   ASSIGN_OR_RETURN(forms.largest, kernels->Find("largest"));
+  ASSIGN_OR_RETURN(forms.leading_tokens, kernels->Find("leading_tokens"));
   return std::make_unique<const CudaLayerOps>(std::move(kernels), forms);
 }
 

@@ -8,6 +8,7 @@
 #include "server/backend/cpu/cpu_kernels.h"
 #include "server/backend/torch/torch_backend.h"
 #include "tests/unit/backend/layer_results.h"
+#include "tests/unit/backend/leading_trial.h"
 
 namespace varserve::backend {
 namespace {
@@ -124,6 +125,8 @@ TEST_P(LayerOpsTest, AttendWindows) {
     EXPECT_TRUE(at::allclose(attend(*cpu_), attend(*torch_), tolerance, tolerance)) << tokens;
   }
 }
+
+TEST(LayerOps, FindLeading) { TryFindLeading(*MakeTorchLayerOps(), at::kCPU); }
 
 INSTANTIATE_TEST_SUITE_P(Dtypes, LayerOpsTest, ::testing::Values(at::kFloat, at::kBFloat16, at::kHalf),
                          [](const auto& info) { return std::string(c10::toString(info.param)); });

@@ -3,7 +3,11 @@
 
 #include <ATen/ATen.h>
 
+#include <cstring>
+#include <vector>
+
 #include "server/backend/layer_ops.h"
+#include "server/backend/leading_tokens.h"
 
 namespace varserve::backend {
 
@@ -36,6 +40,17 @@ inline at::Tensor Largest(const LayerOps& ops, const at::Tensor& logits) {
   at::Tensor out = at::empty({logits.size(0), 2}, logits.options());
   ops.Largest(logits, out);
   return out;
+}
+
+// One for each of `rows`. Everything is where the logits are.
+inline std::vector<LeadingTokens> FindLeading(const LayerOps& ops, const at::Tensor& logits,
+                                              const at::Tensor& rows, const at::Tensor& temperatures) {
+  at::Tensor out = at::empty({rows.size(0), kLeadingColumns}, logits.options());
+  ops.FindLeading(logits, Largest(ops, logits), rows, temperatures, out);
+  const at::Tensor host = out.cpu();
+  std::vector<LeadingTokens> leading(rows.size(0));
+  std::memcpy(leading.data(), host.const_data_ptr<float>(), host.nbytes());
+  return leading;
 }
 
 }  // namespace varserve::backend

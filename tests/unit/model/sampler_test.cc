@@ -7,8 +7,11 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <set>
+
+#include "tests/testing/leading_reference.h"
 
 namespace varserve::model {
 namespace {
@@ -45,9 +48,8 @@ class Reference {
     std::vector<double> weights;
     for (const float x : logits)
       weights.push_back(std::exp((static_cast<double>(x) - *largest) / static_cast<double>(p.temperature)));
-    std::vector<int32_t> ids(logits.size());
-    std::iota(ids.begin(), ids.end(), 0);
-    std::vector<int32_t> order = ids;
+    std::vector<int32_t> order(logits.size());
+    std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
     if (p.top_k > 0) order.resize(std::min<size_t>(p.top_k, order.size()));
     if (p.top_p < 1.0F) {
@@ -57,12 +59,7 @@ class Reference {
       while (kept < order.size() && (kept == 0 || mass < enough)) mass += weights[order[kept++]];
       order.resize(kept);
     }
-    const uint64_t step = generated.size();
-    if (p.top_k > 0 || p.top_p < 0.25F) return At(Uniform(p.seed, step), order, weights);
-    for (uint64_t attempt = 0;; ++attempt) {
-      const int32_t id = At(Uniform(p.seed ^ (attempt * 0xda942042e4dd58b5), step), ids, weights);
-      if (std::find(order.begin(), order.end(), id) != order.end()) return id;
-    }
+    return At(Uniform(p.seed, generated.size()), order, weights);
   }
 
  private:
@@ -165,7 +162,6 @@ std::vector<double> Expected(const std::vector<float>& logits, const SamplingPar
 TEST(SamplerTest, GreedyTakesTheLargest) {
   const std::vector<float> logits = {1, 5, -2, 5, 3};
   EXPECT_EQ(Sample(logits, {}, {}, {}).id, 1);  // the first of equals
-  EXPECT_FALSE(NeedsLogits({}));
 }
 
 TEST(SamplerTest, FrequenciesFollowTheDistribution) {
@@ -259,6 +255,59 @@ TEST(SamplerTest, AlternativesAreTheMostProbableTiesById) {
       EXPECT_EQ(top, order) << n << " logits of shape " << shape;
     }
   }
+}
+
+TEST(SamplerTest, NeedsWhatTheRequestAsksFor) {
+  const auto needed = [](const SamplingParams& params) {
+    engine::GenerationRequest request;
+    request.sampling = params;
+    return LogitsNeededBy(request);
+  };
+  EXPECT_EQ(needed({}), LogitsNeeded::kLargest);
+  EXPECT_EQ(needed({.temperature = 0.5F}), LogitsNeeded::kLeading);
+  EXPECT_EQ(needed({.logprobs = 0}), LogitsNeeded::kLeading);
+  EXPECT_EQ(needed({.temperature = 0.5F, .repetition_penalty = 1.1F}), LogitsNeeded::kAll);
+}
+
+// Of the leading tokens: the same, or nothing.
+TEST(SamplerTest, LeadingTokensAreAsGoodAsAll) {
+  Sampler sampler;
+  std::mt19937 random(23);
+  const auto pick = [&random](const auto& values) { return values[random() % std::size(values)]; };
+  int undecided = 0;
+  int decided_of_some = 0;
+  for (const size_t n : {1, 65, 1000, 1025, 3000, 20000}) {
+    for (int i = 0; i < (n > 1000 ? 300 : 1000); ++i) {
+      const std::vector<float> logits = ShapedLogits(n, i % 6, random());
+      const SamplingParams params{
+          .temperature = pick(std::to_array({0.0F, 0.05F, 0.3F, 1.0F, 5.0F})),
+          .top_p = pick(std::to_array({0.1F, 0.9F, std::nextafter(1.0F, 0.0F), 1.0F})),
+          .top_k = pick(std::to_array({0, 0, 1, 50, 400, static_cast<int>(n)})),
+          .seed = random(),
+          .logprobs = pick(std::to_array({-1, 0, 5, 20}))};
+      const size_t step = random() % 5;
+      const backend::LeadingTokens leading =
+          testing::LeadingOf(logits, params.temperature > 0 ? params.temperature : 1.0F);
+      const std::optional<engine::Token> token =
+          sampler.Sample(leading, static_cast<int64_t>(n), params, step);
+      if (!token.has_value()) {
+        EXPECT_GT(n, backend::LeadingTokens::kRoom) << "all are there";
+        ++undecided;
+        continue;
+      }
+      decided_of_some += leading.count < static_cast<float>(n) ? 1 : 0;
+      const engine::Token expected = Sample(logits, params, {}, std::vector<int32_t>(step));
+      ASSERT_EQ(token->id, expected.id)
+          << n << " logits of shape " << i % 6 << ", temperature " << params.temperature << ", top_p "
+          << params.top_p << ", top_k " << params.top_k << ", seed " << params.seed;
+      if (params.logprobs < 0) continue;
+      EXPECT_NEAR(token->logprob, expected.logprob, 2e-6 * std::max(1.0F, std::abs(expected.logprob)));
+      ASSERT_EQ(token->top.size(), expected.top.size());
+      for (size_t j = 0; j < expected.top.size(); ++j) EXPECT_EQ(token->top[j].first, expected.top[j].first);
+    }
+  }
+  EXPECT_GT(undecided, 100);
+  EXPECT_GT(decided_of_some, 200);
 }
 
 }  // namespace

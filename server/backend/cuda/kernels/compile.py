@@ -43,8 +43,8 @@ def compile_variant(name: str, capability: int) -> tuple[str, dict[str, object],
         "entry": compiled.metadata.name,
         "threads": 32 * compiled.metadata.num_warps,
         "shared_bytes": compiled.metadata.shared,
-        "arguments": "".join({"*": "p", "i": "i", "f": "f"}[kind[0]] for kind in variant.signature.values()),
-        "lanes": constants.get("M") or constants.get("GP") or constants.get("DIMENSIONS") or 0,
+        "arguments": "".join(variant.letters()),
+        "lanes": constants.get("M") or constants.get("GP") or constants.get("DIMENSIONS") or constants.get("MAXIMA") or 0,
         "slots": constants.get("N") or constants.get("BLOCK") or 0,
     }
     return name, facts, compiled.asm["ptx"]

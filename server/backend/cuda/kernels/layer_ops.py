@@ -110,7 +110,7 @@ def rope_and_store(
 def largest(
     logits,  # [S, V] float32
     out,  # [S, 2] float32: the largest of each row, NaN if the row has one, and the index of the first that is
-    width,  # V
+    vocabulary,  # V
     BLOCK: tl.constexpr,
 ):
     """Grid: (S,)"""
@@ -119,10 +119,10 @@ def largest(
     best = tl.full([BLOCK], float("-inf"), tl.float32)
     best_at = tl.full([BLOCK], 0x7FFFFFFF, tl.int32)
     is_nan = tl.zeros([BLOCK], tl.int32)
-    for start in range(0, width, BLOCK):
-        value = tl.load(logits + row * width + start + lane, mask=start + lane < width, other=float("-inf"))
+    for start in range(0, vocabulary, BLOCK):
+        value = tl.load(logits + row * vocabulary + start + lane, mask=start + lane < vocabulary, other=float("-inf"))
         is_nan |= (value != value).to(tl.int32)
-        larger = (value > best) | ((best_at == 0x7FFFFFFF) & (start + lane < width))
+        larger = (value > best) | ((best_at == 0x7FFFFFFF) & (start + lane < vocabulary))
         best = tl.where(larger, value, best)
         best_at = tl.where(larger, start + lane, best_at)
     top = tl.max(best, 0)

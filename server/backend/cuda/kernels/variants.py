@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import attention_maps
 import layer_ops
+import leading_tokens
 import prefix_attention
 import row_attention
 
@@ -17,7 +18,8 @@ GROUP = 16  # heads of a KV head, at most
 ROWS = {"row_ints": "*i32", "row_floats": "*fp32"}
 TABLES = {"blocks": "*i32", "empty": "*i32", "visual": "*i8"}
 HEADS = {"heads": "i32", "kv_heads": "i32", "head_size": "i32"}
-# Arguments that are multiples of 16: addresses of whole tensors, and sizes of their rows.
+# Arguments that are multiples of 16, which a launch checks: addresses of whole tensors, and sizes of their rows. A
+# vocabulary has any size.
 ALIGNED = {
     "q", "k_pool", "v_pool", "partial", "stats", "out", "factors", "x", "weight", "qkv", "gate_up", "q_stride",
     "out_stride", "phi_stride", "head_size", "split_slots", "width",
@@ -51,6 +53,12 @@ class Variant:
     def attributes(self) -> dict[tuple[int, ...], list[list[object]]]:
         return {(i,): [["tt.divisibility", 16]] for i, name in enumerate(self.signature) if name in ALIGNED}
 
+    def letters(self) -> Iterator[str]:
+        """One of each argument, as KernelForm::arguments."""
+        for name, kind in self.signature.items():
+            letter = {"*": "p", "i": "i", "f": "f"}[kind[0]]
+            yield letter.upper() if name in ALIGNED else letter
+
 
 def variants() -> Iterator[Variant]:
     for dtype in TYPES:
@@ -60,8 +68,17 @@ def variants() -> Iterator[Variant]:
     yield Variant(
         "largest",
         layer_ops.largest,
-        {"logits": "*fp32", "out": "*fp32", "width": "i32"},
+        {"logits": "*fp32", "out": "*fp32", "vocabulary": "i32"},
         {"BLOCK": 1024},
+    )
+    yield Variant(
+        "leading_tokens",
+        leading_tokens.leading_tokens,
+        {"logits": "*fp32", "largest": "*fp32", "rows": "*i64", "temperatures": "*fp32"}
+        | {"maxima": "*fp32", "blocks": "*i32", "leading": "*fp32"}
+        | {"vocabulary": "i32", "least": "i32", "room": "i32"},
+        {"BLOCK": 64, "BLOCKS": 32, "MAXIMA": 4096},
+        num_warps=8,
     )
 
 

@@ -18,6 +18,7 @@
 #include "tests/unit/backend/attention_trial.h"
 #include "tests/unit/backend/cpu/changed_rows.h"
 #include "tests/unit/backend/layer_results.h"
+#include "tests/unit/backend/leading_trial.h"
 
 namespace varserve::backend {
 namespace {
@@ -178,7 +179,7 @@ TEST_P(CudaBackendTest, SiluMulAndLinearAdd) {
 }
 
 TEST_P(CudaBackendTest, Largest) {
-  at::Tensor logits = at::randn({5, 2500});
+  at::Tensor logits = at::randn({5, 2503});
   logits[1][7] = logits[1][2400] = 9;  // the first of equals
   logits[2].fill_(-std::numeric_limits<float>::infinity());
   logits[3][1030] = std::numeric_limits<float>::quiet_NaN();
@@ -188,6 +189,8 @@ TEST_P(CudaBackendTest, Largest) {
   EXPECT_TRUE(at::allclose(actual.select(1, 0), expected.select(1, 0), 0, 0, /*equal_nan=*/true)) << actual;
   for (const int row : {0, 1, 2, 4}) EXPECT_EQ(actual[row][1].item<float>(), expected[row][1].item<float>());
 }
+
+TEST_P(CudaBackendTest, FindLeading) { TryFindLeading(Make({4, 4, 64}).ops(), place_.device); }
 
 INSTANTIATE_TEST_SUITE_P(Places, CudaBackendTest, ::testing::ValuesIn(kPlaces),
                          [](const auto& info) { return std::string(info.param.name); });

@@ -35,7 +35,7 @@ TEST(EmbeddedKernelsTest, EveryKernelIsThereForEveryGpu) {
         << form.name;
     EXPECT_LT(form.shared_bytes, 99 << 10) << form.name;
   }
-  EXPECT_EQ(names.size(), 29U);
+  EXPECT_EQ(names.size(), 30U);
   EXPECT_EQ(forms.size(), 3 * names.size());
 }
 
@@ -61,6 +61,14 @@ TEST(KernelsTest, LaunchChecksItsArguments) {
   EXPECT_THROW(kernels.Launch(kernels.form, {1}, {t, 4}), c10::Error);
   EXPECT_THROW(kernels.Launch(kernels.form, {1}, {t, 0.5F, 4}), c10::Error);
   EXPECT_THROW(kernels.Launch(kernels.form, {1}, {t, int64_t{1} << 31, 0.5F}), c10::Error);
+
+  const KernelForm aligned = {.name = "add", .entry = "add", .arguments = "PIf"};
+  const at::Tensor many = at::zeros({8});
+  kernels.Launch(aligned, {1}, {many, 32, 0.5F});
+  kernels.Launch(aligned, {1}, {many.narrow(0, 4, 4), 32, 0.5F});
+  EXPECT_EQ(kernels.launches, 3);
+  EXPECT_THROW(kernels.Launch(aligned, {1}, {many, 40, 0.5F}), c10::Error);
+  EXPECT_THROW(kernels.Launch(aligned, {1}, {many.narrow(0, 1, 4), 32, 0.5F}), c10::Error);
 }
 
 }  // namespace
