@@ -29,29 +29,23 @@ double Weights(absl::Span<const float> logits, float largest, float temperature,
                                                        largest, temperature, weights);
 }
 
-// The sum of term(i) over [0, count).
-template <typename Term>
-double SumInLanes(size_t count, const Term& term) {
-  constexpr size_t kLanes = 8;  // which compilers make vectors of
-  double lanes[kLanes] = {};
-  size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    for (size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += term(i + lane);
+// The index of the token that is drawn from some tokens. total: what all tokens weigh, needed without top_k.
+// complete: whether nothing else can be drawn; if not, and if these are not enough, there is no result.
+std::optional<size_t> Draw(const TokenRanking& ranking, size_t count, const engine::SamplingParams& params,
+                           double uniform, double total, bool complete) {
+  TokenRanking::Prefix nucleus{.count = count, .weight = total};
+  if (params.top_k > 0) nucleus = ranking.OfCount(params.top_k);
+  if (params.top_p < 1.0F) {
+    const double enough = static_cast<double>(params.top_p) * nucleus.weight;
+    const TokenRanking::Prefix reached = ranking.Reaching(enough);
+    if (!complete && reached.weight < enough) return std::nullopt;
+    if (reached.count <= nucleus.count) nucleus = reached;
+    complete = true;
   }
-  for (; i < count; ++i) lanes[0] += term(i);
-  return std::accumulate(std::begin(lanes), std::end(lanes), 0.0);
-}
-
-// A weight such that the tokens not below it weigh more than `share` of the total: the heavier of two that
-// are easy to try, or such that the tokens below it, even if all were just as heavy, weigh half of the rest.
-double LeastWeight(absl::Span<const double> weights, double total, double share) {
-  for (const double least : {0x1p-8, 0x1p-12}) {
-    // Less than what those not below `least` weigh; rounding is lost in the difference.
-    const double above =
-        SumInLanes(weights.size(), [&](size_t i) { return std::max(weights[i] - least, 0.0); });
-    if (above > share * total) return least;
-  }
-  return 0.5 * (1.0 - share) * total / static_cast<double>(weights.size());
+  const double wanted = uniform * nucleus.weight;
+  const TokenRanking::Prefix drawn = ranking.Exceeding(wanted);
+  if (!complete && drawn.weight <= wanted) return std::nullopt;
+  return drawn.count <= nucleus.count ? drawn.last : nucleus.last;
 }
 
 }  // namespace
@@ -94,8 +88,8 @@ std::optional<engine::Token> Sampler::Sample(const backend::LeadingTokens& leadi
   if (params.temperature > 0.0F) {
     TakeFrom(leading, *first + params.temperature * kLightest);
     const double sum = WeighCandidates(*first, params.temperature);
-    const std::optional<int32_t> id =
-        Draw(params, Uniform(params.seed, step), all ? sum : leading.total_weight, all || params.top_k > 0);
+    const std::optional<int32_t> id = DrawCandidate(
+        params, Uniform(params.seed, step), all ? sum : leading.total_weight, all || params.top_k > 0);
     if (!id.has_value()) return std::nullopt;
     chosen = std::lower_bound(leading.ids, leading.ids + count, static_cast<float>(*id)) - leading.ids;
   }
@@ -134,67 +128,51 @@ int32_t Sampler::DrawFromAll(absl::Span<const float> logits, const engine::Sampl
   }
   TakeFrom(logits, blocks, std::max(lightest, blocks.LowerBoundOfTop(count)));
   WeighCandidates(largest, params.temperature);
-  if (const auto id = Draw(params, uniform, total, /*complete=*/params.top_k > 0)) return *id;
-  const double share = params.top_p < 1.0F ? static_cast<double>(params.top_p) : uniform;
-  // Its logarithm, less enough that rounding does not matter.
-  const double log_weight = std::log(LeastWeight(weights_, total, share)) - 1e-3;
-  TakeFrom(logits, blocks, std::max(lightest, static_cast<float>(largest + params.temperature * log_weight)));
-  WeighCandidates(largest, params.temperature);
-  return *Draw(params, uniform, total, /*complete=*/true);
+  if (const auto id = DrawCandidate(params, uniform, total, /*complete=*/params.top_k > 0)) return *id;
+  const TokenRanking ranking(logits, weights_);
+  return static_cast<int32_t>(*Draw(ranking, logits.size(), params, uniform, total, /*complete=*/true));
 }
 
 void Sampler::TakeFrom(absl::Span<const float> logits, const LogitBlocks& blocks, float threshold) {
-  Candidates& c = candidates_;
-  blocks.TokensFrom(threshold, c.ids);
-  c.logits.resize(c.size());
-  for (size_t i = 0; i < c.size(); ++i) c.logits[i] = logits[c.ids[i]];
+  blocks.TokensFrom(threshold, candidates_.ids);
+  candidates_.logits.clear();
+  for (const int32_t id : candidates_.ids) candidates_.logits.push_back(logits[id]);
 }
 
 void Sampler::TakeFrom(const backend::LeadingTokens& leading, float threshold) {
-  Candidates& c = candidates_;
-  c.ids.clear();
-  c.logits.clear();
+  candidates_.ids.clear();
+  candidates_.logits.clear();
   for (int i = 0; i < static_cast<int>(leading.count); ++i) {
     if (leading.logits[i] < threshold) continue;
-    c.ids.push_back(static_cast<int32_t>(leading.ids[i]));
-    c.logits.push_back(leading.logits[i]);
+    candidates_.ids.push_back(static_cast<int32_t>(leading.ids[i]));
+    candidates_.logits.push_back(leading.logits[i]);
   }
 }
 
 double Sampler::WeighCandidates(float largest, float temperature) {
-  candidates_.weights.resize(candidates_.size());
+  candidates_.weights.resize(candidates_.ids.size());
   return Weights(candidates_.logits, largest, temperature, candidates_.weights.data());
 }
 
-std::optional<int32_t> Sampler::Draw(const engine::SamplingParams& params, double uniform, double total,
-                                     bool complete) const {
-  const TokenRanking ranking(candidates_);
-  TokenRanking::Prefix nucleus{.count = candidates_.size(), .weight = total};
-  if (params.top_k > 0) nucleus = ranking.OfCount(params.top_k);
-  if (params.top_p < 1.0F) {
-    const double enough = static_cast<double>(params.top_p) * nucleus.weight;
-    const TokenRanking::Prefix reached = ranking.Reaching(enough);
-    if (!complete && reached.weight < enough) return std::nullopt;
-    if (reached.count <= nucleus.count) nucleus = reached;
-    complete = true;
-  }
-  const double wanted = uniform * nucleus.weight;
-  const TokenRanking::Prefix drawn = ranking.Exceeding(wanted);
-  if (!complete && drawn.weight <= wanted) return std::nullopt;
-  return drawn.count <= nucleus.count ? drawn.last : nucleus.last;
+std::optional<int32_t> Sampler::DrawCandidate(const engine::SamplingParams& params, double uniform,
+                                              double total, bool complete) const {
+  const TokenRanking ranking(candidates_.logits, candidates_.weights);
+  const std::optional<size_t> drawn = Draw(ranking, candidates_.ids.size(), params, uniform, total, complete);
+  if (!drawn.has_value()) return std::nullopt;
+  return candidates_.ids[*drawn];
 }
 
 void Sampler::AddLogprobs(int count, float logit, double log_sum, engine::Token& token) const {
   token.logprob = static_cast<float>(logit - log_sum);
-  const Candidates& c = candidates_;
-  std::vector<size_t> order(c.size());
+  const std::vector<float>& logits = candidates_.logits;
+  std::vector<size_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
   const auto end = order.begin() + std::min<ptrdiff_t>(count, static_cast<ptrdiff_t>(order.size()));
-  std::partial_sort(order.begin(), end, order.end(), [&c](size_t a, size_t b) {
-    return c.logits[a] > c.logits[b] || (c.logits[a] == c.logits[b] && a < b);
+  std::partial_sort(order.begin(), end, order.end(), [&logits](size_t a, size_t b) {
+    return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
   });
-  for (auto it = order.begin(); it != end && std::isfinite(c.logits[*it]); ++it)
-    token.top.emplace_back(c.ids[*it], static_cast<float>(c.logits[*it] - log_sum));
+  for (auto it = order.begin(); it != end && std::isfinite(logits[*it]); ++it)
+    token.top.emplace_back(candidates_.ids[*it], static_cast<float>(logits[*it] - log_sum));
 }
 
 }  // namespace varserve::model

@@ -46,16 +46,20 @@ class Sampler {
   void TakeFrom(const backend::LeadingTokens& leading, float threshold);
   // Sets the candidates' weights; returns their sum.
   double WeighCandidates(float largest, float temperature);
-  // Of the candidates. total: what all tokens weigh, needed without top_k. complete: whether the candidates
-  // are all that can be drawn; if not, and if they are not enough, there is no result.
-  std::optional<int32_t> Draw(const engine::SamplingParams& params, double uniform, double total,
-                              bool complete) const;
+  // The id of a candidate. As Draw in sampler.cc.
+  std::optional<int32_t> DrawCandidate(const engine::SamplingParams& params, double uniform, double total,
+                                       bool complete) const;
   // The `count` best of the candidates.
   void AddLogprobs(int count, float logit, double log_sum, engine::Token& token) const;
 
   std::vector<float> penalized_;  // [V]
   std::vector<double> weights_;   // [V], exp((logit - largest) / temperature)
-  Candidates candidates_;
+  // Tokens that may be drawn, in order of ids.
+  struct {
+    std::vector<int32_t> ids;
+    std::vector<float> logits;
+    std::vector<double> weights;
+  } candidates_;
 };
 
 }  // namespace varserve::model

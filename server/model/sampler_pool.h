@@ -21,7 +21,7 @@ class SamplerPool {
     engine::SequenceResult* result = nullptr;
   };
   // Runs on the threads that have just computed the step: with a flat distribution over a large vocabulary, a
-  // token takes a millisecond.
+  // token takes half a millisecond.
   void Run(absl::Span<const Job> jobs);
 
  private:

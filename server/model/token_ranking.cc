@@ -10,7 +10,7 @@
 namespace varserve::model {
 namespace {
 
-constexpr size_t kFew = 48;  // candidates that are sorted
+constexpr size_t kFew = 48;  // tokens that are sorted
 constexpr size_t kLanes = 16;
 
 // In lanes, which compilers make vectors of.
@@ -26,6 +26,26 @@ float Best(absl::Span<const float> values, const Better& better) {
   for (; i < values.size(); ++i) take(lanes[0], values[i]);
   return *std::max_element(std::begin(lanes), std::end(lanes), better);
 }
+
+float LowestThatWeighs(absl::Span<const float> logits, absl::Span<const double> weights, float highest) {
+  float lowest = highest;
+  for (size_t i = 0; i < logits.size(); ++i)
+    lowest = std::min(lowest, weights[i] > 0.0 ? logits[i] : highest);
+  return lowest;
+}
+
+// Some of the tokens.
+struct Tokens {
+  std::vector<size_t> indices;
+  std::vector<float> logits;
+  std::vector<double> weights;
+
+  void Add(size_t index, float logit, double weight) {
+    indices.push_back(index);
+    logits.push_back(logit);
+    weights.push_back(weight);
+  }
+};
 
 }  // namespace
 
@@ -64,18 +84,18 @@ void LogitBlocks::TokensFrom(float threshold, std::vector<int32_t>& ids) const {
   ids.resize(count);
 }
 
-TokenRanking::Buckets::Buckets(const Candidates& candidates)
-    : highest_(Best(candidates.logits, std::less<>())), lowest_(Best(candidates.logits, std::greater<>())) {
+TokenRanking::Buckets::Buckets(absl::Span<const float> logits, absl::Span<const double> weights)
+    : highest_(Best(logits, std::less<>())), lowest_(LowestThatWeighs(logits, weights, highest_)) {
   const double highest = highest_;
   const double per_logit = can_split() ? kCount / (highest - lowest_) : 0.0;
-  bucket_of_.resize(candidates.size());
-  for (size_t i = 0; i < candidates.size(); ++i) {
-    bucket_of_[i] = static_cast<uint8_t>(
-        std::min(static_cast<int>((highest - candidates.logits[i]) * per_logit), kCount - 1));
+  bucket_of_.resize(logits.size());
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const double below = highest - std::max(logits[i], lowest_);
+    bucket_of_[i] = static_cast<uint8_t>(std::min(static_cast<int>(below * per_logit), kCount - 1));
   }
-  for (size_t i = 0; i < candidates.size(); ++i) {
-    ++counts_[bucket_of_[i]];
-    weights_[bucket_of_[i]] += candidates.weights[i];
+  for (size_t i = 0; i < logits.size(); ++i) {
+    counts_[bucket_of_[i]] += weights[i] > 0.0 ? 1 : 0;
+    weights_[bucket_of_[i]] += weights[i];
   }
 }
 
@@ -90,17 +110,19 @@ void TokenRanking::Buckets::ForEach(int bucket, const Use& use) const {
   }
 }
 
-TokenRanking::TokenRanking(const Candidates& candidates) : candidates_(candidates), buckets_(candidates) {}
+TokenRanking::TokenRanking(absl::Span<const float> logits, absl::Span<const double> weights)
+    : logits_(logits), weights_(weights), buckets_(logits, weights) {}
 
 template <typename Enough>
 TokenRanking::Prefix TokenRanking::Shortest(const Enough& enough) const {
   Prefix prefix;  // of what ranks before `left`
-  Candidates left;
-  const Candidates* from = &candidates_;
-  // 1. Narrow it down to few candidates, bucket by bucket of what is left.
+  std::optional<Tokens> left;
+  absl::Span<const float> logits = logits_;
+  absl::Span<const double> weights = weights_;
+  // 1. Narrow it down to few tokens, bucket by bucket of what is left.
   const Buckets* buckets = &buckets_;
   std::optional<Buckets> finer;
-  while (from->size() > kFew && buckets->can_split()) {
+  while (!left.has_value() || (logits.size() > kFew && buckets->can_split())) {
     int chosen = 0;  // the first bucket to reach it, or, by rounding or because all are too little, the last
     for (int bucket = 0; bucket < Buckets::kCount; ++bucket) {
       if (buckets->count(bucket) == 0) continue;
@@ -111,27 +133,26 @@ TokenRanking::Prefix TokenRanking::Shortest(const Enough& enough) const {
       chosen = bucket;
       if (enough(prefix.count + buckets->count(bucket), prefix.weight + buckets->weight(bucket))) break;
     }
-    Candidates members;
+    Tokens members;
     buckets->ForEach(chosen, [&](size_t i) {
-      members.ids.push_back(from->ids[i]);
-      members.logits.push_back(from->logits[i]);
-      members.weights.push_back(from->weights[i]);
+      if (weights[i] > 0.0) members.Add(left.has_value() ? left->indices[i] : i, logits[i], weights[i]);
     });
     left = std::move(members);
-    from = &left;
-    buckets = &finer.emplace(*from);
+    logits = left->logits;
+    weights = left->weights;
+    buckets = &finer.emplace(logits, weights);
   }
   // 2. One by one. Where there are more than few, they have one logit, and are in order.
-  std::vector<size_t> order(from->size());
+  std::vector<size_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
   if (order.size() <= kFew) {
     std::stable_sort(order.begin(), order.end(),
-                     [from](size_t a, size_t b) { return from->logits[a] > from->logits[b]; });
+                     [&logits](size_t a, size_t b) { return logits[a] > logits[b]; });
   }
   for (const size_t i : order) {
     ++prefix.count;
-    prefix.weight += from->weights[i];
-    prefix.last = from->ids[i];
+    prefix.weight += weights[i];
+    prefix.last = left->indices[i];
     if (enough(prefix.count, prefix.weight)) break;
   }
   return prefix;

@@ -32,25 +32,17 @@ class LogitBlocks {
   float largest_ = 0.0F;
 };
 
-// Tokens that can be drawn, in order of ids.
-struct Candidates {
-  std::vector<int32_t> ids;
-  std::vector<float> logits;  // finite
-  std::vector<double> weights;
-
-  size_t size() const { return ids.size(); }
-};
-
 class TokenRanking {
  public:
-  // At least one candidate. They must outlive the object.
-  explicit TokenRanking(const Candidates& candidates);
+  // Tokens in order of ids, at least one. What weighs nothing has no rank, whatever its logit. Both must
+  // outlive the object.
+  TokenRanking(absl::Span<const float> logits, absl::Span<const double> weights);
 
-  // The first tokens of the ranking: how many, their weights' sum, and the last of them.
+  // The first tokens of the ranking: how many, their weights' sum, and the index of the last of them.
   struct Prefix {
     size_t count = 0;
     double weight = 0.0;
-    int32_t last = 0;
+    size_t last = 0;
   };
   // The shortest prefix with at least this many tokens, with at least `weight`, or with more than `weight`.
   // All tokens if there is none.
@@ -59,13 +51,13 @@ class TokenRanking {
   Prefix Exceeding(double weight) const;
 
  private:
-  // Candidates by the position of their logits between the highest and the lowest.
+  // Tokens by the position of their logits between the highest and the lowest.
   class Buckets {
    public:
     static constexpr int kCount = 256;
-    explicit Buckets(const Candidates& candidates);
+    Buckets(absl::Span<const float> logits, absl::Span<const double> weights);
     bool can_split() const { return highest_ > lowest_; }
-    // The candidates in a bucket, in order, to `use`.
+    // The indices of what is in a bucket, in order, to `use`; also of what weighs nothing.
     template <typename Use>
     void ForEach(int bucket, const Use& use) const;
     size_t count(int bucket) const { return counts_[bucket]; }
@@ -74,15 +66,16 @@ class TokenRanking {
    private:
     float highest_;
     float lowest_;
-    std::vector<uint8_t> bucket_of_;  // of each candidate
+    std::vector<uint8_t> bucket_of_;  // of each token
     uint32_t counts_[kCount] = {};
     double weights_[kCount] = {};
   };
   template <typename Enough>
   Prefix Shortest(const Enough& enough) const;
 
-  const Candidates& candidates_;
-  const Buckets buckets_;  // of all candidates
+  const absl::Span<const float> logits_;
+  const absl::Span<const double> weights_;
+  const Buckets buckets_;  // of all tokens
 };
 
 }  // namespace varserve::model

@@ -22,7 +22,7 @@ from varserve import Intervention, Var
 
 from arguments import bench_parser
 from model import QUESTION
-from varserve_client import Server, server
+from varserve_client import Answer, Server, server
 
 HERE = pathlib.Path(__file__).resolve().parent
 BATCH = 8
@@ -43,10 +43,16 @@ def setting(on: bool, tau: float | None) -> Var:
     return Var.on(rho=0, min_visual_attention=0, tau=tau) if on else Var.off()
 
 
-def batch_step_seconds(running: Server, tokens: int, settings: list[Var | Intervention]) -> float:
+def batch_step_seconds(
+    running: Server, tokens: int, settings: list[Var | Intervention], temperature: float = 0.0
+) -> float:
     """Time of a step while all of them decode."""
+
+    def answer(setting: Var | Intervention) -> Answer:
+        return running.answer(picture(0), QUESTION, tokens, setting, temperature)
+
     with concurrent.futures.ThreadPoolExecutor(len(settings)) as pool:
-        answers = list(pool.map(lambda setting: running.answer(picture(0), QUESTION, tokens, setting), settings))
+        answers = list(pool.map(answer, settings))
     times = [answer.token_times for answer in answers]
     begin, end = max(one[0] for one in times), min(one[-1] for one in times)
     steps = [sum(begin < t <= end for t in one) for one in times]

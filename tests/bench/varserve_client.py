@@ -46,10 +46,11 @@ class Server(ServerProcess):
         question: str,
         max_tokens: int,
         setting: varserve.Var | varserve.Intervention | None = None,
+        temperature: float = 0.0,
     ) -> Answer:
         """As long as asked for, whatever the model says."""
         kind = "var" if isinstance(setting, varserve.Var) else "intervention"
-        options = {"max_tokens": max_tokens, "ignore_eos": True, kind: setting}
+        options = {"max_tokens": max_tokens, "ignore_eos": True, "temperature": temperature, kind: setting}
         stream = self.client.ask_stream(image, question, **options)
         chunks = [(time.monotonic(), len(chunk.tokens)) for chunk in stream]
         return Answer(chunks, stream.reply())

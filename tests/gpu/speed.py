@@ -21,6 +21,8 @@ def batches(s: Settings, running: Server, tokens: int) -> None:
         step = var.batch_step_seconds(running, tokens, [var.setting(False, None)] * size)
         row(f"decode, {size} sequences", size / step, "tok/s")
         row(f"decode step, {size} sequences", 1e3 * step, "ms")
+    sampled = var.batch_step_seconds(running, tokens, [var.setting(False, None)] * size, temperature=1.0)
+    row(f"decode step, {size} sequences at a temperature of 1", 1e3 * sampled, "ms")
 
 
 def cost_of_var(running: Server, tokens: int, rounds: int) -> None:
