@@ -1,6 +1,6 @@
 # Sourced by ../dev: what a machine with a GPU needs to test and measure the server, in one file made here.
-# Functions: gpu_usage, make_gpu_bundle; the others are its parts.
-# Reads: ROOT. Sets: BUILD, MODEL.
+# Functions: gpu_usage, make_gpu_bundle, test_gpu_programs; the others are their parts.
+# Reads: ROOT. Sets: BUILD, MODEL, PYTHON.
 
 gpu_usage() {
   cat <<'TEXT'
@@ -31,17 +31,23 @@ make_gpu_bundle() {
   bundle=$(mktemp --directory)
   say "making the bundle"
   bundle_programs "$bundle" varserve-server varserve backend_test component_test
-  (cd "$ROOT" && cp --parents --recursive tests/gpu tests/bench tests/testing/*.py tests/golden/data tests/golden/models models/embedded/samples "$bundle")
-  find "$bundle" -name __pycache__ -exec rm -r {} +
-  bundle_python_package "$bundle/python"
-  mkdir "$bundle/model"
-  # The embedded model without its weights: only their names and shapes.
-  find "$MODEL" -maxdepth 1 -type f ! -name '*.safetensors' -exec cp -t "$bundle/model" {} +
-  python3 "$ROOT/scripts/tensor_shapes.py" "$MODEL/model.safetensors" >"$bundle/model/tensors.json"
+  bundle_the_rest "$bundle"
   git -C "$ROOT" describe --always --dirty >"$bundle/REVISION"
   tar --directory "$bundle" --owner 0 --group 0 --create --file - . | xz --threads 0 >"$out/varserve-gpu.tar.xz"
   rm -r "$bundle"
   say "$out/varserve-gpu.tar.xz: $(du --apparent-size --human-readable "$out/varserve-gpu.tar.xz" | cut -f1); ./dev gpu --help says how to run it"
+}
+
+# bundle_the_rest BUNDLE: tests, golden values, the Python package, and the embedded model's directory without its weights, of which
+# only names and shapes are kept. Reads: MODEL.
+bundle_the_rest() {
+  local bundle=$1
+  (cd "$ROOT" && cp --parents --recursive tests/gpu tests/bench tests/testing/*.py tests/golden/data tests/golden/models models/embedded/samples "$bundle")
+  find "$bundle" -name __pycache__ -exec rm -r {} +
+  bundle_python_package "$bundle/python"
+  mkdir "$bundle/model"
+  find "$MODEL" -maxdepth 1 -type f ! -name '*.safetensors' -exec cp -t "$bundle/model" {} +
+  python3 "$ROOT/scripts/tensor_shapes.py" "$MODEL/model.safetensors" >"$bundle/model/tensors.json"
 }
 
 # bundle_python_package FOLDER: the package, with messages as Debian's protoc compiles them: any protobuf library of the other machine
@@ -80,4 +86,20 @@ SH
     [[ $(basename "$library") =~ $theirs ]] || cp --dereference --no-clobber "$library" "$bundle/lib"
   done
   strip "$bundle"/libexec/* "$bundle"/lib/*
+}
+
+# test_gpu_programs BUILD MODEL: those that measure the server, on this machine and with small models, since what a GPU is lent for
+# must not fail there.
+test_gpu_programs() {
+  local MODEL=$2 bundle program
+  say "testing the programs for a machine with a GPU"
+  bundle=$(mktemp --directory)
+  bundle_the_rest "$bundle"
+  ln -s "$1/bin" "$bundle/bin"
+  for program in models.py 'speed.py seven_billion cuda'; do
+    # shellcheck disable=SC2086 # words
+    PYTHONPATH="$bundle/python:$bundle/tests/bench:$bundle/tests/testing" "$PYTHON" "$bundle/tests/gpu/"$program \
+      --device cpu --scale tiny --work "$bundle" --out "$bundle" >"$bundle/log" || die "$(cat "$bundle/log")"
+  done
+  rm -r "$bundle"
 }

@@ -6,9 +6,10 @@ test_usage() {
   cat <<'TEXT'
 usage: ./dev test [--envoy | --harness] [CTEST ARGUMENT...]
 Builds everything and runs all tests: of the release build, the GPU kernels, this script, the embedded model's recipe, the
-demo, the converter, an installation and a program built against it, the Python package, the openai package over HTTP, metrics
-with alerts and dashboards, and what hostile callers can do. --envoy runs two servers behind a real Envoy instead, --harness lmms-eval,
-LangChain and LiteLLM against a server (their Python environment takes 3 GB). With arguments for ctest only its tests run.
+demo, the converter, an installation and a program built against it, the Python package, the programs that measure a GPU, the
+openai package over HTTP, metrics with alerts and dashboards, and what hostile callers can do. --envoy runs two servers behind a
+real Envoy instead, --harness lmms-eval, LangChain and LiteLLM against a server (their Python environment takes 3 GB). With
+arguments for ctest only its tests run.
 ./dev sanitize runs the tests under sanitizers.
 TEXT
 }
@@ -34,6 +35,7 @@ test_beyond_ctest() {
   test_install "$BUILD" "$MODEL"
   test_convert "$BUILD"
   test_python "$BUILD" "$MODEL"
+  test_gpu_programs "$BUILD" "$MODEL"
   test_http "$BUILD" "$MODEL"
   test_observe "$BUILD" "$MODEL"
   test_hostile hostile --short

@@ -16,6 +16,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 
 from PIL import Image
 from varserve import Intervention, Var
@@ -44,21 +45,22 @@ def setting(on: bool, tau: float | None) -> Var:
 
 
 def batch_step_seconds(
-    running: Server, tokens: int, settings: list[Var | Intervention], temperature: float = 0.0
+    running: Server, tokens: int, settings: Sequence[Var | Intervention], temperature: float = 0.0
 ) -> float:
-    """Time of a step while all of them decode."""
+    """Time of a step while all of them decode: `tokens`, or more if they begin too late for that."""
 
     def answer(setting: Var | Intervention) -> Answer:
         return running.answer(picture(0), QUESTION, tokens, setting, temperature)
 
-    with concurrent.futures.ThreadPoolExecutor(len(settings)) as pool:
-        answers = list(pool.map(answer, settings))
-    times = [answer.token_times for answer in answers]
-    begin, end = max(one[0] for one in times), min(one[-1] for one in times)
-    steps = [sum(begin < t <= end for t in one) for one in times]
-    if min(steps) < tokens // 3:
-        raise RuntimeError("the streams did not run together; give more --tokens")
-    return (end - begin) / statistics.mean(steps)
+    for _ in range(4):
+        with concurrent.futures.ThreadPoolExecutor(len(settings)) as pool:
+            times = [answer.token_times for answer in pool.map(answer, settings)]
+        begin, end = max(one[0] for one in times), min(one[-1] for one in times)
+        steps = [sum(begin < t <= end for t in one) for one in times]
+        if min(steps) >= tokens // 3:
+            return (end - begin) / statistics.mean(steps)
+        tokens *= 2
+    raise RuntimeError("the streams did not run together; give more --tokens")
 
 
 class Times:

@@ -15,9 +15,10 @@ PROMPT = 640
 class Peer:
     def __init__(self, s: Settings) -> None:
         self._device = s.device
-        self._model = transformers.LlavaForConditionalGeneration.from_pretrained(
-            s.seven_billion, dtype=torch.bfloat16, attn_implementation="sdpa", device_map=s.device
-        ).eval()
+        loaded = transformers.LlavaForConditionalGeneration.from_pretrained(
+            s.seven_billion, dtype=torch.bfloat16, attn_implementation="sdpa"
+        )
+        self._model = loaded.eval().to(s.device)
         config = self._model.config
         visual = (config.vision_config.image_size // config.vision_config.patch_size) ** 2
         random = torch.Generator().manual_seed(1)

@@ -81,7 +81,7 @@ def main() -> None:
         found = running.client.model()
         row("device, dtype", f"{found.device}, {found.dtype}")
         for on in (False, True):  # to warm up
-            running.answer(model.picture(77, side), model.QUESTION, 4, var=var.setting(on, None))
+            running.answer(model.picture(77, side), model.QUESTION, 4, var.setting(on, None))
 
         alone = model.one_sequence(running, tokens, rounds, side)
         rate = alone["decode_tokens_per_second"]
