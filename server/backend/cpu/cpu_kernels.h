@@ -160,8 +160,7 @@ struct CpuKernels {
     const int floats = rounds_inputs ? (count + 1) / 2 : count;
     return ((floats + kLine - 1) / kLine | 1) * kLine;
   }
-  bool reads_panels;       // bfloat16 weights in the layout of weight_panels.h
-  bool quantized_by_rows;  // layout of quantized weights (quantized_panels.h); else by pairs
+  bool reads_panels;  // bfloat16 weights in the layout of weight_panels.h
   // Outputs [out_begin, out_end) of rows [row_begin, row_end).
   void (*linear)(const LinearArgs&, int row_begin, int row_end, int out_begin, int out_end);
   // Panels [panel_begin, panel_end) of outputs.

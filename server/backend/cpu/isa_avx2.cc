@@ -5,7 +5,7 @@
 #define VARSERVE_ISA avx2
 #include "server/backend/cpu/attention_by_type.h"
 #include "server/backend/cpu/linear_kernel.h"
-#include "server/backend/cpu/linear_quantized_avx2.h"
+#include "server/backend/cpu/linear_quantized.h"
 #include "server/backend/cpu/row_kernels.h"
 #include "server/backend/cpu/softmax_kernel.h"
 
@@ -16,7 +16,6 @@ const CpuKernels* Avx2Kernels() {
                                           avx2::PackInputs,
                                           /*rounds_inputs=*/false,
                                           /*reads_panels=*/false,
-                                          /*quantized_by_rows=*/false,
                                           avx2::Linear,
                                           avx2::LinearQuantized,
                                           avx2::RmsNorm,

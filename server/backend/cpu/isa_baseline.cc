@@ -13,7 +13,6 @@ const CpuKernels* BaselineKernels() {
                                           baseline::PackInputs,
                                           /*rounds_inputs=*/false,
                                           /*reads_panels=*/false,
-                                          /*quantized_by_rows=*/true,
                                           baseline::Linear,
                                           baseline::LinearQuantized,
                                           baseline::RmsNorm,

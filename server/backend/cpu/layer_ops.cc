@@ -163,8 +163,7 @@ class CpuLayerOps : public LayerOps {
     return {.out = static_cast<int>(outputs),
             .in = static_cast<int>(inputs),
             .bits = m.bits,
-            .group = static_cast<int>(inputs / m.scales.size(1)),
-            .by_rows = GetCpuKernels().quantized_by_rows};
+            .group = static_cast<int>(inputs / m.scales.size(1))};
   }
   static cpu::QuantizedShape ShapeOf(const QuantizedMatrix& m) { return ShapeOf(m, m.outputs(), m.inputs()); }
   static cpu::QuantizedWeights WeightsOf(const LinearWeights& w) {

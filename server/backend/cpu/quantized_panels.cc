@@ -12,10 +12,6 @@ struct Place {
 };
 
 Place PlaceOf(const QuantizedShape& shape, int n, int k) {
-  if (shape.by_rows) {
-    if (shape.bits == 8) return {int64_t{n} * shape.group + k, false};
-    return {int64_t{n} * (shape.group / 2) + k / 32 * 16 + k % 16, k % 32 >= 16};
-  }
   const int64_t output = 4 * n;
   if (shape.bits == 8) return {k / 4 * kCodeStepBytes + output + k % 4, false};
   const int pair = k / 2 % 4;

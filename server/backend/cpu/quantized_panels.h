@@ -1,15 +1,11 @@
 // Weights of 4 or 8 bits in the order in which the quantized linear kernels read them. A weight is
 // (code - zero) * scale; scale and zero belong to an output and a group of inputs.
 //
-// Panels of kPanelOutputs outputs; in a panel one group after the other. A group's bytes, where a byte of 8
-// bit weights is code - 128:
-//   by pairs: steps of four bytes for each of the panel's outputs: four inputs of 8 bits, in order, or eight
-//             inputs of 4 bits: the even ones in the first two bytes, the odd ones in the others. A low half
-//             is before the high half of its byte.
-//   by rows:  the group's inputs of one output after the other. Of 4 bit weights sixteen inputs share their
-//   bytes
-//             with the next sixteen; the first have the low halves.
-// Scales and zeros: [panels, groups, kPanelOutputs]. The last panel is padded with weights of 0.
+// Panels of kPanelOutputs outputs; in a panel one group after the other, and in a group steps of four bytes
+// for each of the panel's outputs: four inputs of 8 bits, in order, or eight inputs of 4 bits: the even ones
+// in the first two bytes, the odd ones in the others. A low half is before the high half of its byte. A byte
+// of 8 bit weights is code - 128. Scales and zeros: [panels, groups, kPanelOutputs]. The last panel is padded
+// with weights of 0.
 #pragma once
 
 #include <bit>
@@ -29,7 +25,6 @@ struct QuantizedShape {
   int in = 0;     // K, a multiple of group
   int bits = 8;   // or 4
   int group = 0;  // inputs; a multiple of 32, at most kMostGroup
-  bool by_rows = false;
 
   int panels() const { return (out + kPanelOutputs - 1) / kPanelOutputs; }
   int groups() const { return in / group; }

@@ -16,6 +16,7 @@ typedef float Vec __attribute__((vector_size(32)));
 typedef int32_t IntVec __attribute__((vector_size(32)));
 typedef uint32_t UintVec __attribute__((vector_size(32)));
 typedef uint16_t HalfVec __attribute__((vector_size(16)));
+typedef uint8_t ByteVec __attribute__((vector_size(8)));
 
 struct BFloat16 {
   uint16_t bits;

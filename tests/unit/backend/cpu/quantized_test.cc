@@ -36,8 +36,7 @@ class QuantizedTest : public KernelTest {
   };
   Matrix Make(const Trial& t) {
     Matrix m;
-    const QuantizedShape shape{
-        .out = t.out, .in = t.in, .bits = t.bits, .group = t.group, .by_rows = kernels().quantized_by_rows};
+    const QuantizedShape shape{.out = t.out, .in = t.in, .bits = t.bits, .group = t.group};
     std::uniform_int_distribution<int> code(0, (1 << t.bits) - 1);
     for (int i = 0; i < t.out * t.in; ++i) m.codes.push_back(static_cast<uint8_t>(code(random_)));
     m.scales = Random(t.out * shape.groups(), 0.1F);
