@@ -7,11 +7,10 @@
 #include <cmath>
 #include <map>
 #include <numeric>
-#include <optional>
 #include <random>
 #include <set>
 
-#include "tests/testing/leading_reference.h"
+#include "tests/unit/model/shaped_logits.h"
 
 namespace varserve::model {
 namespace {
@@ -23,14 +22,6 @@ engine::Token Sample(absl::Span<const float> logits, const SamplingParams& param
                      absl::Span<const int32_t> prompt, absl::Span<const int32_t> generated) {
   static Sampler sampler;
   return sampler.Sample(logits, params, prompt, generated);
-}
-
-std::vector<float> RandomLogits(size_t n, uint32_t seed, float scale = 3.0F) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, scale);
-  std::vector<float> logits(n);
-  for (float& x : logits) x = normal(random);
-  return logits;
 }
 
 // What the sampler computes, as it is defined: by sorting all tokens by probability, ties by id.
@@ -84,35 +75,6 @@ class Reference {
     return sum;
   }
 };
-
-// Logits of many shapes: spread and flat, with ties, with tokens that are ruled out, with one that stands
-// out.
-std::vector<float> ShapedLogits(size_t n, int shape, uint32_t seed) {
-  static constexpr float kScales[] = {0.01F, 1.0F, 3.0F, 10.0F};
-  std::vector<float> logits = RandomLogits(n, seed, kScales[seed % 4]);
-  std::mt19937 random(seed);
-  switch (shape) {
-    case 0:
-      break;
-    case 1:
-      for (float& x : logits) x = std::round(x);
-      break;
-    case 2:
-      std::fill(logits.begin(), logits.end(), -2.5F);
-      break;
-    case 3:
-      for (size_t i = 1; i < n; ++i) {
-        if (random() % 3 == 0) logits[i] = -INFINITY;
-      }
-      break;
-    case 4:
-      logits[random() % n] += 40.0F;
-      break;
-    default:
-      for (float& x : logits) x = x > 0 ? 1e-30F : -3000.0F;
-  }
-  return logits;
-}
 
 TEST(SamplerTest, ChoosesWhatTheDefinitionChooses) {
   std::mt19937 random(17);
@@ -267,47 +229,6 @@ TEST(SamplerTest, NeedsWhatTheRequestAsksFor) {
   EXPECT_EQ(needed({.temperature = 0.5F}), LogitsNeeded::kLeading);
   EXPECT_EQ(needed({.logprobs = 0}), LogitsNeeded::kLeading);
   EXPECT_EQ(needed({.temperature = 0.5F, .repetition_penalty = 1.1F}), LogitsNeeded::kAll);
-}
-
-// Of the leading tokens: the same, or nothing.
-TEST(SamplerTest, LeadingTokensAreAsGoodAsAll) {
-  Sampler sampler;
-  std::mt19937 random(23);
-  const auto pick = [&random](const auto& values) { return values[random() % std::size(values)]; };
-  int undecided = 0;
-  int decided_of_some = 0;
-  for (const size_t n : {1, 65, 1000, 1025, 3000, 20000}) {
-    for (int i = 0; i < (n > 1000 ? 300 : 1000); ++i) {
-      const std::vector<float> logits = ShapedLogits(n, i % 6, random());
-      const SamplingParams params{
-          .temperature = pick(std::to_array({0.0F, 0.05F, 0.3F, 1.0F, 5.0F})),
-          .top_p = pick(std::to_array({0.1F, 0.9F, std::nextafter(1.0F, 0.0F), 1.0F})),
-          .top_k = pick(std::to_array({0, 0, 1, 50, 400, static_cast<int>(n)})),
-          .seed = random(),
-          .logprobs = pick(std::to_array({-1, 0, 5, 20}))};
-      const size_t step = random() % 5;
-      const backend::LeadingTokens leading =
-          testing::LeadingOf(logits, params.temperature > 0 ? params.temperature : 1.0F);
-      const std::optional<engine::Token> token =
-          sampler.Sample(leading, static_cast<int64_t>(n), params, step);
-      if (!token.has_value()) {
-        EXPECT_GT(n, backend::LeadingTokens::kRoom) << "all are there";
-        ++undecided;
-        continue;
-      }
-      decided_of_some += leading.count < static_cast<float>(n) ? 1 : 0;
-      const engine::Token expected = Sample(logits, params, {}, std::vector<int32_t>(step));
-      ASSERT_EQ(token->id, expected.id)
-          << n << " logits of shape " << i % 6 << ", temperature " << params.temperature << ", top_p "
-          << params.top_p << ", top_k " << params.top_k << ", seed " << params.seed;
-      if (params.logprobs < 0) continue;
-      EXPECT_NEAR(token->logprob, expected.logprob, 2e-6 * std::max(1.0F, std::abs(expected.logprob)));
-      ASSERT_EQ(token->top.size(), expected.top.size());
-      for (size_t j = 0; j < expected.top.size(); ++j) EXPECT_EQ(token->top[j].first, expected.top[j].first);
-    }
-  }
-  EXPECT_GT(undecided, 100);
-  EXPECT_GT(decided_of_some, 200);
 }
 
 }  // namespace

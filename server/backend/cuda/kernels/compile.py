@@ -23,6 +23,11 @@ FOLDER = pathlib.Path(__file__).parent
 TARGETS = {80: 80, 90: 80, 100: 87}
 
 
+def first_of(constants: dict[str, int], *names: str) -> int:
+    """0 if there is none of them."""
+    return next((constants[name] for name in names if name in constants), 0)
+
+
 def compile_variant(name: str, capability: int) -> tuple[str, dict[str, object], str]:
     variant = next(v for v in variants() if v.name == name)
     source = ASTSource(
@@ -44,8 +49,8 @@ def compile_variant(name: str, capability: int) -> tuple[str, dict[str, object],
         "threads": 32 * compiled.metadata.num_warps,
         "shared_bytes": compiled.metadata.shared,
         "arguments": "".join(variant.letters()),
-        "lanes": constants.get("M") or constants.get("GP") or constants.get("DIMENSIONS") or constants.get("MAXIMA") or 0,
-        "slots": constants.get("N") or constants.get("BLOCK") or 0,
+        "lanes": first_of(constants, "M", "GP", "DIMENSIONS", "MAXIMA"),
+        "slots": first_of(constants, "N", "BLOCK"),
     }
     return name, facts, compiled.asm["ptx"]
 
