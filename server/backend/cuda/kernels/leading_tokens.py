@@ -76,7 +76,7 @@ def largest_of_rank(values, rank):
     bits = values.to(tl.int32, bitcast=True)
     keys = bits ^ ((bits >> 31) & 0x7FFFFFFF)
     found = tl.where(tl.sum((keys >= 0).to(tl.int32), 0) >= rank, 0, -0x80000000).to(tl.int32)
-    for i in tl.static_range(31):
+    for i in range(31):
         candidate = found + (1 << (30 - i))
         found = tl.where(tl.sum((keys >= candidate).to(tl.int32), 0) >= rank, candidate, found)
     return (found ^ ((found >> 31) & 0x7FFFFFFF)).to(tl.float32, bitcast=True)
