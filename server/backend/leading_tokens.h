@@ -22,9 +22,9 @@ struct LeadingTokens {
   float count;                // tokens whose logits reach the floor; above kRoom, the arrays are not set
   float total_weight;         // of all tokens
   float total_weight_at_one;  // the same at a temperature of 1
-  float unused;
-  float ids[kRoom];     // of those tokens, ascending; exact below 2^24
-  float logits[kRoom];  // theirs
+  float unused;               // the arrays are aligned to 16 bytes
+  float ids[kRoom];           // of those tokens, ascending; exact below 2^24
+  float logits[kRoom];        // theirs
 };
 
 // Columns of a row.

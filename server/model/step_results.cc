@@ -59,8 +59,8 @@ absl::Span<const float> StepResults::LogitsOf(int64_t sampled) const {
   const auto vocabulary = static_cast<size_t>(logits.size(1));
   const int64_t row = IndexOf(sampled, step_.whole_rows());
   if (row >= 0) return {whole_logits_ + row * logits.size(1), vocabulary};
-  return {logits.const_data_ptr<float>() + sampled * logits.stride(0),
-          vocabulary};  // where the host reads them
+  // The host reads them where they are.
+  return {logits.const_data_ptr<float>() + sampled * logits.stride(0), vocabulary};
 }
 
 int StepResults::SiblingOf(const SequenceStep& step) const {
