@@ -4,7 +4,7 @@
 
 namespace varserve {
 
-void LimitHeapArenas() { mallopt(M_ARENA_MAX, 2); }
+void UseOneHeapArena() { mallopt(M_ARENA_MAX, 1); }
 
 void HeapTrim::Look(absl::Time now) {
   if (now < next_) return;

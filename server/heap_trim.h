@@ -8,14 +8,14 @@
 
 namespace varserve {
 
-// To be called before there are threads. Two arenas: what is kept at their ends stays small, and the engine's
-// thread still seldom waits for another one's allocation.
-void LimitHeapArenas();
+// To be called before there are threads. Trimming releases the end of the first arena only, not those of
+// other arenas. Threads keep small blocks of their own, so they seldom wait for each other.
+void UseOneHeapArena();
 
 class HeapTrim {
  public:
   // To be called about once a second, on a thread that serves no request: trims every kInterval. That takes a
-  // few milliseconds, more after a burst, and locks one arena at a time.
+  // few milliseconds, more after a burst, in which no thread gets a larger block.
   void Look(absl::Time now);
 
  private:

@@ -98,7 +98,7 @@ int Fail(const absl::Status& status) {
 
 int main(int argc, char** argv) {
   varserve::UsePassiveOpenMp(argv);
-  varserve::LimitHeapArenas();
+  varserve::UseOneHeapArena();
   google::protobuf::SetLogHandler(nullptr);  // a message's sender learns what is wrong with it
   std::signal(SIGPIPE, SIG_IGN);             // a reader of the log that goes away is no reason to end
   const std::shared_ptr<varserve::Termination> termination = varserve::Termination::Catch();

@@ -1,6 +1,7 @@
 #include "server/model/step_results.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
 #include <cmath>
@@ -21,13 +22,23 @@ int64_t IndexOf(int64_t row, const std::vector<int64_t>& rows) {
   return found == rows.end() ? -1 : found - rows.begin();
 }
 
+// Waits for the device. Through pinned memory, which a GPU copies to at full speed.
+at::Tensor ToHost(const at::Tensor& values) {
+  const at::Device device = values.device();
+  if (device.is_cpu()) return values;
+  at::Tensor host = at::empty(values.sizes(), values.options().device(at::kCPU).pinned_memory(true));
+  host.copy_(values, /*non_blocking=*/true);
+  c10::impl::VirtualGuardImpl(device.type()).getStream(device).synchronize();
+  return host;
+}
+
 }  // namespace
 
 StepResults::StepResults(const engine::StepPlan& plan, const StepInput& input, const DeviceStep& step,
                          const engine::ModelFacts& facts)
     : plan_(plan), input_(input), step_(step), facts_(facts) {
   const StepOutputs& outputs = step.outputs();
-  host_ = outputs.all.cpu();
+  host_ = ToHost(outputs.all);
   const auto at = [&](const at::Tensor& part) {
     return host_.const_data_ptr<float>() + (part.storage_offset() - outputs.all.storage_offset());
   };
@@ -105,7 +116,7 @@ void StepResults::ChooseFromAll(SamplerPool& samplers, std::vector<SamplerPool::
   for (const SamplerPool::Job& job : jobs)
     rows.push_back(input_.places[job.step - plan_.steps.data()].sampled);
   const at::Tensor& logits = step_.logits();
-  const at::Tensor whole = logits.index_select(0, at::tensor(rows, at::kLong).to(logits.device())).cpu();
+  const at::Tensor whole = ToHost(logits.index_select(0, at::tensor(rows, at::kLong).to(logits.device())));
   for (size_t i = 0; i < jobs.size(); ++i) {
     jobs[i].leading = nullptr;
     jobs[i].logits = {whole.const_data_ptr<float>() + static_cast<int64_t>(i) * whole.stride(0),
