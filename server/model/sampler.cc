@@ -97,7 +97,7 @@ std::optional<engine::Token> Sampler::Sample(const backend::LeadingTokens& leadi
   token.id = static_cast<int32_t>(leading.ids[chosen]);
   if (params.logprobs >= 0) {
     const double sum = all ? Weights(logits, *first, 1.0F, nullptr) : leading.total_weight_at_one;
-    TakeFrom(leading, -std::numeric_limits<float>::infinity());
+    if (params.logprobs > 0) TakeFrom(leading, -std::numeric_limits<float>::infinity());
     AddLogprobs(params.logprobs, logits[chosen], *first + std::log(sum), token);
   }
   return token;

@@ -7,13 +7,15 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "server/backend/leading_tokens.h"
 
 namespace varserve::model {
 
-// The largest logit of each run of kBlock logits, to skip blocks without candidates.
+// The largest logit of each run of kBlock logits, to skip blocks without candidates. The blocks are those
+// that a GPU finds the leading tokens by.
 class LogitBlocks {
  public:
-  static constexpr size_t kBlock = 64;
+  static constexpr size_t kBlock = backend::LeadingTokens::kBlock;
 
   // logits: [V], at least one. Must outlive the object.
   explicit LogitBlocks(absl::Span<const float> logits);

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "server/backend/cpu/for_each.h"
-#include "server/backend/cpu/quantized_groups.h"
+#include "server/backend/cpu/for_panels.h"
 #include "server/backend/cpu/row_tiles.h"
 #include "server/backend/cpu/vec.h"
 

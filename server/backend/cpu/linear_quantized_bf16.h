@@ -6,8 +6,8 @@
 
 #include <utility>
 
+#include "server/backend/cpu/for_panels.h"
 #include "server/backend/cpu/linear_bf16.h"
-#include "server/backend/cpu/quantized_groups.h"
 #include "server/backend/cpu/row_tiles.h"
 #include "server/backend/cpu/widen_bf16.h"
 

@@ -8,7 +8,6 @@
 // with weights of 0.
 #pragma once
 
-#include <bit>
 #include <cstdint>
 
 #include "server/backend/cpu/weight_panels.h"
@@ -47,11 +46,6 @@ struct QuantizedWeights {
 void PackQuantizedPanels(const QuantizedShape& shape, const uint8_t* codes, const float* scales,
                          const uint8_t* zeros, int begin, int end, uint8_t* packed, float* packed_scales,
                          uint8_t* packed_zeros);
-
-// A small integer as bfloat16, exactly.
-[[gnu::always_inline]] inline uint16_t BFloat16Of(int integer) {
-  return static_cast<uint16_t>(std::bit_cast<uint32_t>(static_cast<float>(integer)) >> 16);
-}
 
 // The integer code - zero of one weight.
 int QuantizedInteger(const QuantizedWeights& w, int output, int input);

@@ -12,6 +12,11 @@ namespace varserve::backend::cpu::VARSERVE_ISA {
 inline constexpr int kVectorBytes = 64;
 inline constexpr int kStepVectors = kCodeStepBytes / kVectorBytes;
 
+// A small integer as bfloat16, exactly.
+static inline uint16_t BFloat16Of(int integer) {
+  return static_cast<uint16_t>(__builtin_bit_cast(uint32_t, static_cast<float>(integer)) >> 16);
+}
+
 // A vector of codes. Fetches those that are read a little later from memory into the L2 cache.
 static inline __m512i LoadCodes(const uint8_t* codes) {
   constexpr int kAhead = 8192;  // bytes
