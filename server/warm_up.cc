@@ -47,7 +47,7 @@ absl::Status WarmUp(std::shared_ptr<const Prompt> question, engine::ModelRunner&
       step.blocks = blocks;
     }
     steps.back().sample = true;
-    ASSIGN_OR_RETURN(const engine::StepOutput output, runner.Execute({.steps = steps}));
+    ASSIGN_OR_RETURN(const engine::StepOutput output, runner.Execute({.steps = steps}, [] {}));
     RETURN_IF_ERROR(output.results.back().status);
     return output.results.back().token->id;
   };

@@ -98,7 +98,8 @@ std::vector<engine::Submission> MakeGroup(const ServingModel& model, const std::
                                       .contrast = prompts.contrasts[i],
                                       .map_layers = setting->map_layers(),
                                       .max_map_bytes = model.services.max_map_bytes,
-                                      .deadline = call->metadata().deadline};
+                                      .deadline = call->metadata().deadline,
+                                      .sink_may_stop = !options.sampling.stop.empty()};
     request.sampling.max_tokens =
         std::min({request.sampling.max_tokens, context - prompts.own->size(), max_tokens});
     if (seed_per_setting) request.sampling.seed += i;

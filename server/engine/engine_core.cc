@@ -23,11 +23,6 @@ std::vector<StepPlan> SplitByRequest(const StepPlan& plan) {
   return plans;
 }
 
-// If this fails too, there is nobody left to notify.
-void SendFailure(OutputSink& sink, const absl::Status& status) {
-  CatchExceptions([&] { sink.OnFailed(status); }).IgnoreError();
-}
-
 // The status that the client of a failed step receives.
 absl::Status FaultOf(const absl::Status& status) {
   const std::string message =
@@ -49,9 +44,10 @@ void EngineCore::Add(std::unique_ptr<Sequence> sequence, std::shared_ptr<OutputS
 }
 
 void EngineCore::Fail(SequenceId id, const absl::Status& status, Round& round) {
-  if (const Sequence* sequence = scheduler_.Find(id)) {
+  if (scheduler_.Find(id) == nullptr) return;
+  DeliverAll(round);  // tokens before the failure
+  if (const Sequence* sequence = scheduler_.Find(id))
     End(*sequence, Scheduler::BlockContent::kValid, status, round);
-  }
 }
 
 void EngineCore::FailAll(const absl::Status& status, Round& round) {
@@ -61,19 +57,21 @@ void EngineCore::FailAll(const absl::Status& status, Round& round) {
 
 void EngineCore::FailExpired(Round& round) {
   const absl::Time now = clock_->Now();
-  std::vector<const Sequence*> expired;
+  std::vector<SequenceId> expired;
   for (const Sequence* sequence : scheduler_.waiting()) {
-    if (sequence->request.deadline <= now) expired.push_back(sequence);
+    if (sequence->request.deadline <= now) expired.push_back(sequence->id);
   }
   for (const Sequence* sequence : scheduler_.running()) {
-    if (sequence->request.deadline <= now) expired.push_back(sequence);
+    if (sequence->request.deadline <= now) expired.push_back(sequence->id);
   }
-  for (const Sequence* sequence : expired) {
+  if (!expired.empty()) DeliverAll(round);
+  for (const SequenceId id : expired) {
+    const Sequence* sequence = scheduler_.Find(id);
+    if (sequence == nullptr) continue;
     const std::string when = sequence->blocks.empty()
                                  ? "while the request waited"
                                  : absl::StrCat("after ", sequence->generated.size(), " generated tokens");
-    Fail(sequence->id,
-         absl::DeadlineExceededError(absl::StrCat("deadline: passed ", when, "; give more time")), round);
+    Fail(id, absl::DeadlineExceededError(absl::StrCat("deadline: passed ", when, "; give more time")), round);
   }
 }
 
@@ -111,10 +109,12 @@ void EngineCore::ClearTainted(Round& round) {
 
 void EngineCore::Step(Round& round) {
   for (const ImageRef& image : runner_->TakeEncoded()) scheduler_.OnEncoded(image);
-  if (const StepPlan plan = scheduler_.Plan(); !plan.steps.empty()) {
-    Execute(plan, round);
-    ClearTainted(round);
-  }
+  const StepPlan plan = scheduler_.Plan();
+  if (!plan.steps.empty()) Execute(plan, round);
+  DeliverAtOnce(round);
+  const bool next_step = !plan.steps.empty() && !scheduler_.running().empty();
+  if (!next_step) DeliverAll(round);
+  ClearTainted(round);
 
   const KvBlockPool& pool = scheduler_.pool();
   EngineObserver::Load load{.running = static_cast<int>(scheduler_.running().size()),
@@ -143,7 +143,8 @@ void EngineCore::Execute(const StepPlan& plan, Round& round) {
 
 absl::StatusOr<StepOutput> EngineCore::TimedExecute(const StepPlan& plan, Round& round) {
   const absl::Time begin = clock_->Now();
-  absl::StatusOr<StepOutput> output = runner_->Execute(plan);
+  absl::StatusOr<StepOutput> output = runner_->Execute(plan, [this] { deliveries_.DeliverAll(); });
+  deliveries_.DeliverAll();  // of a step that failed early
   EngineObserver::Step step{.duration = clock_->Now() - begin};
   if (output.ok() && output->results.size() != plan.steps.size()) {
     output = absl::InternalError(absl::StrCat("runner returned ", output->results.size(), " results for ",
@@ -180,27 +181,53 @@ void EngineCore::Apply(const StepPlan& plan, StepOutput output, Round& round) {
       End(*sequence, Scheduler::BlockContent::kSuspect, FaultOf(progress.status()), round);
       continue;
     }
-    if (progress->token) {
-      round.step_succeeded = true;
-      const absl::Status sent = CatchExceptions([&] {
-        if (sinks_.at(sequence->id)->OnToken(*progress->token) == SinkVerdict::kStop)
-          progress->finish = FinishReason::kStopString;
-      });
-      if (!sent.ok()) {
-        End(*sequence, Scheduler::BlockContent::kValid, sent, round);
-        continue;
-      }
+    if (progress->token) round.step_succeeded = true;
+    if (progress->finish) {
+      Finish(*sequence, *progress->finish, std::move(progress->token), round);
+    } else if (progress->token) {
+      deliveries_.Add({.id = sequence->id,
+                       .sink = sinks_.at(sequence->id),
+                       .at_once = IsUrgent(*sequence),
+                       .token = std::move(progress->token)});
     }
-    if (progress->finish) Finish(*sequence, *progress->finish, round);
   }
 }
 
-void EngineCore::Finish(const Sequence& sequence, FinishReason reason, Round& round) {
-  std::unique_ptr<const interventions::Report> report;
-  if (sequence.request.intervention != nullptr) report = scheduler_.Report(sequence.id);
-  const std::shared_ptr<OutputSink> sink = Remove(sequence, Scheduler::BlockContent::kValid, round);
-  const absl::Status sent = CatchExceptions([&] { sink->OnFinished(reason, std::move(report)); });
-  if (!sent.ok()) SendFailure(*sink, sent);
+void EngineCore::Finish(const Sequence& sequence, FinishReason reason, std::optional<Token> token,
+                        Round& round) {
+  Delivery delivery{.id = sequence.id, .at_once = IsUrgent(sequence), .token = std::move(token)};
+  delivery.end.emplace(reason);
+  if (sequence.request.intervention != nullptr) delivery.end->report = scheduler_.Report(sequence.id);
+  delivery.sink = Remove(sequence, Scheduler::BlockContent::kValid, round);
+  deliveries_.Add(std::move(delivery));
+}
+
+bool EngineCore::IsUrgent(const Sequence& sequence) const {
+  return !runner_->facts().asynchronous || sequence.request.sink_may_stop;
+}
+
+void EngineCore::DeliverAtOnce(Round& round) {
+  deliveries_.DeliverAtOnce();
+  EndStopped(round);
+  deliveries_.DeliverAtOnce();
+}
+
+void EngineCore::DeliverAll(Round& round) {
+  deliveries_.DeliverAll();
+  EndStopped(round);
+  deliveries_.DeliverAll();
+}
+
+void EngineCore::EndStopped(Round& round) {
+  for (const auto& [id, status] : deliveries_.TakeStopped()) {
+    const Sequence* sequence = scheduler_.Find(id);
+    if (sequence == nullptr) continue;
+    if (status.ok()) {
+      Finish(*sequence, FinishReason::kStopString, std::nullopt, round);
+    } else {
+      End(*sequence, Scheduler::BlockContent::kValid, status, round);
+    }
+  }
 }
 
 void EngineCore::End(const Sequence& sequence, Scheduler::BlockContent content, const absl::Status& status,
@@ -225,6 +252,7 @@ std::shared_ptr<OutputSink> EngineCore::Remove(const Sequence& sequence, Schedul
 }
 
 void EngineCore::Abandon(const absl::Status& status) {
+  deliveries_.DeliverAll();
   for (const auto& [id, sink] : sinks_) SendFailure(*sink, status);
   sinks_.clear();
 }

@@ -1,6 +1,8 @@
 // The engine without its thread. Holds the accepted requests and works in rounds: admit, plan, execute,
 // apply, observe. Calls the sinks, the runner and the observer. Engine thread only.
 //
+// If the runner's steps are asynchronous, sinks get a step's tokens while the next step runs (deliveries.h).
+//
 // If a step of several requests fails, it is executed again for each request alone. Only requests that fail
 // alone end, with INTERNAL, or RESOURCE_EXHAUSTED if the runner returns that. An exception from a sink,
 // or a lack of memory for a result, ends only that request. After any other exception the core's state is
@@ -16,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/base/clock.h"
+#include "server/engine/deliveries.h"
 #include "server/engine/model_runner.h"
 #include "server/engine/observer.h"
 #include "server/engine/queue_policy.h"
@@ -63,7 +66,14 @@ class EngineCore {
   void Execute(const StepPlan& plan, Round& round);
   absl::StatusOr<StepOutput> TimedExecute(const StepPlan& plan, Round& round);
   void Apply(const StepPlan& plan, StepOutput output, Round& round);
-  void Finish(const Sequence& sequence, FinishReason reason, Round& round);
+  // Removes a sequence that is complete, after this token.
+  void Finish(const Sequence& sequence, FinishReason reason, std::optional<Token> token, Round& round);
+  // Whether its sink must hear of the step before the next one.
+  bool IsUrgent(const Sequence& sequence) const;
+  // Passes on what must not wait for the next step, or everything.
+  void DeliverAtOnce(Round& round);
+  void DeliverAll(Round& round);
+  void EndStopped(Round& round);
   // Ends a sequence with an error.
   void End(const Sequence& sequence, Scheduler::BlockContent content, const absl::Status& status,
            Round& round);
@@ -76,6 +86,7 @@ class EngineCore {
   EngineObserver* const observer_;
   const Clock* const clock_;
   Scheduler scheduler_;
+  Deliveries deliveries_;
   absl::flat_hash_map<SequenceId, std::shared_ptr<OutputSink>> sinks_;
 };
 

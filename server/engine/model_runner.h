@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/engine/step_plan.h"
@@ -21,6 +22,7 @@ struct ModelFacts {
   int prefill_chunk = 64;      // preferred number of tokens per prefill chunk
   int token_measures = 0;      // values measured for each token in each layer, for interventions
   bool encodes_ahead = false;  // can encode images beside steps (StepPlan::encode_ahead)
+  bool asynchronous = false;   // steps run on a device of their own
 };
 
 class ModelRunner {
@@ -33,7 +35,9 @@ class ModelRunner {
   // Runs one step: writes K, V and measurements of the step's tokens into their blocks, then samples if
   // requested. Executing the same step again gives the same result. After an error nothing of the step may be
   // used; its sequences' blocks may hold garbage at the step's positions, and nowhere else.
-  virtual absl::StatusOr<StepOutput> Execute(const StepPlan& plan) = 0;
+  // Calls `meanwhile` once before it waits for the device, or not at all if the step fails before. The plan
+  // must outlive that call.
+  virtual absl::StatusOr<StepOutput> Execute(const StepPlan& plan, absl::FunctionRef<void()> meanwhile) = 0;
 
   // Images of StepPlan::encode_ahead, of any step so far, that were encoded since the last call. A step that
   // needs one earlier waits for it, and a failure to encode one is an error of the step that needs it.

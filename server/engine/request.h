@@ -48,6 +48,8 @@ struct GenerationRequest {
   // it by at most one map.
   int64_t max_map_bytes = std::numeric_limits<int64_t>::max();
   absl::Time deadline = absl::InfiniteFuture();
+  // Its sink may end it. Each token reaches the sink before the next one is computed.
+  bool sink_may_stop = false;
 };
 
 enum class FinishReason : uint8_t { kStop, kStopString, kLength };
@@ -76,7 +78,8 @@ class OutputSink {
  public:
   virtual ~OutputSink() = default;
   virtual void OnStarted(const StartedInfo& info) = 0;
-  // kStop ends the request with FinishReason::kStopString after this token.
+  // kStop ends the request with FinishReason::kStopString after this token. Without
+  // GenerationRequest::sink_may_stop the next token may already be computed: it is dropped.
   virtual SinkVerdict OnToken(const Token& token) = 0;
   // `report` is null if the request has no intervention.
   virtual void OnFinished(FinishReason reason, std::unique_ptr<const interventions::Report> report) = 0;

@@ -30,7 +30,8 @@ absl::StatusOr<std::unique_ptr<StepRunner>> StepRunner::Create(
                     .block_bytes = KvCache::BlockBytes(c, m.dtype()),
                     .prefill_chunk = PrefillChunk(m.device()),
                     .token_measures = m.var_profile().has_value() ? interventions::kNumPhiPlanes : 0,
-                    .encodes_ahead = true};
+                    .encodes_ahead = true,
+                    .asynchronous = !m.device().is_cpu()};
   RETURN_IF_ERROR(runner->Start(num_kv_blocks));
   return runner;
 }
@@ -56,13 +57,13 @@ absl::Status StepRunner::Start(int num_kv_blocks) {
   });
 }
 
-absl::StatusOr<StepOutput> StepRunner::Execute(const StepPlan& plan) {
+absl::StatusOr<StepOutput> StepRunner::Execute(const StepPlan& plan, absl::FunctionRef<void()> meanwhile) {
   features_.EncodeAhead(plan);
   StepOutput output;
   RETURN_IF_ERROR(CatchTorchErrors([&]() -> absl::Status {
     const c10::OptionalStreamGuard guard(stream_);
     RETURN_IF_ERROR(features_.Encode(plan));
-    output = Run(plan);
+    output = Run(plan, meanwhile);
     return absl::OkStatus();
   }));
   return output;
@@ -77,7 +78,7 @@ absl::Status StepRunner::ClearBlocks(absl::Span<const engine::BlockId> blocks) {
   });
 }
 
-StepOutput StepRunner::Run(const StepPlan& plan) {
+StepOutput StepRunner::Run(const StepPlan& plan, absl::FunctionRef<void()> meanwhile) {
   const StepInput::Padding padding = graphs_->PaddingOf(plan);
   const StepInput input(plan,
                         {.num_layers = facts_.num_layers,
@@ -96,6 +97,7 @@ StepOutput StepRunner::Run(const StepPlan& plan) {
     step->Forward();
   }
   step->TakeLogits();
+  meanwhile();
   StepOutput output = StepResults(plan, input, *step, facts_).Take(samplers_);
   for (const engine::SequenceStep& computed : plan.steps) features_.ReleaseComputed(computed);
   return output;

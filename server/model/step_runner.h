@@ -33,7 +33,8 @@ class StepRunner : public engine::ModelRunner {
   static int PrefillChunk(at::Device device) { return device.is_cpu() ? 32 : 512; }
 
   const engine::ModelFacts& facts() const override { return facts_; }
-  absl::StatusOr<engine::StepOutput> Execute(const engine::StepPlan& plan) override;
+  absl::StatusOr<engine::StepOutput> Execute(const engine::StepPlan& plan,
+                                             absl::FunctionRef<void()> meanwhile) override;
   std::vector<engine::ImageRef> TakeEncoded() override { return features_.TakeEncoded(); }
   void Release(engine::SequenceId sequence) override { features_.Release(sequence); }
   absl::Status ClearBlocks(absl::Span<const engine::BlockId> blocks) override;
@@ -47,7 +48,7 @@ class StepRunner : public engine::ModelRunner {
   // Allocates.
   absl::Status Start(int num_kv_blocks);
   // Plan, device tensors, the decoder, results: in this order.
-  engine::StepOutput Run(const engine::StepPlan& plan);
+  engine::StepOutput Run(const engine::StepPlan& plan, absl::FunctionRef<void()> meanwhile);
 
   const std::unique_ptr<const VisionLanguageModel> model_;
   const backend::GraphRecorder* const recorder_;  // null: no graphs

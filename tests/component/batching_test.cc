@@ -173,7 +173,7 @@ std::vector<engine::Token> SideBySide(StepRunner& runner, const std::vector<Gene
       const int end = step == 0 ? driver->request().prompt->size() : driver->position() + 1;
       plan.steps.push_back(driver->Step(end, /*sample=*/true));
     }
-    const auto output = runner.Execute(plan);
+    const auto output = runner.Execute(plan, [] {});
     EXPECT_TRUE(output.ok()) << output.status();
     for (size_t i = 0; i < drivers.size(); ++i) drivers[i]->Apply(plan.steps[i], output->results[i]);
   }

@@ -26,7 +26,7 @@ Decoded Decode(int quantize_bits, const std::vector<int32_t>& given) {
   testing::RunnerDriver driver(**runner, request);
   const auto finish = [&](engine::SequenceStep step) {
     if (!given.empty()) step.generated = given;
-    const auto output = (*runner)->Execute({.steps = {step}});
+    const auto output = (*runner)->Execute({.steps = {step}}, [] {});
     EXPECT_TRUE(output.ok()) << output.status();
     driver.Apply(step, output->results.front());
   };

@@ -37,7 +37,7 @@ std::vector<std::unique_ptr<RunnerDriver>> Decode(const testing::TinyModel& tiny
     engine::StepPlan plan;
     for (size_t i = 0; i < (step < 3 ? 3U : 2U); ++i)
       plan.steps.push_back(drivers[i]->Step(drivers[i]->position() + 1, true));
-    const auto output = runner.Execute(plan);
+    const auto output = runner.Execute(plan, [] {});
     EXPECT_TRUE(output.ok()) << output.status();
     for (size_t i = 0; i < plan.steps.size(); ++i) drivers[i]->Apply(plan.steps[i], output->results[i]);
   }

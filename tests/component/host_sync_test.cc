@@ -63,7 +63,9 @@ TEST(HostSyncTest, AStepReadsNothingButItsResults) {
     EXPECT_EQ(host_reads, 0);
     const engine::StepPlan plan{
         {b.Step(37, true), a.Step(36, true)}};  // decoding and a chunk with VAR rows, together
-    const auto output = runner->Execute(plan);
+    int meanwhile = 0;
+    const auto output = runner->Execute(plan, [&meanwhile] { ++meanwhile; });
+    EXPECT_EQ(meanwhile, 1);
     EXPECT_EQ(host_reads, 0) << backend::kBackendNames[static_cast<int>(backend)];
     at::removeCallback(handle);
     ASSERT_TRUE(output.ok());

@@ -60,7 +60,7 @@ TEST_P(QuantizedModelTest, NeighboursChangeNoBit) {
   alone.Run(26, true);
   for (const int text : {9, 10}) {
     const engine::StepPlan plan{{beside.Step(16 + text, true), neighbour.Step(16 + text + 4, true)}};
-    const auto output = runner->Execute(plan);
+    const auto output = runner->Execute(plan, [] {});
     ASSERT_TRUE(output.ok()) << output.status();
     beside.Apply(plan.steps[0], output->results[0]);
     neighbour.Apply(plan.steps[1], output->results[1]);

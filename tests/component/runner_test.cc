@@ -31,9 +31,9 @@ TEST(RunnerTest, MakesMapsOnlyForStepsThatAskForThem) {
   engine::SequenceStep step = driver.Step(37, true);
   ASSERT_TRUE(step.map);
   step.map = false;
-  const auto without = runner->Execute({{step}});
+  const auto without = runner->Execute({{step}}, [] {});
   step.map = true;
-  const auto with = runner->Execute({{step}});
+  const auto with = runner->Execute({{step}}, [] {});
   ASSERT_TRUE(without.ok() && with.ok());
   EXPECT_FALSE(without->results[0].map.has_value());
   EXPECT_TRUE(with->results[0].map.has_value());
@@ -90,7 +90,7 @@ class ImagesAheadTest : public ::testing::Test {
   void EncodeAhead(std::shared_ptr<const ProcessedImage> image) {
     testing::RunnerDriver text(*runner_, text_, /*id=*/1, /*first_block=*/40);
     const auto output =
-        runner_->Execute({.steps = {text.Step(6, true)}, .encode_ahead = {{{kPicture, 0}, image}}});
+        runner_->Execute({.steps = {text.Step(6, true)}, .encode_ahead = {{{kPicture, 0}, image}}}, [] {});
     ASSERT_TRUE(output.ok()) << output.status();
   }
   void AwaitEncoded() {
@@ -129,8 +129,8 @@ TEST_F(ImagesAheadTest, FailTheStepThatNeedsThemAndNoOther) {
   EncodeAhead(broken);
   AwaitEncoded();
   testing::RunnerDriver picture(*runner_, picture_, kPicture);
-  EXPECT_FALSE(runner_->Execute({.steps = {picture.Step(16, false)}}).ok());
-  EXPECT_TRUE(runner_->Execute({.steps = {picture.Step(16, false)}}).ok()) << "encoded anew";
+  EXPECT_FALSE(runner_->Execute({.steps = {picture.Step(16, false)}}, [] {}).ok());
+  EXPECT_TRUE(runner_->Execute({.steps = {picture.Step(16, false)}}, [] {}).ok()) << "encoded anew";
 }
 
 TEST_F(ImagesAheadTest, OfAnEndedSequenceAreForgotten) {

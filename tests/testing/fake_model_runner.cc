@@ -108,11 +108,13 @@ engine::ModelFacts FakeModelRunner::LongContextFacts() {
 FakeModelRunner::FakeModelRunner(engine::ModelFacts facts)
     : facts_(std::move(facts)), slots_(facts_.num_kv_blocks * facts_.block_size) {}
 
-absl::StatusOr<StepOutput> FakeModelRunner::Execute(const StepPlan& plan) {
+absl::StatusOr<StepOutput> FakeModelRunner::Execute(const StepPlan& plan,
+                                                    absl::FunctionRef<void()> meanwhile) {
   ++counts_.steps;
   CheckPlan(plan);
   counts_.encoded_ahead += encodings_.Begin(plan);
   const absl::Status status = fault ? fault(plan) : absl::OkStatus();
+  if (status.ok() || counts_.steps % 2 == 0) meanwhile();  // a step may also fail before
   StepOutput output;
   for (const SequenceStep& step : plan.steps) {
     SequenceState& state = StateOf(step);

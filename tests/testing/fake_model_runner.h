@@ -38,7 +38,8 @@ class FakeModelRunner final : public engine::ModelRunner {
   std::function<void(engine::StepOutput&)> edit_output;
 
   const engine::ModelFacts& facts() const override { return facts_; }
-  absl::StatusOr<engine::StepOutput> Execute(const engine::StepPlan& plan) override;
+  absl::StatusOr<engine::StepOutput> Execute(const engine::StepPlan& plan,
+                                             absl::FunctionRef<void()> meanwhile) override;
   std::vector<engine::ImageRef> TakeEncoded() override { return encodings_.TakeEncoded(is_encoded); }
   void Release(engine::SequenceId sequence) override;
   absl::Status ClearBlocks(absl::Span<const engine::BlockId> blocks) override;

@@ -17,10 +17,11 @@ class FaultyRunner final : public engine::ModelRunner {
 
   const engine::ModelFacts& facts() const override { return inner_->facts(); }
 
-  absl::StatusOr<engine::StepOutput> Execute(const engine::StepPlan& plan) override {
+  absl::StatusOr<engine::StepOutput> Execute(const engine::StepPlan& plan,
+                                             absl::FunctionRef<void()> meanwhile) override {
     if (broken_) return absl::InternalError("the device is broken");
     if (Chance(200)) absl::SleepFor(absl::Milliseconds(20));
-    absl::StatusOr<engine::StepOutput> output = inner_->Execute(plan);
+    absl::StatusOr<engine::StepOutput> output = inner_->Execute(plan, meanwhile);
     if (!output.ok()) return output;
     if (Chance(50)) {
       ++faults_;

@@ -56,7 +56,7 @@ class RunnerDriver {
   }
   void Run(int end, bool sample) {
     const engine::SequenceStep step = Step(end, sample);
-    auto output = runner_.Execute({.steps = {step}});
+    auto output = runner_.Execute({.steps = {step}}, [] {});
     ASSERT_TRUE(output.ok()) << output.status();
     Apply(step, output->results.front());
   }
