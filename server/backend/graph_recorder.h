@@ -21,8 +21,8 @@ class GraphRecorder {
  public:
   virtual ~GraphRecorder() = default;
   // Calls `work` once, without running what it enqueues. `work` must have run before, must not wait for the
-  // device, and must not allocate tensors. Needs a current stream other than the default one. INTERNAL with
-  // the driver's message.
+  // device, and must not allocate tensors; libraries' workspaces must stay where they are. Needs a current
+  // stream other than the default one. INTERNAL with the driver's message.
   virtual absl::StatusOr<std::unique_ptr<const Graph>> Record(const std::function<void()>& work) const = 0;
 };
 

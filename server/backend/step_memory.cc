@@ -23,8 +23,10 @@ at::Tensor Part(const at::Tensor& buffer, int64_t begin, int64_t bytes, at::Scal
 
 void StepMemory::Begin() {
   if (fixed_ && taken_ > SizeOf(values_)) {
+    // With room for steps that are a little larger still: recorded steps end with the old place.
+    const int64_t size = std::max(taken_, SizeOf(values_) * 3 / 2);
     values_ = at::Tensor();  // freed first
-    values_ = at::empty({taken_}, at::TensorOptions().dtype(at::kByte).device(device_));
+    values_ = at::empty({size}, at::TensorOptions().dtype(at::kByte).device(device_));
     ++layout_;
   }
   tables_.clear();

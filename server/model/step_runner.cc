@@ -48,7 +48,8 @@ absl::Status StepRunner::Start(int num_kv_blocks) {
     if (!device.is_cpu()) {
       const c10::impl::VirtualGuardImpl streams(device.type());
       streams.getStream(device).synchronize();  // weights were loaded on it
-      stream_ = streams.getStreamFromGlobalPool(device);
+      // Images that are encoded beside steps must not delay them.
+      stream_ = streams.getStreamFromGlobalPool(device, /*isHighPriority=*/true);
     }
     const c10::OptionalStreamGuard guard(stream_);
     cache_ = std::make_unique<KvCache>(model_->config().decoder, num_kv_blocks, model_->dtype(), device);
@@ -60,13 +61,19 @@ absl::Status StepRunner::Start(int num_kv_blocks) {
 absl::StatusOr<StepOutput> StepRunner::Execute(const StepPlan& plan, absl::FunctionRef<void()> meanwhile) {
   features_.EncodeAhead(plan);
   StepOutput output;
-  RETURN_IF_ERROR(CatchTorchErrors([&]() -> absl::Status {
+  const absl::Status status = CatchTorchErrors([&]() -> absl::Status {
     const c10::OptionalStreamGuard guard(stream_);
     RETURN_IF_ERROR(features_.Encode(plan));
     output = Run(plan, meanwhile);
     return absl::OkStatus();
-  }));
-  return output;
+  });
+  if (status.ok()) return output;
+  // What the device still computes of it must not meet the next step's tables.
+  CatchTorchErrors([&] {
+    if (stream_.has_value()) stream_->synchronize();
+    return absl::OkStatus();
+  }).IgnoreError();
+  return status;
 }
 
 absl::Status StepRunner::ClearBlocks(absl::Span<const engine::BlockId> blocks) {

@@ -2,11 +2,13 @@
 what the third adds is counted for each of 32. What the host takes to launch them is not in these times."""
 
 import collections
+import contextlib
 import csv
 import os
 import pathlib
 import shutil
 import signal
+import subprocess
 
 import model
 from step import FEW_LAYERS, ROOT, Settings, detail, row, settings
@@ -45,20 +47,27 @@ def write_wrapper(s: Settings, ncu: str) -> pathlib.Path:
     return program.parents[1]
 
 
-def descendants(pid: int) -> list[int]:
-    children = [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return children + [further for child in children for further in descendants(child)]
+def stop_servers() -> None:
+    """All of this program's process group: ncu ends with them."""
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            program = (folder / "cmdline").read_text().split("\0")[0]
+            if program.endswith("libexec/varserve-server") and os.getpgid(int(folder.name)) == os.getpgrp():
+                os.kill(int(folder.name), signal.SIGTERM)
 
 
 def profile(s: Settings, ncu: str, layers: int) -> list[Kernel]:
     os.environ["OMP_WAIT_POLICY"] = "passive"  # or the server starts itself anew
     build = write_wrapper(s, ncu)
-    running = Server(build, s.few_layers(layers), "--device", s.device, "--dtype", "bfloat16", "--prefix_cache", "0")
+    backend = [] if s.device == "cpu" else ["--backend", "cuda"]
+    flags = ["--device", s.device, *backend, "--dtype", "bfloat16", "--prefix_cache", "0"]
+    running = Server(build, s.few_layers(layers), *flags)
     running.answer(model.picture(1, 336), model.QUESTION, 12)
-    for pid in descendants(running.process.pid):
-        if pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0].endswith("varserve-server"):
-            os.kill(pid, signal.SIGTERM)
-    running.process.wait()
+    stop_servers()
+    try:
+        running.process.wait(20)
+    except subprocess.TimeoutExpired:
+        running.process.kill()
     return read(s.work / "kernels.csv")
 
 

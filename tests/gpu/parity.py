@@ -1,8 +1,12 @@
-"""The same greedy requests to a server on the device and to one on the CPU, in float32: are answers and evidence
-equal?"""
+"""The same greedy requests to two servers: are answers and evidence equal?
+
+parity.py cpu: the device and the CPU, in float32. parity.py torch: the cuda backend and the torch backend on the same
+device, in bfloat16.
+"""
 
 import concurrent.futures
 import dataclasses
+import sys
 from collections.abc import Callable
 
 import grpc
@@ -35,12 +39,17 @@ def ask(stub: VisionLanguageStub, request: pb.GenerateRequest) -> Answer:
     return answer
 
 
-def start(s: Settings, device: str) -> Server:
+def start(s: Settings, *flags: str) -> Server:
     threads = max(1, s.threads - 2)
-    flags = ["--device", device, "--dtype", "float32", "--threads", str(threads), "--max_running", str(CALLERS)]
-    if device == "cpu":
-        flags += ["--memory_budget", "8G"]
-    return Server(ROOT, s.embedded, *flags)
+    common = ("--threads", str(threads), "--max_running", str(CALLERS), "--memory_budget", "8G")
+    return Server(ROOT, s.embedded, *flags, *common)
+
+
+def flags_of_both(s: Settings, reference: str) -> tuple[list[str], list[str]]:
+    if reference == "cpu":
+        return ["--device", s.device, "--dtype", "float32"], ["--device", "cpu", "--dtype", "float32"]
+    common = ["--device", s.device, "--dtype", "bfloat16", "--backend"]
+    return [*common, "cpu" if s.device == "cpu" else "cuda"], [*common, "torch"]
 
 
 def sinks(report: var_pb.VarReport) -> list:
@@ -64,14 +73,20 @@ def maps(report: var_pb.VarReport) -> list[float]:
     return [value for one in report.maps for value in (*one.before, *one.after)]
 
 
+def equal_tokens(a: Answer, b: Answer) -> int:
+    """Before the first that differs."""
+    pairs = enumerate(zip(a.tokens, b.tokens, strict=False))
+    return next((i for i, (x, y) in pairs if x != y), min(len(a.tokens), len(b.tokens)))
+
+
 def largest_difference(a: list[float], b: list[float]) -> float:
     if len(a) != len(b):
         return float("inf")
     return max((abs(x - y) for x, y in zip(a, b, strict=True)), default=0.0)
 
 
-def compare(s: Settings, pairs: list[tuple[Answer, Answer]]) -> None:
-    """Answers of the device and of the CPU."""
+def compare(pairs: list[tuple[Answer, Answer]]) -> None:
+    """Answers of the one and of the other."""
     equal = [(a, b) for a, b in pairs if a.tokens == b.tokens]
     measured = [(a, b) for a, b in equal if b.report.eligible_rows]
 
@@ -85,29 +100,37 @@ def compare(s: Settings, pairs: list[tuple[Answer, Answer]]) -> None:
     row("largest share of attention moved", max(b.report.redistributed_attention for _, b in pairs))
     row("largest difference: shares of attention", worst(lambda answer: moved(answer.report), measured))
     row("largest difference: maps", worst(lambda answer: maps(answer.report), measured))
-    row("largest difference: log-probabilities", worst(lambda answer: answer.logprobs, equal))
+    lengths = [(a, b, equal_tokens(a, b)) for a, b in pairs]
+    row(
+        "equal tokens before the first that differs",
+        f"{sum(n for *_, n in lengths)} of {sum(len(b.tokens) for _, b in pairs)}",
+    )
+    differences = [largest_difference(a.logprobs[:n], b.logprobs[:n]) for a, b, n in lengths]
+    row("largest difference: log-probabilities of these", max(differences, default=0.0))
     for number, (a, b) in enumerate(pairs):
         if a.tokens != b.tokens:
             differing = [i for i, (x, y) in enumerate(zip(a.tokens, b.tokens, strict=False)) if x != y]
-            detail(f"request {number} differs", {"tokens": differing, s.device: a.tokens, "cpu": b.tokens})
+            detail(f"request {number} differs", {"tokens": differing, "one": a.tokens, "other": b.tokens})
         elif sinks(a.report) != sinks(b.report):
-            detail(f"request {number} has other sinks", {s.device: str(sinks(a.report)), "cpu": str(sinks(b.report))})
+            detail(f"request {number} has other sinks", {"one": str(sinks(a.report)), "other": str(sinks(b.report))})
 
 
 def main() -> None:
+    reference = sys.argv.pop(1)
     s = settings()
     requests = mixed_requests(12 if s.tiny else 100)
     with concurrent.futures.ThreadPoolExecutor(2 * CALLERS) as pool:
-        servers = list(pool.map(lambda device: start(s, device), (s.device, "cpu")))
+        servers = list(pool.map(lambda flags: start(s, *flags), flags_of_both(s, reference)))
         for server, name in zip(servers, ("one server", "the other"), strict=True):
-            row(name, server.client.model().device)
+            found = server.client.model()
+            row(name, f"{found.device}, {found.dtype}")
         stubs = [VisionLanguageStub(grpc.insecure_channel(server.address)) for server in servers]
         pairs: list[tuple[Answer, Answer]] = []
         for first in range(0, len(requests), PORTION):
             portion = requests[first : first + PORTION]
             ours, reference = ([pool.submit(ask, stub, request) for request in portion] for stub in stubs)
             pairs += [(a.result(), b.result()) for a, b in zip(ours, reference, strict=True)]
-            compare(s, pairs)
+            compare(pairs)
     for server in servers:
         server.stop()
 

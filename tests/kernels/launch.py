@@ -1,6 +1,7 @@
 """Runs the attention kernels on a world in Triton's interpreter, as the server's cuda backend launches them."""
 
 import numpy as np
+import triton
 
 from attention_maps import attend_maps
 from attention_world import BLOCK_SIZE, AttentionWorld, Result, Row
@@ -8,7 +9,7 @@ from device_array import DeviceArray
 from interpreter import multiply_bfloat16
 from prefix_attention import attend_prefix
 from row_attention import attend_rows, combine_rows
-from variants import DECODE, GROUP, MAPS, PREFIX, Tile
+from variants import COMBINED, DECODE, MAPS, PREFIX, Tile
 
 multiply_bfloat16()
 
@@ -72,6 +73,7 @@ def run_rows(
     q, k, v, phi = world.device(queries), world.device(world.k), world.device(world.v), DeviceArray(world.phi)
     scale = float(1 / np.sqrt(size))
     padded = shape.padded_head_size
+    group = triton.next_power_of_2(shape.group)
     attend_rows[(len(tables.tiles.numpy()), shape.kv_heads, splits)](
         q, k, v, phi, tables.ints, tables.floats, tables.tiles, tables.blocks, tables.empty, tables.visual, partial,
         stats, heads * size, phi_stride, world.max_blocks, heads, shape.kv_heads, size, split_slots, layer, scale,
@@ -80,7 +82,7 @@ def run_rows(
     combine_rows[(count, shape.kv_heads)](
         partial, stats, tables.ints, tables.floats, out, sums, factors,
         heads * size, heads, shape.kv_heads, size, layer,
-        BD=padded, GP=GROUP,
+        BD=padded, GP=group, SP=COMBINED // group,
     )  # fmt: skip
     attend_maps[(count, shape.kv_heads, -(-max_slots // MAPS.slots))](
         q, k, phi, tables.ints, tables.floats, factors, DeviceArray(np.arange(count, dtype=np.int32)),

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <bit>
 #include <cmath>
 #include <utility>
 
@@ -123,7 +124,8 @@ absl::StatusOr<std::unique_ptr<const Attention>> MakeCudaAttention(std::shared_p
   CudaAttention::Forms forms{};
   ASSIGN_OR_RETURN(forms.decode, kernels->Find("attend_rows_decode" + suffix));
   ASSIGN_OR_RETURN(forms.text, kernels->Find("attend_rows_text" + suffix));
-  ASSIGN_OR_RETURN(forms.combine, kernels->Find("combine_rows" + suffix));
+  const uint64_t group = std::bit_ceil(static_cast<uint64_t>(heads.group()));
+  ASSIGN_OR_RETURN(forms.combine, kernels->Find(absl::StrCat("combine_rows_g", group, suffix)));
   ASSIGN_OR_RETURN(forms.maps, kernels->Find("attend_maps" + suffix));
   ASSIGN_OR_RETURN(forms.prefix, kernels->Find("attend_prefix" + suffix));
   return std::make_unique<const CudaAttention>(std::move(kernels), forms, heads);

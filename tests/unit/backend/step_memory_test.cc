@@ -69,8 +69,12 @@ TEST(StepMemoryTest, LargerStepsChangeTheLayout) {
   const Step large = Made(memory, {1}, 100);
   ASSERT_TRUE(large.layout.has_value());
   EXPECT_NE(large.layout, small.layout);
+  Made(memory, {1}, 110);
+  const Step larger = Made(memory, {1}, 110);
+  EXPECT_NE(larger.layout, large.layout);
+  EXPECT_EQ(Made(memory, {1}, 140).layout, larger.layout) << "it grows by more than it must";
   const Step more_ids = Made(memory, std::vector<int64_t>(1000, 1), 100);
-  EXPECT_NE(more_ids.layout, large.layout) << "the tables have moved";
+  EXPECT_NE(more_ids.layout, larger.layout) << "the tables have moved";
 }
 
 }  // namespace

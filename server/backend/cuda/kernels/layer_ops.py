@@ -26,24 +26,33 @@ def rms_norm(
 ):
     """out = x / sqrt(mean(x^2) + eps) * weight, and phi of the same row (docs/var.md, "Sinks"). Grid: (N,)"""
     token = tl.program_id(0).to(tl.int64)
+    row = x + token * width
     lane = tl.arange(0, BLOCK)
-    squares = tl.zeros([BLOCK], tl.float32)
-    for start in range(0, width, BLOCK):
-        value = tl.load(x + token * width + start + lane, mask=start + lane < width, other=0.0).to(tl.float32)
-        squares += value * value
-    mean_square = tl.sum(squares, 0) / width
-    scale = 1.0 / tl.sqrt(mean_square + eps)
-    for start in range(0, width, BLOCK):
-        ok = start + lane < width
-        value = tl.load(x + token * width + start + lane, mask=ok, other=0.0).to(tl.float32)
-        gain = tl.load(weight + start + lane, mask=ok, other=0.0)
-        tl.store(out + token * width + start + lane, (value * scale * gain).to(out.dtype.element_ty), mask=ok)
+    # All that is read before the sum, so that it is read at once. Most models have no more than one block.
+    ok = lane < width
+    first = tl.load(row + lane, mask=ok, other=0.0).to(tl.float32)
+    first_gain = tl.load(weight + lane, mask=ok, other=0.0)
+    in_sinks = tl.zeros([DIMENSIONS], tl.float32)
+    slot = tl.zeros([], tl.int64)
     if num_dimensions > 0:
         index = tl.arange(0, DIMENSIONS)
         dimension = tl.load(dimensions + index, mask=index < num_dimensions, other=0)
-        value = tl.load(x + token * width + dimension, mask=index < num_dimensions, other=0.0)
-        largest = tl.max(tl.abs(value.to(tl.float32)), 0)
+        in_sinks = tl.load(row + dimension, mask=index < num_dimensions, other=0.0).to(tl.float32)
         slot = tl.load(slots + token)
+    squares = first * first
+    for start in range(BLOCK, width, BLOCK):
+        value = tl.load(row + start + lane, mask=start + lane < width, other=0.0).to(tl.float32)
+        squares += value * value
+    mean_square = tl.sum(squares, 0) / width
+    scale = 1.0 / tl.sqrt(mean_square + eps)
+    tl.store(out + token * width + lane, (first * scale * first_gain).to(out.dtype.element_ty), mask=ok)
+    for start in range(BLOCK, width, BLOCK):
+        ok = start + lane < width
+        value = tl.load(row + start + lane, mask=ok, other=0.0).to(tl.float32)
+        gain = tl.load(weight + start + lane, mask=ok, other=0.0)
+        tl.store(out + token * width + start + lane, (value * scale * gain).to(out.dtype.element_ty), mask=ok)
+    if num_dimensions > 0:
+        largest = tl.max(tl.abs(in_sinks), 0)
         tl.store(phi + slot, largest / tl.sqrt(mean_square + eps))
         tl.store(phi + phi_stride + slot, largest / tl.sqrt(mean_square + authors_eps))
 

@@ -193,6 +193,7 @@ def combine_rows(
     layer,
     BD: tl.constexpr,
     GP: tl.constexpr,  # G rounded up to a power of two
+    SP: tl.constexpr,  # splits that are added up at a time
 ):
     """Adds up a row's splits, decides its image-centric heads, and redistributes. Grid: (R, Hkv)"""
     row = tl.program_id(0)
@@ -218,36 +219,50 @@ def combine_rows(
     total_before = tl.full([GP], 1.0, tl.float32)
     visual_before = tl.zeros([GP], tl.float32)
     if reweighs:
-        top_before, total_before, visual_before = combine_before(stats, first_split, splits, head, lane_ok, heads)
+        top_before, total_before, visual_before = combine_before(stats, first_split, splits, head, lane_ok, heads, SP)
 
-    top = tl.full([GP], NO_SCORE, tl.float32)
-    m_vs = tl.zeros([GP], tl.float32)
-    m_ts = tl.zeros([GP], tl.float32)
-    m_vn = tl.zeros([GP], tl.float32)
-    m_rest = tl.zeros([GP], tl.float32)
-    num_visual = tl.zeros([GP], tl.float32)
-    num_visual_sinks = tl.zeros([GP], tl.float32)
-    on_sinks = tl.zeros([GP, BD], tl.float32)
-    on_visual = tl.zeros([GP, BD], tl.float32)
-    on_rest = tl.zeros([GP, BD], tl.float32)
-    for split in range(splits):
-        at = (first_split + split).to(tl.int64) * heads + head  # [GP]
+    # Of every SP-th split, [SP, GP], and its accumulators, [SP, GP, BD].
+    split_tops = tl.full([SP, GP], NO_SCORE, tl.float32)
+    split_vs = tl.zeros([SP, GP], tl.float32)
+    split_ts = tl.zeros([SP, GP], tl.float32)
+    split_vn = tl.zeros([SP, GP], tl.float32)
+    split_rest = tl.zeros([SP, GP], tl.float32)
+    split_visual = tl.zeros([SP, GP], tl.float32)
+    split_visual_sinks = tl.zeros([SP, GP], tl.float32)
+    on_sinks = tl.zeros([SP, GP, BD], tl.float32)
+    on_visual = tl.zeros([SP, GP, BD], tl.float32)
+    on_rest = tl.zeros([SP, GP, BD], tl.float32)
+    for start in range(0, splits, SP):
+        split = start + tl.arange(0, SP)
+        ok = (split < splits)[:, None] & lane_ok[None, :]
+        at = (first_split + split).to(tl.int64)[:, None] * heads + head[None, :]
         of = stats + at * STATS
-        split_top = tl.load(of, mask=lane_ok, other=NO_SCORE)
-        new_top = tl.maximum(top, split_top)
-        fade = tl.exp(top - new_top)
-        gain = tl.exp(split_top - new_top)
-        top = new_top
-        m_vs = m_vs * fade + tl.load(of + 1, mask=lane_ok, other=0.0) * gain
-        m_ts = m_ts * fade + tl.load(of + 2, mask=lane_ok, other=0.0) * gain
-        m_vn = m_vn * fade + tl.load(of + 3, mask=lane_ok, other=0.0) * gain
-        m_rest = m_rest * fade + tl.load(of + 4, mask=lane_ok, other=0.0) * gain
-        num_visual += tl.load(of + 5, mask=lane_ok, other=0.0)
-        num_visual_sinks += tl.load(of + 6, mask=lane_ok, other=0.0)
-        part = partial + at[:, None] * 3 * head_size + d[None, :]
-        on_sinks = on_sinks * fade[:, None] + tl.load(part, mask=lanes_and_d, other=0.0) * gain[:, None]
-        on_visual = on_visual * fade[:, None] + tl.load(part + head_size, mask=lanes_and_d, other=0.0) * gain[:, None]
-        on_rest = on_rest * fade[:, None] + tl.load(part + 2 * head_size, mask=lanes_and_d, other=0.0) * gain[:, None]
+        top = tl.load(of, mask=ok, other=NO_SCORE)
+        new_top = tl.maximum(split_tops, top)
+        fade = tl.exp(split_tops - new_top)
+        gain = tl.exp(top - new_top)
+        split_tops = new_top
+        split_vs = split_vs * fade + tl.load(of + 1, mask=ok, other=0.0) * gain
+        split_ts = split_ts * fade + tl.load(of + 2, mask=ok, other=0.0) * gain
+        split_vn = split_vn * fade + tl.load(of + 3, mask=ok, other=0.0) * gain
+        split_rest = split_rest * fade + tl.load(of + 4, mask=ok, other=0.0) * gain
+        split_visual += tl.load(of + 5, mask=ok, other=0.0)
+        split_visual_sinks += tl.load(of + 6, mask=ok, other=0.0)
+        part = partial + at[:, :, None] * 3 * head_size + d[None, None, :]
+        loaded = ok[:, :, None] & (d < head_size)[None, None, :]
+        fade = fade[:, :, None]
+        gain = gain[:, :, None]
+        on_sinks = on_sinks * fade + tl.load(part, mask=loaded, other=0.0) * gain
+        on_visual = on_visual * fade + tl.load(part + head_size, mask=loaded, other=0.0) * gain
+        on_rest = on_rest * fade + tl.load(part + 2 * head_size, mask=loaded, other=0.0) * gain
+    top = tl.max(split_tops, 0)
+    share = tl.exp(split_tops - top[None, :])
+    m_vs = tl.sum(split_vs * share, 0)
+    m_ts = tl.sum(split_ts * share, 0)
+    m_vn = tl.sum(split_vn * share, 0)
+    m_rest = tl.sum(split_rest * share, 0)
+    num_visual = tl.sum(split_visual, 0)
+    num_visual_sinks = tl.sum(split_visual_sinks, 0)
 
     total = m_vs + m_ts + m_vn + m_rest
     one_over = 1.0 / tl.where(lane_ok, total, 1.0)
@@ -274,8 +289,8 @@ def combine_rows(
     visual_before = tl.where(reweighs, visual_before * one_over_before, m_v)
     top_before = tl.where(reweighs, top_before, top)
 
-    result = on_sinks * of_sinks[:, None] + on_visual * of_visual[:, None] + on_rest
-    result = result * one_over[:, None] * head_gain[:, None]
+    result = on_sinks * of_sinks[None, :, None] + on_visual * of_visual[None, :, None] + on_rest
+    result = tl.sum(result * share[:, :, None], 0) * (one_over * head_gain)[:, None]
     out_at = row.to(tl.int64) * out_stride + head[:, None] * head_size + d[None, :]
     tl.store(out + out_at, result.to(out.dtype.element_ty), mask=lanes_and_d)
 

@@ -66,21 +66,25 @@ def take_notes(score, sees, visual_seen, counts, notes, top_before, row_ints, ro
 
 
 @triton.jit
-def combine_before(stats, first_split, splits, head, lane_ok, heads):
+def combine_before(stats, first_split, splits, head, lane_ok, heads, SP: tl.constexpr):
     """Of a reweighed row before the change: maximum score, sum of weights, of those of visual tokens. head: [GP]"""
-    top = tl.full(head.shape, NO_SCORE, tl.float32)
-    total = tl.zeros(head.shape, tl.float32)
-    visual = tl.zeros(head.shape, tl.float32)
-    for split in range(splits):
-        of = stats + ((first_split + split).to(tl.int64) * heads + head) * STATS
-        split_top = tl.load(of + 7, mask=lane_ok, other=NO_SCORE)
-        new_top = tl.maximum(top, split_top)
-        fade = tl.exp(top - new_top)
-        gain = tl.exp(split_top - new_top)
-        top = new_top
-        total = total * fade + tl.load(of + 5, mask=lane_ok, other=0.0) * gain
-        visual = visual * fade + tl.load(of + 6, mask=lane_ok, other=0.0) * gain
-    return top, tl.where(lane_ok, total, 1.0), visual
+    tops = tl.full([SP, head.shape[0]], NO_SCORE, tl.float32)
+    totals = tl.zeros([SP, head.shape[0]], tl.float32)
+    visuals = tl.zeros([SP, head.shape[0]], tl.float32)
+    for start in range(0, splits, SP):
+        split = start + tl.arange(0, SP)
+        ok = (split < splits)[:, None] & lane_ok[None, :]
+        of = stats + ((first_split + split).to(tl.int64)[:, None] * heads + head[None, :]) * STATS
+        top = tl.load(of + 7, mask=ok, other=NO_SCORE)
+        new_top = tl.maximum(tops, top)
+        fade = tl.exp(tops - new_top)
+        gain = tl.exp(top - new_top)
+        tops = new_top
+        totals = totals * fade + tl.load(of + 5, mask=ok, other=0.0) * gain
+        visuals = visuals * fade + tl.load(of + 6, mask=ok, other=0.0) * gain
+    top = tl.max(tops, 0)
+    share = tl.exp(tops - top[None, :])
+    return top, tl.where(lane_ok, tl.sum(totals * share, 0), 1.0), tl.sum(visuals * share, 0)
 
 
 @triton.jit

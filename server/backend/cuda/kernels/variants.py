@@ -13,7 +13,7 @@ import row_attention
 BLOCK_SIZE = 16  # slots: KvCache::kBlockSize
 TYPES = ("bf16", "fp16")
 HEAD_SIZES = (64, 128)  # up to which a head size is rounded up
-GROUP = 16  # heads of a KV head, at most
+GROUPS = (1, 2, 4, 8, 16)  # heads of a KV head, rounded up
 
 ROWS = {"row_ints": "*i32", "row_floats": "*fp32"}
 TABLES = {"blocks": "*i32", "empty": "*i32", "visual": "*i8"}
@@ -38,7 +38,8 @@ class Tile:
 DECODE = Tile(lanes=16, slots=32, num_stages=3)  # single rows
 TEXT = Tile(lanes=32, slots=32)  # many rows of one sequence
 PREFIX = Tile(lanes=128, slots=64, num_warps=8)
-MAPS = Tile(lanes=GROUP, slots=64)
+MAPS = Tile(lanes=GROUPS[-1], slots=64)
+COMBINED = 16  # heads times splits that are added up at a time
 
 
 @dataclasses.dataclass
@@ -69,7 +70,8 @@ def variants() -> Iterator[Variant]:
         "largest",
         layer_ops.largest,
         {"logits": "*fp32", "out": "*fp32", "vocabulary": "i32"},
-        {"BLOCK": 1024},
+        {"BLOCK": 8192},
+        num_warps=16,
     )
     yield Variant(
         "leading_tokens",
@@ -100,16 +102,17 @@ def attention_variants(pointer: str, suffix: str, shape: dict[str, int]) -> Iter
             num_warps=tile.num_warps,
             num_stages=tile.num_stages,
         )
-    yield Variant(
-        f"combine_rows_{suffix}",
-        row_attention.combine_rows,
-        {"partial": "*fp32", "stats": "*fp32"}
-        | ROWS
-        | {"out": pointer, "sums": "*fp32", "factors": "*fp32", "out_stride": "i32"}
-        | HEADS
-        | {"layer": "i32"},
-        {"BD": shape["BD"], "GP": GROUP},
-    )
+    for group in GROUPS:
+        yield Variant(
+            f"combine_rows_g{group}_{suffix}",
+            row_attention.combine_rows,
+            {"partial": "*fp32", "stats": "*fp32"}
+            | ROWS
+            | {"out": pointer, "sums": "*fp32", "factors": "*fp32", "out_stride": "i32"}
+            | HEADS
+            | {"layer": "i32"},
+            {"BD": shape["BD"], "GP": group, "SP": COMBINED // group},
+        )
     yield Variant(
         f"attend_maps_{suffix}",
         attention_maps.attend_maps,
@@ -140,7 +143,8 @@ def layer_variants(pointer: str, dtype: str) -> Iterator[Variant]:
         layer_ops.rms_norm,
         {"x": pointer, "weight": "*fp32", "out": pointer, "dimensions": "*i32", "slots": "*i64", "phi": "*fp32"}
         | {"width": "i32", "num_dimensions": "i32", "phi_stride": "i32", "eps": "fp32", "authors_eps": "fp32"},
-        {"DIMENSIONS": 64, "BLOCK": 1024},
+        {"DIMENSIONS": 64, "BLOCK": 4096},
+        num_warps=16,
     )
     for name, norm in (("rope_and_store", 0), ("norm_rope_and_store", 1)):
         yield Variant(

@@ -35,7 +35,7 @@ TEST(EmbeddedKernelsTest, EveryKernelIsThereForEveryGpu) {
         << form.name;
     EXPECT_LT(form.shared_bytes, 99 << 10) << form.name;
   }
-  EXPECT_EQ(names.size(), 30U);
+  EXPECT_EQ(names.size(), 46U);
   EXPECT_EQ(forms.size(), 3 * names.size());
 }
 

@@ -1,0 +1,25 @@
+// Where tests run on a GPU (VARSERVE_TEST_DEVICE=cuda), opens LibTorch's CUDA library before the first test.
+// What LibTorch knows of GPUs it asks for once, and at::manual_seed asks: later it would be too late.
+#include <dlfcn.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <string>
+
+namespace varserve::testing {
+namespace {
+
+class GpuLibraries : public ::testing::Environment {
+ public:
+  void SetUp() override {
+    const char* device = std::getenv("VARSERVE_TEST_DEVICE");
+    if (device == nullptr || std::string(device) != "cuda") return;
+    ASSERT_NE(dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL), nullptr) << dlerror();
+  }
+};
+
+[[maybe_unused]] const ::testing::Environment* const added =
+    ::testing::AddGlobalTestEnvironment(new GpuLibraries);
+
+}  // namespace
+}  // namespace varserve::testing
