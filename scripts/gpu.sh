@@ -42,7 +42,7 @@ make_gpu_bundle() {
 # only names and shapes are kept. Reads: MODEL.
 bundle_the_rest() {
   local bundle=$1
-  (cd "$ROOT" && cp --parents --recursive tests/gpu tests/bench tests/testing/*.py tests/golden/data tests/golden/models models/embedded/samples "$bundle")
+  (cd "$ROOT" && cp --parents --recursive tests/gpu tests/bench tests/testing/*.py tests/golden/data tests/golden/models models/embedded/samples server/backend/cuda/kernels/*.py "$bundle")
   find "$bundle" -name __pycache__ -exec rm -r {} +
   bundle_python_package "$bundle/python"
   mkdir "$bundle/model"

@@ -48,6 +48,7 @@ STEPS = {
     "embedded": Step("Embedded model's shape, random weights", ("speed.py", "embedded", "cuda"), 45),
     "seven_billion_torch": Step("The same 7B on the torch backend", ("speed.py", "seven_billion", "torch"), 90),
     "transformers": Step("transformers on the same 7B", ("peer.py",), 75),
+    "tiles": Step("Decoding attention with other tiles", ("tiles.py",), 60, needs_models=False),
     "kernels": Step("Kernels of a decode step of the 7B", ("kernels.py",), 75),
 }
 LEAST_SECONDS = 10  # a step for which less is left does not begin

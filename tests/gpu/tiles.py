@@ -1,0 +1,94 @@
+"""Time of decoding attention, a layer of the 7B, with other tiles than those compiled ahead of time:
+which should kernels/variants.py name? Triton, which torch brings along, compiles them here."""
+
+import importlib.util
+import itertools
+import os
+import sys
+
+from step import ROOT, Settings, row, settings
+
+sys.path.append(str(ROOT / "server" / "backend" / "cuda" / "kernels"))
+HEADS, SIZE, BLOCK, LANES, COMBINED = 32, 128, 16, 16, 16
+SLOTS, VISUAL = 704, 576  # of a sequence
+TILES = ((32, 4, 3), (32, 4, 1), (32, 8, 2), (64, 4, 1), (64, 4, 2), (64, 8, 2), (128, 8, 1))  # slots, warps, stages
+SPLITS = (128, 256)  # slots
+
+
+class World:
+    """The tables of kernels/row_attention.py for a step of decoding sequences that all have VAR, on a device."""
+
+    def __init__(self, device: str, sequences: int, slots: int, split: int) -> None:
+        import torch
+
+        def table(values: list, dtype: torch.dtype) -> torch.Tensor:
+            return torch.tensor(values, dtype=dtype, device=device)
+
+        self.sequences, self.slots, self.split, self.blocks_each = sequences, slots, split, slots // BLOCK
+        self.splits_each = -(-slots // split)
+        rows = range(sequences)
+        ints = [(s, slots, VISUAL, 0, 31, 0, split, s * self.splits_each, 0, 0, 0) for s in rows]
+        self.ints = table(ints, torch.int32)
+        self.floats = table([(20.0, 0.8, 0.6, 0.2, 1.0, 0.0, 1.0, 1.0) for _ in rows], torch.float32)
+        self.tiles = table([(s, 1) for s in rows], torch.int32)
+        count = sequences * self.blocks_each
+        self.blocks = torch.randperm(count, device=device).to(torch.int32)
+        self.empty = table([(0, 0) for _ in rows], torch.int32)
+        self.visual = table([[slot < VISUAL for slot in range(slots)] for _ in rows], torch.int8)
+        shape = (count, HEADS, BLOCK, SIZE)
+        self.k, self.v = (torch.randn(shape, dtype=torch.bfloat16, device=device) for _ in range(2))
+        self.phi = 30 * torch.rand((2, count * BLOCK), device=device)
+        self.q = torch.randn((sequences, HEADS, SIZE), dtype=torch.bfloat16, device=device)
+        self.partial = torch.empty((sequences * self.splits_each, HEADS, 3, SIZE), device=device)
+        self.stats = torch.empty((sequences * self.splits_each, HEADS, 8), device=device)
+        self.out = torch.empty_like(self.q)
+        self.sums = torch.empty((sequences, HEADS, 4), device=device)
+        self.factors = torch.empty((sequences, HEADS, 6), device=device)
+
+    def attend(self, slots: int, warps: int, stages: int) -> None:
+        from row_attention import attend_rows
+
+        attend_rows[(self.sequences, HEADS, self.splits_each)](
+            self.q, self.k, self.v, self.phi, self.ints, self.floats, self.tiles, self.blocks, self.empty, self.visual,
+            self.partial, self.stats, HEADS * SIZE, self.phi.stride(0), self.blocks_each, HEADS, HEADS, SIZE,
+            self.split, 1, SIZE**-0.5, BD=SIZE, BS=BLOCK, M=LANES, N=slots, num_warps=warps, num_stages=stages,
+        )  # fmt: skip
+
+    def combine(self) -> None:
+        from row_attention import combine_rows
+
+        combine_rows[(self.sequences, HEADS)](
+            self.partial, self.stats, self.ints, self.floats, self.out, self.sums, self.factors,
+            HEADS * SIZE, HEADS, HEADS, SIZE, 1, BD=SIZE, GP=1, SP=COMBINED,
+        )  # fmt: skip
+
+
+def measure(s: Settings) -> None:
+    from triton.testing import do_bench
+
+    for sequences, split in itertools.product((1, 32), SPLITS):
+        world = World(s.device, sequences, SLOTS, split)
+        name = f"{sequences} of {SLOTS} slots in splits of {split}"
+        for slots, warps, stages in TILES:
+            milliseconds = do_bench(lambda: world.attend(slots, warps, stages), warmup=5, rep=30)  # noqa: B023 (called now)
+            row(f"{name}: {slots} slots, {warps} warps, {stages} stages", 1e3 * milliseconds, "us")
+        row(f"{name}: combine", 1e3 * do_bench(world.combine, warmup=5, rep=30), "us")
+
+
+def main() -> None:
+    s = settings()
+    if s.device == "cpu":
+        os.environ["TRITON_INTERPRET"] = "1"
+    if importlib.util.find_spec("triton") is None:
+        row("left out", "Triton is not installed")
+    elif s.device == "cpu":  # tries it
+        world = World("cpu", 1, 32, 16)
+        world.attend(16, 4, 1)
+        world.combine()
+        row("finite", str(bool(world.out.isfinite().all() and world.sums.isfinite().all())))
+    else:
+        measure(s)
+
+
+if __name__ == "__main__":
+    main()
