@@ -14,16 +14,17 @@
 
 namespace varserve::engine {
 
+struct Ending {
+  FinishReason reason = FinishReason::kStop;
+  std::unique_ptr<const interventions::Report> report;
+};
+
 struct Delivery {
-  struct End {
-    FinishReason reason = FinishReason::kStop;
-    std::unique_ptr<const interventions::Report> report;
-  };
   SequenceId id = 0;
   std::shared_ptr<OutputSink> sink;
   bool at_once = false;        // must not wait for the next step
   std::optional<Token> token;  // delivered before the end
-  std::optional<End> end;      // the request has ended, unless the sink says otherwise
+  std::optional<Ending> end;   // the request has ended, unless the sink says otherwise
 };
 
 class Deliveries {

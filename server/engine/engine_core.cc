@@ -195,9 +195,10 @@ void EngineCore::Apply(const StepPlan& plan, StepOutput output, Round& round) {
 
 void EngineCore::Finish(const Sequence& sequence, FinishReason reason, std::optional<Token> token,
                         Round& round) {
-  Delivery delivery{.id = sequence.id, .at_once = IsUrgent(sequence), .token = std::move(token)};
-  delivery.end.emplace(reason);
-  if (sequence.request.intervention != nullptr) delivery.end->report = scheduler_.Report(sequence.id);
+  Delivery delivery{.id = sequence.id, .sink = {}, .at_once = IsUrgent(sequence), .token = std::move(token)};
+  Ending& end = delivery.end.emplace();
+  end.reason = reason;
+  if (sequence.request.intervention != nullptr) end.report = scheduler_.Report(sequence.id);
   delivery.sink = Remove(sequence, Scheduler::BlockContent::kValid, round);
   deliveries_.Add(std::move(delivery));
 }

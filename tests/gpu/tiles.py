@@ -55,7 +55,7 @@ class World:
         )  # fmt: skip
 
     def combine(self) -> None:
-        from row_attention import combine_rows
+        from row_combination import combine_rows
 
         combine_rows[(self.sequences, HEADS)](
             self.partial, self.stats, self.ints, self.floats, self.out, self.sums, self.factors,

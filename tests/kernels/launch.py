@@ -8,7 +8,8 @@ from attention_world import BLOCK_SIZE, AttentionWorld, Result, Row
 from device_array import DeviceArray
 from interpreter import multiply_bfloat16
 from prefix_attention import attend_prefix
-from row_attention import attend_rows, combine_rows
+from row_attention import attend_rows
+from row_combination import combine_rows
 from variants import COMBINED, DECODE, MAPS, PREFIX, Tile
 
 multiply_bfloat16()

@@ -9,6 +9,7 @@ import layer_ops
 import leading_tokens
 import prefix_attention
 import row_attention
+import row_combination
 
 BLOCK_SIZE = 16  # slots: KvCache::kBlockSize
 TYPES = ("bf16", "fp16")
@@ -105,7 +106,7 @@ def attention_variants(pointer: str, suffix: str, shape: dict[str, int]) -> Iter
     for group in GROUPS:
         yield Variant(
             f"combine_rows_g{group}_{suffix}",
-            row_attention.combine_rows,
+            row_combination.combine_rows,
             {"partial": "*fp32", "stats": "*fp32"}
             | ROWS
             | {"out": pointer, "sums": "*fp32", "factors": "*fp32", "out_stride": "i32"}
