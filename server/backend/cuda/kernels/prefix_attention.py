@@ -39,10 +39,12 @@ def attend_prefix(
     total = tl.zeros([M], tl.float32)
     result = tl.zeros([M, BD], tl.float32)
     last = start + tl.minimum(count, (tl.program_id(0) + 1) * M)
+    # The table is read a tile ahead: then Triton reads K and V ahead, too.
+    ahead = tl.arange(0, N)
+    block = tl.load(blocks + ahead // BS, mask=ahead < last, other=0)
     for first in range(0, last, N):
         slot = first + tl.arange(0, N)
         holds = slot < last
-        block = tl.load(blocks + slot // BS, mask=holds, other=0)
         at = slot_address(block, slot, kv_head, kv_heads, head_size, d, BS)
         loaded = holds[:, None] & d_ok[None, :]
         k = tl.load(k_pool + at, mask=loaded, other=0.0)  # [N, BD]
@@ -55,6 +57,8 @@ def attend_prefix(
         weight = tl.where(sees, tl.exp(score - new_top[:, None]), 0.0)
         total = total * fade + tl.sum(weight, 1)
         result = result * fade[:, None] + tl.dot(weight.to(v.dtype), v, input_precision="ieee")
+        ahead = slot + N
+        block = tl.load(blocks + ahead // BS, mask=ahead < last, other=0)
     result = result / tl.where(total > 0, total, 1.0)[:, None]
     out_at = token[:, None].to(tl.int64) * out_stride + head * head_size + d[None, :]
     tl.store(out + out_at, result.to(out.dtype.element_ty), mask=token_ok[:, None] & d_ok[None, :])

@@ -100,10 +100,15 @@ def attend_rows(
         on_sinks = tl.zeros([M, BD], tl.float32)
         on_visual = tl.zeros([M, BD], tl.float32)
         on_rest = tl.zeros([M, BD], tl.float32)
+        # The table is read a tile ahead: then Triton reads K and V ahead, too.
+        block_table = blocks + sequence * max_blocks
+        visual_table = visual + sequence * max_blocks * BS
+        ahead = begin + tl.arange(0, N)
+        block = tl.load(block_table + ahead // BS, mask=ahead < last, other=0)
+        is_visual = tl.load(visual_table + ahead, mask=ahead < last, other=0) != 0
         for start in range(begin, tl.minimum(begin + split_slots, last), N):
             slot = start + tl.arange(0, N)
             holds = (slot < last) & ((slot < empty_begin) | (slot >= empty_end))
-            block = tl.load(blocks + sequence * max_blocks + slot // BS, mask=holds, other=0)
             at = slot_address(block, slot, kv_head, kv_heads, head_size, d, BS)
             loaded = holds[:, None] & d_ok[None, :]
             k = tl.load(k_pool + at, mask=loaded, other=0.0)  # [N, BD]
@@ -111,8 +116,6 @@ def attend_rows(
             phi_at = block.to(tl.int64) * BS + slot % BS
             phi_paper = tl.load(phi + phi_at, mask=holds, other=0.0)
             phi_authors = tl.load(phi + phi_stride + phi_at, mask=holds, other=0.0)
-            is_visual = tl.load(visual + sequence * max_blocks * BS + slot, mask=holds, other=0) != 0
-
             sees = holds[None, :] & (slot[None, :] < num_slots[:, None])  # [M, N]
             measure = tl.where(authors[:, None], phi_authors[None, :], phi_paper[None, :])
             sink = (measure >= tau[:, None]) & (slot[None, :] < sink_slots[:, None]) & sees
@@ -143,6 +146,9 @@ def attend_rows(
             on_sinks = on_sinks * fade[:, None] + tl.dot((w_vs + w_ts).to(v.dtype), v, input_precision="ieee")
             on_visual = on_visual * fade[:, None] + tl.dot(w_vn.to(v.dtype), v, input_precision="ieee")
             on_rest = on_rest * fade[:, None] + tl.dot(w_rest.to(v.dtype), v, input_precision="ieee")
+            ahead = slot + N
+            block = tl.load(block_table + ahead // BS, mask=ahead < last, other=0)
+            is_visual = tl.load(visual_table + ahead, mask=ahead < last, other=0) != 0
 
         # Shorter rows of the tile have fewer splits.
         begins = lane_ok & (begin < num_slots)

@@ -35,10 +35,11 @@ class Tile:
     num_stages: int = 2
 
 
-# For shared memory below 99 KiB, the least of the cards from sm_80 on, and few spilled registers at a head size of 128.
-DECODE = Tile(lanes=16, slots=32, num_stages=3)  # single rows
-TEXT = Tile(lanes=32, slots=32)  # many rows of one sequence
-PREFIX = Tile(lanes=128, slots=64, num_warps=8)
+# For few spilled registers at a head size of 128, and the shared memory that every card of a target has: 99 KiB from
+# sm_80 on, 227 KiB on sm_90 and sm_100. With S stages, S - 2 tiles are read while another one is computed.
+DECODE = Tile(lanes=16, slots=32, num_stages=4)  # single rows
+TEXT = Tile(lanes=32, slots=32, num_stages=3)  # many rows of one sequence
+PREFIX = Tile(lanes=128, slots=64, num_warps=8, num_stages=3)
 MAPS = Tile(lanes=GROUPS[-1], slots=64)
 COMBINED = 16  # heads times splits that are added up at a time
 
@@ -135,6 +136,7 @@ def attention_variants(pointer: str, suffix: str, shape: dict[str, int]) -> Iter
         | {"scale": "fp32"},
         shape | {"M": PREFIX.lanes, "N": PREFIX.slots},
         num_warps=PREFIX.num_warps,
+        num_stages=PREFIX.num_stages,
     )
 
 
