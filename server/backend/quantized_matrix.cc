@@ -60,11 +60,6 @@ float QuantizeGroup(const float* weights, int64_t count, int half, float* intege
 
 }  // namespace
 
-int64_t QuantizedMatrix::bytes() const {
-  return codes.numel() * bits / 8 + static_cast<int64_t>(scales.nbytes()) +
-         (zeros.defined() ? zeros.numel() : 0);
-}
-
 at::Tensor QuantizedMatrix::Dequantize() const {
   const at::Tensor grouped = codes.to(at::kFloat).view({outputs(), groups(), group()});
   const at::Tensor zero = zeros.defined() ? zeros.to(at::kFloat).unsqueeze(-1)

@@ -18,8 +18,6 @@ struct QuantizedMatrix {
   int64_t inputs() const { return codes.size(1); }
   int64_t groups() const { return scales.size(1); }
   int64_t group() const { return inputs() / groups(); }
-  // As a backend with kernels for it stores it.
-  int64_t bytes() const;
   // [N, K] float32, on the host
   at::Tensor Dequantize() const;
 };

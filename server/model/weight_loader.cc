@@ -110,7 +110,9 @@ backend::LinearWeights WeightLoader::LoadQuantized(const Parts& parts, int64_t i
 backend::LinearWeights WeightLoader::Prepare(const backend::QuantizedMatrix& matrix, at::Tensor bias) {
   const auto options = at::TensorOptions().device(device_).dtype(dtype_);
   backend::LinearWeights prepared = ops_.Prepare(matrix, std::move(bias), options);
-  bytes_ += prepared.bits > 0 ? matrix.bytes() : static_cast<int64_t>(prepared.weight.nbytes());
+  for (const at::Tensor& part : {prepared.weight, prepared.scales, prepared.zeros}) {
+    if (part.defined()) bytes_ += static_cast<int64_t>(part.nbytes());
+  }
   return prepared;
 }
 

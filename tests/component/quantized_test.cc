@@ -50,6 +50,24 @@ TEST_P(QuantizedModelTest, EqualsTheModelOfItsRoundedWeights) {
             0.15);
 }
 
+TEST_P(QuantizedModelTest, EqualsTheModelOfItsRoundedWeightsOnCuda) {
+  const testing::TinyModel tiny("clip_mha");
+  if (!testing::WhyNot({"clip_mha", BackendKind::kCuda}).empty()) GTEST_SKIP();
+  const auto cuda = *StepRunner::Create(tiny.Load(BackendKind::kCuda, "float16", GetParam()), 64);
+  const auto torch = *StepRunner::Create(tiny.Load(BackendKind::kTorch, "float16", GetParam()), 64);
+  EXPECT_LT(cuda->model().weight_bytes(), torch->model().weight_bytes());
+  const engine::GenerationRequest request = Request(3);
+  RunnerDriver a(*cuda, request);
+  RunnerDriver b(*torch, request);
+  for (RunnerDriver* driver : {&a, &b}) {
+    driver->Run(16, false);
+    driver->Run(19, true);
+  }
+  EXPECT_LT(testing::LargestDifference(testing::AllLogprobs(a.sampled().back()),
+                                       testing::AllLogprobs(b.sampled().back())),
+            0.02);
+}
+
 TEST_P(QuantizedModelTest, NeighboursChangeNoBit) {
   const auto runner = Runner(BackendKind::kAuto);
   RunnerDriver alone(*runner, Request(9));

@@ -11,7 +11,7 @@ from step import ROOT, Settings, row, settings
 sys.path.append(str(ROOT / "server" / "backend" / "cuda" / "kernels"))
 HEADS, SIZE, BLOCK, LANES, COMBINED = 32, 128, 16, 16, 16
 SLOTS, VISUAL = 704, 576  # of a sequence
-TILES = ((32, 4, 3), (32, 4, 1), (32, 8, 2), (64, 4, 1), (64, 4, 2), (64, 8, 2), (128, 8, 1))  # slots, warps, stages
+TILES = ((32, 4, 2), (32, 4, 3), (32, 4, 4), (32, 8, 4), (64, 4, 3), (64, 8, 3), (64, 8, 4))  # slots, warps, stages
 SPLITS = (128, 256)  # slots
 
 

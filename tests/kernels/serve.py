@@ -15,7 +15,15 @@ from device_array import DeviceArray
 from interpreter import multiply_bfloat16
 from variants import Variant, variants
 
-TYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "i8": "int8", "i32": "int32", "i64": "int64"}
+TYPES = {
+    "fp32": "float32",
+    "bf16": "bfloat16",
+    "fp16": "float16",
+    "i8": "int8",
+    "u8": "uint8",
+    "i32": "int32",
+    "i64": "int64",
+}
 
 
 def run(kernels: dict[str, Variant], request: dict, storages: list[np.ndarray]) -> None:

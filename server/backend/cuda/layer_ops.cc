@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "server/backend/cuda/quantized_linear.h"
 #include "server/backend/leading_tokens.h"
 #include "server/backend/torch/torch_backend.h"
 #include "server/base/status_macros.h"
@@ -17,7 +18,7 @@ void CheckWidth(int64_t width) {
               ", only multiples of 16");
 }
 
-// Matrix products and rows of the embedding are LibTorch's.
+// Matrix products and rows of the embedding are LibTorch's, unless their weights are quantized.
 class CudaLayerOps : public LayerOps {
  public:
   struct Forms {
@@ -28,8 +29,11 @@ class CudaLayerOps : public LayerOps {
     const KernelForm* largest;
     const KernelForm* leading_tokens;
   };
-  CudaLayerOps(std::shared_ptr<const Kernels> kernels, Forms forms)
-      : kernels_(std::move(kernels)), forms_(forms), torch_(MakeTorchLayerOps()) {}
+  CudaLayerOps(std::shared_ptr<const Kernels> kernels, Forms forms, QuantizedLinear quantized)
+      : kernels_(std::move(kernels)),
+        forms_(forms),
+        quantized_(std::move(quantized)),
+        torch_(MakeTorchLayerOps()) {}
 
   at::ScalarType ActivationDtype(at::ScalarType serving) const override { return serving; }
   at::ScalarType SinkIndexDtype() const override { return at::kInt; }
@@ -38,13 +42,21 @@ class CudaLayerOps : public LayerOps {
   LinearWeights Prepare(at::Tensor weight, at::Tensor bias) const override {
     return torch_->Prepare(std::move(weight), std::move(bias));
   }
+  LinearWeights Prepare(const QuantizedMatrix& weights, at::Tensor bias,
+                        const at::TensorOptions& options) const override {
+    if (!QuantizedLinear::Fits(weights)) return LayerOps::Prepare(weights, std::move(bias), options);
+    return QuantizedLinear::Prepare(weights, bias, options);
+  }
   void Embedding(const at::Tensor& ids, const LinearWeights& table, at::Tensor& out) const override {
+    if (table.bits > 0) return quantized_.LookUp(ids, table, out);
     torch_->Embedding(ids, table, out);
   }
   void Linear(const at::Tensor& x, const LinearWeights& w, at::Tensor& out) const override {
+    if (w.bits > 0) return quantized_.Multiply(x, w, /*adds=*/false, out);
     torch_->Linear(x, w, out);
   }
   void LinearAdd(const at::Tensor& x, const LinearWeights& w, at::Tensor& y) const override {
+    if (w.bits > 0) return quantized_.Multiply(x, w, /*adds=*/true, y);
     if (w.bias.defined()) return torch_->LinearAdd(x, w, y);
     y.addmm_(x, w.weight.t());  // cuBLAS adds
   }
@@ -107,6 +119,7 @@ class CudaLayerOps : public LayerOps {
 
   const std::shared_ptr<const Kernels> kernels_;
   const Forms forms_;
+  const QuantizedLinear quantized_;
   const std::unique_ptr<const LayerOps> torch_;
 };
 
@@ -121,7 +134,8 @@ absl::StatusOr<std::unique_ptr<const LayerOps>> MakeCudaLayerOps(std::shared_ptr
   ASSIGN_OR_RETURN(forms.silu_mul, kernels->Find("silu_mul_" + type));
   ASSIGN_OR_RETURN(forms.largest, kernels->Find("largest"));
   ASSIGN_OR_RETURN(forms.leading_tokens, kernels->Find("leading_tokens"));
-  return std::make_unique<const CudaLayerOps>(std::move(kernels), forms);
+  ASSIGN_OR_RETURN(QuantizedLinear quantized, QuantizedLinear::Find(kernels, type));
+  return std::make_unique<const CudaLayerOps>(std::move(kernels), forms, std::move(quantized));
 }
 
 }  // namespace varserve::backend

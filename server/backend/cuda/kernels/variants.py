@@ -8,6 +8,7 @@ import attention_maps
 import layer_ops
 import leading_tokens
 import prefix_attention
+import quantized_linear
 import row_attention
 import row_combination
 
@@ -23,7 +24,7 @@ HEADS = {"heads": "i32", "kv_heads": "i32", "head_size": "i32"}
 # vocabulary has any size.
 ALIGNED = {
     "q", "k_pool", "v_pool", "partial", "stats", "out", "factors", "x", "weight", "qkv", "gate_up", "q_stride",
-    "out_stride", "phi_stride", "head_size", "split_slots", "width",
+    "out_stride", "phi_stride", "head_size", "split_slots", "width", "inputs", "x_stride",
 }  # fmt: skip
 
 
@@ -40,6 +41,9 @@ class Tile:
 DECODE = Tile(lanes=16, slots=32, num_stages=4)  # single rows
 TEXT = Tile(lanes=32, slots=32, num_stages=3)  # many rows of one sequence
 PREFIX = Tile(lanes=128, slots=64, num_warps=8, num_stages=3)
+# Tokens and outputs. One iteration takes so many bytes of each output's weights.
+FEW_TOKENS = Tile(lanes=16, slots=32, num_stages=6), 128
+MANY_TOKENS = Tile(lanes=128, slots=64, num_warps=8, num_stages=3), 64
 MAPS = Tile(lanes=GROUPS[-1], slots=64)
 COMBINED = 16  # heads times splits that are added up at a time
 
@@ -68,6 +72,7 @@ def variants() -> Iterator[Variant]:
         for size in HEAD_SIZES:
             yield from attention_variants(f"*{dtype}", f"{dtype}_d{size}", {"BD": size, "BS": BLOCK_SIZE})
         yield from layer_variants(f"*{dtype}", dtype)
+        yield from quantized_variants(f"*{dtype}", dtype)
     yield Variant(
         "largest",
         layer_ops.largest,
@@ -164,5 +169,28 @@ def layer_variants(pointer: str, dtype: str) -> Iterator[Variant]:
         f"silu_mul_{dtype}",
         layer_ops.silu_mul,
         {"gate_up": pointer, "out": pointer, "width": "i32"},
+        {"BLOCK": 1024},
+    )
+
+
+def quantized_variants(pointer: str, dtype: str) -> Iterator[Variant]:
+    stored = {"weight": "*u8", "scales": "*fp32", "zeros": "*u8"}
+    for bits in (4, 8):
+        for tokens, (tile, size) in (("few", FEW_TOKENS), ("many", MANY_TOKENS)):
+            yield Variant(
+                f"multiply_int{bits}_{tokens}_{dtype}",
+                quantized_linear.multiply_quantized,
+                {"x": pointer}
+                | stored
+                | {"bias": pointer, "out": pointer, "tokens": "i32", "inputs": "i32", "outputs": "i32"}
+                | {"group": "i32", "x_stride": "i32", "has_bias": "i32", "adds": "i32"},
+                {"BITS": bits, "M": tile.lanes, "N": tile.slots, "BYTES": size},
+                num_warps=tile.num_warps,
+                num_stages=tile.num_stages,
+            )
+    yield Variant(
+        f"look_up_int8_{dtype}",
+        quantized_linear.look_up_quantized,
+        {"ids": "*i64"} | stored | {"out": pointer, "inputs": "i32", "group": "i32"},
         {"BLOCK": 1024},
     )

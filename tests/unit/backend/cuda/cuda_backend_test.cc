@@ -176,6 +176,42 @@ TEST_P(CudaBackendTest, SiluMulAndLinearAdd) {
   EXPECT_TRUE(Close(y, torch_ops_->Linear(x, torch_ops_->Prepare(weight, {})) + 1, 10 * place_.tolerance));
 }
 
+TEST_P(CudaBackendTest, QuantizedWeights) {
+  const Backend cuda = Make({4, 4, 64});
+  const auto options = at::TensorOptions().device(place_.device).dtype(place_.type);
+  const at::Tensor bias = Values({40});
+  for (const int bits : {4, 8}) {
+    const QuantizedMatrix matrix = Quantize(Values({40, 320}), bits, QuantizationGroup(320, bits));
+    const LinearWeights expected = torch_ops_->Prepare(matrix, bias, at::kFloat);
+    const LinearWeights actual = cuda.ops().Prepare(matrix, bias, options);
+    EXPECT_EQ(actual.weight.nbytes(), 40 * 320 * bits / 8);
+    for (const int64_t tokens : {1, 20}) {
+      const at::Tensor x = Values({tokens, 352});  // rows are further apart than they are long
+      const at::Tensor product = torch_ops_->Linear(x.narrow(1, 0, 320), expected);
+      const at::Tensor there = There(x).narrow(1, 0, 320);
+      at::Tensor y = There(at::ones({tokens, 40}));
+      cuda.ops().LinearAdd(there, actual, y);
+      // Of 320 products of rounded values.
+      EXPECT_TRUE(Close(cuda.ops().Linear(there, actual), product, 10 * place_.tolerance)) << bits;
+      EXPECT_TRUE(Close(y, product + 1, 10 * place_.tolerance)) << bits;
+    }
+    if (bits == 4) continue;
+    const at::Tensor ids = at::tensor({7, 39, 0, 7}, at::kLong);
+    at::Tensor rows = There(at::empty({4, 320}));
+    cuda.ops().Embedding(ids.to(place_.device), actual, rows);
+    EXPECT_TRUE(Close(rows, expected.weight.index_select(0, ids)));
+  }
+}
+
+TEST_P(CudaBackendTest, QuantizedWeightsThatItsKernelsCannotReadAreDequantized) {
+  const Backend cuda = Make({4, 4, 64});
+  const QuantizedMatrix matrix = Quantize(Values({8, 96}), 4, 32);
+  const LinearWeights actual =
+      cuda.ops().Prepare(matrix, {}, at::TensorOptions().device(place_.device).dtype(place_.type));
+  EXPECT_EQ(actual.bits, 0);
+  EXPECT_TRUE(Close(actual.weight, matrix.Dequantize()));
+}
+
 TEST_P(CudaBackendTest, Largest) {
   at::Tensor logits = at::randn({5, 2503});
   logits[1][7] = logits[1][2400] = 9;  // the first of equals
