@@ -42,7 +42,8 @@ ABSL_FLAG(std::string, dtype, "auto", "Type of weights and KV cache: auto, float
 ABSL_FLAG(
     std::string, quantize, "none",
     "Quantize the decoder's weights as they are loaded: none, int8 or int4, in groups of inputs with a scale "
-    "each. The vocabulary's stay int8. For CPUs; other backends compute with the rounded weights in --dtype");
+    "each. The vocabulary's stay int8. For the backends cpu and cuda; torch computes with the rounded "
+    "weights in --dtype");
 
 ABSL_FLAG(std::vector<std::string>, sink_dimensions, {},
           "Sink dimensions of the VAR profile, such as 1415,2533; varserve-calibrate finds them");

@@ -1,5 +1,6 @@
 """A model on the device in bfloat16, as a client sees it: load, decoding alone and in batches, what VAR costs, first
-tokens. Called as speed.py embedded | seven_billion cuda | torch; the second is the backend on a GPU."""
+tokens. Called as speed.py embedded | seven_billion cuda | torch none | int8 | int4: the model, the backend on a GPU,
+--quantize. Of a quantized model the cost of VAR is not measured."""
 
 import json
 import sys
@@ -68,18 +69,18 @@ def without_graphs(s: Settings, flags: list[str], tokens: int, rounds: int, side
 
 
 def main() -> None:
-    name, backend = sys.argv.pop(1), sys.argv.pop(1)
+    name, backend, quantize = (sys.argv.pop(1) for _ in range(3))
     s = settings()
     directory = getattr(s, name)
     side = {"embedded": 224, "seven_billion": 336}[name]
     tokens, rounds = (24, 1) if s.tiny else (64, 3)
-    flags = ["--device", s.device, "--dtype", "bfloat16", "--max_running", "64"]
+    flags = ["--device", s.device, "--dtype", "bfloat16", "--quantize", quantize, "--max_running", "64"]
     flags += ["--memory_budget", "8G"] if s.device == "cpu" else ["--backend", backend]
     with server(ROOT, directory, *flags) as running:
         row("load, from start to ready", running.load_seconds, "s")
         row("weights", model.weight_bytes(directory) / 1e9, "GB")
         found = running.client.model()
-        row("device, dtype", f"{found.device}, {found.dtype}")
+        row("device, dtype", f"{found.device}, {found.quantization or found.dtype}")
         for on in (False, True):  # to warm up
             running.answer(model.picture(77, side), model.QUESTION, 4, var.setting(on, None))
 
@@ -89,7 +90,7 @@ def main() -> None:
         row("decode, one sequence", rate, "tok/s")
         row("decode step, one sequence", 1e3 / rate, "ms")
         card = s.work / "card.json"
-        if card.exists():
+        if card.exists() and quantize == "none":
             limit = json.loads(card.read_text())["read_bytes_per_second"] / model.decoder_share(directory)
             row("what reading the weights allows", limit, "tok/s")
             row("share of that", 100 * rate / limit, "%")
@@ -97,6 +98,8 @@ def main() -> None:
         row("first token of a question on a new picture", 1e3 * second["first_seconds"], "ms")
         row("first token of a second question on it", 1e3 * second["second_seconds"], "ms")
         batches(s, running, tokens)
+        if quantize != "none":
+            return
         mixed_batch(s, running, tokens)
         new_pictures(s, running, tokens, side)
         cost_of_var(running, tokens // 2, 1 if s.tiny else 2)
