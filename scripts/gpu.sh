@@ -96,7 +96,7 @@ test_gpu_programs() {
   bundle=$(mktemp --directory)
   bundle_the_rest "$bundle"
   ln -s "$1/bin" "$bundle/bin"
-  for program in models.py 'speed.py seven_billion cuda none' 'speed.py seven_billion cuda int8'; do
+  for program in models.py 'speed.py seven_billion cuda none' 'speed.py seven_billion cuda int8' 'parity.py torch'; do
     # shellcheck disable=SC2086 # words
     PYTHONPATH="$bundle/python:$bundle/tests/bench:$bundle/tests/testing" "$PYTHON" "$bundle/tests/gpu/"$program \
       --device cpu --scale tiny --work "$bundle" --out "$bundle" >"$bundle/log" || die "$(cat "$bundle/log")"

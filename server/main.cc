@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "server/backend/cuda/cuda_backend.h"
 #include "server/base/byte_budget.h"
 #include "server/base/clock.h"
 #include "server/config.h"
@@ -98,6 +99,7 @@ int Fail(const absl::Status& status) {
 
 int main(int argc, char** argv) {
   varserve::UsePassiveOpenMp(argv);
+  varserve::backend::KeepCublasWorkspace();
   varserve::UseOneHeapArena();
   google::protobuf::SetLogHandler(nullptr);  // a message's sender learns what is wrong with it
   std::signal(SIGPIPE, SIG_IGN);             // a reader of the log that goes away is no reason to end

@@ -20,7 +20,7 @@ struct LinearWeights {
   at::Tensor weight;    // [O, K] in the order these operations read it
   at::Tensor bias;      // [O] float32 on the CPU, of weights' dtype elsewhere, or undefined
   at::Tensor scales;    // of quantized weights, else undefined
-  at::Tensor zeros;     // of quantized weights with zeros of their own
+  at::Tensor zeros;     // of quantized weights, where the backend stores them
   int bits = 0;         // of quantized weights, else 0
   int64_t outputs = 0;  // O
   int64_t inputs = 0;   // K

@@ -47,8 +47,6 @@ void Deliveries::DeliverEnd(Delivery delivery) {
   if (!sent.ok()) SendFailure(*delivery.sink, sent);
 }
 
-absl::flat_hash_map<SequenceId, absl::Status> Deliveries::TakeStopped() {
-  return std::exchange(stopped_, {});
-}
+std::map<SequenceId, absl::Status> Deliveries::TakeStopped() { return std::exchange(stopped_, {}); }
 
 }  // namespace varserve::engine

@@ -3,11 +3,11 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "server/engine/request.h"
 #include "server/engine/step_plan.h"
@@ -34,9 +34,9 @@ class Deliveries {
   void DeliverAtOnce() { DeliverThose(/*all=*/false); }
   void DeliverAll() { DeliverThose(/*all=*/true); }
 
-  // Requests that the engine must end because of what their sinks did since the last call: OK if OnToken
-  // returned kStop, else the exception. Some may have ended since.
-  absl::flat_hash_map<SequenceId, absl::Status> TakeStopped();
+  // Requests that the engine must end because of what their sinks did since the last call, by age: OK if
+  // OnToken returned kStop, else the exception. Some may have ended since.
+  std::map<SequenceId, absl::Status> TakeStopped();
 
  private:
   void DeliverThose(bool all);
@@ -44,7 +44,7 @@ class Deliveries {
   void DeliverEnd(Delivery delivery);
 
   std::deque<Delivery> waiting_;  // in order
-  absl::flat_hash_map<SequenceId, absl::Status> stopped_;
+  std::map<SequenceId, absl::Status> stopped_;
 };
 
 // Calls OnFailed. If that throws, too, nobody is left to notify.

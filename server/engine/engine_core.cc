@@ -138,7 +138,10 @@ void EngineCore::Execute(const StepPlan& plan, Round& round) {
     End(sequence, Scheduler::BlockContent::kSuspect, FaultOf(output.status()), round);
     return;
   }
-  for (const StepPlan& alone : plans) Execute(alone, round);
+  for (const StepPlan& alone : plans) {
+    Execute(alone, round);
+    deliveries_.DeliverAtOnce();  // ends nothing whose plan is yet to run
+  }
 }
 
 absl::StatusOr<StepOutput> EngineCore::TimedExecute(const StepPlan& plan, Round& round) {

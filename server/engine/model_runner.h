@@ -35,8 +35,8 @@ class ModelRunner {
   // Runs one step: writes K, V and measurements of the step's tokens into their blocks, then samples if
   // requested. Executing the same step again gives the same result. After an error nothing of the step may be
   // used; its sequences' blocks may hold garbage at the step's positions, and nowhere else.
-  // Calls `meanwhile` once before it waits for the device, or not at all if the step fails before. The plan
-  // must outlive that call.
+  // Calls `meanwhile` once before it waits for the device or for images, or not at all if the step fails
+  // before. The plan must outlive that call.
   virtual absl::StatusOr<StepOutput> Execute(const StepPlan& plan, absl::FunctionRef<void()> meanwhile) = 0;
 
   // Images of StepPlan::encode_ahead, of any step so far, that were encoded since the last call. A step that

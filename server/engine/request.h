@@ -79,7 +79,8 @@ class OutputSink {
   virtual ~OutputSink() = default;
   virtual void OnStarted(const StartedInfo& info) = 0;
   // kStop ends the request with FinishReason::kStopString after this token. Without
-  // GenerationRequest::sink_may_stop the next token may already be computed: it is dropped.
+  // GenerationRequest::sink_may_stop the next token may already be computed: it is dropped, and if computing
+  // it fails, the request ends with OnFailed.
   virtual SinkVerdict OnToken(const Token& token) = 0;
   // `report` is null if the request has no intervention.
   virtual void OnFinished(FinishReason reason, std::unique_ptr<const interventions::Report> report) = 0;

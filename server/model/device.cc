@@ -4,8 +4,6 @@
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <dlfcn.h>
 
-#include <cstdlib>
-
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -21,9 +19,6 @@ constexpr char kAdvice[] =
 
 // The number of GPUs, or why there is none.
 absl::StatusOr<int> OpenCuda() {
-  // Recorded steps (backend/graph_recorder.h) use cuBLAS's workspace again, so it must stay. LibTorch
-  // from 2.15 on gives it back after each operation unless this is set when the library is loaded.
-  setenv("TORCH_CUBLAS_WORKSPACE_CACHE", "1", /*overwrite=*/1);
   // Loading it registers the CUDA kernels with the dispatcher. Never closed.
   if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
     return absl::FailedPreconditionError(

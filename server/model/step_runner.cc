@@ -4,6 +4,7 @@
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "server/base/status_macros.h"
@@ -63,8 +64,11 @@ absl::StatusOr<StepOutput> StepRunner::Execute(const StepPlan& plan, absl::Funct
   StepOutput output;
   const absl::Status status = CatchTorchErrors([&]() -> absl::Status {
     const c10::OptionalStreamGuard guard(stream_);
+    const bool encodes = std::any_of(plan.steps.begin(), plan.steps.end(),
+                                     [](const auto& step) { return !step.encode_images.empty(); });
+    if (encodes) meanwhile();
     RETURN_IF_ERROR(features_.Encode(plan));
-    output = Run(plan, meanwhile);
+    output = encodes ? Run(plan, [] {}) : Run(plan, meanwhile);
     return absl::OkStatus();
   });
   if (status.ok()) return output;

@@ -46,6 +46,7 @@ absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> VisionLanguageModel::
                                                .dtype = dtype,
                                                .heads = {c.decoder.num_attention_heads,
                                                          c.decoder.num_key_value_heads, c.decoder.head_dim},
+                                               .quantized = quantize,
                                                .kernels = options.kernels}));
     model->backend_ = std::make_unique<const backend::Backend>(std::move(backend));
     const backend::LayerOps& ops = model->backend_->ops();

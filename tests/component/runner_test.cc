@@ -133,6 +133,21 @@ TEST_F(ImagesAheadTest, FailTheStepThatNeedsThemAndNoOther) {
   EXPECT_TRUE(runner_->Execute({.steps = {picture.Step(16, false)}}, [] {}).ok()) << "encoded anew";
 }
 
+TEST_F(ImagesAheadTest, AreNotAwaitedBeforeRepliesAreMade) {
+  auto broken = std::make_shared<ProcessedImage>(*picture_.prompt->images.front());
+  broken->height /= 2;
+  picture_.prompt = [&] {
+    auto prompt = std::make_shared<Prompt>(*picture_.prompt);
+    prompt->images.front() = broken;
+    return prompt;
+  }();
+  testing::RunnerDriver picture(*runner_, picture_, kPicture);
+  int meanwhile = 0;
+  const engine::StepPlan plan{.steps = {picture.Step(16, false)}};
+  EXPECT_FALSE(runner_->Execute(plan, [&meanwhile] { ++meanwhile; }).ok()) << "the image cannot be encoded";
+  EXPECT_EQ(meanwhile, 1);
+}
+
 TEST_F(ImagesAheadTest, OfAnEndedSequenceAreForgotten) {
   EncodeAhead(picture_.prompt->images.front());
   runner_->Release(kPicture);

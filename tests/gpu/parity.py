@@ -118,7 +118,7 @@ def compare(pairs: list[tuple[Answer, Answer]]) -> None:
 def main() -> None:
     reference = sys.argv.pop(1)
     s = settings()
-    requests = mixed_requests(12 if s.tiny else 100)
+    requests = mixed_requests(4 if s.tiny else 100)
     with concurrent.futures.ThreadPoolExecutor(2 * CALLERS) as pool:
         servers = list(pool.map(lambda flags: start(s, *flags), flags_of_both(s, reference)))
         for server, name in zip(servers, ("one server", "the other"), strict=True):

@@ -1,6 +1,6 @@
 """A model on the device in bfloat16, as a client sees it: load, decoding alone and in batches, what VAR costs, first
 tokens. Called as speed.py embedded | seven_billion cuda | torch none | int8 | int4: the model, the backend on a GPU,
---quantize. Of a quantized model the cost of VAR is not measured."""
+--quantize. Of a quantized model VAR, mixed batches and new pictures are not measured."""
 
 import json
 import sys
@@ -78,7 +78,7 @@ def main() -> None:
     flags += ["--memory_budget", "8G"] if s.device == "cpu" else ["--backend", backend]
     with server(ROOT, directory, *flags) as running:
         row("load, from start to ready", running.load_seconds, "s")
-        row("weights", model.weight_bytes(directory) / 1e9, "GB")
+        row("weights, as stored", model.weight_bytes(directory) / 1e9, "GB")
         found = running.client.model()
         row("device, dtype", f"{found.device}, {found.quantization or found.dtype}")
         for on in (False, True):  # to warm up

@@ -59,11 +59,11 @@ class MultiplyTest(unittest.TestCase):
 
 class LookUpTest(unittest.TestCase):
     def test_rows(self) -> None:
-        matrix = Matrix(50, 96, 32, 8)
         ids = np.array([7, 49, 0, 7])
-        for dtype, tolerance in TYPES.items():
-            out = DeviceArray(np.zeros((4, 96)), dtype)
-            look_up_quantized[(4, 2)](DeviceArray(ids), *matrix.stored(), out, 96, 32, BLOCK=64)
+        for bits, (dtype, tolerance) in itertools.product((4, 8), TYPES.items()):
+            matrix = Matrix(50, 192, 32, bits)
+            out = DeviceArray(np.zeros((4, 192)), dtype)
+            look_up_quantized[(4, 3)](DeviceArray(ids), *matrix.stored(), out, 192, 32, BITS=bits, BLOCK=64)
             np.testing.assert_allclose(out.numpy(), matrix.weights(dtype)[ids], rtol=tolerance)
 
 

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <string>
 
+#include "server/backend/cuda/cuda_backend.h"
+
 namespace varserve::testing {
 namespace {
 
@@ -14,6 +16,7 @@ class GpuLibraries : public ::testing::Environment {
   void SetUp() override {
     const char* device = std::getenv("VARSERVE_TEST_DEVICE");
     if (device == nullptr || std::string(device) != "cuda") return;
+    backend::KeepCublasWorkspace();
     ASSERT_NE(dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL), nullptr) << dlerror();
   }
 };

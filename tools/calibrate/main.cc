@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "server/backend/cuda/cuda_backend.h"
 #include "server/base/command_line.h"
 #include "server/base/control_group.h"
 #include "server/base/flag_values.h"
@@ -133,6 +134,7 @@ absl::StatusOr<int> Run(int argc, char** argv) {
 }  // namespace varserve::calibrate
 
 int main(int argc, char** argv) {
+  varserve::backend::KeepCublasWorkspace();
   const absl::StatusOr<int> exit_status = varserve::calibrate::Run(argc, argv);
   if (exit_status.ok()) return *exit_status;
   std::fprintf(stderr, "varserve-calibrate: %s\n", std::string(exit_status.status().message()).c_str());

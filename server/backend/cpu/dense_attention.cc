@@ -2,27 +2,34 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "server/backend/cpu/weight_panels.h"
 
 namespace varserve::backend::cpu {
 namespace {
 
-constexpr int kTileVectors = 64;  // queries of a tile, if a row has not more heads
+constexpr int kTileVectors = 64;  // queries of a tile, about
+constexpr int kRegister = 16;     // outputs, and queries of an AMX tile
 // Slots whose values are one weight matrix. Rows skip the segments that they see nothing of.
 constexpr int kSegment = 128;
 
 int Segments(int slots) { return (slots + kSegment - 1) / kSegment; }
 
+// Panels are filled up with zeros, so that computing a few outputs more costs less than leaving them out.
+int WholeRegisters(int outputs) { return (outputs + kRegister - 1) / kRegister * kRegister; }
+
 template <typename T>
-void Reserve(std::vector<T>& memory, int64_t size) {
+void Reserve(AlignedVector<T>& memory, int64_t size) {
   if (static_cast<int64_t>(memory.size()) < size) memory.resize(size);
 }
 
 }  // namespace
 
 int DenseAttention::TileRows(const DenseAttentionArgs& a) {
-  return std::max(1, kTileVectors * a.kv_heads / a.heads);
+  const int group = a.heads / a.kv_heads;
+  const int step = kRegister / std::gcd(group, kRegister);  // rows whose queries fill AMX tiles
+  return std::max(step, kTileVectors / group / step * step);
 }
 
 void DenseAttention::Run(const DenseAttentionArgs& a, int begin, int end) {
@@ -69,7 +76,8 @@ void DenseAttention::Attend(const DenseAttentionArgs& a, int kv_head, int first_
   Reserve(queries_, int64_t{vectors} * query_stride);
   Reserve(scores_, int64_t{vectors} * padded);
   Reserve(weights_, int64_t{vectors} * weight_stride);
-  Reserve(sums_, int64_t{vectors} * a.head_dim);
+  const int sum_stride = WholeRegisters(a.head_dim);
+  Reserve(sums_, int64_t{vectors} * sum_stride);
   const auto offset = [&](int vector, int64_t stride) {
     const int head = kv_head * group + vector / rows;
     return (first_row + vector % rows) * stride + int64_t{head} * a.head_dim;
@@ -85,9 +93,9 @@ void DenseAttention::Attend(const DenseAttentionArgs& a, int kv_head, int first_
                           .y_stride = padded,
                           .rows = vectors,
                           .in = a.head_dim,
-                          .out = most_seen,
+                          .out = WholeRegisters(most_seen),
                           .w_type = StorageType::kBFloat16};
-  kernels_.linear(scores, 0, vectors, 0, most_seen);
+  kernels_.linear(scores, 0, vectors, 0, scores.out);
 
   const float scale = 1.0F / std::sqrt(static_cast<float>(a.head_dim));
   Reserve(totals_, vectors);
@@ -103,17 +111,17 @@ void DenseAttention::Attend(const DenseAttentionArgs& a, int kv_head, int first_
                           .w = values_.data() + s * values.size(),
                           .y = sums_.data(),
                           .x_stride = weight_stride,
-                          .y_stride = a.head_dim,
+                          .y_stride = sum_stride,
                           .rows = vectors,
                           .in = kSegment,
-                          .out = a.head_dim,
+                          .out = sum_stride,
                           .w_type = StorageType::kBFloat16,
                           .accumulate = s > 0};
-    kernels_.linear(sums, 0, vectors, 0, a.head_dim);
+    kernels_.linear(sums, 0, vectors, 0, sum_stride);
   }
   for (int v = 0; v < vectors; ++v) {
     const float inverse = 1.0F / totals_[v];
-    const float* from = sums_.data() + int64_t{v} * a.head_dim;
+    const float* from = sums_.data() + int64_t{v} * sum_stride;
     float* to = a.out + offset(v, a.out_stride);
     for (int d = 0; d < a.head_dim; ++d) to[d] = from[d] * inverse;
   }

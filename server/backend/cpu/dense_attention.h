@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "server/backend/cpu/aligned_vector.h"
 #include "server/backend/cpu/cpu_kernels.h"
 
 namespace varserve::backend::cpu {
@@ -55,13 +56,13 @@ class DenseAttention {
 
   const CpuKernels& kernels_;
   std::vector<const uint16_t*> of_head_;  // [S] keys or values of a KV head
-  std::vector<uint16_t> keys_;            // panels of S outputs and D inputs
-  std::vector<uint16_t> values_;          // for each segment of slots, panels of D outputs
-  std::vector<float> queries_;            // [R Hq, packed_inputs(D)] of a tile, head by head; Hq = H / Hkv
-  std::vector<float> scores_;             // [R Hq, S]
-  std::vector<float> weights_;            // [R Hq, packed_inputs(S)]
-  std::vector<float> totals_;             // [R Hq] sums of weights
-  std::vector<float> sums_;               // [R Hq, D]
+  AlignedVector<uint16_t> keys_;          // panels of S outputs and D inputs
+  AlignedVector<uint16_t> values_;        // for each segment of slots, panels of D outputs
+  AlignedVector<float> queries_;          // [R Hq, packed_inputs(D)] of a tile, head by head; Hq = H / Hkv
+  AlignedVector<float> scores_;           // [R Hq, S]
+  AlignedVector<float> weights_;          // [R Hq, packed_inputs(S)]
+  AlignedVector<float> totals_;           // [R Hq] sums of weights
+  AlignedVector<float> sums_;             // [R Hq, D, rounded up to whole registers]
 };
 
 }  // namespace varserve::backend::cpu

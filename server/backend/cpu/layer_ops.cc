@@ -15,9 +15,11 @@ namespace {
 using cpu::GetCpuKernels;
 using cpu::PanelShape;
 
-// Minimum size of a linear layer's piece for a thread: outputs by rows. A piece's rows share its weights, so
-// pieces have many rows and few outputs.
+// Size of a linear layer's piece for a thread: outputs by rows. A piece's rows share its weights, so pieces
+// have many rows and few outputs; half as many outputs if threads would get few and therefore unequal numbers
+// of them.
 constexpr int64_t kOutputs = 96;
+constexpr int64_t kPiecesOfThread = 4;
 constexpr int64_t kMostRows = 256;
 constexpr int64_t kFewRows = 16;
 constexpr int64_t kFewOutputs = 16;
@@ -210,6 +212,12 @@ class CpuLayerOps : public LayerOps {
     });
   }
 
+  static int64_t OutputsEach(int64_t rows, int64_t outputs) {
+    if (rows <= kFewRows) return kFewOutputs;
+    const int64_t pieces = outputs / kOutputs * ((rows + kMostRows - 1) / kMostRows);
+    return pieces < kPiecesOfThread * at::get_num_threads() ? kOutputs / 2 : kOutputs;
+  }
+
   static void Run(const at::Tensor& x, const LinearWeights& w, at::Tensor& y, bool accumulate) {
     const bool quantized = w.bits > 0;
     const bool packs = quantized || w.weight.scalar_type() == at::kBFloat16;
@@ -239,7 +247,7 @@ class CpuLayerOps : public LayerOps {
                                .out = static_cast<int>(w.outputs),
                                .w_type = StorageTypeOf(w.weight),
                                .accumulate = accumulate};
-    ForPieces(x.size(0), w.outputs, x.size(0) <= kFewRows ? kFewOutputs : kOutputs,
+    ForPieces(x.size(0), w.outputs, OutputsEach(x.size(0), w.outputs),
               [&](int row_begin, int row_end, int begin, int end) {
                 GetCpuKernels().linear(args, row_begin, row_end, begin, end);
               });

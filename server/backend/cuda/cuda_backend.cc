@@ -1,5 +1,6 @@
 #include "server/backend/cuda/cuda_backend.h"
 
+#include <cstdlib>
 #include <string>
 #include <utility>
 
@@ -23,7 +24,10 @@ absl::Status Unsupported(const std::string& what) {
 
 }  // namespace
 
-absl::StatusOr<Backend> MakeCudaBackend(at::Device device, at::ScalarType dtype, const HeadShape& heads) {
+void KeepCublasWorkspace() { setenv("TORCH_CUBLAS_WORKSPACE_CACHE", "1", /*overwrite=*/1); }
+
+absl::StatusOr<Backend> MakeCudaBackend(at::Device device, at::ScalarType dtype, const HeadShape& heads,
+                                        bool quantized) {
   if (dtype != at::kBFloat16 && dtype != at::kHalf) return Unsupported("float32 (--dtype)");
   if (heads.head_dim % 16 != 0 || heads.head_dim > kMostHeadDim) {
     return Unsupported(
@@ -35,13 +39,13 @@ absl::StatusOr<Backend> MakeCudaBackend(at::Device device, at::ScalarType dtype,
   absl::StatusOr<std::shared_ptr<const Kernels>> kernels = OpenDriverKernels(device);
   if (!kernels.ok())
     return absl::Status(kernels.status().code(), absl::StrCat("--backend: ", kernels.status().message()));
-  return MakeCudaBackend(*std::move(kernels), dtype, heads);
+  return MakeCudaBackend(*std::move(kernels), dtype, heads, quantized);
 }
 
 absl::StatusOr<Backend> MakeCudaBackend(std::shared_ptr<const Kernels> kernels, at::ScalarType dtype,
-                                        const HeadShape& heads) {
+                                        const HeadShape& heads, bool quantized) {
   const std::string type = dtype == at::kBFloat16 ? "bf16" : dtype == at::kHalf ? "fp16" : "fp32";
-  ASSIGN_OR_RETURN(auto ops, MakeCudaLayerOps(kernels, type));
+  ASSIGN_OR_RETURN(auto ops, MakeCudaLayerOps(kernels, type, quantized));
   ASSIGN_OR_RETURN(auto attention, MakeCudaAttention(kernels, type, heads));
   return Backend(std::move(ops), std::move(attention), kernels->MakeRecorder());
 }

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <optional>
 #include <utility>
 
 #include "server/backend/cuda/quantized_linear.h"
@@ -29,7 +30,7 @@ class CudaLayerOps : public LayerOps {
     const KernelForm* largest;
     const KernelForm* leading_tokens;
   };
-  CudaLayerOps(std::shared_ptr<const Kernels> kernels, Forms forms, QuantizedLinear quantized)
+  CudaLayerOps(std::shared_ptr<const Kernels> kernels, Forms forms, std::optional<QuantizedLinear> quantized)
       : kernels_(std::move(kernels)),
         forms_(forms),
         quantized_(std::move(quantized)),
@@ -44,19 +45,20 @@ class CudaLayerOps : public LayerOps {
   }
   LinearWeights Prepare(const QuantizedMatrix& weights, at::Tensor bias,
                         const at::TensorOptions& options) const override {
-    if (!QuantizedLinear::Fits(weights)) return LayerOps::Prepare(weights, std::move(bias), options);
+    if (!quantized_.has_value() || !QuantizedLinear::Fits(weights))
+      return LayerOps::Prepare(weights, std::move(bias), options);
     return QuantizedLinear::Prepare(weights, bias, options);
   }
   void Embedding(const at::Tensor& ids, const LinearWeights& table, at::Tensor& out) const override {
-    if (table.bits > 0) return quantized_.LookUp(ids, table, out);
+    if (table.bits > 0) return quantized_->LookUp(ids, table, out);
     torch_->Embedding(ids, table, out);
   }
   void Linear(const at::Tensor& x, const LinearWeights& w, at::Tensor& out) const override {
-    if (w.bits > 0) return quantized_.Multiply(x, w, /*adds=*/false, out);
+    if (w.bits > 0) return quantized_->Multiply(x, w, /*adds=*/false, out);
     torch_->Linear(x, w, out);
   }
   void LinearAdd(const at::Tensor& x, const LinearWeights& w, at::Tensor& y) const override {
-    if (w.bits > 0) return quantized_.Multiply(x, w, /*adds=*/true, y);
+    if (w.bits > 0) return quantized_->Multiply(x, w, /*adds=*/true, y);
     if (w.bias.defined()) return torch_->LinearAdd(x, w, y);
     y.addmm_(x, w.weight.t());  // cuBLAS adds
   }
@@ -119,14 +121,14 @@ class CudaLayerOps : public LayerOps {
 
   const std::shared_ptr<const Kernels> kernels_;
   const Forms forms_;
-  const QuantizedLinear quantized_;
+  const std::optional<QuantizedLinear> quantized_;
   const std::unique_ptr<const LayerOps> torch_;
 };
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<const LayerOps>> MakeCudaLayerOps(std::shared_ptr<const Kernels> kernels,
-                                                                 const std::string& type) {
+                                                                 const std::string& type, bool quantized) {
   CudaLayerOps::Forms forms{};
   ASSIGN_OR_RETURN(forms.rms_norm, kernels->Find("rms_norm_" + type));
   ASSIGN_OR_RETURN(forms.rope_and_store, kernels->Find("rope_and_store_" + type));
@@ -134,8 +136,11 @@ absl::StatusOr<std::unique_ptr<const LayerOps>> MakeCudaLayerOps(std::shared_ptr
   ASSIGN_OR_RETURN(forms.silu_mul, kernels->Find("silu_mul_" + type));
   ASSIGN_OR_RETURN(forms.largest, kernels->Find("largest"));
   ASSIGN_OR_RETURN(forms.leading_tokens, kernels->Find("leading_tokens"));
-  ASSIGN_OR_RETURN(QuantizedLinear quantized, QuantizedLinear::Find(kernels, type));
-  return std::make_unique<const CudaLayerOps>(std::move(kernels), forms, std::move(quantized));
+  std::optional<QuantizedLinear> linear;
+  if (quantized) {
+    ASSIGN_OR_RETURN(linear, QuantizedLinear::Find(kernels, type));
+  }
+  return std::make_unique<const CudaLayerOps>(std::move(kernels), forms, std::move(linear));
 }
 
 }  // namespace varserve::backend

@@ -10,8 +10,8 @@
 
 namespace varserve::backend {
 
-// `type`: bf16 or fp16. Errors: see Kernels::Find.
+// `type`: bf16 or fp16. `quantized`: with kernels for quantized weights. Errors: see Kernels::Find.
 absl::StatusOr<std::unique_ptr<const LayerOps>> MakeCudaLayerOps(std::shared_ptr<const Kernels> kernels,
-                                                                 const std::string& type);
+                                                                 const std::string& type, bool quantized);
 
 }  // namespace varserve::backend

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
 
 namespace varserve::backend {
@@ -16,11 +17,11 @@ constexpr int64_t kLeastGroup = 32;  // inputs
 absl::StatusOr<QuantizedLinear> QuantizedLinear::Find(std::shared_ptr<const Kernels> kernels,
                                                       const std::string& type) {
   QuantizedLinear linear;
-  ASSIGN_OR_RETURN(linear.int4_.few, kernels->Find("multiply_int4_few_" + type));
-  ASSIGN_OR_RETURN(linear.int4_.many, kernels->Find("multiply_int4_many_" + type));
-  ASSIGN_OR_RETURN(linear.int8_.few, kernels->Find("multiply_int8_few_" + type));
-  ASSIGN_OR_RETURN(linear.int8_.many, kernels->Find("multiply_int8_many_" + type));
-  ASSIGN_OR_RETURN(linear.look_up_, kernels->Find("look_up_int8_" + type));
+  for (const auto& [bits, forms] : {std::pair("int4_", &linear.int4_), {"int8_", &linear.int8_}}) {
+    ASSIGN_OR_RETURN(forms->few, kernels->Find(absl::StrCat("multiply_", bits, "few_", type)));
+    ASSIGN_OR_RETURN(forms->many, kernels->Find(absl::StrCat("multiply_", bits, "many_", type)));
+    ASSIGN_OR_RETURN(forms->look_up, kernels->Find(absl::StrCat("look_up_", bits, type)));
+  }
   linear.kernels_ = std::move(kernels);
   return linear;
 }
@@ -50,7 +51,7 @@ LinearWeights QuantizedLinear::Prepare(const QuantizedMatrix& matrix, const at::
 
 void QuantizedLinear::Multiply(const at::Tensor& x, const LinearWeights& w, bool adds,
                                const at::Tensor& out) const {
-  const Forms& forms = w.bits == 4 ? int4_ : int8_;
+  const Forms& forms = FormsFor(w);
   const KernelForm& form = x.size(0) <= forms.few->lanes ? *forms.few : *forms.many;
   // Without a bias, it is not read.
   kernels_->Launch(
@@ -60,9 +61,9 @@ void QuantizedLinear::Multiply(const at::Tensor& x, const LinearWeights& w, bool
 }
 
 void QuantizedLinear::LookUp(const at::Tensor& ids, const LinearWeights& table, const at::Tensor& out) const {
-  TORCH_CHECK(table.bits == 8, "--backend cuda has tables of 8 bits only");
+  const KernelForm& form = *FormsFor(table).look_up;
   kernels_->Launch(
-      *look_up_, {ids.size(0), CeilDiv(table.inputs, look_up_->slots)},
+      form, {ids.size(0), CeilDiv(table.inputs, form.slots)},
       {ids, table.weight, table.scales, table.zeros, out, table.inputs, table.inputs / table.scales.size(1)});
 }
 

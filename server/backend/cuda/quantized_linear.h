@@ -27,18 +27,20 @@ class QuantizedLinear {
 
   // out (+)= x W^T + bias. x: [N, K], rows may be strided; out: [N, O]
   void Multiply(const at::Tensor& x, const LinearWeights& w, bool adds, const at::Tensor& out) const;
-  // Rows of a table of 8 bits. ids: [N] int64, out: [N, K]
+  // Rows of a table. ids: [N] int64, out: [N, K]
   void LookUp(const at::Tensor& ids, const LinearWeights& table, const at::Tensor& out) const;
 
  private:
   struct Forms {
     const KernelForm* few;
     const KernelForm* many;
+    const KernelForm* look_up;
   };
+  const Forms& FormsFor(const LinearWeights& w) const { return w.bits == 4 ? int4_ : int8_; }
+
   std::shared_ptr<const Kernels> kernels_;
   Forms int4_{};
   Forms int8_{};
-  const KernelForm* look_up_ = nullptr;
 };
 
 }  // namespace varserve::backend

@@ -20,8 +20,9 @@ absl::StatusOr<Backend> MakeBackend(BackendKind kind, const BackendNeeds& needs)
     case BackendKind::kCpu:
       return Backend(MakeCpuLayerOps(), MakeCpuAttention());
     case BackendKind::kCuda:
-      return needs.kernels == nullptr ? MakeCudaBackend(needs.device, needs.dtype, needs.heads)
-                                      : MakeCudaBackend(needs.kernels, needs.dtype, needs.heads);
+      return needs.kernels == nullptr
+                 ? MakeCudaBackend(needs.device, needs.dtype, needs.heads, needs.quantized)
+                 : MakeCudaBackend(needs.kernels, needs.dtype, needs.heads, needs.quantized);
     default:
       return Backend(MakeTorchLayerOps(), MakeTorchAttention(needs.device));
   }

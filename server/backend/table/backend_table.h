@@ -30,6 +30,7 @@ struct BackendNeeds {
   at::Device device = at::kCPU;
   at::ScalarType dtype = at::kFloat;  // of weights and KV cache
   HeadShape heads;                    // of the decoder
+  bool quantized = false;             // some weights are, or are to be
   // What launches the cuda backend's kernels, which then may be on any device; null: the GPU's driver.
   std::shared_ptr<const Kernels> kernels;
 };

@@ -133,6 +133,19 @@ TEST(EngineCoreFailureTest, StepThatFailsOnceIsMadeUpForSequenceBySequence) {
   EXPECT_EQ(harness.record(2).finish, FinishReason::kLength);
 }
 
+TEST(EngineCoreFailureTest, TokensDoNotWaitForTheOthersThatAreMadeUpFor) {
+  CoreHarness harness(FakeModelRunner::SmallFacts(), {.prefill_budget = 100});
+  for (int seed = 1; seed <= 2; ++seed) harness.Add(MakeRequest(TextPrompt(8, seed), 6));
+  std::vector<size_t> tokens_of_first;
+  harness.fault = [&](const StepPlan& plan) {
+    tokens_of_first.push_back(harness.record(1).tokens.size());
+    return plan.steps.size() > 1 ? absl::InternalError("flaky") : absl::OkStatus();
+  };
+  harness.Round();
+  EXPECT_THAT(tokens_of_first, ElementsAre(0, 0, 1)) << "the batch, sequence 1, sequence 2";
+  harness.RunUntilIdle();
+}
+
 TEST(EngineCoreFailureTest, LoneSequenceIsNotTriedAgain) {
   CoreHarness harness;
   harness.Add(MakeRequest(PicturePrompt(1), 6));

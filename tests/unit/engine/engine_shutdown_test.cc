@@ -26,6 +26,20 @@ TEST_F(EngineShutdownTest, DrainFinishesWhatWasAcceptedAndRefusesTheRest) {
   StopAndCheck();
 }
 
+TEST_F(EngineShutdownTest, DrainWaitsForSinksThatHearOfAStepLater) {
+  ModelFacts facts = FakeModelRunner::SmallFacts();
+  facts.asynchronous = true;
+  Start({}, facts);
+  const Submitted first = SubmitAndBlock(MakeRequest(TextPrompt(8, 1), 10));
+  const Submitted second = Submit(MakeRequest(TextPrompt(8, 2), 13));
+  gate_.Open();
+  EXPECT_TRUE(engine_->Drain(absl::InfiniteFuture()));
+  EXPECT_EQ(first.sink->record().finish, FinishReason::kLength);
+  EXPECT_THAT(first.sink->record().tokens, SizeIs(10));
+  EXPECT_EQ(second.sink->record().finish, FinishReason::kLength);
+  StopAndCheck();
+}
+
 TEST_F(EngineShutdownTest, DrainEndsWhatIsLeftAtItsDeadline) {
   step_duration_ = absl::Seconds(1);
   Start({.scheduler = {.max_running = 1}});

@@ -54,7 +54,7 @@ def multiply_quantized(
     output = tl.program_id(1) * N + tl.arange(0, N)
     output_ok = output < outputs
     groups = inputs // group
-    width = inputs * BITS // 8  # bytes of an output
+    width = tl.multiple_of(inputs * BITS // 8, LEAST_GROUP)  # bytes of an output
     x_rows = x + token.to(tl.int64)[:, None] * x_stride
     weight_rows = weight + output.to(tl.int64)[:, None] * width
     total = tl.zeros([M, N], tl.float32)
@@ -84,21 +84,27 @@ def multiply_quantized(
 @triton.jit
 def look_up_quantized(
     ids,  # [N] int64
-    weight,  # [O, K] uint8
+    weight,
     scales,  # [O, G] float32
     zeros,  # [O, G] uint8
     out,  # [N, K]
     inputs,  # K
     group,  # K / G
+    BITS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Rows of a table of 8 bits. Grid: (N, ceil(K / BLOCK))"""
+    """Rows of a table. Grid: (N, ceil(K / BLOCK))"""
     token = tl.program_id(0).to(tl.int64)
     row = tl.load(ids + token)
     k = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     ok = k < inputs
     at = row * (inputs // group) + k // group
-    code = tl.load(weight + row * inputs + k, mask=ok, other=0).to(tl.float32)
+    if BITS == 8:
+        code = tl.load(weight + row * inputs + k, mask=ok, other=0)
+    else:
+        half = inputs // 2
+        both = tl.load(weight + row * half + k % half, mask=ok, other=0)
+        code = tl.where(k < half, both & 15, both >> 4)
     zero = tl.load(zeros + at, mask=ok, other=0).to(tl.float32)
-    value = (code - zero) * tl.load(scales + at, mask=ok, other=0.0)
+    value = (code.to(tl.float32) - zero) * tl.load(scales + at, mask=ok, other=0.0)
     tl.store(out + token * inputs + k, value.to(out.dtype.element_ty), mask=ok)

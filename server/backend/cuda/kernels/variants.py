@@ -188,9 +188,9 @@ def quantized_variants(pointer: str, dtype: str) -> Iterator[Variant]:
                 num_warps=tile.num_warps,
                 num_stages=tile.num_stages,
             )
-    yield Variant(
-        f"look_up_int8_{dtype}",
-        quantized_linear.look_up_quantized,
-        {"ids": "*i64"} | stored | {"out": pointer, "inputs": "i32", "group": "i32"},
-        {"BLOCK": 1024},
-    )
+        yield Variant(
+            f"look_up_int{bits}_{dtype}",
+            quantized_linear.look_up_quantized,
+            {"ids": "*i64"} | stored | {"out": pointer, "inputs": "i32", "group": "i32"},
+            {"BITS": bits, "BLOCK": 1024},
+        )

@@ -51,8 +51,9 @@ class CudaBackendTest : public ::testing::TestWithParam<Place> {
       GTEST_SKIP() << "VARSERVE_TEST_DEVICE is not cuda";
   }
   Backend Make(const HeadShape& heads) const {
-    return kernels_ == nullptr ? MakeCudaBackend(place_.device, place_.type, heads).value()
-                               : MakeCudaBackend(kernels_, place_.type, heads).value();
+    return kernels_ == nullptr
+               ? MakeCudaBackend(place_.device, place_.type, heads, /*quantized=*/true).value()
+               : MakeCudaBackend(kernels_, place_.type, heads, /*quantized=*/true).value();
   }
   // Random values that the type has, float32 on the CPU.
   at::Tensor Values(at::IntArrayRef shape) const { return at::randn(shape).to(place_.type).to(at::kFloat); }
@@ -181,7 +182,8 @@ TEST_P(CudaBackendTest, QuantizedWeights) {
   const auto options = at::TensorOptions().device(place_.device).dtype(place_.type);
   const at::Tensor bias = Values({40});
   for (const int bits : {4, 8}) {
-    const QuantizedMatrix matrix = Quantize(Values({40, 320}), bits, QuantizationGroup(320, bits));
+    QuantizedMatrix matrix = Quantize(Values({40, 320}), bits, QuantizationGroup(320, bits));
+    if (bits == 4) matrix.zeros = at::randint(0, 16, matrix.scales.sizes()).to(at::kByte);  // as AWQ's
     const LinearWeights expected = torch_ops_->Prepare(matrix, bias, at::kFloat);
     const LinearWeights actual = cuda.ops().Prepare(matrix, bias, options);
     EXPECT_EQ(actual.weight.nbytes(), 40 * 320 * bits / 8);
@@ -195,7 +197,6 @@ TEST_P(CudaBackendTest, QuantizedWeights) {
       EXPECT_TRUE(Close(cuda.ops().Linear(there, actual), product, 10 * place_.tolerance)) << bits;
       EXPECT_TRUE(Close(y, product + 1, 10 * place_.tolerance)) << bits;
     }
-    if (bits == 4) continue;
     const at::Tensor ids = at::tensor({7, 39, 0, 7}, at::kLong);
     at::Tensor rows = There(at::empty({4, 320}));
     cuda.ops().Embedding(ids.to(place_.device), actual, rows);
@@ -231,8 +232,9 @@ INSTANTIATE_TEST_SUITE_P(Places, CudaBackendTest, ::testing::ValuesIn(kPlaces),
 
 TEST(CudaBackend, RefusesWhatItsKernelsDoNotDo) {
   const auto refusal = [](at::ScalarType type, int64_t head_dim, int64_t group) {
-    const absl::StatusOr<Backend> backend = MakeCudaBackend(
-        at::Device(at::kCUDA, 0), type, {.heads = group, .kv_heads = 1, .head_dim = head_dim});
+    const HeadShape heads{.heads = group, .kv_heads = 1, .head_dim = head_dim};
+    const absl::StatusOr<Backend> backend =
+        MakeCudaBackend(at::Device(at::kCUDA, 0), type, heads, /*quantized=*/false);
     return std::string(backend.status().message());
   };
   EXPECT_EQ(refusal(at::kFloat, 64, 1),
