@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
-#include "server/backend/cuda/cuda_backend.h"
+#include "server/backend/graph_recorder.h"
 #include "server/base/byte_budget.h"
 #include "server/base/clock.h"
 #include "server/config.h"

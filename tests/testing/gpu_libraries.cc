@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "server/backend/cuda/cuda_backend.h"
+#include "server/backend/graph_recorder.h"
 
 namespace varserve::testing {
 namespace {

@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "server/backend/cuda/cuda_backend.h"
+#include "server/backend/graph_recorder.h"
 #include "server/base/command_line.h"
 #include "server/base/control_group.h"
 #include "server/base/flag_values.h"

@@ -1,6 +1,5 @@
 #include "server/backend/cuda/cuda_backend.h"
 
-#include <cstdlib>
 #include <string>
 #include <utility>
 
@@ -23,8 +22,6 @@ absl::Status Unsupported(const std::string& what) {
 }
 
 }  // namespace
-
-void KeepCublasWorkspace() { setenv("TORCH_CUBLAS_WORKSPACE_CACHE", "1", /*overwrite=*/1); }
 
 absl::StatusOr<Backend> MakeCudaBackend(at::Device device, at::ScalarType dtype, const HeadShape& heads,
                                         bool quantized) {

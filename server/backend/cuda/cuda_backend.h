@@ -13,11 +13,6 @@
 
 namespace varserve::backend {
 
-// Makes cuBLAS's workspace stay where it is, since recorded steps use it again: LibTorch from 2.15 on would
-// give it back after each operation. Sets an environment variable that LibTorch reads at the first matrix
-// product, so call it before threads start.
-void KeepCublasWorkspace();
-
 // Opens the driver and loads the kernels. `quantized`: those of quantized weights, too; without them such
 // weights are dequantized. Errors begin with --backend.
 absl::StatusOr<Backend> MakeCudaBackend(at::Device device, at::ScalarType dtype, const HeadShape& heads,
