@@ -19,7 +19,7 @@ TEXT
 
 # Sets BUILD.
 ensure_gpu_build() {
-  LIBTORCH_LOCK="$ROOT/scripts/libtorch-gpu.lock" ensure_build gpu-2.11 varserve-server varserve backend_test component_test
+  LIBTORCH_LOCK="$ROOT/scripts/libtorch-gpu.lock" ensure_build gpu-2.11 varserve-server varserve backend_test component_test cpu_kernels_test
 }
 
 # make_gpu_bundle DIR
@@ -30,7 +30,7 @@ make_gpu_bundle() {
   mkdir -p "$out"
   bundle=$(mktemp --directory)
   say "making the bundle"
-  bundle_programs "$bundle" varserve-server varserve backend_test component_test
+  bundle_programs "$bundle" varserve-server varserve backend_test component_test cpu_kernels_test
   bundle_the_rest "$bundle"
   git -C "$ROOT" describe --always --dirty >"$bundle/REVISION"
   tar --directory "$bundle" --owner 0 --group 0 --create --file - . | xz --threads 0 >"$out/varserve-gpu.tar.xz"
