@@ -5,7 +5,7 @@
 gpu_usage() {
   cat <<'TEXT'
 usage: ./dev gpu --bundle DIR
-Builds the server, the client, and the tests of backends and components against LibTorch 2.11 and packs them into DIR/varserve-gpu.tar.xz, with
+Builds the server, the client, and the tests of backends, CPU kernels and components against LibTorch 2.11 and packs them into DIR/varserve-gpu.tar.xz, with
 the shared libraries they need (except the C library), golden values, benchmarks and samples. On a machine with an NVIDIA GPU
 and a Python that has this version of torch (no network, compiler or repository needed):
 
