@@ -49,7 +49,7 @@ STEPS = {
     "seven_billion_torch": Step("The same 7B on the torch backend", ("speed.py", "seven_billion", "torch", "none"), 90),
     "transformers": Step("transformers on the same 7B", ("peer.py",), 75),
     "seven_billion_int8": Step("The same 7B in 8 bits", ("speed.py", "seven_billion", "cuda", "int8"), 90),
-    "processor": Step("The CPU's kernels on this machine's processor", ("processor.py",), 30, needs_models=False),
+    "cpu_kernels": Step("The CPU's kernels on this machine's processor", ("cpu_kernels.py",), 30, needs_models=False),
     "tiles": Step("Decoding attention with other tiles", ("tiles.py",), 60, needs_models=False),
     "kernels": Step("Kernels of a decode step of the 7B", ("kernels.py",), 75),
 }

@@ -16,7 +16,7 @@ def main() -> None:
     has = next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), [])
     row("instruction sets", ", ".join(flag for flag in FLAGS if flag in has))
     tests = list_tests(PROGRAM, "*")
-    with (s.out / "processor.log").open("w", buffering=1) as log:
+    with (s.out / "cpu_kernels.log").open("w", buffering=1) as log:
         results = run(s, PROGRAM, tests, log)
     row("tests", f"{sum(result == 'ok' for result in results.values())} of {len(tests)} passed")
     for test, result in results.items():
