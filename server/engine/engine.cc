@@ -230,8 +230,7 @@ void Engine::Break(const absl::Status& why, std::vector<Accepted> taken) {
   const absl::Status status = BrokenError(why);
   core_.Abandon(status);
   for (std::vector<Accepted>* requests : {&taken, &inbox}) {
-    for (const Accepted& request : *requests)
-      CatchExceptions([&] { request.sink->OnFailed(status); }).IgnoreError();
+    for (const Accepted& request : *requests) SendFailure(*request.sink, status);
   }
   absl::MutexLock lock(&mu_);
   requests_ = 0;

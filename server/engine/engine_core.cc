@@ -64,7 +64,6 @@ void EngineCore::FailExpired(Round& round) {
   for (const Sequence* sequence : scheduler_.running()) {
     if (sequence->request.deadline <= now) expired.push_back(sequence->id);
   }
-  if (!expired.empty()) DeliverAll(round);
   for (const SequenceId id : expired) {
     const Sequence* sequence = scheduler_.Find(id);
     if (sequence == nullptr) continue;

@@ -86,6 +86,12 @@ class ImagesAheadTest : public ::testing::Test {
     for (int i = 0; i < 20; ++i) ids.push_back(2 + i);
     return tiny_.MakePrompt(ids, {{0, 16, 4, 4}});
   }
+  // One that cannot be encoded.
+  std::shared_ptr<const ProcessedImage> BrokenImage() const {
+    auto broken = std::make_shared<ProcessedImage>(*picture_.prompt->images.front());
+    broken->height /= 2;
+    return broken;
+  }
   // Encodes the image beside a step of the text.
   void EncodeAhead(std::shared_ptr<const ProcessedImage> image) {
     testing::RunnerDriver text(*runner_, text_, /*id=*/1, /*first_block=*/40);
@@ -124,23 +130,17 @@ TEST_F(ImagesAheadTest, AreTheSame) {
 }
 
 TEST_F(ImagesAheadTest, FailTheStepThatNeedsThemAndNoOther) {
-  auto broken = std::make_shared<ProcessedImage>(*picture_.prompt->images.front());
-  broken->height /= 2;
-  EncodeAhead(broken);
+  EncodeAhead(BrokenImage());
   AwaitEncoded();
   testing::RunnerDriver picture(*runner_, picture_, kPicture);
   EXPECT_FALSE(runner_->Execute({.steps = {picture.Step(16, false)}}, [] {}).ok());
   EXPECT_TRUE(runner_->Execute({.steps = {picture.Step(16, false)}}, [] {}).ok()) << "encoded anew";
 }
 
-TEST_F(ImagesAheadTest, AreNotAwaitedBeforeRepliesAreMade) {
-  auto broken = std::make_shared<ProcessedImage>(*picture_.prompt->images.front());
-  broken->height /= 2;
-  picture_.prompt = [&] {
-    auto prompt = std::make_shared<Prompt>(*picture_.prompt);
-    prompt->images.front() = broken;
-    return prompt;
-  }();
+TEST_F(ImagesAheadTest, AreAwaitedAfterRepliesAreMade) {
+  auto prompt = std::make_shared<Prompt>(*picture_.prompt);
+  prompt->images.front() = BrokenImage();
+  picture_.prompt = prompt;
   testing::RunnerDriver picture(*runner_, picture_, kPicture);
   int meanwhile = 0;
   const engine::StepPlan plan{.steps = {picture.Step(16, false)}};

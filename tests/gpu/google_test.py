@@ -5,7 +5,7 @@ import re
 import subprocess
 from typing import TextIO
 
-from step import ROOT, Settings, detail
+from step import ROOT, Settings, detail, row
 
 RESULT = re.compile(r"\[ +(OK|FAILED|SKIPPED) +\] (\S+?)(?:, where .*)? \(\d+ ms\)")
 BEGIN = re.compile(r"\[ RUN +\] (\S+)")
@@ -51,3 +51,14 @@ def run(s: Settings, program: str, tests: list[str], log: TextIO, processes: int
             results[running] = f"crashed ({process.returncode})"
             detail(running, results[running])
     return results
+
+
+def run_all(s: Settings, program: str, gtest_filter: str) -> None:
+    """Runs the tests that match, and reports how many passed and what became of the others."""
+    tests = list_tests(program, gtest_filter)
+    with (s.out / f"{program}.log").open("w", buffering=1) as log:
+        results = run(s, program, tests, log)
+    row("tests", f"{sum(result == 'ok' for result in results.values())} of {len(tests)} passed")
+    for test, result in results.items():
+        if result != "ok":
+            row(test, result)

@@ -128,8 +128,8 @@ def main() -> None:
         pairs: list[tuple[Answer, Answer]] = []
         for first in range(0, len(requests), PORTION):
             portion = requests[first : first + PORTION]
-            ours, reference = ([pool.submit(ask, stub, request) for request in portion] for stub in stubs)
-            pairs += [(a.result(), b.result()) for a, b in zip(ours, reference, strict=True)]
+            ours, theirs = ([pool.submit(ask, stub, request) for request in portion] for stub in stubs)
+            pairs += [(a.result(), b.result()) for a, b in zip(ours, theirs, strict=True)]
             compare(pairs)
     for server in servers:
         server.stop()

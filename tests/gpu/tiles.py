@@ -9,7 +9,7 @@ import sys
 from step import ROOT, Settings, row, settings
 
 sys.path.append(str(ROOT / "server" / "backend" / "cuda" / "kernels"))
-HEADS, SIZE, BLOCK, LANES, COMBINED = 32, 128, 16, 16, 16
+HEADS, SIZE = 32, 128
 SLOTS, VISUAL = 704, 576  # of a sequence
 TILES = ((32, 4, 2), (32, 4, 3), (32, 4, 4), (32, 8, 4), (64, 4, 3), (64, 8, 3), (64, 8, 4))  # slots, warps, stages
 SPLITS = (128, 256)  # slots
@@ -21,10 +21,12 @@ class World:
     def __init__(self, device: str, sequences: int, slots: int, split: int) -> None:
         import torch
 
+        from variants import BLOCK_SIZE
+
         def table(values: list, dtype: torch.dtype) -> torch.Tensor:
             return torch.tensor(values, dtype=dtype, device=device)
 
-        self.sequences, self.slots, self.split, self.blocks_each = sequences, slots, split, slots // BLOCK
+        self.sequences, self.slots, self.split, self.blocks_each = sequences, slots, split, slots // BLOCK_SIZE
         self.splits_each = -(-slots // split)
         rows = range(sequences)
         ints = [(s, slots, VISUAL, 0, 31, 0, split, s * self.splits_each, 0, 0, 0) for s in rows]
@@ -35,9 +37,9 @@ class World:
         self.blocks = torch.randperm(count, device=device).to(torch.int32)
         self.empty = table([(0, 0) for _ in rows], torch.int32)
         self.visual = table([[slot < VISUAL for slot in range(slots)] for _ in rows], torch.int8)
-        shape = (count, HEADS, BLOCK, SIZE)
+        shape = (count, HEADS, BLOCK_SIZE, SIZE)
         self.k, self.v = (torch.randn(shape, dtype=torch.bfloat16, device=device) for _ in range(2))
-        self.phi = 30 * torch.rand((2, count * BLOCK), device=device)
+        self.phi = 30 * torch.rand((2, count * BLOCK_SIZE), device=device)
         self.q = torch.randn((sequences, HEADS, SIZE), dtype=torch.bfloat16, device=device)
         self.partial = torch.empty((sequences * self.splits_each, HEADS, 3, SIZE), device=device)
         self.stats = torch.empty((sequences * self.splits_each, HEADS, 8), device=device)
@@ -47,15 +49,18 @@ class World:
 
     def attend(self, slots: int, warps: int, stages: int) -> None:
         from row_attention import attend_rows
+        from variants import BLOCK_SIZE, DECODE
 
         attend_rows[(self.sequences, HEADS, self.splits_each)](
             self.q, self.k, self.v, self.phi, self.ints, self.floats, self.tiles, self.blocks, self.empty, self.visual,
             self.partial, self.stats, HEADS * SIZE, self.phi.stride(0), self.blocks_each, HEADS, HEADS, SIZE,
-            self.split, 1, SIZE**-0.5, BD=SIZE, BS=BLOCK, M=LANES, N=slots, num_warps=warps, num_stages=stages,
+            self.split, 1, SIZE**-0.5,
+            BD=SIZE, BS=BLOCK_SIZE, M=DECODE.lanes, N=slots, num_warps=warps, num_stages=stages,
         )  # fmt: skip
 
     def combine(self) -> None:
         from row_combination import combine_rows
+        from variants import COMBINED
 
         combine_rows[(self.sequences, HEADS)](
             self.partial, self.stats, self.ints, self.floats, self.out, self.sums, self.factors,

@@ -188,13 +188,15 @@ class CpuLayerOps : public LayerOps {
     return packed;
   }
 
+  static int64_t RowPieces(int64_t rows) { return (rows + kMostRows - 1) / kMostRows; }
+
   // Calls kernel(row_begin, row_end, out_begin, out_end) on all threads, until it has seen all rows and
   // outputs. Ranges of outputs begin at multiples of `outputs_each`.
   template <typename Kernel>
   static void ForPieces(int64_t rows, int64_t outputs, int64_t outputs_each, const Kernel& kernel) {
     if (rows == 0) return;
     // Equal pieces, since each thread gets the same number; whole tiles of rows.
-    const int64_t most_pieces = (rows + kMostRows - 1) / kMostRows;
+    const int64_t most_pieces = RowPieces(rows);
     const int64_t rows_each = ((rows + most_pieces - 1) / most_pieces + 3) / 4 * 4;
     const int64_t row_pieces = (rows + rows_each - 1) / rows_each;
     const int64_t output_pieces = (outputs + outputs_each - 1) / outputs_each;
@@ -214,7 +216,7 @@ class CpuLayerOps : public LayerOps {
 
   static int64_t OutputsEach(int64_t rows, int64_t outputs) {
     if (rows <= kFewRows) return kFewOutputs;
-    const int64_t pieces = outputs / kOutputs * ((rows + kMostRows - 1) / kMostRows);
+    const int64_t pieces = outputs / kOutputs * RowPieces(rows);
     return pieces < kPiecesOfThread * at::get_num_threads() ? kOutputs / 2 : kOutputs;
   }
 

@@ -29,7 +29,7 @@ RecordingSink::Judge StopAt(int tokens) {
 // The whole prompt in one step.
 class DeliveriesTest : public ::testing::Test {
  protected:
-  // The tokens of the answer that request 1 has got.
+  // That the sink has got.
   size_t num_tokens(SequenceId id = 1) const { return harness_.record(id).tokens.size(); }
 
   CoreHarness harness_{AsynchronousFacts(), {.prefill_budget = 100}};
