@@ -11,15 +11,17 @@
 #include <vector>
 
 #include "server/base/command_line.h"
-#include "server/base/control_group.h"
 #include "server/base/flag_values.h"
 #include "server/base/status_macros.h"
+#include "server/base/usable_cpus.h"
 #include "server/chat/request_scan.h"
 #include "server/model_flags.h"
 #include "server/url_image_flags.h"
 #include "server/version.h"
 
-ABSL_FLAG(int, threads, 0, "Compute threads. Default: the container's CPU quota");
+ABSL_FLAG(int, threads, 0,
+          "Compute threads. Default: one for each core (of hybrid processors, performance core), at most the "
+          "container's CPU quota");
 ABSL_FLAG(std::string, memory_budget, "",
           "Memory for everything, such as 20G or 800M. Default: most of the free memory");
 ABSL_FLAG(

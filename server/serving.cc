@@ -7,6 +7,7 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/backend/table/instruction_set.h"
 #include "server/base/status_macros.h"
 #include "server/loader/model_loader.h"
 #include "server/model/device.h"
@@ -178,6 +179,11 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   RETURN_IF_ERROR(WarmUpOrBlameWeights(serving->self_test_question_, config, *serving->runner_));
   if (const std::string& problem = serving->runner_->graphs().problem(); !problem.empty())
     logger->Warning(absl::StrCat(problem, "; decoding is slower without"));
+
+  for (const backend::cpu::InstructionSet& set : backend::cpu::InstructionSets()) {
+    if (set.refused)
+      logger->Warning(absl::StrCat(backend::Refusal(set), "; computing on the CPU is slower without"));
+  }
 
   const model::VisionLanguageModel& m = serving->runner_->model();
   v1::Model description = Describe(config, m, *serving->preprocessor_);

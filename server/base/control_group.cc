@@ -1,9 +1,6 @@
 #include "server/base/control_group.h"
 
-#include <sched.h>
-
 #include <algorithm>
-#include <cmath>
 #include <fstream>
 #include <system_error>
 
@@ -106,15 +103,6 @@ std::optional<int64_t> ControlGroup::FreeMemory() const {
   for (const fs::path& group : Directories("memory", "sys/fs/cgroup/memory"))
     TakeLess(least, FreeIn(group, kVersion1));
   return least;
-}
-
-int UsableCpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  int cpus = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-  if (const auto quota = ControlGroup().CpuQuota())
-    cpus = std::min(cpus, static_cast<int>(std::ceil(*quota)));
-  return std::max(cpus, 1);
 }
 
 }  // namespace varserve

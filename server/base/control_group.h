@@ -33,8 +33,4 @@ class ControlGroup {
   const std::filesystem::path root_;
 };
 
-// Number of CPUs this process may use: the CPUs it may be scheduled on or its quota, rounded up, whichever is
-// smaller; at least 1. Thread-safe.
-int UsableCpus();
-
 }  // namespace varserve

@@ -11,9 +11,9 @@
 #include "absl/strings/str_join.h"
 #include "server/backend/graph_recorder.h"
 #include "server/base/command_line.h"
-#include "server/base/control_group.h"
 #include "server/base/flag_values.h"
 #include "server/base/status_macros.h"
+#include "server/base/usable_cpus.h"
 #include "server/loader/model_loader.h"
 #include "server/model/device.h"
 #include "server/model/var_profile.h"
@@ -31,7 +31,9 @@ ABSL_FLAG(std::string, out, "",
           "File to write the profile to. Default: MODEL/var_profile.json, where the server reads it");
 ABSL_FLAG(std::string, device, "auto", "auto, cpu, cuda or cuda:N");
 ABSL_FLAG(std::string, dtype, "auto", "Type of the weights: auto, float32, bfloat16 or float16");
-ABSL_FLAG(int, threads, 0, "Compute threads. Default: the container's CPU quota");
+ABSL_FLAG(int, threads, 0,
+          "Compute threads. Default: one for each core (of hybrid processors, performance core), at most the "
+          "container's CPU quota");
 ABSL_FLAG(bool, json, false, "Print all numbers as JSON instead of tables");
 
 namespace varserve::calibrate {

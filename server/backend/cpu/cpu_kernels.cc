@@ -23,7 +23,7 @@ std::array<InstructionSet, 5> InstructionSets() {
            {"avx2", Avx2Kernels()},
            {"avx512", Avx512Kernels()},
            {"avx512_bf16", Avx512Bf16Kernels()},
-           {"amx_bf16", AmxBf16Kernels()}}};
+           {"amx_bf16", AmxBf16Kernels(), AmxBf16IsRefused()}}};
 }
 
 const CpuKernels* Fastest(std::span<const InstructionSet> sets) {

@@ -192,6 +192,7 @@ void UseCpuKernels(const CpuKernels& kernels);
 struct InstructionSet {
   const char* name;
   const CpuKernels* kernels;  // null if the processor or the operating system lacks it
+  bool refused = false;       // the processor has it, and the operating system does not let processes use it
 };
 
 // From the slowest to the fastest.
@@ -207,5 +208,6 @@ const CpuKernels* Avx2Kernels();
 const CpuKernels* Avx512Kernels();
 const CpuKernels* Avx512Bf16Kernels();
 const CpuKernels* AmxBf16Kernels();
+bool AmxBf16IsRefused();  // as InstructionSet::refused
 
 }  // namespace varserve::backend::cpu

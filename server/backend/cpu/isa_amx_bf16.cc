@@ -55,9 +55,14 @@ const CpuKernels* AmxBf16Kernels() {
   return &kKernels;
 }
 
+bool AmxBf16IsRefused() {
+  return Avx512Bf16Kernels() != nullptr && amx_bf16::HasTiles() && AmxBf16Kernels() == nullptr;
+}
+
 }  // namespace varserve::backend::cpu
 #else
 namespace varserve::backend::cpu {
 const CpuKernels* AmxBf16Kernels() { return nullptr; }
+bool AmxBf16IsRefused() { return false; }
 }  // namespace varserve::backend::cpu
 #endif

@@ -10,6 +10,11 @@
 
 namespace varserve::backend {
 
+std::string Refusal(const cpu::InstructionSet& set) {
+  return absl::StrCat("the operating system does not let this process use the processor's ", set.name,
+                      " (Linux does from 5.16 on, some sandboxes do not)");
+}
+
 absl::StatusOr<const cpu::CpuKernels*> KernelsFor(const std::string& isa,
                                                   absl::Span<const cpu::InstructionSet> sets) {
   std::vector<std::string> names = {"auto"};
@@ -20,9 +25,11 @@ absl::StatusOr<const cpu::CpuKernels*> KernelsFor(const std::string& isa,
   }
   ASSIGN_OR_RETURN(const int choice, FlagChoice("isa", isa, std::move(names)));
   if (choice == 0) return cpu::Fastest({sets.data(), sets.size()});
-  if (sets[choice - 1].kernels != nullptr) return sets[choice - 1].kernels;
-  return InvalidFlag("isa", absl::StrCat("this processor or its operating system has no ", isa, "; it has ",
-                                         absl::StrJoin(present, ", ")));
+  const cpu::InstructionSet& set = sets[choice - 1];
+  if (set.kernels != nullptr) return set.kernels;
+  return InvalidFlag("isa",
+                     absl::StrCat(set.refused ? Refusal(set) : absl::StrCat("this processor has no ", isa),
+                                  "; there are ", absl::StrJoin(present, ", ")));
 }
 
 }  // namespace varserve::backend

@@ -13,4 +13,7 @@ namespace varserve::backend {
 absl::StatusOr<const cpu::CpuKernels*> KernelsFor(const std::string& isa,
                                                   absl::Span<const cpu::InstructionSet> sets);
 
+// What to say of a set that is refused.
+std::string Refusal(const cpu::InstructionSet& set);
+
 }  // namespace varserve::backend

@@ -9,13 +9,15 @@ namespace {
 
 using cpu::CpuKernels;
 using cpu::InstructionSet;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 class InstructionSetTest : public ::testing::Test {
  protected:
   const CpuKernels slow_{.name = "slow"};
   const CpuKernels fast_{.name = "fast"};
-  const std::array<InstructionSet, 3> sets_ = {{{"slow", &slow_}, {"fast", &fast_}, {"absent", nullptr}}};
+  const std::array<InstructionSet, 4> sets_ = {
+      {{"slow", &slow_}, {"fast", &fast_}, {"absent", nullptr}, {"refused", nullptr, /*refused=*/true}}};
 };
 
 TEST_F(InstructionSetTest, AutoIsTheFastestThatIsThere) { EXPECT_EQ(*KernelsFor("auto", sets_), &fast_); }
@@ -24,9 +26,13 @@ TEST_F(InstructionSetTest, ANameForcesItsKernels) { EXPECT_EQ(*KernelsFor("slow"
 
 TEST_F(InstructionSetTest, WhatIsNotThereIsNamed) {
   EXPECT_THAT(KernelsFor("absent", sets_).status().ToString(),
-              HasSubstr("--isa: this processor or its operating system has no absent; it has slow, fast"));
+              HasSubstr("--isa: this processor has no absent; there are slow, fast"));
   EXPECT_THAT(KernelsFor("abacus", sets_).status().ToString(),
-              HasSubstr("--isa: \"abacus\" is not auto, slow, fast or absent"));
+              HasSubstr("--isa: \"abacus\" is not auto, slow, fast, absent or refused"));
+  EXPECT_THAT(
+      KernelsFor("refused", sets_).status().ToString(),
+      AllOf(HasSubstr("--isa: the operating system does not let this process use the processor's refused"),
+            HasSubstr("; there are slow, fast")));
 }
 
 TEST_F(InstructionSetTest, EverySetIsCalledAsItsKernels) {

@@ -1,0 +1,75 @@
+#include "server/base/usable_cpus.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <string>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "server/base/control_group.h"
+
+namespace varserve {
+namespace {
+
+namespace fs = std::filesystem;
+
+// CPUs of a list such as "0-3,8", as the kernel writes them; empty if there is no such file.
+std::set<int> ReadCpuList(const fs::path& file) {
+  std::string list;
+  std::ifstream(file) >> list;
+  std::set<int> cpus;
+  for (const auto range : absl::StrSplit(list, ',', absl::SkipEmpty())) {
+    const std::pair<std::string, std::string> ends = absl::StrSplit(range, absl::MaxSplits('-', 1));
+    int first = 0;
+    if (!absl::SimpleAtoi(ends.first, &first)) return {};
+    int last = first;
+    if (!ends.second.empty() && (!absl::SimpleAtoi(ends.second, &last) || last >= CPU_SETSIZE)) return {};
+    for (int cpu = first; cpu <= last; ++cpu) cpus.insert(cpu);
+  }
+  return cpus;
+}
+
+std::set<int> Intersection(const std::set<int>& a, const std::set<int>& b) {
+  std::set<int> both;
+  std::ranges::set_intersection(a, b, std::inserter(both, both.end()));
+  return both;
+}
+
+std::set<int> SchedulableCpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::set<int> cpus;
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return {0};
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &set)) cpus.insert(cpu);
+  }
+  return cpus;
+}
+
+}  // namespace
+
+std::set<int> ComputeCpus(const std::set<int>& cpus, const fs::path& root) {
+  const fs::path devices = root / "sys/devices";
+  std::set<int> candidates = Intersection(cpus, ReadCpuList(devices / "cpu_core/cpus"));  // hybrid only
+  if (candidates.empty()) candidates = cpus;
+  std::set<int> first_of_cores;
+  for (const int cpu : candidates) {
+    const std::set<int> core =
+        ReadCpuList(devices / absl::StrCat("system/cpu/cpu", cpu, "/topology/thread_siblings_list"));
+    if (Intersection(core, first_of_cores).empty()) first_of_cores.insert(cpu);
+  }
+  return first_of_cores;
+}
+
+int UsableCpus() {
+  int cpus = static_cast<int>(ComputeCpus(SchedulableCpus()).size());
+  if (const auto quota = ControlGroup().CpuQuota())
+    cpus = std::min(cpus, static_cast<int>(std::ceil(*quota)));
+  return std::max(cpus, 1);
+}
+
+}  // namespace varserve
