@@ -27,9 +27,10 @@ absl::StatusOr<const cpu::CpuKernels*> KernelsFor(const std::string& isa,
   if (choice == 0) return cpu::Fastest({sets.data(), sets.size()});
   const cpu::InstructionSet& set = sets[choice - 1];
   if (set.kernels != nullptr) return set.kernels;
-  return InvalidFlag("isa",
-                     absl::StrCat(set.refused ? Refusal(set) : absl::StrCat("this processor has no ", isa),
-                                  "; there are ", absl::StrJoin(present, ", ")));
+  return InvalidFlag(
+      "isa", absl::StrCat(set.refused ? Refusal(set)
+                                      : absl::StrCat("this processor or its operating system has no ", isa),
+                          "; there are ", absl::StrJoin(present, ", ")));
 }
 
 }  // namespace varserve::backend

@@ -26,7 +26,7 @@ TEST_F(InstructionSetTest, ANameForcesItsKernels) { EXPECT_EQ(*KernelsFor("slow"
 
 TEST_F(InstructionSetTest, WhatIsNotThereIsNamed) {
   EXPECT_THAT(KernelsFor("absent", sets_).status().ToString(),
-              HasSubstr("--isa: this processor has no absent; there are slow, fast"));
+              HasSubstr("--isa: this processor or its operating system has no absent; there are slow, fast"));
   EXPECT_THAT(KernelsFor("abacus", sets_).status().ToString(),
               HasSubstr("--isa: \"abacus\" is not auto, slow, fast, absent or refused"));
   EXPECT_THAT(
