@@ -153,6 +153,15 @@ absl::Status WarmUpOrBlameWeights(std::shared_ptr<const Prompt> question, const 
   return status;
 }
 
+void LogWhatIsSlower(const model::StepRunner& runner, telemetry::Logger& logger) {
+  if (const std::string& problem = runner.graphs().problem(); !problem.empty())
+    logger.Warning(absl::StrCat(problem, "; decoding is slower without"));
+  for (const backend::cpu::InstructionSet& set : backend::cpu::InstructionSets()) {
+    if (set.refused)
+      logger.Warning(absl::StrCat(backend::Refusal(set), "; computing on the CPU is slower without"));
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& config, const Clock* clock,
@@ -177,13 +186,7 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   ASSIGN_OR_RETURN(serving->self_test_question_,
                    GreyQuestion(*serving->preprocessor_, serving->runner_->facts().context));
   RETURN_IF_ERROR(WarmUpOrBlameWeights(serving->self_test_question_, config, *serving->runner_));
-  if (const std::string& problem = serving->runner_->graphs().problem(); !problem.empty())
-    logger->Warning(absl::StrCat(problem, "; decoding is slower without"));
-
-  for (const backend::cpu::InstructionSet& set : backend::cpu::InstructionSets()) {
-    if (set.refused)
-      logger->Warning(absl::StrCat(backend::Refusal(set), "; computing on the CPU is slower without"));
-  }
+  LogWhatIsSlower(*serving->runner_, *logger);
 
   const model::VisionLanguageModel& m = serving->runner_->model();
   v1::Model description = Describe(config, m, *serving->preprocessor_);
