@@ -37,6 +37,7 @@ class DeviceStep {
   // Sampled tokens that `leading` is about, [T], and whose logits are in whole_logits, [W].
   const std::vector<int64_t>& leading_rows() const { return leading_rows_; }
   const std::vector<int64_t>& whole_rows() const { return whole_rows_; }
+  bool host_reads_logits() const { return model_.backend().ops().host_reads_logits(); }
 
  private:
   const VisionLanguageModel& model_;

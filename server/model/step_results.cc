@@ -70,7 +70,7 @@ absl::Span<const float> StepResults::LogitsOf(int64_t sampled) const {
   const auto vocabulary = static_cast<size_t>(logits.size(1));
   const int64_t row = IndexOf(sampled, step_.whole_rows());
   if (row >= 0) return {whole_logits_ + row * logits.size(1), vocabulary};
-  // The host reads them where they are.
+  TORCH_CHECK(step_.host_reads_logits(), "row ", sampled, " of the logits was not copied to the host");
   return {logits.const_data_ptr<float>() + sampled * logits.stride(0), vocabulary};
 }
 

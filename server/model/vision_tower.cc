@@ -112,7 +112,8 @@ void VisionTower::LoadClipEmbeddings(WeightLoader& weights) {
     if (!weights.status().ok()) return;
     patch_embedding_ = ops_.Prepare(patches.flatten(1), bias);
     if (buckets)
-      position_embedding_ = position_embedding_.index_select(0, BucketPositions(side, rows_, cols_));
+      position_embedding_ = position_embedding_.index_select(
+          0, BucketPositions(side, rows_, cols_).to(position_embedding_.device()));
     return;
   }
   class_embedding_ = weights.LoadFloat(root + "embeddings.class_embedding", {width});

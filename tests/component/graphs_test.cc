@@ -51,7 +51,7 @@ TEST(GraphsTest, GiveTheSameResults) {
   const bool on_gpu = tiny.Options().device != "cpu";
   if (const std::string why = testing::WhyNot({"clip_mha", BackendKind::kCuda}); !on_gpu && !why.empty())
     GTEST_SKIP() << why;
-  const std::string dtype = on_gpu ? "bfloat16" : "float32";
+  const std::string dtype = on_gpu ? "float16" : "float32";
   const double tolerance = on_gpu ? 0.05 : 1e-4;
   const auto eager = *StepRunner::Create(tiny.Load(BackendKind::kCuda, dtype), 32, {.enforce_eager = true});
   const auto with_graphs = *StepRunner::Create(tiny.Load(BackendKind::kCuda, dtype), 32);

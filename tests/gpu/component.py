@@ -9,7 +9,14 @@ from step import row, settings
 # The backend of the CPU's kernels does not run on a device.
 LEFT_OUT = "*_cpu:*/cpu:*/Cpu:Interpreted/*"
 # Equal to the last bit with any neighbours and any chunks: a promise of the CPU's kernels. Does the device keep it?
-ACROSS_BATCHES = ("ThirtyTwoRequestsTogetherEqualOneByOne", "TokensAfterThePictureMayBeCutAnyway")
+ACROSS_BATCHES = (
+    "AnInterventionOfOneRequestChangesNoBitOfAnother",
+    "NeighboursChangeNoBit",
+    "NeutralParametersEqualOffBitForBit",
+    "SixteenRequestsTogetherEqualEachAlone",
+    "ThirtyTwoRequestsTogetherEqualOneByOne",
+    "TokensAfterThePictureMayBeCutAnyway",
+)
 SHARDS = 4
 PROGRAM = "component_test"
 

@@ -14,10 +14,7 @@ namespace varserve::backend {
 namespace {
 
 // The kernels are compiled for rows that begin at multiples of 16 values (kernels/variants.py).
-void CheckWidth(int64_t width) {
-  TORCH_CHECK(width % 16 == 0, "--backend cuda does not support a width of ", width,
-              ", only multiples of 16");
-}
+bool Supports(int64_t width) { return width % 16 == 0; }
 
 // Matrix products and rows of the embedding are LibTorch's, unless their weights are quantized.
 class CudaLayerOps : public LayerOps {
@@ -85,7 +82,7 @@ class CudaLayerOps : public LayerOps {
 
   void SiluMul(const at::Tensor& gate_up, at::Tensor& out) const override {
     const int64_t width = gate_up.size(1) / 2;
-    CheckWidth(width);
+    if (!Supports(width)) return torch_->SiluMul(gate_up, out);  // Qwen2.5-VL's vision tower has 3420
     kernels_->Launch(*forms_.silu_mul, {gate_up.size(0), CeilDiv(width, forms_.silu_mul->slots)},
                      {gate_up, out, width});
   }
@@ -111,7 +108,8 @@ class CudaLayerOps : public LayerOps {
   void Norm(const at::Tensor& x, const at::Tensor& weight, double eps, const at::Tensor& dimensions,
             const at::Tensor& slots, const at::Tensor& phi, int64_t phi_stride, at::Tensor& out) const {
     const int64_t width = x.size(1);
-    CheckWidth(width);
+    TORCH_CHECK(Supports(width), "--backend cuda does not support a width of ", width,
+                ", only multiples of 16");
     const int64_t count = dimensions.defined() ? dimensions.numel() : 0;
     TORCH_CHECK(count <= forms_.rms_norm->lanes, "at most ", forms_.rms_norm->lanes, " sink dimensions");
     kernels_->Launch(*forms_.rms_norm, {x.size(0)},

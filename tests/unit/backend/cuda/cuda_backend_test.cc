@@ -163,13 +163,14 @@ TEST_P(CudaBackendTest, RefusesWidthsThatItsKernelsCannotRead) {
   const Backend cuda = Make({4, 4, 64});
   EXPECT_THROW(RmsNorm(cuda.ops(), There(Values({2, 1100})), at::ones({1100}).to(place_.device), 1e-5),
                c10::Error);
-  EXPECT_THROW(SiluMul(cuda.ops(), There(Values({2, 2 * 1030}))), c10::Error);
 }
 
 TEST_P(CudaBackendTest, SiluMulAndLinearAdd) {
   const Backend cuda = Make({4, 4, 64});
-  const at::Tensor gate_up = Values({3, 2 * 1040}) * 4;
-  EXPECT_TRUE(Close(SiluMul(cuda.ops(), There(gate_up)), SiluMul(*torch_ops_, gate_up)));
+  for (const int64_t width : {1040, 1030}) {
+    const at::Tensor gate_up = Values({3, 2 * width}) * 4;
+    EXPECT_TRUE(Close(SiluMul(cuda.ops(), There(gate_up)), SiluMul(*torch_ops_, gate_up))) << width;
+  }
   const at::Tensor x = Values({5, 64});
   const at::Tensor weight = Values({7, 64});
   at::Tensor y = There(at::ones({5, 7}));
