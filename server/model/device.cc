@@ -43,6 +43,9 @@ absl::StatusOr<at::Device> OpenDevice(const std::string& flag) {
     const absl::StatusOr<int> gpus = OpenCuda();
     return gpus.ok() ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
   }
+  // One that the program registered itself: tests do.
+  if (c10::is_privateuse1_backend_registered() && flag == c10::get_privateuse1_backend())
+    return at::Device(at::kPrivateUse1, 0);
   absl::string_view rest = flag;
   int index = 0;
   if (!absl::ConsumePrefix(&rest, "cuda") ||
