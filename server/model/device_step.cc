@@ -14,8 +14,7 @@ DeviceStep::DeviceStep(const VisionLanguageModel& model, const engine::ModelFact
   for (size_t i = 0; i < plan.steps.size() && !model.backend().ops().host_reads_logits(); ++i) {
     const engine::SequenceStep& step = plan.steps[i];
     if (!step.needs_logits()) continue;
-    // Of a contrast's sibling all logits are combined with its request's.
-    const LogitsNeeded needed = step.contrasts ? LogitsNeeded::kAll : LogitsNeededBy(*step.request);
+    const LogitsNeeded needed = LogitsNeededBy(step);
     if (needed == LogitsNeeded::kAll) whole_rows_.push_back(input.places[i].sampled);
     if (needed != LogitsNeeded::kLeading) continue;
     leading_rows_.push_back(input.places[i].sampled);

@@ -50,9 +50,10 @@ std::optional<size_t> Draw(const TokenRanking& ranking, size_t count, const engi
 
 }  // namespace
 
-LogitsNeeded LogitsNeededBy(const engine::GenerationRequest& request) {
-  const engine::SamplingParams& params = request.sampling;
-  if (request.contrast != nullptr || params.repetition_penalty != 1.0F) return LogitsNeeded::kAll;
+LogitsNeeded LogitsNeededBy(const engine::SequenceStep& step) {
+  const engine::SamplingParams& params = step.request->sampling;
+  if (step.contrasts || step.request->contrast != nullptr || params.repetition_penalty != 1.0F)
+    return LogitsNeeded::kAll;
   return params.temperature > 0.0F || params.logprobs >= 0 ? LogitsNeeded::kLeading : LogitsNeeded::kLargest;
 }
 

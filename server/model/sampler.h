@@ -14,13 +14,14 @@
 #include "absl/types/span.h"
 #include "server/backend/leading_tokens.h"
 #include "server/engine/request.h"
+#include "server/engine/step_plan.h"
 #include "server/model/token_ranking.h"
 
 namespace varserve::model {
 
-// What the next token of a request is chosen from.
+// What a step's next token is chosen from. A sibling's logits are combined with its request's: all of both.
 enum class LogitsNeeded { kLargest, kLeading, kAll };
-LogitsNeeded LogitsNeededBy(const engine::GenerationRequest& request);
+LogitsNeeded LogitsNeededBy(const engine::SequenceStep& step);
 
 // Keeps its memory, about 30 bytes per token of the vocabulary, between calls.
 // Thread-compatible.

@@ -93,7 +93,7 @@ void StepResults::ChooseTokens(SamplerPool& samplers, engine::StepOutput& output
     SequenceResult& result = output.results[i];
     if (!std::isfinite(largest_[2 * sampled]) || !std::isfinite(largest_[2 * siblings])) {
       result.status = absl::InternalError("model: the logits are not finite");
-    } else if (LogitsNeededBy(*step.request) == LogitsNeeded::kLargest) {
+    } else if (LogitsNeededBy(step) == LogitsNeeded::kLargest) {
       result.token = engine::Token{.id = static_cast<int32_t>(largest_[2 * sampled + 1]), .top = {}};
     } else if (const int64_t row = IndexOf(sampled, step_.leading_rows()); row >= 0) {
       jobs.push_back({.step = &step,

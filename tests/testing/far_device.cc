@@ -19,6 +19,8 @@
 #include <cstring>
 #include <string>
 
+#include "tests/testing/test_device.h"
+
 namespace varserve::testing {
 namespace {
 
@@ -140,8 +142,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
 class FarDevice : public ::testing::Environment {
  public:
   void SetUp() override {
-    const char* device = std::getenv("VARSERVE_TEST_DEVICE");
-    if (device == nullptr || std::string(device) != "far") return;
+    if (TestDevice() != "far") return;
     c10::register_privateuse1_backend("far");
     at::RegisterPrivateUse1HooksInterface(new FarHooks());
   }

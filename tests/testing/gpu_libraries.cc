@@ -3,10 +3,8 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <string>
-
 #include "server/backend/graph_recorder.h"
+#include "tests/testing/test_device.h"
 
 namespace varserve::testing {
 namespace {
@@ -14,8 +12,7 @@ namespace {
 class GpuLibraries : public ::testing::Environment {
  public:
   void SetUp() override {
-    const char* device = std::getenv("VARSERVE_TEST_DEVICE");
-    if (device == nullptr || std::string(device) != "cuda") return;
+    if (TestDevice() != "cuda") return;
     backend::KeepCublasWorkspace();
     ASSERT_NE(dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL), nullptr) << dlerror();
   }

@@ -20,9 +20,10 @@ class TempDir {
   TempDir& operator=(const TempDir&) = delete;
 
   const std::string& path() const { return path_; }
-  // Returns the file's path.
+  // Makes the folders of `name`, too. Returns the file's path.
   std::string Write(const std::string& name, const std::string& content) const {
     const std::string file = path_ + "/" + name;
+    std::filesystem::create_directories(std::filesystem::path(file).parent_path());
     std::ofstream(file, std::ios::binary) << content;
     return file;
   }

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <fstream>
 #include <numeric>
 #include <utility>
@@ -13,6 +12,7 @@
 #include "tests/testing/files.h"
 #include "tests/testing/image_span.h"
 #include "tests/testing/interpreted_kernels.h"
+#include "tests/testing/test_device.h"
 
 namespace varserve::testing {
 namespace {
@@ -147,8 +147,7 @@ TinyModel::TinyModel(const std::string& name, const std::function<void(json& spe
 model::VisionLanguageModel::Options TinyModel::Options() const {
   model::VisionLanguageModel::Options options;
   options.model_dir = dir();
-  const char* device = std::getenv("VARSERVE_TEST_DEVICE");
-  options.device = device != nullptr ? device : "cpu";
+  options.device = TestDevice();
   options.dtype = "float32";
   return options;
 }

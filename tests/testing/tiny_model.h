@@ -52,7 +52,7 @@ class TinyModel {
   std::shared_ptr<const ImageLayout> Layout(int n) const;
   const FileTensors& weights() const { return weights_; }
 
-  // Runs on the device that the environment variable VARSERVE_TEST_DEVICE names ("cuda"), else on the CPU.
+  // Runs on TestDevice().
   model::VisionLanguageModel::Options Options() const;
   std::unique_ptr<const model::VisionLanguageModel> Load(
       backend::BackendKind backend = backend::BackendKind::kAuto, const std::string& dtype = "float32",

@@ -17,13 +17,15 @@
 namespace varserve::backend::cpu {
 namespace VARSERVE_ISA {
 
-static bool HasTiles() {
+// Whether the processor has what these kernels use.
+static bool ProcessorHasIt() {
   unsigned eax = 0;
   unsigned ebx = 0;
   unsigned ecx = 0;
   unsigned edx = 0;
   constexpr unsigned kTilesAndBf16 = (1U << 24) | (1U << 22);  // clang 14 does not accept their names
-  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (edx & kTilesAndBf16) == kTilesAndBf16;
+  return Avx512Bf16Kernels() != nullptr && __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 &&
+         (edx & kTilesAndBf16) == kTilesAndBf16;
 }
 
 // Linux saves the tiles only of processes that asked to use them.
@@ -42,8 +44,7 @@ static void Linear(const LinearArgs& a, int row_begin, int row_end, int out_begi
 }  // namespace VARSERVE_ISA
 
 const CpuKernels* AmxBf16Kernels() {
-  static const bool supported =
-      Avx512Bf16Kernels() != nullptr && amx_bf16::HasTiles() && amx_bf16::RequestTiles();
+  static const bool supported = amx_bf16::ProcessorHasIt() && amx_bf16::RequestTiles();
   if (!supported) return nullptr;
   static const CpuKernels kKernels = [] {
     CpuKernels kernels = *Avx512Bf16Kernels();
@@ -55,9 +56,7 @@ const CpuKernels* AmxBf16Kernels() {
   return &kKernels;
 }
 
-bool AmxBf16IsRefused() {
-  return Avx512Bf16Kernels() != nullptr && amx_bf16::HasTiles() && AmxBf16Kernels() == nullptr;
-}
+bool AmxBf16IsRefused() { return amx_bf16::ProcessorHasIt() && AmxBf16Kernels() == nullptr; }
 
 }  // namespace varserve::backend::cpu
 #else

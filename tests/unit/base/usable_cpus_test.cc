@@ -13,13 +13,10 @@ using ::testing::ElementsAre;
 // A machine's /sys.
 class ComputeCpusTest : public ::testing::Test {
  protected:
-  void Write(const std::string& name, const std::string& content) {
-    std::filesystem::create_directories(std::filesystem::path(root_.path() + "/" + name).parent_path());
-    root_.Write(name, content);
-  }
   void WriteCore(const std::vector<int>& cpus, const std::string& list) {
     for (const int cpu : cpus)
-      Write(absl::StrCat("sys/devices/system/cpu/cpu", cpu, "/topology/thread_siblings_list"), list + "\n");
+      root_.Write(absl::StrCat("sys/devices/system/cpu/cpu", cpu, "/topology/thread_siblings_list"),
+                  list + "\n");
   }
   std::set<int> Compute(const std::set<int>& cpus) const { return ComputeCpus(cpus, root_.path()); }
 
@@ -38,8 +35,8 @@ TEST_F(ComputeCpusTest, OneOfEachCore) {
 }
 
 TEST_F(ComputeCpusTest, PerformanceCoresOfAHybridProcessor) {
-  Write("sys/devices/cpu_core/cpus", "0-3\n");
-  Write("sys/devices/cpu_atom/cpus", "4-7\n");
+  root_.Write("sys/devices/cpu_core/cpus", "0-3\n");
+  root_.Write("sys/devices/cpu_atom/cpus", "4-7\n");
   WriteCore({0, 1}, "0-1");
   WriteCore({2, 3}, "2-3");
   for (const int cpu : {4, 5, 6, 7}) WriteCore({cpu}, absl::StrCat(cpu));
@@ -49,7 +46,7 @@ TEST_F(ComputeCpusTest, PerformanceCoresOfAHybridProcessor) {
 }
 
 TEST_F(ComputeCpusTest, ListsThatAreNoLists) {
-  Write("sys/devices/cpu_core/cpus", "0-999999999999\n");
+  root_.Write("sys/devices/cpu_core/cpus", "0-999999999999\n");
   WriteCore({0}, "all");
   WriteCore({1}, "0-99999999");
   EXPECT_THAT(Compute({0, 1}), ElementsAre(0, 1));

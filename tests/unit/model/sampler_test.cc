@@ -220,15 +220,19 @@ TEST(SamplerTest, AlternativesAreTheMostProbableTiesById) {
 }
 
 TEST(SamplerTest, NeedsWhatTheRequestAsksFor) {
-  const auto needed = [](const SamplingParams& params) {
+  const auto needed = [](const SamplingParams& params, bool contrasts = false) {
     engine::GenerationRequest request;
     request.sampling = params;
-    return LogitsNeededBy(request);
+    engine::SequenceStep step;
+    step.request = &request;
+    step.contrasts = contrasts;
+    return LogitsNeededBy(step);
   };
   EXPECT_EQ(needed({}), LogitsNeeded::kLargest);
   EXPECT_EQ(needed({.temperature = 0.5F}), LogitsNeeded::kLeading);
   EXPECT_EQ(needed({.logprobs = 0}), LogitsNeeded::kLeading);
   EXPECT_EQ(needed({.temperature = 0.5F, .repetition_penalty = 1.1F}), LogitsNeeded::kAll);
+  EXPECT_EQ(needed({}, /*contrasts=*/true), LogitsNeeded::kAll);
 }
 
 }  // namespace

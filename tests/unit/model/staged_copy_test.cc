@@ -3,15 +3,13 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <string>
+#include "tests/testing/test_device.h"
 
 namespace varserve::model {
 namespace {
 
 TEST(StagedCopyTest, CopiesInPiecesAndConverts) {
-  const char* name = std::getenv("VARSERVE_TEST_DEVICE");
-  const at::Device device(name == nullptr ? "cpu" : name);
+  const at::Device device(testing::TestDevice());
   StagedCopy copy(device, /*buffer_bytes=*/100);
   for (const at::ScalarType from : {at::kFloat, at::kBFloat16, at::kHalf, at::kDouble}) {
     for (const at::ScalarType to : {at::kFloat, at::kBFloat16}) {

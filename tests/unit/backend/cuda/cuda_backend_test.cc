@@ -5,7 +5,6 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <string>
@@ -14,6 +13,7 @@
 
 #include "server/backend/torch/torch_backend.h"
 #include "tests/testing/interpreted_kernels.h"
+#include "tests/testing/test_device.h"
 #include "tests/unit/backend/attention_trial.h"
 #include "tests/unit/backend/cpu/changed_rows.h"
 #include "tests/unit/backend/layer_results.h"
@@ -46,9 +46,7 @@ class CudaBackendTest : public ::testing::TestWithParam<Place> {
       if (kernels_ == nullptr) GTEST_SKIP() << varserve::testing::InterpretedKernels::WhyNot();
       return;
     }
-    const char* device = std::getenv("VARSERVE_TEST_DEVICE");
-    if (device == nullptr || std::string(device) != "cuda")
-      GTEST_SKIP() << "VARSERVE_TEST_DEVICE is not cuda";
+    if (varserve::testing::TestDevice() != "cuda") GTEST_SKIP() << "VARSERVE_TEST_DEVICE is not cuda";
   }
   Backend Make(const HeadShape& heads) const {
     return kernels_ == nullptr
