@@ -15,6 +15,7 @@
 #include "server/model/safetensors.h"
 #include "tests/testing/files.h"
 #include "tests/testing/interpreted_kernels.h"
+#include "tests/testing/test_device.h"
 #include "tests/testing/tiny_model.h"
 
 namespace varserve::testing {
@@ -64,9 +65,15 @@ inline nlohmann::json CasesFor(const ModelAndBackend& param, nlohmann::json case
   }
   return few;
 }
-// Why a test cannot run here; empty if it can.
+// Why the cuda backend cannot be loaded here; empty if it can.
+inline std::string WhyNoCuda() { return TestDevice() == "cuda" ? "" : InterpretedKernels::WhyNot(); }
+// Why graphs cannot be recorded here; empty if they can.
+inline std::string WhyNoGraphs() {
+  return TestDevice() == "cpu" ? "the CPU has no graphs; far_device_test runs this" : WhyNoCuda();
+}
+// Why a test cannot run here; empty if it can. The cuda backend is tested with graphs.
 inline std::string WhyNot(const ModelAndBackend& param) {
-  return std::get<1>(param) == backend::BackendKind::kCuda ? InterpretedKernels::WhyNot() : "";
+  return std::get<1>(param) == backend::BackendKind::kCuda ? WhyNoGraphs() : "";
 }
 inline std::string ModelAndBackendName(const ::testing::TestParamInfo<ModelAndBackend>& info) {
   return absl::StrCat(std::get<0>(info.param), "_",

@@ -48,9 +48,8 @@ TEST(GraphsTest, GiveTheSameResults) {
   const testing::TinyModel tiny("clip_mha", [](nlohmann::json& spec) {  // the interpreter is slow
     spec["config"]["text_config"]["num_hidden_layers"] = 2;
   });
-  const bool on_gpu = tiny.Options().device != "cpu";
-  if (const std::string why = testing::WhyNot({"clip_mha", BackendKind::kCuda}); !on_gpu && !why.empty())
-    GTEST_SKIP() << why;
+  if (const std::string why = testing::WhyNoGraphs(); !why.empty()) GTEST_SKIP() << why;
+  const bool on_gpu = testing::TestDevice() == "cuda";
   const std::string dtype = on_gpu ? "float16" : "float32";
   const double tolerance = on_gpu ? 0.05 : 1e-4;
   const auto eager = *StepRunner::Create(tiny.Load(BackendKind::kCuda, dtype), 32, {.enforce_eager = true});

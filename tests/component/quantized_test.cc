@@ -53,9 +53,7 @@ TEST_P(QuantizedModelTest, EqualsTheModelOfItsRoundedWeights) {
 
 TEST_P(QuantizedModelTest, EqualsTheModelOfItsRoundedWeightsOnCuda) {
   const testing::TinyModel tiny("clip_mha");
-  const bool on_gpu = tiny.Options().device != "cpu";
-  if (const std::string why = testing::WhyNot({"clip_mha", BackendKind::kCuda}); !on_gpu && !why.empty())
-    GTEST_SKIP() << why;
+  if (const std::string why = testing::WhyNoGraphs(); !why.empty()) GTEST_SKIP() << why;
   const auto cuda = *StepRunner::Create(tiny.Load(BackendKind::kCuda, "float16", GetParam()), 64);
   const auto torch = *StepRunner::Create(tiny.Load(BackendKind::kTorch, "float16", GetParam()), 64);
   EXPECT_LT(cuda->model().weight_bytes(), torch->model().weight_bytes());

@@ -1,143 +1,109 @@
 // A device for tests of GPU paths without a GPU: VARSERVE_TEST_DEVICE=far. Its memory lies at addresses that
-// the host cannot read, so code that takes a device's pointer for the host's crashes as with a GPU; and its
-// operators refuse tensors of the host, as a GPU's do. Everything is computed at once, on copies, by
-// LibTorch's operators for CPUs.
-#include <ATen/EmptyTensor.h>
+// the host cannot read, so code that takes a device's pointer for the host's crashes as with a GPU; its
+// operators refuse tensors of the host, as a GPU's do; new memory is NaN; copies that the host does not wait
+// for are late; and a graph repeats what was enqueued, on the same memory, but not what the host did
+// meanwhile.
 #include <ATen/detail/PrivateUse1HooksInterface.h>
-#include <ATen/native/CPUFallback.h>
-#include <ATen/ops/_reshape_alias_native.h>
-#include <ATen/ops/as_strided_native.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/from_blob.h>
-#include <ATen/ops/view_native.h>
-#include <c10/core/CPUAllocator.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <gtest/gtest.h>
-#include <torch/library.h>
 
 #include <cstdlib>
 #include <cstring>
-#include <string>
+#include <limits>
+#include <utility>
 
+#include "tests/testing/far_work.h"
 #include "tests/testing/test_device.h"
 
 namespace varserve::testing {
 namespace {
 
-constexpr c10::DeviceType kFar = c10::DeviceType::PrivateUse1;
-constexpr c10::DispatchKeySet kKeys(c10::DispatchKey::PrivateUse1);
-constexpr uintptr_t kDistance = uintptr_t{1} << 62;  // no address of a process has this bit
+constexpr size_t kAlignment = 64;
+constexpr size_t kMemory = size_t{1} << 32;  // bytes of the device, as it says
 
-void* Near(const void* far) { return reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(far) - kDistance); }
+void* Allocate(size_t bytes) { return std::aligned_alloc(kAlignment, (bytes / kAlignment + 1) * kAlignment); }
 
-// The same memory as the host reads it.
-at::Tensor Near(const at::Tensor& t) {
-  if (t.is_cpu()) return t;
-  const at::TensorOptions options = t.options().device(at::kCPU);
-  if (t.numel() == 0) return at::empty(t.sizes(), options);
-  return at::from_blob(Near(t.const_data_ptr()), t.sizes(), t.strides(), options);
-}
-
-class FarAllocator : public c10::Allocator {
+class FarAllocator : public c10::DeviceAllocator {
  public:
   c10::DataPtr allocate(size_t bytes) override {
-    constexpr size_t kAlignment = 64;
-    void* const near = std::aligned_alloc(kAlignment, (bytes / kAlignment + 1) * kAlignment);
-    auto* const far = reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(near) + kDistance);
+    if (bytes > 0) RefuseInGraph("an allocation");
+    void* const near = Allocate(bytes);
+    std::memset(near, 0xff, bytes);
+    auto* const far = reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(near) | kFarBit);
     return {far, near, &std::free, at::Device(kFar, 0)};
   }
   void copy_data(void* to, const void* from, size_t bytes) const override {
     std::memcpy(Near(to), Near(from), bytes);
   }
+  std::pair<size_t, size_t> getMemoryInfo(c10::DeviceIndex /*device*/) override { return {kMemory, kMemory}; }
+  bool initialized() override { return true; }
+  void emptyCache(c10::MempoolId_t /*pool*/) override {}
+  void recordStream(const c10::DataPtr& /*memory*/, c10::Stream /*stream*/) override {}
+  c10::CachingDeviceAllocator::DeviceStats getDeviceStats(c10::DeviceIndex /*device*/) override { return {}; }
+  void resetAccumulatedStats(c10::DeviceIndex /*device*/) override {}
+  void resetPeakStats(c10::DeviceIndex /*device*/) override {}
 };
 
-FarAllocator* Allocator() {
-  static FarAllocator allocator;
-  return &allocator;
-}
+void FreePinned(void* memory) { std::free(memory); }
 
-at::Tensor Empty(at::IntArrayRef size, std::optional<at::ScalarType> type,
-                 std::optional<at::Layout> /*layout*/, std::optional<at::Device> /*device*/,
-                 std::optional<bool> /*pinned*/, std::optional<at::MemoryFormat> format) {
-  return at::detail::empty_generic(size, Allocator(), kKeys, c10::dtype_or_default(type), format);
-}
-
-at::Tensor EmptyStrided(at::IntArrayRef size, at::IntArrayRef stride, std::optional<at::ScalarType> type,
-                        std::optional<at::Layout> /*layout*/, std::optional<at::Device> /*device*/,
-                        std::optional<bool> /*pinned*/) {
-  return at::detail::empty_strided_generic(size, stride, Allocator(), kKeys, c10::dtype_or_default(type));
-}
-
-at::Tensor CopyFrom(const at::Tensor& from, const at::Tensor& to, bool /*non_blocking*/) {
-  Near(to).copy_(Near(from));
-  return to;
-}
-
-// An output that is empty takes the result's shape.
-at::Tensor CopyFromAndResize(const at::Tensor& from, const at::Tensor& to) {
-  if (to.numel() == 0 && from.numel() > 0) {
-    to.storage().set_data_ptr_noswap(Allocator()->allocate(from.nbytes()));
-    to.storage().set_nbytes(from.nbytes());
-    to.unsafeGetTensorImpl()->set_sizes_contiguous(from.sizes());
+// Memory of the host from which the device copies by itself.
+class PinnedAllocator : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(size_t bytes) override {
+    void* const memory = Allocate(bytes);
+    return {memory, memory, &FreePinned, at::Device(at::kCPU)};
   }
-  TORCH_CHECK(from.sizes() == to.sizes(), "an output of ", to.sizes(), " for a result of ", from.sizes());
-  return CopyFrom(from, to, false);
-}
-
-at::Scalar ReadScalar(const at::Tensor& t) { return Near(t).item(); }
-
-// Refuses tensors of the host but single numbers, and indices: GPUs' operators take those.
-void Compute(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
-  const std::string& name = op.schema().name();
-  bool far = false;
-  bool near = false;
-  for (const c10::IValue& value : *stack) {
-    const std::vector<at::Tensor> tensors = value.isTensorList() ? value.toTensorVector()
-                                            : value.isTensor()   ? std::vector<at::Tensor>{value.toTensor()}
-                                                                 : std::vector<at::Tensor>{};
-    for (const at::Tensor& t : tensors) {
-      far |= t.defined() && !t.is_cpu();
-      near |= t.defined() && t.is_cpu() && t.dim() > 0;
-    }
-  }
-  const bool by_indices = name == "aten::index" || name == "aten::index_put_";
-  TORCH_CHECK(by_indices || !(far && near), name, ": tensors of the host and of the device");
-  at::native::cpu_fallback(op, stack, /*error_on_views=*/true);
-}
+  void copy_data(void* to, const void* from, size_t bytes) const override { std::memcpy(to, from, bytes); }
+};
 
 struct FarHooks : at::PrivateUse1HooksInterface {
   bool isBuilt() const override { return true; }
   bool isAvailable() const override { return true; }
   bool hasPrimaryContext(c10::DeviceIndex /*index*/) const override { return true; }
-  at::Allocator* getPinnedMemoryAllocator() const override { return c10::GetCPUAllocator(); }
+  at::Allocator* getPinnedMemoryAllocator() const override {
+    static PinnedAllocator allocator;
+    return &allocator;
+  }
 };
 
-// One stream, on which everything has ended at once.
+// What an event of a stream waits for.
+struct FarEvent {
+  c10::StreamId stream;
+  int64_t mark;
+};
+
 struct FarGuard : c10::impl::NoOpDeviceGuardImpl<kFar> {
-  c10::Stream getStreamFromGlobalPool(c10::Device device, bool /*high_priority*/) const override {
-    return getStream(device);
+  static c10::Stream StreamOf(c10::StreamId id) {
+    return c10::Stream(c10::Stream::UNSAFE, at::Device(kFar, 0), id);
   }
-  void record(void** /*event*/, const c10::Stream& /*stream*/, c10::DeviceIndex /*index*/,
-              c10::EventFlag /*flag*/) const override {}
-  void block(void* /*event*/, const c10::Stream& /*stream*/) const override {}
-  bool queryEvent(void* /*event*/) const override { return true; }
-  void synchronizeEvent(void* /*event*/) const override {}
+  c10::Stream getStream(c10::Device /*device*/) const noexcept override { return StreamOf(CurrentStream()); }
+  c10::Stream getStreamFromGlobalPool(c10::Device /*device*/, bool /*high_priority*/) const override {
+    return StreamOf(NewStream());
+  }
+  c10::Stream exchangeStream(c10::Stream stream) const noexcept override {
+    return StreamOf(SetCurrentStream(stream.id()));
+  }
+  void synchronizeStream(const c10::Stream& stream) const override {
+    RefuseInGraph("waiting for the device");
+    CopiesUnderWay::Finish(stream.id(), std::numeric_limits<int64_t>::max());
+  }
+  void record(void** event, const c10::Stream& stream, c10::DeviceIndex /*index*/,
+              c10::EventFlag /*flag*/) const override {
+    if (*event == nullptr) *event = new FarEvent;
+    *static_cast<FarEvent*>(*event) = {stream.id(), CopiesUnderWay::Mark()};
+  }
+  void synchronizeEvent(void* event) const override {
+    if (event == nullptr) return;  // never recorded
+    const FarEvent& e = *static_cast<FarEvent*>(event);
+    CopiesUnderWay::Finish(e.stream, e.mark);
+  }
+  void destroyEvent(void* event, c10::DeviceIndex /*index*/) const noexcept override {
+    delete static_cast<FarEvent*>(event);
+  }
 };
 
 C10_REGISTER_GUARD_IMPL(PrivateUse1, FarGuard);
-
-TORCH_LIBRARY_IMPL(_, PrivateUse1, m) { m.fallback(torch::CppFunction::makeFromBoxedFunction<&Compute>()); }
-
-TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
-  m.impl("empty.memory_format", &Empty);
-  m.impl("empty_strided", &EmptyStrided);
-  m.impl("_copy_from", &CopyFrom);
-  m.impl("_copy_from_and_resize", &CopyFromAndResize);
-  m.impl("_local_scalar_dense", &ReadScalar);
-  m.impl("as_strided", &at::native::as_strided_tensorimpl);
-  m.impl("view", &at::native::view);
-  m.impl("_reshape_alias", &at::native::_reshape_alias);
-}
 
 class FarDevice : public ::testing::Environment {
  public:
@@ -145,6 +111,8 @@ class FarDevice : public ::testing::Environment {
     if (TestDevice() != "far") return;
     c10::register_privateuse1_backend("far");
     at::RegisterPrivateUse1HooksInterface(new FarHooks());
+    static FarAllocator allocator;
+    c10::SetAllocator(kFar, &allocator);
   }
 };
 
@@ -152,4 +120,7 @@ class FarDevice : public ::testing::Environment {
     ::testing::AddGlobalTestEnvironment(new FarDevice);
 
 }  // namespace
+
+bool IsPinned(const at::Tensor& t) { return t.storage().data_ptr().get_deleter() == &FreePinned; }
+
 }  // namespace varserve::testing

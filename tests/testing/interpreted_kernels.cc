@@ -8,7 +8,6 @@
 
 #include <bit>
 #include <cstdlib>
-#include <functional>
 #include <map>
 #include <utility>
 #include <vector>
@@ -16,12 +15,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "nlohmann/json.hpp"
+#include "tests/testing/test_device.h"
 
 namespace varserve::testing {
 
 using backend::Grid;
 using backend::KernelArg;
 using backend::KernelForm;
+using nlohmann::json;
 
 namespace {
 
@@ -44,23 +45,6 @@ void Read(int from, void* bytes, size_t count) {
     count -= static_cast<size_t>(got);
   }
 }
-
-class WorkGraph : public backend::Graph {
- public:
-  explicit WorkGraph(std::function<void()> work) : work_(std::move(work)) {}
-  void Launch() const override { work_(); }
-
- private:
-  const std::function<void()> work_;
-};
-
-class WorkRecorder : public backend::GraphRecorder {
- public:
-  absl::StatusOr<std::unique_ptr<const backend::Graph>> Record(
-      const std::function<void()>& work) const override {
-    return std::make_unique<const WorkGraph>(work);
-  }
-};
 
 }  // namespace
 
@@ -108,38 +92,53 @@ absl::StatusOr<const KernelForm*> InterpretedKernels::Find(absl::string_view nam
 }
 
 std::unique_ptr<const backend::GraphRecorder> InterpretedKernels::MakeRecorder() const {
-  return std::make_unique<const WorkRecorder>();
+  return TestDevice() == "far" ? MakeFarRecorder() : nullptr;
 }
 
 void InterpretedKernels::Enqueue(const KernelForm& kernel, Grid grid,
                                  absl::Span<const KernelArg> args) const {
-  std::map<const void*, int> indices;  // of storages that were met
-  std::vector<at::Tensor> tensors;     // one of each storage
-  nlohmann::json request = {{"kernel", kernel.name}, {"grid", {grid.x, grid.y, grid.z}}};
-  request["storages"] = nlohmann::json::array();
+  std::vector<Argument> arguments;
   for (const KernelArg& arg : args) {
     if (arg.tensor() == nullptr) {
       const auto bits = static_cast<uint32_t>(arg.bits());
-      arg.type() == 'f' ? request["arguments"].push_back(std::bit_cast<float>(bits))
-                        : request["arguments"].push_back(static_cast<int32_t>(bits));
+      arg.type() == 'f' ? arguments.emplace_back(std::bit_cast<float>(bits))
+                        : arguments.emplace_back(static_cast<int32_t>(bits));
       continue;
     }
-    const at::Tensor& tensor = *arg.tensor();
-    const auto [found, is_new] = indices.emplace(tensor.storage().data(), static_cast<int>(tensors.size()));
-    if (is_new) {
-      tensors.push_back(tensor);
-      request["storages"].push_back(tensor.storage().nbytes());
+    TORCH_CHECK(arg.tensor()->is_cpu() == (TestDevice() == "cpu"), kernel.name,
+                ": a tensor of another device: ", arg.tensor()->device().str());
+    arguments.emplace_back(Place(*arg.tensor()));
+  }
+  testing::Enqueue([this, name = std::string(kernel.name), grid, arguments = std::move(arguments)] {
+    Run(name, grid, arguments);
+  });
+}
+
+void InterpretedKernels::Run(const std::string& kernel, Grid grid,
+                             const std::vector<Argument>& arguments) const {
+  std::map<const void*, int> indices;  // of storages that were met
+  std::vector<c10::Storage> storages;  // each once
+  json request = {{"kernel", kernel}, {"grid", {grid.x, grid.y, grid.z}}};
+  request["storages"] = json::array();
+  for (const Argument& argument : arguments) {
+    const auto* const place = std::get_if<Place>(&argument);
+    if (place == nullptr) {
+      const auto* const integer = std::get_if<int32_t>(&argument);
+      request["arguments"].push_back(integer != nullptr ? json(*integer) : json(std::get<float>(argument)));
+      continue;
     }
-    request["arguments"].push_back({{"storage", found->second},
-                                    {"offset", static_cast<const char*>(tensor.data_ptr()) -
-                                                   static_cast<const char*>(tensor.storage().data())}});
+    const c10::Storage storage = place->storage();
+    const auto [found, is_new] = indices.emplace(storage.data(), static_cast<int>(storages.size()));
+    if (is_new) {
+      storages.push_back(storage);
+      request["storages"].push_back(storage.nbytes());
+    }
+    request["arguments"].push_back({{"storage", found->second}, {"offset", place->byte_offset()}});
   }
   const std::string line = request.dump() + "\n";
   Write(channel_, line.data(), line.size());
-  for (const at::Tensor& tensor : tensors)
-    Write(channel_, tensor.storage().data(), tensor.storage().nbytes());
-  for (const at::Tensor& tensor : tensors)
-    Read(channel_, tensor.storage().mutable_data(), tensor.storage().nbytes());
+  for (const c10::Storage& storage : storages) Write(channel_, Near(storage.data()), storage.nbytes());
+  for (const c10::Storage& storage : storages) Read(channel_, Near(storage.data()), storage.nbytes());
 }
 
 }  // namespace varserve::testing

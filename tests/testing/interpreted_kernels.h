@@ -1,12 +1,15 @@
-// Kernels run by Triton's interpreter, in a Python process, on tensors of the CPU: everything of the cuda
-// backend but the GPU. Also for float32, under names such as rms_norm_fp32.
+// Kernels run by Triton's interpreter, in a Python process, on tensors of TestDevice(), the CPU or the far
+// device: everything of the cuda backend but the GPU. Also for float32, under names such as rms_norm_fp32.
 #pragma once
 
 #include <list>
 #include <memory>
 #include <string>
+#include <variant>
+#include <vector>
 
 #include "server/backend/cuda/kernels.h"
+#include "tests/testing/far_work.h"
 
 namespace varserve::testing {
 
@@ -19,7 +22,7 @@ class InterpretedKernels final : public backend::Kernels {
   ~InterpretedKernels() override;
 
   absl::StatusOr<const backend::KernelForm*> Find(absl::string_view name) const override;
-  // Its graphs do the work again, on the tensors and with the sizes of the first time.
+  // Null on the CPU.
   std::unique_ptr<const backend::GraphRecorder> MakeRecorder() const override;
 
  private:
@@ -27,9 +30,11 @@ class InterpretedKernels final : public backend::Kernels {
     std::string name;
     backend::KernelForm form;
   };
+  using Argument = std::variant<int32_t, float, Place>;
   explicit InterpretedKernels(const char* command);
   void Enqueue(const backend::KernelForm& kernel, backend::Grid grid,
                absl::Span<const backend::KernelArg> args) const override;
+  void Run(const std::string& kernel, backend::Grid grid, const std::vector<Argument>& arguments) const;
 
   int channel_ = -1;  // to and from the interpreter
   int child_ = -1;
