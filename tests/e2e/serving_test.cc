@@ -10,6 +10,7 @@
 #include "tests/e2e/pictures.h"
 #include "tests/e2e/server_process.h"
 #include "tests/testing/servable_model.h"
+#include "tests/testing/test_device.h"
 
 namespace varserve::testing {
 namespace {
@@ -189,6 +190,7 @@ TEST_F(ServingTest, CancelledAndLateCallsStop) {
 TEST_F(ServingTest, TellsTheModel) {
   const auto model = client_->GetModel({});
   ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_THAT(model->device(), ::testing::StartsWith(TestDevice()));
   EXPECT_EQ(model->decoder().layers(), 5);
   EXPECT_EQ(model->vision_tower().kind(), "dinov2");
   EXPECT_EQ(model->vision_tower().visual_tokens(), 36);

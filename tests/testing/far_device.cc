@@ -6,7 +6,6 @@
 #include <ATen/detail/PrivateUse1HooksInterface.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
-#include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -105,19 +104,15 @@ struct FarGuard : c10::impl::NoOpDeviceGuardImpl<kFar> {
 
 C10_REGISTER_GUARD_IMPL(PrivateUse1, FarGuard);
 
-class FarDevice : public ::testing::Environment {
- public:
-  void SetUp() override {
-    if (TestDevice() != "far") return;
-    c10::register_privateuse1_backend("far");
-    at::RegisterPrivateUse1HooksInterface(new FarHooks());
-    static FarAllocator allocator;
-    c10::SetAllocator(kFar, &allocator);
-  }
-};
-
-[[maybe_unused]] const ::testing::Environment* const added =
-    ::testing::AddGlobalTestEnvironment(new FarDevice);
+// When the library is loaded.
+[[maybe_unused]] const bool is_here = [] {
+  if (TestDevice() != "far") return false;
+  c10::register_privateuse1_backend("far");
+  at::RegisterPrivateUse1HooksInterface(new FarHooks());
+  static FarAllocator allocator;
+  c10::SetAllocator(kFar, &allocator);
+  return true;
+}();
 
 }  // namespace
 
