@@ -157,7 +157,7 @@ void LogWhatIsSlower(const model::StepRunner& runner, telemetry::Logger& logger)
   if (const std::string& problem = runner.graphs().problem(); !problem.empty())
     logger.Warning(absl::StrCat(problem, "; decoding is slower without"));
   for (const backend::cpu::InstructionSet& set : backend::cpu::InstructionSets()) {
-    if (set.refused)
+    if (set.refused && runner.model().device().is_cpu())
       logger.Warning(absl::StrCat(backend::Refusal(set), "; computing on the CPU is slower without"));
   }
 }

@@ -8,6 +8,7 @@
 #include <iterator>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -19,6 +20,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int kSets = 64;
+constexpr int kMostCpus = kSets * CPU_SETSIZE;  // more than any kernel is built for
+
 // CPUs of a list such as "0-3,8", as the kernel writes them; empty if there is no such file.
 std::set<int> ReadCpuList(const fs::path& file) {
   std::string list;
@@ -29,7 +33,7 @@ std::set<int> ReadCpuList(const fs::path& file) {
     int first = 0;
     if (!absl::SimpleAtoi(ends.first, &first)) return {};
     int last = first;
-    if (!ends.second.empty() && (!absl::SimpleAtoi(ends.second, &last) || last >= CPU_SETSIZE)) return {};
+    if (!ends.second.empty() && (!absl::SimpleAtoi(ends.second, &last) || last >= kMostCpus)) return {};
     for (int cpu = first; cpu <= last; ++cpu) cpus.insert(cpu);
   }
   return cpus;
@@ -42,12 +46,12 @@ std::set<int> Intersection(const std::set<int>& a, const std::set<int>& b) {
 }
 
 std::set<int> SchedulableCpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
+  std::vector<cpu_set_t> sets(kSets);
+  const size_t bytes = kSets * sizeof(cpu_set_t);
   std::set<int> cpus;
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return {0};
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (CPU_ISSET(cpu, &set)) cpus.insert(cpu);
+  if (sched_getaffinity(0, bytes, sets.data()) != 0) return {0};
+  for (int cpu = 0; cpu < kMostCpus; ++cpu) {
+    if (CPU_ISSET_S(cpu, bytes, sets.data())) cpus.insert(cpu);
   }
   return cpus;
 }

@@ -34,6 +34,11 @@ TEST_F(ComputeCpusTest, OneOfEachCore) {
   EXPECT_THAT(Compute({4, 5, 7}), ElementsAre(4, 5, 7)) << "of the CPUs given";
 }
 
+TEST_F(ComputeCpusTest, MoreCpusThanAnOrdinarySetHolds) {
+  WriteCore({2000, 2001}, "2000-2001");
+  EXPECT_THAT(Compute({2000, 2001}), ElementsAre(2000));
+}
+
 TEST_F(ComputeCpusTest, PerformanceCoresOfAHybridProcessor) {
   root_.Write("sys/devices/cpu_core/cpus", "0-3\n");
   root_.Write("sys/devices/cpu_atom/cpus", "4-7\n");
