@@ -156,8 +156,9 @@ absl::Status WarmUpOrBlameWeights(std::shared_ptr<const Prompt> question, const 
 void LogWhatIsSlower(const model::StepRunner& runner, telemetry::Logger& logger) {
   if (const std::string& problem = runner.graphs().problem(); !problem.empty())
     logger.Warning(absl::StrCat(problem, "; decoding is slower without"));
+  if (!runner.model().device().is_cpu()) return;
   for (const backend::cpu::InstructionSet& set : backend::cpu::InstructionSets()) {
-    if (set.refused && runner.model().device().is_cpu())
+    if (set.refused)
       logger.Warning(absl::StrCat(backend::Refusal(set), "; computing on the CPU is slower without"));
   }
 }

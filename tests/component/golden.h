@@ -71,9 +71,10 @@ inline std::string WhyNoCuda() { return TestDevice() == "cuda" ? "" : Interprete
 inline std::string WhyNoGraphs() {
   return TestDevice() == "cpu" ? "the CPU has no graphs; far_device_test runs this" : WhyNoCuda();
 }
-// Why a test cannot run here; empty if it can. The cuda backend is tested with graphs.
+// Why a test in float32 cannot run here; empty if it can. The cuda backend is tested with graphs.
 inline std::string WhyNot(const ModelAndBackend& param) {
-  return std::get<1>(param) == backend::BackendKind::kCuda ? WhyNoGraphs() : "";
+  if (std::get<1>(param) != backend::BackendKind::kCuda) return "";
+  return TestDevice() == "cuda" ? "the kernels of a GPU are for 16 bits" : WhyNoGraphs();
 }
 inline std::string ModelAndBackendName(const ::testing::TestParamInfo<ModelAndBackend>& info) {
   return absl::StrCat(std::get<0>(info.param), "_",

@@ -38,12 +38,16 @@ ServerProcess::ServerProcess(const std::string& model_dir, const std::vector<std
   log_path_ = dir_.path() + "/log";
   const int log = open(log_path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (log_to == LogTo::kPipe) log_pipe_ = std::make_unique<LogPipe>(log_path_);
-  std::vector<std::string> arguments;
-  if (TestDevice() == "far") arguments = {"/usr/bin/env", absl::StrCat("LD_PRELOAD=", VARSERVE_FAR_DEVICE)};
-  arguments.insert(
-      arguments.end(),
-      {VARSERVE_SERVER, absl::StrCat("--model=", model_dir), absl::StrCat("--device=", TestDevice()),
-       "--listen=127.0.0.1:0", "--metrics_listen=127.0.0.1:0", "--http_listen=127.0.0.1:0", "--threads=1"});
+  std::vector<std::string> arguments = {VARSERVE_SERVER,
+                                        absl::StrCat("--model=", model_dir),
+                                        "--listen=127.0.0.1:0",
+                                        "--metrics_listen=127.0.0.1:0",
+                                        "--http_listen=127.0.0.1:0",
+                                        "--threads=1"};
+  if (TestDevice() == "far") {
+    arguments.insert(arguments.begin(), {"/usr/bin/env", absl::StrCat("LD_PRELOAD=", VARSERVE_FAR_DEVICE)});
+    arguments.emplace_back("--device=far");
+  }
   arguments.insert(arguments.end(), flags.begin(), flags.end());
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());

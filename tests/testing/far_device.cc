@@ -1,18 +1,15 @@
-// A device for tests of GPU paths without a GPU: VARSERVE_TEST_DEVICE=far. Its memory lies at addresses that
-// the host cannot read, so code that takes a device's pointer for the host's crashes as with a GPU; its
-// operators refuse tensors of the host, as a GPU's do; new memory is NaN; copies that the host does not wait
-// for are late; and a graph repeats what was enqueued, on the same memory, but not what the host did
-// meanwhile.
+#include "tests/testing/far_device.h"
+
 #include <ATen/detail/PrivateUse1HooksInterface.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 
 #include <cstdlib>
 #include <cstring>
-#include <limits>
 #include <utility>
 
-#include "tests/testing/far_work.h"
+#include "tests/testing/far_graph.h"
+#include "tests/testing/far_memory.h"
 #include "tests/testing/test_device.h"
 
 namespace varserve::testing {
@@ -23,6 +20,11 @@ constexpr size_t kMemory = size_t{1} << 32;  // bytes of the device, as it says
 
 void* Allocate(size_t bytes) { return std::aligned_alloc(kAlignment, (bytes / kAlignment + 1) * kAlignment); }
 
+void FreeFar(void* memory) {
+  OnFreed(memory);
+  std::free(Near(memory));
+}
+
 class FarAllocator : public c10::DeviceAllocator {
  public:
   c10::DataPtr allocate(size_t bytes) override {
@@ -30,7 +32,8 @@ class FarAllocator : public c10::DeviceAllocator {
     void* const near = Allocate(bytes);
     std::memset(near, 0xff, bytes);
     auto* const far = reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(near) | kFarBit);
-    return {far, near, &std::free, at::Device(kFar, 0)};
+    OnAllocated(far);
+    return {far, far, &FreeFar, at::Device(kFar, 0)};
   }
   void copy_data(void* to, const void* from, size_t bytes) const override {
     std::memcpy(Near(to), Near(from), bytes);
@@ -83,19 +86,16 @@ struct FarGuard : c10::impl::NoOpDeviceGuardImpl<kFar> {
   c10::Stream exchangeStream(c10::Stream stream) const noexcept override {
     return StreamOf(SetCurrentStream(stream.id()));
   }
-  void synchronizeStream(const c10::Stream& stream) const override {
-    RefuseInGraph("waiting for the device");
-    CopiesUnderWay::Finish(stream.id(), std::numeric_limits<int64_t>::max());
-  }
+  void synchronizeStream(const c10::Stream& stream) const override { WaitFor(stream.id()); }
   void record(void** event, const c10::Stream& stream, c10::DeviceIndex /*index*/,
               c10::EventFlag /*flag*/) const override {
     if (*event == nullptr) *event = new FarEvent;
-    *static_cast<FarEvent*>(*event) = {stream.id(), CopiesUnderWay::Mark()};
+    *static_cast<FarEvent*>(*event) = {stream.id(), Mark()};
   }
   void synchronizeEvent(void* event) const override {
     if (event == nullptr) return;  // never recorded
     const FarEvent& e = *static_cast<FarEvent*>(event);
-    CopiesUnderWay::Finish(e.stream, e.mark);
+    WaitFor(e.stream, e.mark);
   }
   void destroyEvent(void* event, c10::DeviceIndex /*index*/) const noexcept override {
     delete static_cast<FarEvent*>(event);

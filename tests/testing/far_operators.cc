@@ -2,17 +2,17 @@
 #include <ATen/EmptyTensor.h>
 #include <ATen/ops/_reshape_alias_native.h>
 #include <ATen/ops/as_strided_native.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/view_native.h>
 #include <torch/library.h>
 
-#include <limits>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
-#include "tests/testing/far_work.h"
+#include "tests/testing/far_device.h"
+#include "tests/testing/far_graph.h"
+#include "tests/testing/far_memory.h"
 
 namespace varserve::testing {
 namespace {
@@ -34,29 +34,33 @@ at::Tensor EmptyStrided(at::IntArrayRef size, at::IntArrayRef stride, std::optio
                                            c10::dtype_or_default(type));
 }
 
-void FinishCopies() {
-  RefuseInGraph("waiting for the device");
-  CopiesUnderWay::Finish(CurrentStream(), std::numeric_limits<int64_t>::max());
-}
-
 at::Tensor CopyFrom(const at::Tensor& from, const at::Tensor& to, bool non_blocking) {
   if (!from.is_cpu() && !to.is_cpu()) {
-    Enqueue([from = Place(from), to = Place(to)] { Near(to.tensor()).copy_(Near(from.tensor())); });
+    Enqueue([from = Place(from), to = Place(to)] {
+      OnUsed(from.tensor(), /*writes=*/false);
+      OnUsed(to.tensor(), /*writes=*/true);
+      Near(to.tensor()).copy_(Near(from.tensor()));
+    });
     return to;
   }
-  if (!non_blocking) FinishCopies();
   RefuseInGraph("a copy between host and device");
+  OnUsed(from, /*writes=*/false);
+  OnUsed(to, /*writes=*/true);
   if (non_blocking && to.is_cpu()) {
-    CopiesUnderWay::ToHost(Near(from), to);
-    return to;
+    CopyToHostLater(Near(from), to);
+  } else if (non_blocking && IsPinned(from)) {
+    CopyToDeviceLater(from, Near(to));
+  } else {
+    Near(to).copy_(Near(from));
   }
-  Near(to).copy_(Near(from));
-  if (non_blocking && IsPinned(from)) CopiesUnderWay::ToDevice(from);
+  if (!non_blocking) WaitFor(CurrentStream());
   return to;
 }
 
 at::Scalar ReadScalar(const at::Tensor& t) {
-  FinishCopies();
+  RefuseInGraph("reading a value");
+  OnUsed(t, /*writes=*/false);
+  WaitFor(CurrentStream());
   return Near(t).item();
 }
 
@@ -82,7 +86,7 @@ bool IsWritten(const c10::Argument& argument) {
   return argument.alias_info() != nullptr && argument.alias_info()->isWrite();
 }
 
-// The arguments that an operator returns; undefined where a result is a new tensor.
+// The arguments that an operator returns; None where a result is a new tensor.
 Stack ReturnedArguments(const c10::FunctionSchema& schema, const Stack& arguments) {
   Stack returned;
   for (const c10::Argument& result : schema.returns()) {
@@ -96,9 +100,12 @@ Stack ReturnedArguments(const c10::FunctionSchema& schema, const Stack& argument
   return returned;
 }
 
-// An output that is empty takes the result's shape; others were written where they are.
+// An output that is empty takes the result's shape; others must have it.
 void TakeResult(const at::Tensor& near, const at::Tensor& to) {
-  if (to.numel() > 0 || near.numel() == 0) return;
+  if (to.numel() > 0 || near.numel() == 0) {
+    TORCH_CHECK(near.sizes() == to.sizes(), "an output of ", to.sizes(), " for a result of ", near.sizes());
+    return;
+  }
   to.storage().set_data_ptr_noswap(c10::GetAllocator(kFar)->allocate(near.nbytes()));
   to.storage().set_nbytes(near.nbytes());
   to.unsafeGetTensorImpl()->set_sizes_contiguous(near.sizes());
@@ -108,6 +115,12 @@ void TakeResult(const at::Tensor& near, const at::Tensor& to) {
 void ComputeNow(const c10::OperatorHandle& op, Stack* stack) {
   const c10::FunctionSchema& schema = op.schema();
   const Stack arguments = *stack;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    ForTensors(arguments[i], [&](const at::Tensor& t) {
+      OnUsed(t, IsWritten(schema.arguments()[i]));
+      return t;
+    });
+  }
   for (c10::IValue& value : *stack) {
     value = value.isDevice() ? c10::IValue(at::Device(at::kCPU))
                              : ForTensors(value, [](const at::Tensor& t) { return Near(t); });
@@ -123,6 +136,7 @@ void ComputeNow(const c10::OperatorHandle& op, Stack* stack) {
     if (!results[i].isNone()) continue;
     results[i] = ForTensors((*stack)[i], [](const at::Tensor& t) {
       const at::Tensor far = EmptyStrided(t.sizes(), t.strides(), t.scalar_type(), {}, {}, {});
+      OnUsed(far, /*writes=*/true);
       Near(far).copy_(t);
       return far;
     });
@@ -149,6 +163,7 @@ using Kept = std::variant<c10::IValue, Place, std::vector<Place>>;
 
 Kept Keep(const c10::IValue& value) {
   if (value.isTensor() && value.toTensor().defined()) return Place(value.toTensor());
+  TORCH_CHECK(!value.isOptionalTensorList(), "lists of indices in a graph");
   if (!value.isTensorList()) return value;
   std::vector<Place> places;
   for (const at::Tensor& t : value.toTensorVector()) places.emplace_back(t);
@@ -171,7 +186,7 @@ void Compute(const c10::OperatorHandle& op, Stack* stack) {
   for (const c10::IValue& value : *stack) arguments.push_back(Keep(value));
   *stack = ReturnedArguments(op.schema(), *stack);
   for (const c10::IValue& result : *stack)
-    TORCH_CHECK(!result.isNone(), name, " allocates its result while a graph is recorded");
+    TORCH_CHECK(!result.isNone(), name, " allocates its result in a graph");
   Enqueue([op, arguments = std::move(arguments)] {
     Stack restored;
     for (const Kept& argument : arguments) restored.push_back(Restore(argument));

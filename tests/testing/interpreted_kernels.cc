@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "nlohmann/json.hpp"
+#include "tests/testing/far_memory.h"
 #include "tests/testing/test_device.h"
 
 namespace varserve::testing {
@@ -127,6 +128,7 @@ void InterpretedKernels::Run(const std::string& kernel, Grid grid,
       request["arguments"].push_back(integer != nullptr ? json(*integer) : json(std::get<float>(argument)));
       continue;
     }
+    OnUsed(place->tensor(), /*writes=*/false);  // or true, which is not known here
     const c10::Storage storage = place->storage();
     const auto [found, is_new] = indices.emplace(storage.data(), static_cast<int>(storages.size()));
     if (is_new) {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "server/backend/cuda/kernels.h"
-#include "tests/testing/far_work.h"
+#include "tests/testing/far_graph.h"
 
 namespace varserve::testing {
 
