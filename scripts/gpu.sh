@@ -75,6 +75,10 @@ bundle_programs() {
 #!/bin/sh
 here=$(cd "$(dirname "$0")/.." && pwd)
 export LD_LIBRARY_PATH="$VARSERVE_TORCH_LIB:$here/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+# What CUDA's libraries open by name.
+for folder in "$VARSERVE_TORCH_LIB"/../../nvidia/*/lib; do
+  LD_LIBRARY_PATH="$LD_LIBRARY_PATH:$folder"
+done
 exec "$here/libexec/$(basename "$0")" "$@"
 SH
   chmod +x "$bundle/bin/program"

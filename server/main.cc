@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
-#include "server/backend/graph_recorder.h"
+#include "server/backend/gpu_settings.h"
 #include "server/base/byte_budget.h"
 #include "server/base/clock.h"
 #include "server/config.h"
@@ -99,7 +99,7 @@ int Fail(const absl::Status& status) {
 
 int main(int argc, char** argv) {
   varserve::UsePassiveOpenMp(argv);
-  varserve::backend::KeepCublasWorkspace();
+  varserve::backend::SetUpLibTorchForGpus();
   varserve::UseOneHeapArena();
   google::protobuf::SetLogHandler(nullptr);  // a message's sender learns what is wrong with it
   std::signal(SIGPIPE, SIG_IGN);             // a reader of the log that goes away is no reason to end

@@ -41,6 +41,8 @@ struct RowLimits {
   int64_t other_rows = 0;   // of sequences with many
   int64_t slots = 0;        // of a sequence
   int64_t heads = 0;
+  int64_t kv_heads = 0;
+  int64_t head_dim = 0;
 };
 
 // Thread-compatible; const after construction.

@@ -1,7 +1,6 @@
 // Work on a device, recorded once and then launched as a whole.
 #pragma once
 
-#include <cstdlib>
 #include <functional>
 #include <memory>
 
@@ -26,10 +25,5 @@ class GraphRecorder {
   // stream other than the default one. INTERNAL with the driver's message.
   virtual absl::StatusOr<std::unique_ptr<const Graph>> Record(const std::function<void()>& work) const = 0;
 };
-
-// Makes cuBLAS's workspace stay where it is: LibTorch from 2.15 on would give it back after each operation.
-// Sets an environment variable that LibTorch reads at the first matrix product, so call it before threads
-// start.
-inline void KeepCublasWorkspace() { setenv("TORCH_CUBLAS_WORKSPACE_CACHE", "1", /*overwrite=*/1); }
 
 }  // namespace varserve::backend

@@ -25,7 +25,8 @@ constexpr int kOrdinaryTokens = 2048;  // of a prompt with pictures and its answ
 // Measured: what rendering and tokenizing a byte of text takes, for texts of up to so many bytes a token.
 constexpr int64_t kBytesPerTextByte = 450;
 constexpr int64_t kTextBytesPerToken = 8;
-constexpr int64_t kMapCopies = 3;  // collected, in the reply, and in the reply's bytes
+constexpr int64_t kGpuLibraries = int64_t{512} << 20;  // cuBLAS's workspaces, recorded graphs
+constexpr int64_t kMapCopies = 3;                      // collected, in the reply, and in the reply's bytes
 
 // Bytes this process may still take: what the machine has, or less where a control group limits it.
 int64_t FreeHostBytes() {
@@ -127,9 +128,12 @@ MemoryNeeds MeasureNeeds(const VisionLanguageModel& model, const RequestLimits& 
   const int64_t rows = model.backend().attention().workspace_bytes({.single_rows = most_running,
                                                                     .other_rows = limits.prefill_budget,
                                                                     .slots = most_slots,
-                                                                    .heads = d.num_attention_heads});
+                                                                    .heads = d.num_attention_heads,
+                                                                    .kv_heads = d.num_key_value_heads,
+                                                                    .head_dim = d.head_dim});
   needs.block = KvCache::BlockBytes(d, model.dtype());
   needs.step = activations + logits + evidence + rows + needs.block;  // one is KvCache::padding_block
+  if (!model.device().is_cpu()) needs.step += kGpuLibraries;
   // Where nothing else is said, sequences of ordinary length for all of the batch; a machine may have other
   // uses for the rest.
   const int64_t longest =

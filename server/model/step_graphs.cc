@@ -24,9 +24,11 @@ StepInput::Padding StepGraphs::PaddingOf(const engine::StepPlan& plan) const {
       return {};
     slots = std::max<int64_t>(slots, layout.NumBlocks(step.end) * KvCache::kBlockSize);
   }
-  return {.sequences = RoundUp(static_cast<int64_t>(plan.steps.size())),
-          .slots = RoundUp(slots),
-          .block = padding_block_};
+  const StepInput::Padding shape{.sequences = RoundUp(static_cast<int64_t>(plan.steps.size())),
+                                 .slots = RoundUp(slots),
+                                 .block = padding_block_};
+  const bool may_be_launched = problem_.empty() || graphs_.contains({shape.sequences, shape.slots});
+  return may_be_launched ? shape : StepInput::Padding{};
 }
 
 void StepGraphs::Run(const StepInput::Padding& shape, std::optional<int64_t> layout,
@@ -36,19 +38,18 @@ void StepGraphs::Run(const StepInput::Padding& shape, std::optional<int64_t> lay
     graphs_.clear();
     layout_ = *layout;
   }
-  std::unique_ptr<const backend::Graph>& graph = graphs_[{shape.sequences, shape.slots}];
-  if (graph != nullptr) {
-    graph->Launch();
+  if (const auto found = graphs_.find({shape.sequences, shape.slots}); found != graphs_.end()) {
+    found->second->Launch();
     ++launches_;
     return;
   }
   work();
+  if (!problem_.empty()) return;
   absl::StatusOr<std::unique_ptr<const backend::Graph>> recorded = recorder_->Record(work);
   if (recorded.ok()) {
-    graph = *std::move(recorded);
+    graphs_.emplace(std::pair(shape.sequences, shape.slots), *std::move(recorded));
   } else {
     problem_ = std::string(recorded.status().message());
-    recorder_ = nullptr;
   }
 }
 

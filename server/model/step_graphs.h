@@ -30,12 +30,12 @@ class StepGraphs {
   // for the next time. layout: StepMemory's of this step.
   void Run(const StepInput::Padding& shape, std::optional<int64_t> layout, const std::function<void()>& work);
 
-  // Why nothing is recorded any more; empty if nothing went wrong.
+  // Why nothing more is recorded; empty if nothing went wrong.
   const std::string& problem() const { return problem_; }
   int64_t launches() const { return launches_; }
 
  private:
-  const backend::GraphRecorder* recorder_;
+  const backend::GraphRecorder* const recorder_;
   const int32_t padding_block_;
   std::map<std::pair<int64_t, int64_t>, std::unique_ptr<const backend::Graph>> graphs_;  // sequences, slots
   int64_t layout_ = -1;                                                                  // of all graphs

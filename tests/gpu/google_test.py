@@ -9,6 +9,8 @@ from step import ROOT, Settings, detail, row
 
 RESULT = re.compile(r"\[ +(OK|FAILED|SKIPPED) +\] (\S+?)(?:, where .*)? \(\d+ ms\)")
 BEGIN = re.compile(r"\[ RUN +\] (\S+)")
+# After these, nothing in the process can use the device any more.
+DEVICE_LOST = re.compile(r"illegal|launch failure|device-side assert|misaligned", re.IGNORECASE)
 
 
 def list_tests(program: str, gtest_filter: str) -> list[str]:
@@ -25,7 +27,8 @@ def list_tests(program: str, gtest_filter: str) -> list[str]:
 
 
 def run(s: Settings, program: str, tests: list[str], log: TextIO, processes: int = 1) -> dict[str, str]:
-    """Runs them in one process, of so many at a time; in another one those after a test that ended the process."""
+    """Runs them in one process, of so many at a time; in another one those after a test that ended the process,
+    or lost the device."""
     results: dict[str, str] = {}
     environment = os.environ | {
         "VARSERVE_TEST_DEVICE": s.device,
@@ -38,14 +41,18 @@ def run(s: Settings, program: str, tests: list[str], log: TextIO, processes: int
         process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        running = left[0]
+        running, lost = left[0], False
         for line in process.stdout:
             log.write(line)
+            lost |= bool(DEVICE_LOST.search(line))
             if begin := BEGIN.match(line):
                 running = begin[1]
             elif result := RESULT.match(line):
                 results[result[2]] = result[1].lower()
                 detail(result[2], results[result[2]])
+                if lost:
+                    process.kill()
+                    break
         process.wait()
         if running not in results:
             results[running] = f"crashed ({process.returncode})"

@@ -56,8 +56,8 @@ STEPS = {
 LEAST_SECONDS = 10  # a step for which less is left does not begin
 
 
-def environment() -> dict[str, str]:
-    """For the steps' programs: the Python package, the benchmarks' modules, LibTorch for the server."""
+def environment(work: pathlib.Path) -> dict[str, str]:
+    """For the steps' programs: the Python package, the benchmarks' modules, LibTorch for the server, the driver's cache."""
     # Importing torch would take seconds.
     spec = importlib.util.find_spec("torch")
     if spec is None:
@@ -65,7 +65,7 @@ def environment() -> dict[str, str]:
     lib = pathlib.Path(spec.submodule_search_locations[0], "lib")
     folders = [ROOT / "python", *(ROOT / "tests" / name for name in ("bench", "testing")), os.environ.get("PYTHONPATH")]
     path = os.pathsep.join(str(folder) for folder in folders if folder)
-    return os.environ | {"PYTHONPATH": path, "VARSERVE_TORCH_LIB": str(lib)}
+    return os.environ | {"PYTHONPATH": path, "VARSERVE_TORCH_LIB": str(lib), "CUDA_CACHE_PATH": str(work / "cuda_cache")}
 
 
 def roomy_folder() -> str | None:
@@ -79,7 +79,7 @@ class Run:
         self._on_gpu, self._budget = args.device == "cuda", args.budget
         self._end = time.monotonic() + args.budget
         self._arguments = ["--device", args.device, "--scale", args.scale, "--work", str(work), "--out", str(args.out)]
-        self._environment = environment()
+        self._environment = environment(work)
         self._log = (args.out / "log.txt").open("a", buffering=1)
         revision = (ROOT / "REVISION").read_text().strip()
         about = {"revision": revision, "device": args.device, "scale": args.scale, "python": sys.version.split()[0]}

@@ -3,7 +3,7 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
-#include "server/backend/graph_recorder.h"
+#include "server/backend/gpu_settings.h"
 #include "tests/testing/test_device.h"
 
 namespace varserve::testing {
@@ -13,7 +13,7 @@ class GpuLibraries : public ::testing::Environment {
  public:
   void SetUp() override {
     if (TestDevice() != "cuda") return;
-    backend::KeepCublasWorkspace();
+    backend::SetUpLibTorchForGpus();
     ASSERT_NE(dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL), nullptr) << dlerror();
   }
 };

@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "server/backend/graph_recorder.h"
+#include "server/backend/gpu_settings.h"
 #include "server/base/command_line.h"
 #include "server/base/flag_values.h"
 #include "server/base/status_macros.h"
@@ -136,7 +136,7 @@ absl::StatusOr<int> Run(int argc, char** argv) {
 }  // namespace varserve::calibrate
 
 int main(int argc, char** argv) {
-  varserve::backend::KeepCublasWorkspace();
+  varserve::backend::SetUpLibTorchForGpus();
   const absl::StatusOr<int> exit_status = varserve::calibrate::Run(argc, argv);
   if (exit_status.ok()) return *exit_status;
   std::fprintf(stderr, "varserve-calibrate: %s\n", std::string(exit_status.status().message()).c_str());

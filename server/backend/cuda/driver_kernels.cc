@@ -1,6 +1,6 @@
 #include "server/backend/cuda/driver_kernels.h"
 
-#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
@@ -118,7 +118,8 @@ class DriverKernels : public Kernels {
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const Kernels>> OpenDriverKernels(at::Device device) {
-  const at::Tensor opens_context = at::empty({1}, at::TensorOptions().device(device));
+  // Opens this thread's context; memory alone might come from LibTorch's cache.
+  const at::Tensor opens_context = at::zeros({1}, at::TensorOptions().device(device));
   absl::StatusOr<Driver> driver = Driver::Open();
   if (!driver.ok()) return driver.status();
   const absl::StatusOr<int> capability = ComputeCapability(*driver, device.index());

@@ -25,12 +25,14 @@ class TorchAttention : public Attention {
     rows->MoveTo(device_);
     return rows;
   }
-  // The rows' scores and weights exist for all heads at once, before and after a change, and K and V gathered
-  // in float32.
+  // The rows' scores and weights exist for all heads at once, before and after a change, beside a group's K
+  // or V gathered and in float32.
   int64_t workspace_bytes(const RowLimits& limits) const override {
     if (device_.is_cpu()) return 0;  // only a reference there
-    return static_cast<int64_t>(6 * sizeof(float)) * (limits.single_rows + limits.other_rows) * limits.heads *
-           limits.slots;
+    const int64_t scores = (limits.single_rows + limits.other_rows) * limits.heads * limits.slots;
+    const int64_t slots = std::clamp(TorchRows::kMostSlots, limits.slots, limits.single_rows * limits.slots);
+    const int64_t gathered = slots * limits.kv_heads * limits.head_dim;
+    return static_cast<int64_t>(sizeof(float)) * (7 * scores + 2 * gathered);
   }
   int64_t evidence_groups(int64_t /*kv_heads*/) const override { return 1; }
 

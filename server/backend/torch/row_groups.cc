@@ -25,17 +25,26 @@ std::vector<at::Tensor*> RowGroup::Tensors() {
 
 TorchRows::TorchRows(const RowBatch& batch, int64_t block_size) {
   std::vector<int64_t> singles;
+  int64_t longest = 0;  // of them, in slots
+  const auto add_singles = [&] {
+    if (!singles.empty()) AddGroup(batch, singles, block_size);
+    singles.clear();
+    longest = 0;
+  };
   int64_t row = 0;
   for (size_t s = 0; s < batch.sequences.size(); ++s) {
     first_row_.push_back(row);
     row += batch.sequences[s].num_rows;
     if (batch.sequences[s].num_rows == 1) {
+      const auto slots = static_cast<int64_t>(batch.sequences[s].visual.size());
+      if (static_cast<int64_t>(singles.size() + 1) * std::max(longest, slots) > kMostSlots) add_singles();
       singles.push_back(static_cast<int64_t>(s));
+      longest = std::max(longest, slots);
     } else if (batch.sequences[s].num_rows > 1) {
       AddGroup(batch, {static_cast<int64_t>(s)}, block_size);
     }
   }
-  if (!singles.empty()) AddGroup(batch, singles, block_size);
+  add_singles();
 }
 
 void TorchRows::MoveTo(const at::Device& device) {

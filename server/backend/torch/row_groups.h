@@ -43,6 +43,10 @@ struct RowGroup {
 
 class TorchRows : public PreparedRows {
  public:
+  // Of a group of several sequences, each counted as long as the longest: they bound the memory of gathered
+  // K.
+  static constexpr int64_t kMostSlots = 1 << 15;
+
   TorchRows(const RowBatch& batch, int64_t block_size);
 
   void MoveTo(const at::Device& device);

@@ -104,6 +104,20 @@ TEST_F(StepGraphsTest, WorksOnceForEachShapeAndLayout) {
   EXPECT_EQ(graphs_.launches(), 2);
 }
 
+TEST_F(StepGraphsTest, LaunchesWhatItHasIfRecordingFails) {
+  Run({50});
+  recorder_.fails = true;
+  Run({50, 60});
+  recorder_.fails = false;
+  Run({50, 61});
+  Run({51});
+  EXPECT_EQ(worked_, 3);
+  EXPECT_EQ(recorder_.launched, 1);
+  EXPECT_EQ(graphs_.problem(), "no graphs today");
+  EXPECT_EQ(graphs_.PaddingOf(Plan({50, 60})).sequences, 0) << "nothing is filled up";
+  EXPECT_EQ(graphs_.PaddingOf(Plan({50})).sequences, 1);
+}
+
 TEST_F(StepGraphsTest, WorksOnWithoutGraphsIfRecordingFails) {
   recorder_.fails = true;
   Run({50});
