@@ -65,7 +65,11 @@ def environment(work: pathlib.Path) -> dict[str, str]:
     lib = pathlib.Path(spec.submodule_search_locations[0], "lib")
     folders = [ROOT / "python", *(ROOT / "tests" / name for name in ("bench", "testing")), os.environ.get("PYTHONPATH")]
     path = os.pathsep.join(str(folder) for folder in folders if folder)
-    return os.environ | {"PYTHONPATH": path, "VARSERVE_TORCH_LIB": str(lib), "CUDA_CACHE_PATH": str(work / "cuda_cache")}
+    return os.environ | {
+        "PYTHONPATH": path,
+        "VARSERVE_TORCH_LIB": str(lib),
+        "CUDA_CACHE_PATH": str(work / "cuda_cache"),
+    }
 
 
 def roomy_folder() -> str | None:
