@@ -57,7 +57,7 @@ LEAST_SECONDS = 10  # a step for which less is left does not begin
 
 
 def environment(work: pathlib.Path) -> dict[str, str]:
-    """For the steps' programs: the Python package, the benchmarks' modules, LibTorch for the server, the driver's cache."""
+    """For the steps' programs: the Python package, benchmarks' modules, LibTorch for the server, the driver's cache."""
     # Importing torch would take seconds.
     spec = importlib.util.find_spec("torch")
     if spec is None:
