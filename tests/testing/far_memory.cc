@@ -37,8 +37,8 @@ struct Use {
 class Timeline {
  public:
   static Timeline& Instance() {
-    static Timeline timeline;
-    return timeline;
+    static auto* const timeline = new Timeline;  // memory may be freed as the program ends
+    return *timeline;
   }
 
   c10::StreamId NewStream() {
