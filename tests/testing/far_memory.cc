@@ -27,6 +27,10 @@ struct Copy {
   bool to_host;
 };
 
+bool HaveSameBytes(const at::Tensor& a, const at::Tensor& b) {
+  return std::memcmp(a.const_data_ptr(), b.const_data_ptr(), a.nbytes()) == 0;
+}
+
 // The last times that a stream used a piece of memory.
 struct Use {
   int64_t number = -1;
@@ -87,16 +91,17 @@ class Timeline {
     absl::MutexLock lock(&mu_);
     int64_t& done = done_[stream];
     done = std::max(done, std::min(mark, next_number_));
-    std::erase_if(copies_, [&](Copy& copy) {
-      if (!IsDone(copy.stream, copy.number)) return false;
-      if (copy.to_host) {
+    std::vector<Copy> under_way;
+    for (Copy& copy : copies_) {
+      if (!IsDone(copy.stream, copy.number)) {
+        under_way.push_back(std::move(copy));
+      } else if (copy.to_host) {
         copy.host.copy_(copy.values);
-      } else if (std::memcmp(copy.host.const_data_ptr(), copy.values.const_data_ptr(), copy.host.nbytes()) !=
-                 0) {
+      } else if (!HaveSameBytes(copy.host, copy.values)) {
         problem_ = "pinned memory changed before the device had copied it";
       }
-      return true;
-    });
+    }
+    copies_ = std::move(under_way);
     const std::string problem = std::exchange(problem_, "");
     TORCH_CHECK(problem.empty(), problem);
   }
