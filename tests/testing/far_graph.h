@@ -1,4 +1,4 @@
-// Graphs of the far device (far_device.cc): they repeat what was enqueued, on the same memory, but nothing
+// Graphs of the far device (far_device.h): they repeat what was enqueued, on the same memory, but nothing
 // that the host did meanwhile.
 #pragma once
 

@@ -1,4 +1,4 @@
-// The far device's memory (far_device.cc), and which stream uses it when. Operators compute at once, but
+// The far device's memory (far_device.h), and which stream uses it when. Operators compute at once, but
 // nobody may rely on that: what the host, or another stream, has not waited for counts as not done. All
 // functions are thread-safe and throw c10::Error.
 #pragma once

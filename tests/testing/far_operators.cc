@@ -1,4 +1,4 @@
-// The far device's operators (far_device.cc): those of LibTorch for CPUs, on the same memory.
+// The far device's operators (far_device.h): those of LibTorch for CPUs, on the same memory.
 #include <ATen/EmptyTensor.h>
 #include <ATen/ops/_reshape_alias_native.h>
 #include <ATen/ops/as_strided_native.h>

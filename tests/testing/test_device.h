@@ -1,5 +1,5 @@
 // The device that tests of the model, and their servers, run on: what the environment variable
-// VARSERVE_TEST_DEVICE names, "cuda" or "far" (far_device.cc), else "cpu".
+// VARSERVE_TEST_DEVICE names, "cuda" or "far" (far_device.h), else "cpu".
 #pragma once
 
 #include <cstdlib>
