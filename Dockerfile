@@ -6,8 +6,9 @@
 #   BASE      Debian 12, pinned only here: ./dev image --pin writes the current digest
 #   VERSION, REVISION   labels
 #
-# If downloads go through a proxy with its own certificate authority: --secret id=ca,src=FILE (PEM). It is trusted during the
-# build; the image does not contain it.
+# If downloads go through a proxy with its own certificate authority: --secret id=ca,src=FILE (PEM), and --build-arg CA=HASH with
+# any value that changes with the file, since builders do not see that a secret did. It is trusted during the build; the image
+# does not contain it.
 #
 # Needs BuildKit (Docker 23 or later) or buildah 1.28.
 ARG BASE=debian:bookworm-slim
@@ -18,6 +19,7 @@ FROM ${BASE} AS toolchain
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 WORKDIR /src
 COPY scripts/packages.txt scripts/
+ARG CA=none
 RUN --mount=type=secret,id=ca,target=/usr/local/share/ca-certificates/build.crt \
     apt-get update \
  && grep -v '^#' scripts/packages.txt \

@@ -125,7 +125,10 @@ build_image() {
   [[ -n $tag ]] || tag="varserve:$version-$flavour"
   arguments=(--build-arg "FLAVOUR=$flavour" --build-arg "MODEL=$model" --build-arg "VERSION=$version"
     --build-arg "REVISION=$(git -C "$ROOT" describe --always --dirty 2>/dev/null || echo unknown)" --tag "$tag")
-  [[ -z $ca ]] || arguments+=(--secret "id=ca,src=$ca")
+  if [[ -n $ca ]]; then
+    [[ -r $ca ]] || die "image: --ca: cannot read $ca"
+    arguments+=(--secret "id=ca,src=$ca" --build-arg "CA=$(sha256sum "$ca" | cut -c1-12)")
+  fi
 
   say "building $tag with $builder"
   if [[ $builder == docker ]]; then

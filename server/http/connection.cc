@@ -53,7 +53,9 @@ void Connection::Read() {
   if (reading_ || phase_ == Phase::kClosed) return;
   reading_ = true;
   const size_t bytes = phase_ == Phase::kBody || phase_ == Phase::kLinger ? kReadBodyBytes : kReadBytes;
-  stream_->ReadSome(in_.prepare(bytes), [self = shared_from_this()](const auto& error, size_t read) {
+  // Not into in_, which may be parsed and moved meanwhile: a client can send its next request ahead.
+  arriving_.resize(bytes);
+  stream_->ReadSome(asio::buffer(arriving_), [self = shared_from_this()](const auto& error, size_t read) {
     self->OnRead(error, read);
   });
 }
@@ -62,7 +64,7 @@ void Connection::OnRead(const boost::system::error_code& error, size_t bytes) {
   reading_ = false;
   if (phase_ == Phase::kClosed) return;
   if (error) return Break();  // also a client that only stops sending: none of HTTP's does while it waits
-  in_.commit(bytes);
+  in_.commit(asio::buffer_copy(in_.prepare(bytes), asio::buffer(arriving_, bytes)));
   Process();
 }
 
@@ -116,7 +118,6 @@ void Connection::ReadHead() {
   if (phase_ == Phase::kClosed) return;
   if (exchange_ == nullptr) {  // it has its reply
     phase_ = Phase::kReply;
-    SetTimeout(options_.reply_timeout);
     if (!parser_->is_done()) {
       absl::Status ignored;
       (void)Parse(&Parser::is_done, &ignored);  // what has arrived anyway
@@ -147,7 +148,6 @@ void Connection::ReadBody() {
 void Connection::RefuseHead(const absl::Status& status) {
   phase_ = Phase::kReply;
   closing_ = true;
-  SetTimeout(options_.reply_timeout);
   Write(ErrorReply(status, {.keep_alive = false}), /*last=*/true);
 }
 
@@ -173,7 +173,10 @@ bool Connection::keep_alive() const {
 void Connection::Write(std::string bytes, bool last) {
   if (phase_ == Phase::kClosed) return;
   if (phase_ == Phase::kBody) phase_ = Phase::kReply;  // the rest of the request is not wanted
-  if (last) closing_ = !keep_alive();
+  if (last) {
+    closing_ = !keep_alive();
+    SetTimeout(options_.reply_timeout);
+  }
   last_written_ = last;
   out_.push_back(std::move(bytes));
   if (out_.size() == 1) WriteNext();

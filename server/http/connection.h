@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -47,7 +48,7 @@ class Exchange {
 struct ConnectionOptions {
   uint64_t max_body_bytes = 64 << 20;
   absl::Duration head_timeout = absl::Seconds(60);   // for a request's head to arrive
-  absl::Duration reply_timeout = absl::Seconds(60);  // for a reply without an exchange to be read
+  absl::Duration reply_timeout = absl::Seconds(60);  // for the last part of a reply to be read
   absl::Duration max_idle = absl::Minutes(15);
   absl::Duration max_age = absl::Minutes(30);  // it takes no more requests
 };
@@ -105,7 +106,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const std::chrono::steady_clock::time_point end_of_life_;
   boost::asio::steady_timer timer_;
   Phase phase_ = Phase::kHandshake;
-  boost::beast::flat_buffer in_;
+  std::vector<char> arriving_;    // where a read in flight puts its bytes
+  boost::beast::flat_buffer in_;  // has arrived, and is not parsed yet
   bool reading_ = false;
   std::optional<Parser> parser_;
   std::shared_ptr<Exchange> exchange_;

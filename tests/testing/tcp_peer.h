@@ -41,16 +41,22 @@ class TcpPeer {
     pollfd readable{.fd = fd_, .events = POLLIN, .revents = 0};
     return poll(&readable, 1, static_cast<int>(absl::ToInt64Milliseconds(patience))) == 1;
   }
+  // Up to so many bytes of what comes next; empty once the other side has closed.
+  std::string Read(size_t most) const {
+    std::string text(most, '\0');
+    const ssize_t size = recv(fd_, text.data(), most, 0);
+    text.resize(size > 0 ? static_cast<size_t>(size) : 0);
+    return text;
+  }
   // All that comes until the other side closes; not set if it does not within `patience` of silence.
   std::optional<std::string> ReadToEnd(absl::Duration patience = absl::Seconds(60)) const {
     std::string text;
-    char buffer[1 << 16];
-    while (true) {
-      if (!WaitForBytes(patience)) return std::nullopt;
-      const ssize_t size = recv(fd_, buffer, sizeof(buffer), 0);
-      if (size <= 0) return text;
-      text.append(buffer, static_cast<size_t>(size));
+    while (WaitForBytes(patience)) {
+      const std::string piece = Read(1 << 16);
+      if (piece.empty()) return text;
+      text += piece;
     }
+    return std::nullopt;
   }
 
  private:

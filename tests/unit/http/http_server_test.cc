@@ -5,7 +5,9 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -155,24 +157,75 @@ TEST_F(HttpServerTest, WhoLeavesIsCancelled) {
   EXPECT_EQ(server_->Metric("kv_cache_usage_ratio"), 0);
 }
 
-TEST_F(HttpServerTest, ASlowReaderIsDisconnected) {
+TEST_F(HttpServerTest, RequestsMayBeSentAhead) {
+  Start();
+  gate_.Close();
+  const std::string first =
+      absl::StrReplaceAll(Post({{"max_tokens", 50}}), {{"Connection: close", "Connection: keep-alive"}});
+  const TcpPeer peer(server_->http_port());
+  ASSERT_TRUE(peer.Send(first));
+  gate_.WaitForArrival();
+  ASSERT_TRUE(peer.Send("GET /v1/models HTTP/1.1\r\nHost: test\r\n\r\n"));
+  gate_.Open();
+  while (server_->Metric("requests_total", "ListModels") < 1) absl::SleepFor(absl::Milliseconds(1));
+  ASSERT_TRUE(peer.Send("GET /v1/models/test HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"));
+  const std::string replies = peer.ReadToEnd().value_or("no end");
+  EXPECT_THAT(replies, StartsWith("HTTP/1.1 200 OK\r\n"));
+  const size_t list = replies.find("HTTP/1.1 200 OK", 1);
+  const size_t model = replies.find("HTTP/1.1 200 OK", list + 1);
+  ASSERT_NE(model, std::string::npos) << replies;
+  EXPECT_THAT(replies.substr(0, list), HasSubstr("\"completion_tokens\":50"));
+  EXPECT_THAT(replies.substr(list, model - list), HasSubstr("\"object\":\"list\""));
+  EXPECT_THAT(replies.substr(model), HasSubstr("\r\n\r\n{\"created\""));
+}
+
+class SlowReaderTest : public HttpServerTest {
+ protected:
+  SlowReaderTest() {
+    runner_.edit_output = [](engine::StepOutput& output) {
+      for (engine::SequenceResult& result : output.results) {
+        if (!result.token.has_value()) continue;
+        result.token->id = 800;
+        result.token->top.assign(20, {65, -1.5F});
+      }
+    };
+  }
+  // Asks for a reply of some megabytes.
+  void AskForMuch(TcpPeer& slow, bool stream) const {
+    slow.SetReceiveBuffer(4096);
+    ASSERT_TRUE(slow.Connect(server_->http_port()));
+    ASSERT_TRUE(slow.Send(
+        Post({{"max_tokens", 4000}, {"stream", stream}, {"logprobs", true}, {"top_logprobs", 20}})));
+  }
+};
+
+TEST_F(SlowReaderTest, OfAStreamIsDisconnected) {
   InProcessOptions options;
   options.calls.write_timeout = absl::Milliseconds(200);
   Start(std::move(options));
-  runner_.edit_output = [](engine::StepOutput& output) {
-    for (engine::SequenceResult& result : output.results) {
-      if (!result.token.has_value()) continue;
-      result.token->id = 800;
-      result.token->top.assign(20, {65, -1.5F});
-    }
-  };
   TcpPeer slow;
-  slow.SetReceiveBuffer(4096);
-  ASSERT_TRUE(slow.Connect(server_->http_port()));
-  ASSERT_TRUE(
-      slow.Send(Post({{"max_tokens", 4000}, {"stream", true}, {"logprobs", true}, {"top_logprobs", 20}})));
+  AskForMuch(slow, /*stream=*/true);
   WaitForEnds("CANCELLED", 1);
   EXPECT_THAT(Ask(Post()), StartsWith("HTTP/1.1 200 OK\r\n"));
+}
+
+TEST_F(SlowReaderTest, OfAWholeReplyIsDisconnected) {
+  InProcessOptions options;
+  options.http.connection.reply_timeout = absl::Milliseconds(200);
+  Start(std::move(options));
+  TcpPeer slow;
+  AskForMuch(slow, /*stream=*/false);
+  std::string reply;
+  for (int i = 0; i < 100; ++i) {
+    reply += slow.Read(4096);
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  reply += slow.ReadToEnd().value_or("");
+  const std::string field = "Content-Length: ";
+  const size_t from = reply.find(field) + field.size();
+  size_t length = 0;
+  ASSERT_TRUE(absl::SimpleAtoi(reply.substr(from, reply.find("\r\n", from) - from), &length));
+  EXPECT_LT(reply.size(), length);
 }
 
 TEST_F(HttpServerTest, AFailureInTheMiddleEndsTheStreamWithAnError) {
