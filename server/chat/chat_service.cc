@@ -212,7 +212,7 @@ void ChatService::Refuse(Call& call, const absl::Status& status, Mode mode) {
 
 absl::Status ChatService::FetchAndSubmit(const ModelRef& model, const std::shared_ptr<Call>& call,
                                          ChatRequest chat, engine::Engine::Place place) {
-  model->engine->GiveUp(std::move(place));
+  place.reset();  // others may have it while the pictures are on their way
   RETURN_IF_ERROR(ReadOptions(*model, chat).status());
   RETURN_IF_ERROR(url_images_.Check(chat));
   return url_images_.Submit(call->metadata().caller, [this, model, call, chat = std::move(chat)]() mutable {

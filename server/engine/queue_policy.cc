@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/numeric/int128.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/status_macros.h"
@@ -18,6 +19,13 @@ constexpr absl::Duration kMaxRetryDelay = absl::Minutes(1);
 
 int64_t CallerRequests(const QueueLimits& limits) {
   return limits.max_waiting_per_caller.value_or((3 * int64_t{limits.max_waiting} + 3) / 4);
+}
+
+// A caller's share of the tokens is its share of the requests.
+int64_t CallerTokens(const QueueLimits& limits) {
+  if (limits.max_waiting == 0) return limits.max_waiting_tokens;
+  const auto requests = std::min<int64_t>(CallerRequests(limits), limits.max_waiting);
+  return static_cast<int64_t>(absl::int128(limits.max_waiting_tokens) * requests / limits.max_waiting);
 }
 
 }  // namespace
@@ -49,9 +57,7 @@ void QueuePolicy::Line::Remove(const QueuedRequest& request) {
 QueuePolicy::QueuePolicy(const QueueLimits& limits)
     : limits_(limits),
       max_caller_requests_(CallerRequests(limits)),
-      max_caller_tokens_(limits.max_waiting == 0
-                             ? limits.max_waiting_tokens
-                             : limits.max_waiting_tokens * max_caller_requests_ / limits.max_waiting) {}
+      max_caller_tokens_(CallerTokens(limits)) {}
 
 absl::StatusOr<QueuePolicy::Place> QueuePolicy::Reserve(const std::string& caller, absl::Time deadline,
                                                         absl::Time now) {

@@ -129,7 +129,6 @@ void GrpcServer::SetHealth(bool live, bool ready) {
 
 void GrpcServer::Shutdown(absl::Time deadline) {
   acceptor_->Stop();
-  SetHealth(/*live=*/true, /*ready=*/false);
   health_.EndWatches();
   server_->Shutdown(absl::ToChronoTime(deadline));
   service_->open_calls().MeasureWith("grpc", nullptr);

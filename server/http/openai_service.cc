@@ -144,12 +144,16 @@ void OpenAiService::Answer(const chat::ChatService::ModelRef& model, const std::
 
 void OpenAiService::ReplyModels(Connection& connection, const RequestHead& head) {
   chat::CallMetadata metadata = chat::MakeCallMetadata(head.request_id, head.traceparent);
-  const absl::Status identified = Identify(head, metadata);
-  const absl::StatusOr<chat::ChatService::ModelRef> model = identified.ok() ? chat_->model() : identified;
+  absl::StatusOr<json> models = Identify(head, metadata);
+  if (models.ok()) models = ModelsAt(head.path);
   options_.metrics->OnRequestEnd(
-      {.transport = "http", .method = "ListModels", .code = model.status().code()});
-  if (!model.ok()) return Refuse(connection, model.status());
-  const v1::Model& description = (*model)->description;
+      {.transport = "http", .method = "ListModels", .code = models.status().code()});
+  models.ok() ? Reply(connection, *models) : Refuse(connection, models.status());
+}
+
+absl::StatusOr<json> OpenAiService::ModelsAt(absl::string_view path) const {
+  ASSIGN_OR_RETURN(const chat::ChatService::ModelRef model, chat_->model());
+  const v1::Model& description = model->description;
   const auto entry = [&](absl::string_view name) -> json {
     return {{"id", name},
             {"object", "model"},
@@ -157,18 +161,17 @@ void OpenAiService::ReplyModels(Connection& connection, const RequestHead& head)
             {"owned_by", "varserve"},
             {"max_model_len", description.decoder().context()}};
   };
-  if (absl::string_view name = head.path; absl::ConsumePrefix(&name, kOneModel)) {
+  if (absl::string_view name = path; absl::ConsumePrefix(&name, kOneModel)) {
     const std::optional<std::string> decoded = PercentDecoded(name);
     if (!decoded.has_value())
-      return Refuse(connection, absl::InvalidArgumentError(absl::StrCat(
-                                    "model: \"", name.substr(0, 128),
-                                    "\" has a % that is not followed by two hexadecimal digits")));
-    const absl::Status served = openai::InterventionOf(*decoded, description).status();
-    return served.ok() ? Reply(connection, entry(*decoded)) : Refuse(connection, served);
+      return absl::InvalidArgumentError(absl::StrCat(
+          "model: \"", name.substr(0, 128), "\" has a % that is not followed by two hexadecimal digits"));
+    RETURN_IF_ERROR(openai::InterventionOf(*decoded, description).status());
+    return entry(*decoded);
   }
   json list = json::array();
   for (const std::string& name : openai::NamesOf(description)) list.push_back(entry(name));
-  Reply(connection, {{"object", "list"}, {"data", std::move(list)}});
+  return json{{"object", "list"}, {"data", std::move(list)}};
 }
 
 void OpenAiService::ReplyHealth(Connection& connection) const {

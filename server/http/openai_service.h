@@ -7,6 +7,9 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "nlohmann/json_fwd.hpp"
 #include "server/base/clock.h"
 #include "server/chat/call.h"
 #include "server/chat/chat_service.h"
@@ -45,6 +48,8 @@ class OpenAiService {
   void Answer(const chat::ChatService::ModelRef& model, const std::shared_ptr<chat::Call>& call,
               const std::shared_ptr<CompletionCall>& stream);
   void ReplyModels(Connection& connection, const RequestHead& head);
+  // All models, or the one that the path names. UNAVAILABLE until one is loaded; INVALID_ARGUMENT, NOT_FOUND.
+  absl::StatusOr<nlohmann::json> ModelsAt(absl::string_view path) const;
   void ReplyHealth(Connection& connection) const;
   // Sets the caller's name. UNAUTHENTICATED, or INVALID_ARGUMENT.
   absl::Status Identify(const RequestHead& head, chat::CallMetadata& metadata) const;

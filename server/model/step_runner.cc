@@ -60,9 +60,9 @@ absl::Status StepRunner::Start(int num_kv_blocks) {
 }
 
 absl::StatusOr<StepOutput> StepRunner::Execute(const StepPlan& plan, absl::FunctionRef<void()> meanwhile) {
-  features_.EncodeAhead(plan);
   StepOutput output;
   const absl::Status status = CatchTorchErrors([&]() -> absl::Status {
+    features_.EncodeAhead(plan);
     const c10::OptionalStreamGuard guard(stream_);
     const bool encodes = std::any_of(plan.steps.begin(), plan.steps.end(),
                                      [](const auto& step) { return !step.encode_images.empty(); });

@@ -83,10 +83,14 @@ void AddRequestSeries(Family<Counter>& requests) {
       }
     }
   }
-  for (const auto& [transport, method] : {std::pair{"grpc", "GetModel"}, std::pair{"http", "ListModels"}}) {
-    for (const StatusCode code : {StatusCode::kOk, StatusCode::kUnauthenticated, StatusCode::kUnavailable}) {
-      RequestSeries(requests, transport, method, code, "none", Mode::kOff);
-    }
+  for (const StatusCode code :
+       {StatusCode::kOk, StatusCode::kInvalidArgument, StatusCode::kUnauthenticated, StatusCode::kUnavailable,
+        StatusCode::kResourceExhausted, StatusCode::kDeadlineExceeded, StatusCode::kCancelled}) {
+    RequestSeries(requests, "grpc", "GetModel", code, "none", Mode::kOff);
+  }
+  for (const StatusCode code : {StatusCode::kOk, StatusCode::kInvalidArgument, StatusCode::kUnauthenticated,
+                                StatusCode::kUnavailable, StatusCode::kNotFound}) {
+    RequestSeries(requests, "http", "ListModels", code, "none", Mode::kOff);
   }
 }
 

@@ -101,8 +101,9 @@ absl::StatusOr<std::vector<SocketAddress>> AddressesOf(const std::string& addres
   return addresses;
 }
 
-bool SomebodyListens(const SocketAddress& address) {
+absl::StatusOr<bool> SomebodyListens(const SocketAddress& address) {
   const int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return absl::ErrnoToStatus(errno, "opening a socket");
   const bool connected = connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.size) == 0;
   close(fd);
   return connected;
@@ -147,7 +148,9 @@ absl::Status ConnectionAcceptor::ListenOn(const std::string& address) {
     struct stat info {};
     if (stat(un.sun_path, &info) == 0) {
       if (!S_ISSOCK(info.st_mode)) return CannotListen(address, "the file is there and is not a socket");
-      if (SomebodyListens(unix_address)) return CannotListen(address, "another process listens there");
+      const absl::StatusOr<bool> taken = SomebodyListens(unix_address);
+      if (!taken.ok()) return CannotListen(address, taken.status().message());
+      if (*taken) return CannotListen(address, "another process listens there");
       unlink(un.sun_path);  // left by a process that has ended
     }
     ASSIGN_OR_RETURN(const int listener, ListenAt(unix_address, address));

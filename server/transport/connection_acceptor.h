@@ -61,7 +61,7 @@ class ConnectionAcceptor {
   ConnectionAcceptor() = default;
   absl::Status ListenOn(const std::string& address);
   void Run();
-  // False if the listener has no more connections to accept.
+  // False if the process is out of files or memory.
   bool AcceptOne(int listener) ABSL_LOCKS_EXCLUDED(mu_);
   void Add(std::string peer, Connection connection) ABSL_LOCKS_EXCLUDED(mu_);
   void ForgetClosed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -9,7 +9,7 @@ import unittest
 from typing import ClassVar
 
 import openai
-from running import NAME, PICTURES, ServerProcess, client, data_url, serving, text_part
+from running import NAME, PICTURES, ServerProcess, client, data_url, metric, serving, text_part
 
 KOALA = PICTURES[0].read_bytes()
 LIMIT = 1_000_000  # bytes of a picture
@@ -110,7 +110,9 @@ class ImageUrlsTest(unittest.TestCase):
     def test_a_url_is_as_good_as_the_picture(self) -> None:
         koala, castle = map(data_url, PICTURES)
         for url in (self.url("/koala"), self.url("/redirect/5")):
+            queued = metric(self.server, "queue_time_seconds_count")
             self.assertEqual(self.ask(url), self.ask(koala))
+            self.assertEqual(metric(self.server, "queue_time_seconds_count"), queued + 2)
             self.assertEqual(self.ask(castle, url), self.ask(castle, koala))
 
     def test_what_is_no_picture_is_refused(self) -> None:

@@ -113,6 +113,7 @@ InProcessServer::InProcessServer(engine::ModelRunner* runner,
                      .max_map_bytes = options.max_map_bytes};
   model_ = std::move(model);
   chat_->Serve(model_);
+  num_series_ = NumSeries();
 }
 
 InProcessServer::~InProcessServer() { Stop(); }
@@ -127,6 +128,14 @@ void InProcessServer::Stop() {
   chat_.reset();  // its workers use the engine and the streams to their end
   service_.reset();
   engine_->Stop();
+  EXPECT_EQ(NumSeries(), num_series_) << "calls have added series to the metrics";
+}
+
+size_t InProcessServer::NumSeries() const {
+  size_t series = 0;
+  for (const prometheus::MetricFamily& family : metrics_.registry()->Collect())
+    series += family.metric.size();
+  return series;
 }
 
 std::string InProcessServer::address() const { return absl::StrCat("127.0.0.1:", port_); }

@@ -55,10 +55,13 @@ class InProcessServer {
   // Until no request is in the engine and its gauges say so.
   void WaitUntilIdle();
 
-  // Refuses new calls, ends those that run. What the metrics say stays.
+  // Refuses new calls, ends those that run. What the metrics say stays. A test fails if its calls added
+  // series to the metrics.
   void Stop();
 
  private:
+  size_t NumSeries() const;
+
   const MonotonicClock clock_;
   ByteBudget image_memory_{64 << 20};
   const std::unique_ptr<const chat::Preprocessor> preprocessor_;
@@ -74,6 +77,7 @@ class InProcessServer {
   std::unique_ptr<rpc::GrpcServer> server_;
   const int port_;
   int http_port_ = 0;
+  size_t num_series_ = 0;
 };
 
 }  // namespace varserve::testing

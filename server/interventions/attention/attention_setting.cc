@@ -1,5 +1,6 @@
 #include "server/interventions/attention/attention_setting.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -43,6 +44,7 @@ class AttentionSetting final : public Setting {
         v1::LayerAttention& message = *proto.add_layers();
         message.set_layer(static_cast<uint32_t>(layer.layer));
         SetShares(layer.shares, message);
+        bytes -= std::min(bytes, message.ByteSizeLong() + kFrameBytes);
       }
     }
     if (detail_ >= v1::VAR_DETAIL_TOKENS) {

@@ -38,7 +38,7 @@ int NumSamples(const prometheus::Registry& registry) {
 TEST_F(MetricsTest, NumberOfSeriesIsBounded) {
   metrics_.OnModelLoaded({.num_layers = 0});
   const int without_layers = NumSamples(*metrics_.registry());
-  EXPECT_EQ(without_layers, 1428);
+  EXPECT_EQ(without_layers, 1434);
 
   Metrics thirty_two("m", "1", interventions::ReportMetricsMakers());
   thirty_two.OnModelLoaded({.num_layers = 32});
