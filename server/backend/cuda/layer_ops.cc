@@ -16,13 +16,15 @@ namespace {
 // The kernels are compiled for rows that begin at multiples of 16 values (kernels/variants.py).
 bool Supports(int64_t width) { return width % 16 == 0; }
 
-// Matrix products and rows of the embedding are LibTorch's, unless their weights are quantized.
+// Matrix products of several rows and rows of the embedding are LibTorch's, unless their weights are
+// quantized.
 class CudaLayerOps : public LayerOps {
  public:
   struct Forms {
     const KernelForm* rms_norm;
     const KernelForm* rope_and_store;
     const KernelForm* norm_rope_and_store;
+    const KernelForm* multiply_row;
     const KernelForm* silu_mul;
     const KernelForm* largest;
     const KernelForm* leading_tokens;
@@ -52,10 +54,12 @@ class CudaLayerOps : public LayerOps {
   }
   void Linear(const at::Tensor& x, const LinearWeights& w, at::Tensor& out) const override {
     if (w.bits > 0) return quantized_->Multiply(x, w, /*adds=*/false, out);
+    if (IsRow(x, w)) return MultiplyRow(x, w, /*adds=*/false, out);
     torch_->Linear(x, w, out);
   }
   void LinearAdd(const at::Tensor& x, const LinearWeights& w, at::Tensor& y) const override {
     if (w.bits > 0) return quantized_->Multiply(x, w, /*adds=*/true, y);
+    if (IsRow(x, w)) return MultiplyRow(x, w, /*adds=*/true, y);
     if (w.bias.defined()) return torch_->LinearAdd(x, w, y);
     y.addmm_(x, w.weight.t());  // cuBLAS adds
   }
@@ -104,6 +108,16 @@ class CudaLayerOps : public LayerOps {
   }
 
  private:
+  static bool IsRow(const at::Tensor& x, const LinearWeights& w) {
+    return x.size(0) == 1 && Supports(w.inputs) && w.weight.is_contiguous();
+  }
+  void MultiplyRow(const at::Tensor& x, const LinearWeights& w, bool adds, const at::Tensor& out) const {
+    // Without a bias, it is not read.
+    kernels_->Launch(*forms_.multiply_row, {CeilDiv(w.outputs, forms_.multiply_row->slots)},
+                     {x, w.weight, w.bias.defined() ? w.bias : x, out, w.inputs, w.outputs,
+                      w.bias.defined() ? 1 : 0, adds ? 1 : 0});
+  }
+
   // Without dimensions, slots and phi are not used.
   void Norm(const at::Tensor& x, const at::Tensor& weight, double eps, const at::Tensor& dimensions,
             const at::Tensor& slots, const at::Tensor& phi, int64_t phi_stride, at::Tensor& out) const {
@@ -131,6 +145,7 @@ absl::StatusOr<std::unique_ptr<const LayerOps>> MakeCudaLayerOps(std::shared_ptr
   ASSIGN_OR_RETURN(forms.rms_norm, kernels->Find("rms_norm_" + type));
   ASSIGN_OR_RETURN(forms.rope_and_store, kernels->Find("rope_and_store_" + type));
   ASSIGN_OR_RETURN(forms.norm_rope_and_store, kernels->Find("norm_rope_and_store_" + type));
+  ASSIGN_OR_RETURN(forms.multiply_row, kernels->Find("multiply_row_" + type));
   ASSIGN_OR_RETURN(forms.silu_mul, kernels->Find("silu_mul_" + type));
   ASSIGN_OR_RETURN(forms.largest, kernels->Find("largest"));
   ASSIGN_OR_RETURN(forms.leading_tokens, kernels->Find("leading_tokens"));

@@ -31,6 +31,9 @@ import triton.language as tl
 from paged_pool import NO_SCORE, slot_address
 from row_changes import FLOATS, INTS, REWEIGH, STATS, SUPPRESS_HEADS, is_changed, reweighed, take_notes
 
+# Two counts share an integer: visual tokens, and so many for each of them that is a sink.
+VISUAL_SINK = tl.constexpr(1 << 16)
+
 
 @triton.jit
 def attend_rows(
@@ -52,7 +55,7 @@ def attend_rows(
     heads,
     kv_heads,
     head_size,
-    split_slots,  # slots of one split, a multiple of N
+    split_slots,  # slots of one split, a multiple of N, less than VISUAL_SINK
     layer,
     scale,  # 1 / sqrt(D)
     BD: tl.constexpr,
@@ -90,10 +93,12 @@ def attend_rows(
         q_rows = tl.load(q + q_at, mask=lane_ok[:, None] & d_ok[None, :], other=0.0)  # [M, BD]
 
         top = tl.full([M], NO_SCORE, tl.float32)
-        m_vs = tl.zeros([M], tl.float32)
-        m_ts = tl.zeros([M], tl.float32)
-        m_vn = tl.zeros([M], tl.float32)
-        m_rest = tl.zeros([M], tl.float32)
+        # Sums over slots are made once, after the loop: each one is a barrier of all warps.
+        m_vs = tl.zeros([M, N], tl.float32)
+        m_ts = tl.zeros([M, N], tl.float32)
+        m_vn = tl.zeros([M, N], tl.float32)
+        m_rest = tl.zeros([M, N], tl.float32)
+        counts = tl.zeros([M, N], tl.int32)
         note = tl.zeros([M], tl.float32)
         other_note = tl.zeros([M], tl.float32)
         top_before = tl.full([M], NO_SCORE, tl.float32)
@@ -122,12 +127,10 @@ def attend_rows(
             visual_seen = is_visual[None, :] & sees
 
             score = tl.dot(q_rows, tl.trans(k), input_precision="ieee") * scale  # [M, N]
-            notes = (note, other_note)
-            note += tl.sum(visual_seen.to(tl.float32), 1)
-            other_note += tl.sum((sink & visual_seen).to(tl.float32), 1)
+            counts += tl.where(visual_seen, tl.where(sink, 1 + VISUAL_SINK, 1), 0)
             if any_changed:
                 note, other_note, top_before = take_notes(
-                    score, sees, visual_seen, (note, other_note), notes, top_before, row_ints, row, layer
+                    score, sees, visual_seen, (note, other_note), top_before, row_ints, row, layer
                 )
                 score = reweighed(score, is_visual, slot, row_ints, row_floats, row, layer)
             score = tl.where(sees, score, NO_SCORE)
@@ -139,10 +142,10 @@ def attend_rows(
             w_ts = tl.where(sink & (visual_seen == 0), weight, 0.0)
             w_vn = tl.where((sink == 0) & visual_seen, weight, 0.0)
             w_rest = tl.where((sink == 0) & (visual_seen == 0), weight, 0.0)
-            m_vs = m_vs * fade + tl.sum(w_vs, 1)
-            m_ts = m_ts * fade + tl.sum(w_ts, 1)
-            m_vn = m_vn * fade + tl.sum(w_vn, 1)
-            m_rest = m_rest * fade + tl.sum(w_rest, 1)
+            m_vs = m_vs * fade[:, None] + w_vs
+            m_ts = m_ts * fade[:, None] + w_ts
+            m_vn = m_vn * fade[:, None] + w_vn
+            m_rest = m_rest * fade[:, None] + w_rest
             on_sinks = on_sinks * fade[:, None] + tl.dot((w_vs + w_ts).to(v.dtype), v, input_precision="ieee")
             on_visual = on_visual * fade[:, None] + tl.dot(w_vn.to(v.dtype), v, input_precision="ieee")
             on_rest = on_rest * fade[:, None] + tl.dot(w_rest.to(v.dtype), v, input_precision="ieee")
@@ -150,16 +153,19 @@ def attend_rows(
             block = tl.load(block_table + ahead // BS, mask=ahead < last, other=0)
             is_visual = tl.load(visual_table + ahead, mask=ahead < last, other=0) != 0
 
+        count = tl.sum(counts, 1)
+        note = tl.where(changed, note, (count % VISUAL_SINK).to(tl.float32))
+        other_note = tl.where(changed, other_note, (count // VISUAL_SINK).to(tl.float32))
         # Shorter rows of the tile have fewer splits.
         begins = lane_ok & (begin < num_slots)
         first_split = tl.load(row_ints + row * INTS + 7)
         at = (first_split + split).to(tl.int64) * heads + head  # [M]
         out = stats + at * STATS
         tl.store(out, top, mask=begins)
-        tl.store(out + 1, m_vs, mask=begins)
-        tl.store(out + 2, m_ts, mask=begins)
-        tl.store(out + 3, m_vn, mask=begins)
-        tl.store(out + 4, m_rest, mask=begins)
+        tl.store(out + 1, tl.sum(m_vs, 1), mask=begins)
+        tl.store(out + 2, tl.sum(m_ts, 1), mask=begins)
+        tl.store(out + 3, tl.sum(m_vn, 1), mask=begins)
+        tl.store(out + 4, tl.sum(m_rest, 1), mask=begins)
         tl.store(out + 5, note, mask=begins)
         tl.store(out + 6, other_note, mask=begins)
         tl.store(out + 7, top_before, mask=begins)

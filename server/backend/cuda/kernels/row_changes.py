@@ -49,20 +49,18 @@ def reweighed(score, is_visual, slot, row_ints, row_floats, row, layer):
 
 
 @triton.jit
-def take_notes(score, sees, visual_seen, counts, notes, top_before, row_ints, row, layer):
-    """Notes of [M] lanes with N more slots: => [M], [M] and the maximum of scores before the change, [M].
-    score, sees, visual_seen: [M, N]; notes: two of [M]; counts: the notes of lanes without a change"""
+def take_notes(score, sees, visual_seen, notes, top_before, row_ints, row, layer):
+    """Notes of [M] lanes with N more slots: => [M], [M] and the maximum of scores before the change, [M]. Those of
+    lanes that neither reweigh nor suppress mean nothing. score, sees, visual_seen: [M, N]; notes: two of [M]"""
     score = tl.where(sees, score, NO_SCORE)
     new_top = tl.maximum(top_before, tl.max(score, 1))
     fade = tl.exp(top_before - new_top)
     weight = tl.where(sees, tl.exp(score - new_top[:, None]), 0.0)
     reweighs = is_changed(row_ints, row, REWEIGH, layer)
-    suppresses = is_changed(row_ints, row, SUPPRESS_HEADS, layer)
     look = notes[0] + tl.sum(tl.where(visual_seen, score, 0.0), 1)
     all_before = notes[0] * fade + tl.sum(weight, 1)
     visual_before = notes[1] * fade + tl.sum(tl.where(visual_seen, weight, 0.0), 1)
-    first = tl.where(reweighs, all_before, tl.where(suppresses, look, counts[0]))
-    return first, tl.where(reweighs, visual_before, counts[1]), new_top
+    return tl.where(reweighs, all_before, look), visual_before, new_top
 
 
 @triton.jit

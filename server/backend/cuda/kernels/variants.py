@@ -1,5 +1,5 @@
 """Every kernel in the forms in which it is compiled: types, head sizes, tiles. The server picks among them by name
-(server/backend/cuda/kernel_library.h)."""
+(server/backend/cuda/kernels.h)."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import attention_maps
 import layer_ops
 import leading_tokens
+import linear_row
 import prefix_attention
 import quantized_linear
 import row_attention
@@ -39,11 +40,12 @@ class Tile:
 # For few spilled registers at a head size of 128, and the shared memory that every card of a target has: 99 KiB from
 # sm_80 on, 227 KiB on sm_90 and sm_100. With S stages, S - 2 tiles are read while another one is computed.
 DECODE = Tile(lanes=16, slots=32, num_stages=4)  # single rows
-TEXT = Tile(lanes=32, slots=32, num_stages=3)  # many rows of one sequence
+TEXT = Tile(lanes=32, slots=32, num_warps=8, num_stages=3)  # many rows of one sequence
 PREFIX = Tile(lanes=128, slots=64, num_warps=8, num_stages=3)
 # Tokens and outputs. One iteration takes so many bytes of each output's weights.
 FEW_TOKENS = Tile(lanes=16, slots=32, num_stages=6), 128
 MANY_TOKENS = Tile(lanes=128, slots=64, num_warps=8, num_stages=3), 64
+ROW = 4, 1024  # outputs, inputs of one iteration
 MAPS = Tile(lanes=GROUPS[-1], slots=64)
 COMBINED = 16  # heads times splits that are added up at a time
 
@@ -165,6 +167,13 @@ def layer_variants(pointer: str, dtype: str) -> Iterator[Variant]:
             {"NORM": norm, "HALF": 64, "BS": BLOCK_SIZE},
             num_warps=1,
         )
+    yield Variant(
+        f"multiply_row_{dtype}",
+        linear_row.multiply_row,
+        {"x": pointer, "weight": pointer, "bias": pointer, "out": pointer}
+        | {"inputs": "i32", "outputs": "i32", "has_bias": "i32", "adds": "i32"},
+        {"N": ROW[0], "BLOCK": ROW[1]},
+    )
     yield Variant(
         f"silu_mul_{dtype}",
         layer_ops.silu_mul,

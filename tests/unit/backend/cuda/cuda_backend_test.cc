@@ -163,17 +163,28 @@ TEST_P(CudaBackendTest, RefusesWidthsThatItsKernelsCannotRead) {
                c10::Error);
 }
 
-TEST_P(CudaBackendTest, SiluMulAndLinearAdd) {
+TEST_P(CudaBackendTest, SiluMul) {
   const Backend cuda = Make({4, 4, 64});
   for (const int64_t width : {1040, 1030}) {
     const at::Tensor gate_up = Values({3, 2 * width}) * 4;
     EXPECT_TRUE(Close(SiluMul(cuda.ops(), There(gate_up)), SiluMul(*torch_ops_, gate_up))) << width;
   }
-  const at::Tensor x = Values({5, 64});
-  const at::Tensor weight = Values({7, 64});
-  at::Tensor y = There(at::ones({5, 7}));
-  cuda.ops().LinearAdd(There(x), cuda.ops().Prepare(There(weight), {}), y);
-  EXPECT_TRUE(Close(y, torch_ops_->Linear(x, torch_ops_->Prepare(weight, {})) + 1, 10 * place_.tolerance));
+}
+
+TEST_P(CudaBackendTest, LinearOfOneRowAndOfMore) {
+  const Backend cuda = Make({4, 4, 64});
+  const at::Tensor weight = Values({7, 2064});
+  for (const at::Tensor& bias : {at::Tensor(), Values({7})}) {
+    const LinearWeights there = cuda.ops().Prepare(There(weight), bias.defined() ? There(bias) : bias);
+    for (const int64_t rows : {1, 5}) {
+      const at::Tensor x = Values({rows, 2064});
+      const at::Tensor product = torch_ops_->Linear(x, torch_ops_->Prepare(weight, bias));
+      EXPECT_TRUE(Close(cuda.ops().Linear(There(x), there), product, 10 * place_.tolerance)) << rows;
+      at::Tensor y = There(at::ones({rows, 7}));
+      cuda.ops().LinearAdd(There(x), there, y);
+      EXPECT_TRUE(Close(y, product + 1, 10 * place_.tolerance)) << rows;
+    }
+  }
 }
 
 TEST_P(CudaBackendTest, QuantizedWeights) {
