@@ -10,6 +10,7 @@ import json
 import sys
 
 import numpy as np
+import triton
 
 from device_array import DeviceArray
 from interpreter import multiply_bfloat16
@@ -26,6 +27,15 @@ TYPES = {
 }
 
 
+def constants_of(variant: Variant, arguments: list) -> dict[str, int]:
+    """The interpreter also computes what a mask leaves out, so a block is no larger than the inputs need."""
+    given = dict(zip(variant.signature, arguments, strict=True))
+    constants = dict(variant.constants)
+    if "inputs" in given and "BLOCK" in constants:
+        constants["BLOCK"] = min(constants["BLOCK"], triton.next_power_of_2(given["inputs"]))
+    return constants
+
+
 def run(kernels: dict[str, Variant], request: dict, storages: list[np.ndarray]) -> None:
     name = request["kernel"]
     variant = kernels[name.replace("fp32", "bf16")]
@@ -38,7 +48,7 @@ def run(kernels: dict[str, Variant], request: dict, storages: list[np.ndarray]) 
             arguments.append(DeviceArray.over(storages[given["storage"]][given["offset"] :], TYPES[element]))
         else:
             arguments.append(given)
-    variant.function[tuple(request["grid"])](*arguments, **variant.constants)
+    variant.function[tuple(request["grid"])](*arguments, **constants_of(variant, request["arguments"]))
 
 
 def main() -> None:

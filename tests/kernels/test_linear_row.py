@@ -25,9 +25,9 @@ class MultiplyRowTest(unittest.TestCase):
         product = weight.astype(np.float64) @ x.astype(np.float64)
         for has_bias, adds in ((0, 0), (1, 0), (0, 1), (1, 1)):
             out = DeviceArray(before if adds else np.full_like(before, np.nan), dtype)
-            multiply_row[(-(-outputs // 4),)](
+            multiply_row[(-(-outputs // 8),)](
                 DeviceArray(x, dtype), DeviceArray(weight, dtype), DeviceArray(bias, dtype), out, inputs, outputs,
-                has_bias, adds, N=4, BLOCK=128,
+                has_bias, adds, N=8, BLOCK=128,
             )  # fmt: skip
             expected = product + has_bias * bias + adds * before
             tolerance = TYPES[dtype]

@@ -45,7 +45,7 @@ PREFIX = Tile(lanes=128, slots=64, num_warps=8, num_stages=3)
 # Tokens and outputs. One iteration takes so many bytes of each output's weights.
 FEW_TOKENS = Tile(lanes=16, slots=32, num_stages=6), 128
 MANY_TOKENS = Tile(lanes=128, slots=64, num_warps=8, num_stages=3), 64
-ROW = 4, 1024  # outputs, inputs of one iteration
+ROW = 8, 1024  # outputs, inputs of one iteration
 MAPS = Tile(lanes=GROUPS[-1], slots=64)
 COMBINED = 16  # heads times splits that are added up at a time
 
