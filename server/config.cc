@@ -107,7 +107,7 @@ ABSL_FLAG(std::string, var_preset, "general",
           "VAR preset of requests that set none: general, hallucination or vision_centric");
 
 ABSL_FLAG(std::string, log_format, "text", "Format of the log: text or json");
-ABSL_FLAG(std::string, log_level, "info", "Lowest level that is logged: debug, info, warning or error");
+ABSL_FLAG(std::string, log_level, "info", "Lowest level that is logged: info, warning or error");
 
 namespace varserve {
 namespace {
@@ -227,8 +227,8 @@ absl::StatusOr<ServerConfig> ReadCommandLine(int argc, char** argv) {
   RETURN_IF_ERROR(
       ReadFlags({.name = "varserve-server",
                  .version = kVersion,
-                 .usage = "Serves a LLaVA model over gRPC and HTTP with Visual Attention "
-                          "Redistribution switched per request.\n"
+                 .usage = "Serves a vision-language model (LLaVA, Qwen-VL, InternVL, ...) over gRPC and HTTP "
+                          "with Visual Attention Redistribution (VAR) as a per-request option.\n"
                           "  varserve-server --model DIR [FLAG...]",
                  .flags_files = {"server/config.cc", "server/model_flags.cc", "server/url_image_flags.cc"}},
                 argc, argv));

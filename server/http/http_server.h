@@ -35,7 +35,7 @@ class HttpServer {
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(const HttpServerOptions& options,
                                                            std::unique_ptr<OpenAiService> service,
                                                            telemetry::Logger* logger);
-  ~HttpServer();  // Shutdown must have been called
+  ~HttpServer();  // calls Shutdown without a grace period
 
   int port() const { return acceptor_->port(); }
   void SetReady(bool ready) { service_->SetReady(ready); }

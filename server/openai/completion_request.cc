@@ -20,7 +20,7 @@ using nlohmann::json;
 
 constexpr int64_t kMaxTopLogprobs = 20;
 
-// Whether a field asks for nothing: null, 0, false, "none", or an empty list, object or text.
+// Whether a field asks for nothing: null, 0, false, "none", "auto", or an empty list, object or text.
 bool IsNeutral(const json& value) {
   if (value.is_number()) return value.get<double>() == 0;
   if (value.is_boolean()) return !value.get<bool>();
