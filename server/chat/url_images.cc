@@ -52,7 +52,7 @@ absl::Status UrlImages::Submit(const std::string& caller, WorkerPool::Work work)
     if (count == kMostOfCaller) {
       return engine::WithRetryDelay(
           absl::ResourceExhaustedError(
-              "images: too many of your requests wait for pictures of other servers"),
+              "images: too many of your requests are waiting for pictures from other servers"),
           engine::kDefaultRetryDelay);
     }
     ++count;

@@ -24,7 +24,7 @@ namespace varserve::http {
 struct HttpServerOptions {
   std::string listen = "0.0.0.0:8000";  // host:port, where port 0 picks a free one; or unix:PATH
   int max_connections = 1000;
-  int other_files = 0;  // that the process may open beside these connections
+  int other_files = 0;  // that the process may open in addition to these connections
   ConnectionOptions connection;
   transport::TlsFiles tls;
 };

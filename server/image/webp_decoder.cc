@@ -173,7 +173,8 @@ absl::Status DecodeFrame(const Frame& frame, uint8_t* pixels, StopWatch& watch) 
     status = WebPIUpdate(decoder.get(), frame.bitstream.data(), frame.bitstream.size() * piece / pieces);
   }
   if (limit.reached()) {
-    return absl::InvalidArgumentError("image: a WebP of more memory than pictures of its size take");
+    return absl::InvalidArgumentError(
+        "image: decoding this WebP needs more memory than an image of its size should");
   }
   return status == VP8_STATUS_OK ? absl::OkStatus() : Failure();
 }

@@ -130,7 +130,7 @@ Metrics::RequestMetrics::RequestMetrics(const MetricFamilies& families)
 Metrics::LoadMetrics::LoadMetrics(const MetricFamilies& families)
     : running(AddGauge(families, "requests_running", "Requests in the batch.")),
       siblings(AddGauge(families, "siblings_running",
-                        "Sequences that contrasts run beside those of the requests in the batch.")),
+                        "Sequences that contrasts run in addition to those of the requests in the batch.")),
       waiting(AddGauge(families, "requests_waiting", "Accepted requests that are not running yet.")),
       preparing(AddGauge(families, "requests_preparing",
                          "Waiting requests whose pictures and prompt are not prepared yet.")),
