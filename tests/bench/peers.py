@@ -1,5 +1,5 @@
-"""VARServe compared with transformers, vLLM, OpenVINO GenAI and llama.cpp: prefill, decoding with weights in 16, 8 and 4
-bits, and eight callers at once, each with a picture of its own. One run, side by side: what is compared is loaded
+"""VARServe compared with transformers, vLLM, OpenVINO GenAI and llama.cpp: prefill, decoding with weights in 16, 8 and
+4 bits, and eight callers at once, each with a picture of its own. One run, side by side: what is compared is loaded
 together and asked alternately.
 
 Run it as ./dev bench peers on a machine that does nothing else. The first run installs the peers and makes the models
