@@ -20,7 +20,7 @@
 #include "server/version.h"
 
 ABSL_FLAG(int, threads, 0,
-          "Compute threads. Default: one for each core (of hybrid processors, performance core), at most the "
+          "Compute threads. Default: one per core (on hybrid processors, per performance core), at most the "
           "container's CPU quota");
 ABSL_FLAG(std::string, memory_budget, "",
           "Memory for everything, such as 20G or 800M. Default: most of the free memory");
@@ -94,7 +94,7 @@ ABSL_FLAG(std::string, max_map_bytes, "2M",
           "that gRPC clients accept");
 ABSL_FLAG(int, max_concurrent_streams, 1000, "Maximum concurrent calls on one connection");
 ABSL_FLAG(int, max_connections, 1000,
-          "Maximum connections; one more replaces the idlest connection of the address that has most");
+          "Maximum connections; one more replaces the idlest connection of the address with the most");
 ABSL_FLAG(absl::Duration, max_connection_idle, absl::Minutes(15),
           "Time after which a connection without calls is closed");
 ABSL_FLAG(absl::Duration, max_connection_age, absl::Minutes(30),

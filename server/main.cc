@@ -102,7 +102,7 @@ int main(int argc, char** argv) {
   varserve::backend::SetUpLibTorchForGpus();
   varserve::UseOneHeapArena();
   google::protobuf::SetLogHandler(nullptr);  // a message's sender learns what is wrong with it
-  std::signal(SIGPIPE, SIG_IGN);             // a reader of the log that goes away is no reason to end
+  std::signal(SIGPIPE, SIG_IGN);             // the server does not end when the log's reader does
   const std::shared_ptr<varserve::Termination> termination = varserve::Termination::Catch();
   const absl::StatusOr<varserve::ServerConfig> config = varserve::ReadCommandLine(argc, argv);
   if (!config.ok()) return varserve::Fail(config.status());

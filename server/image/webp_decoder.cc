@@ -161,7 +161,7 @@ int64_t LibraryBytes(const Frame& frame) {
 
 // pixels: [height, width, 3], or 4 with alpha
 absl::Status DecodeFrame(const Frame& frame, uint8_t* pixels, StopWatch& watch) {
-  // Between them to look whether to go on. Few, for libwebp begins a header anew where it was cut.
+  // Between pieces, checks whether to continue. Few pieces: libwebp restarts a header that was cut.
   const auto pieces = std::clamp<size_t>(PixelBytes(frame) >> 24, 1, 16);
   const WebpMemoryLimit limit(LibraryBytes(frame));
   const std::unique_ptr<WebPIDecoder, decltype(&WebPIDelete)> decoder(
