@@ -9,8 +9,8 @@
 namespace varserve::client {
 namespace {
 
-// A server that is gone without a word is noticed within these, also while a long prefill sends nothing.
-// VARServe allows a ping every ten seconds.
+// A server that vanishes is detected within this time, even while a long prefill sends nothing. VARServe
+// allows a ping every ten seconds.
 constexpr int kKeepaliveTimeMs = 30'000;
 constexpr int kKeepaliveTimeoutMs = 10'000;
 

@@ -2,7 +2,7 @@
 # Functions: test_harness.
 # Reads: ROOT. Sets: PYTHON, and PYTHONPATH for its own tests.
 
-# test_harness BUILD MODEL: lmms-eval beside varserve-eval, LangChain's and LiteLLM's client. Their environment takes 3 GB. In
+# test_harness BUILD MODEL: lmms-eval against varserve-eval, LangChain's and LiteLLM's client. Their environment takes 3 GB. In
 # a shell of its own: the environment must not find the Python package.
 test_harness() (
   python_package

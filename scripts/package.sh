@@ -14,7 +14,7 @@ root, takes five minutes and downloads 300 MB; its output is written to docs/evi
 TEXT
 }
 
-# The licenses of what the server's package brings along, beside the libraries. Sets WHEELS.
+# The licenses of what the server's package brings along, next to the libraries. Sets WHEELS.
 ensure_libtorch_licenses() {
   ensure_libtorch
   [[ -d $LIBTORCH/licenses ]] && return

@@ -1,5 +1,5 @@
 # Sourced by ../dev: downloads pinned wheels from the Python package index that pip is configured for.
-# A download that broke off goes on where it stopped; a finished one is checked against its hash and never fetched again.
+# A download that broke off resumes where it stopped; a finished one is checked against its hash and never fetched again.
 # Functions: fetch_wheel; wheel_url is its part.
 # Reads: VARSERVE_CACHE, XDG_CACHE_HOME, HOME. Sets when sourced: CACHE, the folder for all that is downloaded or built
 # outside the repository. Sets when it runs: WHEEL.

@@ -20,7 +20,7 @@
 #include "server/version.h"
 
 ABSL_FLAG(int, threads, 0,
-          "Compute threads. Default: one for each core (of hybrid processors, performance core), at most the "
+          "Compute threads. Default: one per core (on hybrid processors, per performance core), at most the "
           "container's CPU quota");
 ABSL_FLAG(std::string, memory_budget, "",
           "Memory for everything, such as 20G or 800M. Default: most of the free memory");
@@ -94,7 +94,7 @@ ABSL_FLAG(std::string, max_map_bytes, "2M",
           "that gRPC clients accept");
 ABSL_FLAG(int, max_concurrent_streams, 1000, "Maximum concurrent calls on one connection");
 ABSL_FLAG(int, max_connections, 1000,
-          "Maximum connections; one more replaces the idlest connection of the address that has most");
+          "Maximum connections; one more replaces the idlest connection of the address with the most");
 ABSL_FLAG(absl::Duration, max_connection_idle, absl::Minutes(15),
           "Time after which a connection without calls is closed");
 ABSL_FLAG(absl::Duration, max_connection_age, absl::Minutes(30),
@@ -107,7 +107,7 @@ ABSL_FLAG(std::string, var_preset, "general",
           "VAR preset of requests that set none: general, hallucination or vision_centric");
 
 ABSL_FLAG(std::string, log_format, "text", "Format of the log: text or json");
-ABSL_FLAG(std::string, log_level, "info", "Lowest level that is logged: debug, info, warning or error");
+ABSL_FLAG(std::string, log_level, "info", "Lowest level that is logged: info, warning or error");
 
 namespace varserve {
 namespace {
@@ -227,8 +227,8 @@ absl::StatusOr<ServerConfig> ReadCommandLine(int argc, char** argv) {
   RETURN_IF_ERROR(
       ReadFlags({.name = "varserve-server",
                  .version = kVersion,
-                 .usage = "Serves a LLaVA model over gRPC and HTTP with Visual Attention "
-                          "Redistribution switched per request.\n"
+                 .usage = "Serves a vision-language model (LLaVA, Qwen-VL, InternVL, ...) over gRPC and HTTP "
+                          "with Visual Attention Redistribution (VAR) as a per-request option.\n"
                           "  varserve-server --model DIR [FLAG...]",
                  .flags_files = {"server/config.cc", "server/model_flags.cc", "server/url_image_flags.cc"}},
                 argc, argv));

@@ -36,7 +36,7 @@ class Front {
   void Serve(Serving& serving);
   // Rejects all requests from now on, with this reason.
   void Refuse(std::string reason);
-  // What health and metrics say. Who is not live is to be restarted.
+  // What probes and metrics report. A process that is not live should be restarted.
   void SetHealth(const telemetry::Metrics::Health& health, bool live);
   // Takes no calls, waits so long for those that run, then cancels them.
   void Shutdown(absl::Duration grace);

@@ -34,7 +34,7 @@ constexpr absl::Duration kFailedStartGrace = absl::Seconds(1);
 // For the last lines of the log, if nobody reads it.
 constexpr absl::Duration kLastWords = absl::Seconds(2);
 
-// Says why the process cannot go on before anything else is done about it.
+// First logs why the process cannot continue.
 void GiveUp(const absl::Status& why, bool failing, Front& front, telemetry::Logger& logger) {
   logger.Error(why.message());
   front.SetHealth({.failing = failing}, /*live=*/false);
@@ -102,7 +102,7 @@ int main(int argc, char** argv) {
   varserve::backend::SetUpLibTorchForGpus();
   varserve::UseOneHeapArena();
   google::protobuf::SetLogHandler(nullptr);  // a message's sender learns what is wrong with it
-  std::signal(SIGPIPE, SIG_IGN);             // a reader of the log that goes away is no reason to end
+  std::signal(SIGPIPE, SIG_IGN);             // the server does not end when the log's reader does
   const std::shared_ptr<varserve::Termination> termination = varserve::Termination::Catch();
   const absl::StatusOr<varserve::ServerConfig> config = varserve::ReadCommandLine(argc, argv);
   if (!config.ok()) return varserve::Fail(config.status());
@@ -110,7 +110,7 @@ int main(int argc, char** argv) {
   if (!logger.ok()) return varserve::Fail(logger.status());
   const varserve::rpc::GrpcLog grpc_log(logger->get());
   const int code = varserve::Run(*config, *termination, **logger);
-  // Beyond this the logger's thread may wait for whoever does not read standard error.
+  // After this the logger's thread may block if nobody reads standard error.
   if (!(*logger)->Flush(varserve::kLastWords)) std::_Exit(code);
   return code;
 }

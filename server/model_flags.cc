@@ -31,9 +31,10 @@ ABSL_FLAG(
     "fastest that the processor has");
 ABSL_FLAG(
     bool, enforce_eager, false,
-    "Launch every kernel of a decoding step by itself, not as one graph (only --backend cuda has graphs)");
+    "Launch every kernel of a decoding step separately instead of as one graph (only --backend cuda has "
+    "graphs)");
 ABSL_FLAG(int32_t, max_image_tokens, 0,
-          "The most visual tokens of an image; larger pictures are made smaller. For models whose images "
+          "The most visual tokens of an image; larger pictures are scaled down. For models whose images "
           "differ in size. Default: what the model directory allows");
 ABSL_FLAG(int32_t, max_model_len, 0,
           "The most tokens of prompt and answer together, for which memory is planned. Default: the model's "

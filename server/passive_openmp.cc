@@ -19,7 +19,7 @@ void UsePassiveOpenMp(char** argv) {
   std::error_code error;
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
   if (!error) execv(program.c_str(), argv);
-  // Where that is not possible the program goes on as it is.
+  // If that is not possible, the program continues as it is.
 }
 
 }  // namespace varserve

@@ -126,7 +126,7 @@ engine::EngineOptions EngineFor(const model::StepRunner& runner, const ServerCon
   return options;
 }
 
-// What requests that do not say get. Adds them to the model's description.
+// Defaults for requests that set no intervention. Adds them to the model's description.
 absl::StatusOr<interventions::Defaults> DefaultsFor(const model::VisionLanguageModel& m,
                                                     const ServerConfig& config, v1::Model& description) {
   interventions::Defaults defaults;

@@ -8,11 +8,12 @@
 #include "server/base/flag_values.h"
 #include "server/base/status_macros.h"
 
-ABSL_FLAG(std::string, image_url_hosts, "",
-          "Hosts that pictures are fetched from when a request over HTTP has http: or https: URLs: names and "
-          "addresses separated by commas, *.example.com for all names below it, * for all. Empty: none are");
+ABSL_FLAG(
+    std::string, image_url_hosts, "",
+    "Hosts from which pictures are fetched when a request over HTTP has http: or https: URLs: names and "
+    "addresses separated by commas, *.example.com for all names below it, * for all. Empty: none");
 ABSL_FLAG(bool, image_url_private_addresses, false,
-          "Also fetch pictures from addresses that are not public, such as those of the own network");
+          "Also fetch pictures from addresses that are not public, such as those in your own network");
 ABSL_FLAG(absl::Duration, image_url_timeout, absl::Seconds(10), "Time to fetch a picture, with redirects");
 ABSL_FLAG(std::string, image_url_memory, "64M",
           "Memory for fetched pictures until their requests are prepared; bounds those of one request");

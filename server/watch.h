@@ -1,4 +1,4 @@
-// While the server serves: how the engine does, said to probes, metrics and the log about once a second.
+// While the server serves: reports the engine's health to probes, metrics and the log, about once a second.
 #pragma once
 
 #include <memory>
@@ -14,7 +14,7 @@
 
 namespace varserve {
 
-// Returns once a signal comes, or with why the process cannot go on. `question` is what the server asks
+// Returns once a signal comes, or with why the process cannot continue. `question` is what the server asks
 // itself when steps fail.
 absl::Status Watch(const ServerConfig& config, const Clock& clock, std::shared_ptr<const Prompt> question,
                    engine::Engine& engine, Termination& termination, Front& front, telemetry::Logger& logger);

@@ -106,7 +106,7 @@ absl::Status InterventionFlags::Read(bool json) {
 absl::Status InterventionFlags::ReadOther() {
   if (var_.options().ByteSizeLong() > 0)
     return absl::InvalidArgumentError(
-        "--intervention: does not go with --var and its fields; give one of them");
+        "--intervention: cannot be combined with --var and its fields; give one of them");
   absl::StatusOr<v1::Intervention> intervention = ParseSetting(other_);
   absl::Status status = intervention.status();
   if (status.ok() && mode_ == VarFlags::Mode::kOn) status = CheckChanges(*intervention);

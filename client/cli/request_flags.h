@@ -62,7 +62,7 @@ class InterventionFlags {
   v1::Intervention intervention_;
 };
 
-// Refuses what would be ignored: fields beside mode off, layers of maps without maps, and maps without the
+// Refuses what would be ignored: fields set with mode off, layers of maps without maps, and maps without the
 // JSON that shows them. Without a mode, the server decides: it knows its default. INVALID_ARGUMENT beginning
 // with the field's name.
 absl::Status CheckEffect(const v1::VarOptions& options, bool json);

@@ -93,5 +93,5 @@ function drawPictures() {
       `No visual token is a sink in ${bandName(data.bands[state.band])}.` :
       `${sinks.size} of ${before.length} visual tokens are a sink in some of ${bandName(data.bands[state.band])}. ` +
           `They hold ${percent(share(before))} of the attention before, ${percent(share(after))} after. ` +
-          "In the layers where a token is no sink, it can gain.";
+          "In the layers where a token is not a sink, it can gain.";
 }

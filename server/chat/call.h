@@ -28,8 +28,8 @@ struct CallMetadata {
   absl::Time deadline = absl::InfiniteFuture();
 };
 
-// From the caller's headers x-request-id and traceparent, empty if not sent. Replaces a request id that is
-// too long or not fit for a log.
+// From the caller's headers x-request-id and traceparent, empty if not sent. A request id that is too long or
+// not fit for a log is replaced, and `status` refuses the call.
 CallMetadata MakeCallMetadata(std::string request_id, std::string traceparent);
 
 class Call : public std::enable_shared_from_this<Call> {

@@ -52,7 +52,7 @@ template <typename Request>
 absl::StatusOr<ChatRequest::Setting> SettingOf(const Request& request) {
   if (!request.has_intervention()) return ChatRequest::Setting{.attention = {"var", &request.var()}};
   if (request.has_var())
-    return Invalid("intervention", "must not be set beside var; it can hold VAR as well");
+    return Invalid("intervention", "must not be set together with var; it can hold VAR as well");
   return MethodsOf("intervention", request.intervention());
 }
 
@@ -138,8 +138,7 @@ absl::StatusOr<ChatRequest> ReadChat(const v1::GenerateRequest& request) {
           message.parts.emplace_back(part.text());
           break;
         case v1::Part::kImage:
-          if (message.role != Role::kUser)
-            return Invalid(part_field, "images belong into ROLE_USER messages");
+          if (message.role != Role::kUser) return Invalid(part_field, "images belong in ROLE_USER messages");
           RETURN_IF_ERROR(AddPicture(absl::StrCat(part_field, ".image"), part.image(), message, chat));
           break;
         case v1::Part::PART_NOT_SET:
@@ -164,7 +163,7 @@ absl::StatusOr<ChatRequest> ReadChat(const v1::CompareRequest& request) {
   }
   const bool any_methods = request.interventions_size() > 0;
   if (any_methods && request.settings_size() > 0)
-    return Invalid("interventions", "must not be set beside settings; they can hold VAR as well");
+    return Invalid("interventions", "must not be set together with settings; they can hold VAR as well");
   const int number = any_methods ? request.interventions_size() : request.settings_size();
   if (number < 1 || number > kMaxSettings) {
     return Invalid(any_methods ? "interventions" : "settings",

@@ -30,7 +30,7 @@ absl::StatusOr<MethodSettings> ReadMethods(const ChatRequest::Setting& setting,
   if (contrast.options == nullptr) return methods;
   if (methods.contrast != nullptr) {
     return Invalid(absl::StrCat(attention.field, ".gamma"),
-                   absl::StrCat("is a contrast, which does not go with another one, ", contrast.field,
+                   absl::StrCat("is a contrast, which cannot be combined with another one, ", contrast.field,
                                 "; leave one of them out"));
   }
   auto read = interventions::ReadContrast(*contrast.options);

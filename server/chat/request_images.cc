@@ -73,7 +73,7 @@ absl::StatusOr<std::vector<std::shared_ptr<const ProcessedImage>>> ProcessImages
                      largest->peak, needed_from(0), memory.size())));
   }
 
-  // 2. All at once: whoever waits holds nothing.
+  // 2. All at once: a waiting request holds nothing.
   ASSIGN_OR_RETURN(ByteBudget::Lease lease, memory.Acquire(needed_from(0), stop));
   for (size_t i = 0; i < images.size(); ++i) {
     std::shared_ptr<const ProcessedImage> image = images[i].kept;

@@ -52,7 +52,7 @@ absl::Status UrlImages::Submit(const std::string& caller, WorkerPool::Work work)
     if (count == kMostOfCaller) {
       return engine::WithRetryDelay(
           absl::ResourceExhaustedError(
-              "images: too many of your requests wait for pictures of other servers"),
+              "images: too many of your requests are waiting for pictures from other servers"),
           engine::kDefaultRetryDelay);
     }
     ++count;
@@ -75,7 +75,7 @@ void UrlImages::OnDone(const std::string& caller) {
 absl::Status UrlImages::Fetch(int64_t max_image_bytes, Stop stop, ChatRequest& chat) {
   const int64_t urls = std::count_if(chat.pictures.begin(), chat.pictures.end(), HasUrl);
   auto source = std::make_shared<Source>();
-  // All that they may need at once: whoever waits holds nothing.
+  // All that they may need at once: a waiting request holds nothing.
   ASSIGN_OR_RETURN(source->memory, memory_.Acquire(std::min(urls * max_image_bytes, memory_.size()), stop));
   int64_t used = 0;
   for (ChatRequest::Picture& picture : chat.pictures) {

@@ -13,7 +13,7 @@ namespace {
 
 absl::Status BrokenError(const absl::Status& why) {
   return absl::UnavailableError(
-      absl::StrCat("server: cannot go on (", why.message(), "); try again later, or ask another replica"));
+      absl::StrCat("server: cannot continue (", why.message(), "); try again later, or ask another replica"));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Images that the runner encodes beside steps, so that decoding sequences do not wait for the vision tower.
-// Chunks that need them wait until they are ready. Engine thread only.
+// Images that the runner encodes in parallel with steps, so that decoding sequences do not wait for the
+// vision tower. Chunks that need them wait until they are ready. Engine thread only.
 #pragma once
 
 #include <map>

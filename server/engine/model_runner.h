@@ -21,7 +21,7 @@ struct ModelFacts {
   int64_t block_bytes = 0;     // K, V and measurements of one block, all layers
   int prefill_chunk = 64;      // preferred number of tokens per prefill chunk
   int token_measures = 0;      // values measured for each token in each layer, for interventions
-  bool encodes_ahead = false;  // can encode images beside steps (StepPlan::encode_ahead)
+  bool encodes_ahead = false;  // can encode images in parallel with steps (StepPlan::encode_ahead)
   bool asynchronous = false;   // steps run on a device of their own
 };
 

@@ -56,7 +56,7 @@ Unfinished* ShortestOfLeastLoaded(std::vector<Unfinished>& prompts) {
   return best;
 }
 
-// held_up: whether a sequence may not go on in this step
+// held_up: whether a sequence may not continue in this step
 template <typename HeldUp>
 std::vector<Unfinished> PromptsOf(absl::Span<Sequence* const> running, int chunk, const HeldUp& held_up) {
   std::vector<Unfinished> prompts;

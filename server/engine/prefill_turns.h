@@ -12,7 +12,7 @@
 // A sibling begins once its sequence has computed what both share. The last chunks of the two go in one step,
 // because a token is chosen from both; until then the one that is ahead waits.
 //
-// Beside decoding sequences, images are encoded ahead if the runner can do that: a chunk that needs images
+// While sequences decode, images are encoded ahead if the runner can do that: a chunk that needs images
 // waits until they are ready. Otherwise an image costs its visual tokens a second time, for the vision tower,
 // and a chunk that needs images runs only if no other chunk in the step does. The first chunk of a step runs
 // whatever it costs. If the rest of the budget is too small for a chunk, smaller chunks may pass it. The

@@ -56,8 +56,8 @@ struct SequenceStep {
 struct StepPlan {
   // Decoding sequences first, then prefill chunks. All steps of a request are adjacent among each of these.
   std::vector<SequenceStep> steps;
-  // Images that chunks of later steps need, to be encoded beside steps from now on. Empty unless
-  // ModelFacts::encodes_ahead.
+  // Images that chunks of later steps need, to be encoded in parallel with steps from now on. Empty
+  // unless ModelFacts::encodes_ahead.
   struct Encoding {
     ImageRef of;
     std::shared_ptr<const ProcessedImage> image;

@@ -155,11 +155,6 @@ void CallReactor::NotifyBeforeEnd(absl::AnyInvocable<void()> callback) {
   callback();
 }
 
-bool CallReactor::cancelled() const {
-  absl::MutexLock lock(&mu_);
-  return cancelled_;
-}
-
 absl::Status CallReactor::departure() const {
   absl::MutexLock lock(&mu_);
   return departure_;

@@ -68,7 +68,6 @@ class CallReactor : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteB
   void NotifyWhenCancelled(std::function<void()> callback) ABSL_LOCKS_EXCLUDED(mu_);
   // `callback` runs once before the call's status is sent, when everything is written or never will be.
   void NotifyBeforeEnd(absl::AnyInvocable<void()> callback) ABSL_LOCKS_EXCLUDED(mu_);
-  bool cancelled() const ABSL_LOCKS_EXCLUDED(mu_);
   // Why the caller gets no more: DEADLINE_EXCEEDED or CANCELLED. OK while the caller is connected.
   absl::Status departure() const ABSL_LOCKS_EXCLUDED(mu_);
   absl::Duration write_age(absl::Time now) const override ABSL_LOCKS_EXCLUDED(mu_);

@@ -35,7 +35,7 @@ struct GrpcServerOptions {
   absl::Duration max_connection_age = absl::Minutes(30);
   absl::Duration max_connection_age_grace = absl::Hours(1);
   transport::TlsFiles tls;
-  int other_files = 0;  // that the process may open beside these connections
+  int other_files = 0;  // that the process may open in addition to these connections
 };
 
 class GrpcServer {

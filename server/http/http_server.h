@@ -24,7 +24,7 @@ namespace varserve::http {
 struct HttpServerOptions {
   std::string listen = "0.0.0.0:8000";  // host:port, where port 0 picks a free one; or unix:PATH
   int max_connections = 1000;
-  int other_files = 0;  // that the process may open beside these connections
+  int other_files = 0;  // that the process may open in addition to these connections
   ConnectionOptions connection;
   transport::TlsFiles tls;
 };
@@ -35,7 +35,7 @@ class HttpServer {
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(const HttpServerOptions& options,
                                                            std::unique_ptr<OpenAiService> service,
                                                            telemetry::Logger* logger);
-  ~HttpServer();  // Shutdown must have been called
+  ~HttpServer();  // calls Shutdown without a grace period
 
   int port() const { return acceptor_->port(); }
   void SetReady(bool ready) { service_->SetReady(ready); }

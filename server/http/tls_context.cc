@@ -72,7 +72,7 @@ std::shared_ptr<ssl::context> TlsContext::Current() {
   if (context.ok()) {
     context_ = *std::move(context);
   } else {
-    logger_->Error(absl::StrCat(context.status().message(), ": the certificates read before go on"));
+    logger_->Error(absl::StrCat(context.status().message(), ": the previous certificates stay in use"));
   }
   return context_;
 }

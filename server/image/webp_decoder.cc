@@ -161,7 +161,7 @@ int64_t LibraryBytes(const Frame& frame) {
 
 // pixels: [height, width, 3], or 4 with alpha
 absl::Status DecodeFrame(const Frame& frame, uint8_t* pixels, StopWatch& watch) {
-  // Between them to look whether to go on. Few, for libwebp begins a header anew where it was cut.
+  // Between pieces, checks whether to continue. Few pieces: libwebp restarts a header that was cut.
   const auto pieces = std::clamp<size_t>(PixelBytes(frame) >> 24, 1, 16);
   const WebpMemoryLimit limit(LibraryBytes(frame));
   const std::unique_ptr<WebPIDecoder, decltype(&WebPIDelete)> decoder(
@@ -173,7 +173,8 @@ absl::Status DecodeFrame(const Frame& frame, uint8_t* pixels, StopWatch& watch) 
     status = WebPIUpdate(decoder.get(), frame.bitstream.data(), frame.bitstream.size() * piece / pieces);
   }
   if (limit.reached()) {
-    return absl::InvalidArgumentError("image: a WebP of more memory than pictures of its size take");
+    return absl::InvalidArgumentError(
+        "image: decoding this WebP needs more memory than an image of its size should");
   }
   return status == VP8_STATUS_OK ? absl::OkStatus() : Failure();
 }

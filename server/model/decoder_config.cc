@@ -69,8 +69,8 @@ std::vector<int> ReadMropeSection(JsonFields& rope, const std::vector<int64_t>& 
   return {section.begin(), section.end()};
 }
 
-// Newer files hold everything in rope_parameters, older ones have rope_theta and rope_scaling beside each
-// other; of both, rope_scaling counts.
+// Newer files hold everything in rope_parameters, older ones have rope_theta and rope_scaling next to
+// each other; of both, rope_scaling counts.
 RopeConfig ReadRope(JsonFields& text, const Defaults& defaults, const DecoderConfig& decoder) {
   const char* const key =
       text.Has("rope_scaling") && !text.Find("rope_scaling")->empty() ? "rope_scaling" : "rope_parameters";

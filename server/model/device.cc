@@ -57,7 +57,7 @@ absl::StatusOr<at::Device> OpenDevice(const std::string& flag) {
   if (!gpus.ok()) return gpus.status();
   if (index >= *gpus)
     return absl::FailedPreconditionError(
-        absl::StrCat("--device: \"", flag, "\" is not here; the GPUs are cuda:0 to cuda:", *gpus - 1));
+        absl::StrCat("--device: \"", flag, "\" does not exist; this machine has cuda:0 to cuda:", *gpus - 1));
   return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
 }
 

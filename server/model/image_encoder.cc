@@ -72,7 +72,7 @@ class TileEncoder : public ImageEncoder {
     return at::cat({tiles.front(), grid.flatten(0, 1)});
   }
 
-  // The patches of each visual token beside each other, row by row. [patches, Cv] => [P, M M Cv]
+  // The patches of each visual token next to each other, row by row. [patches, Cv] => [P, M M Cv]
   at::Tensor Merged(const at::Tensor& features) const {
     if (merge_size_ == 1) return features;
     at::Tensor grid = features.unflatten(0, {tile_.height / patch_size_, tile_.width / patch_size_});

@@ -1,5 +1,5 @@
-// Runs the vision tower on images, one after the other, on a thread of its own: beside the engine's steps,
-// unless a step waits for it. So there is memory for one image. On a GPU the tower has a stream of its own.
+// Runs the vision tower on images, one after the other, on its own thread: in parallel with the engine's
+// steps, unless a step waits for it. So there is memory for one image. On a GPU the tower has its own stream.
 #pragma once
 
 #include <c10/core/Stream.h>

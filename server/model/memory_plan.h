@@ -47,7 +47,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const MemoryNeeds& needs);
 struct RequestLimits {
   int max_running = 0;       // sequences of one caller
   int reserved_running = 0;  // sequences beyond them
-  int prefill_budget = 0;    // prompt tokens beside them
+  int prefill_budget = 0;    // prompt tokens in the same step
   int worker_threads = 0;
   int64_t image_memory = 0;       // bytes of all
   int64_t image_cache = 0;        // bytes of all

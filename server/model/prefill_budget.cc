@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kGpuLeast = 512;
 constexpr int64_t kGpuTokenBytes = 200'000'000'000;  // tokens times the weights' bytes
-// Fewer tokens read the weights too often, more need too much memory. Beside decoding sequences, which read
+// Fewer tokens read the weights too often, more need too much memory. With decoding sequences, which read
 // them anyway, the least is a chunk.
 constexpr int kLeast = 128;
 constexpr int kMost = 640;

@@ -1,7 +1,7 @@
 // Positions of a sequence's tokens for rotary embedding. With M-RoPE (transformers: get_rope_index of
 // Qwen2_5_VLModel and Qwen3VLModel) a token has three, in time, height and width: text counts on in all
-// three, the tokens of an image share the time and have their row and column, and text after an image goes on
-// after its longer side. Pure, thread-safe. The prompt must outlive the object.
+// three, the tokens of an image share the time and have their row and column, and text after an image
+// continues after its longer side. Pure, thread-safe. The prompt must outlive the object.
 #pragma once
 
 #include <array>

@@ -49,7 +49,7 @@ absl::Status StepRunner::Start(int num_kv_blocks) {
     if (!device.is_cpu()) {
       const c10::impl::VirtualGuardImpl streams(device.type());
       streams.getStream(device).synchronize();  // weights were loaded on it
-      // Images that are encoded beside steps must not delay them.
+      // Images that are encoded in parallel with steps must not delay them.
       stream_ = streams.getStreamFromGlobalPool(device, /*isHighPriority=*/true);
     }
     const c10::OptionalStreamGuard guard(stream_);

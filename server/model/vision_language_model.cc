@@ -26,7 +26,8 @@ absl::StatusOr<std::unique_ptr<const VisionLanguageModel>> VisionLanguageModel::
   if (quantize && dtype == at::kFloat) {
     return absl::FailedPreconditionError(
         stored_quantized
-            ? "--dtype: float32 does not go with config.json: quantization_config; use --dtype bfloat16"
+            ? "--dtype: float32 cannot be combined with config.json: quantization_config; "
+              "use --dtype bfloat16"
             : "--quantize: is for weights that are served in 16 bits; use it with --dtype bfloat16");
   }
   if (config.decoder.tie_word_embeddings) config.decoder.tie_word_embeddings = checkpoint.TieEmbeddings();

@@ -247,7 +247,7 @@ at::Tensor VisionTower::Forward(const at::Tensor& pixels) const {
 }
 
 int64_t VisionTower::workspace_bytes() const {
-  // The hidden states that are features, these beside each other, and one layer's activations.
+  // The hidden states that are features, these next to each other, and one layer's activations.
   const int64_t tokens = static_cast<int64_t>(rows_) * cols_ + 1;
   return static_cast<int64_t>(sizeof(float)) * tokens *
          (static_cast<int64_t>(config_.hidden_size) *

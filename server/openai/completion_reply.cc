@@ -21,7 +21,7 @@ std::string Text(const json& value) { return value.dump(-1, ' ', false, json::er
 
 std::string Event(absl::string_view data) { return absl::StrCat("data: ", data, "\n\n"); }
 
-// As JSON beside the others of `object`; the report may be megabytes, so it is not parsed for that.
+// As JSON after the other fields of `object`; the report may be megabytes, so it is not parsed for that.
 std::string WithReport(const json& object, absl::string_view report) {
   std::string text = Text(object);
   if (report.empty()) return text;

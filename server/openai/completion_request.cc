@@ -20,7 +20,7 @@ using nlohmann::json;
 
 constexpr int64_t kMaxTopLogprobs = 20;
 
-// Whether a field asks for nothing: null, 0, false, "none", or an empty list, object or text.
+// Whether a field asks for nothing: null, 0, false, "none", "auto", or an empty list, object or text.
 bool IsNeutral(const json& value) {
   if (value.is_number()) return value.get<double>() == 0;
   if (value.is_boolean()) return !value.get<bool>();
@@ -117,7 +117,7 @@ absl::Status ReadDelivery(const RequestFields& fields, CompletionRequest& reques
   return absl::OkStatus();
 }
 
-// "var" or "intervention", beside what the model's name says.
+// "var" or "intervention", in addition to what the model's name says.
 absl::Status ReadInterventionFields(const RequestFields& fields, const chat::RequestLimits& limits,
                                     CompletionRequest& request) {
   v1::Intervention& intervention = request.intervention;
@@ -126,7 +126,7 @@ absl::Status ReadInterventionFields(const RequestFields& fields, const chat::Req
   const json* var = fields.Find("var");
   const json* other = fields.Find("intervention");
   if (var != nullptr && other != nullptr)
-    return Invalid("intervention", "must not be set beside var; it can hold VAR as well");
+    return Invalid("intervention", "must not be set together with var; it can hold VAR as well");
   if (var != nullptr) RETURN_IF_ERROR(ReadOptions(*var, "var", *intervention.mutable_var()));
   if (other != nullptr) RETURN_IF_ERROR(ReadIntervention(*other, intervention));
   if ((named != v1::Intervention::METHOD_NOT_SET && intervention.method_case() != named) ||

@@ -54,7 +54,7 @@ absl::Status Reader::ReadMessage(json& value, int index) {
   Message message;
   ASSIGN_OR_RETURN(message.role, ReadRole(fields, index));
   for (const char* key : {"tool_calls", "function_call", "audio"}) {
-    if (fields.Find(key) != nullptr) return Invalid(fields.PathOf(key), "this server knows none");
+    if (fields.Find(key) != nullptr) return Invalid(fields.PathOf(key), "is not supported");
   }
   const std::string content_path = fields.PathOf("content");
   json* content = fields.Find("content");
@@ -89,7 +89,7 @@ absl::Status Reader::ReadPart(json& value, const std::string& path, Message& mes
 }
 
 absl::Status Reader::ReadPicture(RequestFields& part, const std::string& path, Message& message) {
-  if (message.role != Role::kUser) return Invalid(path, "pictures belong into the user's messages");
+  if (message.role != Role::kUser) return Invalid(path, "pictures belong in the user's messages");
   if (std::ssize(result_.pictures) == limits_.max_images)
     return Invalid(path,
                    absl::StrCat("at most ", limits_.max_images, " pictures per request (--max_images)"));

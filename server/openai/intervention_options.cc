@@ -104,7 +104,7 @@ absl::Status ReadIntervention(const json& object, v1::Intervention& intervention
     if (method == nullptr) return Invalid(path, absl::StrCat("is not known; there is ", FieldNames(type)));
     for (const FieldDescriptor* other : methods) {
       if (other->containing_oneof() == method->containing_oneof())
-        return Invalid(path, absl::StrCat("does not go with ", other->name()));
+        return Invalid(path, absl::StrCat("cannot be combined with ", other->name()));
     }
     methods.push_back(method);
     absl::Status status =

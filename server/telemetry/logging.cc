@@ -36,9 +36,9 @@ absl::StatusOr<std::unique_ptr<Logger>> Logger::Create(absl::string_view format,
     return absl::InvalidArgumentError(absl::StrCat("--log_format: \"", format, "\" is not text or json"));
   }
   const spdlog::level::level_enum threshold = spdlog::level::from_str(std::string(level));
-  if (threshold == spdlog::level::off || threshold == spdlog::level::trace) {
+  if (threshold == spdlog::level::off || threshold < spdlog::level::info) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--log_level: \"", level, "\" is not debug, info, warning or error"));
+        absl::StrCat("--log_level: \"", level, "\" is not info, warning or error"));
   }
   return std::unique_ptr<Logger>(new Logger(format == "json" ? Format::kJson : Format::kText, threshold, fd));
 }

@@ -41,15 +41,12 @@ class Logger {
   static constexpr absl::Duration kWindow = absl::Seconds(10);
 
   enum class Format { kText, kJson };
-  // format: "text" or "json"; level: "debug", "info", "warning", "error".
+  // format: "text" or "json"; level: "info", "warning", "error".
   static absl::StatusOr<std::unique_ptr<Logger>> Create(absl::string_view format, absl::string_view level,
                                                         int fd = STDERR_FILENO);
   // Waits until all lines are written, forever if they cannot be; see Flush.
   ~Logger();
 
-  void Debug(absl::string_view message, const LogFields& fields = {}) {
-    Write(spdlog::level::debug, message, fields);
-  }
   void Info(absl::string_view message, const LogFields& fields = {}) {
     Write(spdlog::level::info, message, fields);
   }

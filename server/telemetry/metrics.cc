@@ -117,7 +117,8 @@ Metrics::RequestMetrics::RequestMetrics(const MetricFamilies& families)
                               "Images that requests named by their digest instead of sending them.")),
       images_found(AddCounter(families, "image_cache_hits_total",
                               "Of those, the images that the server still had of the caller.")),
-      image_cache(AddGauge(families, "image_cache_bytes", "Images that callers can name by their digest.")),
+      image_cache(AddGauge(families, "image_cache_bytes",
+                           "Memory of the images that callers can name by their digest.")),
       prompt_tokens(AddTokens(families, "prompt_tokens_total",
                               "Prompt tokens of admitted requests, including visual tokens.")),
       visual_tokens(AddTokens(families, "visual_tokens_total", "Visual tokens of admitted requests.")),
@@ -129,7 +130,7 @@ Metrics::RequestMetrics::RequestMetrics(const MetricFamilies& families)
 Metrics::LoadMetrics::LoadMetrics(const MetricFamilies& families)
     : running(AddGauge(families, "requests_running", "Requests in the batch.")),
       siblings(AddGauge(families, "siblings_running",
-                        "Sequences that contrasts run beside those of the requests in the batch.")),
+                        "Sequences that contrasts run in addition to those of the requests in the batch.")),
       waiting(AddGauge(families, "requests_waiting", "Accepted requests that are not running yet.")),
       preparing(AddGauge(families, "requests_preparing",
                          "Waiting requests whose pictures and prompt are not prepared yet.")),

@@ -49,7 +49,7 @@ struct RequestRecord {
   int64_t visual_tokens = 0;
   int64_t generated_tokens = 0;
   const interventions::Report* report = nullptr;    // null for OFF
-  const interventions::Report* contrast = nullptr;  // of a contrast beside it; null if there is none
+  const interventions::Report* contrast = nullptr;  // of a contrast combined with it; null if there is none
 };
 
 class Metrics : public engine::EngineObserver {

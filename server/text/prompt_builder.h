@@ -20,7 +20,7 @@
 namespace varserve::text {
 
 // What the chat template writes for an image, and what the prompt has in its place: the tokens of the image's
-// layout, and text tokens before and after them, if there are such.
+// layout, with any text tokens before and after them.
 struct ImagePlaceholder {
   int32_t token_id = 0;
   int least_tokens = 0;  // of a layout

@@ -95,7 +95,7 @@ BearerTokens::News BearerTokens::Refresh() const {
   version_ = std::move(version);
   absl::StatusOr<std::vector<Token>> tokens = Read(path_);
   if (!tokens.ok()) {
-    return {absl::StrCat(tokens.status().message(), ": the tokens read before go on"), /*is_error=*/true};
+    return {absl::StrCat(tokens.status().message(), ": the previous tokens stay in use"), /*is_error=*/true};
   }
   tokens_ = *std::move(tokens);
   if (tokens_.empty())

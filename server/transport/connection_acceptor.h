@@ -30,7 +30,7 @@ class ConnectionAcceptor {
 
   // `address` is host:port, where port 0 picks a free one, or unix:PATH. UNAVAILABLE, beginning with the flag
   // that has the address, if it cannot listen there. Raises the process's limit on open files for this many
-  // connections beside `other_files`, such as those of another acceptor, as far as possible.
+  // connections in addition to `other_files`, such as those of another acceptor, as far as possible.
   static absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> Listen(absl::string_view flag,
                                                                     const std::string& address,
                                                                     int max_connections, int other_files = 0);

@@ -14,7 +14,7 @@ namespace varserve::transport {
 std::string PeerOf(const sockaddr_storage& address);
 
 // The address in a peer name, without the port: "10.0.0.7", "fd00::1"; "unix" for a Unix socket. This machine
-// is 127.0.0.1 by IPv6 too, because clients of "localhost" use both addresses in turns.
+// is 127.0.0.1 by IPv6 too, because clients of "localhost" use both addresses alternately.
 std::string AddressOf(absl::string_view peer);
 
 }  // namespace varserve::transport

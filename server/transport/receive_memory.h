@@ -21,7 +21,7 @@
 
 namespace varserve::transport {
 
-// What a message gets that has more bytes than it may.
+// The error for a message that exceeds its limit.
 absl::Status MessageTooLarge(int64_t max_bytes);
 
 class ReceiveMemory {

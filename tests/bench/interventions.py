@@ -1,5 +1,5 @@
-"""What each intervention costs beside OFF: time of a prefill-heavy question (about a picture that nobody asked about
-before, few tokens), and of a decode step while eight requests run, all with it. Runs with and without alternate.
+"""What each intervention costs, compared with OFF: time of a prefill-heavy question (about a picture that nobody asked
+about before, few tokens), and of a decode step while eight requests run, all with it. Runs with and without alternate.
 
 Run it as ./dev bench interventions: ten minutes for the embedded model.
 """

@@ -1,5 +1,5 @@
-"""Many callers at once: tokens per second at rising concurrency beside transformers' own batches of the same requests
-in the same run, the first token of a second question on a picture, and how evenly tokens come.
+"""Many callers at once: tokens per second at rising concurrency, compared with transformers' own batches of the same
+requests in the same run, the first token of a second question on a picture, and how evenly tokens come.
 
 Run it as ./dev bench load. The embedded model takes some ten minutes; --seven-billion adds a LLaVA-1.5-7B with random
 weights (14 GB of disk, 20 GB of memory, half an hour on a CPU), where all questions are about one picture, so that the

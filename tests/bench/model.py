@@ -1,5 +1,5 @@
-"""Load time, memory,
-prefill and decode speed of one sequence, beside transformers on the same directory in the same run.
+"""Load time, memory, prefill and decode speed of one sequence, compared with transformers on the same directory in the
+same run.
 
 Run it as ./dev bench model. The embedded model takes two minutes; --seven-billion adds a LLaVA-1.5-7B with random
 weights (14 GB of disk, 16 GB of memory, half an hour, most of it the peer's).

@@ -1,6 +1,6 @@
-"""VARServe beside transformers, vLLM, OpenVINO GenAI and llama.cpp: prefill, decoding with weights in 16, 8 and 4
-bits, and eight callers at once, each with a picture of its own. One run, side by side: what is compared is loaded
-together and asked in turns.
+"""VARServe compared with transformers, vLLM, OpenVINO GenAI and llama.cpp: prefill, decoding with weights in 16, 8 and
+4 bits, and eight callers at once, each with a picture of its own. One run, side by side: what is compared is loaded
+together and asked alternately.
 
 Run it as ./dev bench peers on a machine that does nothing else. The first run installs the peers and makes the models
 in the cache folder (20 GB, half an hour to an hour, most of it compiling and exporting); then a run takes about 25
@@ -100,7 +100,7 @@ class Bench:
         return SIZES["embedded" if group == "embedded" else "large"]
 
     def _turns(self, group: str, participants: dict[str, Participant]) -> None:
-        """Questions in turns. The first one of each warms it up, and counts only if it was slow."""
+        """Questions, one peer after the other. The first one of each warms it up, and counts only if it was slow."""
         found: dict[str, list[Speeds]] = {name: [] for name in participants}
         spent = dict.fromkeys(found, 0.0)
         for round_ in range(1 + self._args.rounds):

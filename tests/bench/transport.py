@@ -1,5 +1,5 @@
-"""What OpenAI's API over HTTP costs beside gRPC: tokens per second of the same requests, 16 at once, over each door of
-one server in turns.
+"""What OpenAI's API over HTTP costs, compared with gRPC: tokens per second of the same requests, 16 at once,
+alternately over the two interfaces of one server.
 
 Run it as ./dev bench transport; it takes some five minutes. Each request has a picture of its own, which no other round
 has, so that nothing is cached.

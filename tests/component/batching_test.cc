@@ -1,4 +1,4 @@
-// What a request gets does not depend on what runs beside it, nor on how its prefill is cut.
+// What a request gets does not depend on what runs with it, nor on how its prefill is cut.
 #include <random>
 
 #include "server/base/clock.h"

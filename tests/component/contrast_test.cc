@@ -1,5 +1,5 @@
 // Contrast decoding through the engine: against an independent slow reference, with neutral parameters, and
-// beside other requests.
+// in a batch with other requests.
 #include <algorithm>
 #include <cmath>
 

@@ -92,7 +92,7 @@ class ImagesAheadTest : public ::testing::Test {
     broken->height /= 2;
     return broken;
   }
-  // Encodes the image beside a step of the text.
+  // Encodes the image in parallel with a step of the text.
   void EncodeAhead(std::shared_ptr<const ProcessedImage> image) {
     testing::RunnerDriver text(*runner_, text_, /*id=*/1, /*first_block=*/40);
     const auto output =

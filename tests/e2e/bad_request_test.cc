@@ -1,5 +1,5 @@
 // What a caller may send wrong: each gets its status code and a message that names the field, and the server
-// goes on.
+// continues.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>

@@ -33,7 +33,6 @@ from chat_templates import (
 from tricky_texts import texts
 
 REPOSITORY = Path(__file__).parents[2]
-NUM_VISUAL_TOKENS = 4  # 2 x 2
 
 # A corpus large enough for common words to become tokens.
 CORPUS = [(REPOSITORY / "LICENSE").read_text(), *texts(), "What is in the image? How many cats are there? " * 20]

@@ -1,4 +1,4 @@
-"""What the cuda backend should reach on an H100 or H200, beside what a run measured."""
+"""What the cuda backend should reach on an H100 or H200, next to what a run measured."""
 
 import dataclasses
 from collections.abc import Callable

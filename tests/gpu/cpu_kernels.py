@@ -1,4 +1,4 @@
-"""The CPU's kernels on the processor beside the GPU, which may be of a kind that few machines have: those for tiles
+"""The CPU's kernels on the processor next to the GPU, which may be of a kind that few machines have: those for tiles
 (AMX) run on emulated ones elsewhere."""
 
 import pathlib

@@ -1,4 +1,4 @@
-"""The server under attack, what it costs it, and what a caller beside the attack feels."""
+"""The server under attack, what it costs it, and what another caller feels of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one caller does to the server and to a caller beside it: each case of cases.py against the real server.
+"""What one caller does to the server and to another caller: each case of cases.py against the real server.
 
 Run it as ./dev soak hostile. Writes docs/evidence/hostile.json and hostile.md, case by case; the figures of the first
 commit measured stay in them as "before". --short does less of each in two minutes, writes nothing, and fails where a
@@ -32,7 +32,7 @@ class Result:
     peak_mib: float
     after_mib: float  # within a minute
     alone_seconds: float | None = None  # the bystander's question with nobody else, median
-    worst_seconds: float | None = None  # beside the attack
+    worst_seconds: float | None = None  # during the attack
     lost: int = 0  # of the bystander's questions
 
     def problems(self, case: Case) -> list[str]:

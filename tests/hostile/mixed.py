@@ -1,7 +1,7 @@
-"""Everything that cases.py tries, at once and for ten minutes, beside honest callers: what they feel of it.
+"""Everything that cases.py tries, at once and for ten minutes, next to honest callers: what they feel of it.
 
 Run it as ./dev soak mixed. Eight honest callers, each with a token of its own, ask short questions about pictures: a
-minute alone, then beside the attacks. Fails where one of their questions is lost, where the slow ones (95th percentile)
+minute alone, then during the attacks. Fails where one of their questions is lost, where the slow ones (95th percentile)
 take more than three times what they take alone,
 where memory does not come back, or where the server restarts. Writes docs/evidence/mixed.md.
 """

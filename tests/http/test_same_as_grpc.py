@@ -1,4 +1,4 @@
-"""HTTP and gRPC are two doors of one pipeline: the same text, tokens and report for the same request."""
+"""HTTP and gRPC are two interfaces to one pipeline: the same text, tokens and report for the same request."""
 
 from __future__ import annotations
 

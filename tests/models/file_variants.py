@@ -1,4 +1,4 @@
-"""Variants of the files beside config.json and the weights."""
+"""Variants of the files besides config.json and the weights."""
 
 import functools
 from collections.abc import Sequence

@@ -9,7 +9,7 @@ namespace varserve::testing {
 class HeapPeak {
  public:
   HeapPeak();
-  // Bytes held at the peak since this was made, beside what was held then.
+  // Bytes held at the peak since this was made, in addition to what was held then.
   int64_t bytes() const;
 
  private:

@@ -1,4 +1,4 @@
-"""VARServe: VAR. Sinks, attention moved, and the effect on answers; other interventions beside it."""
+"""VARServe: VAR. Sinks, attention moved, and the effect on answers; and other interventions."""
 
 from grafana_foundation_sdk.builders import dashboard
 

@@ -25,8 +25,8 @@ class TorchAttention : public Attention {
     rows->MoveTo(device_);
     return rows;
   }
-  // The rows' scores and weights exist for all heads at once, before and after a change, beside a group's K
-  // or V gathered and in float32.
+  // The rows' scores and weights exist for all heads at once, before and after a change, in addition to
+  // a group's K or V gathered and in float32.
   int64_t workspace_bytes(const RowLimits& limits) const override {
     if (device_.is_cpu()) return 0;  // only a reference there
     const int64_t scores = (limits.single_rows + limits.other_rows) * limits.heads * limits.slots;

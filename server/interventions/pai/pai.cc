@@ -8,7 +8,7 @@
 namespace varserve::interventions {
 namespace {
 
-constexpr float kBeta = 0.1F;  // of the authors' code (CFG.py), where it is no option
+constexpr float kBeta = 0.1F;  // of the authors' code (CFG.py), where it is fixed
 
 float GammaOf(const v1::PaiOptions& options) { return options.has_gamma() ? options.gamma() : 1.0F; }
 

@@ -1,5 +1,5 @@
-// The contrasts that this server offers, one row each, beside PAI's. A new one is a folder next to vcd/, its
-// options in the API's Intervention, and a row in contrast_table.cc. Every backend has them.
+// The contrasts that this server offers, one row each, in addition to PAI's. A new one is a folder next to
+// vcd/, its options in the API's Intervention, and a row in contrast_table.cc. Every backend has them.
 #pragma once
 
 #include <google/protobuf/message.h>

@@ -1,4 +1,4 @@
-"""Whoever takes part in ./dev bench peers: asked one question at a time, in turns, all of a group loaded."""
+"""Whoever takes part in ./dev bench peers: asked one question at a time, alternately, all of a group loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of ./dev bench peers: issue by issue what was measured, beside the aim."""
+"""The table of ./dev bench peers: issue by issue what was measured, next to the aim."""
 
 from __future__ import annotations
 

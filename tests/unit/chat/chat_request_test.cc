@@ -94,7 +94,7 @@ TEST(ChatRequestTest, AnInterventionIsItsMethod) {
   request.mutable_intervention()->clear_contrast();
   request.mutable_var();
   EXPECT_EQ(std::string(ReadChat(request).status().message()),
-            "intervention: must not be set beside var; it can hold VAR as well");
+            "intervention: must not be set together with var; it can hold VAR as well");
   request.clear_var();
   request.mutable_intervention()->clear_method();
   EXPECT_EQ(
@@ -187,7 +187,7 @@ TEST(ChatRequestTest, GenerateNamesWhatIsWrong) {
       {[](Request& r) { r.mutable_messages(1)->mutable_parts(0)->clear_text(); },
        "messages[1].parts[0]: has neither text nor image"},
       {[](Request& r) { *r.mutable_messages(0)->add_parts() = r.messages(1).parts(1); },
-       "messages[0].parts[1]: images belong into ROLE_USER messages"},
+       "messages[0].parts[1]: images belong in ROLE_USER messages"},
       {[](Request& r) { r.mutable_messages(1)->mutable_parts(2)->mutable_image()->clear_data(); },
        "messages[1].parts[2].image.data: is empty; send the bytes of a JPEG, PNG or WebP"},
       {[](Request& r) { r.mutable_messages()->RemoveLast(); },
@@ -244,7 +244,7 @@ TEST(ChatRequestTest, CompareNamesWhatIsWrong) {
       {[](Request& r) { r.mutable_request()->mutable_intervention()->mutable_pai(); },
        "request.intervention: must not be set; interventions say how to run the prompt"},
       {[](Request& r) { r.add_interventions()->mutable_pai(); },
-       "interventions: must not be set beside settings; they can hold VAR as well"},
+       "interventions: must not be set together with settings; they can hold VAR as well"},
       {[](Request& r) {
          r.clear_settings();
          r.add_interventions();

@@ -9,7 +9,7 @@
 namespace varserve::chat {
 namespace {
 
-constexpr int64_t kOne = 100 << 10;  // bytes of an image, more than what an entry takes beside it
+constexpr int64_t kOne = 100 << 10;  // bytes of an image, more than what an entry takes in addition
 
 Digest Name(int number) { return Sha256({std::to_string(number)}); }
 

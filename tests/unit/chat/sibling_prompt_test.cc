@@ -124,10 +124,9 @@ TEST_F(MethodSettingsTest, PaiBringsItsOwnContrast) {
   intervention.mutable_pai()->set_gamma(1.1F);
   EXPECT_EQ(std::string(Read(intervention)->contrast->method), "pai");
   intervention.mutable_icd();
-  EXPECT_EQ(
-      std::string(Read(intervention).status().message()),
-      "intervention.pai.gamma: is a contrast, which does not go with another one, intervention.icd; leave "
-      "one of them out");
+  EXPECT_EQ(std::string(Read(intervention).status().message()),
+            "intervention.pai.gamma: is a contrast, which cannot be combined with another one, "
+            "intervention.icd; leave one of them out");
 }
 
 TEST_F(MethodSettingsTest, ErrorsNameTheField) {

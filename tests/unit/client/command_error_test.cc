@@ -211,7 +211,7 @@ TEST_F(CommandErrorTest, ExplainShowsWhatChangesSomething) {
   }
   EXPECT_EQ(Run<ExplainCommand>({"explain", picture_, "?", "--intervention", "pai", "--rho", "0.5"}),
             kExitUsage);
-  EXPECT_THAT(err_.str(), HasSubstr("--intervention: does not go with --var and its fields"));
+  EXPECT_THAT(err_.str(), HasSubstr("--intervention: cannot be combined with --var and its fields"));
   EXPECT_TRUE(server_.metadata().empty());
 }
 

@@ -217,7 +217,7 @@ TEST_F(CommandTest, AContrastMayFollowAnotherMethod) {
 
 TEST_F(CommandTest, AnInterventionIsOneMethodWithItsFields) {
   EXPECT_EQ(Run<AskCommand>({"ask", picture_, "?", "--intervention", "pai", "--var", "on"}), kExitUsage);
-  EXPECT_THAT(err_.str(), HasSubstr("--intervention: does not go with --var"));
+  EXPECT_THAT(err_.str(), HasSubstr("--intervention: cannot be combined with --var"));
   for (const char* wrong : {"vcd+icd", "pai+spin", "vcd+on"}) {
     EXPECT_EQ(Run<AskCommand>({"ask", picture_, "?", "--intervention", wrong}), kExitUsage) << wrong;
     EXPECT_THAT(

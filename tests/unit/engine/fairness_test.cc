@@ -194,8 +194,8 @@ TEST_P(EndlessStream, StarvesNobody) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, EndlessStream, ::testing::Range<uint32_t>(1, 9));
 
-// Steps until the first token of a question of one chunk on a cached picture that comes beside a prompt of
-// 4000 tokens, after `before` steps of that.
+// Steps until the first token of a question of one chunk on a cached picture that comes while a prompt of
+// 4000 tokens is computed, after `before` steps of that.
 int StepsToFirstToken(int before, const std::string& long_caller, const std::string& short_caller) {
   ModelFacts facts = FactsWithBlocks(2000);
   facts.context = 4200;

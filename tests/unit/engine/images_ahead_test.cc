@@ -1,4 +1,4 @@
-// Images that are encoded beside steps, so that decoding sequences do not wait for them.
+// Images that are encoded in parallel with steps, so that decoding sequences do not wait for them.
 #include <gmock/gmock.h>
 
 #include "tests/unit/engine/engine_testing.h"

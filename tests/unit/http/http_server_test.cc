@@ -30,7 +30,7 @@ using varserve::testing::InProcessOptions;
 using varserve::testing::InProcessServer;
 using varserve::testing::TcpPeer;
 
-// A POST that closes its connection after the reply, with these fields beside a question.
+// A POST that closes its connection after the reply, with these fields in addition to a question.
 std::string Post(const json& fields = json::object()) {
   json body = {{"model", "test"},
                {"messages", {{{"role", "user"}, {"content", "Hello"}}}},

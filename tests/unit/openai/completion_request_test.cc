@@ -25,7 +25,7 @@ v1::Model Model() {
   return model;
 }
 
-// A request with these fields beside a question.
+// A request with these fields in addition to a question.
 json Request(const json& fields = json::object()) {
   json request = {{"model", "m"}, {"messages", {{{"role", "user"}, {"content", "Hello"}}}}};
   request.update(fields);
@@ -181,7 +181,7 @@ TEST(CompletionRequestTest, AContrastGoesBesideAnotherMethod) {
 TEST(CompletionRequestTest, ProblemsOfAnInterventionNameTheField) {
   const json pai = {{"pai", json::object()}};
   EXPECT_EQ(Problem(Request({{"var", json::object()}, {"intervention", pai}})),
-            "intervention: must not be set beside var; it can hold VAR as well");
+            "intervention: must not be set together with var; it can hold VAR as well");
   EXPECT_EQ(Problem(Request({{"model", "m+var"}, {"intervention", pai}})),
             "intervention: is another method than that of the model \"m+var\"");
   EXPECT_EQ(Problem(Request({{"model", "m+pai"}, {"var", json::object()}})),
@@ -191,9 +191,9 @@ TEST(CompletionRequestTest, ProblemsOfAnInterventionNameTheField) {
   EXPECT_EQ(Problem(Request({{"intervention", {{"opera", json::object()}}}})),
             "intervention.opera: is not known; there is var, pai, vaf, spin, vcd, icd, m3id");
   EXPECT_EQ(Problem(Request({{"intervention", {{"pai", json::object()}, {"spin", json::object()}}}})),
-            "intervention.spin: does not go with pai");
+            "intervention.spin: cannot be combined with pai");
   EXPECT_EQ(Problem(Request({{"intervention", {{"icd", json::object()}, {"vcd", json::object()}}}})),
-            "intervention.vcd: does not go with icd");
+            "intervention.vcd: cannot be combined with icd");
   EXPECT_EQ(Problem(Request({{"model", "m+vcd"}, {"intervention", {{"icd", json::object()}}}})),
             "intervention: is another method than that of the model \"m+vcd\"");
   EXPECT_EQ(Problem(Request({{"intervention", {{"pai", {{"alpha", "high"}}}}}})),

@@ -34,6 +34,7 @@ std::string Unit(absl::string_view name) {
   absl::ConsumeSuffix(&name, "_total");
   if (absl::EndsWith(name, "_seconds")) return "s";
   if (absl::EndsWith(name, "_ratio")) return "0 to 1";
+  if (absl::EndsWith(name, "_bytes")) return "bytes";
   if (absl::EndsWith(name, "tokens")) return "tokens";
   return "";
 }

@@ -24,8 +24,10 @@ TEST(MetricTableTest, TellsTypesUnitsLabelsAndBuckets) {
   families.Histogram("wait_seconds", "A wait.").Add({{"var", "on"}}, std::vector<double>{0.5, 1});
   families.Counter("moved_tokens_total", "Moved.").Add({});
   families.Gauge("use_ratio", "Use.").Add({{"b", "1"}, {"a", "2"}});
+  families.Gauge("cache_bytes", "Memory.").Add({});
   EXPECT_EQ(MetricTable(families.registry()->Collect()),
             "| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n"
+            "| `varserve_cache_bytes` | gauge | bytes |  | Memory. |\n"
             "| `varserve_moved_tokens_total` | counter | tokens |  | Moved. |\n"
             "| `varserve_use_ratio` | gauge | 0 to 1 | `a` `b` | Use. |\n"
             "| `varserve_wait_seconds` | histogram | s | `var` | A wait. |\n"

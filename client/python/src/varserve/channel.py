@@ -15,8 +15,8 @@ from varserve.errors import InvalidArgumentError
 from varserve.fields import must_be, text
 from varserve.target import parse_target
 
-# A server that is gone without a word is noticed within these, also while a long prefill sends nothing. VARServe allows
-# a ping every ten seconds.
+# A server that vanishes is detected within this time, even while a long prefill sends nothing. VARServe allows a ping
+# every ten seconds.
 _KEEPALIVE = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),

@@ -32,8 +32,8 @@ class Client:
     of a file, a PIL image or a numpy array; `images` is one or a list. Keyword arguments of every call are the fields
     of GenerateOptions (max_tokens, temperature, seed, stop, logprobs, ...), `timeout` in seconds, `request_id` and
     `max_retries`; `timeout` and `max_retries` given here hold for calls without their own. `intervention` is another
-    method than VAR: Pai, Vaf or Spin instead of `var`, or a contrast, Vcd, Icd or M3id, also beside it. Errors are
-    VarserveError.
+    method than VAR: Pai, Vaf or Spin instead of `var`, or a contrast, Vcd, Icd or M3id, alone or combined
+    with it. Errors are VarserveError.
 
         with Client("localhost:50051") as client:
             print(client.ask("picture.jpg", "Is there a dog?", var=Var.on(preset="hallucination")))

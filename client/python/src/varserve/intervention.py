@@ -129,7 +129,7 @@ def combine(attention: Var | Intervention, contrast: Var | Intervention) -> Cont
         if isinstance(second, Contrast) and second.attention is None and isinstance(first, Var | AttentionIntervention):
             return dataclasses.replace(second, attention=first)
     both, problem = [attention, contrast], "are both contrasts"
-    if not all(isinstance(one, Contrast) for one in both):  # what is beside a contrast counts
+    if not all(isinstance(one, Contrast) for one in both):  # what a contrast is combined with counts
         both = [(one.attention or one) if isinstance(one, Contrast) else one for one in both]
         problem = "both change attention"
     names = " and ".join(type(one).__name__ for one in both)

@@ -106,7 +106,7 @@ def test_without_a_server_nothing_goes_on(
     shown = capsys.readouterr().err
     assert "the server at 127.0.0.1:1 is not running; start it" in shown
     assert "--address" in shown
-    assert "goes on" not in shown
+    assert "continues" not in shown
 
     add = AnswersFile.add
 
@@ -116,7 +116,7 @@ def test_without_a_server_nothing_goes_on(
 
     monkeypatch.setattr(AnswersFile, "add", stop_after_one)
     assert main(["run", "chair", *place, "--address", server.address, "--max-tokens", "3"]) == 130
-    assert "the same command goes on from here" in capsys.readouterr().err
+    assert "the same command continues from here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ impl SpecialText {
     }
 
     /// Bytes of `text` that are a special text, or a part of one that could come about where an end of `text` is put
-    /// beside other text.
+    /// next to other text.
     pub fn find(&self, text: &str) -> Vec<Range<usize>> {
         let mut found: Vec<_> = self.automaton.find_overlapping_iter(text).map(|m| m.range()).collect();
         for (_, tail) in self.cut_texts(text.chars().next(), &self.cuts_before) {

@@ -134,7 +134,7 @@ impl ChatTokenizer {
             ranges.extend(in_normalized.filter_map(|range| normalized.convert_offsets(Range::Normalized(range))));
         }
         // One character of each is enough. White space is left alone: templates strip it, and a special token written
-        // by the template may take in what is beside it.
+        // by the template may take in what is next to it.
         let mut offsets: Vec<usize> = ranges
             .into_iter()
             .filter_map(|range| Some(range.start + text.get(range)?.find(|c: char| !c.is_whitespace())?))

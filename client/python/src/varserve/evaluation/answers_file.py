@@ -1,5 +1,5 @@
 """The answers of one run as a file of JSON lines: first what was asked, then one line for each question. A run that was
-stopped goes on where it was."""
+stopped resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def unfinished(path: Path) -> str:
     header, answers = read_answers(path)
     return (
         f"{path} is unfinished: {len(answers)} of {header.questions} questions are answered; give the same "
-        "varserve-eval run again to go on"
+        "varserve-eval run again to continue"
     )
 
 

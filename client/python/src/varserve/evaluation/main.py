@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         parents=[connection_flags()],
         help="ask a server a benchmark's questions and print the results",
         description="Asks each question once under all settings, so that a picture is computed once. The same command "
-        "goes on where it was stopped.",
+        "resumes where it was stopped.",
     )
     run.add_argument("benchmark", choices=BENCHMARKS, metavar="BENCHMARK", help="see varserve-eval list")
     run.add_argument(
@@ -145,7 +145,7 @@ def _run(args: argparse.Namespace) -> int:
             ask_all(client, questions, settings, max_tokens, answers, args.concurrency)
         except (UnavailableError, ResourceExhaustedError, KeyboardInterrupt):
             if answers.done:
-                print("the same command goes on from here", file=sys.stderr)
+                print("the same command continues from here", file=sys.stderr)
             raise
         finally:
             answers.close()
