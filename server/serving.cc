@@ -153,10 +153,7 @@ absl::Status WarmUpOrBlameWeights(std::shared_ptr<const Prompt> question, const 
   return status;
 }
 
-void LogWhatIsSlower(const model::StepRunner& runner, telemetry::Logger& logger) {
-  if (const std::string& problem = runner.graphs().problem(); !problem.empty())
-    logger.Warning(absl::StrCat(problem, "; decoding is slower without"));
-  if (!runner.model().device().is_cpu()) return;
+void LogRefusedInstructions(telemetry::Logger& logger) {
   for (const backend::cpu::InstructionSet& set : backend::cpu::InstructionSets()) {
     if (set.refused)
       logger.Warning(absl::StrCat(backend::Refusal(set), "; computing on the CPU is slower without"));
@@ -179,15 +176,19 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   ASSIGN_OR_RETURN(const model::MemoryPlan plan, PlanMemory(*files.model, config, scheduler));
   LogMemory(plan, config, *logger);
   scheduler.reserved_blocks = static_cast<int>(plan.reserved_blocks());
-  ASSIGN_OR_RETURN(serving->runner_,
-                   model::StepRunner::Create(std::move(files.model), static_cast<int>(plan.num_blocks),
-                                             {.enforce_eager = config.enforce_eager}));
+  ASSIGN_OR_RETURN(
+      serving->runner_,
+      model::StepRunner::Create(
+          std::move(files.model), static_cast<int>(plan.num_blocks),
+          {.enforce_eager = config.enforce_eager, .on_graph_failure = [logger](absl::string_view why) {
+             logger->Warning(absl::StrCat(why, "; decoding is slower without"));
+           }}));
 
   const absl::Time loaded_at = absl::Now();
   ASSIGN_OR_RETURN(serving->self_test_question_,
                    GreyQuestion(*serving->preprocessor_, serving->runner_->facts().context));
   RETURN_IF_ERROR(WarmUpOrBlameWeights(serving->self_test_question_, config, *serving->runner_));
-  LogWhatIsSlower(*serving->runner_, *logger);
+  if (serving->runner_->model().device().is_cpu()) LogRefusedInstructions(*logger);
 
   const model::VisionLanguageModel& m = serving->runner_->model();
   v1::Model description = Describe(config, m, *serving->preprocessor_);

@@ -23,11 +23,11 @@ class Termination {
   bool WaitFor(absl::Duration duration) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  Termination() = default;
+  Termination();
   void OnSignal(int signal) ABSL_LOCKS_EXCLUDED(mu_);
 
+  const int asked_event_;  // readable once asked_; open as long as the process runs
   absl::Mutex mu_;
-  absl::CondVar changed_;
   bool serving_ ABSL_GUARDED_BY(mu_) = false;
   bool asked_ ABSL_GUARDED_BY(mu_) = false;
 };

@@ -9,7 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "absl/time/clock.h"
+#include "server/base/clock.h"
 #include "server/base/status_macros.h"
 #include "server/fetch/public_address.h"
 
@@ -122,7 +122,8 @@ absl::Status ImageFetcher::Check(const std::string& url) const {
 }
 
 absl::StatusOr<std::string> ImageFetcher::Fetch(const std::string& url, int64_t max_bytes, Stop stop) const {
-  const absl::Time deadline = absl::Now() + options_.timeout;
+  const MonotonicClock clock;
+  const absl::Time deadline = clock.Now() + options_.timeout;
   std::string at = url;
   for (int redirects = 0; redirects <= kMostRedirects; ++redirects) {
     absl::Status allowed = Check(at);
@@ -130,7 +131,7 @@ absl::StatusOr<std::string> ImageFetcher::Fetch(const std::string& url, int64_t 
       return absl::InvalidArgumentError(absl::StrCat("it was redirected; there, ", allowed.message()));
     RETURN_IF_ERROR(allowed);
     Transfer transfer{.private_addresses = options_.private_addresses, .max_bytes = max_bytes, .stop = stop};
-    const absl::Duration left = std::max(deadline - absl::Now(), absl::ZeroDuration());
+    const absl::Duration left = std::max(deadline - clock.Now(), absl::ZeroDuration());
     const CurlHandle handle = MakeHandle(at, left, transfer);
     if (handle == nullptr) return absl::InternalError("libcurl cannot be used");
     if (const CURLcode code = curl_easy_perform(handle.get()); code != CURLE_OK)

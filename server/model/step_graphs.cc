@@ -27,7 +27,7 @@ StepInput::Padding StepGraphs::PaddingOf(const engine::StepPlan& plan) const {
   const StepInput::Padding shape{.sequences = RoundUp(static_cast<int64_t>(plan.steps.size())),
                                  .slots = RoundUp(slots),
                                  .block = padding_block_};
-  const bool may_be_launched = problem_.empty() || graphs_.contains({shape.sequences, shape.slots});
+  const bool may_be_launched = !failed_ || graphs_.contains({shape.sequences, shape.slots});
   return may_be_launched ? shape : StepInput::Padding{};
 }
 
@@ -44,12 +44,13 @@ void StepGraphs::Run(const StepInput::Padding& shape, std::optional<int64_t> lay
     return;
   }
   work();
-  if (!problem_.empty()) return;
+  if (failed_) return;
   absl::StatusOr<std::unique_ptr<const backend::Graph>> recorded = recorder_->Record(work);
   if (recorded.ok()) {
     graphs_.emplace(std::pair(shape.sequences, shape.slots), *std::move(recorded));
   } else {
-    problem_ = std::string(recorded.status().message());
+    failed_ = true;
+    if (on_failure_ != nullptr) on_failure_(recorded.status().message());
   }
 }
 

@@ -6,9 +6,9 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <string>
 #include <utility>
 
+#include "absl/strings/string_view.h"
 #include "server/backend/graph_recorder.h"
 #include "server/engine/step_plan.h"
 #include "server/model/step_input.h"
@@ -18,9 +18,12 @@ namespace varserve::model {
 // Engine thread only.
 class StepGraphs {
  public:
-  // `recorder` may be null: nothing is recorded then. block: fills steps up.
-  StepGraphs(const backend::GraphRecorder* recorder, int32_t padding_block)
-      : recorder_(recorder), padding_block_(padding_block) {}
+  using OnFailure = std::function<void(absl::string_view why)>;
+
+  // `recorder` may be null: nothing is recorded then. block: fills steps up. on_failure: may be null; called
+  // once, when a step cannot be recorded. Nothing more is recorded then.
+  StepGraphs(const backend::GraphRecorder* recorder, int32_t padding_block, OnFailure on_failure)
+      : recorder_(recorder), padding_block_(padding_block), on_failure_(std::move(on_failure)) {}
 
   // What a step is filled up to, so that it can share a graph with others: sizes grow by powers of two. No
   // sequences if it is not to be recorded: with a prefix, many rows of a sequence, or maps.
@@ -30,17 +33,16 @@ class StepGraphs {
   // for the next time. layout: StepMemory's of this step.
   void Run(const StepInput::Padding& shape, std::optional<int64_t> layout, const std::function<void()>& work);
 
-  // Why nothing more is recorded; empty if nothing went wrong.
-  const std::string& problem() const { return problem_; }
   int64_t launches() const { return launches_; }
 
  private:
   const backend::GraphRecorder* const recorder_;
   const int32_t padding_block_;
+  const OnFailure on_failure_;
   std::map<std::pair<int64_t, int64_t>, std::unique_ptr<const backend::Graph>> graphs_;  // sequences, slots
   int64_t layout_ = -1;                                                                  // of all graphs
   int64_t launches_ = 0;
-  std::string problem_;
+  bool failed_ = false;  // to record one
 };
 
 }  // namespace varserve::model

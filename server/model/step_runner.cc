@@ -39,6 +39,7 @@ absl::StatusOr<std::unique_ptr<StepRunner>> StepRunner::Create(
 
 StepRunner::StepRunner(std::unique_ptr<const VisionLanguageModel> model, const StepRunnerOptions& options)
     : model_(std::move(model)),
+      options_(options),
       recorder_(options.enforce_eager ? nullptr : model_->backend().graphs()),
       memory_(model_->device(), /*fixed=*/recorder_ != nullptr),
       features_(*model_) {}
@@ -54,7 +55,7 @@ absl::Status StepRunner::Start(int num_kv_blocks) {
     }
     const c10::OptionalStreamGuard guard(stream_);
     cache_ = std::make_unique<KvCache>(model_->config().decoder, num_kv_blocks, model_->dtype(), device);
-    graphs_ = std::make_unique<StepGraphs>(recorder_, cache_->padding_block());
+    graphs_ = std::make_unique<StepGraphs>(recorder_, cache_->padding_block(), options_.on_graph_failure);
     return absl::OkStatus();
   });
 }

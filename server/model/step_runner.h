@@ -18,6 +18,8 @@ namespace varserve::model {
 
 struct StepRunnerOptions {
   bool enforce_eager = false;  // no step is recorded as a graph
+  // See StepGraphs. Called on the thread that runs the step.
+  StepGraphs::OnFailure on_graph_failure;
 };
 
 // Engine thread only.
@@ -51,6 +53,7 @@ class StepRunner : public engine::ModelRunner {
   engine::StepOutput Run(const engine::StepPlan& plan, absl::FunctionRef<void()> meanwhile);
 
   const std::unique_ptr<const VisionLanguageModel> model_;
+  const StepRunnerOptions options_;
   const backend::GraphRecorder* const recorder_;  // null: no graphs
   engine::ModelFacts facts_;
   std::unique_ptr<KvCache> cache_;

@@ -22,7 +22,7 @@ engine::GenerationRequest Request(const testing::TinyModel& tiny, int text, inte
   return request;
 }
 
-// Three sequences with different settings, and then two of them: shapes of 4, which one fills up, and 2.
+// Three sequences with different settings, then two of them, then one: shapes of 4, which one fills up, 2, 1.
 std::vector<std::unique_ptr<RunnerDriver>> Decode(const testing::TinyModel& tiny, StepRunner& runner) {
   std::vector<std::unique_ptr<RunnerDriver>> drivers;
   for (const auto& [text, mode] : {std::pair(3, interventions::Mode::kOn),
@@ -33,9 +33,9 @@ std::vector<std::unique_ptr<RunnerDriver>> Decode(const testing::TinyModel& tiny
     drivers.back()->Run(16, false);
     drivers.back()->Run(16 + text, true);
   }
-  for (int step = 0; step < 5; ++step) {
+  for (const size_t sequences : {3U, 3U, 2U, 2U, 1U, 1U}) {
     engine::StepPlan plan;
-    for (size_t i = 0; i < (step < 3 ? 3U : 2U); ++i)
+    for (size_t i = 0; i < sequences; ++i)
       plan.steps.push_back(drivers[i]->Step(drivers[i]->position() + 1, true));
     const auto output = runner.Execute(plan, [] {});
     EXPECT_TRUE(output.ok()) << output.status();
@@ -53,12 +53,13 @@ TEST(GraphsTest, GiveTheSameResults) {
   const std::string dtype = on_gpu ? "float16" : "float32";
   const double tolerance = on_gpu ? 0.05 : 1e-4;
   const auto eager = *StepRunner::Create(tiny.Load(BackendKind::kCuda, dtype), 32, {.enforce_eager = true});
-  const auto with_graphs = *StepRunner::Create(tiny.Load(BackendKind::kCuda, dtype), 32);
+  const auto fail = [](absl::string_view why) { FAIL() << why; };
+  const auto with_graphs =
+      *StepRunner::Create(tiny.Load(BackendKind::kCuda, dtype), 32, {.on_graph_failure = fail});
   const auto expected = Decode(tiny, *eager);
   const auto actual = Decode(tiny, *with_graphs);
   EXPECT_EQ(eager->graphs().launches(), 0);
-  EXPECT_GE(with_graphs->graphs().launches(), 2);
-  EXPECT_EQ(with_graphs->graphs().problem(), "");
+  EXPECT_GE(with_graphs->graphs().launches(), 3);
   for (size_t i = 0; i < expected.size(); ++i) {
     if (!on_gpu) {
       EXPECT_EQ(actual[i]->generated(), expected[i]->generated());

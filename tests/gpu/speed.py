@@ -61,6 +61,12 @@ def new_pictures(s: Settings, running: Server, tokens: int, side: int) -> None:
     row(f"{name}: p99 over the median", p99 / median, "x")
 
 
+def warnings(running: Server) -> None:
+    """Such as why there are no graphs."""
+    for line in running.warnings():
+        row("warning", line.split(" ", 1)[1])
+
+
 def without_graphs(s: Settings, flags: list[str], tokens: int, rounds: int, side: int) -> None:
     with server(ROOT, s.embedded, *flags, "--enforce_eager") as running:
         running.answer(model.picture(77, side), model.QUESTION, 4)
@@ -98,6 +104,7 @@ def main() -> None:
         row("first token of a question on a new picture", 1e3 * second["first_seconds"], "ms")
         row("first token of a second question on it", 1e3 * second["second_seconds"], "ms")
         batches(s, running, tokens)
+        warnings(running)
         if quantize != "none":
             return
         mixed_batch(s, running, tokens)

@@ -1,5 +1,5 @@
-"""Time of decoding attention, a layer of the 7B, with other tiles than those compiled ahead of time:
-which should kernels/variants.py name? Triton, which torch brings along, compiles them here."""
+"""Time of decoding attention and of a linear layer of one row, a layer of the 7B, with other tiles than those compiled
+ahead of time: which should kernels/variants.py name? Triton, which torch brings along, compiles them here."""
 
 import importlib.util
 import itertools
@@ -13,6 +13,7 @@ HEADS, SIZE = 32, 128
 SLOTS, VISUAL = 704, 576  # of a sequence
 TILES = ((32, 4, 2), (32, 4, 3), (32, 4, 4), (32, 8, 4), (64, 4, 3), (64, 8, 3), (64, 8, 4))  # slots, warps, stages
 SPLITS = (128, 256)  # slots
+ROWS = ((4, 1024, 4), (8, 1024, 4), (16, 1024, 4), (8, 2048, 8))  # outputs, inputs of an iteration, warps
 
 
 class World:
@@ -68,6 +69,38 @@ class World:
         )  # fmt: skip
 
 
+class Row:
+    """One row and more matrices [11008, 4096] than caches hold; fewer and smaller ones to try it."""
+
+    def __init__(self, device: str, count: int, outputs: int, inputs: int) -> None:
+        import torch
+
+        self.x = torch.randn((1, inputs), device=device).bfloat16()
+        self.matrices = torch.randn((count, outputs, inputs), device=device).bfloat16()
+        self.out = torch.empty((1, outputs), dtype=torch.bfloat16, device=device)
+
+    def multiply(self, outputs: int, inputs: int, warps: int) -> None:
+        from linear_row import multiply_row
+
+        _, rows, columns = self.matrices.shape
+        for matrix in self.matrices:
+            multiply_row[(-(-rows // outputs),)](
+                self.x, matrix, self.x, self.out, columns, rows, 0, 0, N=outputs, BLOCK=inputs, num_warps=warps
+            )
+
+    def bytes_per_millisecond(self, milliseconds: float) -> float:
+        return 2 * self.matrices.numel() / milliseconds
+
+
+def measure_rows(s: Settings) -> None:
+    from triton.testing import do_bench
+
+    world = Row(s.device, 16, 11008, 4096)
+    for tile in ROWS:
+        read = world.bytes_per_millisecond(do_bench(lambda: world.multiply(*tile), warmup=5, rep=30))  # noqa: B023
+        row("one row: {} outputs, {} inputs, {} warps".format(*tile), read / 1e6, "GB/s")
+
+
 def measure(s: Settings) -> None:
     from triton.testing import do_bench
 
@@ -91,7 +124,11 @@ def main() -> None:
         world.attend(16, 4, 1)
         world.combine()
         row("finite", str(bool(world.out.isfinite().all() and world.sums.isfinite().all())))
+        one = Row("cpu", 1, 12, 64)
+        one.multiply(8, 64, 4)
+        row("one row is right", str(bool((one.out - one.x @ one.matrices[0].T).abs().max() < 0.1)))
     else:
+        measure_rows(s)
         measure(s)
 
 

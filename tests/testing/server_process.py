@@ -77,8 +77,13 @@ class ServerProcess:
                     if self._echoes.is_set():
                         sys.stderr.writelines(f"{line.decode()}\n" for line in lines if b" info " not in line)
 
+    def warnings(self) -> list[str]:
+        """The lines of its log so far that are not mere information."""
+        return [line for line in self.log().splitlines() if " info " not in line]
+
     def echo(self) -> None:
-        """What is not a mere information goes to standard error from now on, if the log is piped."""
+        """Warnings go to standard error from now on, if the log is piped; those so far go there at once."""
+        sys.stderr.writelines(f"{line}\n" for line in self.warnings())
         self._echoes.set()
 
     def break_pipe(self) -> None:
