@@ -144,8 +144,8 @@ void OpenAiService::Answer(const chat::ChatService::ModelRef& model, const std::
 
 void OpenAiService::ReplyModels(Connection& connection, const RequestHead& head) {
   chat::CallMetadata metadata = chat::MakeCallMetadata(head.request_id, head.traceparent);
-  absl::StatusOr<json> models = Identify(head, metadata);
-  if (models.ok()) models = ModelsAt(head.path);
+  const absl::Status identified = Identify(head, metadata);
+  const absl::StatusOr<json> models = identified.ok() ? ModelsAt(head.path) : identified;
   options_.metrics->OnRequestEnd(
       {.transport = "http", .method = "ListModels", .code = models.status().code()});
   models.ok() ? Reply(connection, *models) : Refuse(connection, models.status());
