@@ -160,6 +160,12 @@ void LogRefusedInstructions(telemetry::Logger& logger) {
   }
 }
 
+model::StepRunnerOptions RunnerOptions(const ServerConfig& config, telemetry::Logger& logger) {
+  return {.enforce_eager = config.enforce_eager, .on_graph_failure = [&logger](absl::string_view why) {
+            logger.Warning(absl::StrCat(why, "; decoding is slower without"));
+          }};
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& config, const Clock* clock,
@@ -176,13 +182,9 @@ absl::StatusOr<std::unique_ptr<Serving>> Serving::Load(const ServerConfig& confi
   ASSIGN_OR_RETURN(const model::MemoryPlan plan, PlanMemory(*files.model, config, scheduler));
   LogMemory(plan, config, *logger);
   scheduler.reserved_blocks = static_cast<int>(plan.reserved_blocks());
-  ASSIGN_OR_RETURN(
-      serving->runner_,
-      model::StepRunner::Create(
-          std::move(files.model), static_cast<int>(plan.num_blocks),
-          {.enforce_eager = config.enforce_eager, .on_graph_failure = [logger](absl::string_view why) {
-             logger->Warning(absl::StrCat(why, "; decoding is slower without"));
-           }}));
+  ASSIGN_OR_RETURN(serving->runner_,
+                   model::StepRunner::Create(std::move(files.model), static_cast<int>(plan.num_blocks),
+                                             RunnerOptions(config, *logger)));
 
   const absl::Time loaded_at = absl::Now();
   ASSIGN_OR_RETURN(serving->self_test_question_,
