@@ -7,8 +7,8 @@
 #   VERSION, REVISION   labels
 #
 # If downloads go through a proxy with its own certificate authority: --secret id=ca,src=FILE (PEM), and --build-arg CA=HASH with
-# any value that changes with the file, since builders do not see that a secret did. It is trusted during the build; the image
-# does not contain it.
+# any value that changes with the file, because builders do not notice that a secret has changed. It is trusted during the
+# build; the image does not contain it.
 #
 # Needs BuildKit (Docker 23 or later) or buildah 1.28.
 ARG BASE=debian:bookworm-slim

@@ -65,7 +65,7 @@ ABSL_FLAG(int, worker_threads, 0,
 ABSL_FLAG(absl::Duration, read_timeout, absl::Seconds(60),
           "Time in which a request must arrive completely, or it is cancelled");
 ABSL_FLAG(absl::Duration, write_timeout, absl::Seconds(60),
-          "Time after which an answer that its caller does not read is cancelled");
+          "Time in which a caller must read each piece of an answer, or it is cancelled");
 ABSL_FLAG(double, drain_seconds, 30, "Seconds that running requests have to finish after SIGTERM");
 ABSL_FLAG(absl::Duration, watchdog, absl::Seconds(120),
           "Time without a finished step after which the server is unhealthy, and of failing self-tests after "

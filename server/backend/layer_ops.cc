@@ -51,6 +51,12 @@ void LayerOps::FindLeading(const at::Tensor& logits, const at::Tensor& largest, 
   out.select(1, 1).copy_(x.div_(temperatures.unsqueeze(1)).exp_().sum(1));
 }
 
+void LayerOps::GatedLinear(const at::Tensor& x, const LinearWeights& w, at::Tensor& gate_up,
+                           at::Tensor& out) const {
+  Linear(x, w, gate_up);
+  SiluMul(gate_up, out);
+}
+
 void LayerOps::AttendWindows(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                              at::ScalarType /*weights*/, at::Tensor& out) const {
   const auto by_heads = [](const at::Tensor& x) { return x.transpose(1, 2); };  // [W, H, T, D]

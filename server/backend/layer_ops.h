@@ -85,6 +85,10 @@ class LayerOps {
                             const at::Tensor& slots, KvLayer& kv) const = 0;
   // silu(gate) * up of rows [gate | up]. gate_up: [N, 2 I], out: [N, I]
   virtual void SiluMul(const at::Tensor& gate_up, at::Tensor& out) const = 0;
+  // silu(gate) * up, where x W^T + bias = [gate | up]. x: [N, K], out: [N, I]; gate_up: [N, 2 I], for
+  // intermediate values
+  virtual void GatedLinear(const at::Tensor& x, const LinearWeights& w, at::Tensor& gate_up,
+                           at::Tensor& out) const;
   // Attention of each token of a window to the whole window, as in a vision tower with weights of this dtype.
   // q, k, v, out: [W, T, H, D], heads contiguous
   virtual void AttendWindows(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,

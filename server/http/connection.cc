@@ -24,6 +24,7 @@ constexpr absl::Duration kLingerTimeout = absl::Seconds(5);
 constexpr uint32_t kMaxHeadBytes = 16 << 10;
 constexpr size_t kReadBytes = 4096;          // of an idle connection
 constexpr size_t kReadBodyBytes = 64 << 10;  // of a body
+constexpr size_t kWriteBytes = 256 << 10;    // at a time
 constexpr size_t kMaxAheadBytes = 64 << 10;  // of requests that wait for this one's reply
 
 }  // namespace
@@ -173,23 +174,25 @@ bool Connection::keep_alive() const {
 void Connection::Write(std::string bytes, bool last) {
   if (phase_ == Phase::kClosed) return;
   if (phase_ == Phase::kBody) phase_ = Phase::kReply;  // the rest of the request is not wanted
-  if (last) {
-    closing_ = !keep_alive();
-    SetTimeout(options_.reply_timeout);
-  }
+  if (last) closing_ = !keep_alive();
   last_written_ = last;
   out_.push_back(std::move(bytes));
   if (out_.size() == 1) WriteNext();
 }
 
 void Connection::WriteNext() {
-  stream_->Write(asio::buffer(out_.front()),
-                 [self = shared_from_this()](const auto& error, size_t /*bytes*/) { self->OnWrite(error); });
+  if (last_written_) SetTimeout(options_.reply_timeout);
+  stream_->Write(
+      asio::buffer(asio::buffer(out_.front()) + written_, kWriteBytes),
+      [self = shared_from_this()](const auto& error, size_t bytes) { self->OnWrite(error, bytes); });
 }
 
-void Connection::OnWrite(const boost::system::error_code& error) {
+void Connection::OnWrite(const boost::system::error_code& error, size_t bytes) {
   if (phase_ == Phase::kClosed) return;
   if (error) return Break();
+  written_ += bytes;
+  if (written_ < out_.front().size()) return WriteNext();
+  written_ = 0;
   out_.pop_front();
   if (!out_.empty()) return WriteNext();
   if (last_written_) return EndReply();
@@ -201,6 +204,7 @@ void Connection::EndReply() {
   exchange_.reset();
   if (closing_) return Linger();
   parser_.reset();
+  if (!reading_) arriving_ = {};  // of a body, it is large
   phase_ = Phase::kIdle;
   SetTimeout(options_.max_idle);
   in_.size() > 0 ? Process() : Read();

@@ -47,8 +47,9 @@ class Exchange {
 
 struct ConnectionOptions {
   uint64_t max_body_bytes = 64 << 20;
-  absl::Duration head_timeout = absl::Seconds(60);   // for a request's head to arrive
-  absl::Duration reply_timeout = absl::Seconds(60);  // for the last part of a reply to be read
+  absl::Duration head_timeout = absl::Seconds(60);  // for a request's head to arrive
+  // For a quarter of a MiB of a reply's last part to be read.
+  absl::Duration reply_timeout = absl::Seconds(60);
   absl::Duration max_idle = absl::Minutes(15);
   absl::Duration max_age = absl::Minutes(30);  // it takes no more requests
 };
@@ -92,7 +93,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void RefuseHead(const absl::Status& status);
   RequestHead HeadOf() const;
   void WriteNext();
-  void OnWrite(const boost::system::error_code& error);
+  void OnWrite(const boost::system::error_code& error, size_t bytes);
   void EndReply();
   void Linger();
   void SetTimeout(absl::Duration timeout);
@@ -112,6 +113,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::optional<Parser> parser_;
   std::shared_ptr<Exchange> exchange_;
   std::deque<std::string> out_;  // the first is being written
+  size_t written_ = 0;           // of the first
   bool last_written_ = false;    // out_ ends the reply
   bool closing_ = false;
 };

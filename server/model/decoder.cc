@@ -108,8 +108,7 @@ void Decoder::AddMlp(const Layer& layer, at::Tensor& hidden, DecoderBuffers& b) 
   at::Tensor gate_up = b.gate_up.narrow(0, 0, rows);
   at::Tensor gated = b.gated.narrow(0, 0, rows);
   ops_.RmsNorm(hidden, layer.post_attention_layernorm, config_.rms_norm_eps, normed);
-  ops_.Linear(normed, layer.gate_up_proj, gate_up);
-  ops_.SiluMul(gate_up, gated);
+  ops_.GatedLinear(normed, layer.gate_up_proj, gate_up, gated);
   ops_.LinearAdd(gated, layer.down_proj, hidden);
 }
 

@@ -115,8 +115,9 @@ Metrics::RequestMetrics::RequestMetrics(const MetricFamilies& families)
           AddHistogram(families, "image_seconds", "Decoding and resizing of a request's images.", kSeconds)),
       images_named(AddCounter(families, "image_cache_queries_total",
                               "Images that requests named by their digest instead of sending them.")),
-      images_found(AddCounter(families, "image_cache_hits_total",
-                              "Of those, the images that the server still had of the caller.")),
+      images_found(AddCounter(
+          families, "image_cache_hits_total",
+          "Images that requests named by their digest and that the server still had of the caller.")),
       image_cache(AddGauge(families, "image_cache_bytes",
                            "Memory of the images that callers can name by their digest.")),
       prompt_tokens(AddTokens(families, "prompt_tokens_total",

@@ -64,7 +64,7 @@ def new_pictures(s: Settings, running: Server, tokens: int, side: int) -> None:
 def warnings(running: Server) -> None:
     """Such as why there are no graphs."""
     for line in running.warnings():
-        row("warning", line.split(" ", 1)[1])
+        row("log", line)
 
 
 def without_graphs(s: Settings, flags: list[str], tokens: int, rounds: int, side: int) -> None:

@@ -57,7 +57,7 @@ class Limits:
 
     seconds: float = 20  # of the attack
     grown: int = 150 * MIB  # resident memory at the peak, above what it was
-    bystander: float = 10  # the slowest question during it, seconds
+    bystander: float = 10  # the slowest question during the attack, seconds
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The server under attack, what it costs it, and what another caller feels of it."""
+"""The server under attack, what the attack costs it, and what another caller notices."""
 
 from __future__ import annotations
 

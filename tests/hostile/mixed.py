@@ -1,4 +1,4 @@
-"""Everything that cases.py tries, at once and for ten minutes, next to honest callers: what they feel of it.
+"""Everything that cases.py tries, at once and for ten minutes, while honest callers ask: what they notice.
 
 Run it as ./dev soak mixed. Eight honest callers, each with a token of its own, ask short questions about pictures: a
 minute alone, then during the attacks. Fails where one of their questions is lost, where the slow ones (95th percentile)

@@ -6,7 +6,7 @@ import unittest
 import numpy as np
 
 from device_array import DeviceArray, rounded
-from linear_row import multiply_row
+from linear_row import multiply_gated_row, multiply_row
 
 TYPES = {"float32": 2e-6, "bfloat16": 8e-3, "float16": 1e-3}  # with their tolerances
 
@@ -32,6 +32,20 @@ class MultiplyRowTest(unittest.TestCase):
             expected = product + has_bias * bias + adds * before
             tolerance = TYPES[dtype]
             np.testing.assert_allclose(out.numpy(), expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
+
+    def test_gated(self) -> None:
+        random = np.random.default_rng(1)
+        for (inputs, outputs), (dtype, tolerance) in itertools.product(((64, 8), (144, 6)), TYPES.items()):
+            with self.subTest(inputs=inputs, outputs=outputs, dtype=dtype):
+                x, weight = (rounded(random.normal(size=size), dtype) for size in (inputs, (2 * outputs, inputs)))
+                gate, up = np.split(weight.astype(np.float64) @ x.astype(np.float64), 2)
+                out = DeviceArray(np.full(outputs, np.nan), dtype)
+                multiply_gated_row[(-(-outputs // 4),)](
+                    DeviceArray(x, dtype), DeviceArray(weight, dtype), out, inputs, outputs, N=4, BLOCK=128
+                )
+                expected = gate / (1 + np.exp(-gate)) * up
+                atol = tolerance * np.abs(expected).max()
+                np.testing.assert_allclose(out.numpy(), expected, rtol=tolerance, atol=atol)
 
 
 if __name__ == "__main__":

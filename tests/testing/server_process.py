@@ -78,8 +78,8 @@ class ServerProcess:
                         sys.stderr.writelines(f"{line.decode()}\n" for line in lines if b" info " not in line)
 
     def warnings(self) -> list[str]:
-        """The lines of its log so far that are not mere information."""
-        return [line for line in self.log().splitlines() if " info " not in line]
+        """The lines of its log so far that are warnings or errors, without their times."""
+        return re.findall(r"^\S+ ((?:warning|error) .*)", self.log(), re.MULTILINE)
 
     def echo(self) -> None:
         """Warnings go to standard error from now on, if the log is piped; those so far go there at once."""

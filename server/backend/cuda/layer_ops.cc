@@ -25,6 +25,7 @@ class CudaLayerOps : public LayerOps {
     const KernelForm* rope_and_store;
     const KernelForm* norm_rope_and_store;
     const KernelForm* multiply_row;
+    const KernelForm* multiply_gated_row;
     const KernelForm* silu_mul;
     const KernelForm* largest;
     const KernelForm* leading_tokens;
@@ -91,6 +92,13 @@ class CudaLayerOps : public LayerOps {
                      {gate_up, out, width});
   }
 
+  void GatedLinear(const at::Tensor& x, const LinearWeights& w, at::Tensor& gate_up,
+                   at::Tensor& out) const override {
+    if (!IsRow(x, w) || w.bias.defined()) return LayerOps::GatedLinear(x, w, gate_up, out);
+    const KernelForm& form = *forms_.multiply_gated_row;
+    kernels_->Launch(form, {CeilDiv(w.outputs / 2, form.slots)}, {x, w.weight, out, w.inputs, w.outputs / 2});
+  }
+
   void Largest(const at::Tensor& logits, at::Tensor& out) const override {
     kernels_->Launch(*forms_.largest, {logits.size(0)}, {logits, out, logits.size(1)});
   }
@@ -109,7 +117,7 @@ class CudaLayerOps : public LayerOps {
 
  private:
   static bool IsRow(const at::Tensor& x, const LinearWeights& w) {
-    return x.size(0) == 1 && Supports(w.inputs) && w.weight.is_contiguous();
+    return w.bits == 0 && x.size(0) == 1 && Supports(w.inputs) && w.weight.is_contiguous();
   }
   void MultiplyRow(const at::Tensor& x, const LinearWeights& w, bool adds, const at::Tensor& out) const {
     // Without a bias, it is not read.
@@ -146,6 +154,7 @@ absl::StatusOr<std::unique_ptr<const LayerOps>> MakeCudaLayerOps(std::shared_ptr
   ASSIGN_OR_RETURN(forms.rope_and_store, kernels->Find("rope_and_store_" + type));
   ASSIGN_OR_RETURN(forms.norm_rope_and_store, kernels->Find("norm_rope_and_store_" + type));
   ASSIGN_OR_RETURN(forms.multiply_row, kernels->Find("multiply_row_" + type));
+  ASSIGN_OR_RETURN(forms.multiply_gated_row, kernels->Find("multiply_gated_row_" + type));
   ASSIGN_OR_RETURN(forms.silu_mul, kernels->Find("silu_mul_" + type));
   ASSIGN_OR_RETURN(forms.largest, kernels->Find("largest"));
   ASSIGN_OR_RETURN(forms.leading_tokens, kernels->Find("leading_tokens"));

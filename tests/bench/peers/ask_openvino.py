@@ -37,7 +37,7 @@ def load() -> Callable[[list[Image.Image], int], Answer]:
         count = metrics.get_num_generated_tokens()
         times = [first + i * each for i in range(count)]
         if times[-1] > 1.05 * (time.monotonic() - start):
-            raise RuntimeError("its own times are longer than what a clock next to it shows")
+            raise RuntimeError("its own times are longer than the time that passed")
         return metrics.get_num_input_tokens(), [times]
 
     return ask

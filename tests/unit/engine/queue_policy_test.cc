@@ -1,6 +1,8 @@
 // How many requests and tokens may wait, of all callers and of one.
 #include "server/engine/queue_policy.h"
 
+#include <limits>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/engine/retry_delay.h"
@@ -122,6 +124,11 @@ TEST(QueuePolicyTest, ACallersShareOfTokensIsThatOfRequests) {
   for (uint8_t i = 0; i < 5; ++i) ASSERT_TRUE(policy.Enter({Of("hog", Request(i))}, kNever, kNow).ok());
   EXPECT_TRUE(absl::IsResourceExhausted(policy.Enter({Of("hog", Request(9, 1, 0))}, kNever, kNow)));
   EXPECT_TRUE(policy.Enter({Of("guest", Request(9))}, kNever, kNow).ok());
+}
+
+TEST(QueuePolicyTest, TokensMayBeWithoutLimit) {
+  QueuePolicy policy({.max_waiting = 100, .max_waiting_tokens = std::numeric_limits<int64_t>::max()});
+  EXPECT_TRUE(policy.Enter({Request(1)}, kNever, kNow).ok());
 }
 
 TEST(QueuePolicyTest, PlacesCountForTheirCaller) {

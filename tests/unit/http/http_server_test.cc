@@ -195,7 +195,7 @@ class SlowReaderTest : public HttpServerTest {
     slow.SetReceiveBuffer(4096);
     ASSERT_TRUE(slow.Connect(server_->http_port()));
     ASSERT_TRUE(slow.Send(
-        Post({{"max_tokens", 4000}, {"stream", stream}, {"logprobs", true}, {"top_logprobs", 20}})));
+        Post({{"max_tokens", 8000}, {"stream", stream}, {"logprobs", true}, {"top_logprobs", 20}})));
   }
 };
 
@@ -222,6 +222,7 @@ TEST_F(SlowReaderTest, OfAWholeReplyIsDisconnected) {
   }
   reply += slow.ReadToEnd().value_or("");
   const std::string field = "Content-Length: ";
+  ASSERT_THAT(reply, HasSubstr(field));
   const size_t from = reply.find(field) + field.size();
   size_t length = 0;
   ASSERT_TRUE(absl::SimpleAtoi(reply.substr(from, reply.find("\r\n", from) - from), &length));

@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "server/interventions/attention/attention_setting.h"
 #include "server/interventions/attention/report.h"
 #include "server/interventions/attention/row_intervention.h"
 #include "server/interventions/pai/pai.h"
@@ -258,6 +259,30 @@ TEST_F(AttentionReportTest, MetricsAreByMethod) {
   EXPECT_EQ(series["varserve_intervention_visual_attention_ratio_count{method=vaf,stage=after}"], 1);
   EXPECT_EQ(series["varserve_intervention_visual_attention_ratio_count{method=pai,stage=after}"], 0);
   EXPECT_EQ(series["varserve_intervention_changed_head_ratio_sum{method=vaf}"], 1);
+}
+
+TEST(AttentionSettingTest, TokensBeyondTheLimitAreLeftOut) {
+  AttentionReport report;
+  report.layers.resize(32, {.shares = {.changed_heads = 0.5F}});
+  report.rows.resize(50, {.position = 8});
+  const Prompt prompt = TwoImages();
+  const auto size = [&](v1::VarDetail detail, size_t limit) {
+    v1::Finished finished;
+    MakeAttentionSetting({}, detail, {})
+        ->Convert(report,
+                  {.prompt = prompt,
+                   .generated = {},
+                   .token_text = [](int32_t) { return std::string("text"); },
+                   .max_bytes = limit},
+                  finished);
+    EXPECT_EQ(finished.intervention_report().tokens_truncated(),
+              detail == v1::VAR_DETAIL_TOKENS && finished.intervention_report().tokens_size() < 50);
+    return finished.intervention_report().ByteSizeLong();
+  };
+  const size_t totals = size(v1::VAR_DETAIL_NONE, 1 << 20);
+  const size_t all = size(v1::VAR_DETAIL_TOKENS, 1 << 20);
+  for (size_t limit = 32 * 40; totals + limit < all; limit += 50)
+    EXPECT_LE(size(v1::VAR_DETAIL_TOKENS, limit), totals + limit);
 }
 
 }  // namespace

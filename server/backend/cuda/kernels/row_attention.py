@@ -55,7 +55,7 @@ def attend_rows(
     heads,
     kv_heads,
     head_size,
-    split_slots,  # slots of one split, a multiple of N, less than VISUAL_SINK
+    split_slots,  # slots of one split, a multiple of N, less than VISUAL_SINK / 2
     layer,
     scale,  # 1 / sqrt(D)
     BD: tl.constexpr,

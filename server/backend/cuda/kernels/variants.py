@@ -175,6 +175,12 @@ def layer_variants(pointer: str, dtype: str) -> Iterator[Variant]:
         {"N": ROW[0], "BLOCK": ROW[1]},
     )
     yield Variant(
+        f"multiply_gated_row_{dtype}",
+        linear_row.multiply_gated_row,
+        {"x": pointer, "weight": pointer, "out": pointer, "inputs": "i32", "outputs": "i32"},
+        {"N": ROW[0] // 2, "BLOCK": ROW[1]},
+    )
+    yield Variant(
         f"silu_mul_{dtype}",
         layer_ops.silu_mul,
         {"gate_up": pointer, "out": pointer, "width": "i32"},

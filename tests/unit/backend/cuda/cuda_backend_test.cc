@@ -187,6 +187,22 @@ TEST_P(CudaBackendTest, LinearOfOneRowAndOfMore) {
   }
 }
 
+TEST_P(CudaBackendTest, GatedLinear) {
+  const Backend cuda = Make({4, 4, 64});
+  const at::Tensor weight = Values({12, 2064});
+  const LinearWeights there = cuda.ops().Prepare(There(weight), {});
+  for (const int64_t rows : {1, 5}) {
+    const at::Tensor x = Values({rows, 2064});
+    at::Tensor expected = at::empty({rows, 6});
+    at::Tensor gate_up = at::empty({rows, 12});
+    torch_ops_->GatedLinear(x, torch_ops_->Prepare(weight, {}), gate_up, expected);
+    at::Tensor actual = There(expected);
+    at::Tensor scratch = There(gate_up);
+    cuda.ops().GatedLinear(There(x), there, scratch, actual);
+    EXPECT_TRUE(Close(actual, expected, 10 * place_.tolerance)) << rows;
+  }
+}
+
 TEST_P(CudaBackendTest, QuantizedWeights) {
   const Backend cuda = Make({4, 4, 64});
   const auto options = at::TensorOptions().device(place_.device).dtype(place_.type);

@@ -35,7 +35,7 @@ TEST(EmbeddedKernelsTest, EveryKernelIsThereForEveryGpu) {
         << form.name;
     EXPECT_LE(form.shared_bytes, (form.capability == 80 ? 99 : 227) << 10) << form.name;
   }
-  EXPECT_EQ(names.size(), 60U);
+  EXPECT_EQ(names.size(), 62U);
   EXPECT_EQ(forms.size(), 3 * names.size());
 }
 
