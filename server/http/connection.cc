@@ -22,6 +22,7 @@ namespace http = boost::beast::http;
 constexpr absl::Duration kHandshakeTimeout = absl::Seconds(20);
 constexpr absl::Duration kLingerTimeout = absl::Seconds(5);
 constexpr uint32_t kMaxHeadBytes = 16 << 10;
+constexpr unsigned kHttp11 = 11;
 constexpr size_t kReadBytes = 4096;          // of an idle connection
 constexpr size_t kReadBodyBytes = 64 << 10;  // of a body
 constexpr size_t kWriteBytes = 256 << 10;    // at a time
@@ -55,7 +56,7 @@ void Connection::Read() {
   reading_ = true;
   const size_t bytes = phase_ == Phase::kBody || phase_ == Phase::kLinger ? kReadBodyBytes : kReadBytes;
   // Not into in_, which may be parsed and moved meanwhile: a client can send its next request ahead.
-  arriving_.resize(bytes);
+  if (arriving_.size() != bytes) arriving_ = std::vector<char>(bytes);
   stream_->ReadSome(asio::buffer(arriving_), [self = shared_from_this()](const auto& error, size_t read) {
     self->OnRead(error, read);
   });
@@ -114,7 +115,9 @@ void Connection::ReadHead() {
   phase_ = Phase::kBody;
   parser_->eager(true);
   parser_->body_limit(options_.max_body_bytes);
-  const bool waits = absl::EqualsIgnoreCase(std::string(parser_->get()[http::field::expect]), "100-continue");
+  const bool waits =
+      absl::EqualsIgnoreCase(std::string(parser_->get()[http::field::expect]), "100-continue") &&
+      parser_->get().version() >= kHttp11;
   exchange_ = on_request_(*this, HeadOf());
   if (phase_ == Phase::kClosed) return;
   if (exchange_ == nullptr) {  // it has its reply
@@ -125,12 +128,15 @@ void Connection::ReadHead() {
     }
     return Process();
   }
-  if (phase_ != Phase::kBody) return Process();  // it is refused
-  if (waits && in_.size() == 0 && !parser_->is_done()) {
-    out_.push_back(ContinueReply());
-    if (out_.size() == 1) WriteNext();
-  }
+  // Later, because a request that is refused now has its reply then.
+  if (waits) Post([self = shared_from_this()] { self->WriteContinue(); });
   ReadBody();
+}
+
+void Connection::WriteContinue() {
+  if (phase_ != Phase::kBody || in_.size() > 0) return;
+  out_.push_back(ContinueReply());
+  WriteNext();
 }
 
 void Connection::ReadBody() {
@@ -167,8 +173,8 @@ RequestHead Connection::HeadOf() const {
 }
 
 bool Connection::keep_alive() const {
-  return !closing_ && parser_.has_value() && parser_->is_done() && parser_->keep_alive() &&
-         std::chrono::steady_clock::now() < end_of_life_;
+  return !closing_ && parser_.has_value() && parser_->is_done() && parser_->get().version() >= kHttp11 &&
+         parser_->keep_alive() && std::chrono::steady_clock::now() < end_of_life_;
 }
 
 void Connection::Write(std::string bytes, bool last) {
@@ -177,7 +183,8 @@ void Connection::Write(std::string bytes, bool last) {
   if (last) closing_ = !keep_alive();
   last_written_ = last;
   out_.push_back(std::move(bytes));
-  if (out_.size() == 1) WriteNext();
+  if (out_.size() == 1) return WriteNext();
+  if (last) SetTimeout(options_.reply_timeout);  // for what is ahead of it
 }
 
 void Connection::WriteNext() {
@@ -204,7 +211,7 @@ void Connection::EndReply() {
   exchange_.reset();
   if (closing_) return Linger();
   parser_.reset();
-  if (!reading_) arriving_ = {};  // of a body, it is large
+  in_.shrink_to_fit();
   phase_ = Phase::kIdle;
   SetTimeout(options_.max_idle);
   in_.size() > 0 ? Process() : Read();

@@ -48,7 +48,7 @@ class Exchange {
 struct ConnectionOptions {
   uint64_t max_body_bytes = 64 << 20;
   absl::Duration head_timeout = absl::Seconds(60);  // for a request's head to arrive
-  // For a quarter of a MiB of a reply's last part to be read.
+  // For each piece of a reply's last part to be taken by the client's side.
   absl::Duration reply_timeout = absl::Seconds(60);
   absl::Duration max_idle = absl::Minutes(15);
   absl::Duration max_age = absl::Minutes(30);  // it takes no more requests
@@ -88,6 +88,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Process();
   void ReadHead();
   void ReadBody();
+  // Asks for the body of a request that is not refused.
+  void WriteContinue();
   // Feeds the parser; false if it wants more, or has failed with *status.
   bool Parse(bool (Parser::*done)() const, absl::Status* status);
   void RefuseHead(const absl::Status& status);

@@ -157,6 +157,13 @@ TEST_F(HttpServerTest, WhoLeavesIsCancelled) {
   EXPECT_EQ(server_->Metric("kv_cache_usage_ratio"), 0);
 }
 
+TEST_F(HttpServerTest, ARefusedRequestIsNotAskedForItsBody) {
+  Start();
+  EXPECT_THAT(Ask("POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+                  "Expect: 100-continue\r\nContent-Length: 1000000000\r\n\r\n"),
+              StartsWith("HTTP/1.1 413 "));
+}
+
 TEST_F(HttpServerTest, RequestsMayBeSentAhead) {
   Start();
   gate_.Close();

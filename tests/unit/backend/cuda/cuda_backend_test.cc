@@ -196,8 +196,8 @@ TEST_P(CudaBackendTest, GatedLinear) {
     at::Tensor expected = at::empty({rows, 6});
     at::Tensor gate_up = at::empty({rows, 12});
     torch_ops_->GatedLinear(x, torch_ops_->Prepare(weight, {}), gate_up, expected);
-    at::Tensor actual = There(expected);
-    at::Tensor scratch = There(gate_up);
+    at::Tensor actual = There(at::full({rows, 6}, NAN));
+    at::Tensor scratch = There(at::full({rows, 12}, NAN));
     cuda.ops().GatedLinear(There(x), there, scratch, actual);
     EXPECT_TRUE(Close(actual, expected, 10 * place_.tolerance)) << rows;
   }
