@@ -15,7 +15,8 @@ from tricky_texts import HAND_MADE
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-CORPUS = [*(ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines(), *HAND_MADE]
+# A text that nobody edits: the tokenizers, and with them all answers, depend on each word.
+CORPUS = [*(ROOT / "LICENSE").read_text(encoding="utf-8").splitlines(), *HAND_MADE]
 UNUSED = [f"[UNUSED_TOKEN_{i}]" for i in range(6)]
 INTERNLM2_TOKENS = ["<|action_start|>", "<|im_end|>", "<|im_start|>"]
 QWEN2_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
