@@ -140,8 +140,8 @@ TEST_F(PipeTest, ABlockedReaderBlocksNobodyAndWhatIsDroppedIsSaid) {
   int64_t reported = 0;
   int written = 0;
   int previous = -1;
-  int to_come =
-      0;  // of lines that are reported as dropped: what the queue had given out before follows first
+  // Lines reported as dropped whose gap is yet to come: a line may already have left the queue before.
+  int to_come = 0;
   for (const std::string& line : lines) {
     if (absl::StrContains(line, "log lines were dropped")) {
       const int lost = Number(line, "lines=").value_or(0);
