@@ -22,7 +22,6 @@ namespace http = boost::beast::http;
 constexpr absl::Duration kHandshakeTimeout = absl::Seconds(20);
 constexpr absl::Duration kLingerTimeout = absl::Seconds(5);
 constexpr uint32_t kMaxHeadBytes = 16 << 10;
-constexpr unsigned kHttp11 = 11;
 constexpr size_t kReadBytes = 4096;          // of an idle connection
 constexpr size_t kReadBodyBytes = 64 << 10;  // of a body
 constexpr size_t kWriteBytes = 256 << 10;    // at a time
@@ -129,12 +128,12 @@ void Connection::ReadHead() {
     return Process();
   }
   // Later, because a request that is refused now has its reply then.
-  if (waits) Post([self = shared_from_this()] { self->WriteContinue(); });
+  if (waits && in_.size() == 0) Post([self = shared_from_this()] { self->WriteContinue(); });
   ReadBody();
 }
 
 void Connection::WriteContinue() {
-  if (phase_ != Phase::kBody || in_.size() > 0) return;
+  if (phase_ != Phase::kBody) return;
   out_.push_back(ContinueReply());
   WriteNext();
 }

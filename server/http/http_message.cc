@@ -14,8 +14,6 @@ namespace {
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 
-constexpr unsigned kHttp11 = 11;
-
 template <typename Message>
 void SetHead(const ReplyHead& head, Message& message) {
   message.version(kHttp11);

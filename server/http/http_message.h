@@ -9,6 +9,8 @@
 
 namespace varserve::http {
 
+inline constexpr unsigned kHttp11 = 11;  // as Beast numbers versions
+
 struct ReplyHead {
   int status = 200;
   std::vector<std::pair<std::string, std::string>> headers;

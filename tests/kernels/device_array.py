@@ -2,6 +2,9 @@
 
 import numpy as np
 
+# Of a model's values, with the tolerance for a result that is rounded to the type.
+TYPES = {"float32": 2e-6, "bfloat16": 8e-3, "float16": 1e-3}
+
 
 class DeviceArray:
     """An array that kernels read and write in place. bfloat16 is kept as the upper halves of float32 values."""

@@ -5,10 +5,8 @@ import unittest
 import numpy as np
 
 from attention_world import BLOCK_SIZE
-from device_array import DeviceArray, rounded
+from device_array import TYPES, DeviceArray, rounded
 from layer_ops import rms_norm, rope_and_store, silu_mul
-
-TYPES = {"float32": 2e-6, "bfloat16": 8e-3, "float16": 1e-3}  # with their tolerances
 
 
 def normal(shape: tuple[int, ...], dtype: str, seed: int = 0) -> np.ndarray:

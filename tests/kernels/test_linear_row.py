@@ -5,10 +5,8 @@ import unittest
 
 import numpy as np
 
-from device_array import DeviceArray, rounded
+from device_array import TYPES, DeviceArray, rounded
 from linear_row import multiply_gated_row, multiply_row
-
-TYPES = {"float32": 2e-6, "bfloat16": 8e-3, "float16": 1e-3}  # with their tolerances
 
 
 class MultiplyRowTest(unittest.TestCase):

@@ -5,12 +5,11 @@ import unittest
 
 import numpy as np
 
-from device_array import DeviceArray, rounded
+from device_array import TYPES, DeviceArray, rounded
 from interpreter import multiply_bfloat16
 from quantized_linear import look_up_quantized, multiply_quantized
 
 multiply_bfloat16()
-TYPES = {"float32": 2e-6, "bfloat16": 8e-3, "float16": 1e-3}  # with their tolerances
 
 
 class Matrix:
