@@ -86,7 +86,7 @@ def write_vila(directory: pathlib.Path, name: str) -> None:
 
 
 def tower_of(directory: pathlib.Path, name: str) -> list[str]:
-    """What the converter needs besides the two directories."""
+    """The converter's flags for a model whose vision tower is in another directory."""
     return ["--vision_tower", str(directory.with_name(f"{name}-clip"))] if name in FLAT else []
 
 

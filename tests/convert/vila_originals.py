@@ -166,7 +166,7 @@ def tower_shapes(config: dict, clip: bool) -> dict[str, list[int]]:
 
 
 def unread_shapes(clip: bool) -> dict[str, list[int]]:
-    """Of what the tower's directory has besides the tower."""
+    """Shapes of weights in the tower's directory that do not belong to the tower."""
     if clip:
         return {"logit_scale": [1], "text_model.final_layer_norm.weight": [4], "visual_projection.weight": [4, 32]}
     return {"vision_model.head.probe": [1, 1, 32]}

@@ -1,4 +1,4 @@
-"""Variants of the files besides config.json and the weights."""
+"""Variants of all files other than config.json and the weights."""
 
 import functools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What directories of LLaVA-NeXT and LLaVA-OneVision have besides config.json, tokenizer and weights."""
+"""The files of LLaVA-NeXT and LLaVA-OneVision other than config.json, tokenizer and weights."""
 
 # As those of LLaVA-NeXT with each of its decoders, and LLaVA-OneVision's.
 IMAGES_FIRST = (

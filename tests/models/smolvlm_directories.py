@@ -1,4 +1,4 @@
-"""What directories of Idefics3 and SmolVLM have besides config.json, tokenizer and weights."""
+"""The files of Idefics3 and SmolVLM other than config.json, tokenizer and weights."""
 
 NAMES = {
     "end_of_utterance_token": "<end_of_utterance>",

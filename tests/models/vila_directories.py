@@ -1,4 +1,4 @@
-"""What directories of VILA have besides config.json, tokenizer and weights, as ./dev convert writes them."""
+"""The files of VILA other than config.json, tokenizer and weights, as ./dev convert writes them."""
 
 
 def vila_files(spec: dict) -> dict[str, dict]:
