@@ -14,6 +14,10 @@ namespace varserve::backend::cpu::VARSERVE_ISA {
 
 inline constexpr int kPanelVectors = kPanelOutputs / kLanes;
 inline constexpr int kPackedInputs = 2 * kLanes;  // which PackInputs reorders: even ones, then odd ones
+// How many bytes ahead codes are prefetched. Into the L2 cache, which has more outstanding line fills than
+// the L1 cache.
+inline constexpr int kFetchAhead = 16384;
+inline constexpr int kLineBytes = 64;
 
 VARSERVE_INLINE UintVec LoadCodes(const uint8_t* codes, int v) {
   UintVec loaded;
@@ -63,10 +67,7 @@ struct Codes4 {
   }
   // Products with codes instead of integers are too large by the zeros times the inputs.
   VARSERVE_INLINE Vec Start(const uint8_t* zeros, float inputs) {
-    if (zeros == nullptr) return Splat(-inputs * kZero4);
-    ByteVec bytes;
-    std::memcpy(&bytes, zeros, sizeof(bytes));
-    return Splat(-inputs) * __builtin_convertvector(bytes, Vec);
+    return zeros == nullptr ? Splat(-inputs * kZero4) : Splat(-inputs) * Load(zeros);
   }
 };
 
@@ -128,6 +129,10 @@ VARSERVE_INLINE void GroupTile(const GroupArgs& a, const TileInputs<ROWS>& input
   const uint8_t* codes = a.codes + first * sizeof(Vec);
   const float* widened = WIDENED ? a.widened + first * kLanes : nullptr;
   for (int k = 0; k < a.count; k += Codes::kInputs, codes += kCodeStepBytes) {
+    if constexpr (!WIDENED) {
+      for (size_t line = 0; line < VECS * sizeof(Vec); line += kLineBytes)
+        __builtin_prefetch(codes + kFetchAhead + line, /*rw=*/0, /*locality=*/2);
+    }
     const int block = k / kPackedInputs * kPackedInputs;
     ForEach<Codes::kInputs>([&]<int INPUT>() __attribute__((always_inline)) {
       Vec weights[VECS];

@@ -67,6 +67,17 @@ VARSERVE_INLINE Vec Load(const Float16* p) {
 #endif
 }
 
+VARSERVE_INLINE Vec Load(const uint8_t* p) {
+#ifdef __AVX2__  // compilers convert the bytes one by one below
+  return reinterpret_cast<Vec>(
+      _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))));
+#else
+  ByteVec bytes;
+  std::memcpy(&bytes, p, sizeof(bytes));
+  return __builtin_convertvector(bytes, Vec);
+#endif
+}
+
 VARSERVE_INLINE void Store(float* p, Vec v) { std::memcpy(p, &v, sizeof(v)); }
 // Rounds to nearest, ties to even; NaN stays NaN.
 VARSERVE_INLINE void Store(BFloat16* p, Vec v) {
