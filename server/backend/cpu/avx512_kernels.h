@@ -24,10 +24,15 @@ static void Attention(const AttentionArgs& a, float* scratch, int piece_begin, i
   Avx2Kernels()->attention(a, scratch, piece_begin, piece_end);
 }
 
+static void PackGroups(const float* x, const QuantizedShape& shape, float* packed) {
+  PackInputs(x, shape.in, packed);
+}
+
 static CpuKernels KernelsNamed(const char* name) {
   CpuKernels kernels = *Avx2Kernels();
   kernels.name = name;
   kernels.pack_inputs = PackInputs;
+  kernels.pack_groups = PackGroups;
   kernels.rounds_inputs = true;
   kernels.reads_panels = true;
   kernels.linear = Linear;

@@ -3,10 +3,10 @@
 //
 // Activations are always float32. Weights and the KV cache are stored as float32, bfloat16 or float16 and
 // widened in registers, so that a step costs one pass over the stored bytes and loses no precision beyond the
-// storage; weights also with 8 or 4 bits. On processors with AVX-512, inputs of bfloat16 linear layers are
-// rounded to bfloat16. Every function computes a range of independent pieces; callers split ranges over
-// threads. A piece's result depends only on its own inputs, bit for bit: not on the range, other rows or
-// threads.
+// storage; weights also with 8 or 4 bits. On processors with AVX-512, inputs of bfloat16 and quantized linear
+// layers are rounded to bfloat16; without it, inputs of quantized ones to 16 bits. Every function computes a
+// range of independent pieces; callers split ranges over threads. A piece's result depends only on its own
+// inputs, bit for bit: not on the range, other rows or threads.
 //
 // All functions are thread-safe if their outputs do not overlap. Pointers need no alignment. Shapes: R rows,
 // K inputs, N outputs, C width, H heads, Hkv KV heads, D head size, L decoder layers.
@@ -41,10 +41,10 @@ struct LinearArgs {
   bool accumulate = false;
 };
 
-// The same with quantized weights: for each group of inputs, the products with the weights' integers, which
-// are exact in bfloat16, are added up as a bfloat16 layer's, and the sum times the scale is added to y.
+// The same with quantized weights: for each group of inputs, the products with the weights' integers are
+// added up, exactly or as a bfloat16 layer's, and the sum times the scale is added to y.
 struct QuantizedLinearArgs {
-  const float* x = nullptr;  // [R, K], rows x_stride apart, the output of pack_inputs
+  const float* x = nullptr;  // [R, K], rows x_stride apart, the output of pack_groups
   QuantizedWeights w;
   const float* bias = nullptr;  // [N] or null
   float* y = nullptr;           // [R, N], rows y_stride apart
@@ -152,6 +152,10 @@ struct CpuKernels {
   // PackedInputs(count) floats: for each sixteen inputs the even ones, then the odd ones; or rounded to
   // bfloat16, up to a multiple of 32. Padding is 0.
   void (*pack_inputs)(const float* x, int count, float* packed);
+  // Converts one row of a quantized layer's inputs: rounded to 16 bits, to multiples of a power of two that
+  // is the largest needed in the group; or the same as pack_inputs. NaN in all outputs of a group with an
+  // input that is not finite.
+  void (*pack_groups)(const float* x, const QuantizedShape& shape, float* packed);
   bool rounds_inputs;  // to bfloat16, if weights are bfloat16
   // Floats from one packed row to the next: an odd number of cache lines, so that rows which are read
   // together do not compete for the same sets of a cache. Bfloat16 takes half of them.

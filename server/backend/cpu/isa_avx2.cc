@@ -14,6 +14,7 @@ namespace varserve::backend::cpu {
 const CpuKernels* Avx2Kernels() {
   static constexpr CpuKernels kKernels = {"avx2",
                                           avx2::PackInputs,
+                                          avx2::PackGroups,
                                           /*rounds_inputs=*/false,
                                           /*reads_panels=*/false,
                                           avx2::Linear,

@@ -11,6 +11,7 @@ namespace varserve::backend::cpu {
 const CpuKernels* BaselineKernels() {
   static constexpr CpuKernels kKernels = {"baseline",
                                           baseline::PackInputs,
+                                          baseline::PackGroups,
                                           /*rounds_inputs=*/false,
                                           /*reads_panels=*/false,
                                           baseline::Linear,

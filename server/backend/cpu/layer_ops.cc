@@ -175,15 +175,20 @@ class CpuLayerOps : public LayerOps {
             .zeros = w.zeros.defined() ? w.zeros.const_data_ptr<uint8_t>() : nullptr};
   }
 
-  // Inputs as kernels for bfloat16 and quantized weights take them. => [rows, packed_inputs(in)]
-  static at::Tensor PackInputs(const at::Tensor& x) {
+  // Inputs as kernels for bfloat16 or quantized weights take them. => [rows, packed_inputs(in)]
+  static at::Tensor PackInputs(const at::Tensor& x, const LinearWeights& w) {
     const auto in = static_cast<int>(x.size(1));
     at::Tensor packed = at::empty({x.size(0), GetCpuKernels().packed_inputs(in)}, x.options());
     const float* from = x.const_data_ptr<float>();
     float* to = packed.mutable_data_ptr<float>();
     at::parallel_for(0, x.size(0), 16, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r)
-        GetCpuKernels().pack_inputs(from + r * x.stride(0), in, to + r * packed.size(1));
+      for (int64_t r = begin; r < end; ++r) {
+        if (w.bits > 0) {
+          GetCpuKernels().pack_groups(from + r * x.stride(0), WeightsOf(w).shape, to + r * packed.size(1));
+        } else {
+          GetCpuKernels().pack_inputs(from + r * x.stride(0), in, to + r * packed.size(1));
+        }
+      }
     });
     return packed;
   }
@@ -223,7 +228,7 @@ class CpuLayerOps : public LayerOps {
   static void Run(const at::Tensor& x, const LinearWeights& w, at::Tensor& y, bool accumulate) {
     const bool quantized = w.bits > 0;
     const bool packs = quantized || w.weight.scalar_type() == at::kBFloat16;
-    const at::Tensor inputs = packs ? PackInputs(x) : x;
+    const at::Tensor inputs = packs ? PackInputs(x, w) : x;
     const float* bias = w.bias.defined() ? w.bias.const_data_ptr<float>() : nullptr;
     if (quantized) {
       const cpu::QuantizedLinearArgs args{.x = inputs.const_data_ptr<float>(),

@@ -15,6 +15,7 @@ inline constexpr int kLanes = 8;
 typedef float Vec __attribute__((vector_size(32)));
 typedef int32_t IntVec __attribute__((vector_size(32)));
 typedef uint32_t UintVec __attribute__((vector_size(32)));
+typedef int16_t ShortVec __attribute__((vector_size(32)));
 typedef uint16_t HalfVec __attribute__((vector_size(16)));
 typedef uint8_t ByteVec __attribute__((vector_size(8)));
 
@@ -67,14 +68,13 @@ VARSERVE_INLINE Vec Load(const Float16* p) {
 #endif
 }
 
-VARSERVE_INLINE Vec Load(const uint8_t* p) {
+VARSERVE_INLINE IntVec LoadBytes(const uint8_t* p) {
 #ifdef __AVX2__  // compilers convert the bytes one by one below
-  return reinterpret_cast<Vec>(
-      _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))));
+  return reinterpret_cast<IntVec>(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
 #else
   ByteVec bytes;
   std::memcpy(&bytes, p, sizeof(bytes));
-  return __builtin_convertvector(bytes, Vec);
+  return __builtin_convertvector(bytes, IntVec);
 #endif
 }
 
@@ -110,7 +110,8 @@ VARSERVE_INLINE void Store(Float16* p, Vec v) {
 }
 
 // Makes the compiler load a value once instead of reading memory at each use.
-VARSERVE_INLINE void KeepInRegister(Vec& v) {
+template <typename V>
+VARSERVE_INLINE void KeepInRegister(V& v) {
 #ifdef __AVX2__
   asm("" : "+x"(v));
 #else

@@ -95,7 +95,7 @@ TEST_P(Avx512Test, QuantizedLinearLayersAreTheSame) {
         const auto zero_codes = RandomBytes(shape.scales(), 15);
         const std::vector<float> scales = Random(shape.scales(), 0.1F);
         ExpectSameBits([&](const CpuKernels& kernels) {
-          const std::vector<float> packed = PackedRows(kernels, x, rows, shape.in);
+          const std::vector<float> packed = PackedGroups(kernels, x, rows, shape);
           std::vector<float> y(rows * shape.out);
           const QuantizedLinearArgs args{
               .x = packed.data(),

@@ -18,6 +18,10 @@ void PackInputs(const float* x, int count, float* packed) {
   for (int k = 0; k < (count + 31) / 32 * 32; ++k) out[k] = k < count ? BFloat16Bits(x[k]) : uint16_t{0};
 }
 
+void PackGroups(const float* x, const QuantizedShape& shape, float* packed) {
+  PackInputs(x, shape.in, packed);
+}
+
 void Linear(const LinearArgs& a, int row_begin, int row_end, int out_begin, int out_end) {
   if (a.w_type != StorageType::kBFloat16)
     return BaselineKernels()->linear(a, row_begin, row_end, out_begin, out_end);
@@ -53,6 +57,7 @@ const CpuKernels* EmulatedAmxBf16Kernels() {
     CpuKernels kernels = *BaselineKernels();
     kernels.name = "emulated_amx_bf16";
     kernels.pack_inputs = PackInputs;
+    kernels.pack_groups = PackGroups;
     kernels.rounds_inputs = true;
     kernels.reads_panels = true;
     kernels.linear = Linear;

@@ -66,13 +66,22 @@ inline Stored Store(const std::vector<float>& values, StorageType type) {
   return stored;
 }
 
-// Rows of a bfloat16 or quantized layer's inputs as the kernels take them, packed_inputs(in) apart. What they
-// do not write is -1. x: [rows, in]
+// Rows of a bfloat16 layer's inputs as the kernels take them, packed_inputs(in) apart. What they do not write
+// is -1. x: [rows, in]
 inline std::vector<float> PackedRows(const CpuKernels& kernels, const std::vector<float>& x, int rows,
                                      int in) {
   const int stride = kernels.packed_inputs(in);
   std::vector<float> packed(static_cast<size_t>(rows) * stride, -1.0F);
   for (int m = 0; m < rows; ++m) kernels.pack_inputs(x.data() + m * in, in, packed.data() + m * stride);
+  return packed;
+}
+// The same of a quantized layer.
+inline std::vector<float> PackedGroups(const CpuKernels& kernels, const std::vector<float>& x, int rows,
+                                       const QuantizedShape& shape) {
+  const int stride = kernels.packed_inputs(shape.in);
+  std::vector<float> packed(static_cast<size_t>(rows) * stride, -1.0F);
+  for (int m = 0; m < rows; ++m)
+    kernels.pack_groups(x.data() + m * shape.in, shape, packed.data() + m * stride);
   return packed;
 }
 

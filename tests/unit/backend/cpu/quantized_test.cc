@@ -51,7 +51,21 @@ class QuantizedTest : public KernelTest {
     m.weights = {shape, m.packed.data(), m.packed_scales.data(), t.zeros ? m.packed_zeros.data() : nullptr};
     return m;
   }
-  float Taken(float x) const { return kernels().rounds_inputs ? FromBFloat16(BFloat16Bits(x)) : x; }
+  // Inputs as the kernels take them: rounded to bfloat16, or in each group to multiples of the power of two
+  // with which all are below 2^15.
+  std::vector<double> Taken(const std::vector<float>& x, int group) const {
+    std::vector<double> taken(x.size());
+    for (size_t first = 0; first < x.size(); first += group) {
+      double largest = 0x1p-112;
+      for (int k = 0; k < group; ++k) largest = std::max(largest, std::abs(double{x[first + k]}));
+      const double power = std::exp2(std::floor(std::log2(largest)) - 14);
+      for (size_t k = first; k < first + group; ++k) {
+        taken[k] = kernels().rounds_inputs ? FromBFloat16(BFloat16Bits(x[k]))
+                                           : std::min(std::nearbyint(x[k] / power), 32767.0) * power;
+      }
+    }
+    return taken;
+  }
 };
 
 TEST_P(QuantizedTest, RowsAreReadAsTheyWereStored) {
@@ -68,8 +82,12 @@ TEST_P(QuantizedTest, RowsAreReadAsTheyWereStored) {
 TEST_P(QuantizedTest, EqualsSumsInDoublePrecision) {
   for (const Trial& t : kTrials) {
     const Matrix m = Make(t);
-    const std::vector<float> x = Random(t.rows * t.in);
-    const std::vector<float> packed = PackedRows(kernels(), x, t.rows, t.in);
+    std::vector<float> x = Random(t.rows * t.in);
+    for (size_t k = 0; k < x.size(); k += 5) x[k] *= 0x1p-9F;  // of which rounding leaves less
+    x[0] = 3.99999F;                                           // which is rounded to less than 4
+    std::fill_n(x.end() - t.group, t.group, 0.0F);
+    const std::vector<double> taken = Taken(x, t.group);
+    const std::vector<float> packed = PackedGroups(kernels(), x, t.rows, m.weights.shape);
     const std::vector<float> bias = Random(t.out);
     std::vector<float> y = Random(t.rows * t.out);
     for (const bool accumulate : {false, true}) {
@@ -87,7 +105,7 @@ TEST_P(QuantizedTest, EqualsSumsInDoublePrecision) {
           double sum = bias[n] + (accumulate ? static_cast<double>(before[r * t.out + n]) : 0.0);
           double magnitude = 1.0;
           for (int k = 0; k < t.in; ++k) {
-            const double product = static_cast<double>(Taken(x[r * t.in + k])) * m.Value(n, k);
+            const double product = taken[r * t.in + k] * m.Value(n, k);
             sum += product;
             magnitude += std::abs(product);
           }
@@ -99,13 +117,51 @@ TEST_P(QuantizedTest, EqualsSumsInDoublePrecision) {
   }
 }
 
+TEST_P(QuantizedTest, InputsMayBeOfAnySize) {
+  const Trial t{1, 64, 48, 4, 32, true};
+  const Matrix m = Make(t);
+  for (const float size : {0.0F, 0x1p-149F, 0x1p-120F, 0x1p-90F, 0x1p90F, 0x1p120F}) {
+    const std::vector<float> x = Random(t.in, size);
+    const std::vector<float> packed = PackedGroups(kernels(), x, 1, m.weights.shape);
+    std::vector<float> y(t.out);
+    kernels().linear_quantized(
+        {.x = packed.data(), .w = m.weights, .y = y.data(), .x_stride = 0, .y_stride = t.out}, 0, 1, 0, 1);
+    for (int n = 0; n < t.out; ++n) {
+      double sum = 0.0;
+      for (int k = 0; k < t.in; ++k) sum += x[k] * m.Value(n, k);
+      // Rounded to bfloat16 at the most; numbers below 2^-126 may be taken as 0.
+      ASSERT_NEAR(y[n], sum, 0.2 * std::max(size, 0x1p-120F)) << n << " of " << size;
+    }
+  }
+}
+
+TEST_P(QuantizedTest, InputsThatAreNotFiniteMakeOutputsThatAreNot) {
+  for (const Trial& t : {Trial{2, 64, 50, 4, 32, true}, Trial{9, 64, 50, 8, 32, false}}) {
+    const Matrix m = Make(t);
+    for (const float value : {NAN, INFINITY, -INFINITY}) {
+      std::vector<float> x = Random(t.rows * t.in);
+      x[40] = value;
+      const std::vector<float> packed = PackedGroups(kernels(), x, t.rows, m.weights.shape);
+      std::vector<float> y(t.rows * t.out);
+      kernels().linear_quantized({.x = packed.data(),
+                                  .w = m.weights,
+                                  .y = y.data(),
+                                  .x_stride = kernels().packed_inputs(t.in),
+                                  .y_stride = t.out},
+                                 0, t.rows, 0, m.weights.shape.panels());
+      for (int n = 0; n < t.out; ++n) ASSERT_TRUE(m.Value(n, 40) == 0 || !std::isfinite(y[n])) << n;
+      for (size_t i = t.out; i < y.size(); ++i) ASSERT_TRUE(std::isfinite(y[i])) << i;
+    }
+  }
+}
+
 TEST_P(QuantizedTest, RowIsTheSameBitForBitAloneInAnyBatchAndAnyRange) {
   for (const Trial& trial :
        {Trial{70, 256, 200, 4, 64, true}, Trial{70, 256, 200, 4, 128, false}, Trial{70, 96, 7, 4, 32, false},
         Trial{70, 256, 200, 8, 128, false}, Trial{70, 96, 7, 8, 32, false}}) {
     const Matrix m = Make(trial);
     const std::vector<float> packed =
-        PackedRows(kernels(), Random(trial.rows * trial.in), trial.rows, trial.in);
+        PackedGroups(kernels(), Random(trial.rows * trial.in), trial.rows, m.weights.shape);
     QuantizedLinearArgs args{.x = packed.data(),
                              .w = m.weights,
                              .x_stride = kernels().packed_inputs(trial.in),
