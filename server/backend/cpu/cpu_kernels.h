@@ -152,9 +152,9 @@ struct CpuKernels {
   // PackedInputs(count) floats: for each sixteen inputs the even ones, then the odd ones; or rounded to
   // bfloat16, up to a multiple of 32. Padding is 0.
   void (*pack_inputs)(const float* x, int count, float* packed);
-  // Converts one row of a quantized layer's inputs: rounded to 16 bits, to multiples of a power of two that
-  // is the largest needed in the group; or the same as pack_inputs. NaN in all outputs of a group with an
-  // input that is not finite.
+  // Converts one row of a quantized layer's inputs, to at most packed_inputs(K) floats: each group's to
+  // integers of 16 bits, multiples of a power of two (group_inputs.h), or as pack_inputs does. One that is
+  // not finite makes the row's outputs not finite.
   void (*pack_groups)(const float* x, const QuantizedShape& shape, float* packed);
   bool rounds_inputs;  // to bfloat16, if weights are bfloat16
   // Floats from one packed row to the next: an odd number of cache lines, so that rows which are read

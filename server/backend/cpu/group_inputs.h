@@ -1,9 +1,10 @@
 // Inputs of quantized layers, rounded to 16 bits. Included only by isa_avx2.cc and isa_baseline.cc.
 //
-// A group's inputs become multiples of the power of two with which the largest is between 2^14 and 2^15. A
-// packed row has these integers [K], of 16 bits, then each group's power, then the sum of each group's
-// integers, of 32 bits. With 8 bit weights, the second and third of four inputs change places. An input that
-// is not finite makes its group's power NaN, and so all of the row's outputs.
+// A group's inputs become multiples of the power of two with which the largest is between 2^14 and 2^15, but
+// none below 2^-126; 2^15 itself becomes 2^15 - 1. A packed row has these integers [K], of 16 bits, then each
+// group's power, then the sum of each group's integers, of 32 bits. With 8 bit weights, the second and third
+// of four inputs change places. An input that is not finite makes its group's power NaN, and so all of the
+// row's outputs.
 #pragma once
 
 #include "server/backend/cpu/quantized_panels.h"
@@ -38,7 +39,7 @@ VARSERVE_INLINE int32_t PackGroup(const float* x, const QuantizedShape& shape, i
   const Vec shifter = Splat(12582912.0F);  // 1.5 * 2^23: adding it rounds to an integer
   IntVec sums = {};
   for (int k = 0; k < shape.group; k += kLanes) {
-    const Vec in = Load(x + k) * inverse;
+    const Vec in = Max(Load(x + k) * inverse, Splat(-32768.0F));  // that for NaN
     const Vec rounded = (in < 32767.0F ? in : Splat(32767.0F)) + shifter;
     IntVec whole = reinterpret_cast<IntVec>(AsBits(rounded) - AsBits(shifter));
     sums += whole;

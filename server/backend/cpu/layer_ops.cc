@@ -179,16 +179,15 @@ class CpuLayerOps : public LayerOps {
   static at::Tensor PackInputs(const at::Tensor& x, const LinearWeights& w) {
     const auto in = static_cast<int>(x.size(1));
     at::Tensor packed = at::empty({x.size(0), GetCpuKernels().packed_inputs(in)}, x.options());
+    const cpu::CpuKernels& kernels = GetCpuKernels();
+    const auto pack = [&](const float* from, float* to) {
+      if (w.bits == 0) return kernels.pack_inputs(from, in, to);
+      kernels.pack_groups(from, ShapeOf(w, w.outputs, w.inputs), to);
+    };
     const float* from = x.const_data_ptr<float>();
     float* to = packed.mutable_data_ptr<float>();
     at::parallel_for(0, x.size(0), 16, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        if (w.bits > 0) {
-          GetCpuKernels().pack_groups(from + r * x.stride(0), WeightsOf(w).shape, to + r * packed.size(1));
-        } else {
-          GetCpuKernels().pack_inputs(from + r * x.stride(0), in, to + r * packed.size(1));
-        }
-      }
+      for (int64_t r = begin; r < end; ++r) pack(from + r * x.stride(0), to + r * packed.size(1));
     });
     return packed;
   }

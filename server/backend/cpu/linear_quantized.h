@@ -1,9 +1,9 @@
 // Linear layers with quantized weights: exact sums of products of integers, eight outputs at a time. Included
 // only by isa_avx2.cc and isa_baseline.cc.
 //
-// Inputs are rounded to 16 bits (group_inputs.h). Without AVX-512 multiplying pairs of such integers takes
-// half as long as multiplying floats, and weights need no conversion. A group's sum times its scales is added
-// to y, so an output's bits depend only on its row and its weights.
+// Inputs are rounded to 16 bits (group_inputs.h). A vector holds twice as many such integers as floats, which
+// most processors multiply as fast, and shifts and masks turn codes into them. A group's sum times its scales
+// is added to y, so an output's bits depend only on its row and its weights.
 #pragma once
 
 #ifdef __SSE2__
@@ -29,7 +29,7 @@ inline constexpr int kFetchAhead = 16384;
 inline constexpr int kLineBytes = 64;
 
 // a[0] b[0] + a[1] b[1] of two integers of 16 bits in each lane.
-VARSERVE_INLINE IntVec PairProducts(IntVec a, IntVec b) {
+VARSERVE_INLINE IntVec SumsOfProducts(IntVec a, IntVec b) {
 #if defined(__AVX2__)
   return reinterpret_cast<IntVec>(
       _mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
@@ -108,7 +108,7 @@ VARSERVE_INLINE void AddWidened(const GroupArgs& a, const int32_t* widened, IntV
     for (int i = 0; i < ROWS; ++i) {
       IntVec inputs = PairOfInputs(a, i, k);
       KeepInRegister(inputs);
-      for (int v = 0; v < VECS; ++v) acc[i][v] += PairProducts(inputs, weights[v]);
+      for (int v = 0; v < VECS; ++v) acc[i][v] += SumsOfProducts(inputs, weights[v]);
     }
   }
 }
@@ -130,7 +130,7 @@ VARSERVE_INLINE void AddCodes(const GroupArgs& a, const uint8_t* codes, IntVec (
         IntVec step = LoadPairs(codes + V * sizeof(IntVec));
         KeepInRegister(step);
         ForEach<Codes::kPairs>([&]<int PAIR>() __attribute__((always_inline)) {
-          acc[0][V] += PairProducts(all[PAIR], Codes::template Pair<PAIR>(step));
+          acc[0][V] += SumsOfProducts(all[PAIR], Codes::template Pair<PAIR>(step));
         });
       });
     } else {
@@ -141,8 +141,9 @@ VARSERVE_INLINE void AddCodes(const GroupArgs& a, const uint8_t* codes, IntVec (
         });
         ForEach<ROWS>([&]<int I>() __attribute__((always_inline)) {
           const IntVec both = inputs(I, PAIR);
-          ForEach<VECS>([&]<int V>()
-                            __attribute__((always_inline)) { acc[I][V] += PairProducts(both, weights[V]); });
+          ForEach<VECS>([&]<int V>() __attribute__((always_inline)) {
+            acc[I][V] += SumsOfProducts(both, weights[V]);
+          });
         });
       });
     }
@@ -169,12 +170,12 @@ VARSERVE_INLINE void GroupTile(const GroupArgs& a, int first) {
     for (int v = 0; v < VECS; ++v) {
       const int n = (first + v) * kLanes;
       float* const y = a.y + i * a.y_stride + n;
-      const Vec products = __builtin_convertvector(acc[i][v], Vec) * power * Load(a.scales + n);
-      if (n + kLanes <= a.outputs) {
-        Store(y, Load(y) + products);
-      } else if (n < a.outputs) {
-        StorePart(y, LoadPart(y, a.outputs - n) + products, a.outputs - n);
-      }
+      if (n >= a.outputs) continue;
+      const bool whole = n + kLanes <= a.outputs;
+      const Vec scale = power * Load(a.scales + n);
+      Vec sum = whole ? Load(y) : LoadPart(y, a.outputs - n);
+      sum += __builtin_convertvector(acc[i][v], Vec) * scale;  // one operation in any tile
+      whole ? Store(y, sum) : StorePart(y, sum, a.outputs - n);
     }
   }
 }
