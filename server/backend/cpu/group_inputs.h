@@ -39,7 +39,7 @@ VARSERVE_INLINE int32_t PackGroup(const float* x, const QuantizedShape& shape, i
   const Vec shifter = Splat(12582912.0F);  // 1.5 * 2^23: adding it rounds to an integer
   IntVec sums = {};
   for (int k = 0; k < shape.group; k += kLanes) {
-    const Vec in = Max(Load(x + k) * inverse, Splat(-32768.0F));  // that for NaN
+    const Vec in = Max(Load(x + k) * inverse, Splat(-32768.0F));  // NaN becomes it
     const Vec rounded = (in < 32767.0F ? in : Splat(32767.0F)) + shifter;
     IntVec whole = reinterpret_cast<IntVec>(AsBits(rounded) - AsBits(shifter));
     sums += whole;

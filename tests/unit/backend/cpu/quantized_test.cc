@@ -69,6 +69,32 @@ class QuantizedTest : public KernelTest {
     }
     return taken;
   }
+  // The layer's outputs without a bias. x: [t.rows, t.in] => [t.rows, t.out]
+  std::vector<float> Outputs(const Trial& t, const Matrix& m, const std::vector<float>& x) const {
+    const std::vector<float> packed = PackedGroups(kernels(), x, t.rows, m.weights.shape);
+    std::vector<float> y(t.rows * t.out);
+    kernels().linear_quantized({.x = packed.data(),
+                                .w = m.weights,
+                                .y = y.data(),
+                                .x_stride = kernels().packed_inputs(t.in),
+                                .y_stride = t.out},
+                               0, t.rows, 0, m.weights.shape.panels());
+    return y;
+  }
+  // y is `start` plus the products of row r of `taken` with the weights of output n, within 1e-6 of their
+  // sizes and `scale`.
+  static void ExpectSum(float y, const Trial& t, const Matrix& m, const std::vector<double>& taken, int r,
+                        int n, double start, double scale) {
+    double sum = start;
+    double magnitude = scale;
+    for (int k = 0; k < t.in; ++k) {
+      const double product = taken[r * t.in + k] * m.Value(n, k);
+      sum += product;
+      magnitude += std::abs(product);
+    }
+    ASSERT_NEAR(y, sum, 1e-6 * magnitude)
+        << r << "," << n << " of " << t.in << "x" << t.out << ", " << t.bits << " bits";
+  }
 };
 
 TEST_P(QuantizedTest, RowsAreReadAsTheyWereStored) {
@@ -105,15 +131,8 @@ TEST_P(QuantizedTest, EqualsSumsInDoublePrecision) {
       kernels().linear_quantized(args, 0, t.rows, 0, m.weights.shape.panels());
       for (int r = 0; r < t.rows; ++r) {
         for (int n = 0; n < t.out; ++n) {
-          double sum = bias[n] + (accumulate ? static_cast<double>(before[r * t.out + n]) : 0.0);
-          double magnitude = 1.0;
-          for (int k = 0; k < t.in; ++k) {
-            const double product = taken[r * t.in + k] * m.Value(n, k);
-            sum += product;
-            magnitude += std::abs(product);
-          }
-          ASSERT_NEAR(y[r * t.out + n], sum, 1e-6 * magnitude)
-              << r << "," << n << " of " << t.in << "x" << t.out;
+          const double start = bias[n] + (accumulate ? static_cast<double>(before[r * t.out + n]) : 0.0);
+          ASSERT_NO_FATAL_FAILURE(ExpectSum(y[r * t.out + n], t, m, taken, r, n, start, 1.0));
         }
       }
     }
@@ -125,10 +144,7 @@ TEST_P(QuantizedTest, InputsMayBeOfAnySize) {
     const Trial t{1, 64, 48, size < 1.0F ? 4 : 8, 32, size < 1.0F};
     const Matrix m = Make(t);
     const std::vector<float> x = Random(t.in, size);
-    const std::vector<float> packed = PackedGroups(kernels(), x, 1, m.weights.shape);
-    std::vector<float> y(t.out);
-    kernels().linear_quantized(
-        {.x = packed.data(), .w = m.weights, .y = y.data(), .x_stride = 0, .y_stride = t.out}, 0, 1, 0, 1);
+    const std::vector<float> y = Outputs(t, m, x);
     for (int n = 0; n < t.out; ++n) {
       double sum = 0.0;
       for (int k = 0; k < t.in; ++k) sum += x[k] * m.Value(n, k);
@@ -146,23 +162,9 @@ TEST_P(QuantizedTest, LargestSumsAreRight) {
       for (const float value : {-3.99999F, 3.99999F}) {
         const std::vector<float> x(t.rows * t.in, value);
         const std::vector<double> taken = Taken(x, t.group);
-        const std::vector<float> packed = PackedGroups(kernels(), x, t.rows, m.weights.shape);
-        std::vector<float> y(t.rows * t.out);
-        kernels().linear_quantized({.x = packed.data(),
-                                    .w = m.weights,
-                                    .y = y.data(),
-                                    .x_stride = kernels().packed_inputs(t.in),
-                                    .y_stride = t.out},
-                                   0, t.rows, 0, m.weights.shape.panels());
+        const std::vector<float> y = Outputs(t, m, x);
         for (int i = 0; i < t.rows * t.out; ++i) {
-          double sum = 0.0;
-          double magnitude = 0.0;
-          for (int k = 0; k < t.in; ++k) {
-            const double product = taken[k] * m.Value(i % t.out, k);
-            sum += product;
-            magnitude += std::abs(product);
-          }
-          ASSERT_NEAR(y[i], sum, 1e-6 * magnitude) << i << " of " << t.bits << " bits";
+          ASSERT_NO_FATAL_FAILURE(ExpectSum(y[i], t, m, taken, i / t.out, i % t.out, 0.0, 0.0));
         }
       }
     }
@@ -176,14 +178,7 @@ TEST_P(QuantizedTest, InputsThatAreNotFiniteMakeOutputsThatAreNot) {
     for (const float value : {NAN, INFINITY, -INFINITY}) {
       std::vector<float> x = Random(t.rows * t.in);
       x[40] = x[47] = value;
-      const std::vector<float> packed = PackedGroups(kernels(), x, t.rows, m.weights.shape);
-      std::vector<float> y(t.rows * t.out);
-      kernels().linear_quantized({.x = packed.data(),
-                                  .w = m.weights,
-                                  .y = y.data(),
-                                  .x_stride = kernels().packed_inputs(t.in),
-                                  .y_stride = t.out},
-                                 0, t.rows, 0, m.weights.shape.panels());
+      const std::vector<float> y = Outputs(t, m, x);
       for (int n = 0; n < t.out; ++n) ASSERT_FALSE(std::isfinite(y[n])) << n;
       for (size_t i = t.out; i < y.size(); ++i) ASSERT_TRUE(std::isfinite(y[i])) << i;
     }
